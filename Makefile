@@ -1,0 +1,59 @@
+# The front door. Everything runs in .venv, which is made on first use.
+PYTHON ?= python3
+BIN := .venv/bin
+
+CONNECTIONS ?= 50
+CODES ?= 10
+DURATION ?= 60
+HOST ?=
+ARGS ?=
+
+host = $(if $(HOST),--host $(HOST))
+
+.PHONY: load stress ui test check format bench lock clean help
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+load: .venv/run ## Test a server: CONNECTIONS=50 CODES=10 DURATION=60 HOST=http://… ARGS=…
+	$(BIN)/python -m sseload_users $(CONNECTIONS) $(CODES) $(DURATION) $(host) $(ARGS)
+
+stress: .venv/run ## 500 connections, 50 codes, 180 s
+	$(BIN)/python -m sseload_users 500 50 180 $(host) $(ARGS)
+
+ui: .venv/run ## Locust's web UI at http://localhost:8089
+	$(BIN)/locust $(host) $(ARGS)
+
+test: .venv/dev ## Run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/dev ## Lint, format check, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/dev ## Measure the receive path (needs nginx with nchan; see docs/performance.md)
+	$(BIN)/python -m bench $(ARGS)
+
+lock: .venv/dev ## Pin the newest versions that pyproject.toml allows
+	$(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --upgrade -o requirements.txt pyproject.toml
+	$(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --upgrade -o requirements-dev.txt requirements-dev.in
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "sseload needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+
+.venv/run: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install -q --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/dev: requirements.txt requirements-dev.txt | .venv/bin/python
+	$(BIN)/python -m pip install -q --require-hashes -r requirements-dev.txt
+	@touch $@ .venv/run
+
+clean: ## Remove what was built
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,79 @@
+"""How a message reaches a listener: the parts that all transports share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+#: Called in the hub for each whole message: its payload and its arrival (wall clock, ns).
+#: It must neither block nor raise.
+OnMessage = Callable[[bytes, int], None]
+
+#: Called in the hub for each frame, packet or message that cannot be decoded, with a short
+#: cause ("invalid UTF-8", "bad packet") that is counted in the report.
+OnMalformed = Callable[[str], None]
+
+
+class ConnectFailed(Exception):
+    """A connection that could not be made, or was refused before it was subscribed.
+
+    Args:
+        operation: the step that failed: "resolve", "connect", "tls", "handshake" or
+            "subscribe".
+        cause: a short, countable cause without addresses or numbers that differ from
+            one connection to the next ("connection refused", "HTTP 503", "timed out").
+        detail: what the server or the system said, for the log.
+    """
+
+    def __init__(self, operation: str, cause: str, detail: str = "") -> None:
+        super().__init__(f"{operation}: {cause}" + (f" ({detail})" if detail else ""))
+        self.operation = operation
+        self.cause = cause
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """How a session ended.
+
+    Attributes:
+        by: "server" (it said so: a close frame, an end of stream), "client" (this side
+            left or gave up), "network" (reset, timed out, gone without a word).
+        cause: a short, countable cause ("closed by server: 1011", "connection reset",
+            "no close frame", "protocol error: masked frame", "heartbeat missed").
+        code: the WebSocket close code, where there was one.
+        reason: the server's own words, where there were any.
+    """
+
+    by: Literal["server", "client", "network"]
+    cause: str
+    code: int | None = None
+    reason: str = ""
+
+
+class Transport(Protocol):
+    """One connection of one listener, used from the listener's own greenlet.
+
+    ``connect`` then ``listen``; ``leave`` may come from any greenlet at any time.
+    """
+
+    #: Locust's request type: "WS", "SIO" or "SSE".
+    kind: ClassVar[str]
+    #: When ``connect`` began, and when the last answer it needed arrived (wall clock, ns);
+    #: their difference is the connect time.
+    started_ns: int
+    subscribed_ns: int
+
+    def connect(self) -> None:
+        """Connect and subscribe; return when the server owes this session codes.
+
+        Raises:
+            ConnectFailed: at whatever step it failed, the connect timeout included.
+        """
+
+    def listen(self) -> Closed:
+        """Hand every message to ``on_message`` until the session ends; say how it ended."""
+
+    def leave(self) -> None:
+        """Close from this side: a best-effort goodbye, without waiting for an answer."""
