@@ -1,0 +1,246 @@
+"""Reading in the hub: whose bytes are there, when they arrived, how late they were read.
+
+One epoll set holds all connections of a process, and one libev watcher holds the epoll
+set. That is cheaper, for each receipt and for each idle connection, than a libev watcher
+per connection: the loop below fetches, stamps and hands over without a Python call in
+between. Where there is no epoll, each connection has its watcher.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import select
+import struct
+import time
+from array import array
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import gevent
+import gevent.monkey
+
+from sseload_users.clock import from_kernel
+
+if TYPE_CHECKING:
+    from sseload_users.transports.arrival import Arrival
+
+_logger = logging.getLogger(__name__)
+
+#: Most bytes that one read takes. A buffer of this size is allocated for each read and
+#: shrunk to what came, which costs less than a second read for a burst.
+READ_BYTES = 65536
+#: Room for one ``SCM_TIMESTAMPNS``: a control message header and a ``struct timespec``.
+ANCILLARY_BYTES = 32
+#: A ``struct timespec``: seconds and nanoseconds.
+unpack_timespec: Callable[[bytes], tuple[Any, ...]] = struct.Struct("@ll").unpack
+#: Most connections that one turn of the hub reads, so that a broadcast to ten thousand
+#: does not keep the greenlets waiting that send the next one.
+_BATCH = 512
+
+_EPOLLIN, _EPOLLOUT = 0x001, 0x004
+_READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
+
+
+class LagRecorder:
+    """The generator's lag: from the kernel's timestamp to the read, a sample a read.
+
+    Attributes:
+        merged: reads whose bytes held several messages, which share the newest's stamp.
+        add: record one sample, in nanoseconds.
+    """
+
+    __slots__ = ("_samples", "add", "merged")
+
+    def __init__(self) -> None:
+        self._samples = array("q")
+        self.add: Callable[[int], None] = self._samples.append
+        self.merged = 0
+
+    def drain(self) -> array[int]:
+        """The samples since the last drain, in whole microseconds.
+
+        A clock that was stepped back between stamp and read counts as no lag.
+        """
+        samples, self._samples = self._samples, array("q")
+        self.add = self._samples.append
+        return array("q", [sample // 1000 if sample > 0 else 0 for sample in samples])
+
+
+class Reader(Protocol):
+    """Watches connections in the hub and hands their bytes to them."""
+
+    lag: LagRecorder
+
+    def add(self, arrival: Arrival) -> None:
+        """Begin to read a connection, and to write what it could not write yet."""
+
+    def remove(self, arrival: Arrival) -> None:
+        """Leave a connection alone; one that is not watched is no mistake."""
+
+    def want_write(self, arrival: Arrival) -> None:
+        """Begin or end to watch whether more can be written."""
+
+
+class EpollReader:
+    """Reads all connections of a process from one epoll set."""
+
+    __slots__ = ("_arrivals", "_epoll", "_watcher", "lag")
+
+    def __init__(self, lag: LagRecorder, epoll: Callable[[], select.epoll]) -> None:
+        self.lag = lag
+        self._arrivals: dict[int, Arrival] = {}
+        self._epoll = epoll()
+        self._watcher = gevent.get_hub().loop.io(self._epoll.fileno(), _READ)
+
+    def add(self, arrival: Arrival) -> None:
+        """Begin to read a connection, and to write what it could not write yet."""
+        if not self._arrivals:
+            self._watcher.start(self._ready)
+        fd = arrival.fileno()
+        self._arrivals[fd] = arrival
+        self._epoll.register(fd, _EPOLLIN | _EPOLLOUT if arrival.backlog else _EPOLLIN)
+
+    def remove(self, arrival: Arrival) -> None:
+        """Leave a connection alone; one that is not watched is no mistake."""
+        fd = arrival.fileno()
+        if self._arrivals.get(fd) is arrival:
+            del self._arrivals[fd]
+            self._epoll.unregister(fd)
+            if not self._arrivals:
+                # An active watcher would keep a hub alive that has nothing else to do.
+                self._watcher.stop()
+
+    def want_write(self, arrival: Arrival) -> None:
+        """Begin or end to watch whether more can be written."""
+        fd = arrival.fileno()
+        if self._arrivals.get(fd) is arrival:
+            self._epoll.modify(fd, _EPOLLIN | _EPOLLOUT if arrival.backlog else _EPOLLIN)
+
+    def _ready(self) -> None:
+        # Every line here is paid for each message that each connection receives.
+        arrivals = self._arrivals
+        add = self.lag.add
+        now = time.time_ns
+        offset = from_kernel(0)
+        for fd, events in self._epoll.poll(0, _BATCH):
+            try:
+                arrival = arrivals[fd]
+            except KeyError:
+                continue  # an earlier callback of this turn closed it
+            if events & _EPOLLOUT:
+                arrival.flush_backlog()
+                if events == _EPOLLOUT:
+                    continue
+            try:
+                data, ancillary, _, _ = arrival.sock.recvmsg(READ_BYTES, ANCILLARY_BYTES)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                end_watch(self, arrival, error)
+                continue
+            stamp = now()
+            if ancillary:
+                seconds, nanoseconds = unpack_timespec(ancillary[0][2])
+                arrived = seconds * 1_000_000_000 + nanoseconds
+                add(stamp - arrived)
+                stamp = arrived
+            if data:
+                try:
+                    arrival.on_bytes(data, stamp + offset)
+                except Exception as error:  # noqa: BLE001 - nothing may reach the hub
+                    end_watch(self, arrival, error)
+            else:
+                end_watch(self, arrival, None)
+
+
+class LoopReader:
+    """Reads each connection from a watcher of its own; for platforms without epoll."""
+
+    __slots__ = ("_watchers", "lag")
+
+    def __init__(self, lag: LagRecorder) -> None:
+        self.lag = lag
+        self._watchers: dict[Arrival, tuple[Any, Any]] = {}
+
+    def add(self, arrival: Arrival) -> None:
+        """Begin to read a connection, and to write what it could not write yet."""
+        loop = gevent.get_hub().loop
+        reading = loop.io(arrival.fileno(), _READ)
+        writing = loop.io(arrival.fileno(), _WRITE)
+        self._watchers[arrival] = (reading, writing)
+        reading.start(self._ready, arrival)
+        self.want_write(arrival)
+
+    def remove(self, arrival: Arrival) -> None:
+        """Leave a connection alone; one that is not watched is no mistake."""
+        for watcher in self._watchers.pop(arrival, ()):
+            watcher.stop()
+            watcher.close()
+
+    def want_write(self, arrival: Arrival) -> None:
+        """Begin or end to watch whether more can be written."""
+        if arrival in self._watchers:
+            writing = self._watchers[arrival][1]
+            writing.stop()
+            if arrival.backlog:
+                writing.start(arrival.flush_backlog)
+
+    def _ready(self, arrival: Arrival) -> None:
+        try:
+            data, stamp = receive(arrival.sock, self.lag)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            end_watch(self, arrival, error)
+            return
+        if not data:
+            end_watch(self, arrival, None)
+            return
+        try:
+            arrival.on_bytes(data, stamp)
+        except Exception as error:  # noqa: BLE001 - nothing may reach the hub
+            end_watch(self, arrival, error)
+
+
+def make_reader(lag: LagRecorder) -> Reader:
+    """The cheapest reader that this platform has."""
+    try:
+        # gevent's patching takes epoll out of the select module.
+        epoll = gevent.monkey.get_original("select", "epoll")
+    except AttributeError:
+        return LoopReader(lag)
+    return EpollReader(lag, epoll)
+
+
+def receive(sock: Any, lag: LagRecorder) -> tuple[bytes, int]:
+    """One read: its bytes, and when the newest of them arrived (wall clock, ns).
+
+    Raises:
+        BlockingIOError: nothing is there.
+        OSError: the connection is broken.
+    """
+    if not hasattr(sock, "recvmsg"):  # Windows
+        return sock.recv(READ_BYTES), from_kernel(time.time_ns())
+    data, ancillary, _, _ = sock.recvmsg(READ_BYTES, ANCILLARY_BYTES)
+    stamp = time.time_ns()
+    if ancillary:
+        seconds, nanoseconds = unpack_timespec(ancillary[0][2])
+        arrived = seconds * 1_000_000_000 + nanoseconds
+        lag.add(stamp - arrived)
+        stamp = arrived
+    return data, from_kernel(stamp)
+
+
+def end_watch(reader: Reader, arrival: Arrival, error: Exception | None) -> None:
+    """Stop reading a connection and say why; never raises."""
+    try:
+        reader.remove(arrival)
+        arrival.on_end(error)
+    except Exception:
+        _logger.exception("the end of a connection could not be handled")
+
+
+def is_gone(error: OSError) -> bool:
+    """Whether a send failed because the other side is gone, not because it is slow."""
+    return error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK)
