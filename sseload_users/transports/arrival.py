@@ -302,6 +302,8 @@ class Arrival:
         return b""
 
     def _receive_plain(self) -> bytes:
+        if self.backlog:
+            self._send_plain(b"")
         while True:
             try:
                 data, self.arrived_ns = receive(self.sock, self._reader.lag)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import itertools
+import logging
 import socket
 import ssl
 import sys
@@ -22,6 +23,8 @@ import gevent.socket
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.arrival import Arrival, connect_tcp, stamping_socket
 from sseload_users.transports.reader import LagRecorder, Reader, make_reader
+
+_logger = logging.getLogger(__name__)
 
 _PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 
@@ -105,6 +108,7 @@ class Network:
             "userspace" if self._stamp_keeper is None else "kernel"
         )
         self._tls_sessions: dict[str, ssl.SSLSession] = {}
+        self._logged: set[str] = set()
         self._sources = _sources_by_family(source_addresses)
         self._resolved: dict[tuple[str, int], list[Address]] = {}
         self._resolving: dict[tuple[str, int], gevent.event.AsyncResult[list[Address]]] = {}
@@ -195,6 +199,13 @@ class Network:
         except OSError as error:
             raise ConnectFailed("tls", cause_of(error), str(error)) from error
 
+    def log_once(self, error: Exception) -> None:
+        """Log what a callback raised, once for each kind: it may come from every session."""
+        kind = f"{type(error).__name__}: {error}"
+        if kind not in self._logged and len(self._logged) < 100:
+            self._logged.add(kind)
+            _logger.error("a session ended because its callback raised %s", kind, exc_info=error)
+
     def _resolve(self, host: str, port: int, deadline: float) -> list[Address]:
         key = (host, port)
         if known := self._resolved.get(key):
@@ -256,6 +267,8 @@ def cause_of(error: OSError) -> str:
     """A short, countable cause for a system error, without addresses or numbers."""
     if isinstance(error, TimeoutError):
         return "timed out"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"
     if error.errno in _CAUSES:
         return _CAUSES[error.errno]
     return _words(error).lower()

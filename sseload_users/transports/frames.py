@@ -1,0 +1,307 @@
+"""WebSocket frames from bytes, cut in any way; no sockets.
+
+websocket-client owns the protocol (RFC 6455 §5); the decoder here only saves it work.
+A whole, final, unmasked data frame without reserved bits is sliced out of the bytes in
+place. Any other frame is given to websocket-client as soon as all its bytes are there,
+so that it never waits and can be asked right in the hub: fragments, control frames,
+masked frames, whatever breaks the protocol. What comes out is what websocket-client
+alone would have made of the same bytes.
+"""
+
+from __future__ import annotations
+
+import codecs
+import struct
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from websocket import (
+    ABNF,
+    WebSocket,
+    WebSocketException,
+    WebSocketPayloadException,
+)
+
+from sseload_users.transports import Closed, OnMessage
+
+#: Called when the frames end the session: how, and with which error, if it was one.
+OnClose = Callable[[Closed, WebSocketException | None], None]
+
+_TEXT, _BINARY = 0x80 | ABNF.OPCODE_TEXT, 0x80 | ABNF.OPCODE_BINARY
+_unpack_length: Callable[[bytes, int], tuple[Any, ...]] = struct.Struct("!Q").unpack_from
+
+# What websocket-client says, in words that can be counted.
+_PROTOCOL_ERRORS = {
+    "rsv is not implemented, yet": "reserved bits",
+    "Invalid ping frame.": "fragmented ping",
+    "Invalid close frame.": "bad close frame",
+    "Illegal frame": "bad fragment order",
+    "Ping message is too long": "oversized ping",
+}
+
+
+class MessageTooLarge(WebSocketException):
+    """A message has more bytes than were allowed."""
+
+
+class Merges(Protocol):
+    """Where the decoder counts the reads that held several frames."""
+
+    merged: int
+
+
+class FrameDecoder:
+    """Turns bytes into messages and, in the end, the way that the session closed.
+
+    Args:
+        on_message: gets each text or binary message and the stamp of its last bytes.
+        on_close: is told once, when a close frame or an error ends the session.
+        send: takes the bytes that answer pings and close frames.
+        max_message: the most bytes of a message; a larger one ends the session.
+        merges: counts the reads that held several frames.
+
+    Attributes:
+        ended: nothing more is decoded; set it to stop in the middle of a read.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_client",
+        "_collected",
+        "_have",
+        "_max_message",
+        "_merges",
+        "_need",
+        "_send",
+        "ended",
+        "on_close",
+        "on_message",
+    )
+
+    def __init__(
+        self,
+        on_message: OnMessage,
+        on_close: OnClose,
+        send: Callable[[bytes], object],
+        max_message: int,
+        merges: Merges,
+    ) -> None:
+        self.on_message = on_message
+        self.on_close = on_close
+        self.ended = False
+        self._send = send
+        self._max_message = max_message
+        self._merges = merges
+        # The frame at hand is incomplete while _need is more than zero: it, or its header,
+        # takes that many bytes, and the chunks have _have of them.
+        self._need = 0
+        self._have = 0
+        self._chunks: list[bytes] | None = None
+        # websocket-client, while it holds the beginning of a fragmented message, and how
+        # many bytes that has.
+        self._client: Any = None
+        self._collected = 0
+
+    def feed(self, data: bytes, arrived_ns: int) -> None:
+        """Decode the next bytes, at least one.
+
+        Args:
+            data: as many bytes as came.
+            arrived_ns: when the newest of them arrived; it is handed on with each message
+                that they complete.
+        """
+        if self.ended:
+            return
+        if self._need:
+            # Joined only when the frame is whole: the cost stays linear in its length.
+            self._have += len(data)
+            chunks = self._chunks
+            assert chunks is not None  # noqa: S101
+            chunks.append(data)
+            if self._have < self._need:
+                return
+            data = b"".join(chunks)
+            self._need = 0
+            self._chunks = None
+        size = len(data)
+        at = frames = 0
+        while True:
+            if size - at < 2:
+                self._need = 2
+                break
+            first = data[at]
+            length = data[at + 1]
+            if length < 126:
+                start = at + 2
+            else:
+                masked = length & 0x80
+                length &= 0x7F
+                start = at + 2
+                if length == 126:
+                    start = at + 4
+                    if size < start:
+                        self._need = 4
+                        break
+                    length = data[at + 2] << 8 | data[at + 3]
+                elif length == 127:
+                    start = at + 10
+                    if size < start:
+                        self._need = 10
+                        break
+                    length = _unpack_length(data, at + 2)[0]
+                if masked:
+                    start += 4
+                    first = 0  # no head that is taken below
+            if length > self._max_message:
+                self._end_too_large()
+                return
+            end = start + length
+            if end > size:
+                self._need = end - at
+                break
+            if first == _TEXT and self._client is None:
+                payload = data[start:end]
+                if payload.isascii() or is_text(payload):
+                    self.on_message(payload, arrived_ns)
+                else:
+                    self._ask_client(data[at:end], length, arrived_ns)
+            elif first == _BINARY and self._client is None:
+                self.on_message(data[start:end], arrived_ns)
+            else:
+                self._ask_client(data[at:end], length, arrived_ns)
+            frames += 1
+            at = end
+            if at == size or self.ended:
+                if frames > 1:
+                    self._merges.merged += 1
+                return
+        if frames > 1:
+            self._merges.merged += 1
+        self._have = size - at
+        self._chunks = [data[at:]]
+
+    def _ask_client(self, frame: bytes, length: int, arrived_ns: int) -> None:
+        """Let websocket-client judge one whole frame."""
+        client = self._client
+        if client is None:
+            client = _new_client(self._send)
+            self._collected = 0
+        if frame[0] & 0x0F <= ABNF.OPCODE_BINARY:
+            self._collected += length
+            if self._collected > self._max_message:
+                self._end_too_large()
+                return
+        client.sock.frame = frame
+        try:
+            opcode, answer = client.recv_data_frame(control_frame=True)
+            if opcode == ABNF.OPCODE_TEXT and not is_text(answer.data):
+                raise WebSocketPayloadException("cannot decode")
+        except _MoreWantedError:
+            self._client = client  # it keeps a fragment
+        except WebSocketException as error:
+            self._end(Closed("client", cause_of_error(error)), error)
+        else:
+            # A control frame may come between fragments.
+            self._client = client if client.cont_frame.cont_data else None
+            if opcode in (ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY):
+                self.on_message(answer.data, arrived_ns)
+            elif opcode == ABNF.OPCODE_CLOSE:
+                self._end(closed_by(answer.data), None)
+
+    def _end_too_large(self) -> None:
+        error = MessageTooLarge("message too large")
+        self._end(Closed("client", "message too large"), error)
+
+    def _end(self, closed: Closed, error: WebSocketException | None) -> None:
+        self.ended = True
+        self._client = self._chunks = None
+        self.on_close(closed, error)
+
+
+def is_text(payload: bytes) -> bool:
+    """Whether websocket-client takes the payload for UTF-8.
+
+    It asks for the beginning of a valid text: a last character that is cut short passes.
+    """
+    try:
+        codecs.utf_8_decode(payload, "strict", False)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def closed_by(body: bytes) -> Closed:
+    """How the server closed, from a close frame's payload (RFC 6455 §5.5.1)."""
+    if not body:
+        return Closed("server", "closed by server: no code")
+    code = int.from_bytes(body[:2], "big")
+    return Closed("server", f"closed by server: {code}", code, body[2:].decode(errors="replace"))
+
+
+def cause_of_error(error: WebSocketException) -> str:
+    """A short, countable cause for what websocket-client said about a frame."""
+    words = str(error)
+    if isinstance(error, WebSocketPayloadException):
+        cause = "invalid UTF-8"
+    elif words.startswith("Invalid opcode"):
+        cause = "unknown opcode"
+    elif words.startswith("Invalid close opcode"):
+        cause = "bad close code"
+    else:
+        cause = _PROTOCOL_ERRORS.get(words, "bad frame")
+    return f"protocol error: {cause}"
+
+
+def close_frame(code: int) -> bytes:
+    """A client's close frame."""
+    return ABNF.create_frame(struct.pack("!H", code), ABNF.OPCODE_CLOSE).format()
+
+
+def text_frame(text: str) -> bytes:
+    """A client's text frame."""
+    return ABNF.create_frame(text, ABNF.OPCODE_TEXT).format()
+
+
+class _MoreWantedError(Exception):
+    """websocket-client asks for a further frame."""
+
+
+class _Feeder:
+    """What websocket-client takes for its socket: one frame in, answers out."""
+
+    __slots__ = ("_at", "_frame", "_send")
+
+    def __init__(self, send: Callable[[bytes], object]) -> None:
+        self._send = send
+        self.frame = b""
+
+    @property
+    def frame(self) -> bytes:
+        return self._frame
+
+    @frame.setter
+    def frame(self, frame: bytes) -> None:
+        self._frame = frame
+        self._at = 0
+
+    def recv(self, size: int) -> bytes:
+        chunk = self._frame[self._at : self._at + size]
+        if not chunk:
+            raise _MoreWantedError
+        self._at += len(chunk)
+        return chunk
+
+    def send(self, data: bytes) -> int:
+        self._send(data)
+        return len(data)
+
+    def gettimeout(self) -> float:
+        return 0.0
+
+
+def _new_client(send: Callable[[bytes], object]) -> Any:
+    client: Any = WebSocket(enable_multithread=False)
+    client.sock = _Feeder(send)
+    # Its own check takes a step of Python for each byte; is_text judges the same.
+    client.cont_frame.skip_utf8_validation = True
+    return client

@@ -1,0 +1,318 @@
+"""WebSocket (RFC 6455): one connection of one listener."""
+
+from __future__ import annotations
+
+import http.cookies
+import logging
+import time
+from collections import deque
+from typing import Any, ClassVar
+
+import gevent.event
+from websocket import (
+    WebSocket,
+    WebSocketBadStatusException,
+    WebSocketConnectionClosedException,
+    WebSocketException,
+    WebSocketPayloadException,
+    WebSocketTimeoutException,
+)
+from websocket._handshake import CookieJar
+
+from sseload_users.clock import wall_ns
+from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessage
+from sseload_users.transports.arrival import Arrival
+from sseload_users.transports.frames import (
+    FrameDecoder,
+    MessageTooLarge,
+    close_frame,
+    text_frame,
+)
+from sseload_users.transports.network import Endpoint, Network, cause_of
+from sseload_users.transports.reader import READ_BYTES
+
+_logger = logging.getLogger(__name__)
+
+_LEFT = Closed("client", "left")
+_NORMAL, _PROTOCOL_ERROR, _INVALID_PAYLOAD, _TOO_BIG = 1000, 1002, 1007, 1009
+
+
+class WebSocketTransport:
+    """One WebSocket connection.
+
+    A protocol above WebSocket is a subclass: it overrides ``subscribe``, which converses
+    by ``send`` and ``receive``, and gives its own ``on_message``, which looks into each
+    message in the hub.
+
+    Args:
+        endpoint: where and how to connect.
+        network: what all connections share.
+        on_message: gets each message after the subscription, in the hub.
+        on_malformed: gets the cause, when a frame cannot be decoded.
+    """
+
+    __slots__ = (
+        "_arrival",
+        "_closed",
+        "_decoder",
+        "_done",
+        "_held",
+        "_on_malformed",
+        "_on_message",
+        "connecting",
+        "endpoint",
+        "network",
+        "started_ns",
+        "subscribed_ns",
+    )
+
+    kind: ClassVar[str] = "WS"
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        network: Network,
+        on_message: OnMessage,
+        on_malformed: OnMalformed,
+    ) -> None:
+        self.endpoint = endpoint
+        self.network = network
+        self.started_ns = 0
+        self.subscribed_ns = 0
+        self.connecting = False
+        self._on_message = on_message
+        self._on_malformed = on_malformed
+        self._arrival: Arrival | None = None
+        self._decoder: FrameDecoder | None = None
+        # Messages that arrived before they could be handed on.
+        self._held: deque[tuple[bytes, int]] | None = None
+        self._done: gevent.event.Event | None = None
+        self._closed: Closed | None = None
+
+    def connect(self) -> None:
+        """Connect and subscribe; return when the server owes this session codes.
+
+        Raises:
+            ConnectFailed: at whatever step it failed, the connect timeout included.
+        """
+        self.started_ns = wall_ns()
+        self.connecting = True
+        try:
+            self._open()
+            self.subscribe()
+            self._check_left()
+        except BaseException:
+            if self._arrival is not None:
+                self._arrival.close()
+            self._held = None
+            raise
+        finally:
+            self.connecting = False
+
+    def subscribe(self) -> None:
+        """Say what the endpoint says after the handshake, and wait for the confirmation.
+
+        ``subscribed_ns`` is already the handshake's answer; a protocol that confirms sets
+        it to the stamp of the message that did.
+
+        Raises:
+            ConnectFailed: at "subscribe": refused, closed, or the time is over.
+        """
+        endpoint = self.endpoint
+        for text in endpoint.hello:
+            self.send(text)
+        if endpoint.confirm is None:
+            return
+        while True:
+            message, arrived_ns = self.receive()
+            if endpoint.refuse is not None and (cause := endpoint.refuse(message)) is not None:
+                raise ConnectFailed("subscribe", cause)
+            if endpoint.confirm(message):
+                self.subscribed_ns = arrived_ns
+                return
+            self.keep_alive(message)
+
+    def receive(self) -> tuple[bytes, int]:
+        """The next message and its arrival (wall clock, ns), while subscribing.
+
+        Messages that came and were not received here go to ``on_message`` when ``listen``
+        begins.
+
+        Raises:
+            ConnectFailed: at "subscribe": the session ended, or the time is over.
+        """
+        arrival, decoder, held = self._arrival, self._decoder, self._held
+        if arrival is None or decoder is None or held is None:
+            raise ConnectFailed("subscribe", "not connected")
+        while not held:
+            if self._closed is not None:
+                raise ConnectFailed("subscribe", self._closed.cause, self._closed.reason)
+            try:
+                data = arrival.recv(READ_BYTES)
+            except OSError as error:
+                raise ConnectFailed("subscribe", cause_of(error), str(error)) from error
+            if data:
+                decoder.feed(data, arrival.arrived_ns)
+            else:
+                self._check_left()
+                raise ConnectFailed("subscribe", "connection closed")
+        return held.popleft()
+
+    def send(self, text: str) -> bool:
+        """Send a text message without waiting, from the hub or any greenlet.
+
+        Returns:
+            Whether it was taken: not on a connection that is broken or overfull.
+        """
+        return self._arrival is not None and self._arrival.send_now(text_frame(text))
+
+    def keep_alive(self, message: bytes) -> None:
+        """Answer a message in which no code was found, if the endpoint has an answer."""
+        if self.endpoint.reply is not None and (answer := self.endpoint.reply(message)) is not None:
+            self.send(answer)
+
+    def listen(self) -> Closed:
+        """Hand every message to ``on_message`` until the session ends; say how it ended."""
+        arrival, decoder, held = self._arrival, self._decoder, self._held
+        if arrival is None or decoder is None or held is None:
+            return self._closed or _LEFT
+        self._done = gevent.event.Event()
+        try:
+            decoder.on_message = self._on_message
+            self._held = None
+            try:
+                while held:
+                    self._on_message(*held.popleft())
+            except Exception as error:  # noqa: BLE001 - it ends this session, as in the hub
+                self._on_end(error)
+            del held
+            if self._closed is None:
+                arrival.watch(decoder.feed, self._on_end)
+                self._done.wait()
+        finally:
+            # Killed while it waited, the greenlet still says goodbye.
+            self.leave()
+            arrival.close()
+            self._arrival = self._decoder = self._done = None
+        return self._closed or _LEFT
+
+    def leave(self) -> None:
+        """Close from this side: a best-effort goodbye, without waiting for an answer."""
+        if self._closed is None and self._arrival is not None and self._held is None:
+            self._arrival.send_now(close_frame(_NORMAL))
+        self.end(_LEFT)
+
+    def end(self, closed: Closed) -> None:
+        """End the session for a reason that lies above the frames; ``listen`` returns it.
+
+        From the hub or any greenlet. A session that has ended stays ended as it did.
+        """
+        if self._closed is None:
+            self._closed = closed
+        if self._decoder is not None:
+            self._decoder.ended = True
+        if self._arrival is not None:
+            self._arrival.unwatch()
+            self._arrival.shutdown()
+            if self._done is None and not self.connecting:
+                self._arrival.close()
+        if self._done is not None:
+            self._done.set()
+
+    def _open(self) -> None:
+        """TCP, TLS and the handshake, which websocket-client makes."""
+        endpoint, network = self.endpoint, self.network
+        deadline = time.monotonic() + network.connect_timeout
+        arrival = self._arrival = network.open(endpoint.url, deadline)
+        self._check_left()
+        client: Any = WebSocket(enable_multithread=False)
+        try:
+            client.connect(
+                endpoint.url,
+                socket=arrival,
+                redirect_limit=0,
+                subprotocols=list(endpoint.subprotocols),
+                **_header_options(endpoint.headers),
+            )
+        except WebSocketBadStatusException as error:
+            raise _refused(error) from error
+        except WebSocketTimeoutException as error:
+            raise ConnectFailed("handshake", "timed out") from error
+        except WebSocketConnectionClosedException as error:
+            self._check_left()
+            raise ConnectFailed("handshake", "connection closed", str(error)) from error
+        except OSError as error:
+            raise ConnectFailed("handshake", cause_of(error), str(error)) from error
+        except (WebSocketException, http.cookies.CookieError, ValueError) as error:
+            if client.handshake_response is not None:
+                status = client.handshake_response.status
+                raise ConnectFailed("handshake", f"redirected: HTTP {int(status)}") from error
+            raise ConnectFailed("handshake", "bad handshake answer", str(error)) from error
+        finally:
+            # One jar for the whole process: the cookies that one simulated user was given
+            # would be sent by all others.
+            CookieJar.jar.clear()
+        self.subscribed_ns = arrival.arrived_ns
+        self._held = deque()
+        self._decoder = FrameDecoder(
+            self._hold, self._on_close, arrival.send_now, endpoint.max_message, network.lag
+        )
+        network.keep_tls_session(endpoint.url, arrival)
+
+    def _hold(self, message: bytes, arrived_ns: int) -> None:
+        if self._held is not None:
+            self._held.append((message, arrived_ns))
+
+    def _on_close(self, closed: Closed, error: WebSocketException | None) -> None:
+        if error is not None and self._arrival is not None:
+            code = _PROTOCOL_ERROR
+            if isinstance(error, MessageTooLarge):
+                code = _TOO_BIG
+            elif isinstance(error, WebSocketPayloadException):
+                code = _INVALID_PAYLOAD
+            self._arrival.send_now(close_frame(code))
+            if code != _TOO_BIG:
+                self._on_malformed(closed.cause.removeprefix("protocol error: "))
+        self.end(closed)
+
+    def _on_end(self, error: Exception | None) -> None:
+        if error is None:
+            self.end(Closed("network", "no close frame"))
+        elif isinstance(error, OSError):
+            self.end(Closed("network", cause_of(error)))
+        else:
+            self.network.log_once(error)
+            self.end(Closed("client", f"listener error: {type(error).__name__}"))
+
+    def _check_left(self) -> None:
+        if self._closed is _LEFT:
+            raise ConnectFailed("connect", "left")
+
+
+def _header_options(headers: tuple[tuple[str, str], ...]) -> dict[str, object]:
+    """Headers as websocket-client takes them: some replace its own, the rest are added."""
+    options: dict[str, object] = {}
+    further: list[str] = []
+    cookies: list[str] = []
+    for name, value in headers:
+        match name.lower():
+            case "host" | "origin" as own:
+                options[own] = value
+            case "cookie":
+                cookies.append(value)
+            case _:
+                further.append(f"{name}: {value}")
+    if further:
+        options["header"] = further
+    if cookies:
+        options["cookie"] = "; ".join(cookies)
+    return options
+
+
+def _refused(error: WebSocketBadStatusException) -> ConnectFailed:
+    if not error.status_code:
+        return ConnectFailed("handshake", "bad handshake answer", str(error)[:200])
+    body = (error.resp_body or b"")[:200].decode(errors="replace").strip()
+    return ConnectFailed(
+        "handshake", f"HTTP {error.status_code}", body or str(error.status_message)
+    )
