@@ -224,10 +224,12 @@ def is_text(payload: bytes) -> bool:
     It asks for the beginning of a valid text: a last character that is cut short passes.
     """
     try:
-        codecs.utf_8_decode(payload, "strict", False)
+        _, valid = codecs.utf_8_decode(payload, "strict", False)
     except UnicodeDecodeError:
         return False
-    return True
+    # Python waits for a surrogate's third byte before it refuses it.
+    rest = payload[valid:]
+    return len(rest) < 2 or rest[0] != 0xED or rest[1] < 0xA0
 
 
 def closed_by(body: bytes) -> Closed:
