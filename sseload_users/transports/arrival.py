@@ -9,6 +9,7 @@ from __future__ import annotations
 import _socket
 import contextlib
 import errno
+import functools
 import os
 import socket
 import ssl
@@ -398,34 +399,34 @@ def connect_tcp(family: int, address: Any, source: str | None, deadline: float) 
     return sock
 
 
-def stamping_socket() -> socket.socket | None:
-    """A socket whose reads were seen to carry the kernel's timestamp; None: they do not.
+@functools.cache
+def stamps_arrivals() -> bool:
+    """Whether reads were seen to carry the kernel's timestamp; from then on, all do.
 
-    As long as it is open the kernel stamps every packet, so that the first read of a new
-    connection has its timestamp too: Linux switches stamping on with the first socket
-    that asks for it, a moment later, and off with the last.
+    Linux switches stamping on with the first socket that asks for it, a moment later, and
+    off with the last. So one stays open as long as the process lives: the first read of
+    each new connection has its timestamp too.
     """
     if sys.platform != "linux":
-        return None
+        return False
     blocking: type[socket.socket] = gevent.monkey.get_original("socket", "socket")
-    keeper = blocking()
     try:
-        with blocking() as server, blocking() as sender:
+        with blocking() as keeper, blocking() as server, blocking() as sender:
+            _stamp(keeper)
+            _stamp(server)  # accepted sockets inherit it
             server.bind(("127.0.0.1", 0))
             server.listen(1)
-            _stamp(server)  # accepted sockets inherit it
             sender.connect(server.getsockname())
             with server.accept()[0] as stamped:
-                _stamp(keeper)
                 for _ in range(20):
                     sender.send(b"?")
                     if stamped.recvmsg(1, ANCILLARY_BYTES)[1]:
-                        return keeper
+                        keeper.detach()
+                        return True
                     time.sleep(0.001)
     except OSError:
         pass
-    keeper.close()
-    return None
+    return False
 
 
 def _connect(sock: _socket.socket, address: Any, deadline: float) -> None:

@@ -21,7 +21,7 @@ import gevent.event
 import gevent.socket
 
 from sseload_users.transports import ConnectFailed
-from sseload_users.transports.arrival import Arrival, connect_tcp, stamping_socket
+from sseload_users.transports.arrival import Arrival, connect_tcp, stamps_arrivals
 from sseload_users.transports.reader import LagRecorder, Reader, make_reader
 
 _logger = logging.getLogger(__name__)
@@ -103,9 +103,8 @@ class Network:
         self._ca_file = ca_file
         self._client_certificate = client_certificate
         self._client_key = client_key
-        self._stamp_keeper = stamping_socket()
         self.timestamps: Literal["kernel", "userspace"] = (
-            "userspace" if self._stamp_keeper is None else "kernel"
+            "kernel" if stamps_arrivals() else "userspace"
         )
         self._tls_sessions: dict[str, ssl.SSLSession] = {}
         self._logged: set[str] = set()
