@@ -13,6 +13,7 @@ import functools
 import os
 import socket
 import ssl
+import struct
 import sys
 import time
 from collections.abc import Callable
@@ -21,11 +22,14 @@ from typing import Any
 import gevent.monkey
 import gevent.socket
 
+from sseload_users.clock import wall_ns
 from sseload_users.transports.reader import ANCILLARY_BYTES, Reader, end_watch, receive
 
 # Linux's numbers (asm-generic/socket.h, linux/in.h), which the socket module has not all.
 _SO_TIMESTAMPNS = 35
 _IP_BIND_ADDRESS_NO_PORT = 24
+# struct tcp_info's tcpi_rtt (µs) and tcpi_total_retrans (linux/tcp.h).
+_TCP_INFO = struct.Struct("68xI28xI")
 #: Most bytes that wait for a slow receiver before ``send_now`` refuses more.
 _BACKLOG_BYTES = 65536
 #: The most plaintext that one TLS record carries (RFC 8446 §5.1).
@@ -51,13 +55,16 @@ class Arrival:
 
     Args:
         sock: a connected, non-blocking socket.
+        connected_ns: when it was connected (wall clock, ns).
         reader: what watches it.
         deadline: until when blocking calls may take, on ``time.monotonic``'s clock; None
             for no limit.
 
     Attributes:
         arrived_ns: when the newest bytes that ``recv`` read from the socket arrived
-            (wall clock, ns).
+            (wall clock, ns); before them, when the connection was there.
+        late_ns: how long this side, while it was used like a socket, has taken in all from
+            an arrival to what it sent next. Without the kernel's stamp it is not known.
         sock: the plain socket.
         on_bytes: what the reader calls with bytes from the socket and their stamp.
         on_end: what the reader calls when there will be no more.
@@ -70,8 +77,10 @@ class Arrival:
         "_deadline",
         "_reader",
         "_tls",
+        "_unanswered",
         "arrived_ns",
         "backlog",
+        "late_ns",
         "on_bytes",
         "on_end",
         "sock",
@@ -80,14 +89,18 @@ class Arrival:
     on_bytes: Callable[[bytes, int], None]
     on_end: Callable[[Exception | None], None]
 
-    def __init__(self, sock: _socket.socket, reader: Reader, deadline: float | None) -> None:
+    def __init__(
+        self, sock: _socket.socket, connected_ns: int, reader: Reader, deadline: float | None
+    ) -> None:
         self.sock = sock
         self._reader = reader
         self._deadline = deadline
         self._tls: _Tls | None = None
         self._buffer = b""
         self._at = 0
-        self.arrived_ns = 0
+        self.arrived_ns = connected_ns
+        self.late_ns = 0
+        self._unanswered = True
         self.backlog = b""
 
     # As a socket
@@ -205,6 +218,8 @@ class Arrival:
                 return False
         elif len(self.backlog) + len(data) > _BACKLOG_BYTES and self.backlog:
             return False
+        if self._unanswered:
+            self._answer()
         if self.backlog:
             self.backlog += data
             return True
@@ -311,9 +326,16 @@ class Arrival:
             except BlockingIOError:
                 gevent.socket.wait_read(self.sock.fileno(), *self._patience())
             else:
+                self._unanswered = True
                 return data
 
+    def _answer(self) -> None:
+        self._unanswered = False
+        self.late_ns += max(wall_ns() - self.arrived_ns, 0)
+
     def _send_plain(self, data: bytes) -> None:
+        if self._unanswered:
+            self._answer()
         data = self.backlog + data
         self.backlog = b""
         while data:
@@ -370,7 +392,9 @@ class _Tls:
         return self.outgoing.read()
 
 
-def connect_tcp(family: int, address: Any, source: str | None, deadline: float) -> _socket.socket:
+def connect_tcp(
+    family: int, address: Any, source: str | None, deadline: float
+) -> tuple[_socket.socket, int]:
     """A non-blocking TCP connection that stamps what it receives, where that exists.
 
     Args:
@@ -378,6 +402,9 @@ def connect_tcp(family: int, address: Any, source: str | None, deadline: float) 
         address: the server's socket address.
         source: the local address to connect from; None: whichever the system takes.
         deadline: until when, on ``time.monotonic``'s clock.
+
+    Returns:
+        The socket, and when it was connected (wall clock, ns).
 
     Raises:
         TimeoutError: the deadline has passed.
@@ -392,11 +419,10 @@ def connect_tcp(family: int, address: Any, source: str | None, deadline: float) 
         _stamp(sock)
         if source is not None:
             _bind(sock, source)
-        _connect(sock, address, deadline)
+        return sock, _connect(sock, address, deadline)
     except BaseException:
         sock.close()
         raise
-    return sock
 
 
 @functools.cache
@@ -429,7 +455,8 @@ def stamps_arrivals() -> bool:
     return False
 
 
-def _connect(sock: _socket.socket, address: Any, deadline: float) -> None:
+def _connect(sock: _socket.socket, address: Any, deadline: float) -> int:
+    started_ns = wall_ns()
     code = sock.connect_ex(address)
     if code in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY):
         late = TimeoutError("timed out")
@@ -440,6 +467,15 @@ def _connect(sock: _socket.socket, address: Any, deadline: float) -> None:
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
         raise OSError(code, os.strerror(code))
+    now_ns = wall_ns()
+    if sys.platform == "linux":
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        round_trip_us, retransmitted = _TCP_INFO.unpack(info)
+        # The one round trip measured so far is the handshake's. It tells when the server's
+        # answer came, however late this side woke up for it; but not if it had to ask twice.
+        if not retransmitted:
+            now_ns = min(started_ns + int(round_trip_us) * 1000, now_ns)
+    return now_ns
 
 
 def _bind(sock: _socket.socket, source: str) -> None:

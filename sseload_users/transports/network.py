@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import gevent
 import gevent.event
+import gevent.monkey
 import gevent.socket
 
 from sseload_users.transports import ConnectFailed
@@ -160,7 +161,7 @@ class Network:
         failed: OSError | None = None
         for address in list(addresses):
             try:
-                sock = connect_tcp(*address, self._next_source(address[0]), deadline)
+                connected = connect_tcp(*address, self._next_source(address[0]), deadline)
             except OSError as error:
                 failed = error
                 continue
@@ -169,7 +170,7 @@ class Network:
                 # listen on one of them.
                 addresses.remove(address)
                 addresses.insert(0, address)
-            arrival = Arrival(sock, self.reader, deadline)
+            arrival = Arrival(*connected, self.reader, deadline)
             if secure:
                 try:
                     self._start_tls(arrival, host)
@@ -209,6 +210,14 @@ class Network:
         key = (host, port)
         if known := self._resolved.get(key):
             return known
+        try:
+            # An address in figures needs no resolver, and no turn of its thread.
+            numeric = gevent.monkey.get_original("socket", "getaddrinfo")
+            found = numeric(host, port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
+        except (OSError, UnicodeError):
+            pass
+        else:
+            return self._resolved.setdefault(key, [(item[0], item[4]) for item in found])
         # One look-up for all who ask meanwhile: a burst of a thousand connections must not
         # become a thousand questions to the resolver.
         pending = self._resolving.get(key)

@@ -98,9 +98,14 @@ class WebSocketTransport:
         self.started_ns = wall_ns()
         self.connecting = True
         try:
-            self._open()
+            arrival = self._open()
+            opened_ns, late_ns = self.subscribed_ns, arrival.late_ns
             self.subscribe()
             self._check_left()
+            if self.subscribed_ns != opened_ns:
+                late_ns = arrival.late_ns
+            # What this side took to go on, busy with others, is no part of the connect time.
+            self.started_ns += late_ns
         except BaseException:
             if self._arrival is not None:
                 self._arrival.close()
@@ -198,7 +203,7 @@ class WebSocketTransport:
 
     def leave(self) -> None:
         """Close from this side: a best-effort goodbye, without waiting for an answer."""
-        if self._closed is None and self._arrival is not None and self._held is None:
+        if self._closed is None and self._arrival is not None and self._decoder is not None:
             self._arrival.send_now(close_frame(_NORMAL))
         self.end(_LEFT)
 
@@ -219,7 +224,7 @@ class WebSocketTransport:
         if self._done is not None:
             self._done.set()
 
-    def _open(self) -> None:
+    def _open(self) -> Arrival:
         """TCP, TLS and the handshake, which websocket-client makes."""
         endpoint, network = self.endpoint, self.network
         deadline = time.monotonic() + network.connect_timeout
@@ -258,6 +263,7 @@ class WebSocketTransport:
             self._hold, self._on_close, arrival.send_now, endpoint.max_message, network.lag
         )
         network.keep_tls_session(endpoint.url, arrival)
+        return arrival
 
     def _hold(self, message: bytes, arrived_ns: int) -> None:
         if self._held is not None:
