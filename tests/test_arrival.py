@@ -18,7 +18,7 @@ import gevent.socket
 import pytest
 
 from sseload_users import clock
-from sseload_users.transports import ConnectFailed, arrival, network, reader
+from sseload_users.transports import ConnectFailed, dial, network, reader
 from sseload_users.transports.arrival import Arrival
 from sseload_users.transports.network import Network, cause_of
 from tests.socket_servers import CERTIFICATES, Handler, read_until, serving
@@ -122,8 +122,8 @@ def test_even_the_first_read_of_a_connection_is_stamped() -> None:
 def test_without_the_kernels_stamp_it_is_the_time_of_reading(
     shared: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrival, "_stamp", lambda sock: None)
-    assert arrival.stamps_arrivals.__wrapped__() is False
+    monkeypatch.setattr(dial, "_stamp", lambda sock: None)
+    assert dial.stamps_arrivals.__wrapped__() is False
     with serving(lambda connection: connection.sendall(b"hello")) as port:
         connection = open_to(shared, port)
         time.sleep(0.05)
@@ -398,11 +398,11 @@ def test_a_host_is_looked_up_once_for_all(monkeypatch: pytest.MonkeyPatch) -> No
         # The second address answered, so it is the first one asked from now on.
         dialled = []
 
-        def dial(family: int, address: Any, *others: Any) -> Any:
+        def counted(family: int, address: Any, *others: Any) -> Any:
             dialled.append(address)
-            return arrival.connect_tcp(family, address, *others)
+            return dial.connect_tcp(family, address, *others)
 
-        monkeypatch.setattr(network, "connect_tcp", dial)
+        monkeypatch.setattr(network, "connect_tcp", counted)
         come_and_go()
         assert dialled == [("127.0.0.1", port)]
     with pytest.raises(ConnectFailed, match="no such host"):

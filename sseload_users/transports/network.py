@@ -22,7 +22,8 @@ import gevent.monkey
 import gevent.socket
 
 from sseload_users.transports import ConnectFailed
-from sseload_users.transports.arrival import Arrival, connect_tcp, stamps_arrivals
+from sseload_users.transports.arrival import Arrival
+from sseload_users.transports.dial import connect_tcp, stamps_arrivals
 from sseload_users.transports.reader import LagRecorder, Reader, make_reader
 
 _logger = logging.getLogger(__name__)
@@ -180,6 +181,8 @@ class Network:
             return arrival
         if failed is None:
             raise ConnectFailed("resolve", "no such host", host)
+        # The host may have moved: the next connection asks anew.
+        self._resolved.pop((host, port), None)
         raise ConnectFailed("connect", cause_of(failed), str(failed)) from failed
 
     def keep_tls_session(self, url: str, arrival: Arrival) -> None:
