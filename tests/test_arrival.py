@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import struct
@@ -41,7 +42,7 @@ def _no_test_waits_for_ever() -> Iterator[None]:
 def shared(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Network:
     """A network with each of the readers."""
     if request.param == "loop":
-        monkeypatch.setattr(network, "make_reader", reader.LoopReader)
+        monkeypatch.setattr(network, "make_reader", lambda lag, stamped: reader.LoopReader(lag))
     return Network()
 
 
@@ -300,6 +301,45 @@ def test_a_callback_may_close_any_connection(shared: Network) -> None:
         time.sleep(0.1)  # all of them are readable in the same turn
         gevent.sleep(0.1)
     assert seen == [b"x"]
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+def test_while_a_broadcast_rolls_in_reading_waits_only_for_what_is_stamped(stamped: bool) -> None:
+    people, rounds = 50, 20
+    everyone = threading.Barrier(people + 1)
+
+    def server(connection: socket.socket) -> None:
+        everyone.wait(5)
+        for number in range(rounds):
+            connection.sendall(b"%d|" % number)
+            time.sleep(0.002)
+        everyone.wait(5)  # silence
+        connection.sendall(b"end")
+
+    shared = Network()
+    shared.timestamps = "kernel" if stamped else "userspace"
+    if not hasattr(select, "epoll"):
+        pytest.skip("no epoll here")
+    waiting = shared.reader._timer  # type: ignore[attr-defined]
+    with serving(server) as port:
+        connections = [open_to(shared, port) for _ in range(people)]
+        watched = [Watched(connection) for connection in connections]
+        everyone.wait(5)
+        waited = False
+        expected = b"".join(b"%d|" % number for number in range(rounds))
+        while not all(one.data == expected for one in watched):
+            gevent.sleep(0.001)
+            waited |= waiting.active
+        assert waited == stamped
+        while waiting.active:
+            gevent.sleep(0.001)
+        everyone.wait(5)
+        for one in watched:
+            assert one.ended.get() is None
+            assert one.data == expected + b"end"
+        for connection in connections:
+            connection.close()
+    assert not waiting.active
 
 
 def test_after_unwatch_nothing_is_handed_over(shared: Network) -> None:

@@ -349,21 +349,27 @@ class _Tls:
         """The plaintext of all whole records so far, and whether the stream has ended."""
         incoming = self.incoming
         incoming.write(data)
-        whole: list[bytes] = []
-        ended = False
-        # Asking once more after the last record would cost an exception each time.
-        while incoming.pending:
-            try:
-                plain = self.ssl.read(_RECORD_BYTES)
-            except ssl.SSLWantReadError:
-                break
-            except ssl.SSLZeroReturnError:
-                plain = b""
+        # Nearly every read is one whole record; asking once more after the last one would
+        # cost an exception each time.
+        plain, ended = self._read()
+        if ended or not incoming.pending:
+            return plain, ended
+        records = [plain]
+        while incoming.pending and not ended:
+            plain, ended = self._read()
             if not plain:
-                ended = True
                 break
-            whole.append(plain)
-        return (whole[0] if len(whole) == 1 else b"".join(whole)), ended
+            records.append(plain)
+        return b"".join(records), ended
+
+    def _read(self) -> tuple[bytes, bool]:
+        try:
+            plain = self.ssl.read(_RECORD_BYTES)
+        except ssl.SSLWantReadError:
+            return b"", False
+        except ssl.SSLZeroReturnError:
+            return b"", True
+        return plain, not plain
 
     def encrypt(self, data: bytes) -> bytes:
         """The records that carry the data."""

@@ -144,7 +144,7 @@ class Network:
     @cached_property
     def reader(self) -> Reader:
         """What watches this process's connections, in the hub that first asked for it."""
-        return make_reader(self.lag)
+        return make_reader(self.lag, stamped=self.timestamps == "kernel")
 
     def open(self, url: str, deadline: float) -> Arrival:
         """Connect to a URL's host: TCP, and TLS where the scheme asks for it.

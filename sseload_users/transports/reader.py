@@ -29,7 +29,7 @@ _logger = logging.getLogger(__name__)
 
 #: Most bytes that one read takes. A buffer of this size is allocated for each read and
 #: shrunk to what came, which costs less than a second read for a burst.
-READ_BYTES = 65536
+READ_BYTES = 16384
 #: Room for one ``SCM_TIMESTAMPNS``: a control message header and a ``struct timespec``.
 ANCILLARY_BYTES = 32
 #: A ``struct timespec``: seconds and nanoseconds.
@@ -37,6 +37,10 @@ unpack_timespec: Callable[[bytes], tuple[Any, ...]] = struct.Struct("@ll").unpac
 #: Most connections that one turn of the hub reads, so that a broadcast to ten thousand
 #: does not keep the greenlets waiting that send the next one.
 _BATCH = 512
+
+#: A broadcast rolls in when so many connections were read within so many seconds. It is
+#: over when a look, one each _TICK seconds, finds only a few.
+_CROWD, _CROWD_WITHIN, _TICK, _FEW = 16, 0.001, 0.0005, 8
 
 _EPOLLIN, _EPOLLOUT = 0x001, 0x004
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
@@ -83,20 +87,35 @@ class Reader(Protocol):
 
 
 class EpollReader:
-    """Reads all connections of a process from one epoll set."""
+    """Reads all connections of a process from one epoll set.
 
-    __slots__ = ("_arrivals", "_epoll", "_watcher", "lag")
+    Args:
+        lag: where the generator's lag is recorded.
+        epoll: makes an epoll set.
+        patient: whether reading may wait while much arrives: only if the kernel stamps it.
+    """
 
-    def __init__(self, lag: LagRecorder, epoll: Callable[[], select.epoll]) -> None:
+    __slots__ = ("_arrivals", "_count", "_epoll", "_patient", "_since", "_timer", "_watcher", "lag")
+
+    def __init__(
+        self, lag: LagRecorder, epoll: Callable[[], select.epoll], *, patient: bool
+    ) -> None:
         self.lag = lag
         self._arrivals: dict[int, Arrival] = {}
         self._epoll = epoll()
-        self._watcher = gevent.get_hub().loop.io(self._epoll.fileno(), _READ)
+        self._patient = patient
+        loop = gevent.get_hub().loop
+        # One of the two is active as long as there are connections.
+        self._watcher = loop.io(self._epoll.fileno(), _READ)
+        self._timer = loop.timer(_TICK, _TICK)
+        # How many connections were read since when.
+        self._count = 0
+        self._since = 0.0
 
     def add(self, arrival: Arrival) -> None:
         """Begin to read a connection, and to write what it could not write yet."""
         if not self._arrivals:
-            self._watcher.start(self._ready)
+            self._watcher.start(self._on_ready)
         fd = arrival.fileno()
         self._arrivals[fd] = arrival
         self._epoll.register(fd, _EPOLLIN | _EPOLLOUT if arrival.backlog else _EPOLLIN)
@@ -110,6 +129,7 @@ class EpollReader:
             if not self._arrivals:
                 # An active watcher would keep a hub alive that has nothing else to do.
                 self._watcher.stop()
+                self._timer.stop()
 
     def want_write(self, arrival: Arrival) -> None:
         """Begin or end to watch whether more can be written."""
@@ -117,13 +137,30 @@ class EpollReader:
         if self._arrivals.get(fd) is arrival:
             self._epoll.modify(fd, _EPOLLIN | _EPOLLOUT if arrival.backlog else _EPOLLIN)
 
-    def _ready(self) -> None:
+    def _on_ready(self) -> None:
+        now = time.monotonic()
+        if now - self._since > _CROWD_WITHIN:
+            self._since = now
+            self._count = 0
+        self._count += self._read()
+        if self._count >= _CROWD and self._patient and self._arrivals:
+            self._watcher.stop()
+            self._timer.start(self._on_tick)
+
+    def _on_tick(self) -> None:
+        if self._read() < _FEW and self._arrivals:
+            self._timer.stop()
+            self._watcher.start(self._on_ready)
+
+    def _read(self) -> int:
+        """Read each connection that has something, up to a batch; say how many had."""
         # Every line here is paid for each message that each connection receives.
         arrivals = self._arrivals
         add = self.lag.add
         now = time.time_ns
         offset = from_kernel(0)
-        for fd, events in self._epoll.poll(0, _BATCH):
+        batch = self._epoll.poll(0, _BATCH)
+        for fd, events in batch:
             try:
                 arrival = arrivals[fd]
             except KeyError:
@@ -152,6 +189,7 @@ class EpollReader:
                     end_watch(self, arrival, error)
             else:
                 end_watch(self, arrival, None)
+        return len(batch)
 
 
 class LoopReader:
@@ -203,14 +241,19 @@ class LoopReader:
             end_watch(self, arrival, error)
 
 
-def make_reader(lag: LagRecorder) -> Reader:
-    """The cheapest reader that this platform has."""
+def make_reader(lag: LagRecorder, *, stamped: bool) -> Reader:
+    """The cheapest reader that this platform has.
+
+    Args:
+        lag: where the generator's lag is recorded.
+        stamped: whether the kernel stamps what arrives.
+    """
     try:
         # gevent's patching takes epoll out of the select module.
         epoll = gevent.monkey.get_original("select", "epoll")
     except AttributeError:
         return LoopReader(lag)
-    return EpollReader(lag, epoll)
+    return EpollReader(lag, epoll, patient=stamped)
 
 
 def receive(sock: Any, lag: LagRecorder) -> tuple[bytes, int]:
