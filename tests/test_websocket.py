@@ -8,6 +8,8 @@ import hashlib
 import http
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +21,7 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from sseload_users.transports import Closed, ConnectFailed
+from sseload_users.transports import Closed, ConnectFailed, Transport
 from sseload_users.transports.network import Endpoint, Network
 from sseload_users.transports.websocket import WebSocketTransport
 from tests.socket_servers import CERTIFICATES, Handler, read_until, serving
@@ -91,7 +93,7 @@ class Listener:
         self.also = also
         self.messages: list[tuple[bytes, int]] = []
         self.malformed: list[str] = []
-        self.transport = WebSocketTransport(
+        self.transport: WebSocketTransport = WebSocketTransport(
             Endpoint(endpoint) if isinstance(endpoint, str) else endpoint,
             shared or Network(connect_timeout=5),
             self.on_message,
@@ -110,6 +112,11 @@ class Listener:
     def run(self) -> Closed:
         self.transport.connect()
         return self.transport.listen()
+
+
+def test_it_is_a_transport() -> None:
+    transport: Transport = Listener("ws://localhost/").transport
+    assert transport.kind == "WS"
 
 
 def test_messages_of_all_shapes_and_the_close_arrive() -> None:
@@ -550,3 +557,52 @@ def test_a_server_that_refuses_over_http_is_no_error_of_the_listener() -> None:
             Listener(url).transport.connect()
         assert failed.value.cause == "HTTP 503"
         assert failed.value.detail == "try later"
+
+
+PATCHED = """
+import gevent.monkey
+gevent.monkey.patch_all()
+import sys
+import gevent
+from sseload_users.transports import Transport
+from sseload_users.transports.network import Endpoint, Network
+from sseload_users.transports.websocket import WebSocketTransport
+
+shared = Network(ca_file=sys.argv[2])
+received = []
+
+def one(url):
+    transport: Transport = WebSocketTransport(
+        Endpoint(url), shared, lambda message, _: received.append(message), print
+    )
+    transport.connect()
+    return transport.listen()
+
+people = [gevent.spawn(one, sys.argv[1]) for _ in range(20)]
+gevent.joinall(people, raise_error=True)
+print(len(received), {one.value.cause for one in people})
+"""
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_it_works_where_locust_has_patched_everything_first(tls: bool) -> None:
+    def server(connection: socket.socket) -> None:
+        head = answer(connection)
+        for data in (head, frame(0x81, b"one") + frame(0x01, b"tw"), frame(0x80, b"o")):
+            connection.sendall(data)
+            time.sleep(0.01)
+        connection.sendall(frame(0x89, b"still there?"))
+        assert unmask(connection.recv(100)) == (0x8A, b"still there?")
+        connection.sendall(frame(0x88, b"\x03\xe8"))
+        connection.recv(100)
+
+    with serving(server, certificate="server.pem" if tls else None) as port:
+        url = f"ws{'s' if tls else ''}://localhost:{port}/"
+        done = subprocess.run(
+            [sys.executable, "-c", PATCHED, url, str(CERTIFICATES / "ca.pem")],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+    assert done.stdout.strip() == "40 {'closed by server: 1000'}", done.stderr
