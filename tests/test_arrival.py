@@ -445,6 +445,11 @@ def test_a_host_is_looked_up_once_for_all(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(network, "connect_tcp", counted)
         come_and_go()
         assert dialled == [("127.0.0.1", port)]
+    # A host that does not answer may have moved: it is looked up again.
+    for _ in range(2):
+        with pytest.raises(ConnectFailed, match="connection refused"):
+            shared.open(url, time.monotonic() + 5)
+    assert asked == ["target.test"] * 2
     with pytest.raises(ConnectFailed, match="no such host"):
         shared.open("ws://nosuch.test/", time.monotonic() + 5)
     with pytest.raises(ConnectFailed, match="timed out"):
