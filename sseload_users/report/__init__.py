@@ -1,0 +1,1 @@
+"""What a run leaves behind: on the console and in files, all computed from one report."""
