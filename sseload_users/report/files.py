@@ -1,0 +1,196 @@
+"""The files of a report: the whole of it, its tables, and what a build server reads.
+
+Each file appears whole or not at all, and one that cannot be written keeps none of the
+others back.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from sseload_users.report import junit
+from sseload_users.report.words import clean
+from sseload_users.settings import ConfigError
+
+#: What a spreadsheet takes for the beginning of a formula, the full-width forms included.
+_FORMULA = (
+    *"=+-@\t\r\n",
+    "\N{FULLWIDTH EQUALS SIGN}",
+    "\N{FULLWIDTH PLUS SIGN}",
+    "\N{FULLWIDTH HYPHEN-MINUS}",
+    "\N{FULLWIDTH COMMERCIAL AT}",
+)
+
+_CODE_COLUMNS = (
+    "seq", "sent_at", "status", "owed", "delivered", "late", "interrupted", "missing",
+    "duplicate", "first_ms", "p50_ms", "p95_ms", "p99_ms", "last_ms",
+)  # fmt: skip
+
+
+class ReportError(ConfigError):
+    """A report that cannot be written, or not all of it; the message is one sentence.
+
+    Attributes:
+        written: the files that were written all the same.
+    """
+
+    def __init__(self, sentence: str, written: Sequence[Path] = ()) -> None:
+        super().__init__(sentence)
+        self.written = tuple(written)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRow:
+    """One connection of the run, as a line of connections.csv.
+
+    Attributes:
+        connection: its number, from 1.
+        worker: the name of the worker that held it; "local" without workers.
+        username: as whom it connected; empty if the target knows no names.
+        connected: whether it was ever subscribed.
+        connect_ms: how long its first successful connect took; None if there was none.
+        sessions: how many sessions it had.
+        drops: how many of them the server or the network ended.
+        owed: deliveries owed to it, which is the sum of the next four.
+        delivered: those that came in time.
+        late: those that came after the delivery timeout.
+        missing: those that never came while the session stayed up.
+        interrupted: those that its session did not live to see.
+        duplicate: further copies.
+        last_cause: of its last failure or drop; empty if there was none.
+    """
+
+    connection: int
+    worker: str
+    username: str
+    connected: bool
+    connect_ms: float | None
+    sessions: int
+    drops: int
+    owed: int
+    delivered: int
+    late: int
+    missing: int
+    interrupted: int
+    duplicate: int
+    last_cause: str
+
+
+def prepare(directory: str | os.PathLike[str]) -> Path:
+    """Make the directory, and see before the run that a file can be written in it.
+
+    Raises:
+        ReportError: it cannot.
+    """
+    path = Path(directory)
+    probe = path / f".sseload-{os.getpid()}.tmp"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"a report will be written here\n")
+    except OSError as error:
+        raise ReportError(
+            f"{clean(path)}: no report can be written there ({_why(error)}); "
+            "name another directory with --delivery-report."
+        ) from error
+    finally:
+        _remove(probe)
+    return path
+
+
+def write(
+    report: Mapping[str, Any],
+    directory: str | os.PathLike[str],
+    connections: Iterable[ConnectionRow],
+) -> list[Path]:
+    """Write report.json, codes.csv, connections.csv and junit.xml, replacing older ones.
+
+    Args:
+        report: of schema 1, verdict included.
+        directory: made if it is not there.
+        connections: a row for each connection, in the order that they are to have.
+
+    Returns:
+        The files, in the order above.
+
+    Raises:
+        ReportError: some cannot be written; the others are (`ReportError.written`).
+    """
+    files: dict[str, Callable[[], str]] = {
+        "report.json": lambda: json.dumps(report, indent=1, allow_nan=False) + "\n",
+        "codes.csv": lambda: codes_csv(report["per_code"]),
+        "connections.csv": lambda: connections_csv(connections),
+        "junit.xml": lambda: junit.document(report),
+    }
+    path, written, failed = Path(directory), [], []
+    for name, text in files.items():
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            _replace(path / name, text().encode("utf-8", "replace"))
+            written.append(path / name)
+        except OSError as error:
+            failed.append(f"{name} ({_why(error)})")
+    if failed:
+        raise ReportError(f"{clean(path)}: could not write {', '.join(failed)}.", written)
+    return written
+
+
+def codes_csv(per_code: Iterable[Mapping[str, Any]]) -> str:
+    """codes.csv: a line for each code that was due (RFC 4180)."""
+    return _csv(_CODE_COLUMNS, ([row[name] for name in _CODE_COLUMNS] for row in per_code))
+
+
+def connections_csv(connections: Iterable[ConnectionRow]) -> str:
+    """connections.csv: a line for each connection (RFC 4180)."""
+    columns = [field.name for field in fields(ConnectionRow)]
+    return _csv(columns, (asdict(row).values() for row in connections))
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    """A value as a cell that no spreadsheet takes for a formula."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, str):
+        return value  # numbers, negative ones too, and None, which is an empty cell
+    text = clean(value)
+    return f"'{text}" if value.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA) else text
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file beside its place, then move it there, so that no half of it is ever seen."""
+    draft = path.with_name(f".{path.name}-{os.getpid()}.tmp")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # a full disk may show no earlier than here
+        draft.replace(path)
+    except BaseException:
+        _remove(draft)
+        raise
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        # Its directory is a file, or is gone: then so is this.
+        return
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()
