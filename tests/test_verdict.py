@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sseload_users import hints, thresholds, verdict
-from sseload_users.thresholds import Rule
-from sseload_users.verdict import GRADES, Grade, Reason, exit_status, judge
+from sseload_users.thresholds import Grade, Rule
+from sseload_users.verdict import GRADES, Reason, exit_status, judge
 from tests.reports import sample, samples
 
 DEFAULT = thresholds.load()

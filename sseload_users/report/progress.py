@@ -1,0 +1,332 @@
+"""The run as it goes: a line that stays in place on a terminal, plain lines elsewhere.
+
+Nothing here runs by itself: no thread, no timer. What is drawn is drawn in the caller's
+greenlet, so that it cannot interrupt anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from sseload_users.report.words import clean, ms, number, seconds
+
+_PLAIN_EVERY_S = 5.0
+_NAME = 11  # columns that a phase's name takes
+_BAR = (8, 28)
+_ERASE = "\r\x1b[K"
+_PLAIN = str.maketrans("·━─…", "-=-~")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How the run stands; counts are of the whole run.
+
+    Attributes:
+        phase: the phase's name, as given to `Progress.phase`.
+        elapsed_s: seconds since the run began.
+        expected: connections that the run is to have.
+        attempted: connect attempts that were begun.
+        open: connections that are subscribed now.
+        connecting: those that are connecting now.
+        failed: connect attempts that failed.
+        dropped: sessions that the server or the network ended.
+        codes_scheduled: codes that the run is to send in all.
+        codes_sent: codes that were sent.
+        accepted: codes that the server answered with success.
+        delivered: owed pairs that came in time.
+        owed: pairs that are or were owed.
+        late: owed pairs that came too late.
+        missing: owed pairs that are known not to come, the interrupted among them.
+        errors: failed operations.
+        p50_ms: the median delivery latency of late, None before the first.
+        p99_ms: its 99th percentile.
+        lag_p99_ms: the 99th percentile of the generator lag, None before the first.
+        cpu_percent: CPU use of the busiest generator process, 100 for a whole core.
+    """
+
+    phase: str
+    elapsed_s: float
+    expected: int = 0
+    attempted: int = 0
+    open: int = 0
+    connecting: int = 0
+    failed: int = 0
+    dropped: int = 0
+    codes_scheduled: int = 0
+    codes_sent: int = 0
+    accepted: int = 0
+    delivered: int = 0
+    owed: int = 0
+    late: int = 0
+    missing: int = 0
+    errors: int = 0
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    lag_p99_ms: float | None = None
+    cpu_percent: float | None = None
+
+
+class Progress:
+    """What the run is doing, on a stream that its summary does not use.
+
+    Args:
+        stream: standard error by default.
+        clock: seconds, for pacing the plain lines.
+
+    A stream that fails is not written to again: a run does not end for its progress.
+    """
+
+    def __init__(
+        self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stream = stream or sys.stderr
+        self._clock = clock
+        self._console = Console(file=self._stream, highlight=False, markup=False, emoji=False)
+        self._live = self._console.is_terminal and not (
+            self._console.is_dumb_terminal or self._console.legacy_windows
+        )
+        self._phase = ""
+        self._snapshot: Snapshot | None = None
+        self._drawn: Text | None = None
+        self._last_line_at = clock()
+        self._said: Text | None = None
+        self._closed = False
+        self._handlers: list[tuple[logging.StreamHandler[Any], TextIO]] = []
+        if self._live:
+            self._step_aside_for_logging()
+
+    def phase(self, name: str, sentence: str) -> None:
+        """Begin a phase; the figures of the one before it stay as a line."""
+        self._finish_phase()
+        self._phase = name
+        self._print(self._sentence(name, sentence))
+        self._last_line_at = self._clock()
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Show how the run stands: at once on a terminal, elsewhere every five seconds."""
+        self._snapshot = snapshot
+        if self._live:
+            self._draw(_fit(snapshot, self._width() - 1, bar=True))
+        elif self._clock() - self._last_line_at >= _PLAIN_EVERY_S:
+            self._print_figures(snapshot)
+
+    def note(self, sentence: str) -> None:
+        """A line that stays."""
+        self._print(self._sentence("", sentence))
+
+    def close(self) -> None:
+        """End the last phase, and give the terminal back."""
+        if self._closed:
+            return
+        self._finish_phase()
+        self._closed = True
+        for handler, stream in self._handlers:
+            if isinstance(handler.stream, _Aside):
+                handler.setStream(stream)
+        self._handlers.clear()
+
+    def _width(self) -> int:
+        return columns(self._stream, self._console)
+
+    def _sentence(self, name: str, sentence: str) -> Text:
+        """A phase's name and a sentence, wrapped beside it on a terminal."""
+        lines = [clean(sentence)]
+        if self._live:
+            lines = textwrap.wrap(lines[0], max(20, self._width() - _NAME - 2)) or [""]
+        return _line(name, Text(f"\n{'':{_NAME + 1}}".join(lines)))
+
+    def _finish_phase(self) -> None:
+        snapshot, self._snapshot = self._snapshot, None
+        if self._drawn is not None:
+            self._drawn = None
+            self._write(_ERASE)
+        if snapshot is not None:
+            self._print_figures(snapshot)
+        self._said = None
+
+    def _print_figures(self, snapshot: Snapshot) -> None:
+        # A log has no edge, but each of its lines may be read alone: it names the phase.
+        width = max(60, self._width()) - 1 if self._live else 120
+        figures = _fit(snapshot, width, bar=False, named=not self._live)
+        if figures == self._said:
+            return
+        self._said = figures
+        self._last_line_at = self._clock()
+        self._print(figures)
+
+    def _print(self, line: Text) -> None:
+        if self._closed:
+            return
+        self._write((_ERASE if self._drawn is not None else "") + self._rendered(line) + "\n")
+        if self._drawn is not None:
+            self._draw(self._drawn)
+
+    def _draw(self, line: Text) -> None:
+        if self._closed:
+            return
+        self._drawn = line
+        # The cursor rests at the line's beginning, so that whatever else is printed there
+        # begins in the first column.
+        self._write(_ERASE + self._rendered(line) + "\r")
+
+    def _rendered(self, line: Text) -> str:
+        with self._console.capture() as capture:
+            self._console.print(line, end="", soft_wrap=True)
+        return capture.get()
+
+    def _write(self, text: str) -> None:
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        try:
+            text.encode(encoding)
+        except (UnicodeEncodeError, LookupError):
+            text = text.translate(_PLAIN).encode("ascii", "replace").decode("ascii")
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._closed = True
+
+    def _step_aside_for_logging(self) -> None:
+        """Let log lines to the same terminal go above the line that is drawn."""
+        loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
+        for logger in loggers:
+            for handler in getattr(logger, "handlers", ()):
+                if not isinstance(handler, logging.StreamHandler):
+                    continue
+                stream = handler.stream
+                if not isinstance(stream, _Aside) and _is_terminal(stream):
+                    self._handlers.append((handler, stream))
+                    handler.setStream(_Aside(stream, self))
+
+    def step_aside(self) -> str:
+        """What takes the drawn line away, if there is one."""
+        return _ERASE if self._drawn is not None and not self._closed else ""
+
+    def step_back(self) -> None:
+        """Draw the line again."""
+        if self._drawn is not None:
+            self._draw(self._drawn)
+
+
+def columns(stream: TextIO, console: Console) -> int:
+    """How wide a stream is now; rich asks standard input first, which may be elsewhere."""
+    if "COLUMNS" not in os.environ:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            return os.get_terminal_size(stream.fileno()).columns or console.width
+    return console.width
+
+
+class _Aside:
+    """A terminal that others write lines to, above the line that is drawn on it."""
+
+    def __init__(self, stream: TextIO, progress: Progress) -> None:
+        self._stream = stream
+        self._progress = progress
+
+    def write(self, text: str) -> int:
+        written = self._stream.write(self._progress.step_aside() + text)
+        if text.endswith("\n"):
+            self._stream.flush()
+            self._progress.step_back()
+        return written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _is_terminal(stream: Any) -> bool:
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError, OSError):
+        return False
+
+
+def _line(name: str, words: Text) -> Text:
+    return Text.assemble((f"{clean(name):<{_NAME}} ", "bold"), words)
+
+
+def _fit(snapshot: Snapshot, width: int, *, bar: bool, named: bool = True) -> Text:
+    """As many figures as there is room for, the most telling first."""
+    done, of_all = _extent(snapshot)
+    line = _line(snapshot.phase if named else "", Text())
+    room = width - line.cell_len
+    figures = list(_figures(snapshot))
+    drawn = _BAR[0] + 2 if bar and of_all else 0
+    shown: list[tuple[str, str]] = []
+    used = 0
+    for words, style in figures:
+        length = cell_len(words) + (3 if shown else 0)
+        if used + length > room - drawn:
+            break
+        shown.append((words, style))
+        used += length
+    if drawn:
+        length = max(_BAR[0], min(_BAR[1], room - used - 2))
+        filled = min(length, done * length // of_all)
+        line.append("━" * filled, style="green").append("─" * (length - filled), style="dim")
+        line.append("  ")
+    for index, (words, style) in enumerate(shown):
+        line.append(" · " if index else "", style="dim").append(words, style=style)
+    return line
+
+
+def _extent(snapshot: Snapshot) -> tuple[int, int]:
+    """How far the phase has come, and how far it has to go; 0 where nobody can tell."""
+    match snapshot.phase:
+        case "connect":
+            return snapshot.attempted - snapshot.connecting, snapshot.expected
+        case "broadcast":
+            return snapshot.codes_sent, snapshot.codes_scheduled
+        case "drain":
+            return snapshot.delivered + snapshot.late + snapshot.missing, snapshot.owed
+        case _:
+            return 0, 0
+
+
+def _figures(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    if snapshot.phase in ("broadcast", "drain", "disconnect"):
+        yield f"{number(snapshot.codes_sent)}/{number(snapshot.codes_scheduled)} codes", ""
+        yield f"{number(snapshot.delivered)}/{number(snapshot.owed)} delivered", ""
+        if snapshot.missing or snapshot.late:
+            yield f"{number(snapshot.missing)} missing", "red" if snapshot.missing else ""
+        if snapshot.errors:
+            yield _errors(snapshot.errors)
+        yield f"{number(snapshot.open)} open", ""
+    else:
+        yield f"{number(snapshot.open)}/{number(snapshot.expected)} connected", ""
+        if snapshot.connecting:
+            yield f"{number(snapshot.connecting)} connecting", ""
+        if snapshot.failed:
+            yield f"{number(snapshot.failed)} failed", "red"
+        if snapshot.errors:
+            yield _errors(snapshot.errors)
+    if not snapshot.errors:
+        yield _errors(0)
+    if snapshot.dropped:
+        yield f"{number(snapshot.dropped)} dropped", "red"
+    if snapshot.p99_ms is not None:
+        yield f"p50 {ms(snapshot.p50_ms)} p99 {ms(snapshot.p99_ms)} ms", ""
+    if snapshot.late:
+        yield f"{number(snapshot.late)} late", "red"
+    yield seconds(snapshot.elapsed_s), "dim"
+    if snapshot.cpu_percent is not None:
+        busy = snapshot.cpu_percent >= 90
+        yield f"CPU {snapshot.cpu_percent:.0f} %", "yellow" if busy else "dim"
+    if snapshot.lag_p99_ms is not None:
+        yield f"lag p99 {ms(snapshot.lag_p99_ms)} ms", "dim"
+
+
+def _errors(errors: int) -> tuple[str, str]:
+    return f"{number(errors)} error{'' if errors == 1 else 's'}", "red" if errors else ""
