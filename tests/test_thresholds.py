@@ -132,6 +132,14 @@ def test_a_mistake_is_one_sentence_with_file_and_key(tmp_path: Path, text: str, 
     assert str(raised.value).endswith(".")
 
 
+def test_the_example_in_the_documentation_works(tmp_path: Path) -> None:
+    page = Path(__file__).parents[1] / "docs" / "verdict.md"
+    text = page.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    mine = thresholds.load(changed(tmp_path, text))
+    assert [str(each.success) for each in mine.size_targets] == ["> 99 %"]
+    assert Figure(1, 1000, mine.duplicates).grade == "good"
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml: the thresholds cannot be read: No such"):
         thresholds.load(tmp_path / "nowhere.toml")
