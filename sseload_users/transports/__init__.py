@@ -33,6 +33,32 @@ class ConnectFailed(Exception):
         self.detail = detail
 
 
+class Malformed(Exception):
+    """A message that cannot be decoded.
+
+    Args:
+        cause: a short, countable cause ("bad JSON", "bad packet").
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What one message says, before anybody looks for a code in it.
+
+    Attributes:
+        name: Socket.IO's or server-sent events' event name; empty for plain WebSocket.
+        data: the text of a WebSocket message or an event stream's ``data`` (bytes where a
+            WebSocket message is not UTF-8), or the list of a Socket.IO event's arguments.
+    """
+
+    name: str
+    data: object
+
+
 @dataclass(frozen=True, slots=True)
 class Closed:
     """How a session ended.
@@ -64,6 +90,16 @@ class Transport(Protocol):
     #: their difference is the connect time.
     started_ns: int
     subscribed_ns: int
+
+    @staticmethod
+    def event(payload: bytes) -> Event | None:
+        """What a payload that ``on_message`` was given says; None if it is no event.
+
+        Pure, and asked once for all copies of a broadcast.
+
+        Raises:
+            Malformed: it cannot be decoded.
+        """
 
     def connect(self) -> None:
         """Connect and subscribe; return when the server owes this session codes.

@@ -20,7 +20,7 @@ from websocket import (
 from websocket._handshake import CookieJar
 
 from sseload_users.clock import wall_ns
-from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessage
+from sseload_users.transports import Closed, ConnectFailed, Event, OnMalformed, OnMessage
 from sseload_users.transports.arrival import Arrival
 from sseload_users.transports.frames import (
     FrameDecoder,
@@ -88,6 +88,14 @@ class WebSocketTransport:
         self._held: deque[tuple[bytes, int]] | None = None
         self._done: gevent.event.Event | None = None
         self._closed: Closed | None = None
+
+    @staticmethod
+    def event(payload: bytes) -> Event | None:
+        """The message as text; as bytes if it is not UTF-8."""
+        try:
+            return Event("", payload.decode())
+        except UnicodeDecodeError:
+            return Event("", payload)
 
     def connect(self) -> None:
         """Connect and subscribe; return when the server owes this session codes.

@@ -1,0 +1,162 @@
+"""HTTP/1.1 on one wire: requests in, answers out, and the way over to push connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import h11
+
+from sseload_users.demo.messages import dump
+from sseload_users.demo.wire import Wire
+
+#: The largest request body that is read.
+_BODY_BYTES = 1 << 20
+
+
+@dataclass(eq=False, slots=True)
+class Exchange:
+    """One request, and the means to answer it, once, now or later.
+
+    Attributes:
+        path: decoded, without the query.
+        query: the first value of each parameter.
+        headers: by lower-case name; of repeated ones the last.
+        first: the first request on its connection.
+    """
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+    http11: bool
+    first: bool
+    wire: Wire
+    _http: Http
+
+    def answer(self, status: int, value: object, *headers: tuple[str, str]) -> None:
+        """Answer with JSON."""
+        self.send(status, "application/json", dump(value) + "\n", *headers)
+
+    def send(self, status: int, kind: str, text: str, *headers: tuple[str, str]) -> None:
+        """Answer with text of a content type."""
+        self._http.answer(status, kind, text.encode(), headers)
+
+    def switch(self, *headers: tuple[str, str]) -> bytes:
+        """Answer 101 and leave HTTP; the bytes that came after the request."""
+        response = h11.InformationalResponse(status_code=101, headers=_raw(headers), reason="")
+        self._http.send(response)
+        return self._http.leave()
+
+    def stream(self, *headers: tuple[str, str]) -> None:
+        """Answer 200 with a body that has no end yet, and leave HTTP.
+
+        The body is written in HTTP/1.1 chunks, or plain where ``http11`` is false.
+        """
+        self._http.send(h11.Response(status_code=200, headers=_raw(headers), reason="OK"))
+        self._http.leave()
+
+
+class Http:
+    """The server's side of HTTP/1.1 on one wire.
+
+    Args:
+        wire: the connection.
+        handle: called with each request; the next one waits until it was answered.
+    """
+
+    def __init__(self, wire: Wire, handle: Callable[[Exchange], None]) -> None:
+        self._wire = wire
+        self._handle = handle
+        self._state = h11.Connection(h11.SERVER)
+        self._request: h11.Request | None = None
+        self._body = b""
+        self._served = 0
+        wire.on_bytes = self._receive
+
+    def answer(
+        self, status: int, kind: str, body: bytes, headers: tuple[tuple[str, str], ...]
+    ) -> None:
+        """Answer the request at hand."""
+        if self._wire.gone:
+            return
+        all_headers = (("Content-Type", kind), ("Content-Length", str(len(body))), *headers)
+        head = self._state.send(h11.Response(status_code=status, headers=_raw(all_headers)))
+        rest = self._state.send(h11.Data(data=body)) or b""
+        end = self._state.send(h11.EndOfMessage()) or b""
+        self._wire.write((head or b"") + rest + end)
+        if self._state.our_state is h11.MUST_CLOSE:
+            self._wire.close()
+        elif self._state.our_state is h11.DONE and self._state.their_state is h11.DONE:
+            self._state.start_next_cycle()
+            self._advance()
+
+    def send(self, event: h11.InformationalResponse | h11.Response) -> None:
+        """Write a head."""
+        self._wire.write(self._state.send(event) or b"")
+
+    def leave(self) -> bytes:
+        """Read no more requests; what has come beyond the last one."""
+        self._wire.on_bytes = _discard
+        return self._state.trailing_data[0]
+
+    def _receive(self, data: bytes) -> None:
+        self._state.receive_data(data)
+        self._advance()
+
+    def _advance(self) -> None:
+        try:
+            while True:
+                event = self._state.next_event()
+                if isinstance(event, h11.Request):
+                    self._request, self._body = event, b""
+                elif isinstance(event, h11.Data):
+                    self._body += event.data
+                    if len(self._body) > _BODY_BYTES:
+                        self._fail(413, "The body is larger than 1 MiB")
+                        return
+                elif isinstance(event, h11.EndOfMessage):
+                    assert self._request is not None
+                    self._served += 1
+                    self._handle(self._exchange(self._request))
+                    # An answer has advanced further already, or none has come yet.
+                    return
+                else:
+                    return
+        except h11.RemoteProtocolError as error:
+            self._fail(error.error_status_hint, "This is not a request")
+
+    def _fail(self, status: int, sentence: str) -> None:
+        if self._state.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            self.answer(
+                status,
+                "application/json",
+                dump({"error": sentence}).encode(),
+                (("Connection", "close"),),
+            )
+        self._wire.close()
+
+    def _exchange(self, request: h11.Request) -> Exchange:
+        target = urlsplit(request.target.decode("ascii", "replace"))
+        query = parse_qs(target.query, keep_blank_values=True)
+        return Exchange(
+            method=request.method.decode("ascii"),
+            path=unquote(target.path),
+            query={name: values[0] for name, values in query.items()},
+            headers={n.decode("ascii"): v.decode("latin-1") for n, v in request.headers},
+            body=self._body,
+            http11=request.http_version >= b"1.1",
+            first=self._served == 1,
+            wire=self._wire,
+            _http=self,
+        )
+
+
+def _raw(headers: tuple[tuple[str, str], ...]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
+
+
+def _discard(_: bytes) -> None:
+    pass

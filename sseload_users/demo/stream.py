@@ -1,0 +1,118 @@
+"""Server-sent events: the plain stream, and the one with a token and pongs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+import time
+
+from sseload_users.demo.http import Exchange
+from sseload_users.demo.messages import StreamFormat
+from sseload_users.demo.push import Context, PushConnection
+
+#: Seconds for which a token opens streams.
+_TOKEN_SECONDS = 3600
+
+HEADERS = (
+    ("Content-Type", "text/event-stream; charset=utf-8"),
+    ("Cache-Control", "no-cache"),
+    ("X-Accel-Buffering", "no"),
+)
+
+
+class Tokens:
+    """Tokens ``user:expiry:signature``, good for one user until the expiry (Unix time)."""
+
+    def __init__(self) -> None:
+        self._secret = secrets.token_bytes(32)
+
+    def make(self, username: str) -> str:
+        """A new token."""
+        claim = f"{username}:{int(time.time()) + _TOKEN_SECONDS}"
+        return f"{claim}:{self._sign(claim)}"
+
+    def check(self, token: str, username: str) -> bool:
+        """Whether a token is genuine, this user's, and not expired."""
+        claim, _, signature = token.rpartition(":")
+        user, _, expiry = claim.rpartition(":")
+        genuine = hmac.compare_digest(self._sign(claim).encode(), signature.encode())
+        return genuine and user == username and int(expiry) >= time.time()
+
+    def _sign(self, claim: str) -> str:
+        return hmac.new(self._secret, claim.encode(), hashlib.sha256).hexdigest()
+
+
+class StreamConnection(PushConnection):
+    """An event stream.
+
+    Args:
+        context: the server.
+        exchange: the request, which this answers.
+        ordinal: its number in the record.
+        username: as the client gave it.
+        needs_pong: codes stop when the client's pongs do.
+
+    Attributes:
+        connection_id: what the client names in its pongs.
+    """
+
+    transport = "sse"
+
+    def __init__(
+        self, context: Context, exchange: Exchange, ordinal: int, username: str, *, needs_pong: bool
+    ) -> None:
+        exchange.stream(*HEADERS, ("X-Demo-Connection", str(ordinal)))
+        super().__init__(context, exchange.wire, ordinal, username)
+        self.username = username
+        self.connection_id = secrets.token_hex(8)
+        self._format = StreamFormat(chunked=exchange.http11, numbered=not needs_pong)
+        self._pong_timer: asyncio.TimerHandle | None = None
+        self._needs_pong = needs_pong
+        hello = {"type": "connected", "connection_id": self.connection_id}
+        self.wire.write(self._format.data(hello))
+        self.subscribe(self._format, after=_after(exchange))
+        self._beat_timer = asyncio.get_running_loop().call_later(
+            context.settings.sse_ping / 2, self._keep_alive
+        )
+        self.pong()
+
+    def pong(self) -> None:
+        """The client is still there."""
+        if not self._needs_pong:
+            return
+        if self._pong_timer is None:
+            self._wait()
+        elif self._pong_timer.cancelled() or not self.silent:
+            self._pong_timer.cancel()
+            self._wait()
+
+    def hang_up(self, code: int) -> None:  # noqa: ARG002 - streams have no codes
+        """End the stream in order."""
+        self.ending("server")
+        self.wire.write(self._format.end())
+        self.wire.close()
+
+    def stop(self) -> None:
+        """Stop the pings."""
+        self._beat_timer.cancel()
+        if self._pong_timer is not None:
+            self._pong_timer.cancel()
+
+    def _wait(self) -> None:
+        self._pong_timer = asyncio.get_running_loop().call_later(
+            self.context.settings.pong_timeout, self._mute
+        )
+
+    def _mute(self) -> None:
+        ...
+
+    def _keep_alive(self) -> None:
+        ...
+
+
+def _after(exchange: Exchange) -> int:
+    """The index of the newest code that the client has, by ``Last-Event-ID``."""
+    last = exchange.headers.get("last-event-id", "")
+    return int(last) if last.isascii() and last.isdigit() else 0
