@@ -28,8 +28,8 @@ class Faults:
         reorder: share of deliveries that wait until the next code was written on the same
             connection, or for ``reorder_seconds``.
         garbage: share of deliveries that something undecodable follows.
-        foreign: share of deliveries that a message follows which is no code.
-        drop: share of connections that end after ``drop_after`` codes.
+        foreign: share of deliveries that a code of somebody else's follows.
+        drop: share of accepted connections that end after ``drop_after`` codes.
         refuse: share of handshakes that are refused.
         ingest_share: share of ingests that are answered with ``ingest_status``.
         ingest_hang: share of ingests that are never answered.
@@ -52,7 +52,6 @@ class Faults:
     refuse_how: RefuseHow = "503"
     ingest_status: int | None = None
     ingest_share: float = 1.0
-    ingest_delay: float = 0.0
     ingest_hang: float = 0.0
 
 
@@ -66,7 +65,7 @@ class Delivery:
         held: it waits for the next code on the connection; not together with a delay.
         copies: how often it is written.
         garbage: something undecodable follows it.
-        foreign: a message follows it which is no code.
+        foreign: a code of somebody else's follows it.
     """
 
     lost: bool = False
@@ -86,7 +85,7 @@ class Plan:
     """The faults of one run.
 
     Deliveries are drawn one by one, so a share of them is met on average. Connections and
-    ingests are few, so of any n in a row a share s meets s × n, rounded up or down.
+    ingests are few, so of any n in a row a share s meets s times n, rounded up or down.
 
     Args:
         faults: what was ordered.
@@ -127,18 +126,17 @@ class Plan:
         )
 
     def drops(self, connection: int) -> bool:
-        """Whether the ``connection``-th connection ends after its codes."""
+        """Whether the ``connection``-th accepted connection ends after its codes."""
         return self._due(self.faults.drop, 7, connection)
 
     def refuses(self, connection: int) -> bool:
         """Whether the ``connection``-th handshake is refused."""
         return self._due(self.faults.refuse, 8, connection)
 
-    def rejects(self, ingest: int) -> bool:
-        """Whether the ``ingest``-th ingest is answered with the ordered status."""
-        if self.faults.ingest_status is None:
-            return False
-        return self._due(self.faults.ingest_share, 9, ingest)
+    def rejects(self, ingest: int) -> int | None:
+        """The ordered status that the ``ingest``-th ingest is answered with, if it is."""
+        due = self._due(self.faults.ingest_share, 9, ingest)
+        return self.faults.ingest_status if due else None
 
     def hangs(self, ingest: int) -> bool:
         """Whether the ``ingest``-th ingest is never answered."""

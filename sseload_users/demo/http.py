@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import h11
@@ -23,7 +24,6 @@ class Exchange:
         path: decoded, without the query.
         query: the first value of each parameter.
         headers: by lower-case name; of repeated ones the last.
-        first: the first request on its connection.
     """
 
     method: str
@@ -32,7 +32,6 @@ class Exchange:
     headers: dict[str, str]
     body: bytes
     http11: bool
-    first: bool
     wire: Wire
     _http: Http
 
@@ -46,8 +45,11 @@ class Exchange:
 
     def switch(self, *headers: tuple[str, str]) -> bytes:
         """Answer 101 and leave HTTP; the bytes that came after the request."""
-        response = h11.InformationalResponse(status_code=101, headers=_raw(headers), reason="")
-        self._http.send(response)
+        self._http.send(
+            h11.InformationalResponse(
+                status_code=101, headers=_raw(headers), reason=b"Switching Protocols"
+            )
+        )
         return self._http.leave()
 
     def stream(self, *headers: tuple[str, str]) -> None:
@@ -55,7 +57,7 @@ class Exchange:
 
         The body is written in HTTP/1.1 chunks, or plain where ``http11`` is false.
         """
-        self._http.send(h11.Response(status_code=200, headers=_raw(headers), reason="OK"))
+        self._http.send(h11.Response(status_code=200, headers=_raw(headers), reason=b"OK"))
         self._http.leave()
 
 
@@ -73,7 +75,6 @@ class Http:
         self._state = h11.Connection(h11.SERVER)
         self._request: h11.Request | None = None
         self._body = b""
-        self._served = 0
         wire.on_bytes = self._receive
 
     def answer(
@@ -83,10 +84,13 @@ class Http:
         if self._wire.gone:
             return
         all_headers = (("Content-Type", kind), ("Content-Length", str(len(body))), *headers)
-        head = self._state.send(h11.Response(status_code=status, headers=_raw(all_headers)))
-        rest = self._state.send(h11.Data(data=body)) or b""
-        end = self._state.send(h11.EndOfMessage()) or b""
-        self._wire.write((head or b"") + rest + end)
+        events: list[h11.Event] = [
+            h11.Response(status_code=status, headers=_raw(all_headers), reason=_reason(status))
+        ]
+        if self._request is None or self._request.method != b"HEAD":
+            events.append(h11.Data(data=body))
+        events.append(h11.EndOfMessage())
+        self._wire.write(b"".join(self._state.send(event) or b"" for event in events))
         if self._state.our_state is h11.MUST_CLOSE:
             self._wire.close()
         elif self._state.our_state is h11.DONE and self._state.their_state is h11.DONE:
@@ -118,15 +122,24 @@ class Http:
                         self._fail(413, "The body is larger than 1 MiB")
                         return
                 elif isinstance(event, h11.EndOfMessage):
-                    assert self._request is not None
-                    self._served += 1
-                    self._handle(self._exchange(self._request))
+                    self._complete()
                     # An answer has advanced further already, or none has come yet.
                     return
                 else:
                     return
         except h11.RemoteProtocolError as error:
             self._fail(error.error_status_hint, "This is not a request")
+
+    def _complete(self) -> None:
+        """Hand over a whole request."""
+        if self._request is None:
+            return
+        try:
+            exchange = self._exchange(self._request)
+        except ValueError:
+            self._fail(400, "The request's target cannot be read")
+            return
+        self._handle(exchange)
 
     def _fail(self, status: int, sentence: str) -> None:
         if self._state.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
@@ -148,7 +161,6 @@ class Http:
             headers={n.decode("ascii"): v.decode("latin-1") for n, v in request.headers},
             body=self._body,
             http11=request.http_version >= b"1.1",
-            first=self._served == 1,
             wire=self._wire,
             _http=self,
         )
@@ -156,6 +168,13 @@ class Http:
 
 def _raw(headers: tuple[tuple[str, str], ...]) -> list[tuple[bytes, bytes]]:
     return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
+
+
+def _reason(status: int) -> bytes:
+    try:
+        return HTTPStatus(status).phrase.encode("ascii")
+    except ValueError:
+        return b"Unknown"
 
 
 def _discard(_: bytes) -> None:

@@ -1,12 +1,15 @@
 """The broadcast: every subscriber gets every code, less what the faults take.
 
-One loop writes one encoded payload per format to all, never waiting for anybody.
+Each payload is encoded once per format and written to all, waiting for nobody; only
+``--cost-per-delivery`` makes one subscriber wait for another.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +17,10 @@ from sseload_users.clock import wall_ns
 from sseload_users.demo.faults import PLAIN, Delivery, Plan
 from sseload_users.demo.messages import Code, Format
 from sseload_users.demo.record import CodeRecord, Recorder
-from sseload_users.demo.wire import Wire, Written
+from sseload_users.demo.wire import Wire
+
+#: Codes that are remembered, for ``--replay`` and ``Last-Event-ID``.
+HISTORY = 10_000
 
 
 class Push(Protocol):
@@ -23,12 +29,14 @@ class Push(Protocol):
     Attributes:
         ordinal: its number in the record.
         wire: where it is written to.
-        silent: nothing is written to it any more, though it stays open.
+        silent: it gets no more codes, though it stays open.
+        doomed: it ends after its codes.
     """
 
     ordinal: int
     wire: Wire
     silent: bool
+    doomed: bool
 
     def drop(self) -> None:
         """End it, or silence it, as the faults say."""
@@ -63,14 +71,32 @@ class _Delayed:
 
 
 class _Broadcast:
-    """One code on its way: its payloads, its record, and what of it is still open."""
+    """One code on its way: its payloads, its record, and what of it is still open.
+
+    Attributes:
+        rest: the subscribers whose turn has not come.
+    """
 
     def __init__(self, code: Code, recorder: Recorder) -> None:
         self.code = code
-        self.entry = CodeRecord(code.index, code.code, start_ns=wall_ns())
+        self.entry = CodeRecord(code.index, code.code)
+        self.rest: deque[Subscription] = deque()
         self._payloads: dict[Format, bytes] = {}
-        self._open = 1
+        self._open = 0
         self._recorder = recorder
+
+    def start(self, subscriptions: dict[Subscription, None]) -> None:
+        self.rest.extend(subscriptions)
+        self.entry.subscribers = len(self.rest)
+        self.entry.start_ns = wall_ns()
+        self.begin()
+
+    def finish(self) -> None:
+        """All that was to be written at once was written; what was not never will be."""
+        self.entry.failed.extend(subscription.push.ordinal for subscription in self.rest)
+        self.rest.clear()
+        self.entry.end_ns = wall_ns()
+        self.end()
 
     def payload(self, form: Format) -> bytes:
         found = self._payloads.get(form)
@@ -88,47 +114,61 @@ class _Broadcast:
 
 
 class Hub:
-    """All subscribers, and the history.
+    """All subscribers, the codes on their way to them, and the history.
 
     Args:
         plan: the faults.
         recorder: where the truth goes.
-        keep_history: remember all codes, for late joiners.
+        cost: seconds that each delivery takes, one after the other.
+        replay: send the history to everybody who joins late.
+        on_broadcast: called with the index of each code whose broadcast is over.
     """
 
-    def __init__(self, plan: Plan, recorder: Recorder, *, keep_history: bool) -> None:
-        self.codes = 0
+    def __init__(
+        self,
+        plan: Plan,
+        recorder: Recorder,
+        *,
+        cost: float,
+        replay: bool,
+        on_broadcast: Callable[[int], None],
+    ) -> None:
         self._plan = plan
         self._recorder = recorder
-        self._keep_history = keep_history
-        self._history: list[Code] = []
+        self._cost = cost
+        self._replay = replay
+        self._on_broadcast = on_broadcast
+        self._codes = 0
+        self._history: deque[Code] = deque(maxlen=HISTORY)
         self._subscriptions: dict[Subscription, None] = {}
         self._doomed: dict[Push, int] = {}
         self._delayed: dict[_Delayed, asyncio.TimerHandle] = {}
+        self._waiting: deque[_Broadcast] = deque()
+        self._woken = asyncio.Event()
 
-    def subscribe(self, push: Push, form: Format, namespace: str = "", after: int = 0) -> Subscription:
-        """Send this connection all codes from now on; first the history, if it is kept.
+    def subscribe(
+        self, push: Push, form: Format, namespace: str = "", after: int | None = None
+    ) -> Subscription:
+        """Send this connection all codes from now on, and maybe earlier ones first.
 
         Args:
             push: the connection.
             form: what its messages look like.
             namespace: for the record.
-            after: the index of the newest code that the client has already.
+            after: the index of the newest code that the client has, if it says that it
+                wants the later ones.
         """
-        subscription = Subscription(push, form, newest=self.codes)
+        subscription = Subscription(push, form)
         self._subscriptions[subscription] = None
-        if self._plan.drops(push.ordinal):
+        if push.doomed:
             self._doomed.setdefault(push, 0)
-        history = self._history[after:]
-        for code in history:
-            push.wire.write(form.code(code))
         self._recorder.write(
-            "subscribed",
-            connection=push.ordinal,
-            namespace=namespace,
-            replayed=len(history),
-            ns=wall_ns(),
+            "subscribed", connection=push.ordinal, namespace=namespace, ns=wall_ns()
         )
+        if after is None and self._replay:
+            after = 0
+        if after is not None:
+            self._write_history(push, form, after)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -143,8 +183,48 @@ class Hub:
         """The connection is over."""
         self._doomed.pop(push, None)
 
+    def broadcast(self, code: Code) -> int:
+        """Write a code to all subscribers, soon; its index."""
+        self._codes += 1
+        code = dataclasses.replace(code, index=self._codes)
+        self._waiting.append(_Broadcast(code, self._recorder))
+        self._woken.set()
+        return code.index
+
+    async def run(self) -> None:
+        """Broadcast what comes, one code after the other, for ever."""
+        loop = asyncio.get_running_loop()
+        free = loop.time()
+        while True:
+            if not self._waiting:
+                self._woken.clear()
+                await self._woken.wait()
+            # The loop looks at its sockets once before this comes back, so that whoever has
+            # left by now is not written to and then counted as served.
+            await asyncio.sleep(0)
+            running = self._waiting[0]
+            self._history.append(running.code)
+            running.start(self._subscriptions)
+            members = list(running.rest)
+            free = max(free, loop.time())
+            while running.rest:
+                self._deliver(running, running.rest.popleft())
+                if self._cost:
+                    free += self._cost
+                    if (ahead := free - loop.time()) > 0:
+                        await asyncio.sleep(ahead)
+            self._waiting.popleft()
+            running.finish()
+            self._drop_doomed(members)
+            self._on_broadcast(running.code.index)
+
     def close(self) -> None:
         """The server stops: what still waits will not be written."""
+        for running in self._waiting:
+            if not running.entry.start_ns:
+                running.start(self._subscriptions)
+            running.finish()
+        self._waiting.clear()
         for delayed, timer in self._delayed.items():
             timer.cancel()
             _give_up(delayed.running, delayed.subscription.push)
@@ -152,21 +232,22 @@ class Hub:
         for subscription in list(self._subscriptions):
             self.unsubscribe(subscription)
 
-    def broadcast(self, code: Code) -> None:
-        """Write a code to all subscribers."""
-        self.codes += 1
-        code = dataclasses.replace(code, index=self.codes)
-        if self._keep_history:
-            self._history.append(code)
-        running = _Broadcast(code, self._recorder)
-        entry = running.entry
-        subscriptions = list(self._subscriptions)
-        entry.subscribers = len(subscriptions)
-        for subscription in subscriptions:
-            self._deliver(running, subscription)
-        entry.end_ns = wall_ns()
-        running.end()
-        for push in list(self._doomed):
+    def _write_history(self, push: Push, form: Format, after: int) -> None:
+        codes = [code for code in self._history if code.index > after]
+
+        def settle(taken: bool) -> None:
+            if taken and codes:
+                self._recorder.write("replayed", connection=push.ordinal, codes=len(codes))
+
+        push.wire.write(b"".join(form.code(code) for code in codes), settle)
+
+    def _drop_doomed(self, members: list[Subscription]) -> None:
+        """Count a code for the connections that got it, and end those that are due."""
+        if not self._doomed:
+            return
+        for push in {subscription.push: None for subscription in members}:
+            if push not in self._doomed:
+                continue
             self._doomed[push] += 1
             if self._doomed[push] >= self._plan.faults.drop_after:
                 del self._doomed[push]
@@ -174,6 +255,9 @@ class Hub:
 
     def _deliver(self, running: _Broadcast, subscription: Subscription) -> None:
         ordinal = subscription.push.ordinal
+        if subscription not in self._subscriptions:
+            running.entry.failed.append(ordinal)
+            return
         if subscription.push.silent:
             running.entry.silenced.append(ordinal)
             return
@@ -211,10 +295,10 @@ class Hub:
     def _release(self, subscription: Subscription, why: str) -> None:
         """What was held is written now."""
         held, subscription.held = subscription.held, None
-        assert held is not None
-        held.timer.cancel()
-        self._write_all(held.running, subscription, held.delivery, why)
-        held.running.end()
+        if held is not None:
+            held.timer.cancel()
+            self._write_all(held.running, subscription, held.delivery, why)
+            held.running.end()
 
     def _write_all(
         self, running: _Broadcast, subscription: Subscription, delivery: Delivery, why: str = ""
@@ -225,16 +309,16 @@ class Hub:
             return
         self._write(running, subscription, why)
         for _ in range(delivery.copies - 1):
-            self._put(running, push, running.payload(form), entry.duplicated)
+            _put(running, push, running.payload(form), (entry.duplicated,))
         if delivery.garbage:
             garbage = form.garbage(self._plan.faults.garbage_how)
-            self._put(running, push, garbage, entry.garbage)
+            _put(running, push, garbage, (entry.garbage,))
         if delivery.foreign:
-            self._put(running, push, form.foreign(), entry.foreign)
+            _put(running, push, form.foreign(), (entry.foreign,))
 
     def _write(self, running: _Broadcast, subscription: Subscription, why: str = "") -> None:
         """Write the first copy."""
-        entry, push = running.entry, subscription.push
+        entry = running.entry
         lists = [entry.sent]
         if why:
             lists.append(entry.delayed if why == "delayed" else entry.reordered)
@@ -243,28 +327,25 @@ class Hub:
         else:
             subscription.newest = entry.index
         payload = running.payload(subscription.format)
-        self._put(running, push, payload, *lists, failed=entry.failed)
+        _put(running, subscription.push, payload, lists, (entry.failed,))
 
-    def _put(
-        self,
-        running: _Broadcast,
-        push: Push,
-        payload: bytes,
-        *lists: list[int],
-        failed: list[int] | None = None,
-    ) -> None:
-        """Write, and note on the lists whether the kernel took it, now or later."""
-        written = push.wire.write(payload)
-        if written is Written.LATER:
-            running.begin()
 
-            def settle(taken: bool) -> None:  # noqa: FBT001 - the wire's callback
-                _note(push.ordinal, lists if taken else (failed,))
-                running.end()
+def _put(
+    running: _Broadcast,
+    push: Push,
+    payload: bytes,
+    taken_by: Iterable[list[int]],
+    failed: Iterable[list[int]] = (),
+) -> None:
+    """Write, and note on the lists whether the kernel took it, now or later."""
+    running.begin()
 
-            push.wire.then(settle)
-        else:
-            _note(push.ordinal, lists if written is Written.YES else (failed,))
+    def settle(taken: bool) -> None:
+        for each in taken_by if taken else failed:
+            each.append(push.ordinal)
+        running.end()
+
+    push.wire.write(payload, settle)
 
 
 def _give_up(running: _Broadcast, push: Push) -> None:
@@ -272,9 +353,3 @@ def _give_up(running: _Broadcast, push: Push) -> None:
     entry = running.entry
     (entry.silenced if push.silent else entry.failed).append(push.ordinal)
     running.end()
-
-
-def _note(ordinal: int, lists: tuple[list[int] | None, ...]) -> None:
-    for each in lists:
-        if each is not None:
-            each.append(ordinal)

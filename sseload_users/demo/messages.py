@@ -15,7 +15,6 @@ from wsproto.frame_protocol import FrameProtocol
 
 from sseload_users.demo.faults import GarbageHow
 
-_NOTICE = {"type": "notice", "message": "This is no code."}
 #: A frame with the reserved opcode 3 (RFC 6455 §5.2: the receiver must fail the connection).
 _BAD_FRAME = b"\x83\x03bad"
 #: Where the size of a chunk in hexadecimal digits belongs.
@@ -41,6 +40,10 @@ class Code:
     index: int = 0
 
 
+#: Somebody else's code: of the usual shape, and no code of the run that listens.
+_FOREIGN = Code("LT-others-1-1", username="others", user_id=0, timestamp="1970-01-01T00:00:00Z")
+
+
 class Format(Protocol):
     """How messages look to one kind of subscriber. Pure, and hashable: equal in, equal out."""
 
@@ -48,7 +51,7 @@ class Format(Protocol):
         """A broadcast code."""
 
     def foreign(self) -> bytes:
-        """A message in order that is no code."""
+        """A code of somebody else's."""
 
     def garbage(self, how: GarbageHow) -> bytes:
         """Something undecodable: a message inside a good frame, or a bad frame."""
@@ -63,8 +66,8 @@ class PlainFormat:
         return frame(_plain(code))
 
     def foreign(self) -> bytes:
-        """A message in order that is no code."""
-        return frame(dump(_NOTICE))
+        """A code of somebody else's."""
+        return self.code(_FOREIGN)
 
     def garbage(self, how: GarbageHow) -> bytes:
         """JSON that breaks off, or a reserved opcode."""
@@ -91,8 +94,8 @@ class SocketIOFormat:
         return frame(event(self.namespace, "new_code", data))
 
     def foreign(self) -> bytes:
-        """A message in order that is no code."""
-        return frame(event(self.namespace, "notice", _NOTICE))
+        """A code of somebody else's."""
+        return self.code(_FOREIGN)
 
     def garbage(self, how: GarbageHow) -> bytes:
         """An event whose JSON breaks off, or a reserved opcode."""
@@ -115,12 +118,12 @@ class StreamFormat:
 
     def code(self, code: Code) -> bytes:
         """A broadcast code."""
-        number = f"id: {code.index}\n" if self.numbered else ""
+        number = f"id: {code.index}\n" if self.numbered and code.index else ""
         return self.block(f"{number}data: {_plain(code)}\n\n")
 
     def foreign(self) -> bytes:
-        """A message in order that is no code."""
-        return self.data(_NOTICE)
+        """A code of somebody else's."""
+        return self.code(_FOREIGN)
 
     def garbage(self, how: GarbageHow) -> bytes:
         """JSON that breaks off, or (only where there are chunks) a broken chunk."""
@@ -144,7 +147,7 @@ class StreamFormat:
 
 def frame(text: str) -> bytes:
     """An unmasked, whole text frame, as servers send it."""
-    return FrameProtocol(client=False, extensions=[]).send_data(text, fin=True)
+    return bytes(FrameProtocol(client=False, extensions=[]).send_data(text, fin=True))
 
 
 def packet(kind: str, namespace: str, payload: str = "") -> str:

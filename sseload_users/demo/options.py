@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from sseload_users.demo.faults import Faults
+from sseload_users.settings import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +25,17 @@ class Settings:
     record: Path | None
     tls_cert: Path | None
     tls_key: Path | None
-    tls_self_signed: Path | None
     exit_with_parent: bool
     replay: bool
     dedupe: float
+    ingest_delay: float
     stop_after: int
     accept_only: bool
-    ws_max_connections: int
+    asleep: float
+    max_connections: int
+    mute_connections: int
+    memory_limit_connections: int
+    cost_per_delivery: float
     max_streams: int
     ping_interval: float
     ping_timeout: float
@@ -38,28 +43,22 @@ class Settings:
     pong_timeout: float
 
 
-class OptionError(Exception):
-    """An option that cannot be: one sentence saying which and why."""
-
-
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise OptionError(f"{message[:1].upper()}{message[1:]}; see --help.")
+        raise ConfigError(f"{message[:1].upper()}{message[1:]}; see --help.")
 
 
 def parse(arguments: Sequence[str]) -> tuple[Settings, dict[str, Any]]:
     """The settings, and the options as given, for the record.
 
     Raises:
-        OptionError: an option is unknown, or its value cannot be.
+        ConfigError: an option is unknown, or its value cannot be.
         SystemExit: ``--help`` was asked for.
     """
     given = vars(_parser().parse_args(arguments))
     options = {name: str(v) if isinstance(v, Path) else v for name, v in given.items()}
-    if (given["tls_cert"] is None) != (given["tls_key"] is None):
-        raise OptionError("--tls-cert and --tls-key go together: give both or neither.")
-    if given["tls_cert"] is not None and given["tls_self_signed"] is not None:
-        raise OptionError("--tls-self-signed makes its own certificate: leave out --tls-cert.")
+    if given["tls_key"] is not None and given["tls_cert"] is None:
+        raise ConfigError("--tls-key needs --tls-cert: give the certificate too.")
     delay, delay_seconds = given.pop("delay")
     reorder, reorder_seconds = given.pop("reorder")
     names = Faults.__dataclass_fields__.keys() & given.keys()
@@ -95,36 +94,62 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="the faults' seed (default: 0)")
 
     tls = parser.add_argument_group("TLS").add_argument
-    tls("--tls-cert", type=Path, metavar="FILE", help="certificate chain, PEM")
-    tls("--tls-key", type=Path, metavar="FILE", help="its private key, PEM")
     tls(
-        "--tls-self-signed",
+        "--tls-cert",
         type=Path,
         metavar="FILE",
-        help="make a throw-away certificate for localhost, and write it to FILE for clients",
+        help="certificate chain, PEM, with the private key in it unless --tls-key is given",
     )
+    tls("--tls-key", type=Path, metavar="FILE", help="the private key, PEM")
 
-    limits = parser.add_argument_group("limits and heartbeats").add_argument
+    limits = parser.add_argument_group(
+        "capacity", "Connections are counted over all transports; 0 is no limit."
+    ).add_argument
     limits(
-        "--ws-max-connections",
+        "--max-connections",
         type=_count,
         default=0,
         metavar="N",
-        help="with N WebSockets open, accept TCP but answer no new connection",
+        help="with N connections open, refuse one more by HTTP 503",
+    )
+    limits(
+        "--mute-connections",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="with N connections open, accept TCP but answer no request any more",
+    )
+    limits(
+        "--memory-limit-connections",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="when N connections are open, the whole server is killed (SIGKILL), as a host "
+        "does that runs out of memory",
+    )
+    limits(
+        "--cost-per-delivery",
+        type=_seconds_or_zero,
+        default=0.0,
+        metavar="SECONDS",
+        help="deliver to one subscriber after the other, so much apart: a broadcast to N takes "
+        "N times as long, and the next code waits for it",
     )
     limits(
         "--max-streams",
         type=_count,
         default=500,
         metavar="N",
-        help="event streams at a time; one more gets a 500 (default: 500)",
+        help="with N event streams open, one more gets a 500 (default: 500)",
     )
-    limits("--ping-interval", type=_seconds, default=25.0, help="Engine.IO's (default: 25 s)")
-    limits("--ping-timeout", type=_seconds, default=20.0, help="Engine.IO's (default: 20 s)")
-    limits(
+
+    beats = parser.add_argument_group("heartbeats").add_argument
+    beats("--ping-interval", type=_seconds, default=25.0, help="Engine.IO's (default: 25 s)")
+    beats("--ping-timeout", type=_seconds, default=20.0, help="Engine.IO's (default: 20 s)")
+    beats(
         "--sse-ping", type=_seconds, default=10.0, help="between pings on streams (default: 10 s)"
     )
-    limits(
+    beats(
         "--pong-timeout",
         type=_seconds,
         default=120.0,
@@ -162,7 +187,11 @@ def _parser() -> argparse.ArgumentParser:
         help="a broken message in a good frame, or a broken frame (default: message)",
     )
     faults(
-        "--foreign", type=_share, default=0.0, metavar="SHARE", help="write a message after them"
+        "--foreign",
+        type=_share,
+        default=0.0,
+        metavar="SHARE",
+        help="write somebody else's code after them",
     )
     faults("--replay", action="store_true", help="write all earlier codes to late joiners")
 
@@ -184,6 +213,13 @@ def _parser() -> argparse.ArgumentParser:
         help="by HTTP 503, by TCP reset, or by never answering (default: 503)",
     )
     ends("--accept-only", action="store_true", help="accept TCP and never answer anything")
+    ends(
+        "--asleep",
+        type=_seconds_or_zero,
+        default=0.0,
+        metavar="SECONDS",
+        help="answer every request with a 502 for so long after the start",
+    )
 
     ingest = parser.add_argument_group("faults of ingests").add_argument
     ingest("--ingest-status", type=_status, metavar="CODE", help="answer so, and broadcast nothing")
@@ -214,7 +250,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         default=0,
         metavar="N",
-        help="the whole server stops hard after N codes",
+        help="after N codes the whole server is killed (SIGKILL)",
     )
     return parser
 
@@ -226,7 +262,7 @@ def _share(text: str) -> float:
     return value
 
 
-def _share_and_seconds(default: float | None) -> Any:  # noqa: ANN401 - argparse's type
+def _share_and_seconds(default: float | None) -> Callable[[str], tuple[float, float]]:
     def convert(text: str) -> tuple[float, float]:
         share, colon, seconds = text.partition(":")
         if not colon and default is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sseload_users.clock import wall_ns
@@ -10,7 +11,7 @@ from sseload_users.demo.hub import Hub, Subscription
 from sseload_users.demo.messages import Format
 from sseload_users.demo.options import Settings
 from sseload_users.demo.record import Recorder
-from sseload_users.demo.wire import Wire
+from sseload_users.demo.wire import TooFarBehindError, Wire
 
 
 @dataclass(eq=False, slots=True)
@@ -18,7 +19,9 @@ class Context:
     """What the parts of one server share.
 
     Attributes:
+        stop_hard: end the process at once, as if killed; told why.
         handshakes: how many have come; the next one's ordinal is one more.
+        accepted: how many of them were answered with success.
         open: every push connection that has not ended.
     """
 
@@ -26,7 +29,9 @@ class Context:
     plan: Plan
     recorder: Recorder
     hub: Hub
+    stop_hard: Callable[[str], None]
     handshakes: int = 0
+    accepted: int = 0
     open: dict[PushConnection, None] = field(default_factory=dict)
 
     def user_id(self, username: str) -> int | None:
@@ -45,7 +50,8 @@ class PushConnection:
         username: as the client gave it.
 
     Attributes:
-        silent: nothing is written to it any more, though it stays open.
+        silent: it gets no more codes, though it stays open.
+        doomed: it ends after its codes.
     """
 
     #: The transport's name in the record.
@@ -56,6 +62,8 @@ class PushConnection:
         self.wire = wire
         self.ordinal = ordinal
         self.silent = False
+        context.accepted += 1
+        self.doomed = context.plan.drops(context.accepted)
         self._by = ""
         self._code: int | None = None
         self._subscriptions: dict[str, Subscription] = {}
@@ -69,7 +77,7 @@ class PushConnection:
         )
         wire.on_end = self._ended
 
-    def subscribe(self, form: Format, namespace: str = "", after: int = 0) -> None:
+    def subscribe(self, form: Format, namespace: str = "", after: int | None = None) -> None:
         """Send it codes from now on; see ``Hub.subscribe``."""
         subscribed = self.context.hub.subscribe(self, form, namespace, after)
         self._subscriptions[namespace] = subscribed
@@ -83,7 +91,7 @@ class PushConnection:
     def drop(self) -> None:
         """End it, or silence it, as the faults say."""
         how = self.context.plan.faults.drop_how
-        self.context.recorder.write("dropped", connection=self.ordinal, how=how, ns=wall_ns())
+        self._note_drop(how)
         if how == "silent":
             self.silent = True
         elif how == "reset":
@@ -106,12 +114,13 @@ class PushConnection:
         for namespace in list(self._subscriptions):
             self.unsubscribe(namespace)
 
+    def _note_drop(self, how: str) -> None:
+        self.context.recorder.write("dropped", connection=self.ordinal, how=how, ns=wall_ns())
+
     def _ended(self, error: Exception | None) -> None:
-        if isinstance(error, TimeoutError) and not self._by:
-            self.context.recorder.write(
-                "dropped", connection=self.ordinal, how=str(error), ns=wall_ns()
-            )
-            self._by = "server"
+        if isinstance(error, TooFarBehindError):
+            self._note_drop("too far behind")
+            self.ending("server")
         self.ending("network" if error is not None else "client")
         self.stop()
         self.context.hub.forget(self)

@@ -12,9 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-#: Lines that wait before they are written all the same.
-_LINES = 1000
-
 
 @dataclass(slots=True)
 class CodeRecord:
@@ -41,7 +38,7 @@ class CodeRecord:
         out_of_order: of ``sent``, those written after a later code, for whatever reason.
         duplicated: one entry for each further copy written.
         garbage: one entry for each undecodable message written after it.
-        foreign: one entry for each message that is no code, written after it.
+        foreign: one entry for each code of somebody else's, written after it.
     """
 
     index: int
@@ -61,6 +58,9 @@ class CodeRecord:
     foreign: list[int] = field(default_factory=list)
 
 
+_CODE_FIELDS = tuple(field.name for field in dataclasses.fields(CodeRecord))
+
+
 @dataclass(slots=True)
 class ConnectionRecord:
     """One handshake and what became of it.
@@ -73,9 +73,9 @@ class ConnectionRecord:
         subscribed: when each subscription began (wall clock, ns), by namespace; "" where
             the transport has none.
         replayed: codes of the history written to it.
-        refused: why it was refused ("503", "reset", "hang", "unknown username", "too many
-            streams", …), or None.
-        dropped: how the server ended it by a fault ("close", "reset", "silent",
+        refused: why it was refused ("503", "reset", "hang", "unknown username", "bad token",
+            "too many connections", "too many streams", "mute"), or None.
+        dropped: how the server ended it by a fault ("close", "reset", "silent", "no pong",
             "too far behind"), or None.
         closed_ns: when it ended, or None.
         closed_by: "client", "server" or "network"; empty while it is open.
@@ -116,7 +116,7 @@ class IngestRecord:
 
 
 class Recorder:
-    """Writes the record; without a path it does nothing.
+    """Writes the record, each line at once; without a path it does nothing.
 
     Args:
         path: the file to write, replaced if it is there.
@@ -126,32 +126,23 @@ class Recorder:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._file: TextIO | None = path.open("w", encoding="utf-8") if path else None
-        self._lines: list[str] = []
+        self._file: TextIO | None = None
+        if path is not None:
+            # Buffered by the line: a server that is killed leaves all that it had written.
+            self._file = path.open("w", encoding="utf-8", buffering=1)
 
     def write(self, event: str, /, **fields: object) -> None:
-        """Add one event; it reaches the file with the next flush."""
-        if self._file is None:
-            return
-        self._lines.append(json.dumps({"event": event, **fields}, separators=(",", ":")))
-        if len(self._lines) >= _LINES:
-            self.flush()
+        """Add one event."""
+        if self._file is not None:
+            self._file.write(json.dumps({"event": event, **fields}, separators=(",", ":")) + "\n")
 
     def code(self, entry: CodeRecord) -> None:
         """Add a code whose deliveries have all come to their end."""
         if self._file is not None:
-            self.write("code", **dataclasses.asdict(entry))
-
-    def flush(self) -> None:
-        """Hand all events so far to the operating system."""
-        if self._file is not None and self._lines:
-            self._file.write("\n".join(self._lines) + "\n")
-            self._file.flush()
-            self._lines.clear()
+            self.write("code", **{name: getattr(entry, name) for name in _CODE_FIELDS})
 
     def close(self) -> None:
-        """Write what is left."""
-        self.flush()
+        """Write nothing more."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -231,7 +222,7 @@ class Record:
 
     @property
     def foreign(self) -> int:
-        """Messages written that are no code."""
+        """Codes of somebody else's written."""
         return self.total("foreign")
 
     @property
@@ -300,7 +291,8 @@ def _add(record: Record, line: dict[str, Any]) -> None:
         case "subscribed":
             connection = record.connections[line["connection"]]
             connection.subscribed[line["namespace"]] = line["ns"]
-            connection.replayed += line["replayed"]
+        case "replayed":
+            record.connections[line["connection"]].replayed += line["codes"]
         case "dropped":
             record.connections[line["connection"]].dropped = line["how"]
         case "closed":

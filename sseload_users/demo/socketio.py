@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 
 from sseload_users.clock import wall_ns
 from sseload_users.demo.messages import SocketIOFormat, dump, event, frame, packet
@@ -96,10 +97,9 @@ class SocketIOConnection(WebSocketConnection):
         if not self.silent:
             self.hang_up(1011)
 
-    def _later(self, seconds: float, action: object) -> None:
+    def _later(self, seconds: float, action: Callable[[], None]) -> None:
         if self._heartbeat is not None:
             self._heartbeat.cancel()
-        assert callable(action)
         self._heartbeat = asyncio.get_running_loop().call_later(seconds, action)
 
     def _send(self, text: str) -> None:

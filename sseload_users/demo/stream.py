@@ -67,26 +67,24 @@ class StreamConnection(PushConnection):
         super().__init__(context, exchange.wire, ordinal, username)
         self.username = username
         self.connection_id = secrets.token_hex(8)
+        self._loop = asyncio.get_running_loop()
         self._format = StreamFormat(chunked=exchange.http11, numbered=not needs_pong)
+        self._comment_next = True
+        self._pongs_missing = False
         self._pong_timer: asyncio.TimerHandle | None = None
-        self._needs_pong = needs_pong
-        hello = {"type": "connected", "connection_id": self.connection_id}
-        self.wire.write(self._format.data(hello))
-        self.subscribe(self._format, after=_after(exchange))
-        self._beat_timer = asyncio.get_running_loop().call_later(
-            context.settings.sse_ping / 2, self._keep_alive
+        self.wire.write(
+            self._format.data({"type": "connected", "connection_id": self.connection_id})
         )
-        self.pong()
+        self.subscribe(self._format, after=None if needs_pong else _after(exchange))
+        self._await_ping()
+        if needs_pong:
+            self._await_pong()
 
     def pong(self) -> None:
-        """The client is still there."""
-        if not self._needs_pong:
-            return
-        if self._pong_timer is None:
-            self._wait()
-        elif self._pong_timer.cancelled() or not self.silent:
+        """The client is still there; too late, if codes have stopped."""
+        if self._pong_timer is not None and not self.silent:
             self._pong_timer.cancel()
-            self._wait()
+            self._await_pong()
 
     def hang_up(self, code: int) -> None:  # noqa: ARG002 - streams have no codes
         """End the stream in order."""
@@ -96,23 +94,35 @@ class StreamConnection(PushConnection):
 
     def stop(self) -> None:
         """Stop the pings."""
-        self._beat_timer.cancel()
+        self._ping_timer.cancel()
         if self._pong_timer is not None:
             self._pong_timer.cancel()
 
-    def _wait(self) -> None:
-        self._pong_timer = asyncio.get_running_loop().call_later(
-            self.context.settings.pong_timeout, self._mute
-        )
+    def _await_pong(self) -> None:
+        self._pong_timer = self._loop.call_later(self.context.settings.pong_timeout, self._mute)
 
     def _mute(self) -> None:
-        ...
+        """The client's pongs are missing: codes stop, though the stream stays open."""
+        if not self.silent:
+            self.silent = True
+            self._pongs_missing = True
+            self._note_drop("no pong")
 
-    def _keep_alive(self) -> None:
-        ...
+    def _ping(self) -> None:
+        """Every so often a comment, and as often, half-way between, a message."""
+        if not self.silent or self._pongs_missing:
+            if self._comment_next:
+                self.wire.write(self._format.block(": SSE keepalive\n\n"))
+            else:
+                self.wire.write(self._format.data({"type": "ping"}))
+        self._comment_next = not self._comment_next
+        self._await_ping()
+
+    def _await_ping(self) -> None:
+        self._ping_timer = self._loop.call_later(self.context.settings.sse_ping / 2, self._ping)
 
 
-def _after(exchange: Exchange) -> int:
+def _after(exchange: Exchange) -> int | None:
     """The index of the newest code that the client has, by ``Last-Event-ID``."""
     last = exchange.headers.get("last-event-id", "")
-    return int(last) if last.isascii() and last.isdigit() else 0
+    return int(last) if last.isascii() and last.isdigit() else None

@@ -9,7 +9,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.utilities import LocalProtocolError, generate_accept_token
 
 from sseload_users.demo.http import Exchange
-from sseload_users.demo.messages import PlainFormat
+from sseload_users.demo.messages import PlainFormat, dump, frame
 from sseload_users.demo.push import Context, PushConnection
 from sseload_users.demo.wire import Wire
 
@@ -52,7 +52,8 @@ class WebSocketConnection(PushConnection):
         wire.on_bytes = self.receive
 
     def begin(self) -> None:
-        """The handshake was answered."""
+        """The handshake was answered: say that codes will come."""
+        self.wire.write(frame(dump({"type": "connected", "connection": self.ordinal})))
         self.subscribe(PlainFormat())
 
     def message(self, text: str) -> None:

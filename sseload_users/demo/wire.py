@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import socket
 import ssl
 import struct
@@ -19,17 +18,16 @@ from typing import cast
 #: Bytes that may wait for one slow reader before it is cut off.
 QUEUE_BYTES = 4 << 20
 
-
-class Written(enum.Enum):
-    """Whether the kernel took all bytes of a write."""
-
-    YES = "yes"
-    NO = "no"
-    LATER = "later"
-
-
-#: Called once with whether the kernel took the bytes in the end.
+#: Called once with whether the kernel took all bytes of a write.
 Settle = Callable[[bool], None]
+
+
+class TooFarBehindError(Exception):
+    """The peer reads so slowly that more waits for it than `QUEUE_BYTES`."""
+
+
+def _ignore(_: object) -> None:
+    pass
 
 
 class Wire(asyncio.Protocol):
@@ -53,29 +51,26 @@ class Wire(asyncio.Protocol):
         self._tls = _Tls(tls) if tls is not None else None
         self._paused = False
         self._partial: Settle | None = None
-        self._queue: deque[tuple[bytes, Settle | None]] = deque()
+        self._queue: deque[tuple[bytes, Settle]] = deque()
         self._queued = 0
         self._error: Exception | None = None
 
-    def write(self, data: bytes) -> Written:
-        """Write at once, or as soon as there is room; see ``then`` for how that ended."""
+    def write(self, data: bytes, settle: Settle = _ignore) -> None:
+        """Write at once, or as soon as there is room.
+
+        Args:
+            data: what to write.
+            settle: told whether the kernel took all of it, now or later.
+        """
         if self.gone:
-            return Written.NO
-        if self._paused:
-            self._queue.append((data, None))
+            settle(False)
+        elif self._paused:
+            self._queue.append((data, settle))
             self._queued += len(data)
             if self._queued > QUEUE_BYTES:
-                self.reset(TimeoutError("too far behind"))
-            return Written.LATER
-        return self._put(data)
-
-    def then(self, settle: Settle) -> None:
-        """Have ``settle`` called for the latest write, which came back as ``LATER``."""
-        if self._queue:
-            data, _ = self._queue.pop()
-            self._queue.append((data, settle))
+                self.reset(TooFarBehindError())
         else:
-            self._partial = settle
+            self._put(data, settle)
 
     def close(self) -> None:
         """End the stream after what was written."""
@@ -92,7 +87,7 @@ class Wire(asyncio.Protocol):
 
     def reset(self, error: Exception | None = None) -> None:
         """End the connection by a TCP reset."""
-        if self._transport.is_closing() and self.gone:
+        if self._transport.is_closing():
             return
         self.gone = True
         self._error = error
@@ -101,6 +96,14 @@ class Wire(asyncio.Protocol):
             # Lingering for no time turns the close into a reset (SO_LINGER, socket(7)).
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
+
+    def give_up(self) -> None:
+        """Write nothing more, and settle what the kernel has not taken by now."""
+        self.gone = True
+        self._settle_partial(taken=False)
+        while self._queue:
+            _, settle = self._queue.popleft()
+            settle(False)
 
     # Called by the event loop
 
@@ -121,8 +124,11 @@ class Wire(asyncio.Protocol):
         try:
             plain = self._tls.decrypt(data)
         except ssl.SSLError as error:
+            # What is left to say is the alert that tells the peer why.
             self._transport.write(self._tls.outgoing.read())
-            self.reset(error)
+            self._error = error
+            self.gone = True
+            self._transport.close()
             return
         if answer := self._tls.outgoing.read():
             self._transport.write(answer)
@@ -144,31 +150,25 @@ class Wire(asyncio.Protocol):
         while self._queue and not self._paused and not self.gone:
             data, settle = self._queue.popleft()
             self._queued -= len(data)
-            written = self._put(data)
-            if written is Written.LATER:
-                self._partial = settle
-            elif settle is not None:
-                settle(written is Written.YES)
+            self._put(data, settle)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over."""
-        self.gone = True
-        self._settle_partial(taken=False)
-        while self._queue:
-            _, settle = self._queue.popleft()
-            if settle is not None:
-                settle(False)
+        self.give_up()
         on_end, self.on_end, self.on_bytes = self.on_end, _ignore, _ignore
         on_end(exc or self._error)
 
-    def _put(self, data: bytes) -> Written:
+    def _put(self, data: bytes, settle: Settle) -> None:
         if self._tls is not None:
             data = self._tls.encrypt(data)
         self._transport.write(data)
         if self._transport.is_closing():
             self.gone = True
-            return Written.NO
-        return Written.LATER if self._paused else Written.YES
+            settle(False)
+        elif self._paused:
+            self._partial = settle
+        else:
+            settle(True)
 
     def _settle_partial(self, *, taken: bool) -> None:
         settle, self._partial = self._partial, None
@@ -209,7 +209,3 @@ class _Tls:
         with contextlib.suppress(ssl.SSLError, ValueError):
             self._object.unwrap()
         return self.outgoing.read()
-
-
-def _ignore(_: object) -> None:
-    pass
