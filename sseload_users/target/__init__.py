@@ -1,0 +1,7 @@
+"""Targets: how to speak to a kind of server, as data; `docs/targets.md` says how to write it."""
+
+from sseload_users.target.profile import DEFAULT, Profile, load, names
+from sseload_users.target.requests import Request
+from sseload_users.target.target import Identity, Step, Target, Upkeep
+
+__all__ = ["DEFAULT", "Identity", "Profile", "Request", "Step", "Target", "Upkeep", "load", "names"]

@@ -1,0 +1,470 @@
+"""A target: a profile at a host, asked what one connection or one code needs."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from sseload_users.report.words import clean, shorten
+from sseload_users.settings import ConfigError
+from sseload_users.target.messages import Said, code_of, means, said
+from sseload_users.target.paths import MISSING, text_of
+from sseload_users.target.profile import Profile
+from sseload_users.target.requests import (
+    Headers,
+    Request,
+    capture,
+    fill_call,
+    merge_headers,
+    refusal,
+    with_query,
+)
+from sseload_users.target.schema import (
+    BUILT_IN_NAMES,
+    Answer,
+    Before,
+    Call,
+    check_header,
+)
+from sseload_users.target.template import (
+    Json,
+    UnknownNameError,
+    fill_json,
+    fill_text,
+    names_in,
+    read_json,
+)
+from sseload_users.transports import ConnectFailed, Event, Malformed
+
+if TYPE_CHECKING:
+    from sseload_users.transports.network import Endpoint
+
+#: Header names whose values say nothing that must not be shown.
+_HARMLESS = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "content-type",
+        "host",
+        "origin",
+        "referer",
+        "user-agent",
+    }
+)
+_SECRET_NAME = re.compile(r"key|token|secret|passw|auth|session|cookie|sign", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who connects.
+
+    Attributes:
+        username: may be empty.
+        fields: further columns of a users file, for a profile's ``{name}``; taken as secrets.
+    """
+
+    username: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A request to make before connecting; the next step may need what it gives.
+
+    Args:
+        call: the profile's words.
+        _fill: makes the request of what was captured so far.
+    """
+
+    call: Before
+    _fill: Callable[[Call, Mapping[str, str]], Request]
+
+    def request(self, captured: Mapping[str, str]) -> Request:
+        """The request, with what the steps before it captured."""
+        return self._fill(self.call, captured)
+
+    def read(self, status: int, body: bytes) -> dict[str, str]:
+        """What the answer gives for the steps after it and the connection.
+
+        Raises:
+            ConnectFailed: at "before": the answer is no success, or lacks what is needed.
+        """
+        text = body.decode(errors="replace")
+        cause = refusal(self.call.expect, status, body)
+        if cause is not None:
+            raise ConnectFailed("before", cause, shorten(clean(text), 200))
+        try:
+            value = read_json(body)
+        except ValueError:
+            value = MISSING
+        found = capture(self.call.capture, text, value)
+        for name in self.call.capture:
+            if name not in found:
+                # Not the answer itself: what is captured is secret.
+                raise ConnectFailed("before", f"no {name} in the answer")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What a connection must do again and again; one of ``request`` and ``text``.
+
+    Attributes:
+        every: seconds between two times.
+        request: to be made by HTTP.
+        text: to be sent over the connection.
+        expect: which answers to the request count as success.
+    """
+
+    every: float
+    request: Request | None
+    text: str | None
+    expect: Answer
+
+    def accepts(self, status: int, body: bytes) -> str | None:
+        """None if the request was answered with success, else the countable cause."""
+        return refusal(self.expect, status, body)
+
+
+class Target:
+    """A profile at a host.
+
+    Args:
+        profile: how to speak to the server.
+        host: the server's URL, with http, https, ws or wss; a path is put before all paths.
+        headers: for every request, the connection's handshake included; they replace the
+            profile's of the same name, and may have ``{name}`` in them.
+        ingest_headers: further ones for the requests that carry codes.
+
+    Attributes:
+        host: "scheme://host[:port][/base]" with http or https.
+
+    Raises:
+        ConfigError: the host is no such URL, or a header cannot be; one sentence.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        host: str,
+        *,
+        headers: Headers = (),
+        ingest_headers: Headers = (),
+    ) -> None:
+        self.profile = profile
+        self.host = _normalised(host)
+        self._spec = profile.spec
+        self._headers = _checked(headers)
+        replaced = {name.lower() for name, _ in ingest_headers}
+        self._ingest_headers = (
+            *((name, value) for name, value in headers if name.lower() not in replaced),
+            *_checked(ingest_headers),
+        )
+        self._event = _events_of(profile)
+        self._newest: tuple[bytes, tuple[Said, ...]] = (b"", ())
+
+    def check(self, identities: Iterable[Identity]) -> None:
+        """Find out, before anything connects, what the profile needs and nobody gave.
+
+        Raises:
+            ConfigError: one sentence that names the key and the name.
+        """
+        known = {*BUILT_IN_NAMES, "code", *self._spec.values, *self._spec.captured()}
+        texts = [
+            *self._spec.texts(),
+            ("the headers", dict((*self._headers, *self._ingest_headers))),
+        ]
+        for key, text in texts:
+            for name in names_in(text):
+                if name not in known and not all(name in each.fields for each in identities):
+                    raise self._lacks(name, key)
+
+    def endpoint(
+        self,
+        identity: Identity,
+        captured: Mapping[str, str] = {},
+        last_event_id: str = "",
+    ) -> Endpoint:
+        """Where and how a connection connects.
+
+        Args:
+            identity: who connects.
+            captured: what the steps before gave.
+            last_event_id: of the session before, for event streams that go on.
+
+        Raises:
+            ConfigError: the profile needs a name that nobody gave.
+        """
+        from sseload_users.transports.network import Endpoint
+
+        spec, connect = self._spec, self._spec.connect
+        values = self._values(identity, captured)
+        scheme = self.host if spec.transport == "sse" else "ws" + self.host.removeprefix("http")
+        try:
+            endpoint = Endpoint(
+                url=with_query(scheme + connect.path, connect.query, values),
+                headers=merge_headers(connect.headers, self._headers, values),
+                subprotocols=connect.subprotocols,
+                hello=tuple(self._frame(each, values) for each in connect.send),
+                confirm=None if spec.confirm is None else self._confirms,
+                refuse=self._refuses if spec.refuse else None,
+                reply=self._replies if spec.reply else None,
+                max_message=connect.max_message,
+            )
+            further = {
+                "namespace": connect.namespace,
+                "auth": fill_json(connect.auth, values),
+                "last_event_id": last_event_id,
+            }
+        except UnknownNameError as error:
+            raise self._lacks(error.name, "connect") from None
+        known = {each.name for each in dataclasses.fields(Endpoint)}
+        given: dict[str, Any] = {name: value for name, value in further.items() if name in known}
+        return dataclasses.replace(endpoint, **given)
+
+    def before(self, identity: Identity) -> tuple[Step, ...]:
+        """The requests to make before connecting, in order."""
+        return tuple(
+            Step(call, lambda call, captured: self._request(call, identity, captured, "before"))
+            for call in self._spec.before
+        )
+
+    def upkeep(self, identity: Identity, captured: Mapping[str, str]) -> tuple[Upkeep, ...]:
+        """What a connection must do again and again while it is connected.
+
+        Args:
+            identity: who is connected.
+            captured: what the steps before and the confirming message gave.
+
+        Raises:
+            ConfigError: the profile needs a name that nobody gave.
+            ConnectFailed: at "subscribe": it needs one that the server did not give.
+        """
+        found = []
+        for each in self._spec.upkeep:
+            request = text = None
+            if each.request is not None:
+                request = self._request(each.request, identity, captured, "upkeep")
+            else:
+                try:
+                    text = self._frame(each.send, self._values(identity, captured))
+                except UnknownNameError as error:
+                    raise self._lacks(error.name, "upkeep") from None
+            expect = Answer() if each.request is None else each.request.expect
+            found.append(Upkeep(each.every, request, text, expect))
+        return tuple(found)
+
+    def captures(self, event: Event) -> dict[str, str]:
+        """What the confirming message gives for upkeep; nothing, if it is another message."""
+        confirm = self._spec.confirm
+        if confirm is not None and confirm.capture:
+            for what in said(event, lines=self._spec.lines):
+                if means(confirm, what):
+                    return capture(confirm.capture, what.text, what.value)
+        return {}
+
+    def code_in(self, event: Event) -> str | None:
+        """The text of the code that an event carries, or None: it is another message.
+
+        Raises:
+            Malformed: it should be JSON and is not.
+        """
+        return next(iter(self.codes_in(event)), None)
+
+    def codes_in(self, event: Event) -> list[str]:
+        """The texts of the codes that an event carries: more than one only by lines.
+
+        Raises:
+            Malformed: it should be JSON and is not.
+        """
+        code, lines = self._spec.code, self._spec.lines
+        if isinstance(event.data, bytes) and (code.field is not None or code.fields):
+            raise Malformed("not UTF-8")
+        found = (code_of(code, what) for what in said(event, lines=lines))
+        return [text for text in found if text is not None]
+
+    def ingest(self, code: str, identity: Identity) -> Request:
+        """The request that has a code broadcast.
+
+        Raises:
+            ConfigError: the profile needs a name that nobody gave.
+        """
+        return self._request(
+            self._spec.ingest, identity, {"code": code}, "ingest", self._ingest_headers
+        )
+
+    def accepts(self, status: int, body: bytes) -> str | None:
+        """None if an answer to an ingest accepts the code, else the countable cause."""
+        return refusal(self._spec.ingest.expect, status, body)
+
+    def health(self) -> Request | None:
+        """The request that says whether the server is up; None: the profile has none."""
+        call = self._spec.health
+        return None if call is None else self._request(call, Identity(), {}, "health")
+
+    def healthy(self, status: int, body: bytes) -> bool:
+        """Whether an answer to ``health`` says that the server is up."""
+        call = self._spec.health
+        return call is None or refusal(call.expect, status, body) is None
+
+    def secrets(self, identities: Iterable[Identity] = ()) -> frozenset[str]:
+        """The values that must not be shown, wherever they turn up.
+
+        Those of headers, of users' further fields, and of the profile's own values and
+        headers whose names say so. Texts of fewer than four characters are none: blotting
+        them out would make any report unreadable, and they protect nothing.
+        """
+        spec = self._spec
+        found = [value for each in identities for value in each.fields.values()]
+        for name, value in (*self._headers, *self._ingest_headers):
+            if name.lower() not in _HARMLESS:
+                found += (value, *re.split(r"[ ;,=]+", value))
+        own = [*spec.values.items(), *spec.connect.headers.items(), *spec.ingest.headers.items()]
+        found += [value for name, value in own if _SECRET_NAME.search(name) and "{" not in value]
+        return frozenset(value for value in found if len(value) >= 4)
+
+    def public(self) -> dict[str, str]:
+        """What may be shown of the target: nothing that was filled in, and no header."""
+        spec = self._spec
+        return {
+            "profile": self.profile.name,
+            "transport": spec.transport,
+            "host": self.host,
+            "connect": spec.connect.path.partition("?")[0],
+            "ingest": f"{spec.ingest.method} {spec.ingest.path.partition('?')[0]}",
+        }
+
+    def _confirms(self, payload: bytes) -> bool:
+        confirm = self._spec.confirm
+        return confirm is not None and any(means(confirm, what) for what in self._said(payload))
+
+    def _refuses(self, payload: bytes) -> str | None:
+        for what in self._said(payload):
+            for refuse in self._spec.refuse:
+                if means(refuse, what):
+                    reason = None if refuse.reason is None else refuse.reason.find(what.value)
+                    words = None if reason is MISSING else text_of(reason)
+                    return refuse.cause if not words else f"{refuse.cause}: {_countable(words)}"
+        return None
+
+    def _replies(self, payload: bytes) -> str | None:
+        for what in self._said(payload):
+            for reply in self._spec.reply:
+                if means(reply, what):
+                    return self._frame(reply.send, self._spec.values)
+        return None
+
+    def _said(self, payload: bytes) -> tuple[Said, ...]:
+        """The messages in a payload; the newest one's are remembered for the next question."""
+        if self._newest[0] != payload:
+            try:
+                event = self._event(payload)
+            except Malformed:
+                event = None
+            found = () if event is None else tuple(said(event, lines=self._spec.lines))
+            self._newest = (payload, found)
+        return self._newest[1]
+
+    def _frame(self, send: Json, values: Mapping[str, str]) -> str:
+        """A message to send; for Socket.IO a list is an event with its arguments."""
+        if self._spec.transport == "socketio" and isinstance(send, list):
+            namespace = self._spec.connect.namespace
+            return f"42{'' if namespace == '/' else namespace + ','}{fill_text(send, values)}"
+        return fill_text(send, values)
+
+    def _request(
+        self,
+        call: Call,
+        identity: Identity,
+        captured: Mapping[str, str],
+        key: str,
+        headers: Headers | None = None,
+    ) -> Request:
+        try:
+            return fill_call(
+                call,
+                self.host,
+                self._values(identity, captured),
+                self._headers if headers is None else headers,
+            )
+        except UnknownNameError as error:
+            raise self._lacks(error.name, key) from None
+
+    def _values(self, identity: Identity, captured: Mapping[str, str]) -> dict[str, str]:
+        parts = urlsplit(self.host)
+        return {
+            **self._spec.values,
+            **identity.fields,
+            **captured,
+            "username": identity.username,
+            "nonce": secrets.token_hex(8),
+            "host": self.host,
+            "origin": f"{parts.scheme}://{parts.netloc}",
+        }
+
+    def _lacks(self, name: str, key: str) -> ConfigError | ConnectFailed:
+        if name in self._spec.captured():
+            return ConnectFailed("subscribe", f"the server gave no {name}")
+        return ConfigError(
+            f"target {self.profile.name}: {key} needs {{{name}}}; give a users file with a "
+            f"column {name}, or write {name} into the profile's [values]."
+        )
+
+
+def _events_of(profile: Profile) -> Callable[[bytes], Event | None]:
+    """What reads the payloads of a profile's transport."""
+    if profile.transport == "socketio":
+        from sseload_users.transports.socketio import SocketIOTransport
+
+        return SocketIOTransport.event
+    if profile.transport == "sse":
+        from sseload_users.transports.sse import SseTransport
+
+        return SseTransport.event
+    from sseload_users.transports.websocket import WebSocketTransport
+
+    return WebSocketTransport.event
+
+
+def _normalised(host: str) -> str:
+    try:
+        parts = urlsplit(host)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if "@" in parts.netloc:
+        raise ConfigError(
+            "host: the URL has a user name or password in it; give them in a header, such as "
+            "--header 'Authorization: Basic …'."
+        )
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+    if scheme not in {"http", "https"} or not parts.hostname or not host.isprintable():
+        raise ConfigError(f"host {clean(host)!r}: give a URL such as http://127.0.0.1:8000.")
+    if parts.query or parts.fragment:
+        raise ConfigError(
+            f"host {clean(parts.netloc)!r}: the URL has a query or fragment; those belong into "
+            "the profile."
+        )
+    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{scheme}://{name}{'' if port is None else f':{port}'}{parts.path.rstrip('/')}"
+
+
+def _checked(headers: Headers) -> tuple[tuple[str, str], ...]:
+    for name, value in headers:
+        try:
+            check_header(name, value)
+        except ValueError as error:
+            raise ConfigError(f"header: {clean(error)}; write 'Name: value'.") from None
+    return tuple(headers)
+
+
+def _countable(words: str) -> str:
+    """A server's words as part of a cause: short, and without the numbers that differ."""
+    return shorten(re.sub(r"\d{3,}|[0-9a-fA-F-]{16,}", "…", clean(words)), 80)

@@ -1,0 +1,135 @@
+"""Texts with ``{name}`` in them, filled so that a value never breaks what it stands in.
+
+There is nothing to it but names: no expressions, no conditions. Only a name directly between
+braces counts (``{username}``); any other brace is itself, so JSON and GraphQL need no escapes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+#: What TOML and JSON have in common, which is all of JSON but for TOML's lack of a null.
+Json: TypeAlias = Any
+
+_FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_NOT_IN_HEADERS = re.compile(r"[^\x20-\x7e]+")
+
+
+class UnknownNameError(Exception):
+    """A text asks for a name that nobody gave.
+
+    Args:
+        name: as it stands between the braces.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def names_in(value: Json) -> Iterator[str]:
+    """The names that a text asks for, or all texts in a JSON value."""
+    if isinstance(value, str):
+        yield from _FIELD.findall(value)
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from names_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from names_in(each)
+
+
+def fill(text: str, values: Mapping[str, str], escape: Callable[[str], str] = str) -> str:
+    """The text with each name replaced by its escaped value.
+
+    Raises:
+        UnknownNameError: a name has no value.
+    """
+
+    def value(field: re.Match[str]) -> str:
+        try:
+            return escape(values[field[1]])
+        except KeyError:
+            raise UnknownNameError(field[1]) from None
+
+    return _FIELD.sub(value, text) if "{" in text else text
+
+
+def fill_url(text: str, values: Mapping[str, str]) -> str:
+    """A path or query with percent-encoded values (RFC 3986 §2.1)."""
+    return fill(text, values, encode)
+
+
+def encode(value: str) -> str:
+    """Percent-encoded, all but RFC 3986's unreserved characters."""
+    return quote(value, safe="", errors="replace")
+
+
+def fill_header(text: str, values: Mapping[str, str]) -> str:
+    """A header's value; characters that no header carries safely are percent-encoded.
+
+    RFC 9110 §5.5 leaves printable ASCII as the only characters that every server reads alike.
+    """
+    return _NOT_IN_HEADERS.sub(lambda run: encode(run[0]), fill(text, values))
+
+
+def fill_json(value: Json, values: Mapping[str, str]) -> Json:
+    """A JSON value whose texts are filled.
+
+    A text that is JSON itself, as in Action Cable's identifiers, stays JSON: values are
+    escaped in it as often as it takes.
+    """
+    if isinstance(value, str):
+        if "{" not in value or _FIELD.search(value) is None:
+            return value
+        return dump(fill_json(read_json(value), values)) if is_json(value) else fill(value, values)
+    if isinstance(value, Mapping):
+        return {key: fill_json(each, values) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [fill_json(each, values) for each in value]
+    return value
+
+
+def fill_text(value: Json, values: Mapping[str, str], escape: Callable[[str], str] = str) -> str:
+    """A frame or body: a table or list as JSON, a text that is JSON likewise, else the text.
+
+    Args:
+        value: the template.
+        values: by name.
+        escape: for a text that is no JSON.
+    """
+    if isinstance(value, str) and not is_json(value):
+        return fill(value, values, escape)
+    filled = fill_json(value, values)
+    return filled if isinstance(filled, str) else dump(filled)
+
+
+@lru_cache(maxsize=256)
+def is_json(text: str) -> bool:
+    """Whether a text is a table, a list or a text in JSON."""
+    try:
+        return isinstance(read_json(text), dict | list | str)
+    except ValueError:
+        return False
+
+
+def dump(value: Json) -> str:
+    """Compact JSON, in ASCII: it survives whatever a server takes the encoding to be."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def read_json(text: str | bytes) -> Json:
+    """The value that a text says.
+
+    Raises:
+        ValueError: it is not JSON, or nested deeper than anybody means.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
