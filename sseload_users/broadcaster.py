@@ -1,0 +1,201 @@
+"""The user that broadcasts: a code goes in over HTTP, whatever became of the ones before."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import ClassVar
+
+import gevent
+import gevent.pool
+from gevent.event import Event
+from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
+from locust import FastHttpUser, task
+from locust.contrib.fasthttp import ResponseContextManager
+from locust.env import Environment
+
+from sseload_users.clock import wall_ns
+from sseload_users.schedule import Schedule
+from sseload_users.station import station_of
+from sseload_users.tally import Status
+from sseload_users.transports.network import cause_of
+
+#: The name of the requests in Locust's table.
+NAME = "ingest"
+
+#: Most requests in flight. With as many unanswered, codes go out late, and that is recorded.
+_IN_FLIGHT = 256
+
+
+class IngestFailed(Exception):  # noqa: N818 - its name stands in Locust's table of failures
+    """A code that the server did not accept."""
+
+
+class CodeBroadcaster(FastHttpUser):
+    """Sends the run's codes on an open-loop schedule. There is one of it.
+
+    Subclass it to say in code what the options say; what is None here comes from them.
+
+    Attributes:
+        target: the target profile: a built-in one's name, or the path of a .toml.
+        username: as whom to send.
+        codes: how many.
+        duration: seconds over which they are spread evenly.
+        ingest_timeout: seconds that the server has to answer.
+    """
+
+    abstract = False
+    fixed_count = 1
+    concurrency = _IN_FLIGHT
+    target: ClassVar[str | None] = None
+    username: ClassVar[str | None] = None
+    codes: ClassVar[int | None] = None
+    duration: ClassVar[float | None] = None
+    ingest_timeout: ClassVar[float | None] = None
+
+    def __init__(self, environment: Environment) -> None:
+        self._station = station = station_of(environment)
+        timeout = station.options.ingest_timeout
+        self.network_timeout = self.connection_timeout = timeout
+        self.insecure = station.options.insecure
+        self.ssl_context_factory = lambda: station.network.ssl_context
+        super().__init__(environment)
+        # A redirect is an answer like any other: the code has not been accepted.
+        self.client.client.redirect_response_codes = frozenset()  # type: ignore[misc]
+        self._target = station.target(self.target, self.host)
+        self._identity = station.sender(self.username)
+        self._shape = station.shape(self._target)
+
+    @task
+    def broadcast(self) -> None:
+        """Send all codes when their time comes: the only task, and it never returns."""
+        station, options = self._station, self._station.options
+        station.may_broadcast.wait()
+        schedule = Schedule.spread(options.codes, options.duration)
+        requests = gevent.pool.Pool(_IN_FLIGHT)
+        start = time.monotonic()
+        try:
+            for sequence, offset in schedule:
+                gevent.sleep(max(start + offset - time.monotonic(), 0))
+                station.counted("scheduled")
+                requests.spawn(self._send, sequence, start + offset)
+            requests.join()
+            station.broadcast_done()
+            Event().wait()
+        finally:
+            # Cut short: what is under way was sent, and is not answered any more.
+            requests.kill(block=False)
+
+    def stop(self, force: bool = False) -> bool:
+        """Stop at once: with --stop-timeout, Locust would wait for a task that only waits."""
+        del force
+        return bool(super().stop(force=True))
+
+    def _send(self, sequence: int, due: float) -> None:
+        """Send one code, and note what became of it."""
+        station, tally = self._station, self._station.ledger.tally
+
+        def body_at(sent_ns: int) -> bytes:
+            return self._target.ingest(self._shape.mint(sequence, sent_ns), self._identity).body
+
+        def written(sent_ns: int) -> None:
+            tally.slip.add(round((time.monotonic() - due) * 1e6))
+            station.sent(sequence, sent_ns)
+
+        now = wall_ns()
+        request = self._target.ingest(self._shape.mint(sequence, now), self._identity)
+        body = _StampedBody.of(request.body, now, body_at, written)
+        with (
+            gevent.Timeout(station.options.ingest_timeout, TimeoutError("no answer in time")),
+            self.client.request(
+                request.method,
+                request.url,
+                name=NAME,
+                data=body,  # type: ignore[arg-type]
+                headers=dict(request.headers),
+                catch_response=True,
+            ) as response,
+        ):
+            status, cause = self._outcome(response, body)
+            station.answered(sequence, status)
+            if cause is None:
+                station.ledger.tally.ingest.add((wall_ns() - body.sent_ns) // 1000)
+                response.success()
+            else:
+                station.failed("ingest", cause)
+                response.failure(IngestFailed(f"{status}: {cause}"))
+
+    def _outcome(
+        self, response: ResponseContextManager, body: _StampedBody
+    ) -> tuple[Status, str | None]:
+        """What became of a code, and why it failed if it did."""
+        if response.status_code:
+            content = response.content or b""
+            cause = self._target.accepts(response.status_code, content)
+            return ("accepted", None) if cause is None else ("rejected", cause)
+        error = getattr(response, "error", None)
+        if isinstance(error, TimeoutError | socket.timeout):
+            cause = "no answer in time" if body.written else "timed out"
+        elif isinstance(error, HTTPConnectionClosed):
+            cause = "connection closed"
+        elif isinstance(error, HTTPParseError):
+            cause = "bad answer"
+        elif isinstance(error, OSError):
+            cause = cause_of(error)
+        else:
+            cause = type(error).__name__
+        return "unanswered" if body.written else "unsent", cause
+
+
+class _StampedBody(bytes):
+    """A request's body that is made anew, with the time in its code, as it is written.
+
+    geventhttpclient finds or makes a connection first, and only then joins the request's
+    head and its body: `head + body`. That is the moment at which a code is sent, not the
+    one at which somebody asked for a connection.
+
+    Attributes:
+        sent_ns: the time in its code (wall clock, ns).
+        written: it has been handed to a connection.
+    """
+
+    sent_ns: int
+    written: bool
+    _at: Callable[[int], bytes]
+    _on_written: Callable[[int], None]
+
+    @classmethod
+    def of(
+        cls,
+        first: bytes,
+        first_ns: int,
+        at: Callable[[int], bytes],
+        on_written: Callable[[int], None],
+    ) -> _StampedBody:
+        """A body.
+
+        Args:
+            first: what it is like with the time `first_ns`; its length is announced.
+            first_ns: wall clock, ns.
+            at: makes it for another time.
+            on_written: is told, once, with which time it was written.
+        """
+        new = cls(first)
+        new.sent_ns = first_ns
+        new.written = False
+        new._at, new._on_written = at, on_written
+        return new
+
+    def __radd__(self, head: bytes) -> bytes:
+        """The whole request, stamped now."""
+        body = bytes(self)
+        if not self.written:
+            self.written = True
+            now = wall_ns()
+            fresh = self._at(now)
+            # A code without a time in its text stays the same; the time is still that of now.
+            if len(fresh) == len(body):
+                body, self.sent_ns = fresh, now
+            self._on_written(self.sent_ns)
+        return head + body

@@ -1,0 +1,129 @@
+"""``python -m sseload_users [connections] [codes] [duration]``: Locust, headless, in one word.
+
+Everything else on the line is an option of Locust's or of sseload's, and passed on.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_USAGE = """\
+usage: python -m sseload_users [connections] [codes] [duration] [options]
+
+Broadcasts codes over a server's HTTP API, and says whether every connected client got
+every one of them, and how fast.
+
+  connections  clients to connect (default: 50)
+  codes        codes to broadcast (default: 10)
+  duration     seconds over which the codes are spread (default: 60)
+
+  --host URL            the server; without it, an embedded one is tested
+  --target NAME         how it is spoken to: a built-in profile, or the path of a .toml
+  --delivery-report DIR write report.json, report.html and more there
+
+Every other option of sseload's and of Locust's works as well; --help-all lists them.
+
+Ends with 0 if the verdict is good or a warning, with 1 if there are issues, and with 2 if
+the test could not be carried out.
+"""
+
+#: Users that Locust begins each second, unless -r says otherwise: connections come as fast
+#: as they are let in, --connect-concurrency at a time.
+_SPAWN_RATE = 100
+
+
+class UsageError(Exception):
+    """The words on the line are none that can be; one sentence."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a test as the arguments say; `sys.argv`'s by default.
+
+    Returns:
+        The exit status, where Locust does not end the process by itself.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] in (["-h"], ["--help"]):
+        print(_USAGE, end="")
+        return 0
+    if words[:1] == ["compare"]:
+        from sseload_users.report.compare import main as compare
+
+        return compare(words[1:])
+    try:
+        line = locust_arguments(words)
+    except UsageError as error:
+        print(f"sseload: {error}", file=sys.stderr)
+        return 2
+    return _run_locust(line)
+
+
+def locust_arguments(words: Sequence[str]) -> list[str]:
+    """Locust's arguments for a line of this command.
+
+    Args:
+        words: up to three numbers, then options.
+
+    Raises:
+        UsageError: a number that cannot be, or one too many.
+    """
+    if "--help-all" in words:
+        return ["-f", str(_locustfile()), "--help"]
+    numbers: list[str] = []
+    rest = list(words)
+    while rest and not rest[0].startswith("-"):
+        numbers.append(rest.pop(0))
+    if len(numbers) > 3:
+        raise UsageError(
+            f"{numbers[3]!r} is one word too many: connections, codes and duration are all."
+        )
+    line = ["-f", str(_locustfile()), "--headless", "--only-summary"]
+    names = ("connections", "codes", "duration")
+    values = dict(zip(names, map(_number, names, numbers), strict=False))
+    # One user more than connections: the one that broadcasts.
+    if "connections" in values or not _has(rest, "-u", "--users"):
+        line += ["-u", str(values.get("connections", 50) + 1)]
+    for name in ("codes", "duration"):
+        if name in values:
+            line += [f"--{name}", str(values[name])]
+    if not _has(rest, "-r", "--spawn-rate"):
+        line += ["-r", str(_SPAWN_RATE)]
+    if not _has(rest, "-L", "--loglevel"):
+        line += ["--loglevel", "WARNING"]
+    return line + rest
+
+
+def _number(name: str, word: str) -> int:
+    if not word.isascii() or not word.isdigit() or not 1 <= int(word) <= 10_000_000:
+        raise UsageError(f"{name} is {word!r}: give a whole number, 1 or more.")
+    return int(word)
+
+
+def _has(words: Sequence[str], short: str, long: str) -> bool:
+    return any(
+        (word.startswith(short) and not word.startswith("--"))
+        or word == long
+        or word.startswith(f"{long}=")
+        for word in words
+    )
+
+
+def _locustfile() -> Path:
+    package = Path(__file__).parent
+    # The wheel carries it inside the package, as it does config/.
+    inside = package / "locustfile.py"
+    return inside if inside.is_file() else package.parent / "locustfile.py"
+
+
+def _run_locust(line: Sequence[str]) -> int:
+    sys.argv = ["locust", *line]
+    from locust.main import main as locust_main
+
+    # The summary says it all; `locust` itself still prints its tables.
+    if "--print-stats" not in line:
+        logging.getLogger("locust.stats_logger").disabled = True
+    locust_main()
+    return 0

@@ -1,0 +1,280 @@
+"""The leading side of a process: it prepares runs, conducts each, and reports it."""
+
+from __future__ import annotations
+
+import atexit
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import metadata
+from typing import Any
+
+import gevent
+from locust.env import Environment
+
+from sseload_users import target as targets
+from sseload_users import thresholds, verdict
+from sseload_users.clock import wall_ns
+from sseload_users.codes import new_run_id
+from sseload_users.demo import process as demo
+from sseload_users.identities import Identity, load_users
+from sseload_users.options import Options
+from sseload_users.phases import Conductor
+from sseload_users.report import console, files
+from sseload_users.report.build import Run, build
+from sseload_users.report.progress import Progress
+from sseload_users.report.words import clean
+from sseload_users.settings import ConfigError
+from sseload_users.swarm import Swarm
+from sseload_users.target import Target
+from sseload_users.transports.network import Network, raise_file_limit
+from sseload_users.user_classes import UserClasses
+
+#: What a run with a mistake in its options ends with.
+CANNOT = 2
+
+#: Files that a process opens beside its connections: libraries, logs, the web UI.
+_OTHER_FILES = 200
+
+
+class Leading:
+    """The leading side of a process: it conducts each run, and reports it."""
+
+    def __init__(self, environment: Environment, swarm: Swarm, users: UserClasses) -> None:
+        self._environment = environment
+        self._swarm = swarm
+        self._users = users
+        self._conductor: Conductor | None = None
+        self._thresholds = thresholds.load(None)
+        self._report: dict[str, Any] | None = None
+        self._printed = False
+        self._status: int | None = None
+        self._headless = bool(getattr(environment.parsed_options, "headless", False))
+        swarm.leading = self
+
+    # Before any run
+
+    def prepare(self) -> None:
+        """See that a run can be made as the options say, as far as that can be seen.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        environment = self._environment
+        if len(self._users.broadcasters) > 1 or any(
+            each.fixed_count != 1 for each in self._users.broadcasters
+        ):
+            names = ", ".join(each.__name__ for each in self._users.broadcasters)
+            raise ConfigError(
+                f"{names}: a run has one broadcaster; leave one class, with fixed_count = 1."
+            )
+        if self._users.host(environment) is None:
+            environment.host = self._start_embedded()
+        self._read()
+
+    def _start_embedded(self) -> str:
+        parsed = self._environment.parsed_options
+        if self._swarm.role == "master" and not getattr(parsed, "processes", None):
+            raise ConfigError(
+                "--host is missing: the embedded target listens on this machine alone, and "
+                "workers may be on others."
+            )
+        embedded = demo.start()
+        atexit.register(embedded.stop)
+        print(
+            f"No --host given: testing the embedded target, which listens at {embedded.url}.",
+            file=sys.stderr,
+        )
+        return embedded.url
+
+    def _read(self) -> tuple[Options, Target, Network]:
+        """Everything that a run is made from, each looked at.
+
+        Raises:
+            ConfigError: something cannot be used.
+        """
+        options = self._users.options(self._environment)
+        self._thresholds = thresholds.load(options.thresholds)
+        profile = targets.load(options.target)
+        target = Target(profile, self._users.host(self._environment) or "", headers=options.header)
+        people = [Identity(options.username)]
+        if options.users_file is not None:
+            people = load_users(options.users_file)
+        target.check(people)
+        if options.delivery_report is not None:
+            files.prepare(options.delivery_report)
+        try:
+            network = Network(
+                ca_file=options.ca_file,
+                client_certificate=options.client_certificate,
+                client_key=options.client_key,
+                insecure=options.insecure,
+                source_addresses=options.source_addresses,
+            )
+            if target.host.startswith("https"):
+                _ = network.ssl_context
+        except ValueError as error:
+            raise ConfigError(f"{error}.") from error
+        return options, target, network
+
+    # A run
+
+    def begin(self) -> None:
+        """Locust begins a test."""
+        environment = self._environment
+        try:
+            options, target, network = self._read()
+            self._check_files()
+        except ConfigError as error:
+            complain(str(error))
+            self._status = CANNOT
+            environment.parsed_options.sseload_run = None  # type: ignore[union-attr]
+            gevent.spawn(self._stop)
+            return
+        workers = len(self._swarm.workers())
+        run_id = new_run_id()
+        environment.parsed_options.sseload_run = [run_id, workers]  # type: ignore[union-attr]
+        run = Run(
+            run_id=run_id,
+            started_ns=wall_ns(),
+            target=target.host,
+            transport=target.profile.transport,
+            options={**options.public(), **self._locust_options()},
+            versions=_versions(),
+        )
+        if options.insecure:
+            run.notes.append("Any server certificate was accepted (--insecure).")
+        self._report, self._printed = None, False
+        self._conductor = Conductor(
+            environment,
+            self._swarm,
+            options,
+            run,
+            target=target,
+            network=network,
+            listeners=self._users.listeners,
+            progress=Progress(),
+            stop=self._stop,
+        )
+
+    def start(self) -> None:
+        """Lead the run that has begun, now that its workers can be told."""
+        if self._conductor is not None:
+            self._conductor.start()
+
+    def spawned(self) -> None:
+        """Locust has begun all users."""
+        if self._conductor is not None:
+            self._conductor.spawned()
+
+    def end(self) -> None:
+        """Locust's test stops: close the account, while workers still listen."""
+        if self._conductor is not None:
+            self._conductor.end()
+
+    def result(self) -> None:
+        """Locust's test has stopped: judge the run, and write its report."""
+        conductor, self._conductor = self._conductor, None
+        if conductor is None:
+            return
+        if conductor.unfit:
+            complain(conductor.unfit)
+            self._status = CANNOT
+            if not conductor.totals.tally.counts["attempted"]:
+                return
+        report = build(conductor.run, conductor.totals, self._thresholds)
+        self._report = report
+        grade = None if conductor.unfit else report["verdict"]["grade"]
+        self._status = verdict.exit_status(grade, conductor.options.fail_on)
+        if conductor.options.delivery_report is not None:
+            rows = [
+                replace(row, connection=number)
+                for number, row in enumerate(
+                    (
+                        row
+                        for worker in conductor.totals.workers.values()
+                        for row in worker.connections
+                    ),
+                    1,
+                )
+            ]
+            try:
+                files.write(report, conductor.options.delivery_report, rows)
+            except ConfigError as error:
+                complain(str(error))
+                self._status = CANNOT
+        if not self._headless:
+            self.print_summary()
+
+    def from_worker(self, worker: str, kind: str, data: dict[str, Any]) -> None:
+        """Take a worker's message, if it is of the run that is under way."""
+        conductor = self._conductor
+        if conductor is not None and data["run"] == conductor.run.run_id:
+            conductor.from_worker(worker, kind, data)
+
+    def quit(self) -> None:
+        """Locust quits: end what is under way, and say with what status."""
+        runner = self._environment.runner
+        if self._conductor is not None and runner is not None:
+            runner.stop()
+        if self._status is not None and self._environment.process_exit_code is None:
+            self._environment.process_exit_code = self._status
+
+    def print_summary(self) -> None:
+        """Print the newest run's summary, once."""
+        if self._report is not None and not self._printed:
+            self._printed = True
+            console.print_summary(self._report)
+
+    def _stop(self) -> None:
+        """End Locust's test; and Locust, where nobody is there to begin another."""
+        runner = self._environment.runner
+        assert runner is not None  # noqa: S101
+        runner.stop()
+        parsed = self._environment.parsed_options
+        if self._headless:
+            runner.quit()
+        elif getattr(parsed, "autostart", False) and getattr(parsed, "autoquit", -1) != -1:
+            gevent.sleep(parsed.autoquit)  # type: ignore[union-attr]
+            runner.quit()
+            if self._environment.web_ui is not None:
+                self._environment.web_ui.stop()
+
+    def _check_files(self) -> None:
+        """Raise the limit of open files, and refuse a run that cannot fit.
+
+        Raises:
+            ConfigError: the limit is too low for the connections.
+        """
+        if self._swarm.role != "local":
+            return
+        users = getattr(self._environment.runner, "target_user_count", 0)
+        limit, fit = raise_file_limit(users + _OTHER_FILES)
+        if fit < users + _OTHER_FILES:
+            raise ConfigError(
+                f"{users} connections do not fit: this process may open {limit} files; raise the "
+                "limit (ulimit -n), use fewer connections (-u) or more workers (--processes)."
+            )
+
+    def _locust_options(self) -> dict[str, Any]:
+        parsed = vars(self._environment.parsed_options or object())
+        names = ("spawn_rate", "run_time", "processes", "stop_timeout")
+        shown = {name: parsed.get(name) for name in names if parsed.get(name) is not None}
+        return {"users": getattr(self._environment.runner, "target_user_count", None), **shown}
+
+
+def complain(sentence: str) -> None:
+    """Tell whoever began this, on standard error, what is wrong."""
+    print(f"sseload: {clean(sentence)}", file=sys.stderr)
+
+
+def _versions() -> dict[str, str]:
+    names: Sequence[str] = ("sseload", "locust", "gevent", "websocket-client")
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # a checkout is not installed
+            versions[name] = "checkout"
+    return {**versions, "python": platform.python_version()}

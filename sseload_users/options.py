@@ -1,0 +1,204 @@
+"""What a run is told: the options on Locust's command line, in its web form, and checked."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, NoReturn, get_args
+
+from locust.argument_parser import LocustArgumentParser
+
+from sseload_users.settings import ConfigError
+from sseload_users.verdict import FailOn
+
+_HEADER = re.compile(r"(?P<name>[!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(?P<value>[^\r\n\0]*?)[ \t]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One run's options, checked. Times are in seconds; `add_to` says what each is for."""
+
+    target: str = "code-server"
+    codes: int = 10
+    duration: float = 60.0
+    username: str = "loadtest"
+    users_file: str | None = None
+    header: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    connect_concurrency: int = 20
+    connect_timeout: float = 30.0
+    connect_attempts: int = 1
+    reconnect: bool = False
+    delivery_timeout: float = 10.0
+    ingest_timeout: float = 10.0
+    warm_up: float = 60.0
+    settle: float = 1.0
+    insecure: bool = False
+    ca_file: str | None = None
+    client_certificate: str | None = None
+    client_key: str | None = field(default=None, repr=False)
+    resume_tls: bool = False
+    source_addresses: tuple[str, ...] = ()
+    thresholds: str | None = None
+    fail_on: FailOn = "issues"
+    delivery_report: str | None = None
+
+    @classmethod
+    def read(cls, parsed: argparse.Namespace | Mapping[str, Any] | None) -> Options:
+        """The options as Locust parsed them, from wherever they came.
+
+        Raises:
+            ConfigError: one that cannot be.
+        """
+        given: Mapping[str, Any] = vars(parsed) if isinstance(parsed, argparse.Namespace) else (
+            parsed or {}
+        )  # fmt: skip
+        values: dict[str, Any] = {}
+        for each in fields(cls):
+            # What the web form leaves empty comes as an empty text.
+            if given.get(each.name) not in (None, ""):
+                values[each.name] = given[each.name]
+        values["header"] = tuple(_header(each) for each in values.pop("header", ()))
+        addresses = values.pop("source_addresses", "")
+        values["source_addresses"] = tuple(filter(None, re.split(r"[,\s]+", addresses)))
+        options = cls(**values)
+        options.check()
+        return options
+
+    def public(self) -> dict[str, Any]:
+        """The options that may be shown, by name: no header's value, no key's place."""
+        shown = {each.name: getattr(self, each.name) for each in fields(self) if each.repr}
+        shown["source_addresses"] = list(self.source_addresses)
+        shown["header"] = [name for name, _ in self.header]
+        return shown
+
+    def check(self) -> None:
+        """See that every value can be.
+
+        Raises:
+            ConfigError: one cannot.
+        """
+        for name, lowest in _LOWEST.items():
+            value = getattr(self, name)
+            if not math.isfinite(value) or value < lowest:
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} {value:g} cannot be: it must be "
+                    f"{'at least' if lowest else '0 or more, not below'} {lowest:g}."
+                )
+        if self.client_key is not None and self.client_certificate is None:
+            raise ConfigError("--client-key goes with --client-certificate: give both.")
+        if self.fail_on not in get_args(FailOn):
+            raise ConfigError(
+                f"--fail-on {self.fail_on} cannot be: it is one of {', '.join(get_args(FailOn))}."
+            )
+
+
+_LOWEST = {
+    "codes": 1,
+    "duration": 0,
+    "connect_concurrency": 1,
+    "connect_timeout": 0.001,
+    "connect_attempts": 1,
+    "delivery_timeout": 0.001,
+    "ingest_timeout": 0.001,
+    "warm_up": 0,
+    "settle": 0,
+}
+
+
+def add_to(parser: LocustArgumentParser) -> None:
+    """Add the options to Locust's; called again with each load of its web form."""
+    parser.error = _one_sentence  # type: ignore[method-assign]
+    group = parser.add_argument_group("sseload: what to test")
+    _add(group, "--target", "built-in profile, or path of a .toml: how the server is spoken to")
+    _add(group, "--codes", "codes to broadcast")
+    _add(group, "--duration", "seconds over which the codes are spread evenly")
+    _add(group, "--username", "user name that connections and ingest requests use")
+    _add(group, "--users-file", "CSV file with a username column: connections take them in turn")
+    _add(
+        group,
+        "--header",
+        "further request header, 'Name: value', for connections and ingest; may be repeated",
+        action="append",
+        include_in_web_ui=False,
+    )
+
+    group = parser.add_argument_group("sseload: connections")
+    _add(group, "--connect-concurrency", "connections that connect at a time, per process")
+    _add(group, "--connect-timeout", "seconds that a connection has to be subscribed")
+    _add(group, "--connect-attempts", "attempts to connect before a connection counts as failed")
+    _add(group, "--reconnect", "connect again, with back-off, after a drop", action="store_true")
+    _add(group, "--insecure", "accept any server certificate", action="store_true")
+    further: dict[str, Any] = {"include_in_web_ui": False}
+    _add(group, "--ca-file", "PEM file of certificate authorities to trust", **further)
+    _add(group, "--client-certificate", "PEM file of the client's certificate", **further)
+    _add(group, "--client-key", "PEM file of its key", **further)
+    _add(
+        group,
+        "--resume-tls",
+        "resume TLS sessions instead of a full handshake each",
+        action="store_true",
+        **further,
+    )
+    _add(
+        group,
+        "--source-addresses",
+        "local addresses to connect from in turn, with commas between",
+        default="",
+        **further,
+    )
+
+    group = parser.add_argument_group("sseload: the run")
+    _add(group, "--warm-up", "seconds to wait for a server that sleeps to answer its health check")
+    _add(group, "--settle", "seconds between the last connect and the first code")
+    _add(group, "--delivery-timeout", "seconds after its sending in which a code is in time")
+    _add(group, "--ingest-timeout", "seconds that the server has to answer an ingest request")
+    _add(group, "--thresholds", "TOML file of thresholds that differ from the defaults", **further)
+    _add(
+        group,
+        "--fail-on",
+        "grade from which a headless run ends with status 1",
+        choices=get_args(FailOn),
+        **further,
+    )
+    _add(
+        group,
+        "--delivery-report",
+        "directory for report.json, report.html, codes.csv, connections.csv and junit.xml",
+        metavar="DIR",
+        **further,
+    )
+
+
+def _add(group: Any, flag: str, words: str, *, include_in_web_ui: bool = True, **how: Any) -> None:
+    """Add one option, with its type and default as `Options` has them."""
+    name = flag.removeprefix("--").replace("-", "_")
+    default = next(each.default for each in fields(Options) if each.name == name)
+    if "action" not in how:
+        kind = type(default) if isinstance(default, int | float) else str
+        how = {"type": kind, "default": default, **how}
+        words += "" if default is None or default == () else f" (default: {default:g})" if (
+            isinstance(default, float)
+        ) else f" (default: {default})"  # fmt: skip
+        if "choices" not in how:
+            how.setdefault("metavar", {int: "N", float: "SECONDS"}.get(kind, "TEXT"))
+    action = group.add_argument(flag, help=words, env_var=f"SSELOAD_{name.upper()}", **how)
+    # What Locust's parser does for its own options, but not for those in groups.
+    action.include_in_web_ui = include_in_web_ui
+    action.is_secret = action.is_required = action.is_multiple = False
+
+
+def _header(text: str) -> tuple[str, str]:
+    match = _HEADER.fullmatch(text)
+    if match is None:
+        # The text is not repeated: it may hold a token.
+        raise ConfigError("--header: one is not of the form 'Name: value'.")
+    return match["name"], match["value"]
+
+
+def _one_sentence(message: str) -> NoReturn:
+    sys.stderr.write(f"sseload: {message}; see --help.\n")
+    sys.exit(2)

@@ -1,0 +1,335 @@
+"""The phases of a run: connect, settle, broadcast, drain, disconnect, result.
+
+A conductor leads one run, in the process that has no workers or in the master. It knows
+nothing of sockets: it tells the workers what phase it is, and waits for what they report.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from locust import User
+from locust.env import Environment
+
+from sseload_users.clock import wall_ns
+from sseload_users.fetch import fetch
+from sseload_users.options import Options
+from sseload_users.report.build import Run
+from sseload_users.report.progress import Progress, Snapshot
+from sseload_users.report.words import clean, count, seconds
+from sseload_users.swarm import Swarm
+from sseload_users.target import Target
+from sseload_users.totals import Totals
+from sseload_users.transports.network import Network, cause_of
+
+#: Seconds between two looks at what the workers have reported.
+_LOOK_S = 0.1
+#: Seconds from one health check to the next, while a server wakes up.
+_KNOCK_S = 1.0
+#: Seconds that workers have to close their accounts when the run ends.
+_FINISH_S = 10.0
+#: Seconds beyond the timeouts after which nobody waits for a code to be settled any more.
+_GRACE_S = 5.0
+#: Seconds from one picture of the run to the next.
+_PICTURE_S = 0.25
+
+
+class Unfit(Exception):  # noqa: N818 - not an error of the program
+    """The run cannot be carried out; one sentence."""
+
+
+class Conductor:
+    """Leads one run.
+
+    Args:
+        environment: Locust's.
+        swarm: the line to the workers.
+        options: the run's.
+        run: what its report will say of it; phases and notes are added here.
+        target: where codes go in.
+        network: for the health check's TLS settings.
+        listeners: the user classes that listen.
+        progress: shows the run as it goes.
+        stop: ends Locust's test; called when the run has come to its end.
+
+    Attributes:
+        totals: the account.
+        unfit: why the run could not be carried out; empty if it could.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        swarm: Swarm,
+        options: Options,
+        run: Run,
+        *,
+        target: Target,
+        network: Network,
+        listeners: Sequence[type[User]],
+        progress: Progress,
+        stop: Callable[[], None],
+    ) -> None:
+        self.totals = Totals()
+        self.unfit = ""
+        self.options = options
+        self.run = run
+        self._environment = environment
+        self._swarm = swarm
+        self._target = target
+        self._network = network
+        self._listeners = [each.__name__ for each in listeners]
+        self._progress = progress
+        self._stop = stop
+        self._phase = ""
+        self._phase_began_ns = 0
+        self._spawned = False
+        self._broadcast_done = False
+        self._broadcaster = ""
+        self._codes_sent = 0
+        self._ended = False
+        self._at_end = False
+        self._final = Event()
+        self._leader: gevent.Greenlet[..., None] | None = None
+        self._painter: gevent.Greenlet[..., None] | None = None
+
+    def start(self) -> None:
+        """Begin the run; its phases follow each other in the background."""
+        self._painter = gevent.spawn(self._paint)
+        self._leader = gevent.spawn(self._lead)
+
+    def spawned(self) -> None:
+        """Locust has begun all users."""
+        self._spawned = True
+
+    # What workers say
+
+    def from_worker(self, worker: str, kind: str, data: dict[str, Any]) -> None:
+        """Take a worker's message of this run."""
+        match kind:
+            case "hello":
+                self.totals.worker(worker)
+                self._tell("phase", {"phase": self._phase}, only=worker)
+            case "sent":
+                self._broadcaster = worker
+                self._codes_sent = max(self._codes_sent, data["code"][0])
+                self._tell("sent", {"code": data["code"]}, but=worker)
+            case "answered":
+                self._codes_sent = max(self._codes_sent, data["code"][0])
+                self._tell("answered", {"code": data["code"]}, but=worker)
+            case "report":
+                self.totals.report(worker, data)
+            case "broadcast_done":
+                self._broadcast_done = True
+            case "unfit":
+                self._refuse(f"worker {worker}: {data['sentence']}")
+        if all(each.final or each.lost for each in self.totals.workers.values()):
+            self._final.set()
+
+    def lost(self, worker: str) -> None:
+        """A worker has gone away."""
+        view = self.totals.workers.get(worker)
+        if view is None or view.final or view.lost:
+            return
+        view.lost = True
+        gone = view.gauges.get("listeners", 0)
+        self.run.notes.append(
+            f"Worker {clean(worker)} was lost with {count(gone, 'connection')}: what they got "
+            "after its last report is not accounted for."
+        )
+        self._progress.note(self.run.notes[-1])
+        self._final.set()
+
+    # The phases
+
+    def _lead(self) -> None:
+        try:
+            self._enter("warm-up", f"Asking {self._target.host} whether it is there.")
+            self._wake()
+            self._enter("connect", f"Connecting to {self._target.host}.")
+            self._wait(self._all_connected)
+            self._enter("settle", f"Waiting {seconds(self.options.settle)} before the first code.")
+            gevent.sleep(self.options.settle)
+            self._enter(
+                "broadcast",
+                f"Broadcasting {count(self.options.codes, 'code')} over "
+                f"{seconds(self.options.duration)}.",
+            )
+            self._wait(self._broadcast_over)
+            self._enter("drain", "Waiting for the last codes to arrive.")
+            patience = self.options.delivery_timeout + self.options.ingest_timeout + _GRACE_S
+            self._wait(self._all_settled, patience)
+            self._at_end = True
+        except Unfit as unfit:
+            self._refuse(str(unfit))
+            return
+        self._stop()
+
+    def _refuse(self, sentence: str) -> None:
+        if not self.unfit:
+            self.unfit = sentence
+            self._stop()
+
+    def _enter(self, phase: str, sentence: str) -> None:
+        now = wall_ns()
+        self._leave(now)
+        self._phase, self._phase_began_ns = phase, now
+        self._progress.phase(phase, sentence)
+        self._tell("phase", {"phase": phase})
+
+    def _leave(self, now_ns: int) -> None:
+        if self._phase:
+            self.run.phases.append((self._phase, self._phase_began_ns, now_ns))
+        self._phase = ""
+
+    def _tell(self, kind: str, data: dict[str, Any], **whom: str) -> None:
+        self._swarm.to_workers(kind, {"run": self.run.run_id, **data}, **whom)
+
+    def _wait(self, over: Callable[[], bool], at_most_s: float | None = None) -> None:
+        deadline = None if at_most_s is None else time.monotonic() + at_most_s
+        while not over() and (deadline is None or time.monotonic() < deadline):
+            gevent.sleep(_LOOK_S)
+
+    def _wake(self) -> None:
+        """Wait for the server to answer its health check.
+
+        Raises:
+            Unfit: it cannot be reached, or does not say in time that it is well.
+        """
+        request = self._target.health()
+        if request is None:
+            return
+        deadline = time.monotonic() + self.options.warm_up
+        while True:
+            try:
+                answer = fetch(
+                    request, lambda: self._network.ssl_context, self.options.connect_timeout
+                )
+            except TimeoutError:
+                said = "no answer in time"
+            except OSError as error:
+                # Nothing sleeps behind a name that does not exist or a port that is closed.
+                raise Unfit(
+                    f"{self._target.host} cannot be reached: {cause_of(error)}; check --host, "
+                    "and that the server runs."
+                ) from error
+            else:
+                if self._target.healthy(answer.status, answer.body):
+                    return
+                said = f"HTTP {answer.status}"
+            if time.monotonic() >= deadline:
+                raise Unfit(
+                    f"{request.url} did not say within {seconds(self.options.warm_up)} that the "
+                    f"server is well ({said}); give it longer with --warm-up, or check it."
+                )
+            gevent.sleep(_KNOCK_S)
+
+    def _all_connected(self) -> bool:
+        return (
+            self._spawned
+            and self.totals.gauge("listeners") >= self._expected()
+            and self.totals.gauge("pending") == 0
+        )
+
+    def _broadcast_over(self) -> bool:
+        broadcaster = self.totals.workers.get(self._broadcaster)
+        return self._broadcast_done or (broadcaster is not None and broadcaster.lost)
+
+    def _all_settled(self) -> bool:
+        return all(
+            each.lost or each.gauges.get("settled", 0) >= self._codes_sent
+            for each in self.totals.workers.values()
+        )
+
+    def _expected(self) -> int:
+        """How many listeners there are to be."""
+        runner = self._environment.runner
+        counts: dict[str, int] = getattr(runner, "target_user_classes_count", {})
+        if self._spawned and counts:
+            return sum(counts.get(name, 0) for name in self._listeners)
+        fixed = sum(each.fixed_count for each in self._environment.user_classes)
+        return max(0, getattr(runner, "target_user_count", 0) - fixed)
+
+    # The end
+
+    def end(self) -> None:
+        """Close the account, however far the run has come; called when Locust's test stops."""
+        if self._ended:
+            return
+        self._ended = True
+        if self._leader is not None and self._leader is not gevent.getcurrent():
+            self._leader.kill(block=False)
+        cut_short = "" if self._at_end or self.unfit else self._phase
+        self._enter("disconnect", "Closing all connections.")
+        self._final.clear()
+        self._tell("finish", {})
+        self._wait_for_accounts()
+        now = wall_ns()
+        self._leave(now)
+        self.run.finished_ns = now
+        if cut_short:
+            self.run.notes.insert(0, f"It was ended in the {cut_short} phase.")
+        self.run.complete = not cut_short and not self.unfit and self._accounted()
+        if self._painter is not None:
+            self._painter.kill(block=False)
+        self._progress.update(self.snapshot())
+        self._progress.close()
+
+    def _wait_for_accounts(self) -> None:
+        deadline = time.monotonic() + _FINISH_S
+        while not self._accounted() and time.monotonic() < deadline:
+            alive = set(self._swarm.workers())
+            for name, view in self.totals.workers.items():
+                if not view.final and name not in alive:
+                    self.lost(name)
+            if all(each.final or each.lost for each in self.totals.workers.values()):
+                return
+            self._final.wait(0.2)
+            self._final.clear()
+        for name, view in self.totals.workers.items():
+            if not view.final:
+                self.lost(name)
+
+    def _accounted(self) -> bool:
+        return all(each.final for each in self.totals.workers.values())
+
+    # What is shown
+
+    def _paint(self) -> None:
+        while True:
+            gevent.sleep(_PICTURE_S)
+            self.totals.fold(wall_ns())
+            self._progress.update(self.snapshot())
+
+    def snapshot(self) -> Snapshot:
+        """How the run stands."""
+        totals, now = self.totals, wall_ns()
+        outcomes, counts, causes = totals.outcomes, totals.tally.counts, totals.tally.causes
+        delivery, lag = totals.recent(now)
+        gauges = [each.gauges for each in totals.workers.values()]
+        return Snapshot(
+            phase=self._phase,
+            elapsed_s=(now - self.run.started_ns) / 1e9,
+            expected=self._expected(),
+            attempted=counts["attempted"],
+            open=totals.gauge("open"),
+            connecting=totals.gauge("connecting"),
+            failed=counts["failed"],
+            dropped=counts["dropped"],
+            codes_scheduled=self.options.codes,
+            codes_sent=totals.sent,
+            accepted=totals.statuses["accepted"],
+            delivered=outcomes["delivered"] + totals.gauge("delivered"),
+            owed=outcomes["owed"] + totals.gauge("owed"),
+            late=outcomes["late"],
+            missing=outcomes["missing"] + outcomes["interrupted"],
+            errors=sum(causes.values()),
+            p50_ms=delivery.p50,
+            p99_ms=delivery.p99,
+            lag_p99_ms=lag.p99,
+            cpu_percent=max((each.get("cpu_percent", 0.0) for each in gauges), default=None),
+        )

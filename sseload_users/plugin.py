@@ -1,0 +1,63 @@
+"""What Locust is told to call: options, and the beginning and the end of runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from locust import events
+from locust.argument_parser import LocustArgumentParser
+from locust.env import Environment
+
+from sseload_users import options as run_options
+from sseload_users.broadcaster import CodeBroadcaster
+from sseload_users.leading import CANNOT, Leading, complain
+from sseload_users.listener import CodeListener
+from sseload_users.settings import ConfigError
+from sseload_users.swarm import Swarm
+from sseload_users.user_classes import UserClasses
+from sseload_users.working import Working
+
+__all__ = ["CodeBroadcaster", "CodeListener"]
+
+
+def _on_parser(parser: LocustArgumentParser, **_: Any) -> None:
+    run_options.add_to(parser)
+
+
+def _on_init(environment: Environment, **_: Any) -> None:
+    users = UserClasses.of(environment)
+    if not users.listeners and not users.broadcasters:
+        return
+    swarm = Swarm(environment)
+    working = Working(environment, swarm, users) if swarm.role != "master" else None
+    leading: Leading | None = None
+    if swarm.role != "worker":
+        try:
+            leading = Leading(environment, swarm, users)
+            leading.prepare()
+        except ConfigError as error:
+            complain(str(error))
+            sys.exit(CANNOT)
+        else:
+            _attach_leading(environment, leading)
+    if working is not None:
+        environment.events.test_start.add_listener(lambda **_: working.begin())
+    if leading is not None:
+        leads = leading
+        environment.events.test_start.add_listener(lambda **_: leads.start())
+
+
+def _attach_leading(environment: Environment, leading: Leading) -> None:
+    hooks = environment.events
+    hooks.test_start.add_listener(lambda **_: leading.begin())
+    hooks.spawning_complete.add_listener(lambda **_: leading.spawned())
+    hooks.test_stopping.add_listener(lambda **_: leading.end())
+    hooks.test_stop.add_listener(lambda **_: leading.result())
+    hooks.quit.add_listener(lambda **_: leading.print_summary())
+    # Fired in reverse: what was added first runs last, after the runner's own.
+    hooks.quitting._handlers.insert(0, lambda **_: leading.quit())  # noqa: SLF001
+
+
+events.init_command_line_parser.add_listener(_on_parser)
+events.init.add_listener(_on_init)

@@ -1,0 +1,281 @@
+"""The report of a run, schema 1, from its account; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sseload_users import hints
+from sseload_users.tally import OUTCOMES, Second
+from sseload_users.thresholds import Thresholds
+from sseload_users.totals import Totals
+from sseload_users.verdict import judge
+
+_S = 1_000_000_000
+
+#: Most points of the timeline; of a longer run, several seconds share one.
+_POINTS = 1800
+
+#: A generator is saturated when it was this busy for this share of the time in which codes
+#: were on the way, or when it read, or sent, so late that the load was not what was asked.
+_BUSY_PERCENT, _BUSY_SHARE, _BUSY_AT_LEAST_S = 90.0, 0.2, 3
+_LATE_MS = 1000.0
+
+
+@dataclass(slots=True)
+class Run:
+    """What is known of a run beside its account.
+
+    Attributes:
+        run_id: its identity.
+        started_ns: when it began (wall clock, ns).
+        target: the server: scheme, host and port.
+        transport: how codes reached the listeners: websocket, socketio or sse.
+        options: what may be shown of its options.
+        versions: of what it was run with.
+        finished_ns: when its account was closed.
+        phases: name, beginning and end (wall clock, ns) of each phase.
+        complete: it went to its end, with every worker's account.
+        notes: sentences; why it is incomplete comes first.
+        clock_error_ms: how wrong a latency between two machines can be; None if unknown.
+    """
+
+    run_id: str
+    started_ns: int
+    target: str
+    transport: str
+    options: Mapping[str, Any]
+    versions: Mapping[str, str]
+    finished_ns: int = 0
+    phases: list[tuple[str, int, int]] = field(default_factory=list)
+    complete: bool = False
+    notes: list[str] = field(default_factory=list)
+    clock_error_ms: float | None = 0.0
+
+
+def build(run: Run, totals: Totals, thresholds: Thresholds) -> dict[str, Any]:
+    """The report, verdict included."""
+    tally = totals.tally
+    counts = tally.counts
+    codes = _codes(totals)
+    deliveries = {name: totals.outcomes[name] for name in OUTCOMES}
+    undelivered = codes["rejected"] + codes["unanswered"] + codes["unsent"]
+    operations = counts["attempted"] + codes["scheduled"]
+    failed = counts["failed"] + counts["dropped"] + counts["malformed"] + undelivered
+    report: dict[str, Any] = {
+        "schema": 1,
+        "run": {
+            "id": run.run_id,
+            "started_at": moment(run.started_ns),
+            "finished_at": moment(run.finished_ns),
+            "target": run.target,
+            "transport": run.transport,
+            "workers": max(1, len(totals.workers)),
+            "options": dict(run.options),
+            "versions": dict(run.versions),
+            "complete": run.complete,
+            "notes": list(run.notes),
+        },
+        "phases": [
+            {"name": name, "started_at": moment(start), "seconds": round((end - start) / _S, 3)}
+            for name, start, end in run.phases
+        ],
+        "connections": {
+            "attempted": counts["attempted"],
+            "succeeded": counts["succeeded"],
+            "success_rate": _rate(counts["succeeded"], counts["attempted"]),
+            "failed": counts["failed"],
+            "dropped": counts["dropped"],
+            "reconnected": counts["reconnected"],
+            "peak_open": totals.peak_open,
+            "connect_ms": tally.connect.latency(),
+            "causes": _causes(tally.causes, {*hints.CONNECTING, "session"}),
+        },
+        "codes": codes,
+        "deliveries": {
+            **deliveries,
+            "out_of_order": counts["out_of_order"],
+            "foreign": counts["foreign"],
+            "malformed": counts["malformed"],
+            "delivery_rate": _rate(deliveries["delivered"], deliveries["owed"]),
+        },
+        "delivery_ms": totals.delivery().latency(),
+        "spread_ms": totals.spread().latency(),
+        "received_per_connection": {
+            str(received): many
+            for received, many in sorted(totals.received_per_connection().items(), reverse=True)
+        },
+        "errors": {
+            "operations": operations,
+            "failed": failed,
+            "error_rate": _rate(failed, operations),
+            "causes": _causes(tally.causes, None),
+        },
+        "generator": _generator(run, totals, codes["schedule_slip_ms"]),
+        "per_code": list(per_code(totals)),
+        "timeline": timeline(run.started_ns, totals),
+    }
+    report["verdict"] = judge(report, thresholds)
+    return report
+
+
+def per_code(totals: Totals, latest: int | None = None) -> Iterator[dict[str, Any]]:
+    """A row for each code, or for the latest ones.
+
+    Args:
+        totals: the account.
+        latest: how many; None for all.
+    """
+    known = sorted(seq for seq, code in totals.tally.codes.items() if _was_due(code.status, code))
+    for sequence in known if latest is None else known[-latest:]:
+        code = totals.tally.codes[sequence]
+        percentiles = totals.code_percentiles(sequence)
+        yield {
+            "seq": sequence,
+            "sent_at": moment(code.sent_ns) if code.sent_ns else None,
+            "status": _status(code.status),
+            "owed": code.owed,
+            "delivered": code.delivered,
+            "late": code.late,
+            "interrupted": code.interrupted,
+            "missing": code.missing,
+            "duplicate": code.duplicate,
+            "first_ms": _since(code.sent_ns, code.first_ns),
+            "p50_ms": percentiles.p50,
+            "p95_ms": percentiles.p95,
+            "p99_ms": percentiles.p99,
+            "last_ms": _since(code.sent_ns, code.last_ns),
+        }
+
+
+def timeline(started_ns: int, totals: Totals) -> list[dict[str, Any]]:
+    """The run over time: a point a second, or less often in a long run."""
+    seconds = totals.tally.seconds
+    moments = sorted(each for each in seconds if each >= started_ns // _S)
+    step = -(-len(moments) // _POINTS) if moments else 1
+    return [
+        _point(started_ns, moments[at : at + step], seconds, totals)
+        for at in range(0, len(moments), step)
+    ]
+
+
+def moment(at_ns: int) -> str:
+    """A moment (wall clock, ns) in RFC 3339, UTC, to the millisecond."""
+    at = datetime.fromtimestamp(at_ns // _S, UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at_ns % _S // 1_000_000:03}Z"
+
+
+def _point(
+    started_ns: int, moments: Sequence[int], seconds: Mapping[int, Second], totals: Totals
+) -> dict[str, Any]:
+    last = seconds[moments[-1]]
+    percentiles = [totals.second_percentiles(each) for each in moments]
+    return {
+        "t": max(0, moments[0] - started_ns // _S),
+        "open": last.open,
+        "connecting": last.connecting,
+        "sent": sum(seconds[each].sent for each in moments),
+        "received": sum(seconds[each].received for each in moments),
+        # Where several seconds share a point: the middle one's median, the worst one's p99.
+        "p50_ms": _middle(delivery.p50 for delivery, _ in percentiles),
+        "p99_ms": _highest(delivery.p99 for delivery, _ in percentiles),
+        "errors": sum(seconds[each].errors for each in moments),
+        "lag_p99_ms": _highest(lag.p99 for _, lag in percentiles),
+        "cpu_percent": max(seconds[each].cpu_percent for each in moments),
+    }
+
+
+def _codes(totals: Totals) -> dict[str, Any]:
+    tally = totals.tally
+    by_status = {"accepted": 0, "rejected": 0, "unanswered": 0, "unsent": 0}
+    for code in tally.codes.values():
+        if _was_due(code.status, code):
+            by_status[_status(code.status)] += 1
+    sent = by_status["accepted"] + by_status["rejected"] + by_status["unanswered"]
+    return {
+        "scheduled": sent + by_status["unsent"],
+        "sent": sent,
+        **by_status,
+        "schedule_slip_ms": tally.slip.latency(),
+        "ingest_ms": tally.ingest.latency(),
+    }
+
+
+def _was_due(status: str, code: Any) -> bool:
+    """Whether it was this run's broadcaster that told of a code."""
+    return status != "pending" or code.sent_ns > 0
+
+
+def _status(status: str) -> str:
+    # A request that the end of the run cut off has been sent, and got no answer.
+    return "unanswered" if status == "pending" else status
+
+
+def _generator(run: Run, totals: Totals, slip: Mapping[str, Any]) -> dict[str, Any]:
+    workers = [each.gauges for each in totals.workers.values() if each.gauges]
+    seconds = totals.tally.seconds
+    lag = totals.tally.lag.latency()
+    under_load = [
+        seconds[each].cpu_percent
+        for name, start, end in run.phases
+        if name in ("broadcast", "drain")
+        for each in range(start // _S, end // _S + 1)
+        if each in seconds
+    ]
+    busy = sum(cpu >= _BUSY_PERCENT for cpu in under_load)
+    saturated = (
+        (busy >= _BUSY_AT_LEAST_S and busy >= _BUSY_SHARE * len(under_load))
+        or (lag["p99"] or 0) > _LATE_MS
+        or (slip["p99"] or 0) > _LATE_MS
+    )
+    return {
+        "timestamps": (
+            "userspace" if any(each["timestamps"] != "kernel" for each in workers) else "kernel"
+        ),
+        "lag_ms": lag,
+        "stall_ms": totals.tally.stalls.latency(),
+        "cpu_percent_max": max((each.cpu_percent for each in seconds.values()), default=None),
+        "rss_mib": round(sum(each["rss_mib"] for each in workers), 1) if workers else None,
+        "clock_error_ms": run.clock_error_ms,
+        "saturated": saturated,
+    }
+
+
+def _causes(
+    causes: Mapping[tuple[str, str], int], operations: set[str] | None
+) -> list[dict[str, Any]]:
+    own = [
+        (operation, cause, count)
+        for (operation, cause), count in causes.items()
+        if count > 0 and (operations is None or operation in operations)
+    ]
+    total = sum(count for _, _, count in own)
+    return [
+        {
+            "operation": operation,
+            "cause": cause,
+            "count": count,
+            "share": round(count / total, 6),
+            "hint": hints.hint(operation, cause),
+        }
+        for operation, cause, count in sorted(own, key=lambda each: (-each[2], each[:2]))
+    ]
+
+
+def _rate(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _since(sent_ns: int, at_ns: int) -> float | None:
+    return round((at_ns - sent_ns) / 1e6, 3) if sent_ns and at_ns else None
+
+
+def _middle(values: Iterable[float | None]) -> float | None:
+    known = sorted(each for each in values if each is not None)
+    return known[(len(known) - 1) // 2] if known else None
+
+
+def _highest(values: Iterable[float | None]) -> float | None:
+    return max((each for each in values if each is not None), default=None)

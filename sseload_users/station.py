@@ -1,0 +1,397 @@
+"""What the users of one process share during one run, and the account that it keeps.
+
+A station begins with the run's first user and ends with the run. Every quarter of a second
+it settles what can be settled; what was counted since then it reports to the process that
+leads the run, which may be the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import gevent
+import psutil
+from gevent.event import Event
+from gevent.lock import BoundedSemaphore
+from locust.env import Environment
+
+from sseload_users import target as targets
+from sseload_users.clock import wall_ns
+from sseload_users.codes import CodeShape
+from sseload_users.decoder import Decoder
+from sseload_users.histogram import Histogram
+from sseload_users.identities import Identity, load_users
+from sseload_users.ledger import Ledger
+from sseload_users.options import Options
+from sseload_users.receipts import Receipts
+from sseload_users.report.files import ConnectionRow
+from sseload_users.sessions import Connection
+from sseload_users.swarm import LOCAL, Swarm
+from sseload_users.tally import Status
+from sseload_users.target import Target
+from sseload_users.transports import Event as Message
+from sseload_users.transports.network import Network
+
+#: Seconds from one look at the account to the next.
+_TICK_S = 0.25
+#: Looks after which there is a report, news or none.
+_REPORT_TICKS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class RunId:
+    """What a run's processes agree on.
+
+    Attributes:
+        text: the identity that the run's codes carry.
+        workers: how many processes hold connections.
+    """
+
+    text: str
+    workers: int = 1
+
+
+class Station:
+    """One process's part in one run.
+
+    Args:
+        environment: Locust's.
+        swarm: the line to the process that leads.
+        options: the run's.
+        run: the run's identity, which its codes carry, and how many workers it has.
+
+    Attributes:
+        network: what all connections share.
+        ledger: the account.
+        may_connect: set once the server is known to be there.
+        may_broadcast: set once everybody is connected or has failed.
+        slots: as many as may connect at a time.
+        finished: the account is closed; whatever ends now is not the server's doing.
+
+    Raises:
+        ConfigError: the options name something that cannot be used on this machine.
+    """
+
+    def __init__(
+        self, environment: Environment, swarm: Swarm, options: Options, run: RunId
+    ) -> None:
+        self.environment = environment
+        self.options = options
+        self.run_id = run.text
+        self._workers = run.workers
+        self.network = Network(
+            connect_timeout=options.connect_timeout,
+            ca_file=options.ca_file,
+            client_certificate=options.client_certificate,
+            client_key=options.client_key,
+            insecure=options.insecure,
+            resume_tls=options.resume_tls,
+            source_addresses=options.source_addresses,
+        )
+        self._identities = (
+            load_users(options.users_file) if options.users_file else [Identity(options.username)]
+        )
+        self.receipts = Receipts(environment, "WS")
+        self.ledger = Ledger(options.delivery_timeout, self._on_arrivals)
+        self.may_connect = Event()
+        self.may_broadcast = Event()
+        self.slots = BoundedSemaphore(options.connect_concurrency)
+        self.finished = False
+        self.listeners = 0
+        self.pending = 0
+        self.connecting = 0
+        self._swarm = swarm
+        self._targets: dict[tuple[str, str], Target] = {}
+        self._shapes: dict[str, CodeShape] = {}
+        self._message_bytes = 0
+        self._health = _Health()
+        self._peak_open = 0
+        self._sampled_s = wall_ns() // 1_000_000_000
+        self._ticker = gevent.spawn(self._tick)
+
+    # For the users
+
+    def target(self, profile: str | None, host: str | None) -> Target:
+        """The target that users of a class talk to, made once.
+
+        Args:
+            profile: None for the one that the options name.
+            host: its URL.
+
+        Raises:
+            ConfigError: there is no such profile, or the host is no URL.
+        """
+        profile, host = profile or self.options.target, host or ""
+        key = (profile, host)
+        if key not in self._targets:
+            self._targets[key] = Target(targets.load(profile), host, headers=self.options.header)
+        return self._targets[key]
+
+    def identity(self, number: int) -> Identity:
+        """As whom a connection of this process connects: in turn, over all workers.
+
+        Args:
+            number: the connection's, from 1.
+        """
+        index = max(getattr(self.environment.runner, "worker_index", 0), 0)
+        return self._identities[(index + (number - 1) * self._workers) % len(self._identities)]
+
+    def sender(self, username: str | None) -> Identity:
+        """As whom codes are sent: the first of those who connect, unless it is said."""
+        return self._identities[0] if username is None else Identity(username)
+
+    def shape(self, target: Target) -> CodeShape:
+        """How this run's codes look at a target."""
+        template = target.profile.code_template
+        if template not in self._shapes:
+            self._shapes[template] = CodeShape(self.run_id, template)
+        return self._shapes[template]
+
+    def decoder(self, target: Target, event: Callable[[bytes], Message | None]) -> Decoder:
+        """What finds codes in a transport's messages.
+
+        Args:
+            target: knows where the code is.
+            event: the transport's, which says what a message is.
+        """
+        return Decoder(self, target, event)
+
+    def failed(self, operation: str, cause: str) -> None:
+        """Count a failed operation."""
+        if not self.finished:
+            self.ledger.tally.failed(operation, cause, wall_ns())
+
+    def counted(self, name: str, count: int = 1) -> None:
+        """Count something of the tally's `counts`."""
+        if not self.finished:
+            self.ledger.tally.counts[name] += count
+
+    @contextlib.contextmanager
+    def expecting(self) -> Iterator[None]:
+        """While a listener has neither connected nor failed for good."""
+        self.listeners += 1
+        self.pending += 1
+        try:
+            yield
+        finally:
+            self.pending -= 1
+
+    @contextlib.contextmanager
+    def connecting_one(self) -> Iterator[None]:
+        """While a listener connects."""
+        self.connecting += 1
+        try:
+            yield
+        finally:
+            self.connecting -= 1
+
+    def malformed(self, cause: str) -> None:
+        """Count a frame, packet or message that cannot be decoded."""
+        self.counted("malformed")
+        self.failed("message", cause)
+
+    # For the broadcaster
+
+    def sent(self, sequence: int, sent_ns: int) -> None:
+        """A code's request has been written."""
+        self.ledger.sent(sequence, sent_ns)
+        self.ledger.tally.code(sequence).sent_ns = sent_ns
+        self.ledger.tally.second(sent_ns).sent += 1
+        self._swarm.to_leader("sent", {"run": self.run_id, "code": [sequence, sent_ns]})
+
+    def answered(self, sequence: int, status: Status) -> None:
+        """What became of a code's request."""
+        if self.finished:
+            return
+        self.ledger.answered(sequence, status)
+        self.ledger.tally.code(sequence).status = status
+        self._swarm.to_leader("answered", {"run": self.run_id, "code": [sequence, status]})
+
+    def broadcast_done(self) -> None:
+        """The schedule is through, and every request has been answered or given up."""
+        self._report()
+        self._swarm.to_leader("broadcast_done", {"run": self.run_id})
+
+    # From the process that leads
+
+    def from_leader(self, kind: str, data: dict[str, Any]) -> None:
+        """Take a message that is for this run."""
+        match kind:
+            case "phase":
+                self._enter(data["phase"])
+            case "sent":
+                self.ledger.sent(*data["code"])
+            case "answered":
+                self.ledger.answered(*data["code"])
+            case "finish":
+                self.finish()
+
+    def _enter(self, phase: str) -> None:
+        if phase != "warm-up":
+            self.may_connect.set()
+        if phase == "broadcast":
+            self.may_broadcast.set()
+
+    def finish(self) -> None:
+        """Close the account and send what is left of it."""
+        if not self.finished:
+            now = wall_ns()
+            self.ledger.report_arrivals()
+            self.ledger.release_all(now)
+            self.ledger.settle(now, final=True)
+            self.finished = True
+            self._fail_undelivered()
+            self._sample(now)
+            self._ticker.kill(block=False)
+        self._report(final=True)
+
+    # The account
+
+    def _tick(self) -> None:
+        ticks = 0
+        while True:
+            due = time.monotonic() + _TICK_S
+            gevent.sleep(_TICK_S)
+            self._health.stalls.add(round((time.monotonic() - due) * 1e6))
+            now = wall_ns()
+            self.ledger.report_arrivals()
+            self.ledger.settle(now)
+            if now // 1_000_000_000 > self._sampled_s:
+                self._sample(now)
+            self._peak_open = max(self._peak_open, self.ledger.open)
+            ticks += 1
+            if ticks % _REPORT_TICKS == 0:
+                self._report()
+
+    def _on_arrivals(self, latencies_us: list[int], arrived_ns: list[int]) -> None:
+        if not latencies_us:
+            return
+        tally = self.ledger.tally
+        first, last = arrived_ns[0] // 1_000_000_000, arrived_ns[-1] // 1_000_000_000
+        if first == last:
+            second = tally.second(arrived_ns[0])
+            second.received += len(latencies_us)
+            second.delivery.add_all(latencies_us)
+        else:
+            for latency, arrived in zip(latencies_us, arrived_ns, strict=True):
+                second = tally.second(arrived)
+                second.received += 1
+                second.delivery.add(latency)
+        self.receipts.delivered(latencies_us, self._message_bytes)
+
+    def note_size(self, message_bytes: int) -> None:
+        """How large a message with a code is; those of one run hardly differ."""
+        self._message_bytes = message_bytes
+
+    def _fail_undelivered(self) -> None:
+        total = {"late": 0, "missing": 0, "interrupted": 0}
+        for connection in self.ledger.connections:
+            for outcome in total:
+                total[outcome] += getattr(connection, outcome)
+        for outcome, count in total.items():
+            self.receipts.failed(outcome, count)
+
+    def _sample(self, now_ns: int) -> None:
+        """The figures of the seconds that have ended, one sample each."""
+        cpu, lag = self._health.sample(), self.network.lag.drain()
+        tally = self.ledger.tally
+        tally.lag.add_all(lag)
+        now_s = now_ns // 1_000_000_000
+        for moment in range(self._sampled_s, max(now_s, self._sampled_s + 1)):
+            second = tally.second(moment * 1_000_000_000)
+            second.open = self.ledger.open
+            second.connecting = self.connecting
+            second.cpu_percent = cpu
+        second.lag.add_all(lag)
+        tally.stalls.merge(self._health.stalls)
+        self._health.stalls = Histogram()
+        self._sampled_s = max(now_s, self._sampled_s + 1)
+
+    def _report(self, *, final: bool = False) -> None:
+        owed, delivered = self.ledger.standing()
+        data: dict[str, Any] = {
+            "run": self.run_id,
+            "final": final,
+            "tally": self.ledger.take().pack(),
+            "received": dict(self.ledger.received_per_connection()),
+            "gauges": {
+                "listeners": self.listeners,
+                "pending": self.pending,
+                "connecting": self.connecting,
+                "open": 0 if final else self.ledger.open,
+                "peak_open": self._peak_open,
+                "settled": self.ledger.settled,
+                "in_flight": self.ledger.in_flight,
+                "owed": owed,
+                "delivered": delivered,
+                "cpu_percent": self._health.cpu_percent,
+                "rss_mib": self._health.rss_mib,
+                "timestamps": self.network.timestamps,
+                "merged": self.network.lag.merged,
+            },
+        }
+        if final and self.options.delivery_report is not None:
+            data["connections"] = [astuple(self._row(each)) for each in self.ledger.connections]
+        self._swarm.to_leader("report", data)
+
+    def _row(self, connection: Connection) -> ConnectionRow:
+        connect_us = connection.connect_us
+        return ConnectionRow(
+            connection=connection.number,
+            worker=LOCAL if self._swarm.role == "local" else self._swarm.name,
+            username=connection.username,
+            connected=connection.sessions > 0,
+            connect_ms=None if connect_us is None else connect_us / 1000,
+            sessions=connection.sessions,
+            drops=connection.drops,
+            owed=connection.owed,
+            delivered=connection.delivered,
+            late=connection.late,
+            missing=connection.missing,
+            interrupted=connection.interrupted,
+            duplicate=connection.duplicate,
+            last_cause=connection.last_cause,
+        )
+
+
+class _Health:
+    """How this process fares."""
+
+    def __init__(self) -> None:
+        self.stalls = Histogram()
+        self.cpu_percent = 0.0
+        self.rss_mib = 0.0
+        self._process = psutil.Process()
+        self._process.cpu_percent()
+
+    def sample(self) -> float:
+        self.cpu_percent = self._process.cpu_percent()
+        self.rss_mib = max(self.rss_mib, self._process.memory_info().rss / (1 << 20))
+        return self.cpu_percent
+
+
+_stations: weakref.WeakKeyDictionary[Environment, Station] = weakref.WeakKeyDictionary()
+
+
+def station_of(environment: Environment) -> Station:
+    """The station of the run that is under way in this process.
+
+    Raises:
+        RuntimeError: there is none: the plugin was not loaded before Locust's test began.
+    """
+    try:
+        return _stations[environment]
+    except KeyError:
+        raise RuntimeError(
+            "no run of sseload is under way: import sseload_users in the locustfile"
+        ) from None
+
+
+def set_station(environment: Environment, station: Station) -> None:
+    """Begin a run in this process."""
+    _stations[environment] = station

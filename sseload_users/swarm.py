@@ -1,0 +1,108 @@
+"""What travels between the process that leads a run and those that hold the connections.
+
+One kind of Locust message carries everything, with its own kind inside: so only one name
+has to be registered, and messages stay in the order in which they were sent. Without
+workers, both sides are in one process and call each other directly.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+from locust.env import Environment
+from locust.runners import LocalRunner, MasterRunner, Runner, WorkerRunner
+
+_MESSAGE = "sseload"
+
+#: The name of the only worker where there are none.
+LOCAL = "local"
+
+Role = Literal["local", "master", "worker"]
+
+
+class LeadingSide(Protocol):
+    """What takes the workers' messages: on the master, or beside the only worker."""
+
+    def from_worker(self, worker: str, kind: str, data: dict[str, Any]) -> None:
+        """Take a message of a worker's."""
+
+
+class WorkingSide(Protocol):
+    """What takes the messages of the process that leads."""
+
+    def from_leader(self, kind: str, data: dict[str, Any]) -> None:
+        """Take a message of the master's."""
+
+
+class Swarm:
+    """One process's end of the line.
+
+    Args:
+        environment: Locust's, with its runner.
+
+    Attributes:
+        role: whether this process leads, works, or does both.
+        leading: takes what workers send, where this process leads.
+        working: takes what the leader sends, where this process works.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        runner = environment.runner
+        assert runner is not None  # noqa: S101 - Locust fires no event without one
+        self._runner: Runner = runner
+        self.leading: LeadingSide | None = None
+        self.working: WorkingSide | None = None
+        self.role: Role = "local"
+        if isinstance(runner, MasterRunner):
+            self.role = "master"
+            runner.register_message(_MESSAGE, self._at_master)
+        elif isinstance(runner, WorkerRunner):
+            self.role = "worker"
+            runner.register_message(_MESSAGE, self._at_worker)
+        elif not isinstance(runner, LocalRunner):
+            raise TypeError(f"a runner of an unknown kind: {type(runner).__name__}")
+
+    @property
+    def name(self) -> str:
+        """This process, as the leader knows it."""
+        return LOCAL if self.role == "local" else str(getattr(self._runner, "client_id", LOCAL))
+
+    def to_leader(self, kind: str, data: dict[str, Any]) -> None:
+        """Tell the process that leads."""
+        if self.role == "worker":
+            self._runner.send_message(_MESSAGE, {"kind": kind, **data})
+        elif self.leading is not None:
+            self.leading.from_worker(LOCAL, kind, data)
+
+    def to_workers(
+        self, kind: str, data: dict[str, Any], *, only: str | None = None, but: str | None = None
+    ) -> None:
+        """Tell the processes that hold connections.
+
+        Args:
+            kind: of the message.
+            data: msgpack-able.
+            only: just this worker.
+            but: not this worker, who knows already.
+        """
+        if self.role == "local":
+            if self.working is not None and but != LOCAL:
+                self.working.from_leader(kind, data)
+            return
+        for worker in [only] if only is not None else self.workers():
+            if worker != but:
+                self._runner.send_message(_MESSAGE, {"kind": kind, **data}, client_id=worker)
+
+    def workers(self) -> list[str]:
+        """The workers that are connected and alive."""
+        if not isinstance(self._runner, MasterRunner):
+            return [LOCAL]
+        return [each.id for each in self._runner.clients.all if each.state != "missing"]
+
+    def _at_master(self, msg: Any, **_: Any) -> None:
+        if self.leading is not None:
+            self.leading.from_worker(msg.node_id, msg.data.pop("kind"), msg.data)
+
+    def _at_worker(self, msg: Any, **_: Any) -> None:
+        if self.working is not None:
+            self.working.from_leader(msg.data.pop("kind"), msg.data)

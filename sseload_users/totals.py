@@ -1,0 +1,177 @@
+"""The whole run's account, from what its workers report; pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sseload_users.histogram import Histogram
+from sseload_users.report.files import ConnectionRow
+from sseload_users.tally import OUTCOMES, CodeTally, Second, Tally
+
+#: Seconds after which a code's or a second's histogram is folded into a few figures: nothing
+#: but stragglers comes after that, and a run may be long.
+_FOLD_AFTER_S = 30
+
+
+@dataclass(slots=True)
+class Worker:
+    """What is known of one worker.
+
+    Attributes:
+        gauges: as it last reported them.
+        received: how many of its connections received how many codes in time.
+        connections: its part of connections.csv; empty before its final report.
+        final: its account is closed, and all of it is here.
+        lost: it went away without closing its account.
+    """
+
+    gauges: dict[str, Any] = field(default_factory=dict)
+    received: dict[int, int] = field(default_factory=dict)
+    connections: list[ConnectionRow] = field(default_factory=list)
+    final: bool = False
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """A few figures of a histogram that is not kept, in milliseconds."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class Totals:
+    """Everything that workers have reported.
+
+    Attributes:
+        workers: by name.
+        tally: the sum of all that was counted.
+        outcomes: the sum of each outcome over all codes.
+        statuses: how many codes' requests came to what.
+        sent: codes whose request was written.
+        peak_open: the most connections that were open at once.
+    """
+
+    def __init__(self) -> None:
+        self.workers: dict[str, Worker] = {}
+        self.tally = Tally()
+        self.outcomes: Counter[str] = Counter()
+        self.statuses: Counter[str] = Counter()
+        self.sent = 0
+        self.peak_open = 0
+        self._folded: dict[int, Percentiles] = {}
+        self._folded_seconds: dict[int, tuple[Percentiles, Percentiles]] = {}
+        # Those that are not folded yet, the oldest first.
+        self._codes: dict[int, CodeTally] = {}
+        self._seconds: dict[int, Second] = {}
+        self._delivery = Histogram()
+
+    def worker(self, name: str) -> Worker:
+        """What is known of a worker, which may be nothing yet."""
+        return self.workers.setdefault(name, Worker())
+
+    def report(self, name: str, data: Mapping[str, Any]) -> None:
+        """Take a worker's report."""
+        worker, news = self.worker(name), Tally.unpack(data["tally"])
+        self.tally.merge(news)
+        for sequence, code in news.codes.items():
+            for outcome in OUTCOMES:
+                self.outcomes[outcome] += getattr(code, outcome)
+            # Each is told once, by the broadcaster's worker.
+            self.sent += code.sent_ns > 0
+            if code.status != "pending":
+                self.statuses[code.status] += 1
+            if sequence not in self._folded:
+                self._codes[sequence] = self.tally.codes[sequence]
+        for moment in news.seconds:
+            if moment not in self._folded_seconds:
+                self._seconds[moment] = self.tally.seconds[moment]
+        worker.gauges = dict(data["gauges"])
+        worker.received = {int(codes): count for codes, count in data["received"].items()}
+        worker.final = worker.final or data["final"]
+        worker.connections = [ConnectionRow(*row) for row in data.get("connections", ())]
+        if len(self.workers) == 1:
+            self.peak_open = max(self.peak_open, worker.gauges["peak_open"])
+        self.peak_open = max(self.peak_open, self.gauge("open"))
+
+    def gauge(self, name: str) -> int:
+        """A gauge, summed up over all workers."""
+        return sum(each.gauges.get(name, 0) for each in self.workers.values())
+
+    def received_per_connection(self) -> Counter[int]:
+        """How many connections received how many codes in time."""
+        total: Counter[int] = Counter()
+        for each in self.workers.values():
+            total.update(each.received)
+        return total
+
+    def fold(self, now_ns: int) -> None:
+        """Fold what is old enough, so that a long run stays small."""
+        before = now_ns // 1_000_000_000 - _FOLD_AFTER_S
+        for sequence, code in list(self._codes.items()):
+            if code.sent_ns // 1_000_000_000 >= before:
+                break  # the later ones are younger
+            self._folded[sequence] = _percentiles(code.latencies)
+            self._delivery.merge(code.latencies)
+            code.latencies = Histogram()
+            del self._codes[sequence]
+        for moment, second in list(self._seconds.items()):
+            if moment >= before:
+                break
+            self._folded_seconds[moment] = (
+                _percentiles(second.delivery),
+                _percentiles(second.lag),
+            )
+            second.delivery, second.lag = Histogram(), Histogram()
+            del self._seconds[moment]
+
+    # For the report
+
+    def delivery(self) -> Histogram:
+        """Delivery latencies of all codes."""
+        total = Histogram()
+        total.merge(self._delivery)
+        for code in self.tally.codes.values():
+            total.merge(code.latencies)
+        return total
+
+    def spread(self) -> Histogram:
+        """For each code that anybody received, from its first arrival to its last."""
+        total = Histogram()
+        for code in self.tally.codes.values():
+            if code.first_ns:
+                total.add((code.last_ns - code.first_ns) // 1000)
+        return total
+
+    def code_percentiles(self, sequence: int) -> Percentiles:
+        """Of a code's delivery latencies."""
+        folded = self._folded.get(sequence)
+        return folded or _percentiles(self.tally.codes[sequence].latencies)
+
+    def second_percentiles(self, moment: int) -> tuple[Percentiles, Percentiles]:
+        """Of the delivery latencies, and of the lag, in one second."""
+        folded = self._folded_seconds.get(moment)
+        if folded is not None:
+            return folded
+        second: Second = self.tally.seconds[moment]
+        return _percentiles(second.delivery), _percentiles(second.lag)
+
+    def recent(self, now_ns: int, seconds: int = 5) -> tuple[Percentiles, Percentiles]:
+        """Of the delivery latencies, and of the lag, in the last few seconds."""
+        now_s = now_ns // 1_000_000_000
+        delivery, lag = Histogram(), Histogram()
+        for moment in range(now_s - seconds, now_s + 1):
+            second = self.tally.seconds.get(moment)
+            if second is not None:
+                delivery.merge(second.delivery)
+                lag.merge(second.lag)
+        return _percentiles(delivery), _percentiles(lag)
+
+
+def _percentiles(histogram: Histogram) -> Percentiles:
+    p50, p95, p99 = histogram.percentiles_ms((50, 95, 99))
+    return Percentiles(p50, p95, p99)

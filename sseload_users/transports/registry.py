@@ -1,0 +1,13 @@
+"""Which transport a profile's name for it stands for."""
+
+from __future__ import annotations
+
+from sseload_users.target.schema import TransportName
+from sseload_users.transports.websocket import WebSocketTransport
+
+_TRANSPORTS: dict[TransportName, type[WebSocketTransport]] = {"websocket": WebSocketTransport}
+
+
+def transport_for(name: TransportName) -> type[WebSocketTransport]:
+    """The transport's class."""
+    return _TRANSPORTS[name]
