@@ -9,14 +9,12 @@ from typing import ClassVar
 
 import gevent
 import gevent.pool
-from gevent.event import Event
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 from locust import FastHttpUser, task
 from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
 
 from sseload_users.clock import wall_ns
-from sseload_users.schedule import Schedule
 from sseload_users.station import station_of
 from sseload_users.tally import Status
 from sseload_users.transports.network import cause_of
@@ -69,20 +67,17 @@ class CodeBroadcaster(FastHttpUser):
 
     @task
     def broadcast(self) -> None:
-        """Send all codes when their time comes: the only task, and it never returns."""
-        station, options = self._station, self._station.options
-        station.may_broadcast.wait()
-        schedule = Schedule.spread(options.codes, options.duration)
-        requests = gevent.pool.Pool(_IN_FLIGHT)
-        start = time.monotonic()
+        """Send codes when their time comes: the only task, and it never returns."""
+        station, requests = self._station, gevent.pool.Pool(_IN_FLIGHT)
         try:
-            for sequence, offset in schedule:
-                gevent.sleep(max(start + offset - time.monotonic(), 0))
-                station.counted("scheduled")
-                requests.spawn(self._send, sequence, start + offset)
-            requests.join()
-            station.broadcast_done()
-            Event().wait()
+            while True:
+                first, schedule = station.orders.get()
+                start = time.monotonic()
+                for sequence, offset in schedule:
+                    gevent.sleep(max(start + offset - time.monotonic(), 0))
+                    requests.spawn(self._send, first - 1 + sequence, start + offset)
+                requests.join()
+                station.broadcast_done()
         finally:
             # Cut short: what is under way was sent, and is not answered any more.
             requests.kill(block=False)

@@ -120,10 +120,16 @@ def _locustfile() -> Path:
 
 def _run_locust(line: Sequence[str]) -> int:
     sys.argv = ["locust", *line]
+    from locust import events
     from locust.main import main as locust_main
 
     # The summary says it all; `locust` itself still prints its tables.
     if "--print-stats" not in line:
-        logging.getLogger("locust.stats_logger").disabled = True
+        events.init.add_listener(_hide_tables)
     locust_main()
     return 0
+
+
+def _hide_tables(**_: object) -> None:
+    # By now Locust has set up its loggers.
+    logging.getLogger("locust.stats_logger").disabled = True

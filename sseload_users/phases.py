@@ -21,6 +21,7 @@ from sseload_users.options import Options
 from sseload_users.report.build import Run
 from sseload_users.report.progress import Progress, Snapshot
 from sseload_users.report.words import clean, count, seconds
+from sseload_users.schedule import Schedule
 from sseload_users.swarm import Swarm
 from sseload_users.target import Target
 from sseload_users.totals import Totals
@@ -89,6 +90,7 @@ class Conductor:
         self._phase_began_ns = 0
         self._spawned = False
         self._broadcast_done = False
+        self._codes_ordered = 0
         self._broadcaster = ""
         self._codes_sent = 0
         self._ended = False
@@ -154,12 +156,7 @@ class Conductor:
             self._wait(self._all_connected)
             self._enter("settle", f"Waiting {seconds(self.options.settle)} before the first code.")
             gevent.sleep(self.options.settle)
-            self._enter(
-                "broadcast",
-                f"Broadcasting {count(self.options.codes, 'code')} over "
-                f"{seconds(self.options.duration)}.",
-            )
-            self._wait(self._broadcast_over)
+            self._broadcast(Schedule.spread(self.options.codes, self.options.duration))
             self._enter("drain", "Waiting for the last codes to arrive.")
             patience = self.options.delivery_timeout + self.options.ingest_timeout + _GRACE_S
             self._wait(self._all_settled, patience)
@@ -168,6 +165,19 @@ class Conductor:
             self._refuse(str(unfit))
             return
         self._stop()
+
+    def _broadcast(self, schedule: Schedule) -> None:
+        """Have codes sent, the next ones in the run's sequence, until all are answered."""
+        self._broadcast_done = False
+        self._enter(
+            "broadcast",
+            f"Broadcasting {count(schedule.codes, 'code')}, one every "
+            f"{seconds(schedule.interval_s)}.",
+        )
+        order = [self._codes_ordered + 1, schedule.codes, schedule.interval_s]
+        self._codes_ordered += schedule.codes
+        self._tell("broadcast", {"order": order})
+        self._wait(self._broadcast_over)
 
     def _refuse(self, sentence: str) -> None:
         if not self.unfit:
@@ -268,16 +278,16 @@ class Conductor:
         self._final.clear()
         self._tell("finish", {})
         self._wait_for_accounts()
+        if self._painter is not None:
+            self._painter.kill(block=False)
+        self._progress.update(self.snapshot())
+        self._progress.close()
         now = wall_ns()
         self._leave(now)
         self.run.finished_ns = now
         if cut_short:
             self.run.notes.insert(0, f"It was ended in the {cut_short} phase.")
         self.run.complete = not cut_short and not self.unfit and self._accounted()
-        if self._painter is not None:
-            self._painter.kill(block=False)
-        self._progress.update(self.snapshot())
-        self._progress.close()
 
     def _wait_for_accounts(self) -> None:
         deadline = time.monotonic() + _FINISH_S
@@ -320,7 +330,7 @@ class Conductor:
             connecting=totals.gauge("connecting"),
             failed=counts["failed"],
             dropped=counts["dropped"],
-            codes_scheduled=self.options.codes,
+            codes_scheduled=max(self.options.codes, self._codes_ordered),
             codes_sent=totals.sent,
             accepted=totals.statuses["accepted"],
             delivered=outcomes["delivered"] + totals.gauge("delivered"),

@@ -8,6 +8,7 @@ leads the run, which may be the same.
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import gevent
 import psutil
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
+from gevent.queue import Queue
 from locust.env import Environment
 
 from sseload_users import target as targets
@@ -30,12 +32,15 @@ from sseload_users.ledger import Ledger
 from sseload_users.options import Options
 from sseload_users.receipts import Receipts
 from sseload_users.report.files import ConnectionRow
+from sseload_users.schedule import Schedule
 from sseload_users.sessions import Connection
 from sseload_users.swarm import LOCAL, Swarm
 from sseload_users.tally import Status
 from sseload_users.target import Target
 from sseload_users.transports import Event as Message
 from sseload_users.transports.network import Network
+
+_logger = logging.getLogger(__name__)
 
 #: Seconds from one look at the account to the next.
 _TICK_S = 0.25
@@ -69,7 +74,7 @@ class Station:
         network: what all connections share.
         ledger: the account.
         may_connect: set once the server is known to be there.
-        may_broadcast: set once everybody is connected or has failed.
+        orders: what the broadcaster is to send: from which code on, and when.
         slots: as many as may connect at a time.
         finished: the account is closed; whatever ends now is not the server's doing.
 
@@ -99,7 +104,7 @@ class Station:
         self.receipts = Receipts(environment, "WS")
         self.ledger = Ledger(options.delivery_timeout, self._on_arrivals)
         self.may_connect = Event()
-        self.may_broadcast = Event()
+        self.orders: Queue[tuple[int, Schedule]] = Queue()
         self.slots = BoundedSemaphore(options.connect_concurrency)
         self.finished = False
         self.listeners = 0
@@ -224,6 +229,9 @@ class Station:
         match kind:
             case "phase":
                 self._enter(data["phase"])
+            case "broadcast":
+                first, codes, interval_s = data["order"]
+                self.orders.put((first, Schedule(codes, interval_s)))
             case "sent":
                 self.ledger.sent(*data["code"])
             case "answered":
@@ -234,8 +242,6 @@ class Station:
     def _enter(self, phase: str) -> None:
         if phase != "warm-up":
             self.may_connect.set()
-        if phase == "broadcast":
-            self.may_broadcast.set()
 
     def finish(self) -> None:
         """Close the account and send what is left of it."""
@@ -258,15 +264,22 @@ class Station:
             due = time.monotonic() + _TICK_S
             gevent.sleep(_TICK_S)
             self._health.stalls.add(round((time.monotonic() - due) * 1e6))
-            now = wall_ns()
-            self.ledger.report_arrivals()
-            self.ledger.settle(now)
-            if now // 1_000_000_000 > self._sampled_s:
-                self._sample(now)
-            self._peak_open = max(self._peak_open, self.ledger.open)
             ticks += 1
-            if ticks % _REPORT_TICKS == 0:
-                self._report()
+            try:
+                self._look(report=ticks % _REPORT_TICKS == 0)
+            except Exception:
+                # Whatever it was, what has been counted must not be lost with it.
+                _logger.exception("the account could not be brought up to date")
+
+    def _look(self, *, report: bool) -> None:
+        now = wall_ns()
+        self.ledger.report_arrivals()
+        self.ledger.settle(now)
+        if now // 1_000_000_000 > self._sampled_s:
+            self._sample(now)
+        self._peak_open = max(self._peak_open, self.ledger.open)
+        if report:
+            self._report()
 
     def _on_arrivals(self, latencies_us: list[int], arrived_ns: list[int]) -> None:
         if not latencies_us:

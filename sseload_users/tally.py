@@ -135,7 +135,7 @@ class Second:
 
 
 #: The latencies that are kept beside those of codes and seconds.
-_HISTOGRAMS = ("connect", "slip", "ingest", "lag")
+_HISTOGRAMS = ("connect", "slip", "ingest", "lag", "stalls")
 
 
 class Tally:
@@ -145,15 +145,26 @@ class Tally:
         counts: by name: "attempted", "succeeded", "failed", "dropped", "reconnected",
             "scheduled", "out_of_order", "foreign", "malformed".
         causes: failed operations by step and cause.
-        connect: connect times, in microseconds; like the next three, a histogram.
+        connect: connect times, in microseconds; like the next four, a histogram.
         slip: how much later than scheduled codes were sent.
         ingest: from a code's sending to the server's answer.
         lag: the generator's lag.
+        stalls: how much later than asked for the event loop went on.
         codes: each code's account, by sequence number.
         seconds: by whole seconds since the Unix epoch.
     """
 
-    __slots__ = ("causes", "codes", "connect", "counts", "ingest", "lag", "seconds", "slip")
+    __slots__ = (
+        "causes",
+        "codes",
+        "connect",
+        "counts",
+        "ingest",
+        "lag",
+        "seconds",
+        "slip",
+        "stalls",
+    )
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -162,6 +173,7 @@ class Tally:
         self.slip = Histogram()
         self.ingest = Histogram()
         self.lag = Histogram()
+        self.stalls = Histogram()
         self.codes: dict[int, CodeTally] = {}
         self.seconds: dict[int, Second] = {}
 
