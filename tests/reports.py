@@ -154,6 +154,7 @@ def sample(
         "generator": {
             "timestamps": timestamps,
             "lag_ms": _spread(random_, delivered, 40.0 if saturated else 0.2),
+            "stall_ms": _spread(random_, 40, 60.0 if saturated else 0.5),
             "cpu_percent_max": 99.3 if saturated else 31.5,
             "rss_mib": 96.4,
             "clock_error_ms": 0.0,
