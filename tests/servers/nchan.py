@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import resource
 import shutil
@@ -118,6 +119,13 @@ class Publisher:
         # 201: there are subscribers; 202: there are none.
         if answer.status not in (201, 202):
             raise OSError(f"publishing was answered with HTTP {answer.status}: {text[:200]}")
+
+    def subscribers(self, channel: str) -> int:
+        """How many subscribe the channel now."""
+        self._connection.request("GET", f"/pub?id={channel}", headers={"Accept": "text/json"})
+        answer = self._connection.getresponse()
+        text = answer.read()
+        return int(json.loads(text)["subscribers"]) if answer.status == 200 else 0
 
     def close(self) -> None:
         """Let go of the connection."""

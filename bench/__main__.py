@@ -1,0 +1,64 @@
+"""The bench's command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from bench import machine, receipt
+from bench.children import BenchError
+from bench.tables import Table, document, keep
+from sseload_users.transports.network import raise_file_limit
+from tests.servers.nchan import missing
+
+#: The parts, in the order in which they run.
+PARTS: dict[str, Callable[..., Table]] = {
+    "receipt": receipt.run,
+}
+#: Files that the largest part has open in one process.
+_FILES = 17_000
+
+
+def main() -> int:
+    """Run the parts that are asked for; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; without any: all")
+    parser.add_argument("--quick", action="store_true", help="smaller: whether it runs at all")
+    parser.add_argument("--rounds", type=int, default=None, help="repetitions (default: 3)")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="put the tables into docs/performance.md"
+    )
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    if (reason := missing()) is not None:
+        print(f"bench: the server cannot be started: {reason}.", file=sys.stderr)
+        return 2
+    # A request to end is an exception like any other: children are ended on its way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    raise_file_limit(_FILES)
+    os.sched_setaffinity(0, {machine.SERVER_CORE})
+    tables = []
+    described = machine.describe()
+    rounds = options.rounds or (1 if options.quick else 3)
+    for name, run in PARTS.items():
+        if options.parts and name not in options.parts:
+            continue
+        try:
+            table = run(quick=options.quick, rounds=rounds)
+        except BenchError as error:
+            print(f"bench: {name}: {error}", file=sys.stderr)
+            return 1
+        tables.append(table)
+        print(f"## {name}\n\n{table.markdown()}\n", flush=True)
+    print(f"kept in {keep(tables, described)}", file=sys.stderr)
+    if options.write_docs:
+        document(tables, described)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Programs that receive codes, each started by the bench as a child of its own."""

@@ -1,0 +1,35 @@
+"""The Locust user that people write today for a server that pushes over WebSocket."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import websocket
+from locust import User, task
+
+
+class PlainUser(User):
+    """A greenlet that waits in ``recv`` and fires an event for each message."""
+
+    def on_start(self) -> None:
+        """Connect."""
+        self.ws: Any = websocket.create_connection(str(self.host))
+
+    @task
+    def receive(self) -> None:
+        """Read messages, one by one."""
+        while True:
+            text = self.ws.recv()
+            now_ms = time.time() * 1000
+            code = json.loads(text)["code"]
+            sent_ms = int(code.rpartition("-")[2], 36) / 1e6
+            self.environment.events.request.fire(
+                request_type="WS",
+                name="code",
+                response_time=now_ms - sent_ms,
+                response_length=len(text),
+                exception=None,
+                context={},
+            )

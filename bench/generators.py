@@ -1,0 +1,239 @@
+"""The programs that are compared: how each is started, and what it says it has received."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+import re
+import shutil
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from bench.children import ROOT, BenchError, Child, python
+from bench.traffic import CHANNEL, Load, frame_bytes
+from tests.servers.nchan import Nchan
+
+_CLIENTS = Path(__file__).parent / "clients"
+#: Where Artillery is installed, once for all runs.
+_CACHE = Path(__file__).parent / "results" / "artillery"
+#: Artillery by the oldest major version of Node.js that it runs on.
+_ARTILLERY = {22: "2.0.34", 18: "2.0.21"}
+#: Connections are begun over so many seconds, and at least so many in each.
+_RAMP_SECONDS, _RAMP_LEAST = 30, 100
+#: Seconds for which a virtual user of Artillery stays beyond its codes.
+_STAY = 10
+
+
+class Generator(ABC):
+    """A program that connects and receives.
+
+    Attributes:
+        title: its name in a table.
+        broadcasts: whether it posts the codes itself.
+        ends: whether it ends by itself, some seconds after the last code.
+    """
+
+    title: ClassVar[str]
+    broadcasts: ClassVar[bool] = False
+    ends: ClassVar[bool] = False
+
+    def missing(self) -> str | None:
+        """Why it cannot be run on this machine; None if it can."""
+        return None
+
+    @abstractmethod
+    def command(self, server: Nchan, load: Load, folder: Path) -> Sequence[str]:
+        """The command that runs it; it may leave files in the folder first."""
+
+    @abstractmethod
+    def received(self, program: Child) -> int:
+        """How many messages it says it got, after its end.
+
+        Raises:
+            BenchError: it does not say.
+        """
+
+
+class BareLoop(Generator):
+    """One epoll loop that only receives: what nobody can beat in Python."""
+
+    title = "bare epoll loop, receives only"
+
+    def command(self, server: Nchan, load: Load, folder: Path) -> Sequence[str]:
+        """The client script."""
+        del folder
+        url = server.subscriber(CHANNEL, tls=load.tls)
+        return python(str(_CLIENTS / "bare_loop.py"), url, str(load.connections))
+
+    def received(self, program: Child) -> int:
+        """It counts bytes, and all frames are of one size."""
+        return _number(program, r"received (\d+) bytes") // frame_bytes()
+
+
+class TransportAlone(Generator):
+    """sseload's transport in a small program: no users, no ledger, no statistics."""
+
+    title = "sseload's transport alone"
+
+    def command(self, server: Nchan, load: Load, folder: Path) -> Sequence[str]:
+        """The client script."""
+        del folder
+        url = server.subscriber(CHANNEL, tls=load.tls)
+        return python(str(_CLIENTS / "transport_alone.py"), url, str(load.connections))
+
+    def received(self, program: Child) -> int:
+        """It counts."""
+        return _number(program, r"received (\d+) messages")
+
+
+class PlainLocust(Generator):
+    """The Locust user that people write today."""
+
+    title = "plain Locust user"
+
+    def command(self, server: Nchan, load: Load, folder: Path) -> Sequence[str]:
+        """Locust without its web UI."""
+        del folder
+        url = server.subscriber(CHANNEL, tls=load.tls)
+        return [
+            *python("-m", "locust", "-f", str(_CLIENTS / "plain_locustfile.py"), "--headless"),
+            *("-u", str(load.connections), "-r", str(_rate(load)), "--host", url),
+            *("--csv", "locust", "--only-summary"),
+        ]
+
+    def received(self, program: Child) -> int:
+        """Locust counts."""
+        return int(self.reported(program)["Request Count"])
+
+    def reported(self, program: Child) -> dict[str, str]:
+        """Locust's row of statistics for the codes, by column.
+
+        Raises:
+            BenchError: there is none.
+        """
+        with (program.folder / "locust_stats.csv").open() as file:
+            for row in csv.DictReader(file):
+                if row["Name"] == "code":
+                    return row
+        raise BenchError("the plain Locust user has received nothing")
+
+
+class Artillery(Generator):
+    """Artillery's WebSocket engine, with a histogram of what came."""
+
+    title = "Artillery, engine ws"
+    ends = True  # asked to end, it would write no report
+
+    def missing(self) -> str | None:
+        """It needs Node.js, and npm or an earlier installation."""
+        return _install_artillery()
+
+    def command(self, server: Nchan, load: Load, folder: Path) -> Sequence[str]:
+        """One worker thread, and one virtual user for each connection, who stays."""
+        seconds = max(load.connections // _rate(load), 1)
+        stay = seconds + round(load.codes * load.interval) + _STAY
+        script = {
+            "config": {
+                "target": server.subscriber(CHANNEL, tls=load.tls),
+                "phases": [{"duration": seconds, "arrivalCount": load.connections}],
+                "processor": str(_CLIENTS / "artillery.cjs"),
+            },
+            "scenarios": [
+                {"engine": "ws", "flow": [{"function": "listen"}, {"think": stay}]},
+            ],
+        }
+        (folder / "script.json").write_text(json.dumps(script))
+        binary = _CACHE / "node_modules" / ".bin" / "artillery"
+        return [str(binary), "run", "--output", "artillery.json", "script.json"]
+
+    def received(self, program: Child) -> int:
+        """Its histogram counts."""
+        try:
+            report = json.loads((program.folder / "artillery.json").read_text())
+            return int(report["aggregate"]["summaries"]["delivery"]["count"])
+        except (OSError, KeyError) as error:
+            raise BenchError(f"Artillery left no report.\n{program.said()[-2000:]}") from error
+
+
+class Sseload(Generator):
+    """sseload as it is used: Locust without its web UI, events and ledger included."""
+
+    title = "sseload"
+    broadcasts = True
+    ends = True
+
+    def command(self, server: Nchan, load: Load, folder: Path) -> Sequence[str]:
+        """Locust with sseload's locustfile: one user more, who broadcasts."""
+        del folder
+        return [
+            *python("-m", "locust", "-f", str(ROOT / "locustfile.py"), "--headless"),
+            *("-u", str(load.connections + 1), "-r", str(_rate(load))),
+            *("--host", server.origin(tls=load.tls), "--target", str(_CLIENTS / "nchan.toml")),
+            *("--codes", str(load.codes), "--duration", str(load.codes * load.interval)),
+            *("--ca-file", str(ROOT / "tests" / "certificates" / "ca.pem")),
+            *("--delivery-report", "report"),
+        ]
+
+    def received(self, program: Child) -> int:
+        """Deliveries, late ones included."""
+        deliveries = self.reported(program)["deliveries"]
+        return int(deliveries["delivered"]) + int(deliveries["late"])
+
+    def reported(self, program: Child) -> dict[str, Any]:
+        """Its report.
+
+        Raises:
+            BenchError: there is none.
+        """
+        try:
+            report: dict[str, Any] = json.loads(
+                (program.folder / "report" / "report.json").read_text()
+            )
+        except OSError as error:
+            raise BenchError(f"sseload left no report.\n{program.said()[-2000:]}") from error
+        return report
+
+
+def _rate(load: Load) -> int:
+    return max(load.connections // _RAMP_SECONDS, _RAMP_LEAST)
+
+
+@functools.cache
+def _install_artillery() -> str | None:
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        return "Node.js and npm are not installed"
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+    major = int(said.removeprefix("v").partition(".")[0])
+    version = next((own for oldest, own in _ARTILLERY.items() if major >= oldest), None)
+    if version is None:
+        return f"Artillery does not run on Node.js {major}"
+    if version in _installed_artillery():
+        return None
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    (_CACHE / "package.json").write_text("{}")
+    command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+    try:
+        subprocess.run(
+            [*command, f"artillery@{version}"],
+            cwd=_CACHE, stdin=subprocess.DEVNULL, capture_output=True, timeout=600, check=True,
+        )  # fmt: skip
+    except (subprocess.SubprocessError, OSError) as error:
+        return f"Artillery {version} could not be installed: {error}"
+    return None
+
+
+def _installed_artillery() -> str:
+    package = _CACHE / "node_modules" / "artillery" / "package.json"
+    return str(json.loads(package.read_text())["version"]) if package.exists() else ""
+
+
+def _number(program: Child, pattern: str) -> int:
+    match = re.search(pattern, program.said())
+    if match is None:
+        raise BenchError(f"the program did not say what it received.\n{program.said()[-2000:]}")
+    return int(match[1])

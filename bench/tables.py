@@ -1,0 +1,80 @@
+"""Figures as tables: Markdown for people, JSON for programs, and into the documentation."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+_RESULTS = Path(__file__).parent / "results"
+_DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
+
+
+@dataclass(slots=True)
+class Table:
+    """One part's outcome.
+
+    Attributes:
+        name: the part's.
+        columns: the head.
+        rows: one text for each column.
+        notes: sentences below the table.
+        raw: every single figure, for the JSON file.
+    """
+
+    name: str
+    columns: Sequence[str]
+    rows: list[Sequence[str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    raw: list[dict[str, Any]] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        """The table, first column to the left, figures to the right."""
+        lines = [
+            _line(self.columns),
+            _line(["---"] + ["---:"] * (len(self.columns) - 1)),
+            *(_line(row) for row in self.rows),
+        ]
+        return "\n".join(lines + [f"\n{note}" for note in self.notes])
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """The median, and the lowest and the highest if there are several."""
+    text = f"{statistics.median(values):.{digits}f}"
+    if len(values) > 1:
+        text += f" ({min(values):.{digits}f} to {max(values):.{digits}f})"
+    return text
+
+
+def keep(tables: Sequence[Table], machine: dict[str, str]) -> Path:
+    """Write everything to a new JSON file; where."""
+    _RESULTS.mkdir(exist_ok=True)
+    path = _RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
+    content = {"machine": machine, "parts": [asdict(table) for table in tables]}
+    path.write_text(json.dumps(content, indent=1))
+    return path
+
+
+def document(tables: Sequence[Table], machine: dict[str, str]) -> None:
+    """Put tables and machine into docs/performance.md, each between its two marks.
+
+    Raises:
+        ValueError: a mark is missing there.
+    """
+    text = _DOCUMENT.read_text()
+    words = "; ".join(f"{name}: {value}" for name, value in machine.items())
+    for name, content in [("machine", words), *((each.name, each.markdown()) for each in tables)]:
+        before, begin, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- end of {name} -->\n")
+        if not end:
+            raise ValueError(f"{_DOCUMENT}: no room for {name}: its marks are missing")
+        text = f"{before}{begin}\n{content}\n\n{end}{after}"
+    _DOCUMENT.write_text(text)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
