@@ -64,6 +64,7 @@ class CodeBroadcaster(FastHttpUser):
         self._target = station.target(self.target, self.host)
         self._identity = station.sender(self.username)
         self._shape = station.shape(self._target)
+        station.broadcasters += 1
 
     @task
     def broadcast(self) -> None:

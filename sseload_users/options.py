@@ -45,6 +45,7 @@ class Options:
     thresholds: str | None = None
     fail_on: FailOn = "issues"
     delivery_report: str | None = None
+    region: str | None = None
 
     @classmethod
     def read(cls, parsed: argparse.Namespace | Mapping[str, Any] | None) -> Options:
@@ -152,6 +153,7 @@ def add_to(parser: LocustArgumentParser) -> None:
     )
 
     group = parser.add_argument_group("sseload: the run")
+    _add(group, "--region", "where this worker is; figures are told by region", **further)
     _add(group, "--warm-up", "seconds to wait for a server that sleeps to answer its health check")
     _add(group, "--settle", "seconds between the last connect and the first code")
     _add(group, "--delivery-timeout", "seconds after its sending in which a code is in time")

@@ -15,6 +15,7 @@ from gevent.event import Event
 from locust import User
 from locust.env import Environment
 
+from sseload_users import clock
 from sseload_users.clock import wall_ns
 from sseload_users.fetch import fetch
 from sseload_users.options import Options
@@ -24,7 +25,7 @@ from sseload_users.report.words import clean, count, seconds
 from sseload_users.schedule import Schedule
 from sseload_users.swarm import Swarm
 from sseload_users.target import Target
-from sseload_users.totals import Totals
+from sseload_users.totals import Totals, Worker
 from sseload_users.transports.network import Network, cause_of
 
 #: Seconds between two looks at what the workers have reported.
@@ -91,10 +92,10 @@ class Conductor:
         self._spawned = False
         self._broadcast_done = False
         self._codes_ordered = 0
-        self._broadcaster = ""
         self._codes_sent = 0
         self._ended = False
         self._at_end = False
+        self._whole = True
         self._final = Event()
         self._leader: gevent.Greenlet[..., None] | None = None
         self._painter: gevent.Greenlet[..., None] | None = None
@@ -114,10 +115,11 @@ class Conductor:
         """Take a worker's message of this run."""
         match kind:
             case "hello":
-                self.totals.worker(worker)
-                self._tell("phase", {"phase": self._phase}, only=worker)
+                self._welcome(worker, data["region"])
+            case "time":
+                answer = {"asked": data["asked"], "leader": wall_ns()}
+                self._tell("time", answer, only=worker)
             case "sent":
-                self._broadcaster = worker
                 self._codes_sent = max(self._codes_sent, data["code"][0])
                 self._tell("sent", {"code": data["code"]}, but=worker)
             case "answered":
@@ -132,19 +134,37 @@ class Conductor:
         if all(each.final or each.lost for each in self.totals.workers.values()):
             self._final.set()
 
-    def lost(self, worker: str) -> None:
-        """A worker has gone away."""
-        view = self.totals.workers.get(worker)
-        if view is None or view.final or view.lost:
-            return
+    def _welcome(self, worker: str, region: str) -> None:
+        if worker not in self.totals.workers and self._phase not in ("", "warm-up", "connect"):
+            self._incomplete(
+                f"Worker {clean(worker)} came when the codes were on their way already: Locust "
+                "moved connections to it."
+            )
+        self.totals.worker(worker).region = region
+        self._tell("welcome", {"phase": self._phase, "host": clock.identity()}, only=worker)
+
+    def _look_for_lost(self) -> None:
+        """See which workers have gone away."""
+        alive = set(self._swarm.workers())
+        for worker, view in self.totals.workers.items():
+            if worker not in alive and not view.final and not view.lost:
+                self._lose(worker, view)
+
+    def _lose(self, worker: str, view: Worker) -> None:
         view.lost = True
+        # What was on its way there is not any more.
+        view.gauges.update(open=0, connecting=0, owed=0, delivered=0)
         gone = view.gauges.get("listeners", 0)
-        self.run.notes.append(
+        self._incomplete(
             f"Worker {clean(worker)} was lost with {count(gone, 'connection')}: what they got "
             "after its last report is not accounted for."
         )
-        self._progress.note(self.run.notes[-1])
         self._final.set()
+
+    def _incomplete(self, sentence: str) -> None:
+        self.run.notes.append(sentence)
+        self._progress.note(sentence)
+        self._whole = False
 
     # The phases
 
@@ -176,8 +196,15 @@ class Conductor:
         )
         order = [self._codes_ordered + 1, schedule.codes, schedule.interval_s]
         self._codes_ordered += schedule.codes
+        if not self._has_broadcaster():
+            raise Unfit(
+                "Nobody broadcasts: the run has no CodeBroadcaster; check the user classes, and "
+                "that -u leaves room for it beside the connections."
+            )
         self._tell("broadcast", {"order": order})
         self._wait(self._broadcast_over)
+        if not self._broadcast_done:
+            self._incomplete("The worker that broadcasts was lost: further codes did not go out.")
 
     def _refuse(self, sentence: str) -> None:
         if not self.unfit:
@@ -203,6 +230,7 @@ class Conductor:
         deadline = None if at_most_s is None else time.monotonic() + at_most_s
         while not over() and (deadline is None or time.monotonic() < deadline):
             gevent.sleep(_LOOK_S)
+            self._look_for_lost()
 
     def _wake(self) -> None:
         """Wait for the server to answer its health check.
@@ -239,21 +267,29 @@ class Conductor:
             gevent.sleep(_KNOCK_S)
 
     def _all_connected(self) -> bool:
+        workers = self.totals.workers.values()
+        there = self.totals.gauge("listeners") >= self._expected()
         return (
             self._spawned
-            and self.totals.gauge("listeners") >= self._expected()
-            and self.totals.gauge("pending") == 0
+            and (there or any(each.lost for each in workers))
+            and all(
+                each.gauges["pending"] == 0 and each.gauges["clock_known"]
+                for each in self._alive()
+                if each.gauges
+            )
         )
 
     def _broadcast_over(self) -> bool:
-        broadcaster = self.totals.workers.get(self._broadcaster)
-        return self._broadcast_done or (broadcaster is not None and broadcaster.lost)
+        return self._broadcast_done or not self._has_broadcaster()
+
+    def _has_broadcaster(self) -> bool:
+        return any(each.gauges.get("broadcasters") for each in self._alive())
 
     def _all_settled(self) -> bool:
-        return all(
-            each.lost or each.gauges.get("settled", 0) >= self._codes_sent
-            for each in self.totals.workers.values()
-        )
+        return all(each.gauges.get("settled", 0) >= self._codes_sent for each in self._alive())
+
+    def _alive(self) -> list[Worker]:
+        return [each for each in self.totals.workers.values() if not each.lost]
 
     def _expected(self) -> int:
         """How many listeners there are to be."""
@@ -287,22 +323,25 @@ class Conductor:
         self.run.finished_ns = now
         if cut_short:
             self.run.notes.insert(0, f"It was ended in the {cut_short} phase.")
-        self.run.complete = not cut_short and not self.unfit and self._accounted()
+        self.run.complete = self._whole and not cut_short and not self.unfit and self._accounted()
+        self.run.clock_error_ms = self.totals.clock_error_ms()
+        if early := self.totals.tally.counts["before_sent"]:
+            self.run.notes.append(
+                f"{count(early, 'code')} arrived before being sent, by more than the clocks' "
+                f"error of {self.run.clock_error_ms:.3f} ms: a clock was set, or is wrong."
+            )
 
     def _wait_for_accounts(self) -> None:
         deadline = time.monotonic() + _FINISH_S
         while not self._accounted() and time.monotonic() < deadline:
-            alive = set(self._swarm.workers())
-            for name, view in self.totals.workers.items():
-                if not view.final and name not in alive:
-                    self.lost(name)
+            self._look_for_lost()
             if all(each.final or each.lost for each in self.totals.workers.values()):
                 return
             self._final.wait(0.2)
             self._final.clear()
-        for name, view in self.totals.workers.items():
-            if not view.final:
-                self.lost(name)
+        for worker, view in self.totals.workers.items():
+            if not view.final and not view.lost:
+                self._lose(worker, view)
 
     def _accounted(self) -> bool:
         return all(each.final for each in self.totals.workers.values())

@@ -22,8 +22,10 @@ from gevent.lock import BoundedSemaphore
 from gevent.queue import Queue
 from locust.env import Environment
 
+from sseload_users import clock
 from sseload_users import target as targets
 from sseload_users.clock import wall_ns
+from sseload_users.clocks import Clocks
 from sseload_users.codes import CodeShape
 from sseload_users.decoder import Decoder
 from sseload_users.histogram import Histogram
@@ -59,6 +61,10 @@ class RunId:
 
     text: str
     workers: int = 1
+
+
+#: How often the leader is asked the time: often at first, then to follow the drift.
+_QUICK_QUESTIONS, _QUICKLY_S, _SLOWLY_S = 20, 0.05, 1.0
 
 
 class Station:
@@ -108,12 +114,17 @@ class Station:
         self.slots = BoundedSemaphore(options.connect_concurrency)
         self.finished = False
         self.listeners = 0
+        self.broadcasters = 0
         self.pending = 0
         self.connecting = 0
         self._swarm = swarm
         self._targets: dict[tuple[str, str], Target] = {}
         self._shapes: dict[str, CodeShape] = {}
         self._message_bytes = 0
+        self._clocks = Clocks()
+        self._clocks.same = swarm.role == "local"
+        self._clock_error_ns = 0
+        self._asker: gevent.Greenlet[..., None] | None = None
         self._health = _Health()
         self._peak_open = 0
         self._sampled_s = wall_ns() // 1_000_000_000
@@ -204,10 +215,11 @@ class Station:
 
     def sent(self, sequence: int, sent_ns: int) -> None:
         """A code's request has been written."""
+        leader_ns = self._clocks.to_leader(sent_ns)
         self.ledger.sent(sequence, sent_ns)
-        self.ledger.tally.code(sequence).sent_ns = sent_ns
+        self.ledger.tally.code(sequence).sent_ns = leader_ns
         self.ledger.tally.second(sent_ns).sent += 1
-        self._swarm.to_leader("sent", {"run": self.run_id, "code": [sequence, sent_ns]})
+        self._swarm.to_leader("sent", {"run": self.run_id, "code": [sequence, leader_ns]})
 
     def answered(self, sequence: int, status: Status) -> None:
         """What became of a code's request."""
@@ -233,14 +245,29 @@ class Station:
                 first, codes, interval_s = data["order"]
                 self.orders.put((first, Schedule(codes, interval_s)))
             case "sent":
-                self.ledger.sent(*data["code"])
+                sequence, leader_ns = data["code"]
+                self.ledger.sent(sequence, self._clocks.to_here(leader_ns))
             case "answered":
                 self.ledger.answered(*data["code"])
+            case "welcome":
+                self._clocks.same = data["host"] == clock.identity()
+                if not self._clocks.same and self._asker is None:
+                    self._asker = gevent.spawn(self._ask_the_time)
+                self._enter(data["phase"])
+            case "time":
+                self._clocks.answered(data["asked"], data["leader"], wall_ns())
             case "finish":
                 self.finish()
 
+    def _ask_the_time(self) -> None:
+        asked = 0
+        while True:
+            self._swarm.to_leader("time", {"run": self.run_id, "asked": wall_ns()})
+            asked += 1
+            gevent.sleep(_QUICKLY_S if asked < _QUICK_QUESTIONS else _SLOWLY_S)
+
     def _enter(self, phase: str) -> None:
-        if phase != "warm-up":
+        if phase not in ("", "warm-up"):
             self.may_connect.set()
 
     def finish(self) -> None:
@@ -254,6 +281,8 @@ class Station:
             self._fail_undelivered()
             self._sample(now)
             self._ticker.kill(block=False)
+            if self._asker is not None:
+                self._asker.kill(block=False)
         self._report(final=True)
 
     # The account
@@ -285,6 +314,9 @@ class Station:
         if not latencies_us:
             return
         tally = self.ledger.tally
+        earliest_us = -(self._clock_error_ns // 1000)
+        if min(latencies_us) < earliest_us:
+            tally.counts["before_sent"] += sum(each < earliest_us for each in latencies_us)
         first, last = arrived_ns[0] // 1_000_000_000, arrived_ns[-1] // 1_000_000_000
         if first == last:
             second = tally.second(arrived_ns[0])
@@ -327,13 +359,19 @@ class Station:
 
     def _report(self, *, final: bool = False) -> None:
         owed, delivered = self.ledger.standing()
+        news = self.ledger.take()
+        if self._clocks.known:
+            difference = self._clocks.at(wall_ns())
+            self._clock_error_ns = max(self._clock_error_ns, difference.error_ns)
+            news.shift(difference.ns)
         data: dict[str, Any] = {
             "run": self.run_id,
             "final": final,
-            "tally": self.ledger.take().pack(),
+            "tally": news.pack(),
             "received": dict(self.ledger.received_per_connection()),
             "gauges": {
                 "listeners": self.listeners,
+                "broadcasters": self.broadcasters,
                 "pending": self.pending,
                 "connecting": self.connecting,
                 "open": 0 if final else self.ledger.open,
@@ -344,6 +382,8 @@ class Station:
                 "delivered": delivered,
                 "cpu_percent": self._health.cpu_percent,
                 "rss_mib": self._health.rss_mib,
+                "clock_known": self._clocks.known,
+                "clock_error_ns": self._clock_error_ns,
                 "timestamps": self.network.timestamps,
                 "merged": self.network.lag.merged,
             },

@@ -208,6 +208,21 @@ class Tally:
         for key, second in other.seconds.items():
             self.second(key * 1_000_000_000).merge(second)
 
+    def shift(self, by_ns: int) -> None:
+        """Put all moments on another clock, before it is sent to where that one counts.
+
+        Send times stay as they are: they are on the leader's clock from the beginning.
+        """
+        if not by_ns:
+            return
+        for code in self.codes.values():
+            if code.first_ns:
+                code.first_ns += by_ns
+                code.last_ns += by_ns
+        seconds, self.seconds = self.seconds, {}
+        for key, second in seconds.items():
+            self.second(key * 1_000_000_000 + 500_000_000 + by_ns).merge(second)
+
     def total(self, outcome: str) -> int:
         """The sum of an outcome over all codes."""
         return sum(getattr(code, outcome) for code in self.codes.values())

@@ -21,14 +21,24 @@ class Worker:
     """What is known of one worker.
 
     Attributes:
+        region: where it says that it is; empty if it does not.
         gauges: as it last reported them.
+        counts: its part of the tally's.
+        outcomes: its part of each outcome.
+        connect: its connect times, in microseconds.
+        delivery: its delivery latencies, in microseconds.
         received: how many of its connections received how many codes in time.
         connections: its part of connections.csv; empty before its final report.
         final: its account is closed, and all of it is here.
         lost: it went away without closing its account.
     """
 
+    region: str = ""
     gauges: dict[str, Any] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    connect: Histogram = field(default_factory=Histogram)
+    delivery: Histogram = field(default_factory=Histogram)
     received: dict[int, int] = field(default_factory=dict)
     connections: list[ConnectionRow] = field(default_factory=list)
     final: bool = False
@@ -80,7 +90,10 @@ class Totals:
         self.tally.merge(news)
         for sequence, code in news.codes.items():
             for outcome in OUTCOMES:
-                self.outcomes[outcome] += getattr(code, outcome)
+                many = getattr(code, outcome)
+                self.outcomes[outcome] += many
+                worker.outcomes[outcome] += many
+            worker.delivery.merge(code.latencies)
             # Each is told once, by the broadcaster's worker.
             self.sent += code.sent_ns > 0
             if code.status != "pending":
@@ -90,6 +103,8 @@ class Totals:
         for moment in news.seconds:
             if moment not in self._folded_seconds:
                 self._seconds[moment] = self.tally.seconds[moment]
+        worker.counts.update(news.counts)
+        worker.connect.merge(news.connect)
         worker.gauges = dict(data["gauges"])
         worker.received = {int(codes): count for codes, count in data["received"].items()}
         worker.final = worker.final or data["final"]
@@ -101,6 +116,11 @@ class Totals:
     def gauge(self, name: str) -> int:
         """A gauge, summed up over all workers."""
         return sum(each.gauges.get(name, 0) for each in self.workers.values())
+
+    def clock_error_ms(self) -> float:
+        """How wrong a latency between two workers can be by their clocks."""
+        errors = sorted(each.gauges.get("clock_error_ns", 0) for each in self.workers.values())
+        return float(sum(errors[-2:])) / 1e6
 
     def received_per_connection(self) -> Counter[int]:
         """How many connections received how many codes in time."""

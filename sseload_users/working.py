@@ -22,6 +22,8 @@ class Working:
         self._station: Station | None = None
         # The newest phase may be told before Locust has begun the run here.
         self._early: dict[str, Any] = {}
+        # The leader's options will replace this process's own, this one too.
+        self._region: str = getattr(environment.parsed_options, "region", None) or ""
         swarm.working = self
 
     def begin(self) -> None:
@@ -42,9 +44,14 @@ class Working:
             return
         self._station = station
         set_station(self._environment, station)
-        self._swarm.to_leader("hello", {"run": run.text})
+        self._swarm.to_leader("hello", {"run": run.text, "region": self._region})
         if self._early.get("run") == run.text:
             station.from_leader("phase", self._early)
+
+    def quit(self) -> None:
+        """Locust quits here: send what is left while the leader still listens."""
+        if self._station is not None and self._swarm.role == "worker":
+            self._station.finish()
 
     def from_leader(self, kind: str, data: dict[str, Any]) -> None:
         """Take a message of the process that leads."""

@@ -158,7 +158,8 @@ class EpollReader:
         arrivals = self._arrivals
         add = self.lag.add
         now = time.time_ns
-        offset = from_kernel(0)
+        moment = now()
+        offset = from_kernel(moment) - moment
         batch = self._epoll.poll(0, _BATCH)
         for fd, events in batch:
             try:
