@@ -199,9 +199,10 @@ class Hub:
             if not self._waiting:
                 self._woken.clear()
                 await self._woken.wait()
-            # The loop looks at its sockets once before this comes back, so that whoever has
-            # left by now is not written to and then counted as served.
-            await asyncio.sleep(0)
+            # Whoever has left by now is not to be written to and then counted as served: let
+            # the loop come to its sockets, read them, and end the connections that are over.
+            for _ in range(3):
+                await asyncio.sleep(0)
             running = self._waiting[0]
             self._history.append(running.code)
             running.start(self._subscriptions)

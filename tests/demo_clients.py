@@ -1,0 +1,266 @@
+"""The embedded target in a child process, and clients of every transport that keep books.
+
+The clients share no code with the server: websockets speaks WebSocket, requests HTTP, and
+what is inside is read here anew from the protocols' own words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from sseload_users.demo import process, record
+
+TRANSPORTS = ("websocket", "socketio", "sse")
+#: Seconds after which a test that waits has failed.
+PATIENCE = 10.0
+
+
+@dataclass(slots=True)
+class Target:
+    """A running server: where it is, and where its record goes."""
+
+    process: process.Process
+    path: Path
+
+    @property
+    def url(self) -> str:
+        return self.process.url
+
+    @property
+    def websocket_url(self) -> str:
+        return self.process.url.replace("http", "ws", 1)
+
+    def post(self, code: str, username: str = "loadtest") -> requests.Response:
+        return requests.post(
+            f"{self.url}/api/ingest", json={"username": username, "code": code}, timeout=PATIENCE
+        )
+
+    def stop(self) -> record.Record:
+        self.process.stop()
+        return record.read(self.path)
+
+
+@contextlib.contextmanager
+def target(folder: Path, *options: str) -> Iterator[Target]:
+    """A server with these options that writes its record to a file in the folder."""
+    path = folder / "record.jsonl"
+    with process.start("--record", str(path), *options) as child:
+        yield Target(child, path)
+
+
+def dial(url: str, *, patience: float = PATIENCE) -> ClientConnection:
+    """A WebSocket; the caller closes it."""
+    # Large messages are the tests' own; no pings, since some servers here are made to be mute.
+    connection = connect(
+        url,
+        compression=None,
+        proxy=None,
+        open_timeout=patience,
+        ping_interval=None,
+        close_timeout=2,
+        max_size=None,
+        legacy=True,
+    )
+    assert isinstance(connection, ClientConnection)
+    return connection
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Wait until the condition holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.005)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one client saw.
+
+    Attributes:
+        ordinal: the server's number for the connection; 0 if it was refused.
+        status: of an HTTP answer that refused it.
+        subscribed: the server said that codes will come.
+        codes: in the order in which they came; several times those that came so.
+        foreign: codes of others.
+        malformed: messages that are not what the protocol says.
+        ended: how it ended: "reset", "broken", "end", or a WebSocket close code.
+    """
+
+    transport: str
+    ordinal: int = 0
+    status: int | None = None
+    subscribed: threading.Event = field(default_factory=threading.Event)
+    codes: list[str] = field(default_factory=list)
+    foreign: int = 0
+    malformed: int = 0
+    ended: str | int = ""
+
+    def take(self, text: str) -> None:
+        """Read one message: JSON, less what a transport wraps it in."""
+        try:
+            value = json.loads(text)
+        except ValueError:
+            self.malformed += 1
+            return
+        if isinstance(value, list):
+            value = {**value[1], "type": value[0]}
+        if value["type"] == "new_code":
+            if value["code"].startswith("LT-others"):
+                self.foreign += 1
+            else:
+                self.codes.append(value["code"])
+
+    def out_of_order(self) -> int:
+        """How many first copies came after a higher one; codes are ``C-<number>``."""
+        highest, count = 0, 0
+        for code in dict.fromkeys(self.codes):
+            number = int(code.removeprefix("C-"))
+            count += number < highest
+            highest = max(highest, number)
+        return count
+
+
+class Client:
+    """One client of the server, reading in a thread until it or the server ends."""
+
+    def __init__(self, where: Target, transport: str) -> None:
+        self.seen = Seen(transport)
+        self._target = where
+        self._leave: Callable[[], object] = bool
+        run = self._read_stream if transport == "sse" else self._read_socket
+        self._thread = threading.Thread(target=run, daemon=True)
+        self._thread.start()
+
+    def leave(self) -> None:
+        """End the connection from this side."""
+        self._leave()
+        self.join()
+
+    def join(self) -> Seen:
+        """Wait for the end."""
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive(), f"{self.seen} goes on"
+        return self.seen
+
+    def _read_socket(self) -> None:
+        seen = self.seen
+        socketio = seen.transport == "socketio"
+        path = "socket.io/?EIO=4&transport=websocket&" if socketio else "ws?"
+        url = f"{self._target.websocket_url}/{path}username=loadtest"
+        try:
+            # Only a handshake that hangs takes so long.
+            with dial(url, patience=2) as websocket:
+                self._leave = websocket.close
+                assert websocket.response is not None
+                seen.ordinal = int(websocket.response.headers["X-Demo-Connection"])
+                if socketio:
+                    websocket.send("40/events,")
+                for message in websocket:
+                    assert isinstance(message, str)
+                    self._take_packet(message) if socketio else self._take_plain(message)
+                seen.ended = websocket.close_code or 0
+        except ConnectionClosed as error:
+            if error.rcvd is not None:
+                seen.ended = error.rcvd.code
+            else:
+                # Whoever sent a close frame first found something that is no WebSocket.
+                seen.ended = "broken" if error.sent is not None else "reset"
+        except InvalidStatus as error:
+            seen.status, seen.ended = error.response.status_code, "refused"
+        except TimeoutError:
+            seen.ended = "hang"
+        except (InvalidHandshake, OSError, EOFError):
+            seen.ended = "reset"
+        seen.subscribed.set()
+
+    def _take_plain(self, text: str) -> None:
+        if not self.seen.subscribed.is_set():
+            assert json.loads(text)["type"] == "connected"
+            self.seen.subscribed.set()
+        else:
+            self.seen.take(text)
+
+    def _take_packet(self, text: str) -> None:
+        if text.startswith("40/events,"):
+            self.seen.subscribed.set()
+        elif text.startswith("42/events,"):
+            self.seen.take(text.removeprefix("42/events,"))
+
+    def _read_stream(self) -> None:
+        seen, text = self.seen, ""
+        try:
+            with requests.get(
+                f"{self._target.url}/stream?username=loadtest", stream=True, timeout=2
+            ) as answer:
+                if answer.status_code != 200:
+                    seen.status, seen.ended = answer.status_code, "refused"
+                    return
+                seen.ordinal = int(answer.headers["X-Demo-Connection"])
+                for piece in answer.iter_content(None):
+                    text += piece.decode()
+                    while "\n\n" in text:
+                        block, _, text = text.partition("\n\n")
+                        self._take_block(block)
+                seen.ended = "end"
+        except requests.Timeout:
+            seen.ended = "hang"
+        except requests.exceptions.ChunkedEncodingError as error:
+            seen.ended = "reset" if "reset" in str(error) else "broken"
+        except requests.ConnectionError as error:
+            # A read that times out inside a body comes as a plain connection error.
+            seen.ended = "hang" if "timed out" in str(error) else "reset"
+        finally:
+            seen.subscribed.set()
+
+    def _take_block(self, block: str) -> None:
+        data = [line.removeprefix("data: ") for line in block.split("\n") if line[:5] == "data:"]
+        if data and not self.seen.subscribed.is_set():
+            assert json.loads(data[0])["type"] == "connected"
+            self.seen.subscribed.set()
+        elif data:
+            self.seen.take("\n".join(data))
+
+
+def clients(where: Target, each: int) -> list[Client]:
+    """So many clients of each transport, subscribed, or refused."""
+    made = [Client(where, transport) for _ in range(each) for transport in TRANSPORTS]
+    for client in made:
+        assert client.seen.subscribed.wait(PATIENCE), client.seen
+    return made
+
+
+def compare(seen: list[Seen], truth: record.Record) -> None:
+    """Assert that what each client saw is what the record says was written to it."""
+    for each in seen:
+        if not each.ordinal:
+            continue
+        kept = truth.connections[each.ordinal]
+        assert kept.transport == each.transport
+        owed: Counter[str] = Counter()
+        for code in truth.codes.values():
+            owed[code.code] += code.sent.count(each.ordinal)
+            owed[code.code] += code.duplicated.count(each.ordinal)
+        assert Counter(each.codes) == +owed
+        for outcome in ("garbage", "foreign", "out_of_order"):
+            recorded = truth.connection_total(outcome, each.ordinal)
+            found = {
+                "garbage": each.malformed,
+                "foreign": each.foreign,
+                "out_of_order": each.out_of_order(),
+            }
+            assert (outcome, found[outcome]) == (outcome, recorded)
+    for code in truth.codes.values():
+        parts = sorted(code.sent + code.lost + code.silenced + code.failed)
+        assert len(parts) == len(set(parts)) == code.subscribers
