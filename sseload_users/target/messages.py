@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from sseload_users.target.paths import MISSING, same, text_of
+from sseload_users.report.words import clean, shorten
+from sseload_users.target.paths import MISSING, json_or_missing, same, text_of
 from sseload_users.target.requests import group
-from sseload_users.target.schema import Code, Message
-from sseload_users.target.template import Json, read_json
+from sseload_users.target.schema import Code, Message, Refuse
+from sseload_users.target.template import Json
 from sseload_users.transports import Event, Malformed
 
 _UNREAD = object()
@@ -32,10 +34,7 @@ class Said:
     def value(self) -> Json:
         """The message's JSON value, or ``MISSING``."""
         if self._value is _UNREAD:
-            try:
-                self._value = read_json(self.text)
-            except ValueError:
-                self._value = MISSING
+            self._value = json_or_missing(self.text)
         return self._value
 
     @property
@@ -73,6 +72,21 @@ def means(message: Message, what: Said) -> bool:
     return all(same(path.find(what.value), wanted) for path, wanted in message.fields.items()) and (
         all(path.find(what.value) is not MISSING for path in message.has)
     )
+
+
+def cause_of(refuse: Refuse, what: Said) -> str:
+    """What a refusal is called: the profile's cause, and the server's own words if it says."""
+    words: object = None
+    if refuse.reason is not None:
+        words = refuse.reason.find(what.value)
+    elif refuse.regex is not None and refuse.regex.groups:
+        words = group(refuse.regex, what.text)
+    if not isinstance(words, str) or not words.strip():
+        return refuse.cause
+    # Numbers and identifiers that differ from one connection to the next would make each
+    # a cause of its own.
+    countable = re.sub(r"\b[0-9a-fA-F-]*\d[0-9a-fA-F-]{2,}\b", "…", clean(words).strip())
+    return f"{refuse.cause}: {shorten(countable, 80)}"
 
 
 def code_of(code: Code, what: Said) -> str | None:

@@ -49,10 +49,7 @@ class JsonPath:
         """What is there, or ``MISSING``."""
         for step in self._steps:
             if isinstance(value, str):
-                try:
-                    value = read_json(value)
-                except ValueError:
-                    return MISSING
+                value = json_or_missing(value)
             if isinstance(step, int):
                 if not isinstance(value, list) or step >= len(value):
                     return MISSING
@@ -71,6 +68,14 @@ class JsonPath:
 
     def __str__(self) -> str:
         return self.text
+
+
+def json_or_missing(text: str | bytes) -> Any:
+    """The JSON value that a text is, or ``MISSING``."""
+    try:
+        return read_json(text)
+    except ValueError:
+        return MISSING
 
 
 def same(value: Json, wanted: Json) -> bool:

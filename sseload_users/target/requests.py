@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import quote_plus, unquote
 
-from sseload_users.target.paths import MISSING, same, text_of
-from sseload_users.target.schema import Answer, Call, Capture
+from sseload_users.report.words import clean, shorten
+from sseload_users.target.paths import MISSING, json_or_missing, same, text_of
+from sseload_users.target.schema import Answer, Before, Call, Capture
 from sseload_users.target.template import (
     Json,
     encode,
@@ -18,8 +19,8 @@ from sseload_users.target.template import (
     fill_text,
     fill_url,
     is_json,
-    read_json,
 )
+from sseload_users.transports import ConnectFailed
 
 _FORM = "application/x-www-form-urlencoded"
 
@@ -37,9 +38,60 @@ class Request:
     """
 
     method: str
-    url: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
+    url: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A request to make before connecting.
+
+    Attributes:
+        request: makes it of what the steps before captured.
+        call: the profile's words.
+    """
+
+    request: Callable[[Mapping[str, str]], Request]
+    call: Before
+
+    def read(self, status: int, body: bytes) -> dict[str, str]:
+        """What the answer gives for the steps after this one and for the connection.
+
+        Raises:
+            ConnectFailed: at "before": the answer is no success, or lacks what is needed.
+        """
+        text = body.decode(errors="replace")
+        cause = refusal(self.call.expect, status, body)
+        if cause is not None:
+            raise ConnectFailed("before", cause, shorten(clean(text), 200))
+        found = capture(self.call.capture, text, json_or_missing(body))
+        for name in self.call.capture:
+            if name not in found:
+                # Without the answer: what stands in it may be secret.
+                raise ConnectFailed("before", f"no {name} in the answer")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What a connection must do again and again: one of ``request`` and ``text``.
+
+    Attributes:
+        every: seconds between two times.
+        request: to be made by HTTP.
+        text: to be sent over the connection.
+        expect: which answers to the request count as success.
+    """
+
+    every: float
+    request: Request | None
+    text: str | None = field(repr=False)
+    expect: Answer
+
+    def accepts(self, status: int, body: bytes) -> str | None:
+        """None if the request was answered with success, else the countable cause."""
+        return refusal(self.expect, status, body)
 
 
 def fill_call(call: Call, host: str, values: Mapping[str, str], headers: Headers) -> Request:
@@ -96,9 +148,8 @@ def refusal(answer: Answer, status: int, body: bytes) -> str | None:
         return f"HTTP {status}"
     if not answer.fields and not answer.has:
         return None
-    try:
-        value = read_json(body)
-    except ValueError:
+    value = json_or_missing(body)
+    if value is MISSING:
         return f"HTTP {status} without JSON"
     for path, wanted in answer.fields.items():
         if not same(path.find(value), wanted):

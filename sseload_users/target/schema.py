@@ -73,7 +73,7 @@ def _pattern(value: object) -> re.Pattern[str]:
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is no regular expression")  # noqa: TRY004
     try:
-        pattern = re.compile(value, re.DOTALL)
+        pattern = re.compile(value)
     except re.error as error:
         raise ValueError(f"{value!r} is no regular expression: {error}") from None
     if pattern.groups > 1:

@@ -2,135 +2,41 @@
 
 from __future__ import annotations
 
-import dataclasses
-import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from sseload_users.report.words import clean, shorten
+from sseload_users.identities import Identity
+from sseload_users.report.words import clean
 from sseload_users.settings import ConfigError
-from sseload_users.target.messages import Said, code_of, means, said
-from sseload_users.target.paths import MISSING, text_of
+from sseload_users.target.hosts import normalised, origin
+from sseload_users.target.messages import Said, cause_of, code_of, means, said
+from sseload_users.target.private import secret_values
 from sseload_users.target.profile import Profile
 from sseload_users.target.requests import (
     Headers,
     Request,
+    Step,
+    Upkeep,
     capture,
     fill_call,
     merge_headers,
     refusal,
     with_query,
 )
-from sseload_users.target.schema import (
-    BUILT_IN_NAMES,
-    Answer,
-    Before,
-    Call,
-    check_header,
-)
+from sseload_users.target.schema import BUILT_IN_NAMES, Answer, Before, Call, check_header
 from sseload_users.target.template import (
     Json,
     UnknownNameError,
     fill_json,
     fill_text,
     names_in,
-    read_json,
 )
 from sseload_users.transports import ConnectFailed, Event, Malformed
 
 if TYPE_CHECKING:
     from sseload_users.transports.network import Endpoint
-
-#: Header names whose values say nothing that must not be shown.
-_HARMLESS = frozenset(
-    {
-        "accept",
-        "accept-encoding",
-        "accept-language",
-        "cache-control",
-        "content-type",
-        "host",
-        "origin",
-        "referer",
-        "user-agent",
-    }
-)
-_SECRET_NAME = re.compile(r"key|token|secret|passw|auth|session|cookie|sign", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who connects.
-
-    Attributes:
-        username: may be empty.
-        fields: further columns of a users file, for a profile's ``{name}``; taken as secrets.
-    """
-
-    username: str = ""
-    fields: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A request to make before connecting; the next step may need what it gives.
-
-    Args:
-        call: the profile's words.
-        _fill: makes the request of what was captured so far.
-    """
-
-    call: Before
-    _fill: Callable[[Call, Mapping[str, str]], Request]
-
-    def request(self, captured: Mapping[str, str]) -> Request:
-        """The request, with what the steps before it captured."""
-        return self._fill(self.call, captured)
-
-    def read(self, status: int, body: bytes) -> dict[str, str]:
-        """What the answer gives for the steps after it and the connection.
-
-        Raises:
-            ConnectFailed: at "before": the answer is no success, or lacks what is needed.
-        """
-        text = body.decode(errors="replace")
-        cause = refusal(self.call.expect, status, body)
-        if cause is not None:
-            raise ConnectFailed("before", cause, shorten(clean(text), 200))
-        try:
-            value = read_json(body)
-        except ValueError:
-            value = MISSING
-        found = capture(self.call.capture, text, value)
-        for name in self.call.capture:
-            if name not in found:
-                # Not the answer itself: what is captured is secret.
-                raise ConnectFailed("before", f"no {name} in the answer")
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Upkeep:
-    """What a connection must do again and again; one of ``request`` and ``text``.
-
-    Attributes:
-        every: seconds between two times.
-        request: to be made by HTTP.
-        text: to be sent over the connection.
-        expect: which answers to the request count as success.
-    """
-
-    every: float
-    request: Request | None
-    text: str | None
-    expect: Answer
-
-    def accepts(self, status: int, body: bytes) -> str | None:
-        """None if the request was answered with success, else the countable cause."""
-        return refusal(self.expect, status, body)
 
 
 class Target:
@@ -159,7 +65,7 @@ class Target:
         ingest_headers: Headers = (),
     ) -> None:
         self.profile = profile
-        self.host = _normalised(host)
+        self.host = normalised(host)
         self._spec = profile.spec
         self._headers = _checked(headers)
         replaced = {name.lower() for name, _ in ingest_headers}
@@ -167,7 +73,6 @@ class Target:
             *((name, value) for name, value in headers if name.lower() not in replaced),
             *_checked(ingest_headers),
         )
-        self._event = _events_of(profile)
         self._newest: tuple[bytes, tuple[Said, ...]] = (b"", ())
 
     def check(self, identities: Iterable[Identity]) -> None:
@@ -208,7 +113,7 @@ class Target:
         values = self._values(identity, captured)
         scheme = self.host if spec.transport == "sse" else "ws" + self.host.removeprefix("http")
         try:
-            endpoint = Endpoint(
+            return Endpoint(
                 url=with_query(scheme + connect.path, connect.query, values),
                 headers=merge_headers(connect.headers, self._headers, values),
                 subprotocols=connect.subprotocols,
@@ -217,24 +122,20 @@ class Target:
                 refuse=self._refuses if spec.refuse else None,
                 reply=self._replies if spec.reply else None,
                 max_message=connect.max_message,
+                namespace=connect.namespace,
+                auth=fill_json(connect.auth, values),
+                last_event_id=last_event_id,
             )
-            further = {
-                "namespace": connect.namespace,
-                "auth": fill_json(connect.auth, values),
-                "last_event_id": last_event_id,
-            }
         except UnknownNameError as error:
             raise self._lacks(error.name, "connect") from None
-        known = {each.name for each in dataclasses.fields(Endpoint)}
-        given: dict[str, Any] = {name: value for name, value in further.items() if name in known}
-        return dataclasses.replace(endpoint, **given)
 
     def before(self, identity: Identity) -> tuple[Step, ...]:
         """The requests to make before connecting, in order."""
-        return tuple(
-            Step(call, lambda call, captured: self._request(call, identity, captured, "before"))
-            for call in self._spec.before
-        )
+
+        def step(call: Before) -> Step:
+            return Step(lambda got: self._request(call, identity, got, "before"), call)
+
+        return tuple(step(call) for call in self._spec.before)
 
     def upkeep(self, identity: Identity, captured: Mapping[str, str]) -> tuple[Upkeep, ...]:
         """What a connection must do again and again while it is connected.
@@ -315,20 +216,8 @@ class Target:
         return call is None or refusal(call.expect, status, body) is None
 
     def secrets(self, identities: Iterable[Identity] = ()) -> frozenset[str]:
-        """The values that must not be shown, wherever they turn up.
-
-        Those of headers, of users' further fields, and of the profile's own values and
-        headers whose names say so. Texts of fewer than four characters are none: blotting
-        them out would make any report unreadable, and they protect nothing.
-        """
-        spec = self._spec
-        found = [value for each in identities for value in each.fields.values()]
-        for name, value in (*self._headers, *self._ingest_headers):
-            if name.lower() not in _HARMLESS:
-                found += (value, *re.split(r"[ ;,=]+", value))
-        own = [*spec.values.items(), *spec.connect.headers.items(), *spec.ingest.headers.items()]
-        found += [value for name, value in own if _SECRET_NAME.search(name) and "{" not in value]
-        return frozenset(value for value in found if len(value) >= 4)
+        """The texts that must not be shown, wherever they turn up; see ``secret_values``."""
+        return secret_values(self._spec, (*self._headers, *self._ingest_headers), identities)
 
     def public(self) -> dict[str, str]:
         """What may be shown of the target: nothing that was filled in, and no header."""
@@ -349,9 +238,7 @@ class Target:
         for what in self._said(payload):
             for refuse in self._spec.refuse:
                 if means(refuse, what):
-                    reason = None if refuse.reason is None else refuse.reason.find(what.value)
-                    words = None if reason is MISSING else text_of(reason)
-                    return refuse.cause if not words else f"{refuse.cause}: {_countable(words)}"
+                    return cause_of(refuse, what)
         return None
 
     def _replies(self, payload: bytes) -> str | None:
@@ -360,6 +247,12 @@ class Target:
                 if means(reply, what):
                     return self._frame(reply.send, self._spec.values)
         return None
+
+    @cached_property
+    def _event(self) -> Callable[[bytes], Event | None]:
+        from sseload_users.transports.registry import transport_for
+
+        return transport_for(self.profile.transport).event
 
     def _said(self, payload: bytes) -> tuple[Said, ...]:
         """The messages in a payload; the newest one's are remembered for the next question."""
@@ -398,7 +291,6 @@ class Target:
             raise self._lacks(error.name, key) from None
 
     def _values(self, identity: Identity, captured: Mapping[str, str]) -> dict[str, str]:
-        parts = urlsplit(self.host)
         return {
             **self._spec.values,
             **identity.fields,
@@ -406,7 +298,7 @@ class Target:
             "username": identity.username,
             "nonce": secrets.token_hex(8),
             "host": self.host,
-            "origin": f"{parts.scheme}://{parts.netloc}",
+            "origin": origin(self.host),
         }
 
     def _lacks(self, name: str, key: str) -> ConfigError | ConnectFailed:
@@ -418,44 +310,6 @@ class Target:
         )
 
 
-def _events_of(profile: Profile) -> Callable[[bytes], Event | None]:
-    """What reads the payloads of a profile's transport."""
-    if profile.transport == "socketio":
-        from sseload_users.transports.socketio import SocketIOTransport
-
-        return SocketIOTransport.event
-    if profile.transport == "sse":
-        from sseload_users.transports.sse import SseTransport
-
-        return SseTransport.event
-    from sseload_users.transports.websocket import WebSocketTransport
-
-    return WebSocketTransport.event
-
-
-def _normalised(host: str) -> str:
-    try:
-        parts = urlsplit(host)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if "@" in parts.netloc:
-        raise ConfigError(
-            "host: the URL has a user name or password in it; give them in a header, such as "
-            "--header 'Authorization: Basic …'."
-        )
-    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-    if scheme not in {"http", "https"} or not parts.hostname or not host.isprintable():
-        raise ConfigError(f"host {clean(host)!r}: give a URL such as http://127.0.0.1:8000.")
-    if parts.query or parts.fragment:
-        raise ConfigError(
-            f"host {clean(parts.netloc)!r}: the URL has a query or fragment; those belong into "
-            "the profile."
-        )
-    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{scheme}://{name}{'' if port is None else f':{port}'}{parts.path.rstrip('/')}"
-
-
 def _checked(headers: Headers) -> tuple[tuple[str, str], ...]:
     for name, value in headers:
         try:
@@ -463,8 +317,3 @@ def _checked(headers: Headers) -> tuple[tuple[str, str], ...]:
         except ValueError as error:
             raise ConfigError(f"header: {clean(error)}; write 'Name: value'.") from None
     return tuple(headers)
-
-
-def _countable(words: str) -> str:
-    """A server's words as part of a cause: short, and without the numbers that differ."""
-    return shorten(re.sub(r"\d{3,}|[0-9a-fA-F-]{16,}", "…", clean(words)), 80)

@@ -1,0 +1,45 @@
+"""The URL that a user gives for a server, brought into one form."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from sseload_users.report.words import clean
+from sseload_users.settings import ConfigError
+
+_SCHEMES = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
+
+
+def normalised(host: str) -> str:
+    """A host as "scheme://host[:port][/base]", with http or https.
+
+    Raises:
+        ConfigError: it is no such URL, or says more than where the server is; one sentence.
+    """
+    try:
+        parts = urlsplit(host.strip())
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if "@" in parts.netloc:
+        raise ConfigError(
+            "host: there is a user name or password in the URL; give it in a header, such as "
+            "--header 'Authorization: Basic …'."
+        )
+    scheme = _SCHEMES.get(parts.scheme)
+    if scheme is None or not parts.hostname or not parts.netloc.isprintable():
+        raise ConfigError(f"host {clean(host)!r}: give a URL such as http://127.0.0.1:8000.")
+    if parts.query or parts.fragment:
+        raise ConfigError(
+            f"host {clean(parts.netloc)!r}: there is a query or fragment in the URL; it belongs "
+            "into the profile."
+        )
+    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    base = parts.path.rstrip("/")
+    return f"{scheme}://{name}{'' if port is None else f':{port}'}{base}"
+
+
+def origin(host: str) -> str:
+    """The scheme, host and port of a normalised host, as browsers send it in ``Origin``."""
+    parts = urlsplit(host)
+    return f"{parts.scheme}://{parts.netloc}"
