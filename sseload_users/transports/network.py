@@ -10,8 +10,8 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -51,16 +51,22 @@ class Endpoint:
         reply: what to answer to a keep-alive message, or None. Only asked about messages
             in which no code was found.
         max_message: bytes; a larger message ends the session: "message too large".
+        namespace: Socket.IO's namespace to join.
+        auth: what Socket.IO sends along with the wish to join, as JSON.
+        last_event_id: of the session before, where an event stream is to go on from.
     """
 
     url: str
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     subprotocols: tuple[str, ...] = ()
     hello: tuple[str, ...] = ()
     confirm: Callable[[bytes], bool] | None = None
     refuse: Callable[[bytes], str | None] | None = None
     reply: Callable[[bytes], str | None] | None = None
     max_message: int = 1 << 20
+    namespace: str = "/"
+    auth: Mapping[str, object] | None = field(default=None, repr=False)
+    last_event_id: str = ""
 
 
 class Network:

@@ -194,8 +194,7 @@ class WebSocketTransport:
             decoder.on_message = self._on_message
             self._held = None
             try:
-                while held:
-                    self._on_message(*held.popleft())
+                self._catch_up(held)
             except Exception as error:  # noqa: BLE001 - it ends this session, as in the hub
                 self._on_end(error)
             del held
@@ -272,6 +271,11 @@ class WebSocketTransport:
         )
         network.keep_tls_session(endpoint.url, arrival)
         return arrival
+
+    def _catch_up(self, held: deque[tuple[bytes, int]]) -> None:
+        """Look into what arrived before ``listen``, as if it came now."""
+        while held:
+            self._on_message(*held.popleft())
 
     def _hold(self, message: bytes, arrived_ns: int) -> None:
         if self._held is not None:
