@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 #: The steps of making a connection; a cause may mean something else before and after it.
-CONNECTING = frozenset({"resolve", "connect", "tls", "handshake", "subscribe"})
+CONNECTING = frozenset({"before", "resolve", "connect", "tls", "handshake", "subscribe"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from locust import User, task
 from locust.env import Environment
 
 from sseload_users.clock import wall_ns
+from sseload_users.errands import Errands
 from sseload_users.receipts import fire
 from sseload_users.sessions import Session
 from sseload_users.station import station_of
@@ -59,6 +60,8 @@ class CodeListener(User):
         self._known = self._decoder.known
         self._transport: Transport | None = None
         self._session: Session | None = None
+        self._errands: Errands | None = None
+        self._dropped_ns = 0
         self._inbox: SimpleQueue[tuple[bytes, int]] | None = None
         if type(self).on_code is not CodeListener.on_code:
             self._inbox = SimpleQueue()
@@ -87,7 +90,7 @@ class CodeListener(User):
                 self._back_off(0)
                 connected = self._connect(None)
                 if connected:
-                    self._station.counted("reconnected")
+                    self._recovered()
             # Locust keeps the number of users: it would begin another in this one's place.
             Event().wait()
         finally:
@@ -114,6 +117,12 @@ class CodeListener(User):
                 break
         return False
 
+    def _recovered(self) -> None:
+        assert self._transport is not None  # noqa: S101
+        self._station.counted("reconnected")
+        down_ns = self._transport.subscribed_ns - self._dropped_ns
+        self._station.ledger.tally.recovery.add(down_ns // 1000)
+
     def _back_off(self, attempt: int) -> None:
         # Jitter over the whole time, so that those who were dropped together come apart.
         longest = min(_FIRST_BACK_OFF_S * 2**attempt, _LONGEST_BACK_OFF_S)
@@ -122,21 +131,28 @@ class CodeListener(User):
     def _try_to_connect(self) -> bool:
         station, connection = self._station, self._connection
         station.counted("attempted")
-        transport = self._transport = self._transport_type(
-            self._target.endpoint(self._identity),
-            station.network,
-            self._on_message,
-            station.malformed,
-        )
+        kind, began_ns = self._transport_type.kind, wall_ns()
+        errands = self._errands = Errands(station, self._target, self._identity)
         try:
+            errands.before()
+            last_event_id = getattr(self._transport, "last_event_id", "")
+            transport = self._transport = self._transport_type(
+                errands.endpoint(self._transport_type, last_event_id),
+                station.network,
+                self._on_message,
+                station.malformed,
+            )
             transport.connect()
+            errands.begin(transport)
         except ConnectFailed as error:
+            if self._transport is not None:
+                self._transport.leave()
             if not station.finished:
                 station.counted("failed")
                 station.failed(error.operation, error.cause)
                 connection.last_cause = f"{error.operation}: {error.cause}"
-                passed_ms = (wall_ns() - transport.started_ns) / 1e6
-                fire(self.environment, transport.kind, "connect", passed_ms, error=error)
+                passed_ms = (wall_ns() - began_ns) / 1e6
+                fire(self.environment, kind, "connect", passed_ms, error=error)
             return False
         except BaseException:
             # Taken away while it connected: neither a success nor a failure of the server.
@@ -150,7 +166,7 @@ class CodeListener(User):
         self._session = station.ledger.opened(
             connection, transport.started_ns, transport.subscribed_ns
         )
-        fire(self.environment, transport.kind, "connect", connect_us / 1000)
+        fire(self.environment, kind, "connect", connect_us / 1000)
         return True
 
     def _hold_session(self) -> Closed:
@@ -162,9 +178,12 @@ class CodeListener(User):
         try:
             closed = transport.listen()
         finally:
+            if self._errands is not None:
+                self._errands.end()
             dropped = closed.by != "client" or closed.cause != "left"
             station.ledger.closed(session, wall_ns(), released=not dropped)
             if dropped and not station.finished:
+                self._dropped_ns = wall_ns()
                 self._connection.drops += 1
                 self._connection.last_cause = f"session: {closed.cause}"
                 station.counted("dropped")

@@ -135,7 +135,7 @@ class Second:
 
 
 #: The latencies that are kept beside those of codes and seconds.
-_HISTOGRAMS = ("connect", "slip", "ingest", "lag", "stalls")
+_HISTOGRAMS = ("connect", "recovery", "slip", "ingest", "lag", "stalls")
 
 
 class Tally:
@@ -145,7 +145,8 @@ class Tally:
         counts: by name: "attempted", "succeeded", "failed", "dropped", "reconnected",
             "scheduled", "out_of_order", "foreign", "malformed".
         causes: failed operations by step and cause.
-        connect: connect times, in microseconds; like the next four, a histogram.
+        connect: connect times, in microseconds; like the next five, a histogram.
+        recovery: from a session's drop to the next one's subscription.
         slip: how much later than scheduled codes were sent.
         ingest: from a code's sending to the server's answer.
         lag: the generator's lag.
@@ -161,6 +162,7 @@ class Tally:
         "counts",
         "ingest",
         "lag",
+        "recovery",
         "seconds",
         "slip",
         "stalls",
@@ -170,6 +172,7 @@ class Tally:
         self.counts: Counter[str] = Counter()
         self.causes: Counter[Cause] = Counter()
         self.connect = Histogram()
+        self.recovery = Histogram()
         self.slip = Histogram()
         self.ingest = Histogram()
         self.lag = Histogram()

@@ -116,6 +116,7 @@ def sample(
             "reconnected": 0,
             "peak_open": succeeded,
             "connect_ms": _spread(random_, succeeded, 7.0),
+            "recovery_ms": _spread(random_, 0, 1.0),
             "causes": _causes(connect_causes),
         },
         "codes": {

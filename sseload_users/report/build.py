@@ -62,8 +62,14 @@ def build(run: Run, totals: Totals, thresholds: Thresholds) -> dict[str, Any]:
     codes = _codes(totals)
     deliveries = {name: totals.outcomes[name] for name in OUTCOMES}
     undelivered = codes["rejected"] + codes["unanswered"] + codes["unsent"]
-    operations = counts["attempted"] + codes["scheduled"]
-    failed = counts["failed"] + counts["dropped"] + counts["malformed"] + undelivered
+    operations = counts["attempted"] + codes["scheduled"] + counts["upkeep"]
+    failed = (
+        counts["failed"]
+        + counts["dropped"]
+        + counts["malformed"]
+        + counts["upkeep_failed"]
+        + undelivered
+    )
     report: dict[str, Any] = {
         "schema": 1,
         "run": {
@@ -91,6 +97,7 @@ def build(run: Run, totals: Totals, thresholds: Thresholds) -> dict[str, Any]:
             "reconnected": counts["reconnected"],
             "peak_open": totals.peak_open,
             "connect_ms": tally.connect.latency(),
+            "recovery_ms": tally.recovery.latency(),
             "causes": _causes(tally.causes, {*hints.CONNECTING, "session"}),
         },
         "codes": codes,

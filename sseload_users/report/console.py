@@ -194,6 +194,7 @@ class _Latencies:
             ("delivery", report["delivery_ms"]),
             ("spread of a code", report["spread_ms"]),
             ("connect", report["connections"]["connect_ms"]),
+            ("recovery", report["connections"]["recovery_ms"]),
             ("ingest answer", report["codes"]["ingest_ms"]),
         ]
 

@@ -111,5 +111,8 @@ class Transport(Protocol):
     def listen(self) -> Closed:
         """Hand every message to ``on_message`` until the session ends; say how it ended."""
 
+    def keep_alive(self, message: bytes) -> None:
+        """Answer a message in which no code was found, if the endpoint has an answer."""
+
     def leave(self) -> None:
         """Close from this side: a best-effort goodbye, without waiting for an answer."""

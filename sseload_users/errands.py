@@ -1,0 +1,125 @@
+"""What a connection does beside listening, as its profile says: fetch a token, keep alive."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+import gevent
+
+from sseload_users.fetch import fetch
+from sseload_users.identities import Identity
+from sseload_users.station import Station
+from sseload_users.target import Target, Upkeep
+from sseload_users.transports import ConnectFailed, Event, Malformed
+from sseload_users.transports.network import Endpoint, cause_of
+
+
+class Line(Protocol):
+    """The transport, as upkeep needs it."""
+
+    @staticmethod
+    def event(payload: bytes) -> Event | None:
+        """What a payload says."""
+
+    def send(self, text: str) -> bool:
+        """Send a text message."""
+
+
+class Errands:
+    """The errands of one connection attempt, and of the session that it leads to.
+
+    Args:
+        station: what the process's users share.
+        target: whose profile asks for errands.
+        identity: who connects.
+    """
+
+    def __init__(self, station: Station, target: Target, identity: Identity) -> None:
+        self._station = station
+        self._target = target
+        self._identity = identity
+        self._captured: dict[str, str] = {}
+        self._greenlets: list[gevent.Greenlet[..., None]] = []
+
+    def before(self) -> None:
+        """Make the requests that come before the connection.
+
+        Raises:
+            ConnectFailed: at "before": one failed, or did not give what is needed.
+        """
+        for step in self._target.before(self._identity):
+            try:
+                answer = fetch(
+                    step.request(self._captured),
+                    lambda: self._station.network.ssl_context,
+                    self._station.options.connect_timeout,
+                )
+            except OSError as error:
+                raise ConnectFailed("before", cause_of(error), str(error)) from error
+            self._captured |= step.read(answer.status, answer.body)
+
+    def endpoint(self, line: type[Line], last_event_id: str) -> Endpoint:
+        """Where to connect; what the confirming message gives is kept for upkeep.
+
+        Args:
+            line: the transport's class.
+            last_event_id: of the session before; empty if there was none.
+        """
+        endpoint = self._target.endpoint(self._identity, self._captured, last_event_id)
+        confirm = endpoint.confirm
+        if confirm is None:
+            return endpoint
+
+        def confirm_and_capture(payload: bytes) -> bool:
+            if not confirm(payload):
+                return False
+            try:
+                event = line.event(payload)
+            except Malformed:
+                return True
+            if event is not None:
+                self._captured |= self._target.captures(event)
+            return True
+
+        return replace(endpoint, confirm=confirm_and_capture)
+
+    def begin(self, line: Line) -> None:
+        """Keep the session alive from now on.
+
+        Raises:
+            ConnectFailed: the server did not give what upkeep needs.
+        """
+        for upkeep in self._target.upkeep(self._identity, self._captured):
+            self._greenlets.append(gevent.spawn(self._keep, upkeep, line))
+
+    def end(self) -> None:
+        """The session is over."""
+        for each in self._greenlets:
+            each.kill(block=False)
+        self._greenlets.clear()
+
+    def _keep(self, upkeep: Upkeep, line: Line) -> None:
+        while True:
+            gevent.sleep(upkeep.every)
+            if upkeep.text is not None:
+                line.send(upkeep.text)
+            elif upkeep.request is not None:
+                self._ask(upkeep)
+
+    def _ask(self, upkeep: Upkeep) -> None:
+        assert upkeep.request is not None  # noqa: S101
+        try:
+            answer = fetch(
+                upkeep.request,
+                lambda: self._station.network.ssl_context,
+                min(upkeep.every, self._station.options.connect_timeout),
+            )
+        except OSError as error:
+            cause: str | None = cause_of(error)
+        else:
+            cause = upkeep.accepts(answer.status, answer.body)
+        self._station.counted("upkeep")
+        if cause is not None:
+            self._station.counted("upkeep_failed")
+            self._station.failed("upkeep", cause)
