@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from sseload_users.target.schema import TransportName
+from sseload_users.transports.socketio import SocketIOTransport
 from sseload_users.transports.websocket import WebSocketTransport
 
-_TRANSPORTS: dict[TransportName, type[WebSocketTransport]] = {"websocket": WebSocketTransport}
+_TRANSPORTS: dict[TransportName, type[WebSocketTransport]] = {
+    "socketio": SocketIOTransport,
+    "websocket": WebSocketTransport,
+}
 
 
 def transport_for(name: TransportName) -> type[WebSocketTransport]:
