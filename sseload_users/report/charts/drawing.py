@@ -1,0 +1,259 @@
+"""A figure: panels above one another that share a horizontal axis, with all that explains them.
+
+Lengths across are shares of the width, so that a picture fills whatever it is put in;
+lengths down are pixels. Marks are drawn in an inner SVG that is stretched by its viewBox,
+lines excepted (``vector-effect``); texts, dots and bars are put outside of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup, escape
+
+from sseload_users.report.charts.scale import Scale
+from sseload_users.report.words import clean
+
+_WIDE = 1000  # what the inner SVG counts across
+_ABOVE, _BETWEEN, _BELOW = 24, 34, 42  # pixels, for units, ticks and the axis' name
+
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|s|min|h|MiB)(?!\w))")
+
+Point = tuple[float, float]
+
+
+def text(words: object) -> Markup:
+    """Anybody's words, fit for HTML and SVG, in which no figure is torn from its unit."""
+    return escape(_UNIT.sub("\N{NO-BREAK SPACE}", clean(words)))
+
+
+@dataclass
+class Panel:
+    """One plot with a vertical axis of its own.
+
+    Attributes:
+        unit: what the vertical axis counts, written above it.
+        y: the vertical axis.
+        x: the horizontal axis, the same in all panels of a figure.
+        height: of the plot, in pixels.
+    """
+
+    unit: str
+    y: Scale
+    x: Scale
+    height: int = 170
+    _stretched: list[str] = field(default_factory=list)
+    _fixed: list[str] = field(default_factory=list)
+
+    def line(self, points: Iterable[Point], style: str, extra: str = "") -> None:
+        """A line through points, from left to right."""
+        path = self._path(points)
+        if path:
+            self._stretched.append(f'<path class="line stroke-{style} {extra}" d="M{path}"/>')
+
+    def area(self, points: Sequence[Point], style: str) -> None:
+        """What lies between a line and the foot of the plot."""
+        if points:
+            left, right = (self.x.at(point[0]) * _WIDE for point in (points[0], points[-1]))
+            foot = f"L{right:.1f} {self.height}L{left:.1f} {self.height}Z"
+            path = f"M{self._path(points)}{foot}"
+            self._stretched.append(f'<path class="area fill-{style}" d="{path}"/>')
+
+    def dot(self, point: Point, style: str, radius: float = 3, label: str = "") -> None:
+        """A dot, and what it stands for, in words beside it."""
+        across, down = self.x.at(point[0]), self._down(point[1])
+        self._fixed.append(
+            f'<circle class="dot fill-{style}" cx="{across:.2%}" cy="{down:.1f}" r="{radius:g}"/>'
+        )
+        if label:
+            # Latencies rise from left to right: there is room above on the left of a dot,
+            # and below on its right.
+            anchor, dx, dy = ("end", -7, -7) if across > 0.3 else ("start", 7, 15)
+            self._fixed.append(
+                f'<text class="value" x="{across:.2%}" dx="{dx}" y="{max(10.0, down + dy):.1f}" '
+                f'text-anchor="{anchor}">{text(label)}</text>'
+            )
+
+    def bar(
+        self, across: tuple[float, float], values: tuple[float, float], style: str, gap: float = 0.0
+    ) -> None:
+        """A bar from one value to another.
+
+        Args:
+            across: where it begins and ends on the horizontal axis.
+            values: at its foot and at its head. A bar that stands for something can be seen:
+                it is a pixel and a half high at least.
+            style: the name of its colour.
+            gap: the share of its width that is left free.
+        """
+        left, right = (self.x.at(each) for each in across)
+        width = max((right - left) * (1 - gap), 0.0015)
+        foot, top = (self._down(each) for each in values)
+        top = min(top, foot - 1.5)
+        self._fixed.append(
+            f'<rect class="fill-{style}" x="{left + (right - left) * gap / 2:.2%}" '
+            f'width="{width:.2%}" y="{top:.1f}" height="{foot - top:.1f}"/>'
+        )
+
+    def across(self, at: float, style: str) -> None:
+        """An upright line from foot to head, such as the zero of a difference."""
+        x = f"{self.x.at(at):.2%}"
+        self._fixed.insert(
+            0, f'<line class="{style}" x1="{x}" x2="{x}" y1="0" y2="{self.height}"/>'
+        )
+
+    def mark(self, start: float, end: float, name: str) -> None:
+        """A phase: its bounds, and its name at the end of one that is wide enough."""
+        left, right = self.x.at(start), self.x.at(end)
+        for at in (start, end):
+            if 0 < self.x.at(at) < 1:
+                self.across(at, "phase")
+        if name and right - left > 0.3:
+            self._fixed.append(
+                f'<text x="{right:.2%}" dx="-4" y="-11" text-anchor="end">{text(name)}</text>'
+            )
+
+    def nothing(self, words: str) -> None:
+        """What is said where there is nothing to be drawn."""
+        self._fixed.append(
+            f'<text class="nothing" x="50%" y="{self.height / 2:.0f}" text-anchor="middle">'
+            f"{text(words)}</text>"
+        )
+
+    def svg(self, top: float) -> str:
+        """The panel, its plot beginning `top` pixels below the figure's upper edge."""
+        grid = "".join(
+            f'<line class="{"grid" if index else "base"}" x1="0" x2="100%" y1="{down:.1f}" '
+            f'y2="{down:.1f}"/><text x="-8" y="{down:.1f}" dy="4" text-anchor="end">'
+            f"{text(label)}</text>"
+            for index, (value, label) in enumerate(self.y.ticks)
+            for down in (self._down(value),)
+        )
+        unit = f'<text x="0" y="-11">{text(self.unit + self.y.note)}</text>'
+        marks = (
+            f'<svg viewBox="0 0 {_WIDE} {self.height}" preserveAspectRatio="none" width="100%" '
+            f'height="{self.height}">{"".join(self._stretched)}</svg>'
+            if self._stretched
+            else ""
+        )
+        return f'<g transform="translate(0 {top:g})">{unit}{grid}{marks}{"".join(self._fixed)}</g>'
+
+    def _down(self, value: float) -> float:
+        return (1 - self.y.at(value)) * self.height
+
+    def _path(self, points: Iterable[Point]) -> str:
+        return "L".join(
+            f"{self.x.at(across) * _WIDE:.1f} {self._down(value):.1f}" for across, value in points
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An entry of the legend.
+
+    Attributes:
+        style: the name of its colour.
+        words: what it stands for.
+        shape: as it is drawn, a line or a bar.
+    """
+
+    style: str
+    words: str
+    shape: str = "line"
+
+    def html(self) -> str:
+        """The entry, a small picture before its words."""
+        drawn = (
+            f'<path class="line stroke-{self.style}" d="M0 6H16"/>'
+            if self.shape == "line"
+            else f'<rect class="fill-{self.style}" x="3" y="1" width="10" height="10" rx="2"/>'
+        )
+        return (
+            f'<li><svg width="16" height="12" viewBox="0 0 16 12" aria-hidden="true">{drawn}</svg>'
+            f"{text(self.words)}</li>"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What is said of a stretch of the horizontal axis under the pointer."""
+
+    start: float
+    end: float
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The figures behind a picture."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+    def html(self) -> str:
+        """The table, its first column heads of rows."""
+        head = "".join(f'<th scope="col">{text(column)}</th>' for column in self.columns)
+        body = "".join(
+            f'<tr><th scope="row">{text(row[0])}</th>'
+            + "".join(f"<td>{text(cell)}</td>" for cell in row[1:])
+            + "</tr>"
+            for row in self.rows
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def figure(
+    name: str,
+    title: str,
+    about: str,
+    panels: Sequence[Panel],
+    table: Table,
+    *,
+    x_name: str,
+    keys: Sequence[Key] = (),
+    hits: Iterable[Hit] = (),
+) -> Markup:
+    """The whole figure.
+
+    Args:
+        name: its name in the page, of letters and hyphens.
+        title: what it shows, in a few words.
+        about: what one sees, in a sentence or two.
+        panels: from top to bottom, one or more.
+        table: the same figures.
+        x_name: what the horizontal axis counts.
+        keys: the legend.
+        hits: what is said under the pointer, from left to right.
+    """
+    drawn, top = [], float(_ABOVE)
+    for panel in panels:
+        drawn.append(panel.svg(top))
+        top += panel.height + _BETWEEN
+    foot, x = top - _BETWEEN, panels[0].x
+    ticks = "".join(
+        f'<text x="{x.at(value):.2%}" y="{foot + 17:g}" text-anchor="middle">{text(label)}</text>'
+        for value, label in x.ticks
+    )
+    ticks += f'<text x="50%" y="{foot + 36:g}" text-anchor="middle">{text(x_name + x.note)}</text>'
+    slices = "".join(_hit(hit, x, _ABOVE, foot - _ABOVE) for hit in hits)
+    legend = f'<ul class="legend">{"".join(key.html() for key in keys)}</ul>' if keys else ""
+    return Markup(  # noqa: S704, since each foreign text went through `text`
+        f'<figure class="chart" id="{name}">'
+        f'<figcaption><h3 id="{name}-title">{text(title)}</h3>'
+        f'<p id="{name}-about">{text(about)}</p></figcaption>{legend}'
+        f'<div class="plot"><svg role="img" aria-labelledby="{name}-title {name}-about" '
+        f'width="100%" height="{foot + _BELOW:g}">{"".join(drawn)}{ticks}{slices}</svg></div>'
+        f"<details><summary>The figures as a table</summary>"
+        f'<div class="rows" tabindex="0" role="region" aria-labelledby="{name}-title">'
+        f"{table.html()}</div></details></figure>"
+    )
+
+
+def _hit(hit: Hit, x: Scale, top: float, height: float) -> str:
+    left, right = x.at(hit.start), x.at(hit.end)
+    return (
+        f'<rect class="hit" x="{left:.2%}" width="{max(right - left, 0.002):.2%}" y="{top:g}" '
+        f'height="{height:g}"><title>{text(hit.words)}</title></rect>'
+    )

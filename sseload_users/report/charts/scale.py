@@ -1,0 +1,138 @@
+"""Where values lie on an axis, and which of them are written beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+#: Values and how they are written.
+Ticks = tuple[tuple[float, str], ...]
+
+_DAY = 86_400
+_TIME_STEPS = (
+    *((step, 1, "s") for step in (1, 2, 5, 10, 20, 30)),
+    *((step * 60, 60, "min") for step in (1, 2, 5, 10, 20, 30)),
+    *((step * 3600, 3600, "h") for step in (1, 2, 3, 6, 12)),
+    *((step * _DAY, _DAY, "d") for step in (1, 2, 5, 10, 20, 50, 100)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A stretch of values.
+
+    Attributes:
+        low: the value at 0.
+        high: the value at 1; more than `low`, and both above 0 where it is logarithmic.
+        ticks: those of its values that are written.
+        logarithmic: whether equal factors are equally far apart, rather than equal sums.
+    """
+
+    low: float
+    high: float
+    ticks: Ticks
+    logarithmic: bool = False
+
+    def at(self, value: float) -> float:
+        """Where a value lies, from 0 to 1; one outside lies at the nearer end."""
+        if self.logarithmic:
+            value = math.log(max(value, self.low) / self.low) / math.log(self.high / self.low)
+        else:
+            value = (value - self.low) / (self.high - self.low)
+        return min(max(value, 0.0), 1.0)
+
+    @property
+    def note(self) -> str:
+        """What a reader has to know of it, to be put behind its unit."""
+        return ", logarithmic" if self.logarithmic else ""
+
+
+def linear(values: Iterable[float], *, least: float = 1.0, whole: bool = False) -> Scale:
+    """From 0 to a round number that no value exceeds, with three to six ticks.
+
+    Args:
+        values: what is going to be drawn.
+        least: the end for lower values, or for none.
+        whole: whether there are only whole numbers to be written.
+    """
+    top = max(least, *values, least)
+    step = _round_step(top / 4)
+    if whole:
+        step = max(1.0, step if step % 1 == 0 else _round_step(top / 3))
+    steps = math.ceil(round(top / step, 9))
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9) + (_is_quarter(step)))
+    return Scale(
+        0.0,
+        steps * step,
+        tuple((index * step, short(index * step, decimals)) for index in range(steps + 1)),
+    )
+
+
+def latencies(values: Iterable[float]) -> Scale:
+    """For latencies in milliseconds: logarithmic where a few of them dwarf the others."""
+    found = sorted(value for value in values if value > 0)
+    if not found or found[-1] < 25 * found[len(found) // 2]:
+        return linear(found, least=0.001 if found else 1.0)
+    # What is far below the rest is no reason for another decade, so the median decides.
+    low = _decade_step(max(found[0], found[len(found) // 2] / 100), up=False)
+    high = _decade_step(found[-1], up=True)
+    marks = [
+        factor * 10.0**power
+        for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        for factor in (1, 2, 5)
+    ]
+    marks = [mark for mark in marks if low * 0.999 <= mark <= high * 1.001]
+    if len(marks) > 6:
+        decades = [mark for mark in marks if f"{mark:e}".startswith("1")]
+        marks = decades[:: -(-len(decades) // 6)]
+    return Scale(low, high, tuple((mark, f"{mark:,.10g}") for mark in marks), logarithmic=True)
+
+
+def shares() -> Scale:
+    """From 0 to 100 %."""
+    return Scale(0.0, 1.0, tuple((share / 4, f"{share * 25} %") for share in range(5)))
+
+
+def time(end: float, most_ticks: int = 6) -> Scale:
+    """Seconds from 0 to `end`."""
+    end = max(end, 1.0)
+    step, unit, name = next(
+        (each for each in _TIME_STEPS if end / each[0] <= most_ticks - 0.5), _TIME_STEPS[-1]
+    )
+    every = math.ceil(end / step / most_ticks)
+    ticks = [index * step for index in range(0, int(end / step) + 1, every)]
+    return Scale(
+        0.0, end, tuple((tick, f"{tick // unit:,} {name}" if tick else "0") for tick in ticks)
+    )
+
+
+def short(value: float, decimals: int = 0) -> str:
+    """A number beside an axis, where there is room for six characters."""
+    if value >= 1e9:
+        return f"{value / 1e9:,.4g}G"
+    if value >= 1e6:
+        return f"{value / 1e6:.4g}M"
+    if value >= 1e5:
+        return f"{value / 1e3:.4g}k"
+    return f"{value:,.{decimals}f}"
+
+
+def _round_step(least: float) -> float:
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(
+        factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= least * (1 - 1e-9)
+    )
+
+
+def _is_quarter(step: float) -> bool:
+    return f"{step:.3e}".startswith("2.5")
+
+
+def _decade_step(value: float, *, up: bool) -> float:
+    """The next of 1, 2, 5, 10, 20 … above or below a value."""
+    power = 10.0 ** math.floor(math.log10(value))
+    steps = [factor * power for factor in (1, 2, 5, 10)]
+    if up:
+        return next(step for step in steps if step >= value * (1 - 1e-9))
+    return next(step for step in reversed(steps) if step <= value * (1 + 1e-9))
