@@ -131,6 +131,8 @@ class CodeBroadcaster(FastHttpUser):
             cause = self._target.accepts(response.status_code, content)
             return ("accepted", None) if cause is None else ("rejected", cause)
         error = getattr(response, "error", None)
+        # geventhttpclient hides some errors in one that says that it does not try again.
+        error = getattr(error, "original", None) or error
         if isinstance(error, TimeoutError | socket.timeout):
             cause = "no answer in time" if body.written else "timed out"
         elif isinstance(error, HTTPConnectionClosed):
