@@ -133,10 +133,17 @@ class Seen:
 
 
 class Client:
-    """One client of the server, reading in a thread until it or the server ends."""
+    """One client of the server, reading in a thread until it or the server ends.
 
-    def __init__(self, where: Target, transport: str) -> None:
+    Args:
+        where: the server.
+        transport: one of `TRANSPORTS`.
+        patience: seconds that a handshake may take.
+    """
+
+    def __init__(self, where: Target, transport: str, patience: float = PATIENCE) -> None:
         self.seen = Seen(transport)
+        self._patience = patience
         self._target = where
         self._leave: Callable[[], object] = bool
         run = self._read_stream if transport == "sse" else self._read_socket
@@ -144,7 +151,8 @@ class Client:
         self._thread.start()
 
     def leave(self) -> None:
-        """End the connection from this side."""
+        """End the connection, a WebSocket, from this side."""
+        assert self.seen.transport != "sse"
         self._leave()
         self.join()
 
@@ -160,8 +168,7 @@ class Client:
         path = "socket.io/?EIO=4&transport=websocket&" if socketio else "ws?"
         url = f"{self._target.websocket_url}/{path}username=loadtest"
         try:
-            # Only a handshake that hangs takes so long.
-            with dial(url, patience=2) as websocket:
+            with dial(url, patience=self._patience) as websocket:
                 self._leave = websocket.close
                 assert websocket.response is not None
                 seen.ordinal = int(websocket.response.headers["X-Demo-Connection"])
@@ -202,7 +209,9 @@ class Client:
         seen, text = self.seen, ""
         try:
             with requests.get(
-                f"{self._target.url}/stream?username=loadtest", stream=True, timeout=2
+                f"{self._target.url}/stream?username=loadtest",
+                stream=True,
+                timeout=self._patience,
             ) as answer:
                 if answer.status_code != 200:
                     seen.status, seen.ended = answer.status_code, "refused"
@@ -233,9 +242,9 @@ class Client:
             self.seen.take("\n".join(data))
 
 
-def clients(where: Target, each: int) -> list[Client]:
+def clients(where: Target, each: int, patience: float = PATIENCE) -> list[Client]:
     """So many clients of each transport, subscribed, or refused."""
-    made = [Client(where, transport) for _ in range(each) for transport in TRANSPORTS]
+    made = [Client(where, transport, patience) for _ in range(each) for transport in TRANSPORTS]
     for client in made:
         assert client.seen.subscribed.wait(PATIENCE), client.seen
     return made

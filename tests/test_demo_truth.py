@@ -168,9 +168,13 @@ def test_a_share_of_connections_is_dropped(tmp_path: Path, how: str) -> None:
 def test_a_share_of_handshakes_is_refused(
     tmp_path: Path, how: str, ended: str, status: int | None
 ) -> None:
-    seen, truth = play(
-        tmp_path, "--refuse", "0.5", "--refuse-how", how, "--seed", "3", codes=2, each=2
-    )
+    with target(tmp_path, "--refuse", "0.5", "--refuse-how", how) as server:
+        listening = clients(server, 2, patience=1 if how == "hang" else PATIENCE)
+        server.post("C-1")
+        wait_until(lambda: whole(server, 1), "the code")
+        truth = server.stop()
+        seen = [client.join() for client in listening]
+    compare(seen, truth)
     refused = [each for each in seen if not each.ordinal]
     assert len(refused) == truth.refused == 3
     assert [(each.ended, each.status) for each in refused] == [(ended, status)] * 3

@@ -263,7 +263,7 @@ def read(path: str | Path) -> Record:
     for number, line in enumerate(text.split("\n")[:-1], 1):
         try:
             _add(record, json.loads(line))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}, line {number}: not a line of a record ({error})") from error
     return record
 

@@ -146,12 +146,22 @@ def raise_file_limit() -> None:
 def _tls(settings: Settings) -> ssl.SSLContext | None:
     if settings.tls_cert is None:
         return None
+    files = {"--tls-cert": settings.tls_cert, "--tls-key": settings.tls_key}
+    for option, path in files.items():
+        try:
+            if path is not None:
+                path.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{option} {path}: {error.strerror}.") from error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    except OSError as error:
-        reason = error.strerror or "it holds no certificate with its private key"
-        raise ConfigError(f"--tls-cert {settings.tls_cert}: {reason}.") from error
+        # An empty password, lest OpenSSL ask for one on the terminal.
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+    except ssl.SSLError as error:
+        raise ConfigError(
+            f"--tls-cert {settings.tls_cert}: no certificate with its unencrypted private key; "
+            "give PEM files."
+        ) from error
     return context
 
 

@@ -1,0 +1,121 @@
+"""Which fault befalls whom: pure, seeded, and in the shares that were ordered."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sseload_users.demo.faults import PLAIN, Delivery, Faults, Plan
+
+SHARES = st.floats(0, 1)
+SEEDS = st.integers()
+#: Each decision that is made one by one, as a function of a plan with that share.
+ONE_BY_ONE: dict[str, Callable[[Plan, int], bool]] = {
+    "drop": lambda plan, index: plan.drops(index),
+    "refuse": lambda plan, index: plan.refuses(index),
+    "ingest_share": lambda plan, index: plan.rejects(index) is not None,
+    "ingest_hang": lambda plan, index: plan.hangs(index),
+}
+#: Each fault of deliveries, as a function of a delivery.
+OF_DELIVERIES: dict[str, Callable[[Delivery], bool]] = {
+    "lose": lambda delivery: delivery.lost,
+    "delay": lambda delivery: delivery.delay > 0,
+    "duplicate": lambda delivery: delivery.copies == 2,
+    "reorder": lambda delivery: delivery.held,
+    "garbage": lambda delivery: delivery.garbage,
+    "foreign": lambda delivery: delivery.foreign,
+}
+
+
+def plan(name: str, share: float, seed: int = 0) -> Plan:
+    ordered: dict[str, Any] = {"delay_seconds": 1.0, "ingest_status": 410, name: share}
+    return Plan(Faults(**ordered), seed)
+
+
+@pytest.mark.parametrize("name", ONE_BY_ONE)
+@settings(max_examples=60, deadline=None)
+@given(share=SHARES, seed=SEEDS, first=st.integers(0, 10_000), count=st.integers(1, 300))
+def test_any_row_of_connections_meets_the_share(
+    name: str, share: float, seed: int, first: int, count: int
+) -> None:
+    drawn = plan(name, share, seed)
+    befallen = sum(ONE_BY_ONE[name](drawn, index) for index in range(first, first + count))
+    # A hair more than one either way: the sums are of binary fractions.
+    assert abs(befallen - share * count) < 1 + 1e-6
+    if share in {0.0, 1.0}:
+        assert befallen == share * count
+
+
+@pytest.mark.parametrize("name", OF_DELIVERIES)
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.9])
+@pytest.mark.parametrize("seed", [0, 1, -5, 2**80])
+def test_deliveries_meet_the_share_on_average(name: str, share: float, seed: int) -> None:
+    drawn = plan(name, share, seed)
+    codes, connections = 40, 100
+    hit = [
+        OF_DELIVERIES[name](drawn.delivery(code, connection))
+        for code in range(1, codes + 1)
+        for connection in range(1, connections + 1)
+    ]
+    spread = math.sqrt(len(hit) * share * (1 - share))
+    assert abs(sum(hit) - len(hit) * share) < 5 * spread
+
+
+@pytest.mark.parametrize("name", OF_DELIVERIES)
+def test_no_code_and_no_connection_has_more_than_its_part(name: str) -> None:
+    drawn = plan(name, 0.5)
+    hits = [
+        [OF_DELIVERIES[name](drawn.delivery(code, connection)) for connection in range(200)]
+        for code in range(200)
+    ]
+    for row in (*hits, *zip(*hits, strict=True)):
+        assert abs(sum(row) - 100) < 5 * math.sqrt(50)
+
+
+@given(
+    seed=SEEDS,
+    shares=st.tuples(SHARES, SHARES, SHARES, SHARES, SHARES, SHARES),
+    pairs=st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)), max_size=20),
+)
+def test_the_seed_alone_decides_in_whatever_order_it_is_asked(
+    seed: int, shares: tuple[float, ...], pairs: list[tuple[int, int]]
+) -> None:
+    ordered: dict[str, Any] = dict(zip(OF_DELIVERIES, shares, strict=True))
+    faults = Faults(**ordered, delay_seconds=2.0)
+    forwards, backwards = Plan(faults, seed), Plan(faults, seed)
+    first = {pair: forwards.delivery(*pair) for pair in pairs}
+    second = {pair: backwards.delivery(*pair) for pair in reversed(pairs)}
+    assert first == second
+    for delivery in first.values():
+        if delivery.lost:
+            # Nothing else happens to what is never written.
+            assert delivery == dataclasses.replace(PLAIN, lost=True, copies=0)
+        assert not (delivery.held and delivery.delay)
+
+
+def test_two_faults_do_not_keep_to_the_same_deliveries() -> None:
+    faults = Plan(Faults(duplicate=0.5, garbage=0.5, foreign=0.5))
+    drawn = [faults.delivery(code, connection) for code in range(50) for connection in range(50)]
+    for both in (
+        sum(each.copies == 2 and each.garbage for each in drawn),
+        sum(each.garbage and each.foreign for each in drawn),
+        sum(each.copies == 2 and each.foreign for each in drawn),
+    ):
+        assert abs(both - len(drawn) / 4) < 5 * math.sqrt(len(drawn) * 3 / 16)
+
+
+def test_without_faults_every_delivery_is_plain() -> None:
+    drawn = Plan(Faults())
+    assert all(drawn.delivery(code, 1) is PLAIN for code in range(100))
+    assert not any(ask(drawn, index) for ask in ONE_BY_ONE.values() for index in range(100))
+
+
+def test_no_ingest_is_rejected_unless_a_status_is_ordered() -> None:
+    assert Plan(Faults(ingest_status=410)).rejects(1) == 410
+    assert Plan(Faults()).rejects(1) is None
