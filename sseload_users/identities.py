@@ -37,7 +37,7 @@ def load_users(path: str | Path) -> list[Identity]:
             of its values but user names.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = Path(path).read_bytes().decode("utf-8-sig")
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigError(f"{path}: the users file cannot be read: {reason}.") from error
@@ -78,13 +78,3 @@ def _check_header(header: Sequence[str], path: str | Path) -> None:
             raise ConfigError(f"{path}: column {index + 1} has no name in the first line.")
         if name in header[:index]:
             raise ConfigError(f"{path}: the first line names column {clean(name)!r} twice.")
-
-
-def identity_for(identities: Sequence[Identity], index: int) -> Identity:
-    """The one whose turn it is, round and round.
-
-    Args:
-        identities: at least one.
-        index: 0 for the first connection.
-    """
-    return identities[index % len(identities)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,7 @@ class Target:
         )
         self._newest: tuple[bytes, tuple[Said, ...]] = (b"", ())
 
-    def check(self, identities: Iterable[Identity]) -> None:
+    def check(self, identities: Sequence[Identity]) -> None:
         """Find out, before anything connects, what the profile needs and nobody gave.
 
         Raises:
@@ -84,10 +84,10 @@ class Target:
         known = {*BUILT_IN_NAMES, "code", *self._spec.values, *self._spec.captured()}
         texts = [
             *self._spec.texts(),
-            ("the headers", dict((*self._headers, *self._ingest_headers))),
+            ("a header", [text for _, text in (*self._headers, *self._ingest_headers)]),
         ]
-        for key, text in texts:
-            for name in names_in(text):
+        for key, table in texts:
+            for name in names_in(table):
                 if name not in known and not all(name in each.fields for each in identities):
                     raise self._lacks(name, key)
 
@@ -120,7 +120,7 @@ class Target:
                 hello=tuple(self._frame(each, values) for each in connect.send),
                 confirm=None if spec.confirm is None else self._confirms,
                 refuse=self._refuses if spec.refuse else None,
-                reply=self._replies if spec.reply else None,
+                reply=self._replies(values),
                 max_message=connect.max_message,
                 namespace=connect.namespace,
                 auth=fill_json(connect.auth, values),
@@ -170,14 +170,6 @@ class Target:
                 if means(confirm, what):
                     return capture(confirm.capture, what.text, what.value)
         return {}
-
-    def code_in(self, event: Event) -> str | None:
-        """The text of the code that an event carries, or None: it is another message.
-
-        Raises:
-            Malformed: it should be JSON and is not.
-        """
-        return next(iter(self.codes_in(event)), None)
 
     def codes_in(self, event: Event) -> list[str]:
         """The texts of the codes that an event carries: more than one only by lines.
@@ -241,12 +233,20 @@ class Target:
                     return cause_of(refuse, what)
         return None
 
-    def _replies(self, payload: bytes) -> str | None:
-        for what in self._said(payload):
-            for reply in self._spec.reply:
-                if means(reply, what):
-                    return self._frame(reply.send, self._spec.values)
-        return None
+    def _replies(self, values: Mapping[str, str]) -> Callable[[bytes], str | None] | None:
+        """What answers a connection's messages: made now, for there is no failing later."""
+        if not self._spec.reply:
+            return None
+        answers = [(each, self._frame(each.send, values)) for each in self._spec.reply]
+
+        def reply(payload: bytes) -> str | None:
+            for what in self._said(payload):
+                for message, answer in answers:
+                    if means(message, what):
+                        return answer
+            return None
+
+        return reply
 
     @cached_property
     def _event(self) -> Callable[[bytes], Event | None]:
