@@ -137,12 +137,6 @@ class SocketIOTransport(WebSocketTransport):
         finally:
             self._await_no_ping()
 
-    def leave(self) -> None:
-        """Close from this side: a best-effort goodbye, without waiting for an answer."""
-        if self._closed is None and self._acknowledged_ns:
-            self.send(disconnect_packet(self.endpoint.namespace))
-        super().leave()
-
     def _open_engine(self) -> None:
         opening, _ = self.receive()
         longest = heartbeat(opening)
@@ -190,6 +184,11 @@ class SocketIOTransport(WebSocketTransport):
     def _note_refusal(self, text: str) -> None:
         if self._refusal is None:
             self._refusal = (cause(text) or "connection rejected by server", text[:200])
+
+    def _say_goodbye(self) -> None:
+        if self._acknowledged_ns:
+            self.send(disconnect_packet(self.endpoint.namespace))
+        super()._say_goodbye()
 
     def _catch_up(self, held: deque[tuple[bytes, int]]) -> None:
         self._hand_on = self._wanted

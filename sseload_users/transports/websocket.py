@@ -6,7 +6,7 @@ import http.cookies
 import logging
 import time
 from collections import deque
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import gevent.event
 from websocket import (
@@ -35,6 +35,18 @@ _logger = logging.getLogger(__name__)
 
 _LEFT = Closed("client", "left")
 _NORMAL, _PROTOCOL_ERROR, _INVALID_PAYLOAD, _TOO_BIG = 1000, 1002, 1007, 1009
+
+
+class Decoder(Protocol):
+    """Makes messages of bytes."""
+
+    #: Gets each message.
+    on_message: OnMessage
+    #: Nothing more is decoded.
+    ended: bool
+
+    def feed(self, data: bytes, arrived_ns: int) -> None:
+        """Decode the next bytes, at least one, which arrived then (wall clock, ns)."""
 
 
 class WebSocketTransport:
@@ -83,7 +95,7 @@ class WebSocketTransport:
         self._on_message = on_message
         self._on_malformed = on_malformed
         self._arrival: Arrival | None = None
-        self._decoder: FrameDecoder | None = None
+        self._decoder: Decoder | None = None
         # Messages that arrived before they could be handed on.
         self._held: deque[tuple[bytes, int]] | None = None
         self._done: gevent.event.Event | None = None
@@ -210,8 +222,8 @@ class WebSocketTransport:
 
     def leave(self) -> None:
         """Close from this side: a best-effort goodbye, without waiting for an answer."""
-        if self._closed is None and self._arrival is not None and self._decoder is not None:
-            self._arrival.send_now(close_frame(_NORMAL))
+        if self._closed is None:
+            self._say_goodbye()
         self.end(_LEFT)
 
     def end(self, closed: Closed) -> None:
@@ -271,6 +283,10 @@ class WebSocketTransport:
         )
         network.keep_tls_session(endpoint.url, arrival)
         return arrival
+
+    def _say_goodbye(self) -> None:
+        if self._arrival is not None and self._decoder is not None:
+            self._arrival.send_now(close_frame(_NORMAL))
 
     def _catch_up(self, held: deque[tuple[bytes, int]]) -> None:
         """Look into what arrived before ``listen``, as if it came now."""

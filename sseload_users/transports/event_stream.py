@@ -1,0 +1,220 @@
+"""Events from the bytes of an event stream, cut in any way; no sockets.
+
+HTML living standard §9.2.5 and §9.2.6. The stream is cut into blocks, each ended by a blank
+line. A block that has data is a message, and is handed on as bytes with its lines ended by
+LF; `parse_event` decodes it, once for all copies of a broadcast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sseload_users.transports import Closed, Event, OnMessage
+
+_BOM = b"\xef\xbb\xbf"
+# A byte is found several times faster by its number.
+_NUL, _LF, _CR, _COLON = 0x00, 0x0A, 0x0D, 0x3A
+#: A number with more digits is no time that anybody waits.
+_RETRY_DIGITS = 12
+
+
+class EventStream:
+    """Cuts an event stream into messages.
+
+    Args:
+        on_message: gets each block that has data, without the blank line, and the stamp of
+            the bytes that completed it.
+        on_close: is told once, when a block or a line is too large.
+        max_message: the most bytes of a block, and of a line.
+
+    Attributes:
+        ended: nothing more is decoded; set it to stop in the middle of a read.
+        retry_ms: how long the server wants a client to wait before it comes back, if it said.
+    """
+
+    __slots__ = (
+        "_after_cr",
+        "_at_line",
+        "_beginning",
+        "_between",
+        "_comment",
+        "_ended",
+        "_have",
+        "_last_id",
+        "_max_message",
+        "_on_close",
+        "_pieces",
+        "on_message",
+        "retry_ms",
+    )
+
+    def __init__(
+        self, on_message: OnMessage, on_close: Callable[[Closed], None], max_message: int
+    ) -> None:
+        self.on_message = on_message
+        self.retry_ms: int | None = None
+        self._on_close = on_close
+        self._max_message = max_message
+        self._ended = False
+        # Between two blocks, with nothing to remember of what came.
+        self._between = False
+        # The stream's first bytes, as long as they may be a byte order mark.
+        self._beginning: bytes | None = b""
+        self._after_cr = False
+        self._at_line = True
+        # Bytes of the comment at hand, which is dropped as it comes.
+        self._comment = 0
+        # What came of the block at hand, and how many bytes that has.
+        self._pieces: list[bytes] | None = None
+        self._have = 0
+        self._last_id: bytes | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is decoded."""
+        return self._ended
+
+    @ended.setter
+    def ended(self, ended: bool) -> None:
+        self._ended = ended
+        self._between = False
+
+    @property
+    def last_event_id(self) -> str | None:
+        """The last event ID; None if the stream gave none. The empty one takes it back."""
+        return None if self._last_id is None else self._last_id.decode(errors="replace")
+
+    def feed(self, data: bytes, arrived_ns: int) -> int:
+        """Decode the next bytes, at least one.
+
+        Args:
+            data: as many bytes as came.
+            arrived_ns: when the newest of them arrived; it is handed on with each message
+                that they complete.
+
+        Returns:
+            How many messages they completed.
+        """
+        if self._between and data.endswith(b"\n\n") and _CR not in data:
+            block = data[:-2]
+            lines = block.split(b"\n") if _LF in block else None
+            if lines is None or b"" not in lines:
+                return self._complete(block, lines, arrived_ns)
+        if self._ended:
+            return 0
+        data = self._with_lf(data)
+        at, messages, size = 0, 0, len(data)
+        while at < size and not self._ended:
+            if self._comment or (self._at_line and data[at] == _COLON):
+                at = self._skip_comment(data, at)
+            elif self._at_line and data[at] == _LF:
+                at += 1
+                messages += self._join(b"", arrived_ns)
+            else:
+                end = data.find(b"\n\n", at)
+                if end < 0:
+                    self._keep(data[at:])
+                    break
+                messages += self._join(data[at:end], arrived_ns)
+                at = end + 2
+        self._between = (
+            self._at_line
+            and self._pieces is None
+            and not (self._comment or self._after_cr or self._ended or self._beginning)
+        )
+        return messages
+
+    def _with_lf(self, data: bytes) -> bytes:
+        """The bytes without the stream's byte order mark, and with each line ended by LF."""
+        if self._beginning is not None:
+            data = self._beginning + data
+            if len(data) < len(_BOM) and _BOM.startswith(data):
+                self._beginning = data
+                return b""
+            self._beginning = None
+            data = data.removeprefix(_BOM)
+        if self._after_cr:
+            self._after_cr = False
+            data = data.removeprefix(b"\n")
+        if _CR in data:
+            # The line ends here, whether or not an LF follows that belongs to it.
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return data
+
+    def _skip_comment(self, data: bytes, at: int) -> int:
+        # Some servers send nothing else for hours, without a blank line; it must not pile up.
+        end = data.find(_LF, at) + 1
+        stop = end or len(data)
+        self._comment += stop - at
+        if self._comment > self._max_message:
+            self._end_too_large()
+        elif end:
+            self._comment = 0
+            self._at_line = True
+        return stop
+
+    def _keep(self, piece: bytes) -> None:
+        self._have += len(piece)
+        if self._have > self._max_message:
+            self._end_too_large()
+            return
+        if self._pieces is None:
+            self._pieces = []
+        self._pieces.append(piece)
+        self._at_line = piece.endswith(b"\n")
+
+    def _join(self, rest: bytes, arrived_ns: int) -> int:
+        block = rest
+        if self._pieces is not None:
+            self._pieces.append(rest)
+            block = b"".join(self._pieces).removesuffix(b"\n")
+            self._pieces = None
+            self._have = 0
+        self._at_line = True
+        return self._complete(block, block.split(b"\n"), arrived_ns)
+
+    def _complete(self, block: bytes, lines: list[bytes] | None, arrived_ns: int) -> int:
+        """Take a whole block, and its lines if it has several; say whether it is a message."""
+        if len(block) > self._max_message:
+            self._end_too_large()
+            return 0
+        plain = lines is None and block.startswith(b"data:")
+        if not plain and not self._take_lines(lines or [block]):
+            return 0
+        self.on_message(block, arrived_ns)
+        return 1
+
+    def _take_lines(self, lines: list[bytes]) -> bool:
+        """Note what matters beyond the event; say whether the block has data."""
+        has_data = False
+        for line in lines:
+            if line.startswith(b"data"):
+                has_data = has_data or line[4:5] in b":"
+            elif line.startswith((b"id:", b"retry:")) or line == b"id":
+                field, _, value = line.partition(b":")
+                value = value.removeprefix(b" ")
+                if field == b"id":
+                    if _NUL not in value:
+                        self._last_id = value
+                elif value.isdigit() and len(value) <= _RETRY_DIGITS:
+                    self.retry_ms = int(value)
+        return has_data
+
+    def _end_too_large(self) -> None:
+        self.ended = True
+        self._pieces = None
+        self._on_close(Closed("client", "message too large"))
+
+
+def parse_event(block: bytes) -> Event | None:
+    """The event that a block of lines says; None if it has no data."""
+    name = ""
+    data: list[str] = []
+    for line in block.decode(errors="replace").split("\n"):
+        field, _, value = line.partition(":")
+        if field == "data":
+            data.append(value.removeprefix(" "))
+        elif field == "event":
+            name = value.removeprefix(" ")
+    return Event(name or "message", "\n".join(data)) if data else None

@@ -1,0 +1,184 @@
+"""The body of an HTTP/1.1 response that is an event stream, cut in any way; no sockets.
+
+RFC 9112 §6 and §7. h11 reads the response's head; it gives a body as one object for each
+piece, which costs more than all else that a message costs.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+
+from sseload_users.transports import Closed, OnMessage
+from sseload_users.transports.event_stream import EventStream
+from sseload_users.transports.frames import Merges
+
+# As h11 has it: extensions are passed over, blanks before the line's end too.
+_CHUNK_HEAD = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[^\r\n]*)?[ \t]*\r\n")
+#: Most bytes of a chunk's head with its extensions, and of the trailer.
+_LINE_BYTES, _TRAILER_BYTES = 4096, 16384
+#: Most bytes of a chunk's head that are looked at before it is taken apart.
+_SHORT_HEAD = 20
+_LF = 0x0A
+_END = Closed("server", "end of stream")
+_CUT = Closed("network", "connection closed")
+_BAD_CHUNK = Closed("client", "protocol error: bad chunk")
+
+
+class Body:
+    """A response's body; this one goes on until its length is reached or the stream ends.
+
+    Args:
+        events: what gets the bytes.
+        on_close: is told once, when the body is over or broken.
+        merges: counts the reads that held several messages.
+        length: bytes; None where the end of the stream is the end of the body.
+
+    Attributes:
+        at_end: how the session ended, should the stream of bytes end now.
+    """
+
+    __slots__ = ("_events", "_left", "_merges", "_on_close", "at_end")
+
+    def __init__(
+        self,
+        events: EventStream,
+        on_close: Callable[[Closed], None],
+        merges: Merges,
+        length: int | None = None,
+    ) -> None:
+        self._events = events
+        self._on_close = on_close
+        self._merges = merges
+        self._left = length
+        self.at_end = _END if length is None else _CUT
+
+    @property
+    def on_message(self) -> OnMessage:
+        """What gets each message."""
+        return self._events.on_message
+
+    @on_message.setter
+    def on_message(self, on_message: OnMessage) -> None:
+        self._events.on_message = on_message
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is decoded."""
+        return self._events.ended
+
+    @ended.setter
+    def ended(self, ended: bool) -> None:
+        self._events.ended = ended
+
+    def feed(self, data: bytes, arrived_ns: int) -> None:
+        """Decode the next bytes, at least one.
+
+        Args:
+            data: as many bytes as came.
+            arrived_ns: when the newest of them arrived.
+        """
+        left = self._left
+        if left is not None:
+            data = data[:left]
+            self._left = left = left - len(data)
+        if data and self._events.feed(data, arrived_ns) > 1:
+            self._merges.merged += 1
+        if left == 0:
+            self._close(_END)
+
+    def _close(self, closed: Closed) -> None:
+        if not self._events.ended:
+            self._events.ended = True
+            self._on_close(closed)
+
+
+class ChunkedBody(Body):
+    """A body in chunks.
+
+    Args:
+        events: what gets the bytes.
+        on_close: is told once, when the body is over or broken.
+        merges: counts the reads that held several messages.
+    """
+
+    __slots__ = ("_between", "_due", "_line", "_trailer")
+
+    def __init__(
+        self, events: EventStream, on_close: Callable[[Closed], None], merges: Merges
+    ) -> None:
+        super().__init__(events, on_close, merges, 0)
+        # Between two chunks, with nothing to remember of what came.
+        self._between = True
+        # Bytes that are due of the chunk at hand; None between chunks, 0 before its line end.
+        self._due: int | None = None
+        # What came of a line that is not complete.
+        self._line = b""
+        # Bytes of the trailer; None before it.
+        self._trailer: int | None = None
+
+    def feed(self, data: bytes, arrived_ns: int) -> None:
+        """Decode the next bytes, at least one.
+
+        Args:
+            data: as many bytes as came.
+            arrived_ns: when the newest of them arrived.
+        """
+        events = self._events
+        size = len(data)
+        if self._between:
+            # The usual read: one whole chunk.
+            start = data.find(_LF) + 1
+            if (
+                start < _SHORT_HEAD
+                and start + _length_of(data[:start]) + 2 == size
+                and data.endswith(b"\r\n")
+            ):
+                if events.feed(data[start:-2], arrived_ns) > 1:
+                    self._merges.merged += 1
+                return
+        at = messages = 0
+        while at < size and not events.ended:
+            if self._due:
+                piece = data[at : at + self._due]
+                at += len(piece)
+                self._due -= len(piece)
+                messages += events.feed(piece, arrived_ns)
+            else:
+                end = data.find(_LF, at) + 1
+                self._line += data[at : end or size]
+                at = end or size
+                if len(self._line) > _LINE_BYTES:
+                    self._close(_BAD_CHUNK)
+                elif end:
+                    line, self._line = self._line, b""
+                    self._take_line(line)
+        self._between = self._due is self._trailer is None and not (self._line or events.ended)
+        if messages > 1:
+            self._merges.merged += 1
+
+    def _take_line(self, line: bytes) -> None:
+        if self._due == 0:
+            self._due = None
+            if line != b"\r\n":
+                self._close(_BAD_CHUNK)
+        elif self._trailer is not None:
+            self._trailer += len(line)
+            if line in (b"\r\n", b"\n"):
+                self._close(_END)
+            elif self._trailer > _TRAILER_BYTES:
+                self._close(_BAD_CHUNK)
+        elif (length := _length_of(line)) > 0:
+            self._due = length
+        elif length == 0:
+            self._trailer = 0
+        else:
+            self._close(_BAD_CHUNK)
+
+
+@functools.lru_cache(maxsize=256)  # the messages of a broadcast share a few lengths
+def _length_of(head: bytes) -> int:
+    """A chunk's length in bytes, from its first line; less than zero for a line that is none."""
+    found = _CHUNK_HEAD.fullmatch(head)
+    return -_LINE_BYTES if found is None else int(found[1], 16)
