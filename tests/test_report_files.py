@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import re
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from sseload_users.report.files import ReportError
 from tests.reports import connection_rows, sample, samples
 
 SCHEMA = json.loads((Path(files.__file__).parent / "schema.json").read_text(encoding="utf-8"))
-NAMES = ["report.json", "codes.csv", "connections.csv", "junit.xml"]
+NAMES = ["report.json", "codes.csv", "connections.csv", "junit.xml", "report.html"]
 
 validator = jsonschema.Draft202012Validator(
     SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
@@ -66,6 +67,25 @@ def test_every_object_of_the_schema_is_closed() -> None:
 @settings(max_examples=40, deadline=None)
 def test_reports_keep_to_the_schema(report: dict[str, Any]) -> None:
     validator.validate(json.loads(json.dumps(report)))
+
+
+def test_the_examples_of_the_documentation_read_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "report.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    report = sample(50, 10, missing=3)
+    files.write(report, tmp_path, connection_rows(report))
+    monkeypatch.chdir(tmp_path)
+    for example in examples:
+        exec(example, {})
+    assert len(examples) == 2
+    highest = float(capsys.readouterr().out.split()[0])
+    assert highest == pytest.approx(report["delivery_ms"]["max"], rel=1e-3)
+    report["deliveries"]["owed"] = -1
+    files.write(report, tmp_path, [])
+    with pytest.raises(jsonschema.ValidationError, match="-1 is less than"):
+        exec(examples[0], {})
 
 
 @pytest.mark.parametrize(
@@ -149,7 +169,7 @@ def test_a_cell_begins_like_no_formula_whatever_the_text(text: str) -> None:
     ).splitlines()  # fmt: skip
     (row,) = csv.reader([line])
     assert not row[0].lstrip().startswith(tuple("=+-@\t\r\n"))
-    assert row[0].isprintable() or "\ufffd" in row[0]
+    assert not [char for char in row[0] if unicodedata.category(char)[0] == "C"]
 
 
 def test_junit_has_a_case_for_each_rule_and_fails_what_is_an_issue(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The files of a report: the whole of it, its tables, and what a build server reads.
+"""The files of a report: the whole, its tables, what a build server reads, and a page.
 
 Each file appears whole or not at all, and one that cannot be written keeps none of the
 others back.
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from sseload_users.report import junit
+from sseload_users.report import html, junit
 from sseload_users.report.words import clean
 from sseload_users.settings import ConfigError
 
@@ -109,7 +109,7 @@ def write(
     directory: str | os.PathLike[str],
     connections: Iterable[ConnectionRow],
 ) -> list[Path]:
-    """Write report.json, codes.csv, connections.csv and junit.xml, replacing older ones.
+    """Write report.json, its tables, junit.xml and report.html, replacing older ones.
 
     Args:
         report: of schema 1, verdict included.
@@ -117,7 +117,7 @@ def write(
         connections: a row for each connection, in the order that they are to have.
 
     Returns:
-        The files, in the order above.
+        report.json, codes.csv, connections.csv, junit.xml and report.html.
 
     Raises:
         ReportError: some cannot be written; the others are (`ReportError.written`).
@@ -127,6 +127,7 @@ def write(
         "codes.csv": lambda: codes_csv(report["per_code"]),
         "connections.csv": lambda: connections_csv(connections),
         "junit.xml": lambda: junit.document(report),
+        "report.html": lambda: html.document(report),
     }
     path, written, failed = Path(directory), [], []
     for name, text in files.items():

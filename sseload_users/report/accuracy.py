@@ -1,0 +1,95 @@
+"""How far the figures of a report can be trusted, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sseload_users.report.words import count, ms, of
+
+_RESOLUTION = (
+    "Latencies are counted in microseconds, to three significant digits: a percentile is wrong "
+    "by 0.1 % at most. Counts are exact."
+)
+
+
+def accuracy(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What can be wrong with the figures, and by how much.
+
+    Args:
+        report: of schema 1.
+
+    Yields:
+        What it is about, and a sentence or two.
+    """
+    generator, codes, run = report["generator"], report["codes"], report["run"]
+    yield "Timestamps", _timestamps(generator["timestamps"])
+    if generator["lag_ms"]["count"]:
+        yield "Generator lag", _lag(generator)
+    if generator["stall_ms"]["count"]:
+        stall = generator["stall_ms"]
+        late = f"p99 {ms(stall['p99'])} ms, at most {ms(stall['max'])} ms"
+        yield "Generator stalls", f"Its event loops went on later than asked for: {late}."
+    yield "Clocks", _clocks(generator["clock_error_ms"])
+    yield "Resolution", _RESOLUTION
+    yield "Load of the generator", _load(generator)
+    slip = codes["schedule_slip_ms"]
+    if slip["count"]:
+        late = f"{ms(slip['p50'])} ms after their time in the median, {ms(slip['max'])} ms at most"
+        yield "Schedule", f"Codes were sent {late}."
+    yield "Completeness", _completeness(run, codes)
+
+
+def _timestamps(by: str) -> str:
+    if by == "kernel":
+        return (
+            "The kernel stamped each arrival when it came, so the delay of the machine that "
+            "tested is in no latency."
+        )
+    return (
+        "Arrivals were stamped after they were read, so the latencies contain the delay of the "
+        "machine that tested."
+    )
+
+
+def _lag(generator: Mapping[str, Any]) -> str:
+    lag = generator["lag_ms"]
+    said = f"p50 {ms(lag['p50'])} ms, p99 {ms(lag['p99'])} ms, at most {ms(lag['max'])} ms"
+    if generator["timestamps"] == "kernel":
+        return (
+            f"From the kernel's stamp to the read: {said}. Frames that were read together share "
+            "the newest one's stamp; the lag bounds that error."
+        )
+    return f"Measured as {said}."
+
+
+def _clocks(error_ms: float | None) -> str:
+    if error_ms is None:
+        return (
+            "How far the clocks of the machines were apart is not known: a latency between two "
+            "of them can be wrong by as much."
+        )
+    if error_ms == 0:
+        return "All times were taken by one clock."
+    return (
+        f"The clocks agreed within {ms(error_ms)} ms: a latency between two machines can be "
+        "wrong by as much."
+    )
+
+
+def _load(generator: Mapping[str, Any]) -> str:
+    cpu = generator["cpu_percent_max"]
+    used = "CPU not known" if cpu is None else f"CPU up to {cpu:.0f} % of a core in one process"
+    if generator["saturated"]:
+        return f"{used}. It was saturated: the load may have been lighter than planned."
+    return f"{used}. It kept up with the load that it was asked to make."
+
+
+def _completeness(run: Mapping[str, Any], codes: Mapping[str, Any]) -> str:
+    if run["complete"]:
+        held = count(run["workers"], "process", "processes")
+        return f"The run went to its end, and the account of {held} is in here."
+    return (
+        "The run is incomplete: the figures cover what was accounted for "
+        f"({of(codes['sent'], codes['scheduled'])} codes were sent)."
+    )

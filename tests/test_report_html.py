@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sseload_users.report import html
+from tests.pages import cells, classes, parse, words
+from tests.reports import sample, samples
+from tests.test_console import WORST
+
+HOSTILE = (
+    "<script>window.stolen=1</script>",
+    '"onload="window.stolen=1',
+    "'><img src=x onerror=window.stolen=1>",
+    "</style><svg/onload=window.stolen=1>",
+    "{{ 7*7 }}{% raw %}",
+    "\x1b]0;gone\x07\x1b[2J",
+    "&lt;b&gt; \u202etxt \ud800",
+)
+
+
+def hostile_report() -> dict[str, Any]:
+    report = copy.deepcopy(sample(50, 10, unavailable=5, missing=3, notes=HOSTILE))
+    run = report["run"]
+    everything = "".join(HOSTILE)
+    run["id"] = run["target"] = run["transport"] = everything
+    run["options"] |= {text: [text, {text: text}] for text in HOSTILE}
+    run["versions"] |= dict.fromkeys(HOSTILE, everything)
+    for phase in report["phases"]:
+        phase["name"] = everything
+    for group in ("connections", "errors"):
+        for cause in report[group]["causes"]:
+            cause.update(dict.fromkeys(("operation", "cause", "hint"), everything))
+    for reason in report["verdict"]["reasons"]:
+        told = ("rule", "measured", "threshold", "sentence", "hint")
+        reason.update(dict.fromkeys(told, everything))
+    for code in report["per_code"]:
+        code["status"] = everything
+    return report
+
+
+def inert(page: str) -> ET.Element:
+    """The page, which can load and run nothing."""
+    root = parse(page)
+    for each in root.iter():
+        assert each.tag not in ("script", "link", "img", "iframe", "object", "base", "form", "a")
+        for name in each.attrib:
+            assert not name.startswith("on"), name
+            assert name not in ("src", "href", "style", "srcset", "action", "xlink:href"), name
+    style = root.find("head/style")
+    assert style is not None
+    assert not re.search(r"@import|url\(", style.text or "")
+    policies = [each for each in root.iter("meta") if "http-equiv" in each.attrib]
+    digest = base64.b64encode(hashlib.sha256((style.text or "").encode()).digest()).decode()
+    assert [each.get("content") for each in policies] == [
+        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    ]
+    return root
+
+
+def section(root: ET.Element, name: str) -> ET.Element:
+    (found,) = (each for each in root.iter("section") if each.get("aria-labelledby") == name)
+    return found
+
+
+def test_a_good_run_says_so_first() -> None:
+    root = inert(html.document(sample(50, 10)))
+    assert words(root.find("head/title")) == "sseload k3x9q2: good"
+    main = root.find(".//main")
+    assert main is not None
+    assert main[0].get("class") == "verdict good"
+    assert words(main[0].find("h1")) == "✓ Good Every connected client got every code in time."
+    figures = [words(each) for each in classes(root, "figure")]
+    assert figures[0] == "Delivered 100 %500 of 500 owed, in time"
+    assert figures[2] == "Connected 100 %50 of 50 attempts50 open at most, 0 dropped"
+    assert not [each for each in classes(root, "badge") if "good" not in each.get("class", "")]
+    assert "Errors by cause" not in words(root)
+
+
+def test_a_bad_run_has_every_reason_cause_and_hint() -> None:
+    report = sample(**WORST)  # type: ignore[arg-type]
+    root = inert(html.document(report))
+    said = words(root)
+    for reason in report["verdict"]["reasons"]:
+        assert words_of(reason["sentence"]) in said
+        assert words_of(reason["hint"]) in said
+    reasons = [each.get("class", "") for each in classes(root, "reasons")[0]]
+    assert reasons == sorted(reasons)
+    causes = cells(section(root, "causes"))[1:]
+    assert [row[0] for row in causes] == [str(c["count"]) for c in report["errors"]["causes"]]
+    for row, cause in zip(causes, report["errors"]["causes"], strict=True):
+        assert row[2] == cause["operation"]
+        assert row[3].startswith(cause["cause"])
+        assert row[3].endswith(words_of(cause["hint"]))
+    assert "Worker b was lost" in words(section(root, "notes"))
+    assert len(cells(section(root, "codes"))) == 1 + 20
+
+
+def words_of(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_figures_are_those_of_the_report() -> None:
+    report = sample(50, 10, missing=3, duplicate=1)
+    root = parse(html.document(report))
+    fates = {row[0]: row[1:3] for row in cells(section(root, "fates")) if len(row) > 2}
+    assert fates["owed"][0] == "500"
+    assert fates["delivered"] == ["497", "99.4 %"]
+    assert fates["missing"] == ["3", "0.6 %"]
+    assert fates["duplicate"][0] == "1"
+    latencies = {row[0]: row[1:] for row in cells(section(root, "latencies"))}
+    assert latencies["Delivery"][0] == "497"
+    assert float(latencies["Delivery"][3]) == pytest.approx(report["delivery_ms"]["p50"], rel=0.01)
+    assert "Recovery from a drop" not in latencies
+    received = cells(section(root, "received"))[1:]
+    assert [row[:3] for row in received] == [["10", "47", "94 %"], ["9", "3", "6 %"]]
+    codes = cells(section(root, "codes"))
+    assert codes[0][:3] == ["code", "sent, UTC", "status"]
+    assert codes[10][:9] == ["10", "09:30:56.450", "accepted", "50", "47", "0", "0", "3", "0"]
+    run = {row[0]: row[1] for row in cells(section(root, "run")) if len(row) > 1}
+    assert run["connections"] == "50"
+    assert run["locust"] == "2.47.0"
+    assert run["broadcast"] == "60 s, from 09:30:02.450 UTC"
+    accuracy = words(section(root, "accuracy"))
+    assert "The kernel stamped each arrival" in accuracy
+    assert "All times were taken by one clock." in accuracy
+
+
+def test_how_accurate_the_figures_are_is_said_as_it_is() -> None:
+    report = sample(50, 10, timestamps="userspace", saturated=True, complete=False, unsent=4)
+    report["generator"]["clock_error_ms"] = 1.25
+    said = words(section(parse(html.document(report)), "accuracy"))
+    assert "latencies contain the delay" in said
+    assert "The clocks agreed within 1.25 ms" in said
+    assert "It was saturated" in said
+    assert "6 of 10 (60 %) codes were sent" in said
+    report["generator"] |= {"clock_error_ms": None, "cpu_percent_max": None}
+    said = words(section(parse(html.document(report)), "accuracy"))
+    assert "is not known: a latency between two of them" in said
+    assert "CPU not known." in said
+
+
+@given(samples())
+@settings(max_examples=15, deadline=None)
+def test_any_run_makes_a_page_that_is_whole(report: dict[str, Any]) -> None:
+    root = inert(html.document(report))
+    ids = [each.get("id") for each in root.iter() if each.get("id")]
+    assert len(ids) == len(set(ids))
+    for each in root.iter():
+        for label in each.get("aria-labelledby", "").split():
+            assert label in ids
+        if each.tag == "svg":
+            assert each.get("role") == "img" or each.get("aria-hidden") or "viewbox" in each.attrib
+    assert not [name for name in ("h1", "main", "title") if len(list(root.iter(name))) < 1]
+    assert len(list(root.iter("h1"))) == 1
+    assert len(list(root.iter("figure"))) == 7
+    for figure in root.iter("figure"):
+        assert figure.find("details//table") is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"connections": 3, "refused": 3}, "Nothing was connected."),
+        ({"connections": 3, "codes": 2, "unsent": 2}, "Nothing was sent."),
+        ({"codes": 2, "rejected": 2}, "No code went out while a connection was subscribed."),
+        ({"missing": 1}, "99.8 % of what connected clients were owed came in time."),
+    ],
+)
+def test_the_headline_is_the_answer(changes: dict[str, Any], sentence: str) -> None:
+    assert html.headline(sample(**changes)) == sentence
+
+
+def test_what_others_say_is_words_and_nothing_else() -> None:
+    page = html.document(hostile_report())
+    root = inert(page)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\ud800]", page)
+    said = words(root)
+    assert "<script>window.stolen=1</script>" in said
+    assert "{{ 7*7 }}{% raw %}" in said
+    assert "&lt;b&gt;" in said
+
+
+@given(st.text(max_size=40))
+@settings(max_examples=30, deadline=None)
+def test_no_text_breaks_out_of_the_page(text: str) -> None:
+    report = sample(2, 1, unavailable=1, notes=(text,))
+    report["run"]["target"] = report["errors"]["causes"][0]["cause"] = text
+    report["run"]["options"][text] = text
+    inert(html.document(report))
+
+
+def test_the_codes_that_are_shown_are_few_and_tell_of_the_worst() -> None:
+    report = sample(2, 1)
+    (code,) = report["per_code"]
+    many = [
+        code | {"seq": seq, "owed": 9, "delivered": 9, "last_ms": 1 + seq * 7919 % 4999}
+        for seq in range(1, 5001)
+    ]
+    many[2000] |= {"delivered": 2, "missing": 7}
+    many[3000] |= {"last_ms": 9e5}
+    many[4000] |= {"status": "rejected"}
+    shown = html.selected(many)
+    numbers = [each["seq"] if each else None for each in shown]
+    assert len([each for each in numbers if each]) == 50
+    assert numbers[:11] == [*range(1, 11), None]
+    assert numbers[-11:] == [None, *range(4991, 5001)]
+    assert {2001, 3001, 4001} <= set(numbers)
+    assert not [a for a, b in pairwise(numbers) if a is None is b]
+    assert html.selected(many[:60]) == many[:60]
+    root = parse(html.document(report | {"per_code": many}))
+    assert "Of 5,000 codes, the first 10, the last 10" in words(section(root, "codes"))
+
+
+def test_hours_with_thousands_of_codes_make_a_small_page_soon() -> None:
+    report = sample(20, 40)
+    timeline, per_code = report["timeline"], report["per_code"]
+    report["timeline"] = [
+        timeline[t % len(timeline)] | {"t": float(t), "errors": t % 3} for t in range(1, 18_001)
+    ]
+    report["per_code"] = [per_code[seq % 40] | {"seq": seq + 1} for seq in range(10_000)]
+    report["received_per_connection"] = {str(codes): 7 for codes in range(10_000)}
+    cause = {"operation": "connect", "cause": "x" * 80, "count": 1, "share": 0.0, "hint": "y" * 99}
+    report["errors"]["causes"] = [cause] * 5000
+    started = time.perf_counter()
+    page = html.document(report)
+    assert time.perf_counter() - started < 3
+    assert len(page.encode()) < 1_000_000
+    assert "4,800 further causes in report.json" in words(parse(page))
+
+
+def test_a_browser_finds_nothing_to_run_or_to_complain_about(tmp_path: Path) -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("chromium is missing: apt-get install chromium")
+        pytest.skip("chromium is not installed")
+    page = tmp_path / "report.html"
+    page.write_text(html.document(hostile_report()), encoding="utf-8", errors="replace")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        run = subprocess.run(
+            [
+                chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+                "--no-first-run", "--disable-background-networking", "--disable-sync",
+                "--disable-component-update", f"--user-data-dir={profile}",
+                "--enable-logging=stderr", "--dump-dom", page.as_uri(),
+            ],
+            capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+    assert "CONSOLE" not in run.stderr
+    root = parse(run.stdout)
+    assert "Content-Security-Policy" in run.stdout
+    assert len(list(root.iter("figure"))) == 7
+    assert not list(root.iter("script"))
+    assert not list(root.iter("img"))
