@@ -12,9 +12,12 @@ from pathlib import Path
 
 _USAGE = """\
 usage: python -m sseload_users [connections] [codes] [duration] [options]
+       python -m sseload_users check --host URL [options]
+       python -m sseload_users compare REPORT REPORT
 
 Broadcasts codes over a server's HTTP API, and says whether every connected client got
-every one of them, and how fast.
+every one of them, and how fast. `check` connects once, sends one code and tells every step:
+the first thing to run against a new server. `compare` sets two reports side by side.
 
   connections  clients to connect (default: 50)
   codes        codes to broadcast (default: 10)
@@ -53,6 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from sseload_users.report.compare import main as compare
 
         return compare(words[1:])
+    if words[:1] == ["check"]:
+        import locust.main  # noqa: F401 - it patches the standard library
+
+        from sseload_users.check import main as check
+
+        return check(words[1:])
     try:
         line = locust_arguments(words)
     except UsageError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -9,10 +10,10 @@ import gevent
 
 from sseload_users.fetch import fetch
 from sseload_users.identities import Identity
-from sseload_users.station import Station
+from sseload_users.options import Options
 from sseload_users.target import Target, Upkeep
 from sseload_users.transports import ConnectFailed, Event, Malformed
-from sseload_users.transports.network import Endpoint, cause_of
+from sseload_users.transports.network import Endpoint, Network, cause_of
 
 
 class Line(Protocol):
@@ -30,13 +31,25 @@ class Errands:
     """The errands of one connection attempt, and of the session that it leads to.
 
     Args:
-        station: what the process's users share.
+        network: what all connections share.
+        options: the run's.
         target: whose profile asks for errands.
         identity: who connects.
+        on_upkeep: is told of each request that kept the session alive: None, or the cause
+            of its failure.
     """
 
-    def __init__(self, station: Station, target: Target, identity: Identity) -> None:
-        self._station = station
+    def __init__(
+        self,
+        network: Network,
+        options: Options,
+        target: Target,
+        identity: Identity,
+        on_upkeep: Callable[[str | None], None] = lambda _: None,
+    ) -> None:
+        self._network = network
+        self._options = options
+        self._on_upkeep = on_upkeep
         self._target = target
         self._identity = identity
         self._captured: dict[str, str] = {}
@@ -52,8 +65,8 @@ class Errands:
             try:
                 answer = fetch(
                     step.request(self._captured),
-                    lambda: self._station.network.ssl_context,
-                    self._station.options.connect_timeout,
+                    lambda: self._network.ssl_context,
+                    self._options.connect_timeout,
                 )
             except OSError as error:
                 raise ConnectFailed("before", cause_of(error), str(error)) from error
@@ -112,14 +125,11 @@ class Errands:
         try:
             answer = fetch(
                 upkeep.request,
-                lambda: self._station.network.ssl_context,
-                min(upkeep.every, self._station.options.connect_timeout),
+                lambda: self._network.ssl_context,
+                min(upkeep.every, self._options.connect_timeout),
             )
         except OSError as error:
             cause: str | None = cause_of(error)
         else:
             cause = upkeep.accepts(answer.status, answer.body)
-        self._station.counted("upkeep")
-        if cause is not None:
-            self._station.counted("upkeep_failed")
-            self._station.failed("upkeep", cause)
+        self._on_upkeep(cause)

@@ -132,7 +132,9 @@ class CodeListener(User):
         station, connection = self._station, self._connection
         station.counted("attempted")
         kind, began_ns = self._transport_type.kind, wall_ns()
-        errands = self._errands = Errands(station, self._target, self._identity)
+        errands = self._errands = Errands(
+            station.network, station.options, self._target, self._identity, station.kept_alive
+        )
         try:
             errands.before()
             last_event_id = getattr(self._transport, "last_event_id", "")

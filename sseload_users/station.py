@@ -206,6 +206,13 @@ class Station:
         finally:
             self.connecting -= 1
 
+    def kept_alive(self, cause: str | None) -> None:
+        """Count a request that keeps a session alive, and why it failed if it did."""
+        self.counted("upkeep")
+        if cause is not None:
+            self.counted("upkeep_failed")
+            self.failed("upkeep", cause)
+
     def malformed(self, cause: str) -> None:
         """Count a frame, packet or message that cannot be decoded."""
         self.counted("malformed")

@@ -284,6 +284,8 @@ def cause_of(error: OSError) -> str:
     """A short, countable cause for a system error, without addresses or numbers."""
     if isinstance(error, TimeoutError):
         return "timed out"
+    if isinstance(error, socket.gaierror):
+        return "no such host"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"
     if error.errno in _CAUSES:

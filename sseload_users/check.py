@@ -1,0 +1,276 @@
+"""``python -m sseload_users check``: one connection, one code, and every step told.
+
+The first thing to run against a new server: where it fails, it says at which step, with
+what the server said, and what to look at.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import gevent
+from gevent.event import Event
+from locust.argument_parser import LocustArgumentParser
+
+from sseload_users import hints, options, target
+from sseload_users.clock import wall_ns
+from sseload_users.codes import CodeShape, new_run_id
+from sseload_users.errands import Errands
+from sseload_users.fetch import Answer, fetch
+from sseload_users.identities import Identity, load_users
+from sseload_users.options import Options
+from sseload_users.report.words import clean, ms, shorten
+from sseload_users.settings import ConfigError
+from sseload_users.target import Request, Target
+from sseload_users.transports import Closed, ConnectFailed, Malformed, Transport
+from sseload_users.transports.network import Network, cause_of
+from sseload_users.transports.registry import transport_for
+
+#: Seconds to wait, after the code has come, for a further copy.
+_AFTERMATH_S = 0.5
+#: Most messages without a code that are shown.
+_MOST_OTHERS = 5
+
+
+class _Failed(Exception):  # noqa: N818 - it is the server's failure
+    """A step that failed.
+
+    Args:
+        step: its name.
+        said: what happened, in a sentence.
+        hint: where to look; may be empty.
+    """
+
+    def __init__(self, step: str, said: str, hint: str = "") -> None:
+        super().__init__(said)
+        self.step = step
+        self.said = said
+        self.hint = hint
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What came over the connection."""
+
+    text: str = ""
+    copies: list[int] = field(default_factory=list)
+    others: list[bytes] = field(default_factory=list)
+    malformed: list[str] = field(default_factory=list)
+    lookalike: bytes | None = None
+    news: Event = field(default_factory=Event)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Check a server as the arguments say.
+
+    Returns:
+        0 if the code came, 1 if a step failed, 2 if the arguments cannot be.
+    """
+    parser = LocustArgumentParser(
+        prog="python -m sseload_users check",
+        description="Connects once and broadcasts one code, and tells every step.",
+    )
+    parser.add_argument("-H", "--host", help="the server's URL")
+    options.add_to(parser)
+    parsed = parser.parse_args(list(arguments))
+    try:
+        given = Options.read(parsed)
+        return _Check(given, parsed.host or "").run()
+    except ConfigError as error:
+        print(f"sseload: {clean(error)}")
+        return 2
+
+
+class _Check:
+    """One check.
+
+    Raises:
+        ConfigError: the options cannot be.
+    """
+
+    def __init__(self, given: Options, host: str) -> None:
+        self._options = given
+        self._target = Target(target.load(given.target), host, headers=given.header)
+        people = load_users(given.users_file) if given.users_file else [Identity(given.username)]
+        self._target.check(people)
+        self._identity = people[0]
+        try:
+            self._network = Network(
+                connect_timeout=given.connect_timeout,
+                ca_file=given.ca_file,
+                client_certificate=given.client_certificate,
+                client_key=given.client_key,
+                insecure=given.insecure,
+                resume_tls=given.resume_tls,
+                source_addresses=given.source_addresses,
+            )
+        except ValueError as error:
+            raise ConfigError(f"{error}.") from error
+        self._began = time.monotonic()
+        self._heard = _Heard()
+        self._closed: Closed | None = None
+
+    def run(self) -> int:
+        """Take every step, and say how it went."""
+        try:
+            self._tell("profile", self._about())
+            self._health()
+            transport, errands = self._connect()
+            listening = gevent.spawn(self._listen, transport)
+            try:
+                self._send()
+                self._receive()
+            finally:
+                errands.end()
+                transport.leave()
+                listening.join(2)
+        except _Failed as failed:
+            self._tell(failed.step, f"FAILED: {failed.said}")
+            if failed.hint:
+                self._tell("", f"→ {failed.hint}")
+            self._show_others()
+            return 1
+        self._show_others()
+        self._tell("ok", "the server broadcasts, and the profile fits it.")
+        return 0
+
+    def _tell(self, step: str, words: str) -> None:
+        passed = (time.monotonic() - self._began) * 1000
+        print(f"{passed:8,.0f} ms  {step:<8}  {clean(words)}", flush=True)
+
+    def _about(self) -> str:
+        about = self._target.public()
+        return (
+            f"{about['profile']} at {about['host']}: {about['transport']} at {about['connect']}, "
+            f"codes in by {about['ingest']}, as {self._identity.username or 'nobody'}"
+        )
+
+    def _ask(self, step: str, request: Request, timeout_s: float) -> tuple[Answer, float]:
+        began = time.monotonic()
+        try:
+            answer = fetch(request, lambda: self._network.ssl_context, timeout_s)
+        except OSError as error:
+            self._fail(step, f"{request.method} {request.url}", cause_of(error), str(error))
+        return answer, (time.monotonic() - began) * 1000
+
+    def _health(self) -> None:
+        request = self._target.health()
+        if request is None:
+            return
+        answer, took_ms = self._ask("health", request, self._options.connect_timeout)
+        said = f"{request.method} {request.url}: {_answer(answer)}"
+        if not self._target.healthy(answer.status, answer.body):
+            raise _Failed(
+                "health", f"{said}: not what the profile expects of a server that is well"
+            )
+        self._tell("health", f"{said}, in {ms(took_ms)} ms")
+
+    def _connect(self) -> tuple[Transport, Errands]:
+        kind = transport_for(self._target.profile.transport)
+        errands = Errands(self._network, self._options, self._target, self._identity)
+        try:
+            errands.before()
+            endpoint = errands.endpoint(kind, "")
+            transport = kind(endpoint, self._network, self._on_message, self._on_malformed)
+            transport.connect()
+            errands.begin(transport)
+        except ConnectFailed as error:
+            self._fail("connect", error.operation, error.cause, error.detail)
+        took_ms = (transport.subscribed_ns - transport.started_ns) / 1e6
+        confirmed = "" if endpoint.confirm is None else ", and the server confirmed it"
+        self._tell("connect", f"subscribed at {endpoint.url.partition('?')[0]}{confirmed}, "
+                   f"in {ms(took_ms)} ms")  # fmt: skip
+        return transport, errands
+
+    def _listen(self, transport: Transport) -> None:
+        self._closed = transport.listen()
+        self._heard.news.set()
+
+    def _on_message(self, payload: bytes, arrived_ns: int) -> None:
+        heard = self._heard
+        try:
+            event = transport_for(self._target.profile.transport).event(payload)
+            texts = [] if event is None else self._target.codes_in(event)
+        except Malformed as error:
+            self._on_malformed(error.cause)
+            return
+        if heard.text and heard.text in texts:
+            heard.copies.append(arrived_ns)
+        elif heard.text and heard.text.encode() in payload:
+            heard.lookalike = payload
+        elif len(heard.others) < _MOST_OTHERS:
+            heard.others.append(payload)
+        heard.news.set()
+
+    def _on_malformed(self, cause: str) -> None:
+        self._heard.malformed.append(cause)
+
+    def _send(self) -> None:
+        shape = CodeShape(new_run_id(), self._target.profile.code_template)
+        self._sent_ns = wall_ns()
+        self._heard.text = shape.mint(1, self._sent_ns)
+        request = self._target.ingest(self._heard.text, self._identity)
+        answer, took_ms = self._ask("send", request, self._options.ingest_timeout)
+        said = f"{request.method} {request.url.partition('?')[0]}: {_answer(answer)}"
+        cause = self._target.accepts(answer.status, answer.body)
+        if cause is not None:
+            raise _Failed("send", f"{said}: not accepted ({cause})", hints.hint("ingest", cause))
+        self._tell("send", f"{said}, in {ms(took_ms)} ms")
+
+    def _receive(self) -> None:
+        heard, deadline = self._heard, time.monotonic() + self._options.delivery_timeout
+        while not heard.copies and self._closed is None and time.monotonic() < deadline:
+            heard.news.clear()
+            if heard.lookalike is not None:
+                raise _Failed(
+                    "receive",
+                    "the code came in a message, but not where the profile looks for it: "
+                    + _excerpt(heard.lookalike),
+                    "Say in the profile's [code] where it is; docs/targets.md shows how.",
+                )
+            heard.news.wait(max(0.0, deadline - time.monotonic()))
+        if not heard.copies:
+            self._say_nothing_came()
+        latency = (heard.copies[0] - self._sent_ns) / 1e6
+        gevent.sleep(_AFTERMATH_S)
+        again = "" if len(heard.copies) == 1 else f", and {len(heard.copies) - 1} times again"
+        self._tell("receive", f"the code came {ms(latency)} ms after it was sent{again}")
+
+    def _say_nothing_came(self) -> NoReturn:
+        closed = self._closed
+        if closed is not None:
+            said = f"the session ended before the code came: {closed.cause}"
+            if closed.reason:
+                said += f" ({shorten(closed.reason, 200)})"
+            raise _Failed("receive", said, hints.hint("session", closed.cause))
+        waited = f"{self._options.delivery_timeout:g} s"
+        raise _Failed(
+            "receive",
+            f"the code was accepted, but did not come within {waited}",
+            "Is the connection subscribed to what the code is broadcast to (user, channel, "
+            "namespace)? See the server's log, and below what came instead.",
+        )
+
+    def _show_others(self) -> None:
+        for payload in self._heard.others:
+            self._tell("", f"another message came: {_excerpt(payload)}")
+        for cause in sorted(set(self._heard.malformed)):
+            self._tell("", f"malformed, {self._heard.malformed.count(cause)} times: {cause}")
+
+    def _fail(self, step: str, what: str, cause: str, detail: str) -> NoReturn:
+        said = f"{what}: {cause}"
+        if detail and "[Errno" not in detail:
+            said += f" ({shorten(clean(detail), 200)})"
+        operation = "ingest" if step == "send" else what if step == "connect" else "connect"
+        raise _Failed(step, said, hints.hint(operation, cause))
+
+
+def _answer(answer: Answer) -> str:
+    return f"HTTP {answer.status} {_excerpt(answer.body)}".rstrip()
+
+
+def _excerpt(data: bytes) -> str:
+    return shorten(clean(data[:400].decode(errors="replace")).strip(), 160)
