@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from sseload_users import target
 from sseload_users.identities import Identity
+from sseload_users.settings import config_path
 from sseload_users.target import Request, Target, Upkeep
 from sseload_users.transports import Event, Malformed
 from sseload_users.transports.network import Endpoint
@@ -26,7 +28,7 @@ class Told:
 
     def __init__(self, name: str, identity: Identity = ALICE) -> None:
         self.target = at(name)
-        self.endpoint: Endpoint = self.target.endpoint(identity, {"token": "t"})
+        self.endpoint: Endpoint = self.target.endpoint(identity)
         self.sent = [*self.endpoint.hello]
         self.confirmed = self.endpoint.confirm is None
         self.refused: str | None = None
@@ -224,9 +226,9 @@ def test_pusher_subscribes_when_the_connection_stands() -> None:
         (
             (
                 '{"event":"pusher:subscription_error","channel":"private-x",'
-                '"data":{"type":"AuthError","error":"This connection is unauthorized","status":401}}'
+                '"data":{"type":"AuthError","error":"Connection is unauthorized","status":401}}'
             ),
-            "refused: This connection is unauthorized",
+            "refused: Connection is unauthorized",
         ),
         ('{"event":"pusher:error","data":null}', "refused"),
     ],
@@ -385,3 +387,62 @@ def test_stomp_subscribes_with_a_receipt(end: str) -> None:
 )
 def test_stomp_refuses(frame: str, cause: str) -> None:
     assert Told("stomp").hear(frame).refused == cause
+
+
+# The documentation
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "targets.md").read_text(encoding="utf-8")
+BLOCKS = PAGE.split("```toml\n")[1:]
+
+
+def test_the_worked_example_in_the_documentation_works(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(BLOCKS[0].split("```")[0], encoding="utf-8")
+    alice = Identity("alice", {"token": "t1"})
+    told = Told(str(path), alice)
+    assert told.endpoint.headers == (("Authorization", "Bearer t1"),)
+    assert told.sent == ['{"op":"subscribe","topic":"codes"}']
+    told.hear('{"op":"ping"}', '{"op":"subscribed","topic":"codes"}')
+    assert (told.confirmed, told.sent[1:]) == (True, ['{"op":"pong"}'])
+    told.hear(json.dumps({"op": "message", "payload": json.dumps({"text": CODE})}))
+    assert told.codes == [CODE]
+    assert told.endpoint.refuse is not None
+    assert told.endpoint.refuse(b'{"op":"error","reason":"unknown topic"}') == (
+        "refused: unknown topic"
+    )
+    request = told.target.ingest(CODE, alice)
+    assert request.url == "http://127.0.0.1:8000/v1/topics/codes/messages"
+    assert told.target.accepts(202, b'{"queued":true}') is None
+    assert told.target.accepts(200, b'{"queued":true}') == "HTTP 200"
+
+
+@pytest.mark.parametrize("block", BLOCKS[1:])
+def test_other_examples_in_the_documentation_replace_the_ingest(tmp_path: Path, block: str) -> None:
+    given = block.split("```")[0]
+    assert given.startswith("[ingest]\n")
+    built_in = config_path("targets/stomp.toml").read_text(encoding="utf-8")
+    path = tmp_path / "mine.toml"
+    path.write_text(built_in.split("[ingest]\n")[0] + given, encoding="utf-8")
+    request = Told(str(path)).target.ingest(CODE, Identity("a", {"rabbitmq": "Z3Vlc3Q="}))
+    assert request.url.startswith("http://127.0.0.1:")
+    assert CODE in request.body.decode()
+
+
+@pytest.mark.parametrize("name", target.names())
+def test_every_built_in_profile_is_documented(name: str) -> None:
+    assert f"`{name}`" in PAGE.split("## The profiles that come along")[1]
+
+
+def test_stomp_bodies_of_json_are_read_as_documented(tmp_path: Path) -> None:
+    regex = next(line for line in PAGE.splitlines() if "If the body is JSON" in line)
+    built_in = config_path("targets/stomp.toml").read_text(encoding="utf-8")
+    before, after = built_in.split("[code]\n")
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        f"{before}[code]\n{regex.split('`')[1]}\n\n[ingest]{after.split('[ingest]')[1]}",
+        encoding="utf-8",
+    )
+    found = Told(str(path)).target
+    message = f'MESSAGE\nsubscription:0\n\n{{"user":"a","code":"{CODE}"}}\0'
+    assert found.codes_in(Event("", message)) == [CODE]
