@@ -3,7 +3,7 @@
 Pure: no sockets, no clock. A receipt only notes when the first copy came; everything else
 is worked out when a code is settled, for all sessions at once. That keeps the cost of a
 receipt at a dictionary look-up, and it makes the books right in whatever order the
-announcement of a code, its copies, and the ends of sessions become known.
+announcement of a code, its copies, and the beginnings and ends of sessions become known.
 
 What is kept is bounded by the codes in flight: of a settled code there remain its send
 time and, as one bit each, the pairs that are missing, since these can still come late.
@@ -11,31 +11,37 @@ time and, as one bit each, the pairs that are missing, since these can still com
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Callable
 
 from sseload_users.sessions import Bits, Code, Connection, Session
+from sseload_users.settled import Settled
 from sseload_users.tally import CodeTally, Status, Tally
 
-#: So many settled codes that nobody misses keep their object; a further copy of an older
-#: one, which is rare, makes it again.
-_RECENT = 256
 #: The sequence number, that no code has, under which codes are counted that nobody sent.
 STRAY = 0
-#: Most codes in flight.
-_MOST_FLYING = 100_000
-#: For so long after a code was rejected its account stays open for copies that come anyway.
-_AFTERMATH_NS = 1_000_000_000
+#: Most codes, and most copies of them, that wait for their announcement: a server that makes
+#: up numbers does not fill the memory. The oldest are given up first.
+_MOST_UNKNOWN, _MOST_UNKNOWN_COPIES = 10_000, 1_000_000
+#: A session that ended is kept for so long at least, for codes that were sent before it did
+#: and that become known here only now.
+_KEEP_ENDED_NS = 10_000_000_000
 
 
 class Ledger:
     """The account of one worker.
 
+    The calls may come in whatever order things become known, within these bounds: of one
+    code ``sent`` comes before ``answered``, if it was sent; a session receives nothing more
+    once it is closed; and a code is announced within ten seconds, or the delivery timeout
+    if that is longer. If it is announced later, sessions that ended meanwhile are owed it
+    only if they had it.
+
     Args:
         delivery_timeout_s: seconds after its sending in which a code is delivered in time.
         on_arrivals: is told the latencies (in microseconds) of first copies that came in
-            time, and when they arrived (wall clock, ns), before their code is settled.
+            time to sessions that were owed them, and when they arrived (wall clock, ns),
+            once their code is announced and before it is settled.
 
     Attributes:
         tally: where outcomes are counted; replaced by `take`.
@@ -55,16 +61,10 @@ class Ledger:
         # flight or not known yet.
         self._open: dict[Session, None] = {}
         self._ended: dict[Session, None] = {}
+        # Codes that are announced and not settled, those that are not announced, the rest.
         self._flying: dict[int, Code] = {}
-        self._recent: dict[int, Code] = {}
-        self._missed: dict[int, Code] = {}
-        # The send time of every settled code by its sequence: 0 for one that is owed to
-        # nobody, -1 for one that is not settled.
-        self._sent = array("q")
-        self._settled_count = 0
-        # What copies of codes are counted for that nobody has announced.
-        self._stray = Code(STRAY)
-        self._stray.copies = None
+        self._unknown: dict[int, Code] = {}
+        self._settled = Settled()
 
     # Connections and sessions
 
@@ -92,10 +92,17 @@ class Ledger:
             started_ns: when its connect began (wall clock, ns).
             subscribed_ns: when the subscription was confirmed (wall clock, ns).
         """
+        started_ns = min(started_ns, subscribed_ns)
         session = Session(self, connection, self._sessions, started_ns, subscribed_ns)
         self._sessions += 1
         connection.sessions += 1
         self._open[session] = None
+        for code in self._settled.sent_since(subscribed_ns):
+            # All who were known had it, so its account was closed; here is one more.
+            account = self.tally.code(code.sequence)
+            _count("missing", account, connection)
+            _count("owed", account, connection)
+            self._settled.misses(code, session)
         return session
 
     def closed(self, session: Session, at_ns: int, *, released: bool) -> None:
@@ -112,6 +119,13 @@ class Ledger:
         session.released = released
         self._open.pop(session, None)
         self._ended[session] = None
+        for code in self._settled.missed_since(at_ns - self._timeout_ns):
+            if self._settled.no_longer_misses(code, session):
+                # Its account was closed before its time was over; this session left first.
+                account = self.tally.code(code.sequence)
+                _count("missing", account, session.connection, -1)
+                _count("owed", account, session.connection, -1)
+                self._close_without(account, session, code.sent_ns or 0)
 
     def release_all(self, at_ns: int) -> None:
         """End every session from this side, since the run ends."""
@@ -129,58 +143,53 @@ class Ledger:
                 announcement comes, since that may come after the code.
         """
         found = self._find(sequence)
-        if found is not None:
-            return found
-        if len(self._flying) >= _MOST_FLYING:
-            # A server that makes up numbers does not fill the memory.
-            return self._stray
-        found = self._flying[sequence] = Code(sequence, sent_ns)
+        if found is None:
+            found = self._unknown[sequence] = Code(sequence, sent_ns)
+            if len(self._unknown) > _MOST_UNKNOWN:
+                self._give_up(next(iter(self._unknown.values())))
         return found
 
     def sent(self, sequence: int, sent_ns: int) -> None:
         """A code is announced: it was sent at that time (this worker's wall clock, ns)."""
-        self._announced(sequence).sent_ns = sent_ns
+        code = self._announced(sequence)
+        if not code.settled:
+            code.sent_ns = sent_ns
 
     def answered(self, sequence: int, status: Status) -> None:
         """What became of a code's request; "unsent" where there was none."""
-        self._announced(sequence).status = status
+        code = self._announced(sequence)
+        if not code.settled:
+            code.status = status
 
     def _announced(self, sequence: int) -> Code:
-        code = self._find(sequence)
-        if code is None:
-            code = self._flying[sequence] = Code(sequence)
-        code.announced = True
+        code = self._unknown.pop(sequence, None) or self._find(sequence) or Code(sequence)
+        if not code.announced:
+            code.announced = True
+            self._flying[sequence] = code
         return code
 
     def _find(self, sequence: int) -> Code | None:
-        found = (
-            self._flying.get(sequence) or self._recent.get(sequence) or self._missed.get(sequence)
+        return (
+            self._flying.get(sequence)
+            or self._unknown.get(sequence)
+            or self._settled.find(sequence)
         )
-        if found is not None:
-            return found
-        if sequence < len(self._sent) and self._sent[sequence] >= 0:
-            found = Code(sequence, self._sent[sequence] or None)
-            found.copies = None
-            found.owed = bool(self._sent[sequence])
-            found.sessions = self._sessions
-            return found
-        return None
 
     @property
     def in_flight(self) -> int:
         """Codes that are announced and not settled."""
-        return sum(code.announced for code in self._flying.values())
+        return len(self._flying)
 
     @property
     def settled(self) -> int:
         """Codes that were announced and are settled."""
-        return self._settled_count
+        return self._settled.count
 
     def standing(self) -> tuple[int, int]:
         """Of codes in flight: pairs that are owed as far as one can tell, and delivered."""
         owed = delivered = 0
         for code in self._flying.values():
-            if code.copies is not None and code.announced and code.is_owed:
+            if code.copies is not None and code.is_owed:
                 delivered += len(code.copies)
                 owed += max(len(self._open), len(code.copies))
         return owed, delivered
@@ -203,6 +212,12 @@ class Ledger:
         for code in list(self._flying.values()):
             if final or self._is_due(code, now_ns):
                 self._settle(code)
+        copies = sum(len(code.copies or ()) for code in self._unknown.values())
+        for code in list(self._unknown.values()):
+            if not final and copies <= _MOST_UNKNOWN_COPIES:
+                break
+            copies -= len(code.copies or ())
+            self._give_up(code)
         self._forget_ended(now_ns)
 
     def take(self) -> Tally:
@@ -215,152 +230,192 @@ class Ledger:
         return Counter(each.delivered for each in self._connections if each.sessions)
 
     def _is_due(self, code: Code, now_ns: int) -> bool:
-        sent_ns = code.sent_ns
-        if not code.announced or code.status == "pending":
+        copies, sent_ns = code.copies, code.sent_ns
+        if code.status == "pending" or copies is None:
             return False
-        if sent_ns is None:
-            return True
         if not code.is_owed:
-            return now_ns > sent_ns + min(self._timeout_ns, _AFTERMATH_NS)
+            return True
+        if sent_ns is None:
+            return False
         if now_ns > sent_ns + self._timeout_ns:
             return True
-        copies = code.copies or ()
-        # Mostly the first open session that has it not decides.
-        return all(each in copies or each.subscribed_ns > sent_ns for each in self._open)
+        lacks = code.lacks
+        if lacks is not None and lacks.closed_ns is None and lacks not in copies:
+            return False
+        for session in self._open:
+            if session.subscribed_ns <= sent_ns and session not in copies:
+                code.lacks = session
+                return False
+        return True
 
     def _settle(self, code: Code) -> None:
+        """Close the account of a code that was announced."""
         self._tell(code)
-        copies, sent_ns = code.copies or {}, code.sent_ns
-        account = self.tally.code(code.sequence if code.announced else STRAY)
-        missing: list[Session] = []
-        if code.announced and sent_ns is not None and code.is_owed:
+        account = self.tally.code(code.sequence)
+        if code.sent_ns is not None and code.is_owed:
             code.owed = True
-            for session in (*self._open, *self._ended):
-                arrived = copies.get(session)
-                if self._owes(session, sent_ns, arrived):
-                    copies.pop(session, None)
-                    self._close_pair(account, session, sent_ns, arrived, missing)
-        account.unexpected += len(copies)
-        code.copies = None
-        code.sessions = self._sessions
-        code.missing = Bits.of(missing)
-        self._remember(code)
-
-    def _owes(self, session: Session, sent_ns: int, arrived: int | None) -> bool:
-        if session.closed_ns is not None and session.closed_ns <= sent_ns:
-            return False
-        if session.subscribed_ns <= sent_ns:
-            return True
-        # The server subscribes a session before it can say so. A code that was sent in
-        # between and came was meant for it; one that did not come was not owed.
-        return arrived is not None and session.started_ns <= sent_ns
-
-    def _close_pair(
-        self,
-        account: CodeTally,
-        session: Session,
-        sent_ns: int,
-        arrived: int | None,
-        missing: list[Session],
-    ) -> None:
-        connection = session.connection
-        if arrived is None:
-            if session.closed_ns is not None and session.closed_ns <= sent_ns + self._timeout_ns:
-                if session.released:
-                    account.released += 1
-                    return
-                account.interrupted += 1
-                connection.interrupted += 1
-            else:
-                account.missing += 1
-                connection.missing += 1
-                missing.append(session)
-        elif arrived - sent_ns <= self._timeout_ns:
-            _count_delivered(account, connection, sent_ns, arrived)
+            self._close_with(account, code, code.sent_ns)
+            missing = self._close_all_without(account, code, code.sent_ns)
+            code.missing = Bits.of(missing)
         else:
-            account.late += 1
-            connection.late += 1
-        account.owed += 1
-        connection.owed += 1
+            account.unexpected += len(code.copies or ())
+        self._close_more(account, code)
+        del self._flying[code.sequence]
+        code.copies = code.lacks = None
+        self._settled.add(code)
+
+    def _give_up(self, code: Code) -> None:
+        """Close the account of a code that was not announced."""
+        account = self.tally.code(STRAY)
+        account.unexpected += len(code.copies or ())
+        self._close_more(account, code)
+        del self._unknown[code.sequence]
+        code.copies = None
+
+    def _close_with(self, account: CodeTally, code: Code, sent_ns: int) -> None:
+        """Count the first copies. In a large run this is most of what settling costs.
+
+        The server subscribes a session before it can say so. What was sent since its connect
+        began and came was meant for it; what did not come was owed only if it was subscribed.
+        """
+        timeout_ns = self._timeout_ns
+        in_time: list[int] = []
+        late = 0
+        copies = code.copies or {}
+        for session, arrived_ns in copies.items():
+            if session.started_ns > sent_ns:
+                account.unexpected += 1
+                continue
+            connection = session.connection
+            connection.owed += 1
+            if arrived_ns - sent_ns <= timeout_ns:
+                connection.delivered += 1
+                in_time.append(arrived_ns)
+            else:
+                connection.late += 1
+                late += 1
+            if session.subscribed_ns > sent_ns:
+                session.had_early(code.sequence)
+        account.owed += len(in_time) + late
+        account.late += late
+        _count_delivered(account, sent_ns, in_time)
+
+    def _close_all_without(self, account: CodeTally, code: Code, sent_ns: int) -> list[Session]:
+        """Count the sessions that have no copy; those that miss it."""
+        copies = code.copies or {}
+        missing: list[Session] = []
+        for sessions in (self._open, self._ended):
+            for session in sessions:
+                if session.subscribed_ns <= sent_ns and session not in copies:
+                    outcome = self._close_without(account, session, sent_ns)
+                    if outcome == "missing":
+                        missing.append(session)
+        return missing
+
+    def _close_without(self, account: CodeTally, session: Session, sent_ns: int) -> str | None:
+        """Count a session that was subscribed in time and has no copy; how it was counted."""
+        closed_ns = session.closed_ns
+        if closed_ns is not None and closed_ns <= sent_ns:
+            return None
+        if closed_ns is None or closed_ns > sent_ns + self._timeout_ns:
+            outcome = "missing"
+        elif session.released:
+            account.released += 1
+            return "released"
+        else:
+            outcome = "interrupted"
+        _count(outcome, account, session.connection)
+        _count("owed", account, session.connection)
+        return outcome
+
+    def _close_more(self, account: CodeTally, code: Code) -> None:
+        """Count the further copies: duplicates where the session was owed the code."""
+        for session, (many, lower) in (code.more or {}).items():
+            if code.owed and session.started_ns <= (code.sent_ns or 0):
+                _count("duplicate", account, session.connection, many)
+            else:
+                account.unexpected += many
+                self.tally.counts["out_of_order"] += lower
+        code.more = None
 
     def further(self, session: Session, code: Code, arrived_ns: int) -> None:
         """Note a copy that is not the first, or that came after its code was settled."""
-        account, connection = self.tally.code(code.sequence), session.connection
-        sent_ns = code.sent_ns
-        if code.copies is not None:
-            account.duplicate += 1
-            connection.duplicate += 1
-        elif not code.owed or sent_ns is None or not self._owes(session, sent_ns, arrived_ns):
-            account.unexpected += 1
-        elif code.missing is not None and code.missing.remove(session):
-            account.missing -= 1
-            connection.missing -= 1
-            self._catch_up(account, session, code, arrived_ns)
-        elif session.number >= code.sessions:
-            # It was subscribed when the code was sent, but began here only after the code
-            # had been settled.
-            account.owed += 1
-            connection.owed += 1
-            self._catch_up(account, session, code, arrived_ns)
+        if code.settled:
+            # Who remembers codes may remember one that is not kept any more.
+            code = self._find(code.sequence) or code
+        if code.copies is None:
+            self._caught_up(session, code, arrived_ns)
+        elif session in code.copies:
+            code.again(session)
         else:
-            account.duplicate += 1
-            connection.duplicate += 1
+            session.receive(code, arrived_ns)
 
-    def _catch_up(self, account: CodeTally, session: Session, code: Code, arrived_ns: int) -> None:
-        """Count the first copy of a code that was settled without it."""
-        sent_ns = code.sent_ns or 0
+    def _caught_up(self, session: Session, code: Code, arrived_ns: int) -> None:
+        """Count a copy of a code that was settled."""
+        account = self.tally.code(code.sequence if code.announced else STRAY)
+        connection, sent_ns = session.connection, code.sent_ns
+        if not code.owed or sent_ns is None or session.started_ns > sent_ns:
+            account.unexpected += 1
+            self._note_order(session, code)
+            return
+        if session.subscribed_ns > sent_ns:
+            if session.had_early(code.sequence):
+                _count("duplicate", account, connection)
+                return
+            _count("owed", account, connection)
+        elif self._settled.no_longer_misses(code, session):
+            _count("missing", account, connection, -1)
+        else:
+            _count("duplicate", account, connection)
+            return
+        self._note_order(session, code)
+        if arrived_ns - sent_ns <= self._timeout_ns:
+            # It was there in time; only the reading of it was not.
+            connection.delivered += 1
+            _count_delivered(account, sent_ns, [arrived_ns])
+            self._on_arrivals([(arrived_ns - sent_ns) // 1000], [arrived_ns])
+        else:
+            _count("late", account, connection)
+
+    def _note_order(self, session: Session, code: Code) -> None:
         if code.sequence < session.newest:
             self.tally.counts["out_of_order"] += 1
         else:
             session.newest = code.sequence
-        if arrived_ns - sent_ns <= self._timeout_ns:
-            # It was there in time; only the reading of it was not.
-            _count_delivered(account, session.connection, sent_ns, arrived_ns)
-            self._on_arrivals([(arrived_ns - sent_ns) // 1000], [arrived_ns])
-        else:
-            account.late += 1
-            session.connection.late += 1
 
     def _tell(self, code: Code) -> None:
         sent_ns = code.sent_ns
-        if sent_ns is None:
+        if sent_ns is None or not code.is_owed:
             return
-        if arrivals := code.fresh():
-            latest = sent_ns + self._timeout_ns
-            in_time = [each for each in arrivals if each <= latest]
+        latest = sent_ns + self._timeout_ns
+        in_time = [
+            arrived_ns
+            for session, arrived_ns in code.fresh()
+            if arrived_ns <= latest and session.started_ns <= sent_ns
+        ]
+        if in_time:
             self._on_arrivals([(each - sent_ns) // 1000 for each in in_time], in_time)
-
-    def _remember(self, code: Code) -> None:
-        sequence = code.sequence
-        del self._flying[sequence]
-        if not code.announced:
-            return
-        if len(self._sent) <= sequence:
-            self._sent.extend([-1] * (sequence + 1 - len(self._sent)))
-        self._sent[sequence] = code.sent_ns or 0 if code.owed else 0
-        self._settled_count += 1
-        if code.missing is not None:
-            self._missed[sequence] = code
-            return
-        self._recent[sequence] = code
-        if len(self._recent) > _RECENT:
-            del self._recent[next(iter(self._recent))]
 
     def _forget_ended(self, now_ns: int) -> None:
         """Forget ended sessions that can be owed no code that is in flight or to come."""
-        horizon = now_ns - self._timeout_ns
+        horizon = now_ns - max(self._timeout_ns, _KEEP_ENDED_NS)
         for code in self._flying.values():
             if code.sent_ns is not None:
                 horizon = min(horizon, code.sent_ns)
         for session in list(self._ended):
-            if session.closed_ns is not None and session.closed_ns < horizon:
-                del self._ended[session]
+            if session.closed_ns is None or session.closed_ns > horizon:
+                # Those behind it ended later; if not, they wait for their turn.
+                break
+            del self._ended[session]
 
 
-def _count_delivered(
-    account: CodeTally, connection: Connection, sent_ns: int, arrived_ns: int
-) -> None:
-    account.delivered += 1
-    account.arrived(arrived_ns, arrived_ns)
-    account.latencies.add((arrived_ns - sent_ns) // 1000)
-    connection.delivered += 1
+def _count(outcome: str, account: CodeTally, connection: Connection, many: int = 1) -> None:
+    setattr(account, outcome, getattr(account, outcome) + many)
+    setattr(connection, outcome, getattr(connection, outcome) + many)
+
+
+def _count_delivered(account: CodeTally, sent_ns: int, arrived_ns: list[int]) -> None:
+    if arrived_ns:
+        account.delivered += len(arrived_ns)
+        account.arrived(min(arrived_ns), max(arrived_ns))
+        account.latencies.add_all((each - sent_ns) // 1000 for each in arrived_ns)

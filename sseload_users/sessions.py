@@ -57,12 +57,16 @@ class Session:
         subscribed_ns: since when it is owed codes (wall clock, ns).
         closed_ns: when it ended; None while it is open.
         released: sseload ended it.
+        newest: the highest sequence number that has come.
+        early: the settled codes that came although they were sent before `subscribed_ns`,
+            by sequence number; None if there are none.
     """
 
     __slots__ = (
         "_book",
         "closed_ns",
         "connection",
+        "early",
         "newest",
         "number",
         "released",
@@ -85,6 +89,7 @@ class Session:
         self.closed_ns: int | None = None
         self.released = False
         self.newest = 0
+        self.early: set[int] | None = None
         self._book = book
 
     def receive(self, code: Code, arrived_ns: int) -> None:
@@ -104,6 +109,16 @@ class Session:
         else:
             self.newest = code.sequence
 
+    def had_early(self, sequence: int) -> bool:
+        """Whether a code that was sent before `subscribed_ns` came before; it did now."""
+        if self.early is None:
+            self.early = {sequence}
+            return False
+        if sequence in self.early:
+            return True
+        self.early.add(sequence)
+        return False
+
 
 class Code:
     """One code on its way, or what is left of it.
@@ -113,22 +128,25 @@ class Code:
         sent_ns: when it was sent (wall clock, ns); None until that is known.
         status: what became of its request.
         announced: the broadcaster has told of it, so that it is not just a text that came.
-        copies: the first copy's arrival by session, in the order of arrival; None once the
-            code is settled.
+        copies: the first copy's arrival by session, in the order in which they were read;
+            None once the code is settled.
+        more: until it is settled: by session, how many further copies came, and how many
+            of these after a higher sequence number; None if none did.
+        lacks: a session that had it not when that was last looked at.
         owed: once it is settled: whether it was owed to anybody.
-        sessions: once it is settled: those numbered below were looked at.
         missing: once it is settled: the sessions that miss it; None if there are none.
     """
 
     __slots__ = (
-        "_reported",
+        "_told",
         "announced",
         "copies",
+        "lacks",
         "missing",
+        "more",
         "owed",
         "sent_ns",
         "sequence",
-        "sessions",
         "status",
     )
 
@@ -138,18 +156,25 @@ class Code:
         self.status: Status = "pending"
         self.announced = False
         self.copies: dict[Session, int] | None = {}
+        self.more: dict[Session, tuple[int, int]] | None = None
+        self.lacks: Session | None = None
         self.owed = False
-        self.sessions = 0
         self.missing: Bits | None = None
-        self._reported = 0
+        self._told = 0
 
-    def fresh(self) -> list[int]:
-        """The arrivals (wall clock, ns) since it was last asked."""
-        if not self.copies:
-            return []
-        arrivals = list(islice(self.copies.values(), self._reported, None))
-        self._reported += len(arrivals)
-        return arrivals
+    def fresh(self) -> Iterable[tuple[Session, int]]:
+        """The first copies, and their arrivals, since it was last asked."""
+        if not self.copies or len(self.copies) == self._told:
+            return ()
+        told, self._told = self._told, len(self.copies)
+        return islice(self.copies.items(), told, None)
+
+    def again(self, session: Session) -> None:
+        """Note a further copy, of a code that is not settled."""
+        if self.more is None:
+            self.more = {}
+        many, lower = self.more.get(session, (0, 0))
+        self.more[session] = (many + 1, lower + (self.sequence < session.newest))
 
     @property
     def is_owed(self) -> bool:
@@ -165,11 +190,12 @@ class Code:
 class Bits:
     """A set of sessions, one bit each: those of a broken server are many."""
 
-    __slots__ = ("_bits", "_first")
+    __slots__ = ("_bits", "_first", "_many")
 
     def __init__(self, first: int, last: int) -> None:
         self._first = first
         self._bits = bytearray((last - first) // 8 + 1)
+        self._many = 0
 
     @classmethod
     def of(cls, sessions: Iterable[Session]) -> Bits | None:
@@ -181,7 +207,18 @@ class Bits:
         for number in numbers:
             at = number - new._first
             new._bits[at >> 3] |= 1 << (at & 7)
+        new._many = len(numbers)
         return new
+
+    def __len__(self) -> int:
+        return self._many
+
+    def add(self, session: Session) -> None:
+        """Put a session in that began after all those that the set was made of."""
+        at = session.number - self._first
+        self._bits.extend(bytes(max(0, (at >> 3) + 1 - len(self._bits))))
+        self._bits[at >> 3] |= 1 << (at & 7)
+        self._many += 1
 
     def remove(self, session: Session) -> bool:
         """Take a session out; whether it was in."""
@@ -189,4 +226,5 @@ class Bits:
         if not 0 <= at < len(self._bits) * 8 or not self._bits[at >> 3] & (1 << (at & 7)):
             return False
         self._bits[at >> 3] &= ~(1 << (at & 7))
+        self._many -= 1
         return True
