@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from sseload_users.target.schema import TransportName
 from sseload_users.transports.socketio import SocketIOTransport
+from sseload_users.transports.sse import SseTransport
 from sseload_users.transports.websocket import WebSocketTransport
 
 _TRANSPORTS: dict[TransportName, type[WebSocketTransport]] = {
     "socketio": SocketIOTransport,
+    "sse": SseTransport,
     "websocket": WebSocketTransport,
 }
 

@@ -152,10 +152,11 @@ class WebSocketTransport:
             message, arrived_ns = self.receive()
             if endpoint.refuse is not None and (cause := endpoint.refuse(message)) is not None:
                 raise ConnectFailed("subscribe", cause)
+            # What confirms may want an answer as well.
+            self.keep_alive(message)
             if endpoint.confirm(message):
                 self.subscribed_ns = arrived_ns
                 return
-            self.keep_alive(message)
 
     def receive(self) -> tuple[bytes, int]:
         """The next message and its arrival (wall clock, ns), while subscribing.
