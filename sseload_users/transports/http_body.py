@@ -132,7 +132,7 @@ class ChunkedBody(Body):
             start = data.find(_LF) + 1
             if (
                 start < _SHORT_HEAD
-                and start + _length_of(data[:start]) + 2 == size
+                and start + _length_of(data[:start]) == size - 2 > start
                 and data.endswith(b"\r\n")
             ):
                 if events.feed(data[start:-2], arrived_ns) > 1:
