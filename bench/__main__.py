@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from bench import machine, receipt
+from bench import growth, hold, machine, memory, receipt, truth
 from bench.children import BenchError
 from bench.tables import Table, document, keep
 from sseload_users.transports.network import raise_file_limit
@@ -17,6 +17,10 @@ from tests.servers.nchan import missing
 #: The parts, in the order in which they run.
 PARTS: dict[str, Callable[..., Table]] = {
     "receipt": receipt.run,
+    "memory": memory.run,
+    "truth": truth.run,
+    "hold": hold.run,
+    "growth": growth.run,
 }
 #: Files that the largest part has open in one process.
 _FILES = 17_000

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.children import ROOT, BenchError, Child, python
-from bench.traffic import CHANNEL, Load, frame_bytes
+from bench.traffic import CHANNEL, SETTLE, Load, frame_bytes
 from tests.servers.nchan import Nchan
 
-_CLIENTS = Path(__file__).parent / "clients"
+#: The programs that are ours.
+CLIENTS = Path(__file__).parent / "clients"
 #: Where Artillery is installed, once for all runs.
 _CACHE = Path(__file__).parent / "results" / "artillery"
 #: Artillery by the oldest major version of Node.js that it runs on.
@@ -67,7 +68,7 @@ class BareLoop(Generator):
         """The client script."""
         del folder
         url = server.subscriber(CHANNEL, tls=load.tls)
-        return python(str(_CLIENTS / "bare_loop.py"), url, str(load.connections))
+        return python(str(CLIENTS / "bare_loop.py"), url, str(load.connections))
 
     def received(self, program: Child) -> int:
         """It counts bytes, and all frames are of one size."""
@@ -83,7 +84,7 @@ class TransportAlone(Generator):
         """The client script."""
         del folder
         url = server.subscriber(CHANNEL, tls=load.tls)
-        return python(str(_CLIENTS / "transport_alone.py"), url, str(load.connections))
+        return python(str(CLIENTS / "transport_alone.py"), url, str(load.connections))
 
     def received(self, program: Child) -> int:
         """It counts."""
@@ -100,7 +101,7 @@ class PlainLocust(Generator):
         del folder
         url = server.subscriber(CHANNEL, tls=load.tls)
         return [
-            *python("-m", "locust", "-f", str(_CLIENTS / "plain_locustfile.py"), "--headless"),
+            *python("-m", "locust", "-f", str(CLIENTS / "plain_locustfile.py"), "--headless"),
             *("-u", str(load.connections), "-r", str(_rate(load)), "--host", url),
             *("--csv", "locust", "--only-summary"),
         ]
@@ -140,7 +141,7 @@ class Artillery(Generator):
             "config": {
                 "target": server.subscriber(CHANNEL, tls=load.tls),
                 "phases": [{"duration": seconds, "arrivalCount": load.connections}],
-                "processor": str(_CLIENTS / "artillery.cjs"),
+                "processor": str(CLIENTS / "artillery.cjs"),
             },
             "scenarios": [
                 {"engine": "ws", "flow": [{"function": "listen"}, {"think": stay}]},
@@ -172,10 +173,10 @@ class Sseload(Generator):
         return [
             *python("-m", "locust", "-f", str(ROOT / "locustfile.py"), "--headless"),
             *("-u", str(load.connections + 1), "-r", str(_rate(load))),
-            *("--host", server.origin(tls=load.tls), "--target", str(_CLIENTS / "nchan.toml")),
+            *("--host", server.origin(tls=load.tls), "--target", str(CLIENTS / "nchan.toml")),
             *("--codes", str(load.codes), "--duration", str(load.codes * load.interval)),
             *("--ca-file", str(ROOT / "tests" / "certificates" / "ca.pem")),
-            *("--delivery-report", "report"),
+            *("--settle", str(SETTLE), "--delivery-report", "report"),
         ]
 
     def received(self, program: Child) -> int:

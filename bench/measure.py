@@ -6,13 +6,14 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import machine
 from bench.children import Child, child
 from bench.generators import Generator
 from bench.traffic import (
+    SETTLE,
     Codes,
     Load,
     Posts,
@@ -62,41 +63,43 @@ class Measured:
         return self.cpu_seconds / self.seconds * 100
 
 
+#: Runs beside a program.
+Beside = Callable[[Nchan, Codes], contextlib.AbstractContextManager[object]]
 #: Looks at a program after its end, while its folder is there.
-Look = Callable[[Child, Nchan], None]
+Look = Callable[[Child, Codes], None]
 
 
 def measure(
     generator: Generator,
     load: Load,
     *,
+    beside: Beside | None = None,
     look: Look | None = None,
-    beside: Callable[[Nchan], contextlib.AbstractContextManager[object]] | None = None,
 ) -> Measured:
     """Run a program under a load, and say what it used between two codes.
 
     The CPU time is read half an interval after the last code of the warm-up and half an
-    interval after the last code of all, so that connecting is no part of it, and a program
-    that lags is read at the same lag both times.
+    interval after the last code that is measured, so that connecting is no part of it, and a
+    program that lags is read at the same lag both times. One more code follows, so that
+    nobody goes home meanwhile.
 
     Args:
         generator: the program.
-        load: its connections and codes; the warm-up's codes come on top.
-        look: is called once the program has ended well.
-        beside: something that runs as long as the connections do.
+        load: its connections and codes; some more come before and after.
+        beside: what runs from the moment that all are connected until the program has ended
+            and was looked at.
+        look: is called once the program has ended well, with it and all codes.
 
     Raises:
         BenchError: it could not be measured.
     """
-    whole = Load(load.connections, load.codes + WARM_UP, load.interval, tls=load.tls)
+    whole = replace(load, codes=WARM_UP + load.codes + 1)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         server = stack.enter_context(
             nchan(connections=load.connections + _OWN, core=machine.SERVER_CORE)
         )
         publisher = stack.enter_context(publishing(server))
-        if beside is not None:
-            stack.enter_context(beside(server))
         codes: Codes = Posts(publisher, load.interval)
         subscribers = load.connections
         if generator.broadcasts:
@@ -106,13 +109,16 @@ def measure(
         command = generator.command(server, whole, folder)
         program = stack.enter_context(child(command, machine.GENERATOR_CORE, folder))
         wait_for_subscribers(publisher, program, subscribers)
+        if beside is not None:
+            stack.enter_context(beside(server, codes))
         if not generator.broadcasts:
-            time.sleep(1)  # as sseload does: settle
+            time.sleep(SETTLE)
         codes.advance(WARM_UP)
         used, started = machine.cpu_seconds(program.pid), time.monotonic()
-        codes.advance(whole.codes)
+        codes.advance(WARM_UP + load.codes)
         used, seconds = machine.cpu_seconds(program.pid) - used, time.monotonic() - started
         resident = machine.resident_bytes(program.pid)
+        codes.advance(whole.codes)
         if generator.ends:
             program.wait(_REPORT_PATIENCE)
         else:
@@ -120,7 +126,7 @@ def measure(
             program.stop()
         received = generator.received(program)
         if look is not None:
-            look(program, server)
+            look(program, codes)
     return Measured(
         cpu_seconds=used,
         seconds=seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 
 from bench.generators import (
     Artillery,
@@ -43,7 +44,7 @@ def run(*, quick: bool, rounds: int) -> Table:
     for number in range(rounds):
         for tls in (False, True):
             for generator in ready:
-                own = Load(load.connections, load.codes, load.interval, tls=tls)
+                own = replace(load, tls=tls)
                 result = measure(generator, own)
                 measured.setdefault((generator.title, tls), []).append(result)
                 row = {

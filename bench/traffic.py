@@ -18,6 +18,8 @@ from tests.servers.nchan import Nchan, Publisher
 CHANNEL = "bench"
 #: Seconds in which all of a load's connections must be there, for each thousand, and at least.
 _PATIENCE, _PATIENCE_LEAST = 20.0, 60.0
+#: Seconds from the last connection to the first code.
+SETTLE = 2
 #: The first sequence of a code: all have as many digits, so all frames are of one size.
 _FIRST = 1001
 
@@ -50,7 +52,13 @@ def frame_bytes() -> int:
 
 
 class Codes(Protocol):
-    """The codes of one load, as they go out."""
+    """The codes of one load, as they go out.
+
+    Attributes:
+        texts: the messages, in order.
+    """
+
+    texts: list[str]
 
     def advance(self, count: int) -> None:
         """Return half an interval after the count-th code has gone out."""
@@ -68,18 +76,17 @@ class Posts:
         self._publisher = publisher
         self._interval = interval
         self._shape = CodeShape("bench0")
-        self._posted = 0
+        self.texts: list[str] = []
         self._started = 0.0
 
     def advance(self, count: int) -> None:
         """Post up to the count-th code."""
-        if not self._posted:
+        if not self.texts:
             self._started = time.monotonic()
-        while self._posted < count:
-            _sleep_until(self._started + self._posted * self._interval)
-            code = self._shape.mint(_FIRST + self._posted, time.time_ns())
-            self._publisher.publish(CHANNEL, body_of(code))
-            self._posted += 1
+        while (number := len(self.texts)) < count:
+            _sleep_until(self._started + number * self._interval)
+            self.texts.append(body_of(self._shape.mint(_FIRST + number, time.time_ns())))
+            self._publisher.publish(CHANNEL, self.texts[-1])
         _sleep_until(self._started + (count - 0.5) * self._interval)
 
 
@@ -102,7 +109,7 @@ class Seen:
         self.port = int(client.sock.getsockname()[1])
         self._client = client
         self._interval = load.interval
-        self._seen = 0
+        self.texts: list[str] = []
 
     def advance(self, count: int) -> None:
         """Wait for the count-th code.
@@ -110,12 +117,11 @@ class Seen:
         Raises:
             BenchError: none came for long.
         """
-        while self._seen < count:
+        while len(self.texts) < count:
             try:
-                self._client.recv()
+                self.texts.append(self._client.recv())
             except websocket.WebSocketException as error:
-                raise BenchError(f"code {self._seen + 1} did not come: {error}") from error
-            self._seen += 1
+                raise BenchError(f"code {len(self.texts) + 1} did not come: {error}") from error
         time.sleep(self._interval / 2)
 
     def close(self) -> None:

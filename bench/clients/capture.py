@@ -1,0 +1,92 @@
+"""An independent witness: what the server sends, as the kernel saw it leave.
+
+A packet socket is shown each packet when the server's kernel hands it to the loopback
+device, with a timestamp of its own. That is before the receiving half of the kernel stamps
+it for the generator's socket, and no program that is measured has a part in it.
+
+Arguments: the server's port, and the file to write when it is ended: for each packet that
+carries data the client's port, how many bytes, and when (wall clock, ns), as array('Q').
+Needs the right to look at packets: root's.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import os
+import signal
+import socket
+import struct
+import sys
+from pathlib import Path
+
+# Linux's numbers that the socket module has not (asm-generic/socket.h, linux/if_ether.h,
+# linux/if_packet.h).
+_SO_ATTACH_FILTER, _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 26, 33, 35
+# Only who asks for every protocol is shown what leaves.
+_ETH_P_ALL = 3
+_SOL_PACKET, _PACKET_STATISTICS = 263, 6
+#: Room for the packets of some broadcasts: this is the last to run when there is much to do.
+_BUFFER_BYTES = 1 << 29
+#: As much of a packet as holds its headers.
+_SNAP_BYTES = 120
+
+# Instructions (linux/bpf_common.h): code, where to if true, where to if not, operand.
+_LOAD_TYPE = (0x20, 0, 0, 0xFFFFF000 + 4)  # SKF_AD_OFF + SKF_AD_PKTTYPE
+_LOAD_PROTOCOL = (0x30, 0, 0, 9)
+_LOAD_HEADER_LENGTH = (0xB1, 0, 0, 0)
+_LOAD_SOURCE_PORT = (0x48, 0, 0, 0)
+_PACKET_OUTGOING, _TCP = 4, 6
+
+
+def main(port: int, path: Path) -> None:
+    """Collect until the end, then write."""
+    os.nice(19)
+    seen = array.array("Q")
+    kind = socket.SOCK_DGRAM  # packets from their IP header on
+    with socket.socket(socket.AF_PACKET, kind, socket.htons(_ETH_P_ALL)) as packets:
+        _filter(packets, port)
+        packets.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
+        packets.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        packets.bind(("lo", _ETH_P_ALL))
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+        print("ready", flush=True)
+        timespec = struct.Struct("@ll")
+        try:
+            while True:
+                packet, ancillary, _, _ = packets.recvmsg(_SNAP_BYTES, 64)
+                at = (packet[0] & 0x0F) * 4
+                headers = at + (packet[at + 12] >> 4) * 4
+                if size := (packet[2] << 8 | packet[3]) - headers:
+                    seconds, nanoseconds = timespec.unpack(ancillary[0][2])
+                    seen.append(packet[at + 2] << 8 | packet[at + 3])
+                    seen.append(size)
+                    seen.append(seconds * 1_000_000_000 + nanoseconds)
+        finally:
+            with path.open("wb") as file:
+                seen.tofile(file)
+            statistics = packets.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
+            print(f"dropped {struct.unpack('@II', statistics)[1]}", flush=True)
+
+
+def _filter(packets: socket.socket, port: int) -> None:
+    """Let through only what leaves from a TCP port."""
+    program = [
+        _LOAD_TYPE,
+        (0x15, 0, 6, _PACKET_OUTGOING),
+        _LOAD_PROTOCOL,
+        (0x15, 0, 4, _TCP),
+        _LOAD_HEADER_LENGTH,
+        _LOAD_SOURCE_PORT,
+        (0x15, 0, 1, port),
+        (0x06, 0, 0, 0xFFFFFFFF),
+        (0x06, 0, 0, 0),
+    ]
+    code = b"".join(struct.pack("@HBBI", *instruction) for instruction in program)
+    buffer = ctypes.create_string_buffer(code)
+    sock_fprog = struct.pack("@HP", len(program), ctypes.addressof(buffer))
+    packets.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, sock_fprog)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))
