@@ -17,7 +17,6 @@ from locust.env import Environment
 
 from sseload_users import clock
 from sseload_users.clock import wall_ns
-from sseload_users.fetch import fetch
 from sseload_users.options import Options
 from sseload_users.report.build import Run
 from sseload_users.report.progress import Progress, Snapshot
@@ -26,22 +25,17 @@ from sseload_users.schedule import Schedule
 from sseload_users.swarm import Swarm
 from sseload_users.target import Target
 from sseload_users.totals import Totals, Worker
-from sseload_users.transports.network import Network, cause_of
+from sseload_users.transports.network import Network
+from sseload_users.wake import Unfit, wake
 
 #: Seconds between two looks at what the workers have reported.
 _LOOK_S = 0.1
-#: Seconds from one health check to the next, while a server wakes up.
-_KNOCK_S = 1.0
 #: Seconds that workers have to close their accounts when the run ends.
 _FINISH_S = 10.0
 #: Seconds beyond the timeouts after which nobody waits for a code to be settled any more.
 _GRACE_S = 5.0
 #: Seconds from one picture of the run to the next.
 _PICTURE_S = 0.25
-
-
-class Unfit(Exception):  # noqa: N818 - not an error of the program
-    """The run cannot be carried out; one sentence."""
 
 
 class Conductor:
@@ -171,7 +165,7 @@ class Conductor:
     def _lead(self) -> None:
         try:
             self._enter("warm-up", f"Asking {self._target.host} whether it is there.")
-            self._wake()
+            wake(self._target, self._network, self.options)
             self._enter("connect", f"Connecting to {self._target.host}.")
             self._wait(self._all_connected)
             self._enter("settle", f"Waiting {seconds(self.options.settle)} before the first code.")
@@ -231,40 +225,6 @@ class Conductor:
         while not over() and (deadline is None or time.monotonic() < deadline):
             gevent.sleep(_LOOK_S)
             self._look_for_lost()
-
-    def _wake(self) -> None:
-        """Wait for the server to answer its health check.
-
-        Raises:
-            Unfit: it cannot be reached, or does not say in time that it is well.
-        """
-        request = self._target.health()
-        if request is None:
-            return
-        deadline = time.monotonic() + self.options.warm_up
-        while True:
-            try:
-                answer = fetch(
-                    request, lambda: self._network.ssl_context, self.options.connect_timeout
-                )
-            except TimeoutError:
-                said = "no answer in time"
-            except OSError as error:
-                # Nothing sleeps behind a name that does not exist or a port that is closed.
-                raise Unfit(
-                    f"{self._target.host} cannot be reached: {cause_of(error)}; check --host, "
-                    "and that the server runs."
-                ) from error
-            else:
-                if self._target.healthy(answer.status, answer.body):
-                    return
-                said = f"HTTP {answer.status}"
-            if time.monotonic() >= deadline:
-                raise Unfit(
-                    f"{request.url} did not say within {seconds(self.options.warm_up)} that the "
-                    f"server is well ({said}); give it longer with --warm-up, or check it."
-                )
-            gevent.sleep(_KNOCK_S)
 
     def _all_connected(self) -> bool:
         workers = self.totals.workers.values()
