@@ -54,6 +54,8 @@ def fetch(request: Request, context: Callable[[], ssl.SSLContext], timeout_s: fl
             connection.request(request.method, path, request.body or None, headers)
             response = connection.getresponse()
             return Answer(response.status, response.read(_BODY_BYTES))
+    except OSError:
+        raise  # before what follows: an untrusted certificate is a ValueError, too
     except (http.client.HTTPException, ValueError) as error:
         raise ConnectionError(f"bad answer: {type(error).__name__}") from error
     finally:
