@@ -62,6 +62,11 @@ class Leading:
             ConfigError: it cannot.
         """
         environment = self._environment
+        if not self._users.broadcasters:
+            raise ConfigError(
+                "Nobody broadcasts: import CodeBroadcaster from sseload_users, too, in the "
+                "locustfile."
+            )
         if len(self._users.broadcasters) > 1 or any(
             each.fixed_count != 1 for each in self._users.broadcasters
         ):
@@ -131,7 +136,8 @@ class Leading:
             self._status = CANNOT
             environment.parsed_options.sseload_run = None  # type: ignore[union-attr]
             gevent.spawn(self._stop)
-            return
+            # Locust begins a test in a greenlet of its own: it makes no user if that ends here.
+            raise gevent.GreenletExit from error
         workers = len(self._swarm.workers())
         run_id = new_run_id()
         environment.parsed_options.sseload_run = [run_id, workers]  # type: ignore[union-attr]
