@@ -281,6 +281,8 @@ class Station:
         """Close the account and send what is left of it."""
         if not self.finished:
             now = wall_ns()
+            # Who is connecting now will be taken away: neither a success nor a failure.
+            self.counted("attempted", -self.connecting)
             self.ledger.report_arrivals()
             self.ledger.release_all(now)
             self.ledger.settle(now, final=True)
