@@ -20,7 +20,7 @@ from sseload_users.clock import wall_ns
 from sseload_users.codes import CodeShape, new_run_id
 from sseload_users.errands import Errands
 from sseload_users.fetch import Answer, fetch
-from sseload_users.identities import Identity, load_users
+from sseload_users.identities import who_connects
 from sseload_users.options import Options
 from sseload_users.report.words import clean, ms, shorten
 from sseload_users.settings import ConfigError
@@ -94,7 +94,7 @@ class _Check:
     def __init__(self, given: Options, host: str) -> None:
         self._options = given
         self._target = Target(target.load(given.target), host, headers=given.header)
-        people = load_users(given.users_file) if given.users_file else [Identity(given.username)]
+        people = who_connects(given.users_file, given.username)
         self._target.check(people)
         self._identity = people[0]
         try:
@@ -118,6 +118,7 @@ class _Check:
         try:
             self._tell("profile", self._about())
             self._health()
+            self._verify()
             transport, errands = self._connect()
             listening = gevent.spawn(self._listen, transport)
             try:
@@ -157,7 +158,7 @@ class _Check:
         return answer, (time.monotonic() - began) * 1000
 
     def _health(self) -> None:
-        request = self._target.health()
+        request = self._target.health(self._identity)
         if request is None:
             return
         answer, took_ms = self._ask("health", request, self._options.connect_timeout)
@@ -167,6 +168,21 @@ class _Check:
                 "health", f"{said}: not what the profile expects of a server that is well"
             )
         self._tell("health", f"{said}, in {ms(took_ms)} ms")
+
+    def _verify(self) -> None:
+        request = self._target.verify(self._identity)
+        if request is None:
+            return
+        answer, took_ms = self._ask("verify", request, self._options.connect_timeout)
+        said = f"{request.method} {request.place}: {_answer(answer)}"
+        cause = self._target.verified(answer.status, answer.body)
+        if cause is not None:
+            raise _Failed(
+                "verify",
+                f"{said}: the server does not know the user {self._identity.username!r} ({cause})",
+                "Create the user there, or name another with --username or --users-file.",
+            )
+        self._tell("verify", f"{said}, in {ms(took_ms)} ms")
 
     def _connect(self) -> tuple[Transport, Errands]:
         kind = transport_for(self._target.profile.transport)

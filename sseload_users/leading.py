@@ -18,7 +18,7 @@ from sseload_users import thresholds, verdict
 from sseload_users.clock import wall_ns
 from sseload_users.codes import new_run_id
 from sseload_users.demo import process as demo
-from sseload_users.identities import Identity, load_users
+from sseload_users.identities import who_connects
 from sseload_users.options import Options
 from sseload_users.phases import Conductor
 from sseload_users.report import console, files
@@ -103,10 +103,7 @@ class Leading:
         self._thresholds = thresholds.load(options.thresholds)
         profile = targets.load(options.target)
         target = Target(profile, self._users.host(self._environment) or "", headers=options.header)
-        people = [Identity(options.username)]
-        if options.users_file is not None:
-            people = load_users(options.users_file)
-        target.check(people)
+        target.check(who_connects(options.users_file, options.username))
         if options.delivery_report is not None:
             files.prepare(options.delivery_report)
         try:

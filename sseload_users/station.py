@@ -29,7 +29,7 @@ from sseload_users.clocks import Clocks
 from sseload_users.codes import CodeShape
 from sseload_users.decoder import Decoder
 from sseload_users.histogram import Histogram
-from sseload_users.identities import Identity, load_users
+from sseload_users.identities import Identity, who_connects
 from sseload_users.ledger import Ledger
 from sseload_users.options import Options
 from sseload_users.receipts import Receipts
@@ -104,9 +104,7 @@ class Station:
             resume_tls=options.resume_tls,
             source_addresses=options.source_addresses,
         )
-        self._identities = (
-            load_users(options.users_file) if options.users_file else [Identity(options.username)]
-        )
+        self._identities = who_connects(options.users_file, options.username)
         self.receipts = Receipts(environment, "WS")
         self.ledger = Ledger(options.delivery_timeout, self._on_arrivals)
         self.may_connect = Event()

@@ -1,4 +1,4 @@
-"""Before any load: is the server there, and is it well?"""
+"""Before any load: is the server there, is it well, and does it know the users?"""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import time
 import gevent
 
 from sseload_users.fetch import fetch
+from sseload_users.identities import Identity, who_connects
 from sseload_users.options import Options
-from sseload_users.report.words import seconds
+from sseload_users.report.words import clean, seconds
 from sseload_users.target import Target
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.network import Network, cause_of
 
 #: Seconds from one health check to the next, while a server wakes up.
 _KNOCK_S = 1.0
+#: Most users of a users file that the server is asked about: enough to find a wrong file.
+_ASKED_ABOUT = 20
 
 
 class Unfit(Exception):  # noqa: N818 - not an error of the program
@@ -22,17 +25,25 @@ class Unfit(Exception):  # noqa: N818 - not an error of the program
 
 
 def wake(target: Target, network: Network, options: Options) -> None:
-    """Wait for the server to answer its health check, or at least a connection.
+    """Wait for the server to be there, and see that it knows who will connect.
 
     Args:
         target: which; a profile without a health check asks for no more than a connection.
         network: for TLS.
-        options: how long to wait for a server that sleeps.
+        options: how long to wait for a server that sleeps, and who will connect.
 
     Raises:
-        Unfit: it cannot be reached, or does not say in time that it is well.
+        Unfit: it cannot be reached, does not say in time that it is well, or does not know
+            a user.
     """
-    request = target.health()
+    people = who_connects(options.users_file, options.username)
+    _await_health(target, network, options, people[0])
+    for who in {each.username: each for each in people[:_ASKED_ABOUT]}.values():
+        _verify(target, network, options, who)
+
+
+def _await_health(target: Target, network: Network, options: Options, who: Identity) -> None:
+    request = target.health(who)
     if request is None:
         _knock(target, network, options)
         return
@@ -51,10 +62,30 @@ def wake(target: Target, network: Network, options: Options) -> None:
             said = f"HTTP {answer.status}"
         if time.monotonic() >= deadline:
             raise Unfit(
-                f"{request.url} did not say within {seconds(options.warm_up)} that the server is "
-                f"well ({said}); give it longer with --warm-up, or check it."
+                f"{request.place} did not say within {seconds(options.warm_up)} that the server "
+                f"is well ({said}); give it longer with --warm-up, or check it."
             )
         gevent.sleep(_KNOCK_S)
+
+
+def _verify(target: Target, network: Network, options: Options, who: Identity) -> None:
+    request = target.verify(who)
+    if request is None:
+        return
+    try:
+        answer = fetch(request, lambda: network.ssl_context, options.connect_timeout)
+    except OSError as error:
+        said = "no answer in time" if isinstance(error, TimeoutError) else cause_of(error)
+        raise Unfit(
+            f"{request.place} did not say whether the server knows the user ({said}); check it, "
+            "or leave [verify] out of a profile of your own."
+        ) from error
+    cause = target.verified(answer.status, answer.body)
+    if cause is not None:
+        raise Unfit(
+            f"The server does not know the user {clean(who.username)!r} ({cause}); create it "
+            "there, or name another with --username or --users-file."
+        )
 
 
 def _knock(target: Target, network: Network, options: Options) -> None:

@@ -403,5 +403,5 @@ def test_upkeep_that_lacks_what_the_server_should_give_fails_the_connection() ->
 
 def test_a_target_without_health_has_no_request_for_it() -> None:
     found = Target(target.load("nchan"), HOST)
-    assert found.health() is None
+    assert found.health(ALICE) is None
     assert found.healthy(500, b"")

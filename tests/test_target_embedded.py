@@ -47,7 +47,7 @@ def answered(request: Request) -> tuple[int, bytes]:
 
 def test_the_streams_of_the_embedded_target_from_page_to_pong(embedded: str) -> None:
     found = at("code-server-sse", embedded)
-    health = found.health()
+    health = found.health(ALICE)
     assert health is not None
     assert found.healthy(*answered(health))
     captured: dict[str, str] = {}

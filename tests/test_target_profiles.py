@@ -102,7 +102,7 @@ def test_code_server_answers() -> None:
     assert found.healthy(200, b'{"service":"code-server","status":"healthy"}')
     assert not found.healthy(502, b"<html>")
     assert not found.healthy(200, b'{"status":"starting"}')
-    health = found.health()
+    health = found.health(ALICE)
     assert health is not None
     assert (health.method, health.url) == ("GET", "http://127.0.0.1:8000/health")
 

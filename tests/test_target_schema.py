@@ -51,8 +51,8 @@ def mistake(path: Path) -> str:
         (
             "colour = 1\n" + WHOLE,
             (
-                "colour is not a key; there are: transport, lines, values, health, before, "
-                "connect, confirm, refuse, reply, upkeep, code, ingest."
+                "colour is not a key; there are: transport, lines, values, health, verify, "
+                "before, connect, confirm, refuse, reply, upkeep, code, ingest."
             ),
         ),
         (

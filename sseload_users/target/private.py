@@ -50,7 +50,7 @@ def secret_values(spec: Spec, headers: Headers, identities: Iterable[Identity]) 
 
 
 def _named_values(spec: Spec) -> Iterator[tuple[str, str]]:
-    calls = [spec.connect, spec.ingest, spec.health, *spec.before]
+    calls = [spec.connect, spec.ingest, spec.health, spec.verify, *spec.before]
     calls += [each.request for each in spec.upkeep]
     yield from spec.values.items()
     for call in calls:

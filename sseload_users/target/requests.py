@@ -42,6 +42,11 @@ class Request:
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False)
 
+    @property
+    def place(self) -> str:
+        """The URL without its query, which may hold secrets."""
+        return self.url.partition("?")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

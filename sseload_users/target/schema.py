@@ -298,6 +298,7 @@ class Spec(Model):
     lines: StrictBool = False
     values: Annotated[dict[str, str], AfterValidator(_named)] = {}
     health: Call | None = None
+    verify: Call | None = None
     before: tuple[Before, ...] = ()
     connect: Connect
     confirm: Confirm | None = None
@@ -335,7 +336,7 @@ class Spec(Model):
 
     def texts(self) -> Iterator[tuple[str, Json]]:
         """Every table that may have names in it, with its key."""
-        for key in ("health", "connect", "ingest"):
+        for key in ("health", "verify", "connect", "ingest"):
             if (table := getattr(self, key)) is not None:
                 yield key, table.model_dump()
         for key in ("before", "reply", "upkeep"):

@@ -38,6 +38,9 @@ from sseload_users.transports import ConnectFailed, Event, Malformed
 if TYPE_CHECKING:
     from sseload_users.transports.network import Endpoint
 
+#: What is asked once, before anybody connects.
+_BEFORE_ALL = ("health", "verify")
+
 
 class Target:
     """A profile at a host.
@@ -81,14 +84,16 @@ class Target:
         Raises:
             ConfigError: one sentence that names the key and the name.
         """
-        known = {*BUILT_IN_NAMES, "code", *self._spec.values, *self._spec.captured()}
+        known = {*BUILT_IN_NAMES, "code", *self._spec.values}
         texts = [
             *self._spec.texts(),
             ("a header", [text for _, text in (*self._headers, *self._ingest_headers)]),
         ]
         for key, table in texts:
+            # The health check and the like come before anything is captured.
+            given = known if key in _BEFORE_ALL else known | self._spec.captured()
             for name in names_in(table):
-                if name not in known and not all(name in each.fields for each in identities):
+                if name not in given and not all(name in each.fields for each in identities):
                     raise self._lacks(name, key)
 
     def endpoint(
@@ -197,15 +202,29 @@ class Target:
         """None if an answer to an ingest accepts the code, else the countable cause."""
         return refusal(self._spec.ingest.expect, status, body)
 
-    def health(self) -> Request | None:
-        """The request that says whether the server is up; None: the profile has none."""
+    def health(self, identity: Identity) -> Request | None:
+        """The request that says whether the server is up; None: the profile has none.
+
+        Args:
+            identity: as whom to ask, where the server wants to know.
+        """
         call = self._spec.health
-        return None if call is None else self._request(call, Identity(), {}, "health")
+        return None if call is None else self._request(call, identity, {}, "health")
 
     def healthy(self, status: int, body: bytes) -> bool:
         """Whether an answer to ``health`` says that the server is up."""
         call = self._spec.health
         return call is None or refusal(call.expect, status, body) is None
+
+    def verify(self, identity: Identity) -> Request | None:
+        """The request that says whether the server knows a user; None: the profile has none."""
+        call = self._spec.verify
+        return None if call is None else self._request(call, identity, {}, "verify")
+
+    def verified(self, status: int, body: bytes) -> str | None:
+        """None if an answer to ``verify`` says that it does, else the countable cause."""
+        call = self._spec.verify
+        return None if call is None else refusal(call.expect, status, body)
 
     def secrets(self, identities: Iterable[Identity] = ()) -> frozenset[str]:
         """The texts that must not be shown, wherever they turn up; see ``secret_values``."""
