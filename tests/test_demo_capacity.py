@@ -12,7 +12,7 @@ import psutil
 import pytest
 import requests
 
-from tests.demo_clients import PATIENCE, Client, Target, clients, compare, target, wait_until
+from tests.demo_clients import PATIENCE, Client, Target, clients, compare, dial, target, wait_until
 
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -74,7 +74,9 @@ def test_one_connection_too_many_is_refused(tmp_path: Path) -> None:
         refused = [client.join() for client in listening if not client.seen.ordinal]
         assert [(each.ended, each.status) for each in refused] == [("refused", 503)] * 2
         wait_until(lambda: '"event":"code"' in server.path.read_text(), "the code")
-        next(client for client in listening if client.seen.transport == "websocket").leave()
+        # Four of six were let in, so at least two of these four.
+        sockets = [client for client in listening if client.seen.transport != "sse"]
+        next(client for client in sockets if client.seen.ordinal).leave()
         wait_until(lambda: '"closed"' in server.path.read_text(), "the end")
         another = Client(server, "sse")
         assert another.seen.subscribed.wait(PATIENCE)
@@ -155,3 +157,22 @@ def test_who_leaves_or_stops_it_before_their_turn_gets_nothing(tmp_path: Path) -
     assert 0 < truth.sent < 12
     # The second code was answered, and reached nobody.
     assert len(truth.codes[2].failed) == truth.codes[2].subscribers == 11
+
+
+def test_who_leaves_the_namespace_before_their_turn_gets_nothing(tmp_path: Path) -> None:
+    with target(tmp_path, "--cost-per-delivery", "0.5") as server:
+        first = Client(server, "websocket")
+        assert first.seen.subscribed.wait(PATIENCE)
+        path = "/socket.io/?EIO=4&transport=websocket&username=loadtest"
+        with dial(server.websocket_url + path) as second:
+            second.send("40/events,")
+            while not str(second.recv(PATIENCE)).startswith("40/events,"):
+                pass
+            server.post("C-1")
+            second.send("41/events,")
+            wait_until(lambda: '"event":"code"' in server.path.read_text(), "the code")
+            with pytest.raises(TimeoutError):
+                second.recv(0.1)
+        truth = server.stop()
+        compare([first.join()], truth)
+    assert (truth.codes[1].sent, truth.codes[1].failed) == ([1], [2])

@@ -119,6 +119,14 @@ def test_what_cannot_start_says_why() -> None:
     assert sentence.endswith(": Address already in use.")
 
 
+def test_one_that_does_not_listen_in_time_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_START_SECONDS", 0.0)
+    with pytest.raises(ConfigError, match=r"did not start: it did not listen within 0 s\.$"):
+        process.start()
+    children = psutil.Process().children()
+    assert not [each for each in children if "sseload_users.demo" in each.cmdline()]
+
+
 def test_one_that_died_can_be_stopped() -> None:
     with process.start() as server:
         os.kill(server.pid, signal.SIGKILL)

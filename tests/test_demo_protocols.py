@@ -271,6 +271,16 @@ class TestStreams:
             truth = server.stop()
         assert (truth.replayed, truth.sent) == (2, 3)
 
+    def test_what_is_no_code_of_its_own_has_no_number(self, tmp_path: Path) -> None:
+        with (
+            target(tmp_path, "--foreign", "1") as server,
+            Stream(f"{server.url}/stream") as stream,
+        ):
+            stream.data()
+            server.post("C-1")
+            assert stream.block().startswith("id: 1\n")
+            assert stream.block().startswith('data: {"type":"new_code","code":"LT-others-1-1"')
+
     def test_codes_go_on_as_long_as_pongs_come(self, tmp_path: Path) -> None:
         with target(tmp_path, "--sse-ping", "0.2", "--pong-timeout", "1") as server:
             url = embedded(server)

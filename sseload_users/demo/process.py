@@ -77,18 +77,31 @@ def start(*options: str) -> Process:
             # A session of its own: Ctrl-C in the terminal ends the run, which still needs it.
             start_new_session=True,
         )
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline:
-            ended = child.poll() is not None
-            line, end, _ = _text(out).partition("\n")
-            if end and line.startswith(_LISTENING):
-                return Process(child, line.removeprefix(_LISTENING))
-            if ended:
-                break
-            time.sleep(0.01)
+        try:
+            url = _wait_for_url(child, out)
+        except BaseException:
+            # Such as Ctrl-C, or a greenlet's time-out.
+            _end(child)
+            raise
+        if url:
+            return Process(child, url)
         _end(child)
         said = " ".join(_text(err).split()) or f"it did not listen within {_START_SECONDS:.0f} s."
         raise ConfigError(f"The embedded target did not start: {said}")
+
+
+def _wait_for_url(child: subprocess.Popen[bytes], out: IO[bytes]) -> str:
+    """Where the child listens; empty if it ends first, or takes too long."""
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        ended = child.poll() is not None
+        line, end, _ = _text(out).partition("\n")
+        if end and line.startswith(_LISTENING):
+            return line.removeprefix(_LISTENING)
+        if ended:
+            break
+        time.sleep(0.01)
+    return ""
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
