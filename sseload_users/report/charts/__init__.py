@@ -10,12 +10,13 @@ and light, unless the root element says ``data-theme="dark"`` or ``"light"``.
 """
 
 from sseload_users.report.charts.codes import deliveries, reach
-from sseload_users.report.charts.latencies import changes, distribution
+from sseload_users.report.charts.latencies import Change, changes, distribution
 from sseload_users.report.charts.palette import STYLE
 from sseload_users.report.charts.timeline import connections, generator, latency, traffic
 
 __all__ = [
     "STYLE",
+    "Change",
     "changes",
     "connections",
     "deliveries",

@@ -7,26 +7,24 @@ lines excepted (``vector-effect``); texts, dots and bars are put outside of it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
 from sseload_users.report.charts.scale import Scale
+from sseload_users.report.units import glued
 from sseload_users.report.words import clean
 
 _WIDE = 1000  # what the inner SVG counts across
 _ABOVE, _BETWEEN, _BELOW = 24, 34, 42  # pixels, for units, ticks and the axis' name
-
-_UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|s|min|h|MiB)(?!\w))")
 
 Point = tuple[float, float]
 
 
 def text(words: object) -> Markup:
     """Anybody's words, fit for HTML and SVG, in which no figure is torn from its unit."""
-    return escape(_UNIT.sub("\N{NO-BREAK SPACE}", clean(words)))
+    return escape(glued(clean(words)))
 
 
 @dataclass
