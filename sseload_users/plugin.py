@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Any
 
+import gevent
 from locust import events
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
@@ -29,6 +31,7 @@ def _on_init(environment: Environment, **_: Any) -> None:
     users = UserClasses.of(environment)
     if not users.listeners and not users.broadcasters:
         return
+    _interrupt_where_locust_waits(environment)
     swarm = Swarm(environment)
     working = Working(environment, swarm, users) if swarm.role != "master" else None
     leading: Leading | None = None
@@ -48,6 +51,27 @@ def _on_init(environment: Environment, **_: Any) -> None:
     if leading is not None:
         leads = leading
         environment.events.test_start.add_listener(lambda **_: leads.start())
+
+
+def _interrupt_where_locust_waits(environment: Environment) -> None:
+    """Have Ctrl-C end the run in order, and only once.
+
+    Python raises KeyboardInterrupt in whatever runs just then, and that may be half-way
+    through an account. Locust waits for it where it waits for the run.
+    """
+    main = gevent.getcurrent()
+
+    def interrupt() -> None:
+        end()
+        gevent.kill(main, KeyboardInterrupt)
+
+    def end(**_: Any) -> None:
+        # What is left to do takes seconds, and being told once more would cost the report.
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+
+    gevent.signal_handler(signal.SIGINT, interrupt)
+    environment.events.quitting.add_listener(end)
 
 
 def _attach_leading(environment: Environment, leading: Leading) -> None:
