@@ -97,6 +97,10 @@ class Errands:
 
         return replace(endpoint, confirm=confirm_and_capture)
 
+    def without_secrets(self, text: str) -> str:
+        """A text of the server's in which nothing is left that must not be shown."""
+        return self._target.without_secrets(text, self._identity, self._captured.values())
+
     def begin(self, line: Line) -> None:
         """Keep the session alive from now on.
 

@@ -19,12 +19,15 @@ from sseload_users.clock import wall_ns
 from sseload_users.codes import new_run_id
 from sseload_users.demo import process as demo
 from sseload_users.identities import who_connects
+from sseload_users.objective import Objective
 from sseload_users.options import Options
 from sseload_users.phases import Conductor
+from sseload_users.plans import Ladder, Plan, Search, Single
 from sseload_users.report import console, files
 from sseload_users.report.build import Run, build
 from sseload_users.report.progress import Progress
 from sseload_users.report.words import clean
+from sseload_users.schedule import Schedule
 from sseload_users.settings import ConfigError
 from sseload_users.swarm import Swarm
 from sseload_users.target import Target
@@ -157,6 +160,8 @@ class Leading:
             target=target,
             network=network,
             listeners=self._users.listeners,
+            plan=self._plan(options),
+            judge_by=self._thresholds,
             progress=Progress(),
             stop=self._stop,
         )
@@ -186,7 +191,13 @@ class Leading:
             self._status = CANNOT
             if not conductor.totals.tally.counts["attempted"]:
                 return
-        report = build(conductor.run, conductor.totals, self._thresholds)
+        report = build(
+            conductor.run,
+            conductor.totals,
+            self._thresholds,
+            [outcome.report for outcome in conductor.outcomes],
+            conductor.plan.result() if isinstance(conductor.plan, Search) else None,
+        )
         self._report = report
         grade = None if conductor.unfit else report["verdict"]["grade"]
         self._status = verdict.exit_status(grade, conductor.options.fail_on)
@@ -243,6 +254,24 @@ class Leading:
             runner.quit()
             if self._environment.web_ui is not None:
                 self._environment.web_ui.stop()
+
+    def _plan(self, options: Options) -> Plan:
+        schedule = Schedule.spread(options.codes, options.duration)
+        if options.ladder:
+            return Ladder(options.ladder, schedule)
+        if not options.search:
+            return Single(schedule)
+        asked = getattr(self._environment.runner, "target_user_count", 1)
+        connections = max(1, asked - len(self._users.broadcasters))
+        return Search(
+            Objective.parse(options.objective),
+            options.search,
+            start=connections if options.search == "connections" else 1,
+            most=options.search_most,
+            codes=options.codes,
+            interval_s=schedule.interval_s,
+            connections=connections,
+        )
 
     def _check_files(self) -> None:
         """Raise the limit of open files, and refuse a run that cannot fit.

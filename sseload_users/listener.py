@@ -20,6 +20,8 @@ from sseload_users.target import Identity, Target
 from sseload_users.transports import Closed, ConnectFailed, Malformed, Transport
 from sseload_users.transports.registry import transport_for
 
+#: The cause with which a session ends that this side ended.
+LEFT = "left"
 #: Seconds before a further attempt to connect: at most, for the first and for any.
 _FIRST_BACK_OFF_S, _LONGEST_BACK_OFF_S = 1.0, 30.0
 
@@ -79,13 +81,14 @@ class CodeListener(User):
     @task
     def listen(self) -> None:
         """Connect and listen until the run ends: the only task, and it never returns."""
+        self._station.listeners += 1
         reader = None if self._inbox is None else gevent.spawn(self._read_inbox, self._inbox)
         try:
             with self._station.expecting():
                 connected = self._connect(self._station.options.connect_attempts)
             while connected:
                 closed = self._hold_session()
-                if closed.by == "client" or not self._station.options.reconnect:
+                if closed.cause == LEFT or not self._station.options.reconnect:
                     break
                 self._back_off(0)
                 connected = self._connect(None)
@@ -94,6 +97,7 @@ class CodeListener(User):
             # Locust keeps the number of users: it would begin another in this one's place.
             Event().wait()
         finally:
+            self._station.listeners -= 1
             if reader is not None:
                 reader.kill(block=False)
 
@@ -176,13 +180,13 @@ class CodeListener(User):
         transport, session, station = self._transport, self._session, self._station
         assert transport is not None  # noqa: S101
         assert session is not None  # noqa: S101
-        closed = Closed("client", "left")
+        closed = Closed("client", LEFT)
         try:
             closed = transport.listen()
         finally:
             if self._errands is not None:
                 self._errands.end()
-            dropped = closed.by != "client" or closed.cause != "left"
+            dropped = closed.cause != LEFT
             station.ledger.closed(session, wall_ns(), released=not dropped)
             if dropped and not station.finished:
                 self._dropped_ns = wall_ns()

@@ -8,10 +8,12 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, NoReturn, get_args
+from typing import Any, Literal, NoReturn, get_args, get_type_hints
 
 from locust.argument_parser import LocustArgumentParser
 
+from sseload_users import objective
+from sseload_users.report.words import clean
 from sseload_users.settings import ConfigError
 from sseload_users.verdict import FailOn
 
@@ -44,6 +46,10 @@ class Options:
     source_addresses: tuple[str, ...] = ()
     thresholds: str | None = None
     fail_on: FailOn = "issues"
+    ladder: tuple[int, ...] = ()
+    search: Literal["", "connections", "rate"] = ""
+    objective: str = objective.DEFAULT
+    search_most: int = 10_000
     delivery_report: str | None = None
     region: str | None = None
 
@@ -63,6 +69,7 @@ class Options:
             if given.get(each.name) not in (None, ""):
                 values[each.name] = given[each.name]
         values["header"] = tuple(_header(each) for each in values.pop("header", ()))
+        values["ladder"] = _sizes(values.pop("ladder", ""))
         addresses = values.pop("source_addresses", "")
         values["source_addresses"] = tuple(filter(None, re.split(r"[,\s]+", addresses)))
         options = cls(**values)
@@ -72,6 +79,7 @@ class Options:
     def public(self) -> dict[str, Any]:
         """The options that may be shown, by name: no header's value, no key's place."""
         shown = {each.name: getattr(self, each.name) for each in fields(self) if each.repr}
+        shown["ladder"] = list(self.ladder)
         shown["source_addresses"] = list(self.source_addresses)
         shown["header"] = [name for name, _ in self.header]
         return shown
@@ -91,6 +99,11 @@ class Options:
                 )
         if self.client_key is not None and self.client_certificate is None:
             raise ConfigError("--client-key goes with --client-certificate: give both.")
+        objective.Objective.parse(self.objective)
+        if self.ladder and self.search:
+            raise ConfigError("--ladder and --search are two kinds of run: give one.")
+        if self.search not in get_args(get_type_hints(Options)["search"]):
+            raise ConfigError(f"--search {clean(self.search)} cannot be: connections or rate.")
         if self.fail_on not in get_args(FailOn):
             raise ConfigError(
                 f"--fail-on {self.fail_on} cannot be: it is one of {', '.join(get_args(FailOn))}."
@@ -107,6 +120,7 @@ _LOWEST = {
     "ingest_timeout": 0.001,
     "warm_up": 0,
     "settle": 0,
+    "search_most": 1,
 }
 
 
@@ -152,6 +166,22 @@ def add_to(parser: LocustArgumentParser) -> None:
         **further,
     )
 
+    group = parser.add_argument_group("sseload: how many clients the server holds")
+    _add(
+        group,
+        "--ladder",
+        "numbers of connections to test one after the other, with commas between",
+        default="",
+    )
+    _add(
+        group,
+        "--search",
+        "find the most connections (beginning with -u), or codes a second, that keep --objective",
+        choices=get_args(get_type_hints(Options)["search"]),
+    )
+    _add(group, "--objective", "what the server must still do")
+    _add(group, "--search-most", "largest number that a search tries")
+
     group = parser.add_argument_group("sseload: the run")
     _add(group, "--region", "where this worker is; figures are told by region", **further)
     _add(group, "--warm-up", "seconds to wait for a server that sleeps to answer its health check")
@@ -191,6 +221,16 @@ def _add(group: Any, flag: str, words: str, *, include_in_web_ui: bool = True, *
     # What Locust's parser does for its own options, but not for those in groups.
     action.include_in_web_ui = include_in_web_ui
     action.is_secret = action.is_required = action.is_multiple = False
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    words = [each for each in re.split(r"[,\s]+", text) if each]
+    if not all(each.isascii() and each.isdigit() and int(each) > 0 for each in words):
+        raise ConfigError(
+            f"--ladder {clean(text)!r} cannot be: write numbers of connections with commas "
+            "between, such as 50,100,200,500."
+        )
+    return tuple(int(each) for each in words)
 
 
 def _header(text: str) -> tuple[str, str]:

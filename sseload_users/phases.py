@@ -6,8 +6,10 @@ nothing of sockets: it tells the workers what phase it is, and waits for what th
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -18,16 +20,23 @@ from locust.env import Environment
 from sseload_users import clock
 from sseload_users.clock import wall_ns
 from sseload_users.options import Options
-from sseload_users.report.build import Run
+from sseload_users.plans import Outcome, Plan, Step
+from sseload_users.report.build import Run, step_in_words, step_report
 from sseload_users.report.progress import Progress, Snapshot
 from sseload_users.report.words import clean, count, seconds
 from sseload_users.schedule import Schedule
 from sseload_users.swarm import Swarm
 from sseload_users.target import Target
+from sseload_users.thresholds import Thresholds
 from sseload_users.totals import Totals, Worker
 from sseload_users.transports.network import Network
 from sseload_users.wake import Unfit, wake
 
+_logger = logging.getLogger(__name__)
+
+#: Users that Locust begins each second for a step, unless it was told.
+_SPAWN_RATE = 500
+_AT_ONCE = 100_000
 #: Seconds between two looks at what the workers have reported.
 _LOOK_S = 0.1
 #: Seconds that workers have to close their accounts when the run ends.
@@ -49,12 +58,16 @@ class Conductor:
         target: where codes go in.
         network: for the health check's TLS settings.
         listeners: the user classes that listen.
+        plan: the run's steps.
+        judge_by: what each step is judged by.
         progress: shows the run as it goes.
         stop: ends Locust's test; called when the run has come to its end.
 
     Attributes:
         totals: the account.
         unfit: why the run could not be carried out; empty if it could.
+        plan: the run's steps.
+        outcomes: of the steps that have names.
     """
 
     def __init__(
@@ -67,6 +80,8 @@ class Conductor:
         target: Target,
         network: Network,
         listeners: Sequence[type[User]],
+        plan: Plan,
+        judge_by: Thresholds,
         progress: Progress,
         stop: Callable[[], None],
     ) -> None:
@@ -79,6 +94,9 @@ class Conductor:
         self._target = target
         self._network = network
         self._listeners = [each.__name__ for each in listeners]
+        self.plan = plan
+        self._judge_by = judge_by
+        self.outcomes: list[Outcome] = []
         self._progress = progress
         self._stop = stop
         self._phase = ""
@@ -166,19 +184,80 @@ class Conductor:
         try:
             self._enter("warm-up", f"Asking {self._target.host} whether it is there.")
             wake(self._target, self._network, self.options)
-            self._enter("connect", f"Connecting to {self._target.host}.")
-            self._wait(self._all_connected)
-            self._enter("settle", f"Waiting {seconds(self.options.settle)} before the first code.")
-            gevent.sleep(self.options.settle)
-            self._broadcast(Schedule.spread(self.options.codes, self.options.duration))
-            self._enter("drain", "Waiting for the last codes to arrive.")
-            patience = self.options.delivery_timeout + self.options.ingest_timeout + _GRACE_S
-            self._wait(self._all_settled, patience)
+            step = self.plan.next(None)
+            while step is not None:
+                step = self.plan.next(self._take(step))
             self._at_end = True
         except Unfit as unfit:
             self._refuse(str(unfit))
             return
+        except Exception as error:
+            # A mistake of this program's; what has been measured is reported all the same.
+            _logger.exception("the run cannot go on")
+            self._refuse(f"The run cannot go on: {type(error).__name__}, see the log above.")
+            return
         self._stop()
+
+    def _take(self, step: Step) -> Outcome:
+        """Take one step of the plan, and see how it went.
+
+        Raises:
+            Unfit: it cannot be taken.
+        """
+        self._make_room(step)
+        self.totals.begin_step()
+        began = len(self.run.phases)
+        named = f" ({step.name})" if step.name else ""
+        self._enter("connect", f"Connecting to {self._target.host}{named}.")
+        if step.connections is not None and self._expected() != step.connections:
+            self._resize(step.connections)
+        self._wait(self._all_connected)
+        self._enter("settle", f"Waiting {seconds(self.options.settle)} before the first code.")
+        gevent.sleep(self.options.settle)
+        opened = self.totals.gauge("open")
+        self._broadcast(step.schedule)
+        self._enter("drain", "Waiting for the last codes to arrive.")
+        patience = self.options.delivery_timeout + self.options.ingest_timeout + _GRACE_S
+        self._wait(self._all_settled, patience)
+        self._leave(wall_ns())
+        run = replace(self.run, phases=self.run.phases[began:])
+        report = step_report(
+            step.name,
+            run,
+            self.totals.end_step(),
+            self._judge_by,
+            asked=self._expected(),
+            opened=opened,
+        )
+        outcome = Outcome(step, report)
+        if step.name:
+            self.outcomes.append(outcome)
+            self._progress.note(f"{step.name}: {step_in_words(outcome.report)}")
+        return outcome
+
+    def _make_room(self, step: Step) -> None:
+        """Take away the connections that a step is not to have."""
+        if step.connections is None:
+            return
+        keep = 0 if step.fresh else step.connections
+        self._wait(lambda: self._spawned)
+        if self.totals.gauge("listeners") > keep or self._expected() > keep:
+            self._enter("disconnect", "Closing connections for the next step.")
+            self._resize(keep)
+            self._wait(lambda: self._spawned and self.totals.gauge("listeners") <= keep, _FINISH_S)
+        if step.fresh:
+            # The step before it may have been too much for the server.
+            wake(self._target, self._network, self.options)
+
+    def _resize(self, connections: int) -> None:
+        """Have Locust keep so many listeners, and the broadcaster."""
+        runner = self._environment.runner
+        assert runner is not None  # noqa: S101
+        self._spawned = False
+        fixed = sum(each.fixed_count for each in self._environment.user_classes)
+        rate = getattr(self._environment.parsed_options, "spawn_rate", None) or _SPAWN_RATE
+        # Those that are to go, go at once.
+        runner.start(connections + fixed, rate if connections else _AT_ONCE)
 
     def _broadcast(self, schedule: Schedule) -> None:
         """Have codes sent, the next ones in the run's sequence, until all are answered."""

@@ -188,7 +188,6 @@ class Station:
     @contextlib.contextmanager
     def expecting(self) -> Iterator[None]:
         """While a listener has neither connected nor failed for good."""
-        self.listeners += 1
         self.pending += 1
         try:
             yield
@@ -272,7 +271,7 @@ class Station:
             gevent.sleep(_QUICKLY_S if asked < _QUICK_QUESTIONS else _SLOWLY_S)
 
     def _enter(self, phase: str) -> None:
-        if phase not in ("", "warm-up"):
+        if phase not in ("", "warm-up", "disconnect"):
             self.may_connect.set()
 
     def finish(self) -> None:

@@ -75,6 +75,7 @@ class Totals:
         self.peak_open = 0
         self._folded: dict[int, Percentiles] = {}
         self._folded_seconds: dict[int, tuple[Percentiles, Percentiles]] = {}
+        self._step: Totals | None = None
         # Those that are not folded yet, the oldest first.
         self._codes: dict[int, CodeTally] = {}
         self._seconds: dict[int, Second] = {}
@@ -86,6 +87,8 @@ class Totals:
 
     def report(self, name: str, data: Mapping[str, Any]) -> None:
         """Take a worker's report."""
+        if self._step is not None:
+            self._step.report(name, data)
         worker, news = self.worker(name), Tally.unpack(data["tally"])
         self.tally.merge(news)
         for sequence, code in news.codes.items():
@@ -112,6 +115,15 @@ class Totals:
         if len(self.workers) == 1:
             self.peak_open = max(self.peak_open, worker.gauges["peak_open"])
         self.peak_open = max(self.peak_open, self.gauge("open"))
+
+    def begin_step(self) -> None:
+        """Begin to keep an account of a step beside that of the whole run."""
+        self._step = Totals()
+
+    def end_step(self) -> Totals:
+        """The step's account."""
+        step, self._step = self._step, None
+        return step or Totals()
 
     def gauge(self, name: str) -> int:
         """A gauge, summed up over all workers."""

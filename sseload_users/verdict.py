@@ -76,6 +76,16 @@ def exit_status(grade: Grade | None, fail_on: FailOn = "issues") -> int:
 
 
 def _reasons(report: Mapping[str, Any], thresholds: Thresholds) -> Iterator[Reason]:
+    if report.get("search"):
+        yield _run_complete(report["run"])
+        yield _search(report["search"])
+        return
+    if report.get("steps"):
+        yield _run_complete(report["run"])
+        for step in report["steps"]:
+            yield _step(step, thresholds)
+        yield _generator(report["generator"])
+        return
     connections, deliveries = report["connections"], report["deliveries"]
     yield _run_complete(report["run"])
     yield _connection_success(connections, thresholds.connection_success)
@@ -353,6 +363,48 @@ def _defect(deliveries: Mapping[str, Any], defect: _Defect, rule: Rule) -> Reaso
     )
 
 
+def _search(search: Mapping[str, Any]) -> Reason:
+    what = "connections" if search["over"] == "connections" else "codes a second"
+    held, broke = search["held"], search["broke_at"]
+    broken = "; ".join(search["first_broken"])
+    match search["limited_by"]:
+        case "generator":
+            grade: Grade = "warning"
+            sentence = (
+                f"The generator gave out before the server did: {number(held)} {what} held, and "
+                "nothing is said about more."
+            )
+            hint = "Use more workers (--processes -1) or machines."
+        case "limit":
+            grade = "good"
+            sentence = f"All {number(held)} {what} held, the most that were to be tried."
+            hint = ""
+        case _:
+            grade = "good" if held else "issues"
+            sentence = f"{number(held)} {what} held the objective; {number(broke or 0)} did not"
+            sentence += f" ({broken})." if broken else "."
+            hint = "" if held else "Even the smallest number broke the objective: look there first."
+    return _reason("search", grade, sentence, measured=f"{number(held)} {what}", hint=hint)
+
+
+def _step(step: Mapping[str, Any], thresholds: Thresholds) -> Reason:
+    """What a step of a ladder comes to; beyond the last target by size it may degrade."""
+    verdict, asked = step["verdict"], step["connections"]["attempted"]
+    worst_reason = max(verdict["reasons"], key=lambda each: GRADES.index(each["grade"]))
+    grade: Grade = verdict["grade"]
+    may_degrade = thresholds.size_target(asked) is None and grade == "issues"
+    said = worst_reason["sentence"] if grade != "good" else "Everything was delivered."
+    return _reason(
+        f"step {number(asked)}",
+        "warning" if may_degrade else grade,
+        f"With {clean(step['name'])}: {said}" + (
+            " A server of that size may degrade." if may_degrade else ""
+        ),
+        measured=f"{number(step['connections']['succeeded'])} of {number(asked)} connected",
+        hint=worst_reason["hint"],
+    )  # fmt: skip
+
+
 def _generator(generator: Mapping[str, Any]) -> Reason:
     cpu, lag = generator["cpu_percent_max"], generator["lag_ms"]["p99"]
     figures = [] if cpu is None else [f"CPU up to {cpu:.0f} %"]
@@ -363,7 +415,8 @@ def _generator(generator: Mapping[str, Any]) -> Reason:
         kept = f"The generator kept up ({measured})."
         return _reason("generator", "good", kept, measured=measured)
     effect = (
-        "latencies stay true, as the kernel stamped the arrivals, but the load may have been lighter than planned"
+        "latencies stay true, as the kernel stamped the arrivals, but the load may have been "
+        "lighter than planned"
         if generator["timestamps"] == "kernel"
         else "the latencies hold its own delay too"
     )

@@ -162,6 +162,8 @@ def sample(
             "saturated": saturated,
         },
         "per_code": per_code,
+        "steps": [],
+        "search": None,
         "timeline": [
             {
                 "t": float(t),

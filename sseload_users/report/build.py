@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sseload_users import hints
+from sseload_users.report.words import ms
 from sseload_users.tally import OUTCOMES, Second
 from sseload_users.thresholds import Thresholds
 from sseload_users.totals import Totals
@@ -55,8 +56,22 @@ class Run:
     clock_error_ms: float | None = 0.0
 
 
-def build(run: Run, totals: Totals, thresholds: Thresholds) -> dict[str, Any]:
-    """The report, verdict included."""
+def build(
+    run: Run,
+    totals: Totals,
+    thresholds: Thresholds,
+    steps: Sequence[Mapping[str, Any]] = (),
+    search: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The report, verdict included.
+
+    Args:
+        run: what is known beside the account.
+        totals: the account.
+        thresholds: what it is judged by.
+        steps: the reports of its steps, if it has several; see `step_report`.
+        search: what a search found.
+    """
     tally = totals.tally
     counts = tally.counts
     codes = _codes(totals)
@@ -123,9 +138,54 @@ def build(run: Run, totals: Totals, thresholds: Thresholds) -> dict[str, Any]:
         "generator": _generator(run, totals, codes["schedule_slip_ms"]),
         "per_code": list(per_code(totals)),
         "timeline": timeline(run.started_ns, totals),
+        "steps": list(steps),
+        "search": search,
     }
     report["verdict"] = judge(report, thresholds)
     return report
+
+
+def step_report(
+    step: str, run: Run, totals: Totals, thresholds: Thresholds, *, asked: int, opened: int
+) -> dict[str, Any]:
+    """The report of one step: what is judged, without what goes over time or by code.
+
+    Args:
+        step: its name.
+        run: with the step's phases alone.
+        totals: the step's account.
+        thresholds: what it is judged by.
+        asked: connections that there were to be.
+        opened: those that were open when the first code went out; not all of them need have
+            connected in this step.
+    """
+    run = replace(run, complete=True, notes=[], finished_ns=run.started_ns)
+    report = build(run, totals, thresholds)
+    report["connections"] |= {
+        "attempted": asked,
+        "succeeded": opened,
+        "success_rate": _rate(opened, asked),
+        "failed": max(0, asked - opened),
+        "peak_open": opened,
+    }
+    report["verdict"] = judge(report, thresholds)
+    for name in ("schema", "run", "phases", "per_code", "timeline"):
+        del report[name]
+    for name in ("received_per_connection", "steps", "search"):
+        del report[name]
+    return {"name": step, **report}
+
+
+def step_in_words(report: Mapping[str, Any]) -> str:
+    """A step in one line: connected, delivered, how fast, the grade."""
+    connections, deliveries = report["connections"], report["deliveries"]
+    delivery = report["delivery_ms"]
+    latency = f", p99 {ms(delivery['p99'])} ms" if delivery["count"] else ""
+    return (
+        f"{connections['succeeded']:,} of {connections['attempted']:,} connected, "
+        f"{deliveries['delivered']:,} of {deliveries['owed']:,} delivered{latency}: "
+        f"{report['verdict']['grade']}."
+    )
 
 
 def per_code(totals: Totals, latest: int | None = None) -> Iterator[dict[str, Any]]:

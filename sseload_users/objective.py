@@ -1,0 +1,117 @@
+"""What a server must still do for a number of connections to count as held; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sseload_users.report.words import clean, ms
+from sseload_users.settings import ConfigError
+
+_TERM = re.compile(
+    r"(?P<name>[a-z0-9_.]+)\s*(?P<comparison><=|>=)\s*(?P<value>\d+(?:\.\d+)?)\s*(?P<unit>%|ms|s)?"
+)
+
+#: What an objective can be about: which way is better, and the unit that it is told in.
+_SHARES = {"delivery": ">=", "connect": ">=", "accepted": ">=", "errors": "<=", "dropped": "<="}
+_LATENCIES = ("p50", "p90", "p95", "p99", "p99.9", "max")
+
+DEFAULT = "delivery>=99.9%, connect>=95%, errors<=1%"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One condition.
+
+    Attributes:
+        name: "delivery", "connect", "accepted", "errors", "dropped", or a percentile of the
+            delivery latency.
+        at_least: whether it is a lower bound.
+        value: a share from 0 to 1, or milliseconds.
+    """
+
+    name: str
+    at_least: bool
+    value: float
+
+    def holds(self, measured: float | None) -> bool:
+        """Whether a figure keeps it; one that does not exist keeps an upper bound only."""
+        if measured is None:
+            return not self.at_least
+        return measured >= self.value if self.at_least else measured <= self.value
+
+    def words(self, measured: float | None) -> str:
+        """The figure beside the bound: "p99 612 ms, objective <= 500 ms"."""
+        sign = ">=" if self.at_least else "<="
+        return f"{self.name} {self._said(measured)}, objective {sign} {self._said(self.value)}"
+
+    def _said(self, value: float | None) -> str:
+        if value is None:
+            return "none"
+        if self.name in _LATENCIES:
+            return f"{ms(value)} ms"
+        return f"{value * 100:.4g} %"
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """All conditions together."""
+
+    terms: tuple[Term, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Objective:
+        """The objective that a text says: "delivery>=99.9%, p99<=500ms".
+
+        Raises:
+            ConfigError: it says none; one sentence.
+        """
+        terms = []
+        for part in filter(None, (each.strip() for each in text.split(","))):
+            match = _TERM.fullmatch(part)
+            name = match["name"] if match else ""
+            if match is None or name not in (*_SHARES, *_LATENCIES):
+                raise ConfigError(
+                    f"--objective: {clean(part)!r} is no condition; write such as "
+                    f"'{DEFAULT}, p99<=500ms', about {', '.join((*_SHARES, *_LATENCIES))}."
+                )
+            wanted = _SHARES.get(name, "<=")
+            unit = match["unit"] or ""
+            if match["comparison"] != wanted or (unit == "%") != (name in _SHARES):
+                example = f"{name}{wanted}" + ("95%" if name in _SHARES else "500ms")
+                raise ConfigError(f"--objective: {clean(part)!r} cannot be; write it as {example}.")
+            value = float(match["value"])
+            scale = {"%": 0.01, "s": 1000.0}.get(unit, 1.0)
+            terms.append(Term(name, wanted == ">=", value * scale))
+        if not terms:
+            raise ConfigError("--objective is empty; write such as 'delivery>=99.9%'.")
+        return cls(tuple(terms))
+
+    def broken(self, report: Mapping[str, Any]) -> list[str]:
+        """The conditions that a step's report does not keep, in words."""
+        return [
+            term.words(measured)
+            for term in self.terms
+            if not term.holds(measured := _measure(report, term.name))
+        ]
+
+
+def _measure(report: Mapping[str, Any], name: str) -> float | None:
+    connections, codes = report["connections"], report["codes"]
+    match name:
+        case "delivery":
+            value = report["deliveries"]["delivery_rate"]
+        case "connect":
+            value = connections["success_rate"]
+        case "accepted":
+            value = codes["accepted"] / codes["scheduled"] if codes["scheduled"] else None
+        case "errors":
+            value = report["errors"]["error_rate"]
+        case "dropped":
+            held = connections["succeeded"]
+            value = connections["dropped"] / held if held else None
+        case _:
+            value = report["delivery_ms"][name.replace(".", "_")]
+    return None if value is None else float(value)
