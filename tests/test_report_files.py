@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import jsonschema
+import junitparser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -195,6 +196,35 @@ def test_junit_has_a_case_for_each_rule_and_fails_what_is_an_issue(tmp_path: Pat
     assert said["duplicates"].startswith("warning: 1 further copy")
     assert said["connection_success"].startswith("good: ")
     assert "400 of 500 owed" in (suite.findtext("system-out") or "")
+
+
+def test_junit_is_read_by_those_who_read_junit(tmp_path: Path) -> None:
+    report = sample(50, 10, missing=100, duplicate=1, refused=20)
+    xml = junitparser.JUnitXml.fromfile(str(files.write(report, tmp_path, [])[3]))
+    assert isinstance(xml, junitparser.JUnitXml)
+    (suite,) = xml
+    reasons = {reason["rule"]: reason for reason in report["verdict"]["reasons"]}
+    assert suite.name == "sseload"
+    assert suite.timestamp == "2026-11-24T09:30:00"
+    assert (suite.tests, suite.failures, suite.errors) == (
+        len(reasons), sum(reason["grade"] == "issues" for reason in reasons.values()), 0,
+    )  # fmt: skip
+    assert suite.time == pytest.approx(62.9)
+    properties = suite.properties()  # type: ignore[no-untyped-call]
+    assert {each.name: each.value for each in properties}["verdict"] == "issues"
+    for case in suite:
+        reason = reasons.pop(case.name)
+        assert case.classname == "sseload.verdict"
+        assert case.is_passed == (reason["grade"] != "issues")
+        assert case.system_out.startswith(f"{reason['grade']}: {reason['sentence']}")
+        for failure in case.result:
+            assert isinstance(failure, junitparser.Failure)
+            assert failure.message == reason["sentence"]
+    assert not reasons
+    before = (suite.tests, suite.failures, suite.errors, suite.skipped)
+    # Counted again by the reader, from the cases themselves.
+    suite.update_statistics()  # type: ignore[no-untyped-call]
+    assert (suite.tests, suite.failures, suite.errors, suite.skipped) == before
 
 
 def test_junit_survives_what_servers_say(tmp_path: Path) -> None:
