@@ -169,6 +169,7 @@ def test_who_leaves_the_namespace_before_their_turn_gets_nothing(tmp_path: Path)
             while not str(second.recv(PATIENCE)).startswith("40/events,"):
                 pass
             server.post("C-1")
+            wait_until(lambda: first.seen.codes, "the first delivery")
             second.send("41/events,")
             wait_until(lambda: '"event":"code"' in server.path.read_text(), "the code")
             with pytest.raises(TimeoutError):
