@@ -93,7 +93,12 @@ class _Check:
 
     def __init__(self, given: Options, host: str) -> None:
         self._options = given
-        self._target = Target(target.load(given.target), host, headers=given.header)
+        self._target = Target(
+            target.load(given.target),
+            host,
+            headers=given.header,
+            ingest_headers=given.ingest_header,
+        )
         people = who_connects(given.users_file, given.username)
         self._target.check(people)
         self._identity = people[0]
@@ -112,6 +117,7 @@ class _Check:
         self._began = time.monotonic()
         self._heard = _Heard()
         self._closed: Closed | None = None
+        self._errands: Errands | None = None
 
     def run(self) -> int:
         """Take every step, and say how it went."""
@@ -140,7 +146,10 @@ class _Check:
 
     def _tell(self, step: str, words: str) -> None:
         passed = (time.monotonic() - self._began) * 1000
-        print(f"{passed:8,.0f} ms  {step:<8}  {clean(words)}", flush=True)
+        # Servers repeat what they were sent, and what they gave themselves.
+        captured = () if self._errands is None else self._errands.captured
+        shown = clean(self._target.without_secrets(words, self._identity, captured))
+        print(f"{passed:8,.0f} ms  {step:<8}  {shown}", flush=True)
 
     def _about(self) -> str:
         about = self._target.public()
@@ -154,7 +163,7 @@ class _Check:
         try:
             answer = fetch(request, lambda: self._network.ssl_context, timeout_s)
         except OSError as error:
-            self._fail(step, f"{request.method} {request.url}", cause_of(error), str(error))
+            self._fail(step, f"{request.method} {request.place}", cause_of(error), str(error))
         return answer, (time.monotonic() - began) * 1000
 
     def _health(self) -> None:
@@ -162,7 +171,7 @@ class _Check:
         if request is None:
             return
         answer, took_ms = self._ask("health", request, self._options.connect_timeout)
-        said = f"{request.method} {request.url}: {_answer(answer)}"
+        said = f"{request.method} {request.place}: {_answer(answer)}"
         if not self._target.healthy(answer.status, answer.body):
             raise _Failed(
                 "health", f"{said}: not what the profile expects of a server that is well"
@@ -187,6 +196,7 @@ class _Check:
     def _connect(self) -> tuple[Transport, Errands]:
         kind = transport_for(self._target.profile.transport)
         errands = Errands(self._network, self._options, self._target, self._identity)
+        self._errands = errands
         try:
             errands.before()
             endpoint = errands.endpoint(kind, "")
@@ -230,7 +240,7 @@ class _Check:
         self._heard.text = shape.mint(1, self._sent_ns)
         request = self._target.ingest(self._heard.text, self._identity)
         answer, took_ms = self._ask("send", request, self._options.ingest_timeout)
-        said = f"{request.method} {request.url.partition('?')[0]}: {_answer(answer)}"
+        said = f"{request.method} {request.place}: {_answer(answer)}"
         cause = self._target.accepts(answer.status, answer.body)
         if cause is not None:
             raise _Failed("send", f"{said}: not accepted ({cause})", hints.hint("ingest", cause))

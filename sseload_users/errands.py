@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Protocol
 
@@ -97,9 +97,14 @@ class Errands:
 
         return replace(endpoint, confirm=confirm_and_capture)
 
+    @property
+    def captured(self) -> Collection[str]:
+        """What the server has given: taken as secret."""
+        return self._captured.values()
+
     def without_secrets(self, text: str) -> str:
         """A text of the server's in which nothing is left that must not be shown."""
-        return self._target.without_secrets(text, self._identity, self._captured.values())
+        return self._target.without_secrets(text, self._identity, self.captured)
 
     def begin(self, line: Line) -> None:
         """Keep the session alive from now on.

@@ -105,7 +105,12 @@ class Leading:
         options = self._users.options(self._environment)
         self._thresholds = thresholds.load(options.thresholds)
         profile = targets.load(options.target)
-        target = Target(profile, self._users.host(self._environment) or "", headers=options.header)
+        target = Target(
+            profile,
+            self._users.host(self._environment) or "",
+            headers=options.header,
+            ingest_headers=options.ingest_header,
+        )
         target.check(who_connects(options.users_file, options.username))
         if options.delivery_report is not None:
             files.prepare(options.delivery_report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from typing import ClassVar
 
@@ -19,6 +20,8 @@ from sseload_users.station import station_of
 from sseload_users.target import Identity, Target
 from sseload_users.transports import Closed, ConnectFailed, Malformed, Transport
 from sseload_users.transports.registry import transport_for
+
+_logger = logging.getLogger(__name__)
 
 #: The cause with which a session ends that this side ended.
 LEFT = "left"
@@ -154,11 +157,14 @@ class CodeListener(User):
             if self._transport is not None:
                 self._transport.leave()
             if not station.finished:
+                # In its words the server may have repeated what it was sent.
+                failed = ConnectFailed(error.operation, errands.without_secrets(error.cause))
+                _logger.debug("%s: %s", failed, errands.without_secrets(error.detail))
                 station.counted("failed")
-                station.failed(error.operation, error.cause)
-                connection.last_cause = f"{error.operation}: {error.cause}"
+                station.failed(failed.operation, failed.cause)
+                connection.last_cause = str(failed)
                 passed_ms = (wall_ns() - began_ns) / 1e6
-                fire(self.environment, kind, "connect", passed_ms, error=error)
+                fire(self.environment, kind, "connect", passed_ms, error=failed)
             return False
         except BaseException:
             # Taken away while it connected: neither a success nor a failure of the server.

@@ -17,6 +17,7 @@ from sseload_users.report.words import clean
 from sseload_users.settings import ConfigError
 from sseload_users.verdict import FailOn
 
+_HEADERS = ("header", "ingest_header")
 _HEADER = re.compile(r"(?P<name>[!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(?P<value>[^\r\n\0]*?)[ \t]*")
 
 
@@ -30,6 +31,7 @@ class Options:
     username: str = "loadtest"
     users_file: str | None = None
     header: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    ingest_header: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     connect_concurrency: int = 20
     connect_timeout: float = 30.0
     connect_attempts: int = 1
@@ -68,7 +70,8 @@ class Options:
             # What the web form leaves empty comes as an empty text.
             if given.get(each.name) not in (None, ""):
                 values[each.name] = given[each.name]
-        values["header"] = tuple(_header(each) for each in values.pop("header", ()))
+        for name in _HEADERS:
+            values[name] = tuple(_header(name, each) for each in values.pop(name, ()))
         values["ladder"] = _sizes(values.pop("ladder", ""))
         addresses = values.pop("source_addresses", "")
         values["source_addresses"] = tuple(filter(None, re.split(r"[,\s]+", addresses)))
@@ -81,7 +84,8 @@ class Options:
         shown = {each.name: getattr(self, each.name) for each in fields(self) if each.repr}
         shown["ladder"] = list(self.ladder)
         shown["source_addresses"] = list(self.source_addresses)
-        shown["header"] = [name for name, _ in self.header]
+        for each in _HEADERS:
+            shown[each] = [name for name, _ in getattr(self, each)]
         return shown
 
     def check(self) -> None:
@@ -137,6 +141,13 @@ def add_to(parser: LocustArgumentParser) -> None:
         group,
         "--header",
         "further request header, 'Name: value', for connections and ingest; may be repeated",
+        action="append",
+        include_in_web_ui=False,
+    )
+    _add(
+        group,
+        "--ingest-header",
+        "the same for the requests alone that hand codes in; may be repeated",
         action="append",
         include_in_web_ui=False,
     )
@@ -233,11 +244,12 @@ def _sizes(text: str) -> tuple[int, ...]:
     return tuple(int(each) for each in words)
 
 
-def _header(text: str) -> tuple[str, str]:
+def _header(option: str, text: str) -> tuple[str, str]:
     match = _HEADER.fullmatch(text)
     if match is None:
         # The text is not repeated: it may hold a token.
-        raise ConfigError("--header: one is not of the form 'Name: value'.")
+        flag = option.replace("_", "-")
+        raise ConfigError(f"--{flag}: one is not of the form 'Name: value'.")
     return match["name"], match["value"]
 
 

@@ -79,7 +79,7 @@ def mistake(path: Path) -> str:
         ("reply = 1\n" + WHOLE, "reply must be a list."),
         (
             changed('path = "/ws"', 'path = "/ws"\nquery = { "a" = 1 }'),
-            "connect.query.a: Input should be a valid string, not 1.",
+            "connect.query.a: Input should be a valid string.",
         ),
         (
             changed('path = "/ws"', 'path = "/ws"\nmax_message = "1"'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from sseload_users.report.words import clean
@@ -21,14 +22,16 @@ def normalised(host: str) -> str:
         port = parts.port
     except ValueError:
         parts, port = urlsplit(""), None
-    if "@" in parts.netloc:
+    # Looked for in all that comes before a path, even if the rest is no URL.
+    if "@" in host.partition("//")[2].partition("/")[0] or "@" in host.partition("/")[0]:
         raise ConfigError(
             "host: there is a user name or password in the URL; give it in a header, such as "
             "--header 'Authorization: Basic …'."
         )
     scheme = _SCHEMES.get(parts.scheme)
     if scheme is None or not parts.hostname or not parts.netloc.isprintable():
-        raise ConfigError(f"host {clean(host)!r}: give a URL such as http://127.0.0.1:8000.")
+        shown = clean(re.split("[?#]", host)[0])
+        raise ConfigError(f"host {shown!r}: give a URL such as http://127.0.0.1:8000.")
     if parts.query or parts.fragment:
         raise ConfigError(
             f"host {clean(parts.netloc)!r}: there is a query or fragment in the URL; it belongs "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sseload_users.report.words import clean, shorten
 from sseload_users.target.paths import MISSING, json_or_missing, same, text_of
@@ -74,8 +74,14 @@ def means(message: Message, what: Said) -> bool:
     )
 
 
-def cause_of(refuse: Refuse, what: Said) -> str:
-    """What a refusal is called: the profile's cause, and the server's own words if it says."""
+def cause_of(refuse: Refuse, what: Said, hide: Callable[[str], str]) -> str:
+    """What a refusal is called: the profile's cause, and the server's own words if it says.
+
+    Args:
+        refuse: which message refuses.
+        what: the message.
+        hide: takes secrets out of the server's words.
+    """
     words: object = None
     if refuse.reason is not None:
         words = refuse.reason.find(what.value)
@@ -85,7 +91,8 @@ def cause_of(refuse: Refuse, what: Said) -> str:
         return refuse.cause
     # Numbers and identifiers that differ from one connection to the next would make each
     # a cause of its own.
-    countable = re.sub(r"\b[0-9a-fA-F-]*\d[0-9a-fA-F-]{2,}\b", "…", clean(words).strip())
+    said = clean(hide(words)).strip()
+    countable = re.sub(r"\b[0-9a-fA-F-]*\d[0-9a-fA-F-]{2,}\b", "…", said)
     return f"{refuse.cause}: {shorten(countable, 80)}"
 
 

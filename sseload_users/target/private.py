@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from sseload_users.identities import Identity
 from sseload_users.target.requests import Headers
 from sseload_users.target.schema import Spec
-from sseload_users.target.template import encode, names_in
+from sseload_users.target.template import dump, encode, names_in
 
 #: Header names whose values say nothing that must not be shown.
 _HARMLESS = frozenset(
@@ -24,29 +24,62 @@ _HARMLESS = frozenset(
         "user-agent",
     }
 )
+#: What stands before credentials in a header, and says nothing by itself.
+_SCHEMES = frozenset({"basic", "bearer", "digest", "token"})
 _SECRET_NAME = re.compile(r"key|token|secret|pass|auth|session|cookie|sign|jwt", re.IGNORECASE)
 _SHORTEST = 4
+#: What stands where a secret stood; terminals and files of any encoding have it.
+_HIDDEN = "***"
 
 
-def secret_values(spec: Spec, headers: Headers, identities: Iterable[Identity]) -> frozenset[str]:
-    """Every text to blot out, as it is and percent-encoded.
+def secret_values(
+    spec: Spec,
+    headers: Headers,
+    identities: Iterable[Identity],
+    captured: Collection[str] = (),
+) -> frozenset[str]:
+    """Every text to blot out: as it is, percent-encoded, and escaped for JSON.
 
-    Those are the values of the user's headers, of users' further fields, and of the
-    profile's own values, headers and queries whose names say so. Texts of fewer than four
-    characters are left alone: without them no report could be read, and they protect nothing.
+    Those are the values of the user's headers, of users' further fields, what servers gave,
+    and the profile's own values, headers and queries whose names say so. Texts of fewer than
+    four characters are left alone: without them no report could be read, and they protect
+    nothing.
     """
-    found = {value for each in identities for value in each.fields.values()}
+    found = {value for each in identities for value in each.fields.values()} | {*captured}
     for name, value in headers:
         if name.lower() not in _HARMLESS:
             # "Bearer abc", "a=1; b=2": the parts are as secret as the whole.
-            found.update((value, *re.split(r"[ ;,]+|(?<=[^=])=(?=[^=])", value)))
+            parts = re.split(r"[ ;,]+|(?<=[^=])=(?=[^=])", value)
+            found.update((value, *(part for part in parts if part.lower() not in _SCHEMES)))
     found.update(
-        value
-        for name, value in _named_values(spec)
-        if _SECRET_NAME.search(name) and not [*names_in(value)]
+        value for name, value in _named_values(spec) if says_secret(name) and not [*names_in(value)]
     )
     found = {value for value in found if len(value) >= _SHORTEST}
-    return frozenset(found | {encode(value) for value in found})
+    escaped = {dump(value)[1:-1] for value in found}
+    return frozenset(found | escaped | {encode(value) for value in found})
+
+
+def hidden(text: str, secrets: Iterable[str]) -> str:
+    """The text, with each secret in it blotted out: in any case, and if its end was cut off."""
+    longest_first = sorted(secrets, key=len, reverse=True)
+    text = _without_cut_off(text, longest_first)
+    for secret in longest_first:
+        text = re.sub(re.escape(secret), _HIDDEN, text, flags=re.IGNORECASE)
+    return text
+
+
+def _without_cut_off(text: str, longest_first: Iterable[str]) -> str:
+    whole = text.rstrip("….")
+    for secret in longest_first:
+        for size in range(min(len(secret) - 1, len(whole)), _SHORTEST - 1, -1):
+            if whole[-size:].lower() == secret[:size].lower():
+                return whole[:-size] + _HIDDEN + text[len(whole) :]
+    return text
+
+
+def says_secret(name: str) -> bool:
+    """Whether a name is that of something secret."""
+    return _SECRET_NAME.search(name) is not None
 
 
 def _named_values(spec: Spec) -> Iterator[tuple[str, str]]:

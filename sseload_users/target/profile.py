@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from sseload_users.report.words import clean
 from sseload_users.settings import ConfigError, config_path
+from sseload_users.target.private import says_secret
 from sseload_users.target.schema import Spec, TransportName
 
 #: The profile that is used where none is named.
@@ -104,8 +105,16 @@ def _sentence(error: ValidationError) -> str:
             return f"{where} must be a table: [{where}]."
         case "tuple_type":
             return f"{where} must be a list."
+        case _ if _may_be_secret(first["loc"]):
+            return f"{where}: {clean(first['msg'])}."
         case _:
             return f"{where}: {clean(first['msg'])}, not {clean(repr(first['input']))}."
+
+
+def _may_be_secret(location: tuple[int | str, ...]) -> bool:
+    """Whether what is at a place in the file is better not repeated."""
+    tables = {"values", "headers", "query", "auth", "body"}
+    return any(step in tables or says_secret(str(step)) for step in location)
 
 
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:

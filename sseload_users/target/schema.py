@@ -83,20 +83,27 @@ def _pattern(value: object) -> re.Pattern[str]:
 
 def _address(value: str) -> str:
     if not value.startswith(("/", "http://", "https://")):
-        raise ValueError(f"{value!r} must begin with / (or be a whole http:// URL)")
+        raise ValueError(f"{_shown(value)} must begin with / (or be a whole http:// URL)")
     return _without_blanks(value)
 
 
 def _path(value: str) -> str:
     if not value.startswith("/"):
-        raise ValueError(f"{value!r} must begin with /")
+        raise ValueError(f"{_shown(value)} must begin with /")
     return _without_blanks(value)
 
 
 def _without_blanks(value: str) -> str:
     if not re.fullmatch(r"[!-~]*", value) or "#" in value:
-        raise ValueError(f"{value!r} has a blank, '#' or non-ASCII character: percent-encode it")
+        raise ValueError(
+            f"{_shown(value)} has a blank, '#' or non-ASCII character: percent-encode it"
+        )
     return value
+
+
+def _shown(path: str) -> str:
+    # What is behind the question mark may be secret.
+    return repr(path if "?" not in path else path.partition("?")[0] + "?…")
 
 
 def _headers(value: dict[str, str]) -> dict[str, str]:

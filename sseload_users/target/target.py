@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from sseload_users.report.words import clean
 from sseload_users.settings import ConfigError
 from sseload_users.target.hosts import normalised, origin
 from sseload_users.target.messages import Said, cause_of, code_of, means, said
-from sseload_users.target.private import secret_values
+from sseload_users.target.private import hidden, secret_values
 from sseload_users.target.profile import Profile
 from sseload_users.target.requests import (
     Headers,
@@ -124,7 +124,7 @@ class Target:
                 subprotocols=connect.subprotocols,
                 hello=tuple(self._frame(each, values) for each in connect.send),
                 confirm=None if spec.confirm is None else self._confirms,
-                refuse=self._refuses if spec.refuse else None,
+                refuse=self._refuses(identity, captured) if spec.refuse else None,
                 reply=self._replies(values),
                 max_message=connect.max_message,
                 namespace=connect.namespace,
@@ -226,9 +226,16 @@ class Target:
         call = self._spec.verify
         return None if call is None else refusal(call.expect, status, body)
 
-    def secrets(self, identities: Iterable[Identity] = ()) -> frozenset[str]:
-        """The texts that must not be shown, wherever they turn up; see ``secret_values``."""
-        return secret_values(self._spec, (*self._headers, *self._ingest_headers), identities)
+    def without_secrets(self, text: str, identity: Identity, captured: Collection[str] = ()) -> str:
+        """A text of whomever's, in which nothing is left that must not be shown.
+
+        Args:
+            text: may repeat what a user's requests said.
+            identity: whose.
+            captured: what the server gave for that user's requests.
+        """
+        headers = (*self._headers, *self._ingest_headers)
+        return hidden(text, secret_values(self._spec, headers, [identity], captured))
 
     def public(self) -> dict[str, str]:
         """What may be shown of the target: nothing that was filled in, and no header."""
@@ -245,12 +252,20 @@ class Target:
         confirm = self._spec.confirm
         return confirm is not None and any(means(confirm, what) for what in self._said(payload))
 
-    def _refuses(self, payload: bytes) -> str | None:
-        for what in self._said(payload):
-            for refuse in self._spec.refuse:
-                if means(refuse, what):
-                    return cause_of(refuse, what)
-        return None
+    def _refuses(
+        self, identity: Identity, captured: Mapping[str, str]
+    ) -> Callable[[bytes], str | None]:
+        def hide(words: str) -> str:
+            return self.without_secrets(words, identity, captured.values())
+
+        def refuses(payload: bytes) -> str | None:
+            for what in self._said(payload):
+                for refuse in self._spec.refuse:
+                    if means(refuse, what):
+                        return cause_of(refuse, what, hide)
+            return None
+
+        return refuses
 
     def _replies(self, values: Mapping[str, str]) -> Callable[[bytes], str | None] | None:
         """What answers a connection's messages: made now, for there is no failing later."""

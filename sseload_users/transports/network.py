@@ -56,10 +56,10 @@ class Endpoint:
         last_event_id: of the session before, where an event stream is to go on from.
     """
 
-    url: str
+    url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     subprotocols: tuple[str, ...] = ()
-    hello: tuple[str, ...] = ()
+    hello: tuple[str, ...] = field(default=(), repr=False)
     confirm: Callable[[bytes], bool] | None = None
     refuse: Callable[[bytes], str | None] | None = None
     reply: Callable[[bytes], str | None] | None = None
