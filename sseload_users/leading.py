@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import Any
 
 import gevent
+from locust import stats as locust_stats
 from locust.env import Environment
 
 from sseload_users import target as targets
@@ -239,6 +240,10 @@ class Leading:
             runner.stop()
         if self._status is not None and self._environment.process_exit_code is None:
             self._environment.process_exit_code = self._status
+        if self._report is not None and getattr(self._environment.parsed_options, "csv_prefix", 0):
+            # Locust writes its CSV files once a second, and not at the end: what was missing
+            # has only just been entered.
+            gevent.sleep(1.5 * locust_stats.CSV_STATS_INTERVAL_SEC)
 
     def print_summary(self) -> None:
         """Print the newest run's summary, once."""
