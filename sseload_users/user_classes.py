@@ -13,10 +13,9 @@ from sseload_users.listener import CodeListener
 from sseload_users.options import Options
 from sseload_users.settings import ConfigError
 
-#: Class attributes of the users that say in code what an option says.
+#: Class attributes of the users that say in code what an option says, for the whole run.
 _ATTRIBUTES = (
-    "target", "username", "codes", "duration", "connect_timeout", "delivery_timeout",
-    "ingest_timeout",
+    "target", "codes", "duration", "connect_timeout", "delivery_timeout", "ingest_timeout",
 )  # fmt: skip
 
 
