@@ -19,6 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sseload_users.report import html
+from sseload_users.thresholds import load
+from sseload_users.verdict import judge
 from tests.pages import cells, classes, parse, words
 from tests.reports import sample, samples
 from tests.test_console import WORST
@@ -184,6 +186,37 @@ def test_any_run_makes_a_page_that_is_whole(report: dict[str, Any]) -> None:
 )
 def test_the_headline_is_the_answer(changes: dict[str, Any], sentence: str) -> None:
     assert html.headline(sample(**changes)) == sentence
+
+
+def test_steps_and_searches_are_told_in_order() -> None:
+    report = sample(100, 10)
+    parts = ("connections", "codes", "deliveries", "delivery_ms", "spread_ms", "errors",
+             "generator", "verdict")  # fmt: skip
+    for size, changes in ((50, {}), (100, {"missing": 300, "refused": 5, "saturated": True})):
+        step = sample(size, 10, **changes)  # type: ignore[arg-type]
+        name = f"{size} <connections>"
+        report["steps"].append({"name": name} | {part: step[part] for part in parts})
+    report["search"] = {
+        "over": "connections", "objective": ["99 % delivered", "p99 < 100 ms"], "largest": 50,
+        "held": 50, "broke_at": 100, "limited_by": "server", "first_broken": ["69 % delivered"],
+        "probes": [
+            {"size": 100, "held": False, "broken": ["<69 %> delivered", "x"], "saturated": True},
+            {"size": 50, "held": True, "broken": [], "saturated": False},
+        ],
+    }  # fmt: skip
+    report["verdict"] = judge(report, load())
+    root = inert(html.document(report))
+    steps = cells(section(root, "steps"))
+    assert [row[0] for row in steps[1:]] == ["50 <connections>", "100 <connections>"]
+    assert steps[2][1:3] == ["95 of 100 (95 %)", "650 of 950 (68.4 %)"]
+    assert steps[2][-2:] == ["saturated", "✗ issues"]
+    search = section(root, "search")
+    assert "A size holds if 99 % delivered; p99 < 100 ms." in words(search)
+    assert cells(search)[1:] == [
+        ["100", "no", "<69 %> delivered; x; the generator was saturated"],
+        ["50", "yes", ""],
+    ]
+    assert "50 connections held the objective; 100 did not" in words(root.find(".//h1"))
 
 
 def test_what_others_say_is_words_and_nothing_else() -> None:

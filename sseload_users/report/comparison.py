@@ -27,6 +27,8 @@ CLEAR: tuple[Outcome, ...] = ("worse", "better")
 _SCHEMA = 1
 _PERCENTILES = (("p50", 50.0), ("p90", 90.0), ("p95", 95.0), ("p99", 99.0), ("p99.9", 99.9))
 _MOST_OPTIONS = 6
+#: Options that change nothing about a run.
+_NO_MATTER = {"delivery_report"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,9 +313,9 @@ def _notes(a: Report, b: Report) -> Iterator[str]:
 def _options(a: Report, b: Report) -> Iterator[str]:
     old, new = a.run.options, b.run.options
     changed = [
-        f"{_quoted(name)} {_quoted(setting(old.get(name)))} → {_quoted(setting(new.get(name)))}"
-        for name in sorted({*old, *new})
-        if old.get(name) != new.get(name)
+        f"{_quoted(name)} {_quoted(before)} → {_quoted(after)}"
+        for name in sorted({*old, *new} - _NO_MATTER)
+        if (before := setting(old.get(name))) != (after := setting(new.get(name)))
     ]
     if changed:
         further = len(changed) - _MOST_OPTIONS

@@ -111,6 +111,14 @@ _BESIDE = {
 
 def headline(report: Mapping[str, Any]) -> str:
     """What the run amounts to, in one sentence."""
+    if report["search"]:
+        return str(
+            next(
+                each["sentence"]
+                for each in report["verdict"]["reasons"]
+                if each["rule"] == "search"
+            )
+        )
     deliveries, sent = report["deliveries"], report["codes"]["sent"]
     owed, delivered = deliveries["owed"], deliveries["delivered"]
     if not report["connections"]["succeeded"]:
