@@ -219,6 +219,15 @@ def test_steps_and_searches_are_told_in_order() -> None:
     assert "50 connections held the objective; 100 did not" in words(root.find(".//h1"))
 
 
+def test_a_run_of_nothing_has_a_page_as_well() -> None:
+    root = inert(html.document(sample(0, 0)))
+    figures = [words(each) for each in classes(root, "figure")]
+    assert figures[0].startswith("Delivered ✗ issues -0 of 0")
+    assert "No connection was ever subscribed." in words(section(root, "received"))
+    assert "No code was due." in words(section(root, "codes"))
+    assert "Nothing was measured yet." in words(root)
+
+
 def test_what_others_say_is_words_and_nothing_else() -> None:
     page = html.document(hostile_report())
     root = inert(page)

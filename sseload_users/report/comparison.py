@@ -11,9 +11,9 @@ from typing import Literal, NamedTuple
 from sseload_users.histogram import Histogram
 from sseload_users.report import intervals
 from sseload_users.report.intervals import Interval, Part
-from sseload_users.report.pages import setting
+from sseload_users.report.pages import portion, setting
 from sseload_users.report.reading import Code, Report
-from sseload_users.report.words import clean, count, ms, number, of, share, shorten
+from sseload_users.report.words import clean, count, ms, number, of, shorten
 from sseload_users.thresholds import Grade
 
 Outcome = Literal["worse", "better", "unclear", "same", "not judged"]
@@ -172,7 +172,7 @@ def _shares(a: Report, b: Report) -> Iterator[Row]:
 
 
 def _share(figure: _Share, old: tuple[int, int], new: tuple[int, int], effect: float) -> Row:
-    before, after = share(*old), share(*new)
+    before, after = portion(*old), portion(*new)
     if not old[1] or not new[1]:
         # Without anything to take a share of, nothing is as good as it was.
         if not (figure.more_is_better and (old[1] or new[1])):

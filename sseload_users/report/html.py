@@ -8,7 +8,7 @@ from typing import Any
 from sseload_users.report import charts
 from sseload_users.report.accuracy import accuracy
 from sseload_users.report.console import distribution
-from sseload_users.report.pages import page, setting
+from sseload_users.report.pages import page, portion, setting
 from sseload_users.report.words import share
 from sseload_users.verdict import worst
 
@@ -74,7 +74,7 @@ def document(report: Mapping[str, Any]) -> str:
             if latency["count"]
         ],
         fates=[
-            (fate, deliveries[fate], share(deliveries[fate], owed), meaning)
+            (fate, deliveries[fate], portion(deliveries[fate], owed), meaning)
             for fate, meaning in _FATES.items()
         ],
         beside=[

@@ -53,6 +53,11 @@ def moment(text: str | None) -> str:
     return "-" if text is None else f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}"
 
 
+def portion(part: int, whole: int) -> str:
+    """A share where there is one to take."""
+    return share(part, whole) if whole else "-"
+
+
 def clock(text: str | None) -> str:
     """Its time of day alone: "09:30:02.450"."""
     return "-" if text is None else f"{datetime.fromisoformat(text):%H:%M:%S.%f}"[:-3]
@@ -90,6 +95,7 @@ def _environment() -> Environment:
         of=of,
         seconds=seconds,
         setting=setting,
+        portion=portion,
         share=share,
     )
     return environment
