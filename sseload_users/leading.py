@@ -240,7 +240,8 @@ class Leading:
             runner.stop()
         if self._status is not None and self._environment.process_exit_code is None:
             self._environment.process_exit_code = self._status
-        if self._report is not None and getattr(self._environment.parsed_options, "csv_prefix", 0):
+        parsed = self._environment.parsed_options
+        if self._report is not None and getattr(parsed, "csv_prefix", None):
             # Locust writes its CSV files once a second, and not at the end: what was missing
             # has only just been entered.
             gevent.sleep(1.5 * locust_stats.CSV_STATS_INTERVAL_SEC)
