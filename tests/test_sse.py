@@ -69,7 +69,7 @@ def says(*parts: bytes, stays: bool = False, reset: bool = False) -> Handler:
         read_until(connection, b"\r\n\r\n")
         for part in parts:
             connection.sendall(part)
-            time.sleep(0.03)
+            time.sleep(0.02)
         if stays:
             connection.recv(1)
         if reset:

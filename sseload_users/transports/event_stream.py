@@ -1,12 +1,14 @@
 """Events from the bytes of an event stream, cut in any way; no sockets.
 
 HTML living standard §9.2.5 and §9.2.6. The stream is cut into blocks, each ended by a blank
-line. A block that has data is a message, and is handed on as bytes with its lines ended by
-LF; `parse_event` decodes it, once for all copies of a broadcast.
+line. A block that has data is a message, and is handed on as bytes: the same ones for every
+cut, its lines ended by LF, without comments. `parse_event` decodes it, once for all copies of
+a broadcast.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from sseload_users.transports import Closed, Event, OnMessage
@@ -16,6 +18,8 @@ _BOM = b"\xef\xbb\xbf"
 _NUL, _LF, _CR, _COLON = 0x00, 0x0A, 0x0D, 0x3A
 #: A number with more digits is no time that anybody waits.
 _RETRY_DIGITS = 12
+#: Bytes of a block whose lines are remembered.
+_LONGEST_REMEMBERED = 4096
 
 
 class EventStream:
@@ -95,11 +99,10 @@ class EventStream:
         Returns:
             How many messages they completed.
         """
-        if self._between and data.endswith(b"\n\n") and _CR not in data:
-            block = data[:-2]
-            lines = block.split(b"\n") if _LF in block else None
-            if lines is None or b"" not in lines:
-                return self._complete(block, lines, arrived_ns)
+        if self._between and (block := _only_block(data)):
+            read = _lines_of(block) if _LF in block else None
+            if read is None or not read.has_blank:
+                return self._complete(block, read, arrived_ns)
         if self._ended:
             return 0
         data = self._with_lf(data)
@@ -172,39 +175,83 @@ class EventStream:
             self._pieces = None
             self._have = 0
         self._at_line = True
-        return self._complete(block, block.split(b"\n"), arrived_ns)
+        return self._complete(block, None, arrived_ns) if block else 0
 
-    def _complete(self, block: bytes, lines: list[bytes] | None, arrived_ns: int) -> int:
-        """Take a whole block, and its lines if it has several; say whether it is a message."""
+    def _complete(self, block: bytes, read: _Lines | None, arrived_ns: int) -> int:
+        """Take a whole block, and its lines if they were read; say whether it is a message."""
         if len(block) > self._max_message:
             self._end_too_large()
             return 0
-        plain = lines is None and block.startswith(b"data:")
-        if not plain and not self._take_lines(lines or [block]):
-            return 0
+        if read is None and (_LF in block or not block.startswith(b"data:")):
+            read = _lines_of(block)
+        if read is not None:
+            block = read.payload
+            if read.last_id is not None:
+                self._last_id = read.last_id
+            if read.retry_ms is not None:
+                self.retry_ms = read.retry_ms
+            if not block:
+                return 0
         self.on_message(block, arrived_ns)
         return 1
-
-    def _take_lines(self, lines: list[bytes]) -> bool:
-        """Note what matters beyond the event; say whether the block has data."""
-        has_data = False
-        for line in lines:
-            if line.startswith(b"data"):
-                has_data = has_data or line[4:5] in b":"
-            elif line.startswith((b"id:", b"retry:")) or line == b"id":
-                field, _, value = line.partition(b":")
-                value = value.removeprefix(b" ")
-                if field == b"id":
-                    if _NUL not in value:
-                        self._last_id = value
-                elif value.isdigit() and len(value) <= _RETRY_DIGITS:
-                    self.retry_ms = int(value)
-        return has_data
 
     def _end_too_large(self) -> None:
         self.ended = True
         self._pieces = None
         self._on_close(Closed("client", "message too large"))
+
+
+def _only_block(data: bytes) -> bytes:
+    """The usual read's one block, unless a blank line is within it; empty for other reads."""
+    if data.endswith(b"\n\n"):
+        block = data[:-2]
+    elif data.endswith(b"\r\n\r\n"):
+        block = data[:-4].replace(b"\r\n", b"\n")
+    else:
+        return b""
+    return b"" if _CR in block else block
+
+
+class _Lines:
+    """What the lines of a block say beside the event.
+
+    Attributes:
+        has_blank: one of them is blank, so that this is no one block.
+        payload: the block without comments; empty if it has no data.
+        last_id: the event ID that it sets, if it does.
+        retry_ms: the reconnection time that it sets, if it does.
+    """
+
+    __slots__ = ("has_blank", "last_id", "payload", "retry_ms")
+
+    def __init__(self, block: bytes) -> None:
+        lines = block.split(b"\n")
+        self.has_blank = b"" in lines
+        self.last_id: bytes | None = None
+        self.retry_ms: int | None = None
+        has_data = has_comment = False
+        for line in lines:
+            field, _, value = line.partition(b":")
+            value = value.removeprefix(b" ")
+            if field == b"data":
+                has_data = True
+            elif field == b"id" and _NUL not in value:
+                self.last_id = value
+            elif field == b"retry" and value.isdigit() and len(value) <= _RETRY_DIGITS:
+                self.retry_ms = int(value)
+            has_comment = has_comment or line.startswith(b":")
+        if has_comment:
+            block = b"\n".join(line for line in lines if not line.startswith(b":"))
+        self.payload = block if has_data else b""
+
+
+# All copies of a broadcast have the same lines, which are read once.
+_remembered_lines_of = functools.lru_cache(maxsize=128)(_Lines)
+
+
+def _lines_of(block: bytes) -> _Lines:
+    # Long blocks would take much memory.
+    return _remembered_lines_of(block) if len(block) <= _LONGEST_REMEMBERED else _Lines(block)
 
 
 def parse_event(block: bytes) -> Event | None:
