@@ -138,7 +138,13 @@ class SocketIOTransport(WebSocketTransport):
             self._await_no_ping()
 
     def _open_engine(self) -> None:
-        opening, _ = self.receive()
+        try:
+            opening, _ = self.receive()
+        except ConnectFailed as failed:
+            if not failed.cause.startswith("protocol error"):
+                raise
+            # Engine.IO on Node answers by HTTP once more, where it wants another version.
+            raise ConnectFailed("subscribe", "bad handshake answer", failed.cause) from failed
         longest = heartbeat(opening)
         if longest is None:
             detail = opening[:200].decode(errors="replace")

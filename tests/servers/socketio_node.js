@@ -1,0 +1,41 @@
+// Socket.IO's reference implementation, as a program: socketio_node.js PING_MS TIMEOUT_MS.
+//
+// It speaks what socketio_python.py speaks. In the namespace /events it wants `auth` with the
+// token "t"; a client without it is refused. `start` has it send codes of all shapes to the
+// client that asks, then disconnect it; `broadcast` has it send a code to all. It writes its
+// port, then a line for each client that it misses, to its output.
+"use strict";
+
+const { createServer } = require("http");
+const { Server } = require("socket.io");
+
+const http = createServer();
+const io = new Server(http, {
+  pingInterval: Number(process.argv[2]),
+  pingTimeout: Number(process.argv[3]),
+});
+const events = io.of("/events");
+
+events.use((socket, next) => {
+  const known = socket.handshake.auth.token === "t";
+  next(known ? undefined : new Error("Unauthorized or unknown username"));
+});
+
+events.on("connection", (socket) => {
+  socket.emit("connected", { message: `username=${socket.handshake.query.username}` });
+  socket.on("start", () => {
+    socket.emit("new_code", { code: "text é" });
+    socket.emit("new_code", { code: "with bytes", of: [Buffer.from("42/events,["), Buffer.alloc(0)] });
+    socket.emit("new_code", { code: "to acknowledge" }, () => {});
+    socket.emit("new_code", Buffer.from("only bytes"));
+    socket.emit("new_code", "with bytes, to acknowledge", () => {});
+    socket.disconnect();
+  });
+  socket.on("broadcast", (code) => {
+    events.emit("new_code", { code });
+    io.of("/").emit("new_code", { code: "in the other namespace" });
+  });
+  socket.on("disconnect", (reason) => console.log(`gone: ${reason}`));
+});
+
+http.listen(0, "127.0.0.1", () => console.log(http.address().port));

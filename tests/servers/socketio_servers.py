@@ -1,0 +1,94 @@
+"""Real Socket.IO servers of others as children: python-socketio, and the reference on Node."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+_FOLDER = Path(__file__).parent
+#: Seconds in which a server starts, and npm installs.
+_PATIENCE, _INSTALL_PATIENCE = 15.0, 120.0
+
+
+@dataclass
+class Server:
+    """A running server.
+
+    Attributes:
+        url: where clients connect to; it lacks Engine.IO's own parameters.
+        lines: what the server writes, line by line.
+    """
+
+    url: str
+    lines: queue.SimpleQueue[str]
+
+
+@contextlib.contextmanager
+def socketio_server(kind: str, ping_ms: int = 25_000, timeout_ms: int = 20_000) -> Iterator[Server]:
+    """A server of one kind, "python" or "node"; skips the test if there is none here."""
+    if kind == "python":
+        command = [sys.executable, str(_FOLDER / "socketio_python.py")]
+    else:
+        why = _install_socketio()
+        if why is not None:
+            assert os.environ.get("CI") != "true", why
+            pytest.skip(why)
+        command = ["node", str(_FOLDER / "socketio_node.js")]
+    child = subprocess.Popen(
+        [*command, str(ping_ms), str(timeout_ms)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert child.stdout is not None
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    reader = threading.Thread(target=_read, args=(child.stdout, lines), daemon=True)
+    reader.start()
+    try:
+        port = int(lines.get(timeout=_PATIENCE))
+        yield Server(f"ws://127.0.0.1:{port}/socket.io/?username=ann", lines)
+    finally:
+        child.kill()
+        child.wait(_PATIENCE)
+        reader.join(_PATIENCE)
+        child.stdout.close()
+
+
+def _read(output: IO[str], lines: queue.SimpleQueue[str]) -> None:
+    for line in output:
+        lines.put(line.strip())
+
+
+@functools.cache
+def _install_socketio() -> str | None:
+    """Why Socket.IO does not run on Node here; None if it does."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        return "Node.js and npm are not installed"
+    if (_FOLDER / "node_modules" / "socket.io" / "package.json").exists():
+        return None
+    install = [npm, "install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts"]
+    try:
+        subprocess.run(
+            [*install, "--prefix", str(_FOLDER), "socket.io@4"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_INSTALL_PATIENCE,
+            check=True,
+        )
+    except (subprocess.SubprocessError, OSError) as error:
+        return f"npm could not install socket.io: {error}"
+    return None

@@ -1,0 +1,220 @@
+"""Socket.IO's packets: told apart, decoded, and their words made countable."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from socketio.packet import EVENT, Packet
+
+from sseload_users.transports import Event, Malformed
+from sseload_users.transports.packets import (
+    acknowledged,
+    assemble,
+    cause,
+    connect_packet,
+    decode_event,
+    disconnect_packet,
+    event_prefix,
+    head,
+    heartbeat,
+    said,
+    words,
+)
+
+
+def test_what_a_client_says() -> None:
+    assert connect_packet("/", None) == "40"
+    assert connect_packet("/events", None) == "40/events,"
+    assert connect_packet("/events", {"token": "ä"}) == '40/events,{"token":"\\u00e4"}'
+    assert connect_packet("/", {}) == "40{}"
+    assert disconnect_packet("/") == "41"
+    assert disconnect_packet("/events") == "41/events,"
+    assert event_prefix("/") == b"42["
+    assert event_prefix("/é") == "42/é,".encode()
+
+
+@pytest.mark.parametrize(
+    ("payload", "parts"),
+    [
+        (b'42["a"]', (0, b"/")),
+        (b'42/events,["a"]', (0, b"/events")),
+        (b'42/events,12["a-b"]', (0, b"/events")),
+        (b'4212["/a,b"]', (0, b"/")),
+        (b'42["7-up"]', (0, b"/")),
+        (b"40/events", (0, b"/events")),
+        (b"41/events?token=x,", (0, b"/events")),
+        (b'452-/events,["a",{}]', (2, b"/events")),
+        (b'450-["a"]', (0, b"/")),
+        (b"461-[]", (1, b"/")),
+        (b'45["a"]', None),
+        (b'45-["a"]', None),
+        (b'4599999-["a"]', None),
+        (b"421-[]", None),
+        (b"47", None),
+        (b"4", None),
+        (b"", None),
+        (b"\x04", None),
+    ],
+)
+def test_packets_are_told_apart_by_their_first_bytes(
+    payload: bytes, parts: tuple[int, bytes] | None
+) -> None:
+    assert head(payload) == parts
+
+
+@pytest.mark.parametrize(
+    ("payload", "seconds"),
+    [
+        (b'0{"sid":"x","pingTimeout":20000,"pingInterval":25000}', 45.0),
+        (b'0{"pingTimeout":100,"pingInterval":0.5}', 0.1005),
+        (b'0{"pingTimeout":20000}', None),
+        (b'0{"pingTimeout":"1","pingInterval":"2"}', None),
+        (b'0{"pingTimeout":null,"pingInterval":1}', None),
+        (b'0{"pingTimeout":-5,"pingInterval":1}', None),
+        (b'0{"pingTimeout":1e999,"pingInterval":1}', None),
+        (b'0{"pingTimeout":NaN,"pingInterval":1}', None),
+        (b'0{"pingTimeout":' + b"9" * 400 + b',"pingInterval":1}', None),
+        (b"0" + b"[" * 100_000, None),
+        (b"0[]", None),
+        (b"0", None),
+        (b"40", None),
+        (b"\xff", None),
+    ],
+)
+def test_the_open_packet_says_how_often_the_server_pings(
+    payload: bytes, seconds: float | None
+) -> None:
+    assert heartbeat(payload) == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(
+    ("payload", "event"),
+    [
+        (b'42/events,["new_code",{"code":"1"},2]', Event("new_code", [{"code": "1"}, 2])),
+        ('42["ä"]'.encode(), Event("ä", [])),
+        (b'4212["a",null]', Event("a", [None])),
+        (b'42/events,7["a"]', Event("a", [])),
+        (b"42[5,6]", Event("5", [6])),
+        (b"43/events,1[]", None),
+        (b"40/events,", None),
+        (b'44{"message":"a"}', None),
+        (b"2", None),
+        (b"0{}", None),
+    ],
+)
+def test_events_are_decoded(payload: bytes, event: Event | None) -> None:
+    assert decode_event(payload) == event
+
+
+@pytest.mark.parametrize(
+    ("payload", "why"),
+    [
+        (b"", "bad packet"),
+        (b"hello", "bad packet"),
+        (b"4", "bad packet"),
+        (b"48[]", "bad packet"),
+        (b"42", "bad packet"),
+        (b"42[]", "bad packet"),
+        (b"42[[1]]", "bad packet"),
+        (b"42[true]", "bad packet"),
+        (b'42{"a":1}', "bad packet"),
+        (b"42/events", "bad packet"),
+        (b'42["\xff"]', "bad packet"),
+        (b"42" + b"1" * 101 + b'["a"]', "bad packet"),
+        (b"42" + b"[" * 100_000, "bad packet"),
+        (b'42["a"', "bad JSON"),
+        (b'42/events,x["a"]', "bad JSON"),
+        (b'42["a"]]', "bad JSON"),
+        (assemble([b'451-["a",{"_placeholder":true,"num":7}]', b"x"]), "bad packet"),
+        (assemble([b'451-["a",{"_placeholder":true,"num":"x"}]', b"x"]), "bad packet"),
+        (assemble([b'451-["a"]', b"x", b"y"]), "bad packet"),
+    ],
+)
+def test_what_cannot_be_decoded_has_a_cause(payload: bytes, why: str) -> None:
+    with pytest.raises(Malformed) as malformed:
+        decode_event(payload)
+    assert malformed.value.cause == why
+    assert said(payload) is None or why == "bad packet"
+
+
+json_values = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(10**9), 10**9),
+        st.text(max_size=8),
+        st.binary(max_size=8),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.text(max_size=8),
+    st.lists(json_values, max_size=3),
+    st.sampled_from(["/", "/events", "/a-b"]),
+    st.one_of(st.none(), st.integers(0, 10**6)),
+)
+@example("a", [b"\0\0\0\0\x05", b"", {"b": b"\0"}], "/events", 7)
+def test_what_python_socketio_encodes_is_decoded_again(
+    name: str, arguments: list[object], namespace: str, ack: int | None
+) -> None:
+    encoded: Any = Packet(EVENT, [name, *arguments], namespace, ack).encode()
+    packet, *attachments = encoded if isinstance(encoded, list) else [encoded]
+    frames = [f"4{packet}".encode(), *attachments]
+    assert head(frames[0]) == (len(attachments), namespace.encode())
+    if not attachments and ack is None:
+        assert frames[0].startswith(event_prefix(namespace))
+    assert decode_event(assemble(frames)) == Event(name, arguments)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.binary(max_size=40), st.binary(max_size=40).map(lambda rest: b"45" + rest)))
+def test_any_bytes_are_an_event_or_none_or_malformed(payload: bytes) -> None:
+    try:
+        event = decode_event(payload)
+    except Malformed:
+        return
+    assert event is None or isinstance(event.data, list)
+
+
+@pytest.mark.parametrize(
+    ("payload", "is_one"),
+    [
+        (b'40/events,{"sid":"x"}', True),
+        (b'40{"sid":"x"}', True),
+        (b"40/events", False),
+        (b"40{}", False),
+        (b'40["sid"]', False),
+        (b"40{", False),
+    ],
+)
+def test_an_acknowledgement_names_the_session(payload: bytes, is_one: bool) -> None:
+    assert acknowledged(payload) is is_one
+
+
+@pytest.mark.parametrize(
+    ("data", "short"),
+    [
+        ("Unable to connect", "unable to connect"),
+        ({"message": "Connection rejected by server"}, "connection rejected by server"),
+        ({"error": "Forbidden."}, "forbidden"),
+        ({"message": {"deep": 1}}, ""),
+        (None, ""),
+        ("HTTP 403: user loadtest17 unknown!", "http 403: user … unknown"),
+        ("no  ann@codes.test\tat 10.0.0.1:5000\nhere", "no … at … here"),
+        (f"bad token {'x' * 40}", "bad token …"),
+        ("Bearer eyJhbGciOi1.x expired (code 17)", "bearer … expired (code 17)"),
+        ("word " * 100, ("word " * 16).strip()),
+    ],
+)
+def test_refusals_have_short_causes_that_can_be_counted(data: object, short: str) -> None:
+    assert cause(words(json.loads(json.dumps(data)))) == short
