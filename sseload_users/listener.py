@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from dataclasses import replace
 from typing import ClassVar
 
 import gevent
@@ -66,6 +67,8 @@ class CodeListener(User):
         self._transport: Transport | None = None
         self._session: Session | None = None
         self._errands: Errands | None = None
+        self._slow = station.reads_slowly(self._connection.number)
+        self._retry_s = 0.0
         self._dropped_ns = 0
         self._inbox: SimpleQueue[tuple[bytes, int]] | None = None
         if type(self).on_code is not CodeListener.on_code:
@@ -85,6 +88,7 @@ class CodeListener(User):
     def listen(self) -> None:
         """Connect and listen until the run ends: the only task, and it never returns."""
         self._station.listeners += 1
+        self._station.counted("slow", int(self._slow))
         reader = None if self._inbox is None else gevent.spawn(self._read_inbox, self._inbox)
         try:
             with self._station.expecting():
@@ -131,9 +135,14 @@ class CodeListener(User):
         self._station.ledger.tally.recovery.add(down_ns // 1000)
 
     def _back_off(self, attempt: int) -> None:
+        # What the server of an event stream asks for is the least; it holds until it says
+        # something else.
+        retry_ms = getattr(self._transport, "retry_ms", None)
+        if retry_ms is not None:
+            self._retry_s = retry_ms / 1000
         # Jitter over the whole time, so that those who were dropped together come apart.
         longest = min(_FIRST_BACK_OFF_S * 2**attempt, _LONGEST_BACK_OFF_S)
-        gevent.sleep(random.uniform(0, longest))
+        gevent.sleep(self._retry_s + random.uniform(0, longest))
 
     def _try_to_connect(self) -> bool:
         station, connection = self._station, self._connection
@@ -145,8 +154,9 @@ class CodeListener(User):
         try:
             errands.before()
             last_event_id = getattr(self._transport, "last_event_id", "")
+            endpoint = errands.endpoint(self._transport_type, last_event_id)
             transport = self._transport = self._transport_type(
-                errands.endpoint(self._transport_type, last_event_id),
+                replace(endpoint, slow=self._slow),
                 station.network,
                 self._on_message,
                 station.malformed,

@@ -36,6 +36,8 @@ class Options:
     connect_timeout: float = 30.0
     connect_attempts: int = 1
     reconnect: bool = False
+    slow_share: float = 0.0
+    slow_rate: float = 1000.0
     delivery_timeout: float = 10.0
     ingest_timeout: float = 10.0
     warm_up: float = 60.0
@@ -101,6 +103,10 @@ class Options:
                     f"--{name.replace('_', '-')} {value:g} cannot be: it must be "
                     f"{'at least' if lowest else '0 or more, not below'} {lowest:g}."
                 )
+        if self.slow_share > 1:
+            raise ConfigError(
+                f"--slow-share {self.slow_share:g} cannot be: it is a share, from 0 to 1 (all)."
+            )
         if self.client_key is not None and self.client_certificate is None:
             raise ConfigError("--client-key goes with --client-certificate: give both.")
         objective.Objective.parse(self.objective)
@@ -120,6 +126,8 @@ _LOWEST = {
     "connect_concurrency": 1,
     "connect_timeout": 0.001,
     "connect_attempts": 1,
+    "slow_share": 0,
+    "slow_rate": 1,
     "delivery_timeout": 0.001,
     "ingest_timeout": 0.001,
     "warm_up": 0,
@@ -157,6 +165,13 @@ def add_to(parser: LocustArgumentParser) -> None:
     _add(group, "--connect-timeout", "seconds that a connection has to be subscribed")
     _add(group, "--connect-attempts", "attempts to connect before a connection counts as failed")
     _add(group, "--reconnect", "connect again, with back-off, after a drop", action="store_true")
+    _add(
+        group,
+        "--slow-share",
+        "share of the connections, 0 to 1, that read slowly, so that the server has to wait",
+        metavar="SHARE",
+    )
+    _add(group, "--slow-rate", "bytes a second that these read, each", metavar="BYTES")
     _add(group, "--insecure", "accept any server certificate", action="store_true")
     further: dict[str, Any] = {"include_in_web_ui": False}
     _add(group, "--ca-file", "PEM file of certificate authorities to trust", **further)

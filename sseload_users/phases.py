@@ -364,6 +364,11 @@ class Conductor:
             self.run.notes.insert(0, f"It was ended in the {cut_short} phase.")
         self.run.complete = self._whole and not cut_short and not self.unfit and self._accounted()
         self.run.clock_error_ms = self.totals.clock_error_ms()
+        if slow := self.totals.tally.counts["slow"]:
+            self.run.notes.append(
+                f"{count(slow, 'connection')} read slowly, at {self.options.slow_rate:,.0f} bytes "
+                "a second (--slow-share): what they had not read by the end is missing."
+            )
         if early := self.totals.tally.counts["before_sent"]:
             self.run.notes.append(
                 f"{count(early, 'code')} arrived before being sent, by more than the clocks' "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -103,6 +104,7 @@ class Station:
             insecure=options.insecure,
             resume_tls=options.resume_tls,
             source_addresses=options.source_addresses,
+            slow_rate=options.slow_rate,
         )
         self._identities = who_connects(options.users_file, options.username)
         self.receipts = Receipts(environment, "WS")
@@ -157,8 +159,21 @@ class Station:
         Args:
             number: the connection's, from 1.
         """
+        return self._identities[self._place(number) % len(self._identities)]
+
+    def reads_slowly(self, number: int) -> bool:
+        """Whether a connection of this process is one of the slow ones: evenly, over all workers.
+
+        Args:
+            number: the connection's, from 1.
+        """
+        place, share = self._place(number), self.options.slow_share
+        return math.floor((place + 1) * share) > math.floor(place * share)
+
+    def _place(self, number: int) -> int:
+        """A connection's place among those of all workers, from 0."""
         index = max(getattr(self.environment.runner, "worker_index", 0), 0)
-        return self._identities[(index + (number - 1) * self._workers) % len(self._identities)]
+        return index + (number - 1) * self._workers
 
     def sender(self, username: str | None) -> Identity:
         """As whom codes are sent: the first of those who connect, unless it is said."""

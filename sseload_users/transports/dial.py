@@ -37,7 +37,7 @@ for _name, _value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT
 
 
 def connect_tcp(
-    family: int, address: Any, source: str | None, deadline: float
+    family: int, address: Any, source: str | None, deadline: float, receive_buffer: int | None
 ) -> tuple[_socket.socket, int]:
     """A non-blocking TCP connection that stamps what it receives, where that exists.
 
@@ -46,6 +46,8 @@ def connect_tcp(
         address: the server's socket address.
         source: the local address to connect from; None: whichever the system takes.
         deadline: until when, on ``time.monotonic``'s clock.
+        receive_buffer: bytes that the kernel is to take before the server must wait; None:
+            as many as it sees fit.
 
     Returns:
         The socket, and when it was connected (wall clock, ns).
@@ -61,6 +63,9 @@ def connect_tcp(
         for option in _OPTIONS:
             sock.setsockopt(*option)
         _stamp(sock)
+        if receive_buffer is not None:
+            # Before the connection is there: its window is agreed on then.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if source is not None:
             _bind(sock, source)
         return sock, _connect(sock, address, deadline)

@@ -25,6 +25,7 @@ from sseload_users.transports import ConnectFailed
 from sseload_users.transports.arrival import Arrival
 from sseload_users.transports.dial import connect_tcp, stamps_arrivals
 from sseload_users.transports.reader import LagRecorder, Reader, make_reader
+from sseload_users.transports.slow import SlowReader
 
 _logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Endpoint:
         namespace: Socket.IO's namespace to join.
         auth: what Socket.IO sends along with the wish to join, as JSON.
         last_event_id: of the session before, where an event stream is to go on from.
+        slow: it reads slowly, as the network says.
     """
 
     url: str = field(repr=False)
@@ -67,6 +69,7 @@ class Endpoint:
     namespace: str = "/"
     auth: Mapping[str, object] | None = field(default=None, repr=False)
     last_event_id: str = ""
+    slow: bool = False
 
 
 class Network:
@@ -83,6 +86,7 @@ class Network:
         resume_tls: offer the newest TLS session to later connections, as a browser that
             comes back does; by default each connection makes a full handshake.
         source_addresses: local addresses to connect from, in turn.
+        slow_rate: bytes a second that slow connections read.
 
     Attributes:
         timestamps: "kernel" where received bytes are stamped by the kernel, else
@@ -103,11 +107,13 @@ class Network:
         insecure: bool = False,
         resume_tls: bool = False,
         source_addresses: Sequence[str] = (),
+        slow_rate: float = 1000.0,
     ) -> None:
         self.connect_timeout = connect_timeout
         self.insecure = insecure
         self.resume_tls = resume_tls
         self.lag = LagRecorder()
+        self._slow_rate = slow_rate
         self._ca_file = ca_file
         self._client_certificate = client_certificate
         self._client_key = client_key
@@ -152,13 +158,19 @@ class Network:
         """What watches this process's connections, in the hub that first asked for it."""
         return make_reader(self.lag, stamped=self.timestamps == "kernel")
 
-    def open(self, url: str, deadline: float) -> Arrival:
+    @cached_property
+    def slow_reader(self) -> SlowReader:
+        """What reads this process's slow connections."""
+        return SlowReader(self.lag, self._slow_rate)
+
+    def open(self, url: str, deadline: float, *, slow: bool = False) -> Arrival:
         """Connect to a URL's host: TCP, and TLS where the scheme asks for it.
 
         Args:
             url: ws, wss, http or https; only its scheme, host and port are looked at.
             deadline: until when, on ``time.monotonic``'s clock. It stays the arrival's
                 deadline for what is received and sent next.
+            slow: it is to read slowly, once it is watched.
 
         Raises:
             ConnectFailed: at "resolve", "connect" or "tls".
@@ -166,9 +178,11 @@ class Network:
         host, port, secure = origin(url)
         addresses = self._resolve(host, port, deadline)
         failed: OSError | None = None
+        reader = self.slow_reader if slow else self.reader
+        buffer = self.slow_reader.receive_buffer if slow else None
         for address in list(addresses):
             try:
-                connected = connect_tcp(*address, self._next_source(address[0]), deadline)
+                connected = connect_tcp(*address, self._next_source(address[0]), deadline, buffer)
             except OSError as error:
                 failed = error
                 continue
@@ -177,7 +191,7 @@ class Network:
                 # listen on one of them.
                 addresses.remove(address)
                 addresses.insert(0, address)
-            arrival = Arrival(*connected, self.reader, deadline)
+            arrival = Arrival(*connected, reader, deadline)
             if secure:
                 try:
                     self._start_tls(arrival, host)

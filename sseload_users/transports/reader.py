@@ -260,20 +260,7 @@ class LoopReader:
                 writing.start(arrival.flush_backlog)
 
     def _ready(self, arrival: Arrival) -> None:
-        try:
-            data, stamp = receive(arrival.sock, self.lag)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            end_watch(self, arrival, error)
-            return
-        if not data:
-            end_watch(self, arrival, None)
-            return
-        try:
-            arrival.on_bytes(data, stamp)
-        except Exception as error:  # noqa: BLE001 - nothing may reach the hub
-            end_watch(self, arrival, error)
+        read_once(self, arrival, self.lag)
 
 
 def make_reader(lag: LagRecorder, *, stamped: bool) -> Reader:
@@ -291,21 +278,54 @@ def make_reader(lag: LagRecorder, *, stamped: bool) -> Reader:
     return EpollReader(lag, epoll, patient=stamped)
 
 
-def receive(sock: Any, lag: LagRecorder) -> tuple[bytes, int]:
+def read_once(
+    reader: Reader, arrival: Arrival, lag: LagRecorder | None, size: int = READ_BYTES
+) -> None:
+    """Read a connection once, and hand over what was there; never raises.
+
+    Args:
+        reader: which watches it.
+        arrival: the connection.
+        lag: where the generator's lag is recorded; None: it is none.
+        size: most bytes.
+    """
+    try:
+        data, stamp = receive(arrival.sock, lag, size)
+    except BlockingIOError:
+        return
+    except OSError as error:
+        end_watch(reader, arrival, error)
+        return
+    if not data:
+        end_watch(reader, arrival, None)
+        return
+    try:
+        arrival.on_bytes(data, stamp)
+    except Exception as error:  # noqa: BLE001 - nothing may reach the hub
+        end_watch(reader, arrival, error)
+
+
+def receive(sock: Any, lag: LagRecorder | None, size: int = READ_BYTES) -> tuple[bytes, int]:
     """One read: its bytes, and when the newest of them arrived (wall clock, ns).
+
+    Args:
+        sock: a non-blocking socket.
+        lag: where the generator's lag is recorded; None: it is none.
+        size: most bytes.
 
     Raises:
         BlockingIOError: nothing is there.
         OSError: the connection is broken.
     """
     if not hasattr(sock, "recvmsg"):  # Windows
-        return sock.recv(READ_BYTES), from_kernel(time.time_ns())
-    data, ancillary, _, _ = sock.recvmsg(READ_BYTES, ANCILLARY_BYTES)
+        return sock.recv(size), from_kernel(time.time_ns())
+    data, ancillary, _, _ = sock.recvmsg(size, ANCILLARY_BYTES)
     stamp = time.time_ns()
     if ancillary:
         seconds, nanoseconds = unpack_timespec(ancillary[0][2])
         arrived = seconds * 1_000_000_000 + nanoseconds
-        lag.add(stamp - arrived)
+        if lag is not None:
+            lag.add(stamp - arrived)
         stamp = arrived
     return data, from_kernel(stamp)
 

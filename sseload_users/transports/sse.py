@@ -84,7 +84,7 @@ class SseTransport(WebSocketTransport):
         endpoint, network = self.endpoint, self.network
         deadline = time.monotonic() + network.connect_timeout
         request = StreamRequest(endpoint)
-        arrival = self._arrival = network.open(endpoint.url, deadline)
+        arrival = self._arrival = network.open(endpoint.url, deadline, slow=endpoint.slow)
         self._check_left()
         self._ask(request, arrival)
         request.check()

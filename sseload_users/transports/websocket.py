@@ -248,7 +248,7 @@ class WebSocketTransport:
         """TCP, TLS and the handshake, which websocket-client makes."""
         endpoint, network = self.endpoint, self.network
         deadline = time.monotonic() + network.connect_timeout
-        arrival = self._arrival = network.open(endpoint.url, deadline)
+        arrival = self._arrival = network.open(endpoint.url, deadline, slow=endpoint.slow)
         self._check_left()
         client: Any = WebSocket(enable_multithread=False)
         try:
