@@ -64,13 +64,12 @@ class CodeBroadcaster(FastHttpUser):
         self._target = station.target(self.target, self.host)
         self._identity = station.sender(self.username)
         self._shape = station.shape(self._target)
-        station.broadcasters += 1
 
     @task
     def broadcast(self) -> None:
         """Send codes when their time comes: the only task, and it never returns."""
         station, requests = self._station, gevent.pool.Pool(_IN_FLIGHT)
-        try:
+        with station.broadcasting(requests):
             while True:
                 first, schedule = station.orders.get()
                 start = time.monotonic()
@@ -79,9 +78,6 @@ class CodeBroadcaster(FastHttpUser):
                     requests.spawn(self._send, first - 1 + sequence, start + offset)
                 requests.join()
                 station.broadcast_done()
-        finally:
-            # Cut short: what is under way was sent, and is not answered any more.
-            requests.kill(block=False)
 
     def stop(self, force: bool = False) -> bool:
         """Stop at once: with --stop-timeout, Locust would wait for a task that only waits."""
@@ -90,13 +86,15 @@ class CodeBroadcaster(FastHttpUser):
 
     def _send(self, sequence: int, due: float) -> None:
         """Send one code, and note what became of it."""
-        station, tally = self._station, self._station.ledger.tally
+        station = self._station
+        if station.hushed:
+            return
 
         def body_at(sent_ns: int) -> bytes:
             return self._target.ingest(self._shape.mint(sequence, sent_ns), self._identity).body
 
         def written(sent_ns: int) -> None:
-            tally.slip.add(round((time.monotonic() - due) * 1e6))
+            station.ledger.tally.slip.add(round((time.monotonic() - due) * 1e6))
             station.sent(sequence, sent_ns)
 
         now = wall_ns()

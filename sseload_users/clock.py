@@ -54,3 +54,35 @@ def identity() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return f"{uuid.getnode():x}-{psutil.boot_time():.0f}"
+
+
+class Setting:
+    """Sees that somebody sets the wall clock, by the monotonic one, which nobody can set.
+
+    A clock that is steered, as NTP does as long as it can, is not seen: that drift is
+    within what `clocks` allows for.
+    """
+
+    def __init__(self) -> None:
+        self._ahead_ns = _ahead_of_monotonic()
+
+    def step_ns(self) -> int:
+        """By how much it was set since this was last asked; 0 if it was not."""
+        before, self._ahead_ns = self._ahead_ns, _ahead_of_monotonic()
+        step_ns = self._ahead_ns - before
+        return step_ns if abs(step_ns) >= SET_NS else 0
+
+
+#: The smallest step that is told from steering: 500 millionths (RFC 5905 §A.5.5.6) over the
+#: quarter of a second between two looks are forty times less.
+SET_NS = 5_000_000
+
+
+def _ahead_of_monotonic() -> int:
+    """How far the wall clock is ahead of the monotonic one, which began anywhere."""
+    looks = []
+    # One that something came between says little.
+    for _ in range(3):
+        before, wall, after = time.monotonic_ns(), wall_ns(), time.monotonic_ns()
+        looks.append((after - before, wall - (before + after) // 2))
+    return min(looks)[1]

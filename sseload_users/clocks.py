@@ -8,6 +8,7 @@ the best one is that whose error, with what may have drifted since, is the small
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -41,10 +42,12 @@ class Clocks:
 
     Attributes:
         same: the leader is on this host: there is no difference, and nothing to measure.
+        error_ns: how wrong the times can be, at most, that have been put on the other clock.
     """
 
     def __init__(self) -> None:
         self.same = False
+        self.error_ns = 0
         self._answers: deque[tuple[int, int, int]] = deque(maxlen=_KEPT)
 
     @property
@@ -61,9 +64,23 @@ class Clocks:
             heard_ns: when the answer came (this clock). One that came before its question
                 was sent, as a clock was set back meanwhile, says nothing.
         """
-        if heard_ns >= asked_ns:
-            middle = (asked_ns + heard_ns) // 2
-            self._answers.append((middle, leader_ns - middle, (heard_ns - asked_ns + 1) // 2))
+        if heard_ns < asked_ns:
+            return
+        middle, half = (asked_ns + heard_ns) // 2, (heard_ns - asked_ns) // 2 + 1
+        ahead = leader_ns - middle
+        if self._answers:
+            expected = self.at(middle)
+            if abs(ahead - expected.ns) > expected.error_ns + half + round(half * _DRIFT):
+                # The two cannot both be: the leader's clock was set in between.
+                self._answers.clear()
+        self._answers.append((middle, ahead, half))
+
+    def stepped(self, by_ns: int) -> None:
+        """This clock was set, by so much: what was measured before is still good, moved."""
+        self._answers = deque(
+            ((middle + by_ns, ahead - by_ns, half) for middle, ahead, half in self._answers),
+            maxlen=_KEPT,
+        )
 
     def at(self, here_ns: int) -> Difference:
         """The difference at a time of this clock.
@@ -75,18 +92,25 @@ class Clocks:
             return NONE
         if not self._answers:
             raise LookupError("the leader has not told the time yet")
+        # The leader answered within `half` of the middle, and the clocks drifted since then.
         error, ahead = min(
-            (half + round(abs(here_ns - middle) * _DRIFT), ahead)
+            (half + math.ceil((abs(here_ns - middle) + half) * _DRIFT), ahead)
             for middle, ahead, half in self._answers
         )
         return Difference(ahead, error)
 
     def to_leader(self, here_ns: int) -> int:
         """A time of this clock on the leader's."""
-        return here_ns + self.at(here_ns).ns
+        difference = self.at(here_ns)
+        self.error_ns = max(self.error_ns, difference.error_ns)
+        return here_ns + difference.ns
 
     def to_here(self, leader_ns: int) -> int:
         """A time of the leader's clock on this one."""
-        here = leader_ns - self.at(leader_ns).ns
+        here = leader_ns
         # Asked again at the right time: with a large difference it was asked far off.
-        return leader_ns - self.at(here).ns
+        for _ in range(3):
+            difference = self.at(here)
+            here = leader_ns - difference.ns
+        self.error_ns = max(self.error_ns, difference.error_ns)
+        return here

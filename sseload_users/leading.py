@@ -197,6 +197,9 @@ class Leading:
             self._status = CANNOT
             if not conductor.totals.tally.counts["attempted"]:
                 return
+        if self._headless and not self._swarm.workers():
+            # Locust ends a run whose last worker went missing, and then waits for others.
+            gevent.spawn(self._stop)
         report = build(
             conductor.run,
             conductor.totals,
@@ -208,19 +211,14 @@ class Leading:
         grade = None if conductor.unfit else report["verdict"]["grade"]
         self._status = verdict.exit_status(grade, conductor.options.fail_on)
         if conductor.options.delivery_report is not None:
-            rows = [
-                replace(row, connection=number)
-                for number, row in enumerate(
-                    (
-                        row
-                        for worker in conductor.totals.workers.values()
-                        for row in worker.connections
-                    ),
-                    1,
-                )
+            workers = conductor.totals.workers.values()
+            rows = [(row, each.name) for each in workers for row in each.connections]
+            numbered = [
+                replace(row, connection=number, worker=name)
+                for number, (row, name) in enumerate(rows, 1)
             ]
             try:
-                files.write(report, conductor.options.delivery_report, rows)
+                files.write(report, conductor.options.delivery_report, numbered)
             except ConfigError as error:
                 complain(str(error))
                 self._status = CANNOT
@@ -238,6 +236,9 @@ class Leading:
         runner = self._environment.runner
         if self._conductor is not None and runner is not None:
             runner.stop()
+            # Somebody else may have begun to stop it, and be waiting for its users to end.
+            self.end()
+            self.result()
         if self._status is not None and self._environment.process_exit_code is None:
             self._environment.process_exit_code = self._status
         parsed = self._environment.parsed_options

@@ -16,6 +16,7 @@ import gevent
 from gevent.event import Event
 from locust import User
 from locust.env import Environment
+from locust.runners import STATE_RUNNING
 
 from sseload_users import clock
 from sseload_users.clock import wall_ns
@@ -23,12 +24,14 @@ from sseload_users.options import Options
 from sseload_users.plans import Outcome, Plan, Step
 from sseload_users.report.build import Run, step_in_words, step_report
 from sseload_users.report.progress import Progress, Snapshot
-from sseload_users.report.words import clean, count, seconds
+from sseload_users.report.words import count, seconds
+from sseload_users.roster import Roster
 from sseload_users.schedule import Schedule
 from sseload_users.swarm import Swarm
+from sseload_users.tally import Status
 from sseload_users.target import Target
 from sseload_users.thresholds import Thresholds
-from sseload_users.totals import Totals, Worker
+from sseload_users.totals import Totals
 from sseload_users.transports.network import Network
 from sseload_users.wake import Unfit, wake
 
@@ -41,6 +44,9 @@ _AT_ONCE = 100_000
 _LOOK_S = 0.1
 #: Seconds that workers have to close their accounts when the run ends.
 _FINISH_S = 10.0
+#: Seconds after which a worker that ends by itself is answered. If the whole run ends, as
+#: with Ctrl-C, it is answered in the order that loses nothing.
+_GOODBYE_S = 0.3
 #: Seconds beyond the timeouts after which nobody waits for a code to be settled any more.
 _GRACE_S = 5.0
 #: Seconds from one picture of the run to the next.
@@ -100,15 +106,23 @@ class Conductor:
         self._progress = progress
         self._stop = stop
         self._phase = ""
+        self._phases = 0
         self._phase_began_ns = 0
         self._spawned = False
+        self._roster = Roster(swarm, self.totals, self._incomplete)
+        self._broadcaster: str | None = None
         self._broadcast_done = False
         self._codes_ordered = 0
-        self._codes_sent = 0
+        self._unanswered: set[int] = set()
+        self._setting = clock.Setting()
+        self._set_ns = 0
+        self._set_hosts: set[tuple[str, int]] = set()
         self._ended = False
         self._at_end = False
         self._whole = True
-        self._final = Event()
+        self._hushed = Event()
+        self._news = Event()
+        self._closed = Event()
         self._leader: gevent.Greenlet[..., None] | None = None
         self._painter: gevent.Greenlet[..., None] | None = None
 
@@ -125,53 +139,61 @@ class Conductor:
 
     def from_worker(self, worker: str, kind: str, data: dict[str, Any]) -> None:
         """Take a worker's message of this run."""
+        self._roster.heard(worker)
         match kind:
             case "hello":
-                self._welcome(worker, data["region"])
+                late = self._phase in ("settle", "broadcast", "drain")
+                self._roster.welcome(worker, data["region"], late=late)
+                self._tell(
+                    "welcome",
+                    phase=self._phase,
+                    number=self._phases,
+                    host=clock.identity(),
+                    only=worker,
+                )
             case "time":
-                answer = {"asked": data["asked"], "leader": wall_ns()}
-                self._tell("time", answer, only=worker)
+                self._tell("time", asked=data["asked"], leader=wall_ns(), only=worker)
             case "sent":
-                self._codes_sent = max(self._codes_sent, data["code"][0])
-                self._tell("sent", {"code": data["code"]}, but=worker)
+                sequence, sent_ns, _ = data["code"]
+                self.totals.announced(sequence, sent_ns)
+                self._unanswered.add(sequence)
+                self._tell("sent", code=data["code"], but=worker)
             case "answered":
-                self._codes_sent = max(self._codes_sent, data["code"][0])
-                self._tell("answered", {"code": data["code"]}, but=worker)
+                self._answered(*data["code"], by=worker)
             case "report":
                 self.totals.report(worker, data)
             case "broadcast_done":
                 self._broadcast_done = True
+            case "stepped":
+                self._note_set(data["host"], data["by"], self._roster.name(worker))
+            case "leaving":
+                gevent.spawn_later(_GOODBYE_S, self._tell, "finish", only=worker)
+            case "hushed":
+                self._hushed.set()
             case "unfit":
-                self._refuse(f"worker {worker}: {data['sentence']}")
-        if all(each.final or each.lost for each in self.totals.workers.values()):
-            self._final.set()
+                self._refuse(f"{self._roster.name(worker)}: {data['sentence']}")
+        self._news.set()
 
-    def _welcome(self, worker: str, region: str) -> None:
-        if worker not in self.totals.workers and self._phase not in ("", "warm-up", "connect"):
-            self._incomplete(
-                f"Worker {clean(worker)} came when the codes were on their way already: Locust "
-                "moved connections to it."
-            )
-        self.totals.worker(worker).region = region
-        self._tell("welcome", {"phase": self._phase, "host": clock.identity()}, only=worker)
+    def _answered(self, sequence: int, status: Status, *, by: str) -> None:
+        self.totals.answered(sequence, status)
+        self._unanswered.discard(sequence)
+        self._tell("answered", code=[sequence, status], but=by)
 
-    def _look_for_lost(self) -> None:
-        """See which workers have gone away."""
-        alive = set(self._swarm.workers())
-        for worker, view in self.totals.workers.items():
-            if worker not in alive and not view.final and not view.lost:
-                self._lose(worker, view)
-
-    def _lose(self, worker: str, view: Worker) -> None:
-        view.lost = True
-        # What was on its way there is not any more.
-        view.gauges.update(open=0, connecting=0, owed=0, delivered=0)
-        gone = view.gauges.get("listeners", 0)
-        self._incomplete(
-            f"Worker {clean(worker)} was lost with {count(gone, 'connection')}: what they got "
-            "after its last report is not accounted for."
+    def _note_set(self, host: str, by_ns: int, whose: str) -> None:
+        """A clock was set while the run went on; all processes of a host say so."""
+        known = (host, round(by_ns / clock.SET_NS / 10))
+        if known in self._set_hosts:
+            return
+        self._set_hosts.add(known)
+        self._set_ns = max(self._set_ns, abs(by_ns))
+        way = "forward" if by_ns > 0 else "back"
+        where = "The clock" if self._swarm.role == "local" else f"The clock of {whose}"
+        sentence = (
+            f"{where} was set {way} by {abs(by_ns) / 1e9:.3f} s during the run: the latencies of "
+            "codes that were on their way then are not to be trusted."
         )
-        self._final.set()
+        self.run.notes.append(sentence)
+        self._progress.note(sentence)
 
     def _incomplete(self, sentence: str) -> None:
         self.run.notes.append(sentence)
@@ -212,6 +234,8 @@ class Conductor:
         if step.connections is not None and self._expected() != step.connections:
             self._resize(step.connections)
         self._wait(self._all_connected)
+        if not self._expected():
+            raise Unfit("Nobody listens: -u counts the one that broadcasts, too; give 2 or more.")
         self._enter("settle", f"Waiting {seconds(self.options.settle)} before the first code.")
         gevent.sleep(self.options.settle)
         opened = self.totals.gauge("open")
@@ -240,11 +264,13 @@ class Conductor:
         if step.connections is None:
             return
         keep = 0 if step.fresh else step.connections
-        self._wait(lambda: self._spawned)
+        self._wait(self._all_begun)
         if self.totals.gauge("listeners") > keep or self._expected() > keep:
             self._enter("disconnect", "Closing connections for the next step.")
             self._resize(keep)
-            self._wait(lambda: self._spawned and self.totals.gauge("listeners") <= keep, _FINISH_S)
+            self._wait(
+                lambda: self._all_begun() and self.totals.gauge("listeners") <= keep, _FINISH_S
+            )
         if step.fresh:
             # The step before it may have been too much for the server.
             wake(self._target, self._network, self.options)
@@ -269,15 +295,23 @@ class Conductor:
         )
         order = [self._codes_ordered + 1, schedule.codes, schedule.interval_s]
         self._codes_ordered += schedule.codes
-        if not self._has_broadcaster():
+        self._broadcaster = self._roster.broadcaster()
+        if self._broadcaster is None:
             raise Unfit(
                 "Nobody broadcasts: the run has no CodeBroadcaster; check the user classes, and "
                 "that -u leaves room for it beside the connections."
             )
-        self._tell("broadcast", {"order": order})
+        self._tell("broadcast", order=order, only=self._broadcaster)
         self._wait(self._broadcast_over)
         if not self._broadcast_done:
-            self._incomplete("The worker that broadcasts was lost: further codes did not go out.")
+            self._incomplete(
+                f"{self._roster.name(self._broadcaster)}, which broadcast, was lost, or its user "
+                "was moved: further codes did not go out."
+            )
+            # Nobody is going to say any more what became of them.
+            for sequence in sorted(self._unanswered):
+                self.totals.tally.failed("ingest", "broadcaster lost", wall_ns())
+                self._answered(sequence, "unanswered", by="")
 
     def _refuse(self, sentence: str) -> None:
         if not self.unfit:
@@ -289,52 +323,58 @@ class Conductor:
         self._leave(now)
         self._phase, self._phase_began_ns = phase, now
         self._progress.phase(phase, sentence)
-        self._tell("phase", {"phase": phase})
+        self._phases += 1
+        self._tell("phase", phase=phase, number=self._phases)
 
     def _leave(self, now_ns: int) -> None:
         if self._phase:
             self.run.phases.append((self._phase, self._phase_began_ns, now_ns))
         self._phase = ""
 
-    def _tell(self, kind: str, data: dict[str, Any], **whom: str) -> None:
-        self._swarm.to_workers(kind, {"run": self.run.run_id, **data}, **whom)
+    def _tell(
+        self, kind: str, *, only: str | None = None, but: str | None = None, **data: Any
+    ) -> None:
+        self._swarm.to_workers(kind, {"run": self.run.run_id, **data}, only=only, but=but)
 
     def _wait(self, over: Callable[[], bool], at_most_s: float | None = None) -> None:
         deadline = None if at_most_s is None else time.monotonic() + at_most_s
         while not over() and (deadline is None or time.monotonic() < deadline):
             gevent.sleep(_LOOK_S)
-            self._look_for_lost()
+            self._roster.look(ending=False)
 
     def _all_connected(self) -> bool:
-        workers = self.totals.workers.values()
+        present = self._roster.present()
         there = self.totals.gauge("listeners") >= self._expected()
         return (
-            self._spawned
-            and (there or any(each.lost for each in workers))
+            self._all_begun()
+            and (there or len(present) < len(self.totals.workers))
             and all(
-                each.gauges["pending"] == 0 and each.gauges["clock_known"]
-                for each in self._alive()
-                if each.gauges
+                each.gauges and each.gauges["pending"] == 0 and each.gauges["clock_known"]
+                for each in present
             )
         )
 
     def _broadcast_over(self) -> bool:
-        return self._broadcast_done or not self._has_broadcaster()
-
-    def _has_broadcaster(self) -> bool:
-        return any(each.gauges.get("broadcasters") for each in self._alive())
+        return self._broadcast_done or self._roster.broadcaster() != self._broadcaster
 
     def _all_settled(self) -> bool:
-        return all(each.gauges.get("settled", 0) >= self._codes_sent for each in self._alive())
+        # In a report that knows of this phase, all codes are that were announced before it.
+        return all(
+            each.final
+            or (each.gauges.get("phase") == self._phases and each.gauges["in_flight"] == 0)
+            for each in self._roster.present()
+        )
 
-    def _alive(self) -> list[Worker]:
-        return [each for each in self.totals.workers.values() if not each.lost]
+    def _all_begun(self) -> bool:
+        """Whether Locust has begun as many users as it was last told."""
+        state = getattr(self._environment.runner, "state", "")
+        return self._spawned and bool(state == STATE_RUNNING)
 
     def _expected(self) -> int:
         """How many listeners there are to be."""
         runner = self._environment.runner
         counts: dict[str, int] = getattr(runner, "target_user_classes_count", {})
-        if self._spawned and counts:
+        if self._all_begun() and counts:
             return sum(counts.get(name, 0) for name in self._listeners)
         fixed = sum(each.fixed_count for each in self._environment.user_classes)
         return max(0, getattr(runner, "target_user_count", 0) - fixed)
@@ -342,17 +382,31 @@ class Conductor:
     # The end
 
     def end(self) -> None:
-        """Close the account, however far the run has come; called when Locust's test stops."""
+        """Close the account, however far the run has come; called when Locust's test stops.
+
+        Locust may stop it several times at once: whoever asks returns when it is closed.
+        """
         if self._ended:
+            self._closed.wait()
             return
         self._ended = True
+        try:
+            self._end()
+        finally:
+            self._closed.set()
+
+    def _end(self) -> None:
         if self._leader is not None and self._leader is not gevent.getcurrent():
             self._leader.kill(block=False)
         cut_short = "" if self._at_end or self.unfit else self._phase
         self._enter("disconnect", "Closing all connections.")
-        self._final.clear()
-        self._tell("finish", {})
-        self._wait_for_accounts()
+        if cut_short == "broadcast" and self._broadcaster is not None:
+            # No code is sent that a worker does not hear of before it closes its account.
+            self._tell("hush", only=self._broadcaster)
+            self._wait_for_news(lambda: self._hushed.is_set() or not self._roster.broadcaster())
+        self._tell("finish")
+        self._wait_for_news(self._roster.is_closed)
+        self._roster.give_up()
         if self._painter is not None:
             self._painter.kill(block=False)
         self._progress.update(self.snapshot())
@@ -362,8 +416,10 @@ class Conductor:
         self.run.finished_ns = now
         if cut_short:
             self.run.notes.insert(0, f"It was ended in the {cut_short} phase.")
-        self.run.complete = self._whole and not cut_short and not self.unfit and self._accounted()
-        self.run.clock_error_ms = self.totals.clock_error_ms()
+        self.run.complete = (
+            self._whole and not cut_short and not self.unfit and self._roster.is_whole()
+        )
+        self.run.clock_error_ms = self.totals.clock_error_ms() + self._set_ns / 1e6
         if slow := self.totals.tally.counts["slow"]:
             self.run.notes.append(
                 f"{count(slow, 'connection')} read slowly, at {self.options.slow_rate:,.0f} bytes "
@@ -375,20 +431,13 @@ class Conductor:
                 f"error of {self.run.clock_error_ms:.3f} ms: a clock was set, or is wrong."
             )
 
-    def _wait_for_accounts(self) -> None:
+    def _wait_for_news(self, over: Callable[[], bool]) -> None:
+        """Wait for what workers are to say at the end; for those that do not, not for long."""
         deadline = time.monotonic() + _FINISH_S
-        while not self._accounted() and time.monotonic() < deadline:
-            self._look_for_lost()
-            if all(each.final or each.lost for each in self.totals.workers.values()):
-                return
-            self._final.wait(0.2)
-            self._final.clear()
-        for worker, view in self.totals.workers.items():
-            if not view.final and not view.lost:
-                self._lose(worker, view)
-
-    def _accounted(self) -> bool:
-        return all(each.final for each in self.totals.workers.values())
+        while not over() and time.monotonic() < deadline:
+            self._news.wait(0.2)
+            self._news.clear()
+            self._roster.look(ending=True)
 
     # What is shown
 
@@ -396,6 +445,8 @@ class Conductor:
         while True:
             gevent.sleep(_PICTURE_S)
             self.totals.fold(wall_ns())
+            if self._swarm.role == "master" and (step_ns := self._setting.step_ns()):
+                self._note_set(clock.identity(), step_ns, "the master")
             self._progress.update(self.snapshot())
 
     def snapshot(self) -> Snapshot:

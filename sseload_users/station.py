@@ -17,19 +17,17 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 import gevent
-import psutil
+import gevent.pool
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 from gevent.queue import Queue
 from locust.env import Environment
 
-from sseload_users import clock
 from sseload_users import target as targets
 from sseload_users.clock import wall_ns
-from sseload_users.clocks import Clocks
 from sseload_users.codes import CodeShape
 from sseload_users.decoder import Decoder
-from sseload_users.histogram import Histogram
+from sseload_users.health import Health
 from sseload_users.identities import Identity, who_connects
 from sseload_users.ledger import Ledger
 from sseload_users.options import Options
@@ -40,6 +38,7 @@ from sseload_users.sessions import Connection
 from sseload_users.swarm import LOCAL, Swarm
 from sseload_users.tally import Status
 from sseload_users.target import Target
+from sseload_users.timekeeping import Timekeeping
 from sseload_users.transports import Event as Message
 from sseload_users.transports.network import Network
 
@@ -64,10 +63,6 @@ class RunId:
     workers: int = 1
 
 
-#: How often the leader is asked the time: often at first, then to follow the drift.
-_QUICK_QUESTIONS, _QUICKLY_S, _SLOWLY_S = 20, 0.05, 1.0
-
-
 class Station:
     """One process's part in one run.
 
@@ -83,6 +78,11 @@ class Station:
         may_connect: set once the server is known to be there.
         orders: what the broadcaster is to send: from which code on, and when.
         slots: as many as may connect at a time.
+        listeners: users that listen; like the next one, those that there are now.
+        broadcasters: users that broadcast.
+        pending: listeners that have neither connected nor failed for good.
+        connecting: listeners that are connecting.
+        hushed: the run ends, and nothing more is sent.
         finished: the account is closed; whatever ends now is not the server's doing.
 
     Raises:
@@ -113,6 +113,7 @@ class Station:
         self.orders: Queue[tuple[int, Schedule]] = Queue()
         self.slots = BoundedSemaphore(options.connect_concurrency)
         self.finished = False
+        self.hushed = False
         self.listeners = 0
         self.broadcasters = 0
         self.pending = 0
@@ -121,11 +122,14 @@ class Station:
         self._targets: dict[tuple[str, str], Target] = {}
         self._shapes: dict[str, CodeShape] = {}
         self._message_bytes = 0
-        self._clocks = Clocks()
-        self._clocks.same = swarm.role == "local"
-        self._clock_error_ns = 0
-        self._asker: gevent.Greenlet[..., None] | None = None
-        self._health = _Health()
+        self._time = Timekeeping(
+            lambda asked_ns: self._to_leader("time", asked=asked_ns), same=swarm.role == "local"
+        )
+        self._sender_error_ns = 0
+        self._undated: list[tuple[int, int, int]] = []
+        self._requests = gevent.pool.Group()
+        self._phase = 0
+        self._health = Health()
         self._peak_open = 0
         self._sampled_s = wall_ns() // 1_000_000_000
         self._ticker = gevent.spawn(self._tick)
@@ -237,62 +241,106 @@ class Station:
 
     # For the broadcaster
 
+    @contextlib.contextmanager
+    def broadcasting(self, requests: gevent.pool.Group) -> Iterator[None]:
+        """While there is a broadcaster.
+
+        Args:
+            requests: those that it has under way.
+        """
+        self.broadcasters += 1
+        self._requests = requests
+        try:
+            yield
+        finally:
+            self.broadcasters -= 1
+            # Cut short: what is under way was sent, and is not answered any more.
+            requests.kill(block=False)
+
     def sent(self, sequence: int, sent_ns: int) -> None:
         """A code's request has been written."""
-        leader_ns = self._clocks.to_leader(sent_ns)
+        if self.finished:
+            return
+        clocks = self._time.clocks
+        leader_ns = clocks.to_leader(sent_ns)
         self.ledger.sent(sequence, sent_ns)
-        self.ledger.tally.code(sequence).sent_ns = leader_ns
-        self.ledger.tally.second(sent_ns).sent += 1
-        self._swarm.to_leader("sent", {"run": self.run_id, "code": [sequence, leader_ns]})
+        self._to_leader("sent", code=[sequence, leader_ns, clocks.error_ns])
 
     def answered(self, sequence: int, status: Status) -> None:
         """What became of a code's request."""
-        if self.finished:
-            return
-        self.ledger.answered(sequence, status)
-        self.ledger.tally.code(sequence).status = status
-        self._swarm.to_leader("answered", {"run": self.run_id, "code": [sequence, status]})
+        if not self.finished:
+            self.ledger.answered(sequence, status)
+            self._to_leader("answered", code=[sequence, status])
 
     def broadcast_done(self) -> None:
         """The schedule is through, and every request has been answered or given up."""
         self._report()
-        self._swarm.to_leader("broadcast_done", {"run": self.run_id})
+        self._to_leader("broadcast_done")
 
-    # From the process that leads
+    # To and from the process that leads
+
+    def _to_leader(self, kind: str, **data: Any) -> None:
+        self._swarm.to_leader(kind, {"run": self.run_id, **data})
+
+    def begin(self, region: str) -> None:
+        """Tell the process that leads that this one takes part.
+
+        Args:
+            region: where this is; empty if that is not said.
+        """
+        self._to_leader("hello", region=region)
 
     def from_leader(self, kind: str, data: dict[str, Any]) -> None:
         """Take a message that is for this run."""
         match kind:
             case "phase":
-                self._enter(data["phase"])
+                self._enter(data["phase"], data["number"])
             case "broadcast":
                 first, codes, interval_s = data["order"]
                 self.orders.put((first, Schedule(codes, interval_s)))
             case "sent":
-                sequence, leader_ns = data["code"]
-                self.ledger.sent(sequence, self._clocks.to_here(leader_ns))
+                self._undated.append(data["code"])
+                self._date()
             case "answered":
                 self.ledger.answered(*data["code"])
             case "welcome":
-                self._clocks.same = data["host"] == clock.identity()
-                if not self._clocks.same and self._asker is None:
-                    self._asker = gevent.spawn(self._ask_the_time)
-                self._enter(data["phase"])
+                self._time.leader_is_at(data["host"])
+                self._enter(data["phase"], data["number"])
+                self._date()
             case "time":
-                self._clocks.answered(data["asked"], data["leader"], wall_ns())
+                self._time.answered(data["asked"], data["leader"])
+                self._date()
+            case "hush":
+                self.hush()
+                self._to_leader("hushed")
             case "finish":
                 self.finish()
 
-    def _ask_the_time(self) -> None:
-        asked = 0
-        while True:
-            self._swarm.to_leader("time", {"run": self.run_id, "asked": wall_ns()})
-            asked += 1
-            gevent.sleep(_QUICKLY_S if asked < _QUICK_QUESTIONS else _SLOWLY_S)
+    def _date(self) -> None:
+        """Take codes that were announced in the leader's time, as soon as that is known."""
+        clocks = self._time.clocks
+        if clocks.known:
+            for sequence, leader_ns, error_ns in self._undated:
+                self._sender_error_ns = max(self._sender_error_ns, error_ns)
+                self.ledger.sent(sequence, clocks.to_here(leader_ns))
+            self._undated.clear()
 
-    def _enter(self, phase: str) -> None:
+    def _enter(self, phase: str, number: int) -> None:
+        self._phase = number
         if phase not in ("", "warm-up", "disconnect"):
             self.may_connect.set()
+
+    # The end
+
+    def leave(self) -> None:
+        """This process ends by itself: have the account closed when all is known."""
+        self.hush()
+        self._to_leader("leaving")
+
+    def hush(self) -> None:
+        """Send no further codes; none is announced after this."""
+        self.hushed = True
+        self._requests.kill(timeout=1)
 
     def finish(self) -> None:
         """Close the account and send what is left of it."""
@@ -307,8 +355,7 @@ class Station:
             self._fail_undelivered()
             self._sample(now)
             self._ticker.kill(block=False)
-            if self._asker is not None:
-                self._asker.kill(block=False)
+            self._time.end()
         self._report(final=True)
 
     # The account
@@ -327,6 +374,8 @@ class Station:
                 _logger.exception("the account could not be brought up to date")
 
     def _look(self, *, report: bool) -> None:
+        if step_ns := self._time.look():
+            self._to_leader("stepped", by=step_ns, host=self._time.host)
         now = wall_ns()
         self.ledger.report_arrivals()
         self.ledger.settle(now)
@@ -340,7 +389,7 @@ class Station:
         if not latencies_us:
             return
         tally = self.ledger.tally
-        earliest_us = -(self._clock_error_ns // 1000)
+        earliest_us = -((self._time.clocks.error_ns + self._sender_error_ns) // 1000)
         if min(latencies_us) < earliest_us:
             tally.counts["before_sent"] += sum(each < earliest_us for each in latencies_us)
         first, last = arrived_ns[0] // 1_000_000_000, arrived_ns[-1] // 1_000_000_000
@@ -379,19 +428,18 @@ class Station:
             second.connecting = self.connecting
             second.cpu_percent = cpu
         second.lag.add_all(lag)
-        tally.stalls.merge(self._health.stalls)
-        self._health.stalls = Histogram()
+        tally.stalls.merge(self._health.take_stalls())
         self._sampled_s = max(now_s, self._sampled_s + 1)
 
     def _report(self, *, final: bool = False) -> None:
+        if self.finished and not final:
+            return
         owed, delivered = self.ledger.standing()
         news = self.ledger.take()
-        if self._clocks.known:
-            difference = self._clocks.at(wall_ns())
-            self._clock_error_ns = max(self._clock_error_ns, difference.error_ns)
-            news.shift(difference.ns)
+        clocks = self._time.clocks
+        if clocks.known and not clocks.same:
+            news.move(clocks.to_leader, lambda here_ns: here_ns + clocks.at(here_ns).ns)
         data: dict[str, Any] = {
-            "run": self.run_id,
             "final": final,
             "tally": news.pack(),
             "received": dict(self.ledger.received_per_connection()),
@@ -402,21 +450,21 @@ class Station:
                 "connecting": self.connecting,
                 "open": 0 if final else self.ledger.open,
                 "peak_open": self._peak_open,
-                "settled": self.ledger.settled,
+                "phase": self._phase,
                 "in_flight": self.ledger.in_flight,
                 "owed": owed,
                 "delivered": delivered,
                 "cpu_percent": self._health.cpu_percent,
                 "rss_mib": self._health.rss_mib,
-                "clock_known": self._clocks.known,
-                "clock_error_ns": self._clock_error_ns,
+                "clock_known": clocks.known,
+                "clock_error_ns": clocks.error_ns,
                 "timestamps": self.network.timestamps,
                 "merged": self.network.lag.merged,
             },
         }
         if final and self.options.delivery_report is not None:
             data["connections"] = [astuple(self._row(each)) for each in self.ledger.connections]
-        self._swarm.to_leader("report", data)
+        self._to_leader("report", **data)
 
     def _row(self, connection: Connection) -> ConnectionRow:
         connect_us = connection.connect_us
@@ -438,22 +486,6 @@ class Station:
         )
 
 
-class _Health:
-    """How this process fares."""
-
-    def __init__(self) -> None:
-        self.stalls = Histogram()
-        self.cpu_percent = 0.0
-        self.rss_mib = 0.0
-        self._process = psutil.Process()
-        self._process.cpu_percent()
-
-    def sample(self) -> float:
-        self.cpu_percent = self._process.cpu_percent()
-        self.rss_mib = max(self.rss_mib, self._process.memory_info().rss / (1 << 20))
-        return self.cpu_percent
-
-
 _stations: weakref.WeakKeyDictionary[Environment, Station] = weakref.WeakKeyDictionary()
 
 
@@ -471,6 +503,9 @@ def station_of(environment: Environment) -> Station:
         ) from None
 
 
-def set_station(environment: Environment, station: Station) -> None:
-    """Begin a run in this process."""
-    _stations[environment] = station
+def set_station(environment: Environment, station: Station | None) -> None:
+    """Begin a run in this process; None where it cannot take part in one."""
+    if station is None:
+        _stations.pop(environment, None)
+    else:
+        _stations[environment] = station

@@ -10,12 +10,23 @@ from __future__ import annotations
 from typing import Any, Literal, Protocol
 
 from locust.env import Environment
-from locust.runners import LocalRunner, MasterRunner, Runner, WorkerRunner
+from locust.runners import (
+    HEARTBEAT_DEAD_INTERNAL,
+    STATE_MISSING,
+    LocalRunner,
+    MasterRunner,
+    Runner,
+    WorkerRunner,
+)
 
 _MESSAGE = "sseload"
 
 #: The name of the only worker where there are none.
 LOCAL = "local"
+
+#: Heartbeats that Locust waits for a missing worker until sseload has it forgotten: ten less
+#: than those after which Locust itself would begin all users anew on the others.
+_FORGOTTEN_AT = HEARTBEAT_DEAD_INTERNAL + 10
 
 Role = Literal["local", "master", "worker"]
 
@@ -89,7 +100,7 @@ class Swarm:
             if self.working is not None and but != LOCAL:
                 self.working.from_leader(kind, data)
             return
-        for worker in [only] if only is not None else self.workers():
+        for worker in [only] if only is not None else self._known():
             if worker != but:
                 self._runner.send_message(_MESSAGE, {"kind": kind, **data}, client_id=worker)
 
@@ -97,7 +108,30 @@ class Swarm:
         """The workers that are connected and alive."""
         if not isinstance(self._runner, MasterRunner):
             return [LOCAL]
-        return [each.id for each in self._runner.clients.all if each.state != "missing"]
+        return [each.id for each in self._runner.clients.all if each.state != STATE_MISSING]
+
+    def _known(self) -> list[str]:
+        # One that hangs is told too: what it is told waits for it to go on.
+        return list(self._runner.clients) if isinstance(self._runner, MasterRunner) else []
+
+    def label(self, worker: str) -> str:
+        """A worker's name for people: a number that stays the same, and its host."""
+        if not isinstance(self._runner, MasterRunner):
+            return worker
+        number = self._runner.get_worker_index(worker) + 1
+        return f"worker {number} ({worker.rpartition('_')[0] or worker})"
+
+    def forget_missing(self) -> None:
+        """Have Locust forget workers that have been missing for long.
+
+        Locust would do so itself ten seconds later, and begin all users anew on those that
+        are left: their connections would be closed and made again in the middle of a run.
+        """
+        if isinstance(self._runner, MasterRunner):
+            clients = self._runner.clients
+            for each in list(clients.all):
+                if each.state == STATE_MISSING and each.heartbeat <= _FORGOTTEN_AT:
+                    del clients[each.id]
 
     def _at_master(self, msg: Any, **_: Any) -> None:
         if self.leading is not None:

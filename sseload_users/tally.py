@@ -8,7 +8,7 @@ matter, and nothing is counted twice.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
@@ -33,8 +33,9 @@ class CodeTally:
     """One code's account.
 
     Attributes:
-        status: what became of its request; told by the broadcaster's worker alone.
-        sent_ns: when it was sent (wall clock, ns); 0 where the broadcaster is elsewhere.
+        status: what became of its request; like the next one, known to the leader, who is
+            told of each by the broadcaster at once.
+        sent_ns: when it was sent (the leader's wall clock, ns); 0 where that is not known.
         owed: pairs with sessions that were subscribed when it was sent; like the next
             seven, an outcome of the report.
         first_ns: its first arrival in time (wall clock, ns); 0 before.
@@ -211,20 +212,19 @@ class Tally:
         for key, second in other.seconds.items():
             self.second(key * 1_000_000_000).merge(second)
 
-    def shift(self, by_ns: int) -> None:
+    def move(self, to: Callable[[int], int], nearly: Callable[[int], int]) -> None:
         """Put all moments on another clock, before it is sent to where that one counts.
 
-        Send times stay as they are: they are on the leader's clock from the beginning.
+        Args:
+            to: a moment on that clock, from one on this (both wall clocks, ns).
+            nearly: the same for whole seconds, where its error does not matter.
         """
-        if not by_ns:
-            return
         for code in self.codes.values():
             if code.first_ns:
-                code.first_ns += by_ns
-                code.last_ns += by_ns
+                code.first_ns, code.last_ns = to(code.first_ns), to(code.last_ns)
         seconds, self.seconds = self.seconds, {}
         for key, second in seconds.items():
-            self.second(key * 1_000_000_000 + 500_000_000 + by_ns).merge(second)
+            self.second(nearly(key * 1_000_000_000 + 500_000_000)).merge(second)
 
     def total(self, outcome: str) -> int:
         """The sum of an outcome over all codes."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from sseload_users.histogram import Histogram
 from sseload_users.report.files import ConnectionRow
-from sseload_users.tally import OUTCOMES, CodeTally, Second, Tally
+from sseload_users.tally import OUTCOMES, CodeTally, Second, Status, Tally
 
 #: Seconds after which a code's or a second's histogram is folded into a few figures: nothing
 #: but stragglers comes after that, and a run may be long.
@@ -21,8 +21,10 @@ class Worker:
     """What is known of one worker.
 
     Attributes:
+        name: for people.
         region: where it says that it is; empty if it does not.
-        gauges: as it last reported them.
+        gauges: as it last reported them; empty before its first report.
+        cpu_percent: the most that it used of a core; None if that is not known.
         counts: its part of the tally's.
         outcomes: its part of each outcome.
         connect: its connect times, in microseconds.
@@ -31,10 +33,13 @@ class Worker:
         connections: its part of connections.csv; empty before its final report.
         final: its account is closed, and all of it is here.
         lost: it went away without closing its account.
+        left: it closed its account and went away while the run went on.
     """
 
+    name: str = ""
     region: str = ""
     gauges: dict[str, Any] = field(default_factory=dict)
+    cpu_percent: float | None = None
     counts: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     connect: Histogram = field(default_factory=Histogram)
@@ -43,6 +48,7 @@ class Worker:
     connections: list[ConnectionRow] = field(default_factory=list)
     final: bool = False
     lost: bool = False
+    left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,32 @@ class Totals:
 
     def worker(self, name: str) -> Worker:
         """What is known of a worker, which may be nothing yet."""
-        return self.workers.setdefault(name, Worker())
+        return self.workers.setdefault(name, Worker(name))
+
+    def announced(self, sequence: int, sent_ns: int) -> None:
+        """A code was sent; told by the broadcaster, once.
+
+        Args:
+            sequence: the code's.
+            sent_ns: when (the leader's wall clock, ns).
+        """
+        if self._step is not None:
+            self._step.announced(sequence, sent_ns)
+        self.tally.code(sequence).sent_ns = sent_ns
+        self.tally.second(sent_ns).sent += 1
+        self.sent += 1
+        self._touch(sequence, sent_ns // 1_000_000_000)
+
+    def answered(self, sequence: int, status: Status) -> None:
+        """What became of a code's request; a later word counts."""
+        if self._step is not None:
+            self._step.answered(sequence, status)
+        code = self.tally.code(sequence)
+        if code.status != "pending":
+            self.statuses[code.status] -= 1
+        code.status = status
+        self.statuses[status] += 1
+        self._touch(sequence)
 
     def report(self, name: str, data: Mapping[str, Any]) -> None:
         """Take a worker's report."""
@@ -97,21 +128,16 @@ class Totals:
                 self.outcomes[outcome] += many
                 worker.outcomes[outcome] += many
             worker.delivery.merge(code.latencies)
-            # Each is told once, by the broadcaster's worker.
-            self.sent += code.sent_ns > 0
-            if code.status != "pending":
-                self.statuses[code.status] += 1
-            if sequence not in self._folded:
-                self._codes[sequence] = self.tally.codes[sequence]
-        for moment in news.seconds:
-            if moment not in self._folded_seconds:
-                self._seconds[moment] = self.tally.seconds[moment]
+            self._touch(sequence)
+        self._touch(None, *news.seconds)
         worker.counts.update(news.counts)
         worker.connect.merge(news.connect)
-        worker.gauges = dict(data["gauges"])
+        worker.gauges = gauges = dict(data["gauges"])
+        worker.cpu_percent = max(worker.cpu_percent or 0.0, gauges["cpu_percent"])
         worker.received = {int(codes): count for codes, count in data["received"].items()}
         worker.final = worker.final or data["final"]
-        worker.connections = [ConnectionRow(*row) for row in data.get("connections", ())]
+        if "connections" in data:
+            worker.connections = [ConnectionRow(*row) for row in data["connections"]]
         if len(self.workers) == 1:
             self.peak_open = max(self.peak_open, worker.gauges["peak_open"])
         self.peak_open = max(self.peak_open, self.gauge("open"))
@@ -124,6 +150,14 @@ class Totals:
         """The step's account."""
         step, self._step = self._step, None
         return step or Totals()
+
+    def _touch(self, sequence: int | None, *moments: int) -> None:
+        """Note that there is news of a code, and of some seconds."""
+        if sequence is not None and sequence not in self._folded:
+            self._codes[sequence] = self.tally.codes[sequence]
+        for moment in moments:
+            if moment not in self._folded_seconds:
+                self._seconds[moment] = self.tally.seconds[moment]
 
     def gauge(self, name: str) -> int:
         """A gauge, summed up over all workers."""

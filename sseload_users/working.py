@@ -1,15 +1,26 @@
-"""The working side of a process: it begins a station with each run."""
+"""The working side of a process: it begins a station with each run, and sees it to its end."""
 
 from __future__ import annotations
 
+import logging
+import time
 from typing import Any
 
+import gevent
 from locust.env import Environment
 
 from sseload_users.settings import ConfigError
 from sseload_users.station import RunId, Station, set_station
 from sseload_users.swarm import Swarm
 from sseload_users.user_classes import UserClasses
+
+_logger = logging.getLogger(__name__)
+
+#: Seconds without a heartbeat of the master's, during a run, after which a worker gives up.
+#: Locust waits for 60, with all connections open, and for ever for the first one.
+SILENCE_S = 20.0
+#: Seconds that a worker which ends by itself waits for the master to have all it needs.
+_GOODBYE_S = 3.0
 
 
 class Working:
@@ -24,10 +35,16 @@ class Working:
         self._early: dict[str, Any] = {}
         # The leader's options will replace this process's own, this one too.
         self._region: str = getattr(environment.parsed_options, "region", None) or ""
+        self._heard_s = time.monotonic()
         swarm.working = self
+        if swarm.role == "worker":
+            environment.events.heartbeat_received.add_listener(self._on_heartbeat)
+            gevent.spawn(self._watch)
 
     def begin(self) -> None:
         """Locust begins a test here."""
+        self._station = None
+        set_station(self._environment, None)
         agreed = getattr(self._environment.parsed_options, "sseload_run", None)
         if agreed is None:
             return
@@ -42,16 +59,25 @@ class Working:
         except ValueError as error:
             self._swarm.to_leader("unfit", {"run": run.text, "sentence": f"{error}."})
             return
+        self._heard_s = time.monotonic()
         self._station = station
         set_station(self._environment, station)
-        self._swarm.to_leader("hello", {"run": run.text, "region": self._region})
+        station.begin(self._region)
         if self._early.get("run") == run.text:
             station.from_leader("phase", self._early)
 
     def quit(self) -> None:
         """Locust quits here: send what is left while the leader still listens."""
-        if self._station is not None and self._swarm.role == "worker":
-            self._station.finish()
+        station = self._station
+        if station is None or self._swarm.role != "worker":
+            return
+        if not station.finished:
+            # What others have sent may be on its way to here; the leader knows.
+            station.leave()
+            deadline = time.monotonic() + _GOODBYE_S
+            while not station.finished and time.monotonic() < deadline:
+                gevent.sleep(0.02)
+        station.finish()
 
     def from_leader(self, kind: str, data: dict[str, Any]) -> None:
         """Take a message of the process that leads."""
@@ -59,3 +85,18 @@ class Working:
             self._station.from_leader(kind, data)
         elif kind == "phase":
             self._early = data
+
+    def _on_heartbeat(self, **_: Any) -> None:
+        self._heard_s = time.monotonic()
+
+    def _watch(self) -> None:
+        """End this process when its master has gone away in the middle of a run."""
+        while True:
+            gevent.sleep(1)
+            station, silent_s = self._station, time.monotonic() - self._heard_s
+            if station is not None and not station.finished and silent_s > SILENCE_S:
+                _logger.error("The master has not been heard of for %.0f s: ending.", silent_s)
+                runner = self._environment.runner
+                assert runner is not None  # noqa: S101
+                runner.quit()
+                return
