@@ -126,10 +126,13 @@ rubbish = st.text("\r\n\n:dati e\0\ufeff\xff", max_size=40).map(lambda text: tex
 
 @st.composite
 def cut(draw: st.DrawFn, data: st.SearchStrategy[bytes]) -> list[bytes]:
-    """A stream as the reads it came in; half of them byte by byte."""
+    """A stream as the reads it came in: byte by byte, block by block, or cut anywhere."""
     stream = draw(data)
-    if draw(st.booleans()):
+    how = draw(st.sampled_from(["bytes", "blocks", "anywhere"]))
+    if how == "bytes":
         return [stream[i : i + 1] for i in range(len(stream))]
+    if how == "blocks":
+        return [read for read in re.findall(rb"(?s)(.*?(?:\n\n|\r\n\r\n|\Z))", stream) if read]
     places = sorted(draw(st.sets(st.integers(1, max(len(stream) - 1, 1)), max_size=8)))
     reads = [stream[at:end] for at, end in zip([0, *places], [*places, None], strict=True)]
     return [read for read in reads if read]
@@ -142,6 +145,8 @@ def cut(draw: st.DrawFn, data: st.SearchStrategy[bytes]) -> list[bytes]:
 @example([b"\xef", b"\xbb", b"\xbfdata: a\n\n", BOM + b"data: b\n\n"])
 @example([b"data\n\n", b"data", b"\n\n", b"data:\n", b"\n"])
 @example([b"id: 1\ndata: a\n\n", b"id\n\n", b"data: b\n\n"])
+@example([b"id: 1\ndata: a\n\n", b"id: 2\0\ndata: b\n\n", b"id: 3\0\n\n"])
+@example([b"data: a\n\n", b"data: b\rdata: c\n\n", b"data: d\r\r\n\r\n"])
 @example([b"data: a\n", b": comment\n", b"data: b\n\n"])
 @example([b"\n", b"\ndata: x\n\n", b"\ndata: y\n\n"])
 def test_after_every_read_the_events_are_those_of_the_standard(reads: list[bytes]) -> None:

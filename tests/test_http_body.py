@@ -131,6 +131,7 @@ bodies = st.builds(
 @example([chunk(b"data: a\n\n"), chunk(b"data: b\n\n"), chunk(b"data: a\n\n")[:-2], b"\r", b"\n"])
 @example([chunk(b"data: a\n\n"), b"0x9\r\ndata: b\n\n\r\n"])
 @example([chunk(b"data: a\n\n") + chunk(b"data: b\n\n"), b"0\r\n", b"A: b\r", b"\n\r\n", b"x"])
+@example([chunk(b"data: a\n\n"), b"9\r\ndata: b\n\nX\n", chunk(b"data: c\n\n")])
 def test_chunks_yield_what_h11_makes_of_them(reads: list[bytes]) -> None:
     # Whether a line without a CR is the end is seen at its LF, or by h11 at the next CRLF.
     reads = [*reads, b"\r\n"]
@@ -153,6 +154,11 @@ def test_how_the_end_of_the_bytes_is_meant() -> None:
     assert Body(events, print, Counter()).at_end == END
     assert Body(events, print, Counter(), 10).at_end == CUT
     assert ChunkedBody(events, print, Counter()).at_end == CUT
+
+
+def test_nothing_in_the_trailer_is_a_message() -> None:
+    reads = [chunk(b"data: a\n\n"), b"0\r\n", chunk(b"data: b\n\n"), chunk(b"data: c\n\n")]
+    assert by_body(reads, counter=Counter()).messages == [b"data: a"]
 
 
 @pytest.mark.parametrize(
