@@ -87,7 +87,7 @@ class SocketIOTransport(WebSocketTransport):
         self._prefix = event_prefix(endpoint.namespace)
         self._wanted = on_message
         # Events that came before the subscription was there; handed on when listening begins.
-        self._early: deque[tuple[bytes, int]] = deque()
+        self._early: list[tuple[bytes, int]] = []
         self._hand_on: OnMessage = self._keep
         self._acknowledged_ns = 0
         # The server's words, should it turn out that it refuses.
@@ -198,9 +198,9 @@ class SocketIOTransport(WebSocketTransport):
 
     def _catch_up(self, held: deque[tuple[bytes, int]]) -> None:
         self._hand_on = self._wanted
-        early = self._early
-        while early:
-            self._wanted(*early.popleft())
+        early, self._early = self._early, []
+        for payload, arrived_ns in early:
+            self._wanted(payload, arrived_ns)
         super()._catch_up(held)
 
     def _keep(self, payload: bytes, arrived_ns: int) -> None:
