@@ -2,7 +2,7 @@
 
 It runs as a child, from a temporary folder, on free ports of the loopback. Publish with
 ``POST /pub?id=CHANNEL``; subscribe at ``/sub?id=CHANNEL`` by WebSocket or server-sent
-events, plain or TLS.
+events, plain or TLS, or at ``/sub-oldest`` to get the newest 100 messages of before as well.
 """
 
 from __future__ import annotations
@@ -67,6 +67,11 @@ http {{
         location = /sub {{
             nchan_subscriber websocket eventsource;
             nchan_subscriber_first_message newest;
+            nchan_channel_id $arg_id;
+        }}
+        location = /sub-oldest {{
+            nchan_subscriber websocket eventsource;
+            nchan_subscriber_first_message oldest;
             nchan_channel_id $arg_id;
         }}
     }}

@@ -2,14 +2,26 @@
 //
 // It speaks what socketio_python.py speaks. In the namespace /events it wants `auth` with the
 // token "t"; a client without it is refused. `start` has it send codes of all shapes to the
-// client that asks, then disconnect it; `broadcast` has it send a code to all. It writes its
-// port, then a line for each client that it misses, to its output.
+// client that asks, then disconnect it; `broadcast` has it send a code to all. What is posted to
+// /api/ingest it sends as an event `code` to all in the default namespace. It writes its port,
+// then a line for each client that it misses, to its output.
 "use strict";
 
 const { createServer } = require("http");
 const { Server } = require("socket.io");
 
-const http = createServer();
+const http = createServer((request, response) => {
+  if (request.method !== "POST" || request.url !== "/api/ingest") {
+    response.writeHead(404).end();
+    return;
+  }
+  let text = "";
+  request.on("data", (piece) => (text += piece));
+  request.on("end", () => {
+    io.emit("code", { code: JSON.parse(text).code });
+    response.writeHead(200, { "Content-Type": "application/json" }).end('{"status":"success"}');
+  });
+});
 const io = new Server(http, {
   pingInterval: Number(process.argv[2]),
   pingTimeout: Number(process.argv[3]),

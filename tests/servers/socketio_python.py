@@ -3,13 +3,16 @@
 It speaks what ``socketio_node.js`` speaks. In the namespace ``/events`` it wants ``auth`` with
 the token "t"; a client without it is told so by an event, and refused. ``start`` has it send
 codes of all shapes to the client that asks, then disconnect it; ``broadcast`` has it send a
-code to all. It writes its port, then a line for each client that it misses, to its output.
+code to all. What is posted to ``/api/ingest`` it sends as an event ``code`` to all in the default
+namespace. It writes its port, then a line for each client that it misses, to its output.
 """
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import socketio
@@ -60,6 +63,17 @@ def main(ping_ms: int, timeout_ms: int) -> None:
         sys.stdout.write(f"gone: {reason}\n")
         sys.stdout.flush()
 
+    def requested(environ: dict[str, Any], start: Callable[..., object]) -> list[bytes]:
+        if (environ["REQUEST_METHOD"], environ["PATH_INFO"]) != ("POST", "/api/ingest"):
+            start("404 Not Found", [])
+            return []
+        body = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+        server.emit("code", {"code": body["code"]}, namespace="/")
+        start("200 OK", [("Content-Type", "application/json")])
+        return [b'{"status":"success"}']
+
+    # Whoever has no handler in a namespace may not join it.
+    server.on("connect", lambda sid, environ, auth: None, namespace="/")
     server.on("connect", on_connect, namespace=NAMESPACE)
     server.on("start", on_start, namespace=NAMESPACE)
     server.on("broadcast", on_broadcast, namespace=NAMESPACE)
@@ -69,7 +83,7 @@ def main(ping_ms: int, timeout_ms: int) -> None:
         make_server(
             "127.0.0.1",
             0,
-            socketio.WSGIApp(server),
+            socketio.WSGIApp(server, requested),
             threaded=True,
             request_handler=Quiet,
             fd=listener.fileno(),
