@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sseload_users.histogram import Histogram
+from sseload_users.tally import OUTCOMES, CodeTally, Second, Tally
+
+S = 10**9
+T0 = 1_700_000_000 * S
+HISTOGRAMS = ("connect", "recovery", "slip", "ingest", "lag", "stalls")
+
+
+def histogram(values: list[int]) -> Histogram:
+    new = Histogram()
+    new.add_all(values)
+    return new
+
+
+histograms = st.lists(st.integers(0, 10**6), max_size=5).map(histogram)
+# A correction of what an earlier report said may be below nothing.
+counts = st.integers(-5, 10**12)
+spans = st.none() | st.tuples(st.integers(T0, T0 + S), st.integers(0, S))
+
+
+@st.composite
+def code_tallies(draw: st.DrawFn) -> CodeTally:
+    new = CodeTally(latencies=draw(histograms))
+    for name in OUTCOMES:
+        setattr(new, name, draw(counts))
+    if (span := draw(spans)) is not None:
+        new.arrived(span[0], sum(span))
+    return new
+
+
+@st.composite
+def seconds(draw: st.DrawFn) -> Second:
+    names = ("open", "connecting", "sent", "received", "errors")
+    return Second(
+        **{name: draw(st.integers(0, 10**6)) for name in names},
+        cpu_percent=draw(st.floats(0, 100)),
+        delivery=draw(histograms),
+        lag=draw(histograms),
+    )
+
+
+@st.composite
+def tallies(draw: st.DrawFn) -> Tally:
+    new = Tally()
+    names = st.sampled_from(["attempted", "dropped", "out_of_order"])
+    new.counts.update(draw(st.dictionaries(names, st.integers(-3, 10**9))))
+    steps = st.tuples(st.sampled_from(["connect", "ingest"]), st.sampled_from(["a", "b: c", "ü"]))
+    new.causes.update(draw(st.dictionaries(steps, st.integers(1, 10**6))))
+    for name in HISTOGRAMS:
+        setattr(new, name, draw(histograms))
+    new.codes = draw(st.dictionaries(st.integers(0, 4), code_tallies(), max_size=3))
+    new.seconds = draw(st.dictionaries(st.integers(0, 4), seconds(), max_size=3))
+    return new
+
+
+def seen(tally: Tally) -> dict[str, Any]:
+    """All that it says, comparable."""
+    packed = tally.pack()
+    packed["counts"] = {name: many for name, many in packed["counts"].items() if many}
+    packed["causes"] = sorted(packed["causes"])
+    return packed
+
+
+def travelled(tally: Tally) -> Tally:
+    """As Locust sends it from a worker to the master."""
+    packed = msgpack.packb(tally.pack(), use_bin_type=True)
+    return Tally.unpack(msgpack.unpackb(packed, strict_map_key=False))
+
+
+def merged(parts: list[Tally]) -> Tally:
+    total = Tally()
+    for part in parts:
+        total.merge(part)
+    return total
+
+
+@settings(deadline=None)
+@given(tallies())
+def test_a_tally_survives_the_way_to_the_master(tally: Tally) -> None:
+    assert seen(travelled(tally)) == seen(tally)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(tallies(), max_size=4), st.randoms(use_true_random=False))
+def test_the_order_of_merging_does_not_matter(parts: list[Tally], shuffle: Any) -> None:
+    before = copy.deepcopy([seen(part) for part in parts])
+    total = merged(parts)
+    halves = merged([merged(parts[:2]), merged(parts[2:])])
+    shuffled = [travelled(part) for part in parts]
+    shuffle.shuffle(shuffled)
+    assert seen(total) == seen(halves) == seen(merged(shuffled))
+    assert [seen(part) for part in parts] == before  # nothing is shared with the total
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(tallies(), max_size=4))
+def test_a_total_is_the_sum_of_its_parts(parts: list[Tally]) -> None:
+    total = merged(parts)
+    for outcome in OUTCOMES:
+        assert total.total(outcome) == sum(part.total(outcome) for part in parts)
+    wanted: Counter[str] = Counter()
+    for part in parts:
+        wanted.update(part.counts)
+    assert {k: v for k, v in total.counts.items() if v} == {k: v for k, v in wanted.items() if v}
+    for sequence, code in total.codes.items():
+        mine = [part.codes[sequence] for part in parts if sequence in part.codes]
+        firsts = [each.first_ns for each in mine if each.first_ns]
+        assert code.first_ns == min(firsts, default=0)
+        assert code.last_ns == max((each.last_ns for each in mine), default=0)
+        assert code.latencies.total == sum(each.latencies.total for each in mine)
+    for key, second in total.seconds.items():
+        same = [part.seconds[key] for part in parts if key in part.seconds]
+        assert second.received == sum(each.received for each in same)
+        assert second.cpu_percent == max(each.cpu_percent for each in same)
+
+
+def test_the_broadcaster_s_worker_tells_the_status_and_nobody_else_loses_it() -> None:
+    teller, other = Tally(), Tally()
+    teller.code(1).status, teller.code(1).sent_ns = "rejected", T0
+    other.code(1).unexpected = 3
+    for order in ([teller, other], [other, teller]):
+        total = merged(order)
+        code = total.codes[1]
+        assert (code.status, code.sent_ns, code.unexpected) == ("rejected", T0, 3)
+
+
+def test_a_correction_takes_back_what_was_said() -> None:
+    first, then = Tally(), Tally()
+    first.code(1).owed, first.code(1).missing = 1, 1
+    then.code(1).missing, then.code(1).late = -1, 1
+    total = merged([travelled(first), travelled(then)])
+    assert (total.total("owed"), total.total("missing"), total.total("late")) == (1, 0, 1)
+
+
+def test_arrivals_span_from_the_first_to_the_last() -> None:
+    code = CodeTally()
+    code.arrived(0, 0)
+    assert (code.first_ns, code.last_ns) == (0, 0)
+    code.arrived(T0 + 5, T0 + 7)
+    code.arrived(T0 + 6, T0 + 6)
+    code.arrived(0, 0)
+    code.arrived(T0 + 1, T0 + 2)
+    assert (code.first_ns, code.last_ns) == (T0 + 1, T0 + 7)
+
+
+def test_a_second_is_found_by_any_moment_in_it() -> None:
+    tally = Tally()
+    second = tally.second(T0)
+    assert tally.second(T0 + S - 1) is second
+    assert tally.second(T0 + S) is not second
+    tally.failed("connect", "timed out", T0 + S)
+    tally.failed("connect", "timed out", T0 + S + 1)
+    assert tally.causes == {("connect", "timed out"): 2}
+    assert tally.second(T0 + S).errors == 2
+    assert second.errors == 0
+
+
+@pytest.mark.parametrize("by_ns", [0, 1, -1, 3 * S, -3 * S, 3 * S + 499_999_999])
+def test_a_shift_moves_arrivals_and_seconds_and_no_send_times(by_ns: int) -> None:
+    tally = Tally()
+    code = tally.code(1)
+    code.sent_ns = T0
+    code.arrived(T0 + 5, T0 + 9)
+    tally.code(2).missing = 1
+    tally.second(T0).received = 7
+    tally.shift(by_ns)
+    assert (code.first_ns, code.last_ns) == (T0 + 5 + by_ns, T0 + 9 + by_ns)
+    assert code.sent_ns == T0
+    assert (tally.codes[2].first_ns, tally.codes[2].last_ns) == (0, 0)
+    assert {key: each.received for key, each in tally.seconds.items()} == {
+        T0 // S + by_ns // S + (by_ns % S > S // 2): 7
+    }
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.integers(10, 40), st.integers(0, 100)), st.integers(-5 * S, 5 * S))
+def test_a_shift_loses_nothing(received: dict[int, int], by_ns: int) -> None:
+    tally = Tally()
+    for key, many in received.items():
+        tally.second(key * S).received = many
+    tally.shift(by_ns)
+    assert sum(each.received for each in tally.seconds.values()) == sum(received.values())
+    assert len(tally.seconds) == len(received)
