@@ -141,6 +141,25 @@ _HINTS = (
         connecting=True,
     ),
     _hint(
+        r"not an event stream",
+        "What answers is a page, not a stream: check the path, and whether it wants a login.",
+        connecting=True,
+    ),
+    _hint(
+        r"content encoding",
+        "The stream is compressed: switch compression off for it, at the proxy too.",
+        connecting=True,
+    ),
+    _hint(
+        r"never acknowledged",
+        "The server sends events but acknowledges no namespace: check the profile's namespace.",
+        connecting=True,
+    ),
+    _hint(
+        r"bad request",
+        "A header or the URL of the profile holds what HTTP does not allow.",
+    ),
+    _hint(
         r"bad handshake answer",
         "What answers there is not a server of this protocol: check the port and the path.",
     ),

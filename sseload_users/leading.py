@@ -20,6 +20,7 @@ from sseload_users.clock import wall_ns
 from sseload_users.codes import new_run_id
 from sseload_users.demo import process as demo
 from sseload_users.identities import who_connects
+from sseload_users.limits import make_room
 from sseload_users.objective import Objective
 from sseload_users.options import Options
 from sseload_users.phases import Conductor
@@ -32,14 +33,11 @@ from sseload_users.schedule import Schedule
 from sseload_users.settings import ConfigError
 from sseload_users.swarm import Swarm
 from sseload_users.target import Target
-from sseload_users.transports.network import Network, raise_file_limit
+from sseload_users.transports.network import Network
 from sseload_users.user_classes import UserClasses
 
 #: What a run with a mistake in its options ends with.
 CANNOT = 2
-
-#: Files that a process opens beside its connections: libraries, logs, the web UI.
-_OTHER_FILES = 200
 
 
 class Leading:
@@ -136,7 +134,9 @@ class Leading:
         environment = self._environment
         try:
             options, target, network = self._read()
-            self._check_files()
+            users = getattr(environment.runner, "target_user_count", 0)
+            if self._swarm.role == "local":
+                make_room(users)
         except ConfigError as error:
             complain(str(error))
             self._status = CANNOT
@@ -146,7 +146,7 @@ class Leading:
             raise gevent.GreenletExit from error
         workers = len(self._swarm.workers())
         run_id = new_run_id()
-        environment.parsed_options.sseload_run = [run_id, workers]  # type: ignore[union-attr]
+        environment.parsed_options.sseload_run = [run_id, workers, users]  # type: ignore[union-attr]
         run = Run(
             run_id=run_id,
             started_ns=wall_ns(),
@@ -284,22 +284,6 @@ class Leading:
             interval_s=schedule.interval_s,
             connections=connections,
         )
-
-    def _check_files(self) -> None:
-        """Raise the limit of open files, and refuse a run that cannot fit.
-
-        Raises:
-            ConfigError: the limit is too low for the connections.
-        """
-        if self._swarm.role != "local":
-            return
-        users = getattr(self._environment.runner, "target_user_count", 0)
-        limit, fit = raise_file_limit(users + _OTHER_FILES)
-        if fit < users + _OTHER_FILES:
-            raise ConfigError(
-                f"{users} connections do not fit: this process may open {limit} files; raise the "
-                "limit (ulimit -n), use fewer connections (-u) or more workers (--processes)."
-            )
 
     def _locust_options(self) -> dict[str, Any]:
         parsed = vars(self._environment.parsed_options or object())

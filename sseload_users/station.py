@@ -57,10 +57,12 @@ class RunId:
     Attributes:
         text: the identity that the run's codes carry.
         workers: how many processes hold connections.
+        users: how many Locust users there are to be, over all workers.
     """
 
     text: str
     workers: int = 1
+    users: int = 0
 
 
 class Station:
@@ -226,6 +228,14 @@ class Station:
             yield
         finally:
             self.connecting -= 1
+
+    def dropped(self, cause: str) -> None:
+        """Count a session that the server or the network ended."""
+        if not self.finished:
+            now = wall_ns()
+            self.ledger.tally.counts["dropped"] += 1
+            self.ledger.tally.second(now).dropped += 1
+            self.ledger.tally.failed("session", cause, now)
 
     def kept_alive(self, cause: str | None) -> None:
         """Count a request that keeps a session alive, and why it failed if it did."""

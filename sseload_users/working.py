@@ -9,6 +9,7 @@ from typing import Any
 import gevent
 from locust.env import Environment
 
+from sseload_users.limits import make_room
 from sseload_users.settings import ConfigError
 from sseload_users.station import RunId, Station, set_station
 from sseload_users.swarm import Swarm
@@ -50,6 +51,7 @@ class Working:
             return
         run = RunId(*agreed)
         try:
+            make_room(-(-run.users // run.workers))
             station = Station(
                 self._environment, self._swarm, self._users.options(self._environment), run
             )
