@@ -208,8 +208,7 @@ class CodeListener(User):
                 self._dropped_ns = wall_ns()
                 self._connection.drops += 1
                 self._connection.last_cause = f"session: {closed.cause}"
-                station.counted("dropped")
-                station.failed("session", closed.cause)
+                station.dropped(closed.cause)
                 fire(
                     self.environment,
                     transport.kind,

@@ -95,6 +95,7 @@ class Second:
     Attributes:
         open: connections that were subscribed at its end.
         connecting: those that were connecting at its end.
+        dropped: sessions that the server or the network ended in it.
         sent: codes sent in it.
         received: first copies that arrived in it.
         errors: operations that failed in it.
@@ -105,6 +106,7 @@ class Second:
 
     open: int = 0
     connecting: int = 0
+    dropped: int = 0
     sent: int = 0
     received: int = 0
     errors: int = 0
@@ -114,7 +116,7 @@ class Second:
 
     def merge(self, other: Second) -> None:
         """Take over another worker's same second, or more of the same one's."""
-        for name in ("open", "connecting", "sent", "received", "errors"):
+        for name in ("open", "connecting", "dropped", "sent", "received", "errors"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.cpu_percent = max(self.cpu_percent, other.cpu_percent)
         self.delivery.merge(other.delivery)
@@ -123,7 +125,8 @@ class Second:
     def pack(self) -> list[Any]:
         """As msgpack-able data, see `unpack`."""
         return [
-            self.open, self.connecting, self.sent, self.received, self.errors, self.cpu_percent,
+            self.open, self.connecting, self.dropped, self.sent, self.received, self.errors,
+            self.cpu_percent,
             self.delivery.pack() if self.delivery.total else None,
             self.lag.pack() if self.lag.total else None,
         ]  # fmt: skip

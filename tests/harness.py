@@ -292,6 +292,7 @@ def check_books(report: Mapping[str, Any]) -> None:
     assert sum(point["sent"] for point in timeline) == codes["sent"]
     assert sum(point["received"] for point in timeline) == deliveries["delivered"]
     assert sum(point["errors"] for point in timeline) == failed
+    assert sum(point["dropped"] for point in timeline) == connections["dropped"]
     if report["run"]["options"].get("thresholds") is None:
         assert report["verdict"] == verdict.judge(report, thresholds.load(None))
 

@@ -169,6 +169,7 @@ def sample(
                 "t": float(t),
                 "open": succeeded,
                 "connecting": 0,
+                "dropped": dropped if t == 3 else 0,
                 "sent": int(t % 6 == 2 and t < seconds),
                 "received": succeeded if t % 6 == 2 and t < seconds else 0,
                 "p50_ms": median_ms if t % 6 == 2 and succeeded else None,

@@ -32,8 +32,8 @@ CHARTS: dict[str, Callable[[dict[str, Any]], Markup]] = {
 
 def interval(t: float, **changes: Any) -> dict[str, Any]:
     return {
-        "t": t, "open": 50, "connecting": 0, "sent": 0, "received": 0, "p50_ms": None,
-        "p99_ms": None, "errors": 0, "lag_p99_ms": None, "cpu_percent": None,
+        "t": t, "open": 50, "connecting": 0, "dropped": 0, "sent": 0, "received": 0,
+        "p50_ms": None, "p99_ms": None, "errors": 0, "lag_p99_ms": None, "cpu_percent": None,
     } | changes  # fmt: skip
 
 
@@ -124,7 +124,17 @@ def test_failed_operations_have_a_panel_only_if_there_are_any() -> None:
     assert not classes(calm, "fill-missing")
     assert len(classes(plot(bad), "fill-missing")) == 1
     assert "3 operations failed" in words(bad)
-    assert cells(bad)[2] == ["1-2 s", "50", "7", "3"]
+    assert cells(bad)[2] == ["1-2 s", "50", "7", "0", "3"]
+
+
+def test_drops_have_a_panel_of_their_own_and_are_failures_too() -> None:
+    figure = parse(charts.connections([interval(1.0), interval(2.0, dropped=2, errors=5)]))
+    assert len(classes(plot(figure), "fill-interrupted")) == 1
+    assert "50 connections open at most, 2 dropped; 5 operations failed." in words(figure)
+    keys = [words(item) for item in figure.iter("li")]
+    assert keys[2:] == ["dropped", "failed, drops included"]
+    assert cells(figure)[2] == ["1-2 s", "50", "0", "2", "5"]
+    assert say(figure)[-1].endswith("0 connecting, 2 dropped, 5 failed")
 
 
 def test_reach_has_five_points_a_code_and_ends_at_what_was_delivered() -> None:

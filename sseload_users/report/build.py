@@ -240,9 +240,10 @@ def _point(
     last = seconds[moments[-1]]
     percentiles = [totals.second_percentiles(each) for each in moments]
     return {
-        "t": max(0, moments[0] - started_ns // _S),
+        "t": round(max(0.0, moments[-1] + 1 - started_ns / _S), 3),
         "open": last.open,
         "connecting": last.connecting,
+        "dropped": sum(seconds[each].dropped for each in moments),
         "sent": sum(seconds[each].sent for each in moments),
         "received": sum(seconds[each].received for each in moments),
         # Where several seconds share a point: the middle one's median, the worst one's p99.

@@ -23,7 +23,7 @@ _PHASES_UP_TO = 12
 
 
 def connections(timeline: Rows, phases: Rows = ()) -> Markup:
-    """How many connections were open and connecting, and the operations that failed.
+    """How many connections were open, connecting and dropped, and the operations that failed.
 
     Args:
         timeline: as in the report.
@@ -37,14 +37,17 @@ def connections(timeline: Rows, phases: Rows = ()) -> Markup:
         opened.line(points, style)
         if name == "open":
             opened.area(points, style)
-    failures = sum(row["errors"] for row in timeline)
     panels, keys = [opened], [Key("s1", "open"), Key("s2", "connecting")]
+    drops, failures = (sum(row[name] for row in timeline) for name in ("dropped", "errors"))
+    if drops:
+        panels.append(_bars(parts, "dropped", "dropped sessions", "interrupted", x=x, height=60))
+        keys.append(Key("interrupted", "dropped", "bar"))
     if failures:
         panels.append(_bars(parts, "errors", "failed operations", "missing", x=x, height=60))
-        keys.append(Key("missing", "failed", "bar"))
+        keys.append(Key("missing", "failed, drops included" if drops else "failed", "bar"))
     most = max((row["open"] for row in timeline), default=0)
     about = (
-        f"{count(most, 'connection')} open at most; "
+        f"{count(most, 'connection')} open at most, {number(drops) if drops else 'none'} dropped; "
         f"{count(failures, 'operation') if failures else 'no operation'} failed."
     )
     return figure(
@@ -53,12 +56,13 @@ def connections(timeline: Rows, phases: Rows = ()) -> Markup:
         about,
         _marked(panels, phases, "No time has passed yet." if not parts else ""),
         Table(
-            ("time", "open", "connecting", "failed operations"),
+            ("time", "open", "connecting", "dropped", "failed operations"),
             [
                 (
                     _when(part),
                     _span(part, "open", number),
                     _span(part, "connecting", number),
+                    number(part.total("dropped")),
                     number(part.total("errors")),
                 )
                 for part in parts
@@ -72,7 +76,7 @@ def connections(timeline: Rows, phases: Rows = ()) -> Markup:
                 part.end,
                 f"{_when(part)}: {_span(part, 'open', number)} open, "
                 f"{_span(part, 'connecting', number)} connecting, "
-                f"{number(part.total('errors'))} failed",
+                f"{number(part.total('dropped'))} dropped, {number(part.total('errors'))} failed",
             )
             for part in parts
         ),
