@@ -54,7 +54,8 @@ def main() -> int:
         try:
             table = run(quick=options.quick, rounds=rounds)
         except BenchError as error:
-            print(f"bench: {name}: {error}", file=sys.stderr)
+            notes = getattr(error, "__notes__", [])
+            print(f"bench: {name}: {error}.", *notes, sep="\n", file=sys.stderr)
             return 1
         tables.append(table)
         print(f"## {name}\n\n{table.markdown()}\n", flush=True)

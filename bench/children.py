@@ -29,7 +29,7 @@ _ENVIRONMENT = {
 
 
 class BenchError(Exception):
-    """A measurement that could not be made; one sentence, and what the child said."""
+    """A measurement that could not be made: one sentence; its notes are what children said."""
 
 
 class Child:
@@ -58,9 +58,9 @@ class Child:
         end = time.monotonic() + patience
         while not true():
             if self._process.poll() is not None:
-                raise BenchError(f"{what}: the program ended.\n{self.said()[-2000:]}")
+                raise BenchError(f"{what}: the program ended")
             if time.monotonic() > end:
-                raise BenchError(f"{what}: not within {patience:g} s.\n{self.said()[-2000:]}")
+                raise BenchError(f"{what}: not within {patience:g} s")
             time.sleep(0.05)
 
     def wait(self, patience: float) -> int:
@@ -72,7 +72,7 @@ class Child:
         try:
             return self._process.wait(patience)
         except subprocess.TimeoutExpired:
-            raise BenchError(f"no end within {patience:g} s.\n{self.said()[-2000:]}") from None
+            raise BenchError(f"no end within {patience:g} s") from None
 
     def stop(self) -> None:
         """Ask it to end, as an interrupt would, and wait until it has."""
@@ -108,6 +108,9 @@ def child(command: Sequence[str], core: int, folder: Path) -> Iterator[Child]:
     running = Child(process, folder)
     try:
         yield running
+    except BenchError as error:
+        error.add_note(f"{command[0]} said: {running.said()[-2000:]}")
+        raise
     finally:
         running.stop()
 

@@ -100,7 +100,7 @@ def _latencies_ms(capture: Child, codes: Codes, load: Load, own_port: int) -> li
         BenchError: packets and codes cannot be matched.
     """
     if "dropped 0" not in capture.said():
-        raise BenchError(f"the witness is incomplete.\n{capture.said()}")
+        raise BenchError("the witness is incomplete")
     packets = array.array("Q", (capture.folder / "packets").read_bytes())
     more = _RECORD_BYTES if load.tls else 0
     sizes = {2 + len(text) + more for text in codes.texts}

@@ -26,8 +26,9 @@ _CERTIFICATE = Path(__file__).parent.parent / "certificates" / "server.pem"
 _ADDRESS = "127.0.0.1"
 #: Seconds in which nginx starts, and ends; it takes a fraction of one.
 _PATIENCE = 10.0
-#: Files that nginx opens beside its connections: logs, ports, its own pipes.
-_FURTHER_FILES = 64
+#: Files that nginx opens beside these connections: who publishes, logs, its own pipes. At its
+#: limit it would close the connections that are idle.
+_FURTHER_FILES = 256
 
 _CONFIGURATION = """\
 load_module {module};
