@@ -24,12 +24,13 @@ from sseload_users.limits import make_room
 from sseload_users.objective import Objective
 from sseload_users.options import Options
 from sseload_users.phases import Conductor
-from sseload_users.plans import Ladder, Plan, Search, Single
+from sseload_users.plans import Ladder, Plan, Single
 from sseload_users.report import console, files
 from sseload_users.report.build import Run, build
 from sseload_users.report.progress import Progress
 from sseload_users.report.words import clean
 from sseload_users.schedule import Schedule
+from sseload_users.search import Search
 from sseload_users.settings import ConfigError
 from sseload_users.swarm import Swarm
 from sseload_users.target import Target

@@ -42,15 +42,26 @@ class Term:
             return not self.at_least
         return measured >= self.value if self.at_least else measured <= self.value
 
+    @property
+    def is_latency(self) -> bool:
+        """Whether it is about how fast, and not about how much."""
+        return self.name in _LATENCIES
+
+    def bound(self) -> str:
+        """The condition in words: "p99 <= 500 ms"."""
+        return f"{self.name} {self._bound()}"
+
     def words(self, measured: float | None) -> str:
         """The figure beside the bound: "p99 612 ms, objective <= 500 ms"."""
-        sign = ">=" if self.at_least else "<="
-        return f"{self.name} {self._said(measured)}, objective {sign} {self._said(self.value)}"
+        return f"{self.name} {self._said(measured)}, objective {self._bound()}"
+
+    def _bound(self) -> str:
+        return f"{'>=' if self.at_least else '<='} {self._said(self.value)}"
 
     def _said(self, value: float | None) -> str:
         if value is None:
             return "none"
-        if self.name in _LATENCIES:
+        if self.is_latency:
             return f"{ms(value)} ms"
         return f"{value * 100:.4g} %"
 
@@ -89,16 +100,14 @@ class Objective:
             raise ConfigError("--objective is empty; write such as 'delivery>=99.9%'.")
         return cls(tuple(terms))
 
-    def broken(self, report: Mapping[str, Any]) -> list[str]:
-        """The conditions that a step's report does not keep, in words."""
-        return [
-            term.words(measured)
-            for term in self.terms
-            if not term.holds(measured := _measure(report, term.name))
-        ]
+    def broken(self, report: Mapping[str, Any]) -> list[tuple[Term, float | None]]:
+        """The conditions that a step's report does not keep, and the figures that it has."""
+        measured = ((term, measure(report, term.name)) for term in self.terms)
+        return [(term, figure) for term, figure in measured if not term.holds(figure)]
 
 
-def _measure(report: Mapping[str, Any], name: str) -> float | None:
+def measure(report: Mapping[str, Any], name: str) -> float | None:
+    """The figure that a condition is about; None where there was nothing to take it from."""
     connections, codes = report["connections"], report["codes"]
     match name:
         case "delivery":

@@ -25,6 +25,7 @@ from sseload_users.plans import Outcome, Plan, Step
 from sseload_users.report.build import Run, step_in_words, step_report
 from sseload_users.report.progress import Progress, Snapshot
 from sseload_users.report.words import count, seconds
+from sseload_users.resizing import resize
 from sseload_users.roster import Roster
 from sseload_users.schedule import Schedule
 from sseload_users.swarm import Swarm
@@ -33,13 +34,10 @@ from sseload_users.target import Target
 from sseload_users.thresholds import Thresholds
 from sseload_users.totals import Totals
 from sseload_users.transports.network import Network
-from sseload_users.wake import Unfit, wake
+from sseload_users.wake import Unfit, await_return, wake
 
 _logger = logging.getLogger(__name__)
 
-#: Users that Locust begins each second for a step, unless it was told.
-_SPAWN_RATE = 500
-_AT_ONCE = 100_000
 #: Seconds between two looks at what the workers have reported.
 _LOOK_S = 0.1
 #: Seconds that workers have to close their accounts when the run ends.
@@ -211,8 +209,12 @@ class Conductor:
                 step = self.plan.next(self._take(step))
             self._at_end = True
         except Unfit as unfit:
-            self._refuse(str(unfit))
-            return
+            if not self.outcomes:
+                self._refuse(str(unfit))
+                return
+            # The steps that were taken have something to say.
+            self._incomplete(f"{unfit} No further step was taken.")
+            self._at_end = True
         except Exception as error:
             # A mistake of this program's; what has been measured is reported all the same.
             _logger.exception("the run cannot go on")
@@ -227,7 +229,7 @@ class Conductor:
             Unfit: it cannot be taken.
         """
         self._make_room(step)
-        self.totals.begin_step()
+        self.totals.begin_step(self._codes_ordered + 1)
         began = len(self.run.phases)
         named = f" ({step.name})" if step.name else ""
         self._enter("connect", f"Connecting to {self._target.host}{named}.")
@@ -260,30 +262,25 @@ class Conductor:
         return outcome
 
     def _make_room(self, step: Step) -> None:
-        """Take away the connections that a step is not to have."""
+        """Take away all connections, where a step is to have its own.
+
+        Raises:
+            Unfit: the server does not come back from the step before.
+        """
         if step.connections is None:
             return
-        keep = 0 if step.fresh else step.connections
         self._wait(self._all_begun)
-        if self.totals.gauge("listeners") > keep or self._expected() > keep:
-            self._enter("disconnect", "Closing connections for the next step.")
-            self._resize(keep)
-            self._wait(
-                lambda: self._all_begun() and self.totals.gauge("listeners") <= keep, _FINISH_S
-            )
-        if step.fresh:
-            # The step before it may have been too much for the server.
-            wake(self._target, self._network, self.options)
+        if self.totals.gauge("listeners") or self._expected():
+            self._enter("disconnect", f"Making room for {step.name}.")
+            self._resize(0)
+            self._wait(lambda: self._all_begun() and not self.totals.gauge("listeners"), _FINISH_S)
+        if self.outcomes:
+            self._enter("warm-up", "Waiting for the server to be well again.")
+            await_return(self._target, self._network, self.options)
 
     def _resize(self, connections: int) -> None:
-        """Have Locust keep so many listeners, and the broadcaster."""
-        runner = self._environment.runner
-        assert runner is not None  # noqa: S101
         self._spawned = False
-        fixed = sum(each.fixed_count for each in self._environment.user_classes)
-        rate = getattr(self._environment.parsed_options, "spawn_rate", None) or _SPAWN_RATE
-        # Those that are to go, go at once.
-        runner.start(connections + fixed, rate if connections else _AT_ONCE)
+        resize(self._environment, connections)
 
     def _broadcast(self, schedule: Schedule) -> None:
         """Have codes sent, the next ones in the run's sequence, until all are answered."""

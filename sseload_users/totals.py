@@ -82,6 +82,7 @@ class Totals:
         self._folded: dict[int, Percentiles] = {}
         self._folded_seconds: dict[int, tuple[Percentiles, Percentiles]] = {}
         self._step: Totals | None = None
+        self._first = 0
         # Those that are not folded yet, the oldest first.
         self._codes: dict[int, CodeTally] = {}
         self._seconds: dict[int, Second] = {}
@@ -121,6 +122,8 @@ class Totals:
         if self._step is not None:
             self._step.report(name, data)
         worker, news = self.worker(name), Tally.unpack(data["tally"])
+        # A step's account has nothing of what is still found out about earlier codes.
+        news.codes = {each: code for each, code in news.codes.items() if each >= self._first}
         self.tally.merge(news)
         for sequence, code in news.codes.items():
             for outcome in OUTCOMES:
@@ -142,9 +145,14 @@ class Totals:
             self.peak_open = max(self.peak_open, worker.gauges["peak_open"])
         self.peak_open = max(self.peak_open, self.gauge("open"))
 
-    def begin_step(self) -> None:
-        """Begin to keep an account of a step beside that of the whole run."""
+    def begin_step(self, first: int) -> None:
+        """Begin to keep an account of a step beside that of the whole run.
+
+        Args:
+            first: the sequence number of its first code.
+        """
         self._step = Totals()
+        self._step._first = first  # noqa: SLF001 - one of this very class
 
     def end_step(self) -> Totals:
         """The step's account."""

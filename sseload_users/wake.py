@@ -37,30 +37,58 @@ def wake(target: Target, network: Network, options: Options) -> None:
             a user.
     """
     people = who_connects(options.users_file, options.username)
-    _await_health(target, network, options, people[0])
+    _await_health(target, network, options, people[0], patient=False)
     for who in {each.username: each for each in people[:_ASKED_ABOUT]}.values():
         _verify(target, network, options, who)
 
 
-def _await_health(target: Target, network: Network, options: Options, who: Identity) -> None:
+def await_return(target: Target, network: Network, options: Options) -> None:
+    """Wait for a server to be there that has been there, and may be starting anew.
+
+    Raises:
+        Unfit: it does not come back in the time that it has to warm up.
+    """
+    people = who_connects(options.users_file, options.username)
+    _await_health(target, network, options, people[0], patient=True)
+
+
+def _await_health(
+    target: Target, network: Network, options: Options, who: Identity, *, patient: bool
+) -> None:
+    """Ask until the server says that it is well.
+
+    Args:
+        target: which.
+        network: for TLS.
+        options: how long to wait.
+        who: asks.
+        patient: whether a server may yet appear that is not there at all.
+    """
     request = target.health(who)
-    if request is None:
-        _knock(target, network, options)
-        return
     deadline = time.monotonic() + options.warm_up
     while True:
         try:
+            if request is None:
+                _knock(target, network, options)
+                return
             answer = fetch(request, lambda: network.ssl_context, options.connect_timeout)
         except TimeoutError:
             said = "no answer in time"
-        except OSError as error:
+        except (OSError, ConnectFailed) as error:
             # Nothing sleeps behind a name that does not exist or a port that is closed.
-            raise _unreachable(target, cause_of(error)) from error
+            said = error.cause if isinstance(error, ConnectFailed) else cause_of(error)
+            if not patient:
+                raise _unreachable(target, said) from error
         else:
             if target.healthy(answer.status, answer.body):
                 return
             said = f"HTTP {answer.status}"
         if time.monotonic() >= deadline:
+            if patient:
+                raise Unfit(
+                    f"The server did not come back within {seconds(options.warm_up)}: {said}."
+                )
+            assert request is not None  # noqa: S101
             raise Unfit(
                 f"{request.place} did not say within {seconds(options.warm_up)} that the server "
                 f"is well ({said}); give it longer with --warm-up, or check it."
@@ -89,11 +117,7 @@ def _verify(target: Target, network: Network, options: Options, who: Identity) -
 
 
 def _knock(target: Target, network: Network, options: Options) -> None:
-    try:
-        arrival = network.open(target.host, time.monotonic() + options.connect_timeout)
-    except ConnectFailed as failed:
-        raise _unreachable(target, failed.cause) from failed
-    arrival.close()
+    network.open(target.host, time.monotonic() + options.connect_timeout).close()
 
 
 def _unreachable(target: Target, cause: str) -> Unfit:
