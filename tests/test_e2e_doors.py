@@ -151,9 +151,11 @@ def test_the_configurations_are_locusts(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Outcome, Record, Path]]:
     """Runs of somebody's locustfile, in which a listener hears of requests, or none does."""
+    parent = tmp_path_factory.mktemp("theirs")
 
     def one(name: str) -> tuple[Outcome, Record, Path]:
-        folder = tmp_path_factory.mktemp(name)
+        folder = parent / name
+        folder.mkdir()
         text = THEIRS + (LISTENER if name == "listener" else "")
         (folder / "theirs.py").write_text(text)
         with_host = {"SEEN": str(folder / "seen"), "PYTHONPATH": str(ROOT)}

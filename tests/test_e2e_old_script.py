@@ -59,16 +59,17 @@ Played = tuple[Outcome, Record]
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Played]]]:
     """All runs, a few at a time."""
+    folder = tmp_path_factory.mktemp("runs")
 
-    def one(faults: tuple[str, ...], words: tuple[str, ...]) -> Played:
+    def one(name: str, faults: tuple[str, ...], words: tuple[str, ...]) -> Played:
         return play(
-            tmp_path_factory.mktemp("run"),
+            folder / name,
             str(CONNECTIONS), str(CODES), "1", *QUICK, "--target", "websocket", *words,
             faults=faults,
         )  # fmt: skip
 
     with ThreadPoolExecutor(4) as pool:
-        yield {name: pool.submit(one, *how) for name, how in RUNS.items()}
+        yield {name: pool.submit(one, name, *how) for name, how in RUNS.items()}
 
 
 def sentence(report: dict[str, Any], rule: str) -> str:

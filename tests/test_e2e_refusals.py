@@ -191,9 +191,11 @@ def refused(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Future[Outcome]]]:
     """What became of each line, a few at a time."""
+    parent = tmp_path_factory.mktemp("runs")
 
     def one(mistake: Mistake) -> Outcome:
-        folder = tmp_path_factory.mktemp("run")
+        folder = parent / mistake.name
+        folder.mkdir()
         words = [places.get(word, word) for word in mistake.words]
         if "--target" not in words:
             words += WEBSOCKET

@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,8 @@ def test_two_runs_and_a_mistake_in_one_session(session: Session) -> None:
 
 def test_the_stop_button_ends_a_run_that_is_reported(session: Session) -> None:
     session.swarm(7, duration="100")
-    session.run.wait_for(" 6/6 delivered")
+    session.run.wait_until(lambda: session.truth.sent == 6, "the first code")
+    time.sleep(0.5)  # for it to be read
     assert requests.post(f"{session.url}/stop", timeout=PATIENCE).json()["success"] is True
     session.wait_for_end(1)
     report = session.report()
