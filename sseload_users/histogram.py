@@ -20,7 +20,10 @@ _SUB_BUCKET_BITS = 11  # 2,048 sub-buckets: three significant digits
 
 
 class Latency(TypedDict):
-    """A summary in milliseconds; all but `count` are None where `count` is 0."""
+    """A summary in milliseconds; all but `count` are None where `count` is 0.
+
+    `hdr` is None, too, where the values were not encoded.
+    """
 
     count: int
     min: float | None
@@ -138,8 +141,12 @@ class Histogram:
                 break
         return found + [None] * (len(wanted) - len(found))
 
-    def latency(self) -> Latency:
-        """The summary that goes into the report."""
+    def latency(self, *, encoded: bool = True) -> Latency:
+        """The summary that goes into the report.
+
+        Args:
+            encoded: with all values as `hdr`, which takes most of the time.
+        """
         if not self.total:
             return Latency(
                 count=0, min=None, mean=None, p50=None, p90=None, p95=None, p99=None,
@@ -156,7 +163,7 @@ class Histogram:
             p99=p99,
             p99_9=p99_9,
             max=self.max_us / 1000,
-            hdr=self.encode(),
+            hdr=self.encode() if encoded else None,
         )
 
     def encode(self) -> str:

@@ -210,15 +210,18 @@ class Totals:
         total = Histogram()
         total.merge(self._delivery)
         for code in self.tally.codes.values():
-            total.merge(code.latencies)
+            if code.latencies.total:
+                total.merge(code.latencies)
         return total
 
     def spread(self) -> Histogram:
         """For each code that anybody received, from its first arrival to its last."""
         total = Histogram()
-        for code in self.tally.codes.values():
-            if code.first_ns:
-                total.add((code.last_ns - code.first_ns) // 1000)
+        total.add_all(
+            (code.last_ns - code.first_ns) // 1000
+            for code in self.tally.codes.values()
+            if code.first_ns
+        )
         return total
 
     def code_percentiles(self, sequence: int) -> Percentiles:
