@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sseload_users import hints
+from sseload_users.histogram import Histogram
 from sseload_users.report.words import ms
 from sseload_users.tally import OUTCOMES, Second
 from sseload_users.thresholds import Thresholds
@@ -18,6 +19,9 @@ _S = 1_000_000_000
 
 #: Most points of the timeline; of a longer run, several seconds share one.
 _POINTS = 1800
+
+#: Seconds after which a second of the run is told in full.
+_FINAL_AFTER_S = 60
 
 #: A generator is saturated when it was this busy for this share of the time in which codes
 #: were on the way, or when it read, or sent, so late that the load was not what was asked.
@@ -72,12 +76,40 @@ def build(
         steps: the reports of its steps, if it has several; see `step_report`.
         search: what a search found.
     """
+    report = {
+        "schema": 1,
+        **parts(run, totals),
+        "received_per_connection": {
+            str(received): many
+            for received, many in sorted(totals.received_per_connection().items(), reverse=True)
+        },
+        "per_code": list(per_code(totals)),
+        "timeline": timeline(run.started_ns, totals),
+        "steps": list(steps),
+        "search": search,
+    }
+    report["verdict"] = judge(report, thresholds)
+    return report
+
+
+def parts(run: Run, totals: Totals, *, so_far: bool = False) -> dict[str, Any]:
+    """Those parts of the report that do not grow with the run.
+
+    Args:
+        run: what is known beside the account.
+        totals: the account.
+        so_far: the run is going on. Whoever is connecting, and whatever waits for an answer,
+            is left out; a latency has its `counts` (how often each value in microseconds
+            occurred) instead of `hdr`, which would take long.
+    """
     tally = totals.tally
     counts = tally.counts
-    codes = _codes(totals)
+    latency = _counted if so_far else Histogram.latency
+    codes = _codes(totals, latency, so_far=so_far)
+    attempted = counts["succeeded"] + counts["failed"] if so_far else counts["attempted"]
     deliveries = {name: totals.outcomes[name] for name in OUTCOMES}
     undelivered = codes["rejected"] + codes["unanswered"] + codes["unsent"]
-    operations = counts["attempted"] + codes["scheduled"] + counts["upkeep"]
+    operations = attempted + codes["scheduled"] + counts["upkeep"]
     failed = (
         counts["failed"]
         + counts["dropped"]
@@ -85,8 +117,7 @@ def build(
         + counts["upkeep_failed"]
         + undelivered
     )
-    report: dict[str, Any] = {
-        "schema": 1,
+    return {
         "run": {
             "id": run.run_id,
             "started_at": moment(run.started_ns),
@@ -104,15 +135,15 @@ def build(
             for name, start, end in run.phases
         ],
         "connections": {
-            "attempted": counts["attempted"],
+            "attempted": attempted,
             "succeeded": counts["succeeded"],
-            "success_rate": _rate(counts["succeeded"], counts["attempted"]),
+            "success_rate": _rate(counts["succeeded"], attempted),
             "failed": counts["failed"],
             "dropped": counts["dropped"],
             "reconnected": counts["reconnected"],
             "peak_open": totals.peak_open,
-            "connect_ms": tally.connect.latency(),
-            "recovery_ms": tally.recovery.latency(),
+            "connect_ms": latency(tally.connect),
+            "recovery_ms": latency(tally.recovery),
             "causes": _causes(tally.causes, {*hints.CONNECTING, "session"}),
         },
         "codes": codes,
@@ -123,26 +154,16 @@ def build(
             "malformed": counts["malformed"],
             "delivery_rate": _rate(deliveries["delivered"], deliveries["owed"]),
         },
-        "delivery_ms": totals.delivery().latency(),
-        "spread_ms": totals.spread().latency(),
-        "received_per_connection": {
-            str(received): many
-            for received, many in sorted(totals.received_per_connection().items(), reverse=True)
-        },
+        "delivery_ms": latency(totals.delivery()),
+        "spread_ms": latency(totals.spread()),
         "errors": {
             "operations": operations,
             "failed": failed,
             "error_rate": _rate(failed, operations),
             "causes": _causes(tally.causes, None),
         },
-        "generator": _generator(run, totals, codes["schedule_slip_ms"]),
-        "per_code": list(per_code(totals)),
-        "timeline": timeline(run.started_ns, totals),
-        "steps": list(steps),
-        "search": search,
+        "generator": _generator(run, totals, latency, codes["schedule_slip_ms"]),
     }
-    report["verdict"] = judge(report, thresholds)
-    return report
 
 
 def step_report(
@@ -217,15 +238,36 @@ def per_code(totals: Totals, latest: int | None = None) -> Iterator[dict[str, An
         }
 
 
-def timeline(started_ns: int, totals: Totals) -> list[dict[str, Any]]:
-    """The run over time: a point a second, or less often in a long run."""
+#: Points of the timeline by their first and last second.
+Points = dict[tuple[int, int], dict[str, Any]]
+
+
+def timeline(
+    started_ns: int, totals: Totals, *, until_ns: int | None = None, known: Points | None = None
+) -> list[dict[str, Any]]:
+    """The run over time: a point a second, or less often in a long run.
+
+    Args:
+        started_ns: when the run began (wall clock, ns).
+        totals: the account.
+        until_ns: leave out the seconds after this moment, which are not told in full yet.
+        known: points of an earlier call. Those that nothing is added to any more are taken
+            from here, and it is brought up to date.
+    """
     seconds = totals.tally.seconds
-    moments = sorted(each for each in seconds if each >= started_ns // _S)
+    last = max(seconds, default=0) if until_ns is None else until_ns // _S
+    moments = sorted(each for each in seconds if started_ns // _S <= each <= last)
     step = -(-len(moments) // _POINTS) if moments else 1
-    return [
-        _point(started_ns, moments[at : at + step], seconds, totals)
-        for at in range(0, len(moments), step)
-    ]
+    points: Points = {}
+    for at in range(0, len(moments), step):
+        part = moments[at : at + step]
+        key = part[0], part[-1]
+        point = known.get(key) if known is not None and part[-1] < last - _FINAL_AFTER_S else None
+        points[key] = point or _point(started_ns, part, seconds, totals)
+    if known is not None:
+        known.clear()
+        known.update(points)
+    return list(points.values())
 
 
 def moment(at_ns: int) -> str:
@@ -255,19 +297,27 @@ def _point(
     }
 
 
-def _codes(totals: Totals) -> dict[str, Any]:
+#: How a histogram is summed up.
+_Summary = Callable[[Histogram], Mapping[str, Any]]
+
+
+def _counted(histogram: Histogram) -> dict[str, Any]:
+    return {**histogram.latency(encoded=False), "counts": histogram.counts}
+
+
+def _codes(totals: Totals, latency: _Summary, *, so_far: bool) -> dict[str, Any]:
     tally = totals.tally
     by_status = {"accepted": 0, "rejected": 0, "unanswered": 0, "unsent": 0}
     for code in tally.codes.values():
-        if _was_due(code.status, code):
+        if _was_due(code.status, code) and not (so_far and code.status == "pending"):
             by_status[_status(code.status)] += 1
     sent = by_status["accepted"] + by_status["rejected"] + by_status["unanswered"]
     return {
         "scheduled": sent + by_status["unsent"],
         "sent": sent,
         **by_status,
-        "schedule_slip_ms": tally.slip.latency(),
-        "ingest_ms": tally.ingest.latency(),
+        "schedule_slip_ms": latency(tally.slip),
+        "ingest_ms": latency(tally.ingest),
     }
 
 
@@ -281,10 +331,12 @@ def _status(status: str) -> str:
     return "unanswered" if status == "pending" else status
 
 
-def _generator(run: Run, totals: Totals, slip: Mapping[str, Any]) -> dict[str, Any]:
+def _generator(
+    run: Run, totals: Totals, latency: _Summary, slip: Mapping[str, Any]
+) -> dict[str, Any]:
     workers = [each.gauges for each in totals.workers.values() if each.gauges]
     seconds = totals.tally.seconds
-    lag = totals.tally.lag.latency()
+    lag = latency(totals.tally.lag)
     under_load = [
         seconds[each].cpu_percent
         for name, start, end in run.phases
@@ -303,7 +355,7 @@ def _generator(run: Run, totals: Totals, slip: Mapping[str, Any]) -> dict[str, A
             "userspace" if any(each["timestamps"] != "kernel" for each in workers) else "kernel"
         ),
         "lag_ms": lag,
-        "stall_ms": totals.tally.stalls.latency(),
+        "stall_ms": latency(totals.tally.stalls),
         "cpu_percent_max": max((each.cpu_percent for each in seconds.values()), default=None),
         "rss_mib": round(sum(each["rss_mib"] for each in workers), 1) if workers else None,
         "clock_error_ms": run.clock_error_ms,
