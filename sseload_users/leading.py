@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 from typing import Any
@@ -34,6 +34,7 @@ from sseload_users.search import Search
 from sseload_users.settings import ConfigError
 from sseload_users.swarm import Swarm
 from sseload_users.target import Target
+from sseload_users.thresholds import Thresholds
 from sseload_users.transports.network import Network
 from sseload_users.user_classes import UserClasses
 
@@ -51,6 +52,7 @@ class Leading:
         self._conductor: Conductor | None = None
         self._thresholds = thresholds.load(None)
         self._report: dict[str, Any] | None = None
+        self._trouble = ""
         self._printed = False
         self._status: int | None = None
         self._headless = bool(getattr(environment.parsed_options, "headless", False))
@@ -139,8 +141,7 @@ class Leading:
             if self._swarm.role == "local":
                 make_room(users)
         except ConfigError as error:
-            complain(str(error))
-            self._status = CANNOT
+            self._cannot(str(error))
             environment.parsed_options.sseload_run = None  # type: ignore[union-attr]
             gevent.spawn(self._stop)
             # Locust begins a test in a greenlet of its own: it makes no user if that ends here.
@@ -158,7 +159,7 @@ class Leading:
         )
         if options.insecure:
             run.notes.append("Any server certificate was accepted (--insecure).")
-        self._report, self._printed = None, False
+        self._report, self._printed, self._trouble = None, False, ""
         self._conductor = Conductor(
             environment,
             self._swarm,
@@ -193,9 +194,11 @@ class Leading:
         conductor, self._conductor = self._conductor, None
         if conductor is None:
             return
+        if not conductor.run.finished_ns:
+            self._cannot("The account could not be closed, see the error above: there is no report.")
+            return
         if conductor.unfit:
-            complain(conductor.unfit)
-            self._status = CANNOT
+            self._cannot(conductor.unfit)
             if not conductor.totals.tally.counts["attempted"]:
                 return
         if self._headless and not self._swarm.workers():
@@ -221,8 +224,7 @@ class Leading:
             try:
                 files.write(report, conductor.options.delivery_report, numbered)
             except ConfigError as error:
-                complain(str(error))
-                self._status = CANNOT
+                self._cannot(str(error))
         if not self._headless:
             self.print_summary()
 
@@ -247,6 +249,34 @@ class Leading:
             # Locust writes its CSV files once a second, and not at the end: what was missing
             # has only just been entered.
             gevent.sleep(1.5 * locust_stats.CSV_STATS_INTERVAL_SEC)
+
+    def _cannot(self, sentence: str) -> None:
+        """What was asked for cannot be done."""
+        complain(sentence)
+        self._trouble = sentence
+        self._status = CANNOT
+
+    # What is shown
+
+    @property
+    def conductor(self) -> Conductor | None:
+        """Of the run that is under way."""
+        return self._conductor
+
+    @property
+    def report(self) -> Mapping[str, Any] | None:
+        """Of the newest run, if it has ended."""
+        return self._report
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What runs are judged by."""
+        return self._thresholds
+
+    @property
+    def trouble(self) -> str:
+        """Why what was asked for last could not be done; empty if it could."""
+        return self._trouble
 
     def print_summary(self) -> None:
         """Print the newest run's summary, once."""

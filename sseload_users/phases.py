@@ -72,6 +72,7 @@ class Conductor:
         unfit: why the run could not be carried out; empty if it could.
         plan: the run's steps.
         outcomes: of the steps that have names.
+        doing: what it is doing, in a sentence.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Conductor:
         self.outcomes: list[Outcome] = []
         self._progress = progress
         self._stop = stop
+        self.doing = ""
         self._phase = ""
         self._phases = 0
         self._phase_began_ns = 0
@@ -318,6 +320,7 @@ class Conductor:
     def _enter(self, phase: str, sentence: str) -> None:
         now = wall_ns()
         self._leave(now)
+        self.doing = sentence
         self._phase, self._phase_began_ns = phase, now
         self._progress.phase(phase, sentence)
         self._phases += 1
@@ -445,6 +448,20 @@ class Conductor:
             if self._swarm.role == "master" and (step_ns := self._setting.step_ns()):
                 self._note_set(clock.identity(), step_ns, "the master")
             self._progress.update(self.snapshot())
+
+    def so_far(self) -> Run:
+        """What is known of the run by now, beside its account."""
+        now = wall_ns()
+        phases = list(self.run.phases)
+        if self._phase:
+            phases.append((self._phase, self._phase_began_ns, now))
+        return replace(
+            self.run,
+            finished_ns=now,
+            phases=phases,
+            complete=self._whole,
+            clock_error_ms=self.totals.clock_error_ms(),
+        )
 
     def snapshot(self) -> Snapshot:
         """How the run stands."""
