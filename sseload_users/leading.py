@@ -195,7 +195,9 @@ class Leading:
         if conductor is None:
             return
         if not conductor.run.finished_ns:
-            self._cannot("The account could not be closed, see the error above: there is no report.")
+            self._cannot(
+                "The account could not be closed, see the error above: there is no report."
+            )
             return
         if conductor.unfit:
             self._cannot(conductor.unfit)
