@@ -315,7 +315,8 @@ class Conductor:
     def _refuse(self, sentence: str) -> None:
         if not self.unfit:
             self.unfit = sentence
-            self._stop()
+            # In a greenlet of its own: the one that tells of it may be among those that end.
+            gevent.spawn(self._stop)
 
     def _enter(self, phase: str, sentence: str) -> None:
         now = wall_ns()

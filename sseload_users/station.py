@@ -379,9 +379,11 @@ class Station:
             ticks += 1
             try:
                 self._look(report=ticks % _REPORT_TICKS == 0)
-            except Exception:
-                # Whatever it was, what has been counted must not be lost with it.
+            except Exception as error:
+                # A mistake in this program: its books are not to be believed any more.
                 _logger.exception("the account could not be brought up to date")
+                said = f"the account cannot be kept ({type(error).__name__}), see the log."
+                self._swarm.to_leader("unfit", {"run": self.run_id, "sentence": said})
 
     def _look(self, *, report: bool) -> None:
         if step_ns := self._time.look():
