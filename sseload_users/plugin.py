@@ -46,6 +46,7 @@ def _on_init(environment: Environment, **_: Any) -> None:
             _attach_leading(environment, leading)
     if working is not None:
         environment.events.test_start.add_listener(lambda **_: working.begin())
+        working.begin_if_late()
         # Added last, it runs first: before Locust says goodbye to the master.
         environment.events.quitting.add_listener(lambda **_: working.quit())
     if leading is not None:

@@ -46,6 +46,8 @@ _logger = logging.getLogger(__name__)
 
 #: Seconds from one look at the account to the next.
 _TICK_S = 0.25
+#: Seconds that reading is given, after a stall, before the account is looked at.
+_READING_S = 0.05
 #: Looks after which there is a report, news or none.
 _REPORT_TICKS = 2
 
@@ -116,6 +118,7 @@ class Station:
         self.slots = BoundedSemaphore(options.connect_concurrency)
         self.finished = False
         self.hushed = False
+        self._closing = False
         self.listeners = 0
         self.broadcasters = 0
         self.pending = 0
@@ -134,6 +137,7 @@ class Station:
         self._health = Health()
         self._peak_open = 0
         self._sampled_s = wall_ns() // 1_000_000_000
+        self._looked_s = time.monotonic()
         self._ticker = gevent.spawn(self._tick)
 
     # For the users
@@ -353,19 +357,22 @@ class Station:
         self._requests.kill(timeout=1)
 
     def finish(self) -> None:
-        """Close the account and send what is left of it."""
-        if not self.finished:
-            now = wall_ns()
-            # Who is connecting now will be taken away: neither a success nor a failure.
-            self.counted("attempted", -self.connecting)
-            self.ledger.report_arrivals()
-            self.ledger.release_all(now)
-            self.ledger.settle(now, final=True)
-            self.finished = True
-            self._fail_undelivered()
-            self._sample(now)
-            self._ticker.kill(block=False)
-            self._time.end()
+        """Close the account and send what is left of it, once."""
+        if self._closing:
+            return
+        self._closing = True
+        self._catch_up(self._looked_s + _TICK_S)
+        now = wall_ns()
+        # Who is connecting now will be taken away: neither a success nor a failure.
+        self.counted("attempted", -self.connecting)
+        self.ledger.report_arrivals()
+        self.ledger.release_all(now)
+        self.ledger.settle(now, final=True)
+        self.finished = True
+        self._fail_undelivered()
+        self._sample(now)
+        self._ticker.kill(block=False)
+        self._time.end()
         self._report(final=True)
 
     # The account
@@ -376,6 +383,7 @@ class Station:
             due = time.monotonic() + _TICK_S
             gevent.sleep(_TICK_S)
             self._health.stalls.add(round((time.monotonic() - due) * 1e6))
+            self._catch_up(due)
             ticks += 1
             try:
                 self._look(report=ticks % _REPORT_TICKS == 0)
@@ -384,6 +392,16 @@ class Station:
                 _logger.exception("the account could not be brought up to date")
                 said = f"the account cannot be kept ({type(error).__name__}), see the log."
                 self._swarm.to_leader("unfit", {"run": self.run_id, "sentence": said})
+
+    def _catch_up(self, due_s: float) -> None:
+        """After a stall, have what has come read before any of it is counted as missing.
+
+        Args:
+            due_s: when there should have been a look (monotonic clock).
+        """
+        if time.monotonic() > due_s + _TICK_S:
+            gevent.sleep(_READING_S)
+        self._looked_s = time.monotonic()
 
     def _look(self, *, report: bool) -> None:
         if step_ns := self._time.look():
@@ -498,7 +516,11 @@ class Station:
         )
 
 
-_stations: weakref.WeakKeyDictionary[Environment, Station] = weakref.WeakKeyDictionary()
+_stations: weakref.WeakKeyDictionary[Environment, Station | None] = weakref.WeakKeyDictionary()
+
+#: Seconds that users wait for their station. Locust may have a worker begin users before it
+#: has told the locustfile that there is a run.
+_PATIENCE_S = 5.0
 
 
 def station_of(environment: Environment) -> Station:
@@ -506,18 +528,22 @@ def station_of(environment: Environment) -> Station:
 
     Raises:
         RuntimeError: there is none: the plugin was not loaded before Locust's test began.
+        GreenletExit: there is none, because the run cannot be carried out here; that has been
+            said, and Locust, whose greenlet it is, makes no users.
     """
-    try:
-        return _stations[environment]
-    except KeyError:
-        raise RuntimeError(
-            "no run of sseload is under way: import sseload_users in the locustfile"
-        ) from None
+    deadline = time.monotonic() + _PATIENCE_S
+    while environment not in _stations:
+        if time.monotonic() > deadline:
+            raise RuntimeError(
+                "no run of sseload is under way: import sseload_users in the locustfile"
+            )
+        gevent.sleep(0.01)
+    station = _stations[environment]
+    if station is None:
+        raise gevent.GreenletExit
+    return station
 
 
 def set_station(environment: Environment, station: Station | None) -> None:
-    """Begin a run in this process; None where it cannot take part in one."""
-    if station is None:
-        _stations.pop(environment, None)
-    else:
-        _stations[environment] = station
+    """Begin a run in this process; None for one that cannot be carried out here."""
+    _stations[environment] = station

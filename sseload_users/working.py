@@ -8,6 +8,7 @@ from typing import Any
 
 import gevent
 from locust.env import Environment
+from locust.runners import STATE_INIT
 
 from sseload_users.limits import make_room
 from sseload_users.settings import ConfigError
@@ -42,12 +43,20 @@ class Working:
             environment.events.heartbeat_received.add_listener(self._on_heartbeat)
             gevent.spawn(self._watch)
 
+    def begin_if_late(self) -> None:
+        """Begin a test that Locust has begun before it told of itself.
+
+        A worker that comes while a run is on may be told so early to begin users.
+        """
+        if getattr(self._environment.runner, "worker_state", STATE_INIT) != STATE_INIT:
+            self.begin()
+
     def begin(self) -> None:
         """Locust begins a test here."""
         self._station = None
-        set_station(self._environment, None)
         agreed = getattr(self._environment.parsed_options, "sseload_run", None)
         if agreed is None:
+            set_station(self._environment, None)
             return
         run = RunId(*agreed)
         try:
@@ -55,11 +64,10 @@ class Working:
             station = Station(
                 self._environment, self._swarm, self._users.options(self._environment), run
             )
-        except ConfigError as error:
-            self._swarm.to_leader("unfit", {"run": run.text, "sentence": str(error)})
-            return
-        except ValueError as error:
-            self._swarm.to_leader("unfit", {"run": run.text, "sentence": f"{error}."})
+        except (ConfigError, ValueError) as error:
+            sentence = str(error) if isinstance(error, ConfigError) else f"{error}."
+            set_station(self._environment, None)
+            self._swarm.to_leader("unfit", {"run": run.text, "sentence": sentence})
             return
         self._heard_s = time.monotonic()
         self._station = station
@@ -79,7 +87,7 @@ class Working:
             deadline = time.monotonic() + _GOODBYE_S
             while not station.finished and time.monotonic() < deadline:
                 gevent.sleep(0.02)
-        station.finish()
+            station.finish()
 
     def from_leader(self, kind: str, data: dict[str, Any]) -> None:
         """Take a message of the process that leads."""
