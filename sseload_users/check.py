@@ -6,9 +6,11 @@ what the server said, and what to look at.
 
 from __future__ import annotations
 
+import ssl
+import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 import gevent
@@ -22,11 +24,11 @@ from sseload_users.errands import Errands
 from sseload_users.fetch import Answer, fetch
 from sseload_users.identities import who_connects
 from sseload_users.options import Options
-from sseload_users.report.words import clean, ms, shorten
+from sseload_users.report.words import clean, count, ms, shorten
 from sseload_users.settings import ConfigError
 from sseload_users.target import Request, Target
 from sseload_users.transports import Closed, ConnectFailed, Malformed, Transport
-from sseload_users.transports.network import Network, cause_of
+from sseload_users.transports.network import Endpoint, Network, cause_of
 from sseload_users.transports.registry import transport_for
 
 #: Seconds to wait, after the code has come, for a further copy.
@@ -80,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
         given = Options.read(parsed)
         return _Check(given, parsed.host or "").run()
     except ConfigError as error:
-        print(f"sseload: {clean(error)}")
+        print(f"sseload: {clean(error)}", file=sys.stderr)
         return 2
 
 
@@ -162,6 +164,10 @@ class _Check:
         began = time.monotonic()
         try:
             answer = fetch(request, lambda: self._network.ssl_context, timeout_s)
+        except ssl.SSLError as error:
+            # All but this is for those who know OpenSSL's sources.
+            detail = getattr(error, "verify_message", "")
+            self._fail(step, f"{request.method} {request.place}", cause_of(error), detail)
         except OSError as error:
             self._fail(step, f"{request.method} {request.place}", cause_of(error), str(error))
         return answer, (time.monotonic() - began) * 1000
@@ -173,9 +179,9 @@ class _Check:
         answer, took_ms = self._ask("health", request, self._options.connect_timeout)
         said = f"{request.method} {request.place}: {_answer(answer)}"
         if not self._target.healthy(answer.status, answer.body):
-            raise _Failed(
-                "health", f"{said}: not what the profile expects of a server that is well"
-            )
+            hint = hints.hint("handshake", f"HTTP {answer.status}") if answer.status >= 400 else ""
+            said += ": not what the profile expects of a server that is well"
+            raise _Failed("health", said, hint)
         self._tell("health", f"{said}, in {ms(took_ms)} ms")
 
     def _verify(self) -> None:
@@ -198,8 +204,8 @@ class _Check:
         errands = Errands(self._network, self._options, self._target, self._identity)
         self._errands = errands
         try:
-            errands.before()
-            endpoint = errands.endpoint(kind, "")
+            errands.before(self._tell_before)
+            endpoint = self._overheard(errands.endpoint(kind, ""))
             transport = kind(endpoint, self._network, self._on_message, self._on_malformed)
             transport.connect()
             errands.begin(transport)
@@ -210,6 +216,28 @@ class _Check:
         self._tell("connect", f"subscribed at {endpoint.url.partition('?')[0]}{confirmed}, "
                    f"in {ms(took_ms)} ms")  # fmt: skip
         return transport, errands
+
+    def _overheard(self, endpoint: Endpoint) -> Endpoint:
+        """The endpoint, with what does not confirm kept to be shown."""
+        confirm = endpoint.confirm
+        if confirm is None:
+            return endpoint
+
+        def confirms(payload: bytes) -> bool:
+            confirmed = confirm(payload)
+            if not confirmed:
+                self._keep(payload)
+            return confirmed
+
+        return replace(endpoint, confirm=confirms)
+
+    def _keep(self, payload: bytes) -> None:
+        if len(self._heard.others) < _MOST_OTHERS:
+            self._heard.others.append(payload)
+
+    def _tell_before(self, request: Request, answer: Answer) -> None:
+        # Not what it said: that is a page, with what is captured somewhere in it.
+        self._tell("before", f"{request.method} {request.place}: HTTP {answer.status}")
 
     def _listen(self, transport: Transport) -> None:
         self._closed = transport.listen()
@@ -227,8 +255,8 @@ class _Check:
             heard.copies.append(arrived_ns)
         elif heard.text and heard.text.encode() in payload:
             heard.lookalike = payload
-        elif len(heard.others) < _MOST_OTHERS:
-            heard.others.append(payload)
+        else:
+            self._keep(payload)
         heard.news.set()
 
     def _on_malformed(self, cause: str) -> None:
@@ -248,30 +276,30 @@ class _Check:
 
     def _receive(self) -> None:
         heard, deadline = self._heard, time.monotonic() + self._options.delivery_timeout
-        while not heard.copies and self._closed is None and time.monotonic() < deadline:
+        while not (heard.copies or heard.lookalike or self._closed):
             heard.news.clear()
-            if heard.lookalike is not None:
-                raise _Failed(
-                    "receive",
-                    "the code came in a message, but not where the profile looks for it: "
-                    + _excerpt(heard.lookalike),
-                    "Say in the profile's [code] where it is; docs/targets.md shows how.",
-                )
-            heard.news.wait(max(0.0, deadline - time.monotonic()))
+            if not heard.news.wait(max(0.0, deadline - time.monotonic())):
+                break
         if not heard.copies:
             self._say_nothing_came()
         latency = (heard.copies[0] - self._sent_ns) / 1e6
         gevent.sleep(_AFTERMATH_S)
-        again = "" if len(heard.copies) == 1 else f", and {len(heard.copies) - 1} times again"
+        further = len(heard.copies) - 1
+        again = f", and {count(further, 'time')} again" if further else ""
         self._tell("receive", f"the code came {ms(latency)} ms after it was sent{again}")
+        if self._closed is not None:
+            self._say_closed("stay", "after")
 
     def _say_nothing_came(self) -> NoReturn:
-        closed = self._closed
-        if closed is not None:
-            said = f"the session ended before the code came: {closed.cause}"
-            if closed.reason:
-                said += f" ({shorten(closed.reason, 200)})"
-            raise _Failed("receive", said, hints.hint("session", closed.cause))
+        if self._heard.lookalike is not None:
+            raise _Failed(
+                "receive",
+                "the code came in a message, but not where the profile looks for it: "
+                + _excerpt(self._heard.lookalike),
+                "Say in the profile's [code] where it is; docs/targets.md shows how.",
+            )
+        if self._closed is not None:
+            self._say_closed("receive", "before")
         waited = f"{self._options.delivery_timeout:g} s"
         raise _Failed(
             "receive",
@@ -280,15 +308,24 @@ class _Check:
             "namespace)? See the server's log, and below what came instead.",
         )
 
+    def _say_closed(self, step: str, when: str) -> NoReturn:
+        closed = self._closed
+        assert closed is not None  # noqa: S101
+        said = f"the session ended {when} the code came: {closed.cause}"
+        if closed.reason:
+            said += f" ({shorten(closed.reason, 200)})"
+        raise _Failed(step, said, hints.hint("session", closed.cause))
+
     def _show_others(self) -> None:
         for payload in self._heard.others:
             self._tell("", f"another message came: {_excerpt(payload)}")
         for cause in sorted(set(self._heard.malformed)):
-            self._tell("", f"malformed, {self._heard.malformed.count(cause)} times: {cause}")
+            many = count(self._heard.malformed.count(cause), "time")
+            self._tell("", f"malformed, {many}: {cause}")
 
     def _fail(self, step: str, what: str, cause: str, detail: str) -> NoReturn:
         said = f"{what}: {cause}"
-        if detail and "[Errno" not in detail:
+        if detail and detail != cause and "[Errno" not in detail:
             said += f" ({shorten(clean(detail), 200)})"
         operation = "ingest" if step == "send" else what if step == "connect" else "connect"
         raise _Failed(step, said, hints.hint(operation, cause))

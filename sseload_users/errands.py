@@ -8,10 +8,10 @@ from typing import Protocol
 
 import gevent
 
-from sseload_users.fetch import fetch
+from sseload_users.fetch import Answer, fetch
 from sseload_users.identities import Identity
 from sseload_users.options import Options
-from sseload_users.target import Target, Upkeep
+from sseload_users.target import Request, Target, Upkeep
 from sseload_users.transports import ConnectFailed, Event, Malformed
 from sseload_users.transports.network import Endpoint, Network, cause_of
 
@@ -55,21 +55,24 @@ class Errands:
         self._captured: dict[str, str] = {}
         self._greenlets: list[gevent.Greenlet[..., None]] = []
 
-    def before(self) -> None:
+    def before(self, tell: Callable[[Request, Answer], None] = lambda *_: None) -> None:
         """Make the requests that come before the connection.
+
+        Args:
+            tell: is told of each answer.
 
         Raises:
             ConnectFailed: at "before": one failed, or did not give what is needed.
         """
         for step in self._target.before(self._identity):
+            request = step.request(self._captured)
             try:
                 answer = fetch(
-                    step.request(self._captured),
-                    lambda: self._network.ssl_context,
-                    self._options.connect_timeout,
+                    request, lambda: self._network.ssl_context, self._options.connect_timeout
                 )
             except OSError as error:
                 raise ConnectFailed("before", cause_of(error), str(error)) from error
+            tell(request, answer)
             self._captured |= step.read(answer.status, answer.body)
 
     def endpoint(self, line: type[Line], last_event_id: str) -> Endpoint:

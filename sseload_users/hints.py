@@ -278,6 +278,13 @@ _HINTS = (
 )
 
 
+_UNCONFIRMED = _hint(
+    r"timed out",
+    "The handshake was done, but nothing confirmed the subscription in time: compare the profile's "
+    "[confirm] with what the server says; `check` shows it.",
+)
+
+
 def hint(operation: str, cause: str) -> str:
     """Where to look first, in one sentence; empty for a cause that is not known.
 
@@ -296,6 +303,8 @@ def is_local(operation: str, cause: str) -> bool:
 
 
 def _find(operation: str, cause: str) -> _Hint | None:
+    if operation == "subscribe" and _UNCONFIRMED.cause.search(cause):
+        return _UNCONFIRMED
     connecting = operation in CONNECTING
     for each in _HINTS:
         if each.connecting in (None, connecting) and each.cause.search(cause):

@@ -69,7 +69,7 @@ class Step:
         text = body.decode(errors="replace")
         cause = refusal(self.call.expect, status, body)
         if cause is not None:
-            raise ConnectFailed("before", cause, shorten(clean(text), 200))
+            raise ConnectFailed("before", cause, shorten(clean(text).strip(), 200))
         found = capture(self.call.capture, text, json_or_missing(body))
         for name in self.call.capture:
             if name not in found:
