@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
-from sseload_users.report.words import clean, ms
+from sseload_users.report.words import clean, ms, share
 from sseload_users.settings import ConfigError
 
 _TERM = re.compile(
@@ -59,11 +60,15 @@ class Term:
         return f"{'>=' if self.at_least else '<='} {self._said(self.value)}"
 
     def _said(self, value: float | None) -> str:
+        """A figure with as many digits as it takes to be on the right side of the bound."""
         if value is None:
             return "none"
         if self.is_latency:
-            return f"{ms(value)} ms"
-        return f"{value * 100:.4g} %"
+            short = ms(value)
+            told = short if value == self.value or short != ms(self.value) else f"{value:,.3f}"
+            return f"{told} ms"
+        exact, mark = (Fraction(each).limit_denominator(10**9) for each in (value, self.value))
+        return share(exact.numerator, exact.denominator, [mark])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +98,9 @@ class Objective:
             if match["comparison"] != wanted or (unit == "%") != (name in _SHARES):
                 example = f"{name}{wanted}" + ("95%" if name in _SHARES else "500ms")
                 raise ConfigError(f"--objective: {clean(part)!r} cannot be; write it as {example}.")
-            value = float(match["value"])
-            scale = {"%": 0.01, "s": 1000.0}.get(unit, 1.0)
-            terms.append(Term(name, wanted == ">=", value * scale))
+            # By fractions: 99.9 % must be the float that 999 of 1,000 is.
+            scale = {"%": Fraction(1, 100), "s": Fraction(1000)}.get(unit, Fraction(1))
+            terms.append(Term(name, wanted == ">=", float(Fraction(match["value"]) * scale)))
         if not terms:
             raise ConfigError("--objective is empty; write such as 'delivery>=99.9%'.")
         return cls(tuple(terms))

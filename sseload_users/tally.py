@@ -8,7 +8,7 @@ matter, and nothing is counted twice.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
@@ -23,9 +23,28 @@ OWED_STATUSES = ("accepted", "unanswered")
 #: The step of an operation that failed, and why.
 Cause: TypeAlias = tuple[str, str]
 
+#: Most causes that are told apart: servers can put whatever they like into their words.
+_MOST_CAUSES = 100
+#: Stands for all further causes of a step.
+OTHER = "other"
+#: What the verdict, or a hint, looks for is never among the others.
+_ALWAYS_APART = frozenset({"timed out", "too many open files", "no free local port"})
+
 #: The outcomes of pairs and messages, as they are named in the report.
 OUTCOMES = ("owed", "delivered", "late", "interrupted", "missing", "released", "duplicate",
             "unexpected")  # fmt: skip
+
+
+def told_apart(cause: Cause, known: Collection[Cause]) -> Cause:
+    """As which cause one is counted: itself, or as one of the step's others.
+
+    Args:
+        cause: of a failed operation.
+        known: those that have been told apart.
+    """
+    if cause in known or len(known) < _MOST_CAUSES or cause[1] in _ALWAYS_APART:
+        return cause
+    return cause[0], OTHER
 
 
 @dataclass(slots=True)
@@ -100,6 +119,7 @@ class Second:
         received: first copies that arrived in it.
         errors: operations that failed in it.
         cpu_percent: of the busiest generator process, 100 for a whole core.
+        rss_mib: resident memory of all generator processes, in MiB.
         delivery: latencies of what arrived in it, in microseconds.
         lag: the generator's lag, in microseconds.
     """
@@ -111,6 +131,7 @@ class Second:
     received: int = 0
     errors: int = 0
     cpu_percent: float = 0.0
+    rss_mib: float = 0.0
     delivery: Histogram = field(default_factory=Histogram)
     lag: Histogram = field(default_factory=Histogram)
 
@@ -119,6 +140,7 @@ class Second:
         for name in ("open", "connecting", "dropped", "sent", "received", "errors"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.cpu_percent = max(self.cpu_percent, other.cpu_percent)
+        self.rss_mib += other.rss_mib
         self.delivery.merge(other.delivery)
         self.lag.merge(other.lag)
 
@@ -126,7 +148,7 @@ class Second:
         """As msgpack-able data, see `unpack`."""
         return [
             self.open, self.connecting, self.dropped, self.sent, self.received, self.errors,
-            self.cpu_percent,
+            self.cpu_percent, self.rss_mib,
             self.delivery.pack() if self.delivery.total else None,
             self.lag.pack() if self.lag.total else None,
         ]  # fmt: skip
@@ -139,7 +161,7 @@ class Second:
 
 
 #: The latencies that are kept beside those of codes and seconds.
-_HISTOGRAMS = ("connect", "recovery", "slip", "ingest", "lag", "stalls")
+_HISTOGRAMS = ("connect", "recovery", "storm", "slip", "ingest", "lag", "stalls")
 
 
 class Tally:
@@ -147,10 +169,11 @@ class Tally:
 
     Attributes:
         counts: by name: "attempted", "succeeded", "failed", "dropped", "reconnected",
-            "scheduled", "out_of_order", "foreign", "malformed".
+            "replaced", "stormed", "scheduled", "out_of_order", "foreign", "malformed".
         causes: failed operations by step and cause.
-        connect: connect times, in microseconds; like the next five, a histogram.
+        connect: connect times, in microseconds; like the next six, a histogram.
         recovery: from a session's drop to the next one's subscription.
+        storm: from a storm's beginning to the first subscription after it.
         slip: how much later than scheduled codes were sent.
         ingest: from a code's sending to the server's answer.
         lag: the generator's lag.
@@ -170,6 +193,7 @@ class Tally:
         "seconds",
         "slip",
         "stalls",
+        "storm",
     )
 
     def __init__(self) -> None:
@@ -177,6 +201,7 @@ class Tally:
         self.causes: Counter[Cause] = Counter()
         self.connect = Histogram()
         self.recovery = Histogram()
+        self.storm = Histogram()
         self.slip = Histogram()
         self.ingest = Histogram()
         self.lag = Histogram()
@@ -201,13 +226,14 @@ class Tally:
 
     def failed(self, operation: str, cause: str, at_ns: int) -> None:
         """Count a failed operation."""
-        self.causes[operation, cause] += 1
+        self.causes[told_apart((operation, cause), self.causes)] += 1
         self.second(at_ns).errors += 1
 
     def merge(self, other: Tally) -> None:
         """Take over all that `other` has counted."""
         self.counts.update(other.counts)
-        self.causes.update(other.causes)
+        for cause, count in other.causes.items():
+            self.causes[told_apart(cause, self.causes)] += count
         for name in _HISTOGRAMS:
             getattr(self, name).merge(getattr(other, name))
         for sequence, code in other.codes.items():

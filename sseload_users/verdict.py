@@ -10,34 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-from sseload_users import hints
+from sseload_users import capacity, hints
+from sseload_users.reasons import GRADES, Reason, make_reason, worst
 from sseload_users.report.words import clean, count, ms, number, shorten
-from sseload_users.thresholds import Bound, Figure, Grade, Rule, Thresholds
+from sseload_users.thresholds import Figure, Grade, Rule, Thresholds
+
+__all__ = ["GRADES", "FailOn", "Reason", "Verdict", "exit_status", "judge", "judge_step", "worst"]
 
 FailOn = Literal["issues", "warning", "never"]
-
-#: From best to worst.
-GRADES: tuple[Grade, ...] = ("good", "warning", "issues")
-
-
-class Reason(TypedDict):
-    """One rule's part of the verdict.
-
-    Attributes:
-        rule: the rule's name, as in ``config/thresholds.toml`` where it has a threshold.
-        grade: what this rule alone would make of the run.
-        measured: the figure, in words: "4,999 of 5,000 (99.98 %)".
-        threshold: the bound that decided, as written in the thresholds; empty without one.
-        sentence: the reason as one sentence.
-        hint: where to look; empty for what is good.
-    """
-
-    rule: str
-    grade: Grade
-    measured: str
-    threshold: str
-    sentence: str
-    hint: str
 
 
 class Verdict(TypedDict):
@@ -53,79 +33,73 @@ def judge(report: Mapping[str, Any], thresholds: Thresholds) -> Verdict:
     return Verdict(grade=worst(reason["grade"] for reason in reasons), reasons=reasons)
 
 
-def worst(grades: Iterable[Grade]) -> Grade:
-    """The worst of some grades; good without any."""
-    return max(grades, key=GRADES.index, default="good")
-
-
-def exit_status(grade: Grade | None, fail_on: FailOn = "issues") -> int:
+def exit_status(grade: Grade | None, fail_on: FailOn = "issues", *, answered: bool = True) -> int:
     """The status that a headless run ends with.
 
     Args:
         grade: the verdict's; None for a run that could not be carried out or judged.
         fail_on: the grade from which a run has failed.
+        answered: whether a ladder or a search came to an answer; see `capacity.answered`.
 
     Returns:
-        0 passed, 1 failed, 2 not judged.
+        0 passed, 1 failed, 2 not judged, 3 no answer.
     """
     if grade is None:
         return 2
     if fail_on == "never":
         return 0
+    if not answered:
+        return 3
     return int(GRADES.index(grade) >= GRADES.index(fail_on))
 
 
+def judge_step(report: Mapping[str, Any], thresholds: Thresholds) -> Verdict:
+    """Judge one step of several, for its size, by its own part of the account."""
+    connections = report["connections"]
+    cause = _commonest(connections["causes"], connecting=True)
+    size = capacity.size_target(
+        connections, thresholds, _most_often(cause), _blame(cause, _HINT_FOR_SIZE)
+    )
+    found = [size, *_account(report, thresholds), *_defects(report["deliveries"], thresholds)]
+    if thresholds.size_target(connections["attempted"]) is None:
+        found = [capacity.may_degrade(each) for each in found]
+    found.append(_generator(report["generator"]))
+    return Verdict(grade=worst(each["grade"] for each in found), reasons=found)
+
+
 def _reasons(report: Mapping[str, Any], thresholds: Thresholds) -> Iterator[Reason]:
-    if report.get("search"):
-        yield _run_complete(report["run"])
-        yield _search(report["search"])
+    yield _run_complete(report["run"])
+    if report["search"]:
+        yield capacity.search(report["search"])
         return
-    if report.get("steps"):
-        yield _run_complete(report["run"])
-        for step in report["steps"]:
-            yield _step(step, thresholds)
+    if report["steps"]:
+        yield from capacity.ladder(report["steps"])
         yield _generator(report["generator"])
         return
-    connections, deliveries = report["connections"], report["deliveries"]
-    yield _run_complete(report["run"])
+    connections = report["connections"]
     yield _connection_success(connections, thresholds.connection_success)
     yield _size_target(connections, thresholds)
     yield _connect_timeouts(connections, thresholds.connect_timeouts)
-    yield _connections_dropped(connections, thresholds.connections_dropped)
-    yield _codes_accepted(report["codes"], report["errors"], thresholds.codes_accepted)
-    yield _codes_received(deliveries, thresholds.codes_received)
+    yield from _account(report, thresholds)
     yield _error_rate(report["errors"], thresholds.error_rate)
-    for defect in _DEFECTS:
-        yield _defect(deliveries, defect, getattr(thresholds, defect.rule))
+    yield from _defects(report["deliveries"], thresholds)
     yield _generator(report["generator"])
 
 
-def _reason(
-    rule: str,
-    grade: Grade,
-    sentence: str,
-    *,
-    measured: str,
-    threshold: Bound | None = None,
-    hint: str = "",
-) -> Reason:
-    return Reason(
-        rule=rule,
-        grade=grade,
-        measured=measured,
-        threshold=str(threshold or ""),
-        sentence=sentence,
-        hint="" if grade == "good" else hint,
-    )
+def _account(report: Mapping[str, Any], thresholds: Thresholds) -> Iterator[Reason]:
+    """What became of the connections that there were, and of the codes."""
+    yield _connections_dropped(report["connections"], thresholds.connections_dropped)
+    yield _codes_accepted(report["codes"], report["errors"], thresholds.codes_accepted)
+    yield _codes_received(report["deliveries"], thresholds.codes_received)
 
 
 def _run_complete(run: Mapping[str, Any]) -> Reason:
     if run["complete"]:
-        return _reason("run_complete", "good", "The run is complete.", measured="complete")
+        return make_reason("run_complete", "good", "The run is complete.", measured="complete")
     notes = [note for each in run["notes"] if (note := clean(each).strip().rstrip("."))]
     said = "; ".join(notes[:3]) or "it ended before its last code was settled"
     further = f"; and {number(len(notes) - 3)} more" if len(notes) > 3 else ""
-    return _reason(
+    return make_reason(
         "run_complete",
         "warning",
         f"The run is incomplete ({said}{further}): the figures cover what was accounted for.",
@@ -153,7 +127,7 @@ def _connection_success(connections: Mapping[str, Any], rule: Rule) -> Reason:
         tried = count(figure.whole, "connect attempt")
         sentence = f"Nothing was connected: none of {tried} succeeded{failures}."
         hint = (cause and hints.hint(cause["operation"], cause["cause"])) or hint
-    return _reason(
+    return make_reason(
         "connection_success",
         grade,
         sentence,
@@ -163,13 +137,16 @@ def _connection_success(connections: Mapping[str, Any], rule: Rule) -> Reason:
     )
 
 
+_HINT_FOR_SIZE = "Look at the server's workers, its memory and its limits of open files."
+
+
 def _size_target(connections: Mapping[str, Any], thresholds: Thresholds) -> Reason:
     size, succeeded = connections["peak_open"], connections["succeeded"]
     target = thresholds.size_target(size)
     opened = f"With {count(size, 'connection')} open at once"
     if target is None:
         figure = Figure(succeeded, connections["attempted"], thresholds.connection_success)
-        return _reason(
+        return make_reason(
             "size_target",
             "good",
             f"{opened}, no target is set for connecting.",
@@ -184,15 +161,13 @@ def _size_target(connections: Mapping[str, Any], thresholds: Thresholds) -> Reas
     else:
         tried = figure.says("connect attempts succeeded").split(";")[0].rstrip(".")
         sentence = f"{opened}, {tried}; the target for that size is {target.success.words()}."
-    return _reason(
+    return make_reason(
         "size_target",
         "good" if met else "warning",
         sentence,
         measured=figure.measured,
         threshold=target.success,
-        hint=_blame(
-            cause, "Look at the server's workers, its memory and its limits of open files."
-        ),
+        hint=_blame(cause, _HINT_FOR_SIZE),
     )
 
 
@@ -235,7 +210,7 @@ def _codes_accepted(codes: Mapping[str, Any], errors: Mapping[str, Any], rule: R
     if not codes["sent"]:
         grade, sentence = "issues", f"Nothing was sent, of {count(due, 'code')} due."
     hint = cause and hints.hint(cause["operation"], cause["cause"])
-    return _reason(
+    return make_reason(
         "codes_accepted",
         grade,
         sentence,
@@ -264,7 +239,7 @@ def _codes_received(deliveries: Mapping[str, Any], rule: Rule) -> Reason:
         grade = "issues"
         sentence = "Nothing was owed: no code went out while a connection was subscribed."
         hint = "The reasons for connections and accepted codes say why."
-    return _reason(
+    return make_reason(
         "codes_received",
         grade,
         sentence,
@@ -294,7 +269,7 @@ def _failures(
     rule: str, figure: Figure, nothing: str, something: str, further: str = "", *, hint: str
 ) -> Reason:
     """A rule on what one wants little of."""
-    return _reason(
+    return make_reason(
         rule,
         figure.grade,
         figure.says(something, further) if figure.part else nothing,
@@ -349,11 +324,16 @@ _DEFECTS = (
 )
 
 
+def _defects(deliveries: Mapping[str, Any], thresholds: Thresholds) -> Iterator[Reason]:
+    for defect in _DEFECTS:
+        yield _defect(deliveries, defect, getattr(thresholds, defect.rule))
+
+
 def _defect(deliveries: Mapping[str, Any], defect: _Defect, rule: Rule) -> Reason:
     figure = Figure(deliveries[defect.field], deliveries["owed"], rule)
     found = count(figure.part, defect.one, defect.many) if figure.part else f"No {defect.one}"
     owed = f", beside {count(figure.whole, 'owed delivery', 'owed deliveries')}"
-    return _reason(
+    return make_reason(
         defect.rule,
         figure.grade,
         f"{found}{owed if figure.part else ''}{figure.verdict}.",
@@ -361,48 +341,6 @@ def _defect(deliveries: Mapping[str, Any], defect: _Defect, rule: Rule) -> Reaso
         threshold=figure.bound,
         hint=defect.hint,
     )
-
-
-def _search(search: Mapping[str, Any]) -> Reason:
-    what = "connections" if search["over"] == "connections" else "codes a second"
-    held, broke = search["held"], search["broke_at"]
-    broken = "; ".join(search["first_broken"])
-    match search["limited_by"]:
-        case "generator":
-            grade: Grade = "warning"
-            sentence = (
-                f"The generator gave out before the server did: {number(held)} {what} held, and "
-                "nothing is said about more."
-            )
-            hint = "Use more workers (--processes -1) or machines."
-        case "limit":
-            grade = "good"
-            sentence = f"All {number(held)} {what} held, the most that were to be tried."
-            hint = ""
-        case _:
-            grade = "good" if held else "issues"
-            sentence = f"{number(held)} {what} held the objective; {number(broke or 0)} did not"
-            sentence += f" ({broken})." if broken else "."
-            hint = "" if held else "Even the smallest number broke the objective: look there first."
-    return _reason("search", grade, sentence, measured=f"{number(held)} {what}", hint=hint)
-
-
-def _step(step: Mapping[str, Any], thresholds: Thresholds) -> Reason:
-    """What a step of a ladder comes to; beyond the last target by size it may degrade."""
-    verdict, asked = step["verdict"], step["connections"]["attempted"]
-    worst_reason = max(verdict["reasons"], key=lambda each: GRADES.index(each["grade"]))
-    grade: Grade = verdict["grade"]
-    may_degrade = thresholds.size_target(asked) is None and grade == "issues"
-    said = worst_reason["sentence"] if grade != "good" else "Everything was delivered."
-    return _reason(
-        f"step {number(asked)}",
-        "warning" if may_degrade else grade,
-        f"With {clean(step['name'])}: {said}" + (
-            " A server of that size may degrade." if may_degrade else ""
-        ),
-        measured=f"{number(step['connections']['succeeded'])} of {number(asked)} connected",
-        hint=worst_reason["hint"],
-    )  # fmt: skip
 
 
 def _generator(generator: Mapping[str, Any]) -> Reason:
@@ -413,14 +351,14 @@ def _generator(generator: Mapping[str, Any]) -> Reason:
     measured = ", ".join(figures) or "not measured"
     if not generator["saturated"]:
         kept = f"The generator kept up ({measured})."
-        return _reason("generator", "good", kept, measured=measured)
+        return make_reason("generator", "good", kept, measured=measured)
     effect = (
         "latencies stay true, as the kernel stamped the arrivals, but the load may have been "
         "lighter than planned"
         if generator["timestamps"] == "kernel"
         else "the latencies hold its own delay too"
     )
-    return _reason(
+    return make_reason(
         "generator",
         "warning",
         f"The generator was saturated ({measured}): {effect}.",

@@ -114,6 +114,7 @@ def sample(
             "failed": connections - succeeded,
             "dropped": dropped,
             "reconnected": 0,
+            "replaced": 0,
             "peak_open": succeeded,
             "connect_ms": _spread(random_, succeeded, 7.0),
             "recovery_ms": _spread(random_, 0, 1.0),
@@ -162,6 +163,8 @@ def sample(
             "saturated": saturated,
         },
         "per_code": per_code,
+        "storm": None,
+        "vitals": [],
         "steps": [],
         "search": None,
         "timeline": [
@@ -177,6 +180,7 @@ def sample(
                 "errors": 0,
                 "lag_p99_ms": 0.3,
                 "cpu_percent": 12.0,
+                "rss_mib": 96.4,
             }
             for t in range(int(seconds) + 3)
         ],

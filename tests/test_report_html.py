@@ -199,6 +199,7 @@ def test_steps_and_searches_are_told_in_order() -> None:
     report["search"] = {
         "over": "connections", "objective": ["99 % delivered", "p99 < 100 ms"], "largest": 50,
         "held": 50, "broke_at": 100, "limited_by": "server", "first_broken": ["69 % delivered"],
+        "cause": "",
         "probes": [
             {"size": 100, "held": False, "broken": ["<69 %> delivered", "x"], "saturated": True},
             {"size": 50, "held": True, "broken": [], "saturated": False},
@@ -216,7 +217,9 @@ def test_steps_and_searches_are_told_in_order() -> None:
         ["100", "no", "<69 %> delivered; x; the generator was saturated"],
         ["50", "yes", ""],
     ]
-    assert "50 connections held the objective; 100 did not" in words(root.find(".//h1"))
+    assert "holds 50 connections: so many kept the objective, and 100 did not" in words(
+        root.find(".//h1")
+    )
 
 
 def test_a_run_of_nothing_has_a_page_as_well() -> None:

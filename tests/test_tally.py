@@ -14,7 +14,7 @@ from sseload_users.tally import OUTCOMES, CodeTally, Second, Tally
 
 S = 10**9
 T0 = 1_700_000_000 * S
-HISTOGRAMS = ("connect", "recovery", "slip", "ingest", "lag", "stalls")
+HISTOGRAMS = ("connect", "recovery", "storm", "slip", "ingest", "lag", "stalls")
 
 
 def histogram(values: list[int]) -> Histogram:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,7 +14,8 @@ from sseload_users.report.words import ms
 from sseload_users.tally import OUTCOMES, Second
 from sseload_users.thresholds import Thresholds
 from sseload_users.totals import Totals
-from sseload_users.verdict import judge
+from sseload_users.verdict import judge, judge_step
+from sseload_users.vitals import Vitals
 
 _S = 1_000_000_000
 
@@ -43,6 +45,7 @@ class Run:
         finished_ns: when its account was closed.
         phases: name, beginning and end (wall clock, ns) of each phase.
         complete: it went to its end, with every worker's account.
+        storms_ns: when its connections were ended all at once.
         notes: sentences; why it is incomplete comes first.
         clock_error_ms: how wrong a latency between two machines can be; None if unknown.
     """
@@ -55,6 +58,7 @@ class Run:
     versions: Mapping[str, str]
     finished_ns: int = 0
     phases: list[tuple[str, int, int]] = field(default_factory=list)
+    storms_ns: list[int] = field(default_factory=list)
     complete: bool = False
     notes: list[str] = field(default_factory=list)
     clock_error_ms: float | None = 0.0
@@ -66,6 +70,8 @@ def build(
     thresholds: Thresholds,
     steps: Sequence[Mapping[str, Any]] = (),
     search: Mapping[str, Any] | None = None,
+    *,
+    vitals: Vitals | None = None,
 ) -> dict[str, Any]:
     """The report, verdict included.
 
@@ -75,7 +81,9 @@ def build(
         thresholds: what it is judged by.
         steps: the reports of its steps, if it has several; see `step_report`.
         search: what a search found.
+        vitals: what is known of the server.
     """
+    points = timeline(run.started_ns, totals)
     report = {
         "schema": 1,
         **parts(run, totals),
@@ -84,7 +92,9 @@ def build(
             for received, many in sorted(totals.received_per_connection().items(), reverse=True)
         },
         "per_code": list(per_code(totals)),
-        "timeline": timeline(run.started_ns, totals),
+        "timeline": points,
+        "storm": _storm(run, totals) if run.storms_ns else None,
+        "vitals": vitals.columns(run.started_ns, points) if vitals is not None else [],
         "steps": list(steps),
         "search": search,
     }
@@ -141,6 +151,7 @@ def parts(run: Run, totals: Totals, *, so_far: bool = False) -> dict[str, Any]:
             "failed": counts["failed"],
             "dropped": counts["dropped"],
             "reconnected": counts["reconnected"],
+            "replaced": counts["replaced"],
             "peak_open": totals.peak_open,
             "connect_ms": latency(tally.connect),
             "recovery_ms": latency(tally.recovery),
@@ -189,10 +200,12 @@ def step_report(
         "failed": max(0, asked - opened),
         "peak_open": opened,
     }
-    report["verdict"] = judge(report, thresholds)
+    target = thresholds.size_target(asked)
+    report["target"] = "" if target is None else str(target.success)
+    report["verdict"] = judge_step(report, thresholds)
     for name in ("schema", "run", "phases", "per_code", "timeline"):
         del report[name]
-    for name in ("received_per_connection", "steps", "search"):
+    for name in ("received_per_connection", "storm", "vitals", "steps", "search"):
         del report[name]
     return {"name": step, **report}
 
@@ -294,6 +307,7 @@ def _point(
         "errors": sum(seconds[each].errors for each in moments),
         "lag_p99_ms": _highest(lag.p99 for _, lag in percentiles),
         "cpu_percent": max(seconds[each].cpu_percent for each in moments),
+        "rss_mib": round(max(seconds[each].rss_mib for each in moments), 1),
     }
 
 
@@ -303,6 +317,25 @@ _Summary = Callable[[Histogram], Mapping[str, Any]]
 
 def _counted(histogram: Histogram) -> dict[str, Any]:
     return {**histogram.latency(encoded=False), "counts": histogram.counts}
+
+
+def _storm(run: Run, totals: Totals) -> dict[str, Any]:
+    """What became of the connections that the run's storms ended."""
+    back, ended = totals.tally.storm, totals.tally.counts["stormed"]
+    shares = {"back_50_s": 0.5, "back_95_s": 0.95, "back_100_s": 1.0}
+    times: dict[str, float | None] = dict.fromkeys(shares)
+    for name, share in shares.items():
+        # Of all that were ended, not of those that came back.
+        rank = math.ceil(share * ended)
+        if 0 < rank <= back.total:
+            (ms,) = back.percentiles_ms((100 * (rank - 0.5) / back.total,))
+            times[name] = None if ms is None else round(ms / 1000, 6)
+    return {
+        "started_at": [moment(each) for each in run.storms_ns],
+        "ended": ended,
+        "back": back.total,
+        **times,
+    }
 
 
 def _codes(totals: Totals, latency: _Summary, *, so_far: bool) -> dict[str, Any]:
