@@ -148,10 +148,7 @@ class _Check:
 
     def _tell(self, step: str, words: str) -> None:
         passed = (time.monotonic() - self._began) * 1000
-        # Servers repeat what they were sent, and what they gave themselves.
-        captured = () if self._errands is None else self._errands.captured
-        shown = clean(self._target.without_secrets(words, self._identity, captured))
-        print(f"{passed:8,.0f} ms  {step:<8}  {shown}", flush=True)
+        print(f"{passed:8,.0f} ms  {step:<8}  {clean(self._without_secrets(words))}", flush=True)
 
     def _about(self) -> str:
         about = self._target.public()
@@ -177,7 +174,7 @@ class _Check:
         if request is None:
             return
         answer, took_ms = self._ask("health", request, self._options.connect_timeout)
-        said = f"{request.method} {request.place}: {_answer(answer)}"
+        said = f"{request.method} {request.place}: {self._answer(answer)}"
         if not self._target.healthy(answer.status, answer.body):
             hint = hints.hint("handshake", f"HTTP {answer.status}") if answer.status >= 400 else ""
             said += ": not what the profile expects of a server that is well"
@@ -189,7 +186,7 @@ class _Check:
         if request is None:
             return
         answer, took_ms = self._ask("verify", request, self._options.connect_timeout)
-        said = f"{request.method} {request.place}: {_answer(answer)}"
+        said = f"{request.method} {request.place}: {self._answer(answer)}"
         cause = self._target.verified(answer.status, answer.body)
         if cause is not None:
             raise _Failed(
@@ -268,7 +265,7 @@ class _Check:
         self._heard.text = shape.mint(1, self._sent_ns)
         request = self._target.ingest(self._heard.text, self._identity)
         answer, took_ms = self._ask("send", request, self._options.ingest_timeout)
-        said = f"{request.method} {request.place}: {_answer(answer)}"
+        said = f"{request.method} {request.place}: {self._answer(answer)}"
         cause = self._target.accepts(answer.status, answer.body)
         if cause is not None:
             raise _Failed("send", f"{said}: not accepted ({cause})", hints.hint("ingest", cause))
@@ -295,7 +292,7 @@ class _Check:
             raise _Failed(
                 "receive",
                 "the code came in a message, but not where the profile looks for it: "
-                + _excerpt(self._heard.lookalike),
+                + self._excerpt(self._heard.lookalike),
                 "Say in the profile's [code] where it is; docs/targets.md shows how.",
             )
         if self._closed is not None:
@@ -313,12 +310,12 @@ class _Check:
         assert closed is not None  # noqa: S101
         said = f"the session ended {when} the code came: {closed.cause}"
         if closed.reason:
-            said += f" ({shorten(closed.reason, 200)})"
+            said += f" ({self._words(closed.reason, 200)})"
         raise _Failed(step, said, hints.hint("session", closed.cause))
 
     def _show_others(self) -> None:
         for payload in self._heard.others:
-            self._tell("", f"another message came: {_excerpt(payload)}")
+            self._tell("", f"another message came: {self._excerpt(payload)}")
         for cause in sorted(set(self._heard.malformed)):
             many = count(self._heard.malformed.count(cause), "time")
             self._tell("", f"malformed, {many}: {cause}")
@@ -326,14 +323,21 @@ class _Check:
     def _fail(self, step: str, what: str, cause: str, detail: str) -> NoReturn:
         said = f"{what}: {cause}"
         if detail and detail != cause and "[Errno" not in detail:
-            said += f" ({shorten(clean(detail), 200)})"
+            said += f" ({self._words(detail, 200)})"
         operation = "ingest" if step == "send" else what if step == "connect" else "connect"
         raise _Failed(step, said, hints.hint(operation, cause))
 
+    def _answer(self, answer: Answer) -> str:
+        return f"HTTP {answer.status} {self._excerpt(answer.body)}".rstrip()
 
-def _answer(answer: Answer) -> str:
-    return f"HTTP {answer.status} {_excerpt(answer.body)}".rstrip()
+    def _excerpt(self, data: bytes) -> str:
+        return self._words(data[:400].decode(errors="replace"), 160)
 
+    def _words(self, said: str, width: int) -> str:
+        """The server's words; secrets are taken out before they can be cut off in the middle."""
+        return shorten(clean(self._without_secrets(said)).strip(), width)
 
-def _excerpt(data: bytes) -> str:
-    return shorten(clean(data[:400].decode(errors="replace")).strip(), 160)
+    def _without_secrets(self, text: str) -> str:
+        # Servers repeat what they were sent, and what they gave themselves.
+        captured = () if self._errands is None else self._errands.captured
+        return self._target.without_secrets(text, self._identity, captured)

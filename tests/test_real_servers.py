@@ -98,14 +98,16 @@ def runs(
 ) -> Iterator[dict[Place, Future[Played]]]:
     """The runs that were asked for, a few at a time: mostly they wait."""
 
+    folder = tmp_path_factory.mktemp("runs")
+
     def one(place: Place) -> Played:
         with serving(place.server) as url:
             words = ("--target", place.profile, "--host", url, *TRUSTED)
             load = run(
-                tmp_path_factory.mktemp("run"),
+                folder / str(place) / "load",
                 str(CONNECTIONS), str(CODES), "1", "-r", "400", *QUICK, *words,
             )  # fmt: skip
-            check = run(tmp_path_factory.mktemp("check"), "check", *words, report=False)
+            check = run(folder / str(place) / "check", "check", *words, report=False)
         return Played(load, check)
 
     asked = {
