@@ -14,6 +14,7 @@ from locust import FastHttpUser, task
 from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
 
+from sseload_users.agent import Agent, AnswerTooLarge
 from sseload_users.clock import wall_ns
 from sseload_users.station import station_of
 from sseload_users.tally import Status
@@ -45,7 +46,6 @@ class CodeBroadcaster(FastHttpUser):
 
     abstract = False
     fixed_count = 1
-    concurrency = _IN_FLIGHT
     target: ClassVar[str | None] = None
     username: ClassVar[str | None] = None
     codes: ClassVar[int | None] = None
@@ -54,13 +54,15 @@ class CodeBroadcaster(FastHttpUser):
 
     def __init__(self, environment: Environment) -> None:
         self._station = station = station_of(environment)
-        timeout = station.options.ingest_timeout
-        self.network_timeout = self.connection_timeout = timeout
-        self.insecure = station.options.insecure
-        self.ssl_context_factory = lambda: station.network.ssl_context
         super().__init__(environment)
-        # A redirect is an answer like any other: the code has not been accepted.
-        self.client.client.redirect_response_codes = frozenset()  # type: ignore[misc]
+        self.client.client = Agent(
+            self.client.cookiejar,
+            concurrency=_IN_FLIGHT,
+            connection_timeout=station.options.ingest_timeout,
+            network_timeout=station.options.ingest_timeout,
+            insecure=station.options.insecure,
+            ssl_context_factory=lambda: station.network.ssl_context,
+        )
         self._target = station.target(self.target, self.host)
         self._identity = station.sender(self.username)
         self._shape = station.shape(self._target)
@@ -107,7 +109,7 @@ class CodeBroadcaster(FastHttpUser):
                 request.url,
                 name=NAME,
                 data=body,  # type: ignore[arg-type]
-                headers=dict(request.headers),
+                headers={"Accept-Encoding": "identity", **dict(request.headers)},
                 catch_response=True,
             ) as response,
         ):
@@ -117,24 +119,27 @@ class CodeBroadcaster(FastHttpUser):
                 station.ledger.tally.ingest.add((wall_ns() - body.sent_ns) // 1000)
                 response.success()
             else:
-                station.failed("ingest", cause)
+                cause = station.failed("ingest", cause)
                 response.failure(IngestFailed(f"{status}: {cause}"))
 
     def _outcome(
         self, response: ResponseContextManager, body: _StampedBody
     ) -> tuple[Status, str | None]:
         """What became of a code, and why it failed if it did."""
-        if response.status_code:
+        broken = response.request_meta["exception"]
+        if response.status_code and broken is None:
             content = response.content or b""
             cause = self._target.accepts(response.status_code, content)
             return ("accepted", None) if cause is None else ("rejected", cause)
-        error = getattr(response, "error", None)
+        error = broken or getattr(response, "error", None)
         # geventhttpclient hides some errors in one that says that it does not try again.
         error = getattr(error, "original", None) or error
         if isinstance(error, TimeoutError | socket.timeout):
             cause = "no answer in time" if body.written else "timed out"
         elif isinstance(error, HTTPConnectionClosed):
             cause = "connection closed"
+        elif isinstance(error, AnswerTooLarge):
+            cause = "answer too large"
         elif isinstance(error, HTTPParseError):
             cause = "bad answer"
         elif isinstance(error, OSError):

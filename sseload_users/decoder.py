@@ -12,8 +12,9 @@ from sseload_users.transports import Event, Malformed
 if TYPE_CHECKING:
     from sseload_users.station import Station
 
-#: Distinct payloads that are remembered, decoded.
-_REMEMBERED = 1024
+#: Distinct payloads that are remembered, decoded, and the bytes of one that may be: a server
+#: that pads its messages does not fill the memory.
+_REMEMBERED, _LONGEST_REMEMBERED = 1024, 16384
 
 
 class Decoder:
@@ -48,7 +49,8 @@ class Decoder:
         if len(codes) == 1:
             if len(self.known) >= _REMEMBERED:
                 self.known.clear()
-            self.known[payload] = codes[0]
+            if len(payload) <= _LONGEST_REMEMBERED:
+                self.known[payload] = codes[0]
             self._station.note_size(len(payload))
         return codes
 

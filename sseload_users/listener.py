@@ -16,6 +16,7 @@ from locust.env import Environment
 from sseload_users.clock import wall_ns
 from sseload_users.errands import Errands
 from sseload_users.receipts import fire
+from sseload_users.report.words import clean
 from sseload_users.sessions import Session
 from sseload_users.station import station_of
 from sseload_users.target import Identity, Target
@@ -168,10 +169,10 @@ class CodeListener(User):
                 self._transport.leave()
             if not station.finished:
                 # In its words the server may have repeated what it was sent.
-                failed = ConnectFailed(error.operation, errands.without_secrets(error.cause))
-                _logger.debug("%s: %s", failed, errands.without_secrets(error.detail))
+                cause = station.failed(error.operation, errands.without_secrets(error.cause))
+                failed = ConnectFailed(error.operation, cause)
+                _logger.debug("%s: %s", failed, clean(errands.without_secrets(error.detail)))
                 station.counted("failed")
-                station.failed(failed.operation, failed.cause)
                 connection.last_cause = str(failed)
                 passed_ms = (wall_ns() - began_ns) / 1e6
                 fire(self.environment, kind, "connect", passed_ms, error=failed)
@@ -206,15 +207,15 @@ class CodeListener(User):
             station.ledger.closed(session, wall_ns(), released=not dropped)
             if dropped and not station.finished:
                 self._dropped_ns = wall_ns()
+                cause = station.dropped(closed.cause)
                 self._connection.drops += 1
-                self._connection.last_cause = f"session: {closed.cause}"
-                station.dropped(closed.cause)
+                self._connection.last_cause = f"session: {cause}"
                 fire(
                     self.environment,
                     transport.kind,
                     "session",
                     None,
-                    error=SessionEnded(closed.cause),
+                    error=SessionEnded(cause),
                 )
         return closed
 

@@ -33,10 +33,11 @@ from sseload_users.ledger import Ledger
 from sseload_users.options import Options
 from sseload_users.receipts import Receipts
 from sseload_users.report.files import ConnectionRow
+from sseload_users.report.words import clean
 from sseload_users.schedule import Schedule
 from sseload_users.sessions import Connection
 from sseload_users.swarm import LOCAL, Swarm
-from sseload_users.tally import Status
+from sseload_users.tally import Cause, Status, told_apart
 from sseload_users.target import Target
 from sseload_users.timekeeping import Timekeeping
 from sseload_users.transports import Event as Message
@@ -126,6 +127,7 @@ class Station:
         self._swarm = swarm
         self._targets: dict[tuple[str, str], Target] = {}
         self._shapes: dict[str, CodeShape] = {}
+        self._causes: set[Cause] = set()
         self._message_bytes = 0
         self._time = Timekeeping(
             lambda asked_ns: self._to_leader("time", asked=asked_ns), same=swarm.role == "local"
@@ -205,10 +207,18 @@ class Station:
         """
         return Decoder(self, target, event)
 
-    def failed(self, operation: str, cause: str) -> None:
-        """Count a failed operation."""
+    def failed(self, operation: str, cause: str) -> str:
+        """Count a failed operation; returns the cause as which it was counted."""
+        cause = self._apart(operation, cause)
         if not self.finished:
             self.ledger.tally.failed(operation, cause, wall_ns())
+        return cause
+
+    def _apart(self, operation: str, cause: str) -> str:
+        # Servers' words may be in it; Locust's table shows and keeps it as it is.
+        found = told_apart((operation, clean(cause)), self._causes)
+        self._causes.add(found)
+        return found[1]
 
     def counted(self, name: str, count: int = 1) -> None:
         """Count something of the tally's `counts`."""
@@ -233,13 +243,15 @@ class Station:
         finally:
             self.connecting -= 1
 
-    def dropped(self, cause: str) -> None:
-        """Count a session that the server or the network ended."""
+    def dropped(self, cause: str) -> str:
+        """Count a session that the server or the network ended; see `failed`."""
+        cause = self._apart("session", cause)
         if not self.finished:
             now = wall_ns()
             self.ledger.tally.counts["dropped"] += 1
             self.ledger.tally.second(now).dropped += 1
             self.ledger.tally.failed("session", cause, now)
+        return cause
 
     def kept_alive(self, cause: str | None) -> None:
         """Count a request that keeps a session alive, and why it failed if it did."""

@@ -21,6 +21,9 @@ from sseload_users.transports.reader import Reader, end_watch, receive
 
 #: Most bytes that wait for a slow receiver before ``send_now`` refuses more.
 _BACKLOG_BYTES = 65536
+#: So many reads in a row that had not to wait end a greenlet's turn: a server that never
+#: stops talking does not keep all others from theirs, nor go on beyond the deadline.
+_TURN_READS = 16
 #: The most plaintext that one TLS record carries (RFC 8446 §5.1).
 _RECORD_BYTES = 16384
 
@@ -55,6 +58,7 @@ class Arrival:
         "_buffer",
         "_deadline",
         "_reader",
+        "_reads",
         "_tls",
         "_unanswered",
         "arrived_ns",
@@ -74,6 +78,7 @@ class Arrival:
         self.sock = sock
         self._reader = reader
         self._deadline = deadline
+        self._reads = 0
         self._tls: _Tls | None = None
         self._buffer = b""
         self._at = 0
@@ -303,9 +308,14 @@ class Arrival:
             try:
                 data, self.arrived_ns = receive(self.sock, self._reader.lag)
             except BlockingIOError:
+                self._reads = 0
                 gevent.socket.wait_read(self.sock.fileno(), *self._patience())
             else:
                 self._unanswered = True
+                self._reads += 1
+                if self._reads % _TURN_READS == 0:
+                    self._patience()
+                    gevent.sleep(0)
                 return data
 
     def _answer(self) -> None:

@@ -35,6 +35,8 @@ _logger = logging.getLogger(__name__)
 
 _LEFT = Closed("client", "left")
 _NORMAL, _PROTOCOL_ERROR, _INVALID_PAYLOAD, _TOO_BIG = 1000, 1002, 1007, 1009
+#: Most bytes of a handshake's answer; websocket-client knows no limit.
+_HEAD_BYTES = 65536
 
 
 class Decoder(Protocol):
@@ -254,7 +256,7 @@ class WebSocketTransport:
         try:
             client.connect(
                 endpoint.url,
-                socket=arrival,
+                socket=_Head(arrival),
                 redirect_limit=0,
                 subprotocols=list(endpoint.subprotocols),
                 **_header_options(endpoint.headers),
@@ -322,6 +324,35 @@ class WebSocketTransport:
     def _check_left(self) -> None:
         if self._closed is _LEFT:
             raise ConnectFailed("connect", "left")
+
+
+class _Head:
+    """A connection as websocket-client sees it: no more of it than a handshake's answer.
+
+    Args:
+        arrival: the connection.
+    """
+
+    __slots__ = ("_arrival", "_left")
+
+    def __init__(self, arrival: Arrival) -> None:
+        self._arrival = arrival
+        self._left = _HEAD_BYTES
+
+    def recv(self, size: int) -> bytes:
+        """See `Arrival.recv`.
+
+        Raises:
+            WebSocketException: the answer is too long.
+        """
+        data = self._arrival.recv(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise WebSocketException("the answer is too long")
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._arrival, name)
 
 
 def _header_options(headers: tuple[tuple[str, str], ...]) -> dict[str, object]:
