@@ -39,6 +39,8 @@ def sample(
     saturated: bool = False,
     timestamps: str = "kernel",
     median_ms: float = 4.0,
+    workers: int = 1,
+    regions: tuple[str, ...] = (),
     seed: int = 1,
 ) -> dict[str, Any]:
     """A report of one run, judged by the default thresholds.
@@ -49,6 +51,8 @@ def sample(
         codes: how many were due; the first of them `rejected`, `unanswered`, `unsent`.
         missing: of the owed pairs; `late` and `interrupted` likewise.
         median_ms: of the delivery latency.
+        workers: how many held the connections.
+        regions: where they were, one in each.
         seed: of the latencies.
         (the others): as in the report.
     """
@@ -91,7 +95,7 @@ def sample(
             "finished_at": _at(seconds + 2.9),
             "target": "http://127.0.0.1:8000",
             "transport": "websocket",
-            "workers": 1,
+            "workers": workers,
             "options": {"connections": connections, "codes": codes, "duration": seconds},
             "versions": {"sseload": "0.1.0", "locust": "2.47.0", "python": "3.11.2"},
             "complete": complete,
@@ -185,6 +189,16 @@ def sample(
             for t in range(int(seconds) + 3)
         ],
     }
+    report["workers"] = [
+        {"name": name, "region": "", "lost": False, **_share(random_, report, part, workers)}
+        for part, name in enumerate(_names(workers))
+    ]
+    report["regions"] = [
+        {"name": name, "workers": 1, "lost": 0, **_share(random_, report, part, len(regions))}
+        for part, name in enumerate(regions)
+    ]
+    for row, region in zip(report["workers"], regions, strict=False):
+        row["region"] = region
     report["verdict"] = verdict.judge(report, thresholds.load())
     return report
 
@@ -220,7 +234,7 @@ def samples(draw: st.DrawFn) -> dict[str, Any]:
     connections = draw(st.integers(0, 60))
     codes = draw(st.integers(0, 6))
     left, bad_codes = connections, codes
-    changes: dict[str, int] = {}
+    changes: dict[str, Any] = {}
     for name in ("refused", "timed_out", "unavailable"):
         changes[name] = draw(st.integers(0, left))
         left -= changes[name]
@@ -241,9 +255,39 @@ def samples(draw: st.DrawFn) -> dict[str, Any]:
         complete=draw(st.booleans()),
         saturated=draw(st.booleans()),
         timestamps=draw(st.sampled_from(["kernel", "userspace"])),
+        workers=draw(st.sampled_from([1, 1, 2, 20])),
+        regions=draw(st.sampled_from([(), (), ("eu", ""), ("\x1b[31m" * 20, "us")])),
         notes=tuple(draw(st.lists(st.text(max_size=20), max_size=5))),
         **changes,
     )
+
+
+def _names(workers: int) -> list[str]:
+    if workers == 1:
+        return ["local"]
+    return [f"worker {number} (host)" for number in range(1, workers + 1)]
+
+
+def _share(random_: random.Random, report: dict[str, Any], part: int, parts: int) -> dict[str, Any]:
+    """One of so many equal parts of a report's figures; the first have what is left over."""
+
+    def own(whole: int) -> int:
+        return whole // parts + (part < whole % parts)
+
+    connections, deliveries = report["connections"], report["deliveries"]
+    share = {name: own(connections[name]) for name in ("succeeded", "failed", "dropped")}
+    fates = ("delivered", "late", "interrupted", "missing")
+    share |= {name: own(deliveries[name]) for name in fates}
+    return {
+        **share,
+        "attempted": share["succeeded"] + share["failed"],
+        "owed": sum(share[name] for name in fates),
+        "connect_ms": _spread(random_, share["succeeded"], 7.0),
+        "delivery_ms": _spread(random_, share["delivered"], 4.0),
+        "clock_error_ms": 0.0,
+        "cpu_percent": 31.5,
+        "rss_mib": 96.4 / parts,
+    }
 
 
 def _per_code(

@@ -11,6 +11,7 @@ from typing import Any
 from sseload_users import hints
 from sseload_users.histogram import Histogram
 from sseload_users.report.words import ms
+from sseload_users.report.workers import region_rows, worker_rows
 from sseload_users.tally import OUTCOMES, Second
 from sseload_users.thresholds import Thresholds
 from sseload_users.totals import Totals
@@ -95,6 +96,8 @@ def build(
         "timeline": points,
         "storm": _storm(run, totals) if run.storms_ns else None,
         "vitals": vitals.columns(run.started_ns, points) if vitals is not None else [],
+        "workers": worker_rows(totals.workers.values()),
+        "regions": region_rows(totals.workers.values()),
         "steps": list(steps),
         "search": search,
     }
@@ -205,7 +208,9 @@ def step_report(
     report["verdict"] = judge_step(report, thresholds)
     for name in ("schema", "run", "phases", "per_code", "timeline"):
         del report[name]
-    for name in ("received_per_connection", "storm", "vitals", "steps", "search"):
+    for name in ("received_per_connection", "storm", "vitals", "workers", "regions"):
+        del report[name]
+    for name in ("steps", "search"):
         del report[name]
     return {"name": step, **report}
 

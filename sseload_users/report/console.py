@@ -16,6 +16,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from sseload_users.report.places import Places
 from sseload_users.report.progress import Progress, Snapshot, columns
 from sseload_users.report.words import clean, count, ms, number, seconds, share
 
@@ -118,6 +119,9 @@ def _summary(report: Mapping[str, Any]) -> RenderableType:
     parts += [Text(""), _Latencies(report)]
     if report["received_per_connection"]:
         parts += [Text(""), _Received(report)]
+    places = Places(report)
+    if places.rows:
+        parts += [Text(""), places]
     if report["errors"]["causes"]:
         parts += [Text(""), _causes(report["errors"])]
     parts += [Text(""), _generator(report["generator"])]

@@ -1,0 +1,61 @@
+"""Each worker's part of a run, and each region's; pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sseload_users.histogram import Histogram
+from sseload_users.totals import Worker
+
+_COUNTS = ("attempted", "succeeded", "failed", "dropped")
+_OUTCOMES = ("owed", "delivered", "late", "interrupted", "missing")
+
+
+def worker_rows(workers: Iterable[Worker]) -> list[dict[str, Any]]:
+    """A row for each worker."""
+    return [
+        {"name": each.name, "region": each.region, "lost": each.lost, **_figures([each])}
+        for each in workers
+    ]
+
+
+def region_rows(workers: Iterable[Worker]) -> list[dict[str, Any]]:
+    """A row for each region, in the order of their names; none where no worker names one."""
+    regions: dict[str, list[Worker]] = {}
+    for each in workers:
+        regions.setdefault(each.region, []).append(each)
+    if not any(regions):
+        return []
+    return [
+        {
+            "name": name,
+            "workers": len(own),
+            "lost": sum(each.lost for each in own),
+            **_figures(own),
+        }
+        for name, own in sorted(regions.items())
+    ]
+
+
+def _figures(workers: Sequence[Worker]) -> dict[str, Any]:
+    counts: Counter[str] = Counter()
+    connect, delivery = Histogram(), Histogram()
+    for each in workers:
+        counts.update({name: each.counts[name] for name in _COUNTS})
+        counts.update({name: each.outcomes[name] for name in _OUTCOMES})
+        connect.merge(each.connect)
+        delivery.merge(each.delivery)
+    gauges = [each.gauges for each in workers if each.gauges]
+    cpu = [each.cpu_percent for each in workers if each.cpu_percent is not None]
+    return {
+        **{name: counts[name] for name in (*_COUNTS, *_OUTCOMES)},
+        "connect_ms": connect.latency(),
+        "delivery_ms": delivery.latency(),
+        "clock_error_ms": (
+            max(each["clock_error_ns"] for each in gauges) / 1e6 if gauges else None
+        ),
+        "cpu_percent": max(cpu, default=None),
+        "rss_mib": round(sum(each["rss_mib"] for each in gauges), 1) if gauges else None,
+    }
