@@ -210,7 +210,7 @@ class Leading:
             conductor.run,
             conductor.totals,
             self._thresholds,
-            [outcome.report for outcome in conductor.outcomes],
+            conductor.step_reports(),
             conductor.plan.result() if isinstance(conductor.plan, Search) else None,
         )
         self._report = report

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -463,6 +463,10 @@ class Conductor:
             complete=self._whole,
             clock_error_ms=self.totals.clock_error_ms(),
         )
+
+    def step_reports(self) -> list[Mapping[str, Any]]:
+        """The reports of those steps that have names and have been taken."""
+        return [outcome.report for outcome in self.outcomes]
 
     def snapshot(self) -> Snapshot:
         """How the run stands."""

@@ -123,7 +123,7 @@ def write(
         ReportError: some cannot be written; the others are (`ReportError.written`).
     """
     files: dict[str, Callable[[], str]] = {
-        "report.json": lambda: json.dumps(report, indent=1, allow_nan=False) + "\n",
+        "report.json": lambda: report_json(report),
         "codes.csv": lambda: codes_csv(report["per_code"]),
         "connections.csv": lambda: connections_csv(connections),
         "junit.xml": lambda: junit.document(report),
@@ -142,9 +142,20 @@ def write(
     return written
 
 
-def codes_csv(per_code: Iterable[Mapping[str, Any]]) -> str:
-    """codes.csv: a line for each code that was due (RFC 4180)."""
-    return _csv(_CODE_COLUMNS, ([row[name] for name in _CODE_COLUMNS] for row in per_code))
+def report_json(report: Mapping[str, Any]) -> str:
+    """report.json: the whole report."""
+    return json.dumps(report, indent=1, allow_nan=False) + "\n"
+
+
+def codes_csv(per_code: Iterable[Mapping[str, Any]], *, head: bool = True) -> str:
+    """codes.csv: a line for each code that was due (RFC 4180).
+
+    Args:
+        per_code: as in the report, or some of it.
+        head: with the names of the columns as the first line.
+    """
+    rows = ([row[name] for name in _CODE_COLUMNS] for row in per_code)
+    return _csv(_CODE_COLUMNS if head else (), rows)
 
 
 def connections_csv(connections: Iterable[ConnectionRow]) -> str:
@@ -156,7 +167,8 @@ def connections_csv(connections: Iterable[ConnectionRow]) -> str:
 def _csv(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(columns)
+    if columns:
+        writer.writerow(columns)
     writer.writerows([_cell(value) for value in row] for row in rows)
     return text.getvalue()
 

@@ -9,7 +9,7 @@ from sseload_users.report import charts
 from sseload_users.report.accuracy import accuracy
 from sseload_users.report.console import distribution
 from sseload_users.report.pages import page, portion, setting
-from sseload_users.report.words import share
+from sseload_users.report.words import count, ms, number, share
 from sseload_users.verdict import worst
 
 Row = Mapping[str, Any]
@@ -35,7 +35,6 @@ _RULES = {
 
 def document(report: Mapping[str, Any]) -> str:
     """The page of a report of schema 1, verdict included: one file, complete in itself."""
-    grades = {reason["rule"]: reason["grade"] for reason in report["verdict"]["reasons"]}
     deliveries = report["deliveries"]
     owed = deliveries["owed"]
     timeline, phases = report["timeline"], report["phases"]
@@ -46,10 +45,7 @@ def document(report: Mapping[str, Any]) -> str:
         run=report["run"],
         verdict=report["verdict"],
         headline=headline(report),
-        grades={
-            figure: worst(grades[rule] for rule in rules if rule in grades)
-            for figure, rules in _RULES.items()
-        },
+        figures=figures(report),
         charts=[
             charts.latency(timeline, phases),
             charts.reach(report["per_code"]),
@@ -91,6 +87,61 @@ def document(report: Mapping[str, Any]) -> str:
         accuracy=list(accuracy(report)),
         options={name: setting(value) for name, value in report["run"]["options"].items()},
     )
+
+
+def figures(report: Mapping[str, Any]) -> list[tuple[str, str, list[str], str]]:
+    """The summary figures: name, value, what more is told of it, and the grade."""
+    connections, codes = report["connections"], report["codes"]
+    deliveries, errors, delivery = report["deliveries"], report["errors"], report["delivery_ms"]
+    graded = grades(report["verdict"]["reasons"])
+    attempts = count(connections["attempted"], "attempt")
+    most, dropped = number(connections["peak_open"]), number(connections["dropped"])
+    return [
+        (
+            "Delivered",
+            portion(deliveries["delivered"], deliveries["owed"]),
+            [f"{number(deliveries['delivered'])} of {number(deliveries['owed'])} owed, in time"],
+            graded["deliveries"],
+        ),
+        (
+            "Delivery latency",
+            f"{ms(delivery['p50'])} ms" if delivery["count"] else "-",
+            ["median", f"p99 {ms(delivery['p99'])} ms, max {ms(delivery['max'])} ms"]
+            if delivery["count"]
+            else ["nothing was delivered"],
+            "",
+        ),
+        (
+            "Connected",
+            portion(connections["succeeded"], connections["attempted"]),
+            [
+                f"{number(connections['succeeded'])} of {attempts}",
+                f"{most} open at most, {dropped} dropped",
+            ],
+            graded["connections"],
+        ),
+        (
+            "Codes accepted",
+            portion(codes["accepted"], codes["scheduled"]),
+            [f"{number(codes['accepted'])} of {number(codes['scheduled'])} that were due"],
+            graded["codes"],
+        ),
+        (
+            "Errors",
+            portion(errors["failed"], errors["operations"]),
+            [f"{number(errors['failed'])} of {count(errors['operations'], 'operation')} failed"],
+            graded["errors"],
+        ),
+    ]
+
+
+def grades(reasons: Sequence[Row]) -> dict[str, str]:
+    """What grade each summary figure has, by the rules that it is about."""
+    given = {reason["rule"]: reason["grade"] for reason in reasons}
+    return {
+        figure: worst(given[rule] for rule in rules if rule in given)
+        for figure, rules in _RULES.items()
+    }
 
 
 _FATES = {

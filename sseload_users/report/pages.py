@@ -21,6 +21,10 @@ _TEMPLATES = Path(__file__).parent / "templates"
 SIGNS = {"good": "✓", "warning": "!", "issues": "✗"}
 
 
+#: The style sheet of a page that is one file.
+STYLE = charts.STYLE + (_TEMPLATES / "page.css").read_text(encoding="utf-8")
+
+
 def page(template: str, **context: object) -> str:
     """A template of this package as a whole page.
 
@@ -77,10 +81,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = charts.STYLE + (_TEMPLATES / "page.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     environment.globals.update(
-        style=Markup(style),  # noqa: S704, as it is of this package
+        style=Markup(STYLE),  # noqa: S704, as it is of this package
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; "
         "form-action 'none'",
         signs=SIGNS,

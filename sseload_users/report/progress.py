@@ -259,7 +259,7 @@ def _line(name: str, words: Text) -> Text:
 
 def _fit(snapshot: Snapshot, width: int, *, bar: bool, named: bool = True) -> Text:
     """As many figures as there is room for, the most telling first."""
-    done, of_all = _extent(snapshot)
+    done, of_all = extent(snapshot)
     line = _line(snapshot.phase if named else "", Text())
     room = width - line.cell_len
     figures = list(_figures(snapshot))
@@ -282,7 +282,7 @@ def _fit(snapshot: Snapshot, width: int, *, bar: bool, named: bool = True) -> Te
     return line
 
 
-def _extent(snapshot: Snapshot) -> tuple[int, int]:
+def extent(snapshot: Snapshot) -> tuple[int, int]:
     """How far the phase has come, and how far it has to go; 0 where nobody can tell."""
     match snapshot.phase:
         case "connect":
