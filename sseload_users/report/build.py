@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from sseload_users import hints
 from sseload_users.histogram import Histogram
 from sseload_users.report.words import ms
 from sseload_users.report.workers import region_rows, worker_rows
-from sseload_users.tally import OUTCOMES, Second
+from sseload_users.tally import OUTCOMES, CodeTally, Second
 from sseload_users.thresholds import Thresholds
 from sseload_users.totals import Totals
 from sseload_users.verdict import judge, judge_step
@@ -116,7 +117,9 @@ def parts(run: Run, totals: Totals, *, so_far: bool = False) -> dict[str, Any]:
             occurred) instead of `hdr`, which would take long.
     """
     tally = totals.tally
-    counts = tally.counts
+    counts, causes = tally.counts, Counter(tally.causes)
+    if not so_far:
+        causes["ingest", "left"] += sum(map(_was_cut_off, tally.codes.values()))
     latency = _counted if so_far else Histogram.latency
     codes = _codes(totals, latency, so_far=so_far)
     attempted = counts["succeeded"] + counts["failed"] if so_far else counts["attempted"]
@@ -158,7 +161,7 @@ def parts(run: Run, totals: Totals, *, so_far: bool = False) -> dict[str, Any]:
             "peak_open": totals.peak_open,
             "connect_ms": latency(tally.connect),
             "recovery_ms": latency(tally.recovery),
-            "causes": _causes(tally.causes, {*hints.CONNECTING, "session"}),
+            "causes": _causes(causes, {*hints.CONNECTING, "session"}),
         },
         "codes": codes,
         "deliveries": {
@@ -174,7 +177,7 @@ def parts(run: Run, totals: Totals, *, so_far: bool = False) -> dict[str, Any]:
             "operations": operations,
             "failed": failed,
             "error_rate": _rate(failed, operations),
-            "causes": _causes(tally.causes, None),
+            "causes": _causes(causes, None),
         },
         "generator": _generator(run, totals, latency, codes["schedule_slip_ms"]),
     }
@@ -241,7 +244,7 @@ def per_code(totals: Totals, latest: int | None = None) -> Iterator[dict[str, An
         yield {
             "seq": sequence,
             "sent_at": moment(code.sent_ns) if code.sent_ns else None,
-            "status": _status(code.status),
+            "status": "unanswered" if _was_cut_off(code) else code.status,
             "owed": code.owed,
             "delivered": code.delivered,
             "late": code.late,
@@ -348,7 +351,7 @@ def _codes(totals: Totals, latency: _Summary, *, so_far: bool) -> dict[str, Any]
     by_status = {"accepted": 0, "rejected": 0, "unanswered": 0, "unsent": 0}
     for code in tally.codes.values():
         if _was_due(code.status, code) and not (so_far and code.status == "pending"):
-            by_status[_status(code.status)] += 1
+            by_status["unanswered" if _was_cut_off(code) else code.status] += 1
     sent = by_status["accepted"] + by_status["rejected"] + by_status["unanswered"]
     return {
         "scheduled": sent + by_status["unsent"],
@@ -364,9 +367,9 @@ def _was_due(status: str, code: Any) -> bool:
     return status != "pending" or code.sent_ns > 0
 
 
-def _status(status: str) -> str:
-    # A request that the end of the run cut off has been sent, and got no answer.
-    return "unanswered" if status == "pending" else status
+def _was_cut_off(code: CodeTally) -> bool:
+    """Whether the end of the run cut its request off: it was sent, and got no answer."""
+    return code.status == "pending" and code.sent_ns > 0
 
 
 def _generator(
