@@ -30,28 +30,9 @@ OTHER = "other"
 #: What the verdict, or a hint, looks for is never among the others.
 _ALWAYS_APART = frozenset({"timed out", "too many open files", "no free local port"})
 
-#: Most causes that are told apart: servers can put whatever they like into their words.
-_MOST_CAUSES = 100
-#: Stands for all further causes of a step.
-OTHER = "other"
-#: What the verdict, or a hint, looks for is never among the others.
-_ALWAYS_APART = frozenset({"timed out", "too many open files", "no free local port"})
-
 #: The outcomes of pairs and messages, as they are named in the report.
 OUTCOMES = ("owed", "delivered", "late", "interrupted", "missing", "released", "duplicate",
             "unexpected")  # fmt: skip
-
-
-def told_apart(cause: Cause, known: Collection[Cause]) -> Cause:
-    """As which cause one is counted: itself, or as one of the step's others.
-
-    Args:
-        cause: of a failed operation.
-        known: those that have been told apart.
-    """
-    if cause in known or len(known) < _MOST_CAUSES or cause[1] in _ALWAYS_APART:
-        return cause
-    return cause[0], OTHER
 
 
 def told_apart(cause: Cause, known: Collection[Cause]) -> Cause:
