@@ -89,7 +89,8 @@ class Ledger:
 
         Args:
             connection: whose it is.
-            started_ns: when its connect began (wall clock, ns).
+            started_ns: when its connect began (wall clock, ns), or when the oldest code was
+                sent that could then still be meant for it.
             subscribed_ns: when the subscription was confirmed (wall clock, ns).
         """
         started_ns = min(started_ns, subscribed_ns)
@@ -184,6 +185,20 @@ class Ledger:
     def settled(self) -> int:
         """Codes that were announced and are settled."""
         return self._settled.count
+
+    def under_way_since(self) -> int | None:
+        """When the oldest code was sent that has reached nobody here; None without one.
+
+        The server may have yet to broadcast it, to a session as well that only begins now.
+        """
+        return min(
+            (
+                code.sent_ns
+                for code in self._flying.values()
+                if code.sent_ns is not None and not code.copies and code.is_owed
+            ),
+            default=None,
+        )
 
     def standing(self) -> tuple[int, int]:
         """Of codes in flight: pairs that are owed as far as one can tell, and delivered."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import ClassVar
 
@@ -22,6 +23,7 @@ from sseload_users.station import station_of
 from sseload_users.target import Identity, Target
 from sseload_users.transports import Closed, ConnectFailed, Malformed, Transport
 from sseload_users.transports.registry import transport_for
+from sseload_users.turnover import Hold
 
 _logger = logging.getLogger(__name__)
 
@@ -95,13 +97,7 @@ class CodeListener(User):
             with self._station.expecting():
                 connected = self._connect(self._station.options.connect_attempts)
             while connected:
-                closed = self._hold_session()
-                if closed.cause == LEFT or not self._station.options.reconnect:
-                    break
-                self._back_off(0)
-                connected = self._connect(None)
-                if connected:
-                    self._recovered()
+                connected = self._follow(*self._hold_session())
             # Locust keeps the number of users: it would begin another in this one's place.
             Event().wait()
         finally:
@@ -114,15 +110,44 @@ class CodeListener(User):
         del force
         return bool(super().stop(force=True))
 
-    def _connect(self, attempts: int | None) -> bool:
-        """Make a session; whether there is one after so many attempts, None for no end."""
+    def _follow(self, closed: Closed, hold: Hold) -> bool:
+        """Have another session follow one that ended; whether there is one now."""
+        station = self._station
+        if hold.why:
+            station.counted("replaced")
+        if hold.why == "over":
+            # Somebody else comes, who knows nothing of the codes before.
+            self._transport = None
+            return self._connect(None)
+        if hold.why == "storm":
+            gevent.sleep(random.uniform(0, station.options.storm_jitter))
+            connected = self._connect(None, queued=False)
+            if connected and self._transport is not None:
+                back_ns = self._transport.subscribed_ns - hold.ended_ns
+                station.ledger.tally.storm.add(max(back_ns, 0) // 1000)
+            return connected
+        if closed.cause == LEFT or not station.options.reconnect:
+            return False
+        self._back_off(0)
+        connected = self._connect(None)
+        if connected:
+            self._recovered()
+        return connected
+
+    def _connect(self, attempts: int | None, *, queued: bool = True) -> bool:
+        """Make a session; whether there is one.
+
+        Args:
+            attempts: after so many it is given up; None for no end.
+            queued: only so many connect at a time; in a storm, all do.
+        """
         station, attempt = self._station, 0
         station.may_connect.wait()
         while not station.finished:
             if attempt:
                 self._back_off(attempt)
             attempt += 1
-            with station.slots, station.connecting_one():
+            with station.slots if queued else nullcontext(), station.connecting_one():
                 if self._try_to_connect():
                     return True
             if attempt == attempts:
@@ -149,6 +174,7 @@ class CodeListener(User):
         station, connection = self._station, self._connection
         station.counted("attempted")
         kind, began_ns = self._transport_type.kind, wall_ns()
+        meant_since_ns = station.ledger.under_way_since() or began_ns
         errands = self._errands = Errands(
             station.network, station.options, self._target, self._identity, station.kept_alive
         )
@@ -187,19 +213,20 @@ class CodeListener(User):
             connection.connect_us = connect_us
         station.ledger.tally.connect.add(connect_us)
         self._session = station.ledger.opened(
-            connection, transport.started_ns, transport.subscribed_ns
+            connection, min(meant_since_ns, began_ns), transport.subscribed_ns
         )
         fire(self.environment, kind, "connect", connect_us / 1000)
         return True
 
-    def _hold_session(self) -> Closed:
+    def _hold_session(self) -> tuple[Closed, Hold]:
         """Listen until the session ends, and say how it ended."""
         transport, session, station = self._transport, self._session, self._station
         assert transport is not None  # noqa: S101
         assert session is not None  # noqa: S101
         closed = Closed("client", LEFT)
         try:
-            closed = transport.listen()
+            with station.turnover.holding(transport) as hold:
+                closed = transport.listen()
         finally:
             if self._errands is not None:
                 self._errands.end()
@@ -217,7 +244,7 @@ class CodeListener(User):
                     None,
                     error=SessionEnded(cause),
                 )
-        return closed
+        return closed, hold
 
     def _on_message(self, payload: bytes, arrived_ns: int) -> None:
         """Take a message, in the hub. The hot path: once for each message."""

@@ -12,7 +12,8 @@ from typing import Any, Literal, NoReturn, get_args, get_type_hints
 
 from locust.argument_parser import LocustArgumentParser
 
-from sseload_users import objective
+from sseload_users import exposition, objective
+from sseload_users.exposition import Wanted
 from sseload_users.report.words import clean
 from sseload_users.settings import ConfigError
 from sseload_users.verdict import FailOn
@@ -36,6 +37,9 @@ class Options:
     connect_timeout: float = 30.0
     connect_attempts: int = 1
     reconnect: bool = False
+    session_length: float = 0.0
+    storm_after: float = 0.0
+    storm_jitter: float = 0.0
     slow_share: float = 0.0
     slow_rate: float = 1000.0
     delivery_timeout: float = 10.0
@@ -54,8 +58,15 @@ class Options:
     search: Literal["", "connections", "rate"] = ""
     objective: str = objective.DEFAULT
     search_most: int = 10_000
+    watch_process: str | None = None
+    watch_metrics: str | None = field(default=None, repr=False)
+    watch_series: tuple[Wanted, ...] = ()
+    watch_health: bool = False
     delivery_report: str | None = None
     region: str | None = None
+    # Where figures of this machine are told is none of the run's affairs.
+    metrics_port: int | None = field(default=None, repr=False)
+    metrics_host: str = field(default="127.0.0.1", repr=False)
 
     @classmethod
     def read(cls, parsed: argparse.Namespace | Mapping[str, Any] | None) -> Options:
@@ -77,6 +88,7 @@ class Options:
         values["ladder"] = _sizes(values.pop("ladder", ""))
         addresses = values.pop("source_addresses", "")
         values["source_addresses"] = tuple(filter(None, re.split(r"[,\s]+", addresses)))
+        values["watch_series"] = exposition.wanted(values.pop("watch_series", ""))
         options = cls(**values)
         options.check()
         return options
@@ -86,6 +98,7 @@ class Options:
         shown = {each.name: getattr(self, each.name) for each in fields(self) if each.repr}
         shown["ladder"] = list(self.ladder)
         shown["source_addresses"] = list(self.source_addresses)
+        shown["watch_series"] = [str(each) for each in self.watch_series]
         for each in _HEADERS:
             shown[each] = [name for name, _ in getattr(self, each)]
         return shown
@@ -107,8 +120,22 @@ class Options:
             raise ConfigError(
                 f"--slow-share {self.slow_share:g} cannot be: it is a share, from 0 to 1 (all)."
             )
+        if self.metrics_port is not None and not 1 <= self.metrics_port <= 65535:
+            raise ConfigError(
+                f"--metrics-port {self.metrics_port} cannot be: it is a port, from 1 to 65535."
+            )
         if self.client_key is not None and self.client_certificate is None:
             raise ConfigError("--client-key goes with --client-certificate: give both.")
+        last = self.duration - self.duration / self.codes
+        if self.storm_after and self.storm_after >= last:
+            raise ConfigError(
+                f"--storm-after {self.storm_after:g} cannot be: the last code goes out after "
+                f"{last:g} s, and the run ends; give less, or a longer --duration."
+            )
+        if bool(self.watch_metrics) != bool(self.watch_series):
+            raise ConfigError("--watch-metrics and --watch-series go together: give both.")
+        if self.watch_metrics and not self.watch_metrics.startswith(("http://", "https://")):
+            raise ConfigError("--watch-metrics is no URL: it begins with http:// or https://.")
         objective.Objective.parse(self.objective)
         if self.ladder and self.search:
             raise ConfigError("--ladder and --search are two kinds of run: give one.")
@@ -126,6 +153,9 @@ _LOWEST = {
     "connect_concurrency": 1,
     "connect_timeout": 0.001,
     "connect_attempts": 1,
+    "session_length": 0,
+    "storm_after": 0,
+    "storm_jitter": 0,
     "slow_share": 0,
     "slow_rate": 1,
     "delivery_timeout": 0.001,
@@ -165,6 +195,17 @@ def add_to(parser: LocustArgumentParser) -> None:
     _add(group, "--connect-timeout", "seconds that a connection has to be subscribed")
     _add(group, "--connect-attempts", "attempts to connect before a connection counts as failed")
     _add(group, "--reconnect", "connect again, with back-off, after a drop", action="store_true")
+    _add(
+        group,
+        "--session-length",
+        "seconds that a session lives, on average, before another replaces it; 0 for all the run",
+    )
+    _add(
+        group,
+        "--storm-after",
+        "seconds after the first code when all connections end at once and come back; 0 for never",
+    )
+    _add(group, "--storm-jitter", "seconds over which they then come back; 0 for all at once")
     _add(
         group,
         "--slow-share",
@@ -208,6 +249,29 @@ def add_to(parser: LocustArgumentParser) -> None:
     _add(group, "--objective", "what the server must still do")
     _add(group, "--search-most", "largest number that a search tries")
 
+    group = parser.add_argument_group("sseload: how the server fares meanwhile")
+    _add(
+        group,
+        "--watch-process",
+        "a process on this machine, with its children: its PID, its name, or :PORT it listens on",
+        **further,
+    )
+    _add(group, "--watch-metrics", "URL of a Prometheus endpoint", metavar="URL", **further)
+    _add(
+        group,
+        "--watch-series",
+        'series of it, with commas between: name, or name{label="value"}; copies are summed up',
+        default="",
+        **further,
+    )
+    _add(
+        group,
+        "--watch-health",
+        "how long the target's health check takes, once a second",
+        action="store_true",
+        **further,
+    )
+
     group = parser.add_argument_group("sseload: the run")
     _add(group, "--region", "where this worker is; figures are told by region", **further)
     _add(group, "--warm-up", "seconds to wait for a server that sleeps to answer its health check")
@@ -229,6 +293,15 @@ def add_to(parser: LocustArgumentParser) -> None:
         metavar="DIR",
         **further,
     )
+    _add(
+        group,
+        "--metrics-port",
+        "port at which Prometheus finds /metrics; with a web UI, that has them as well",
+        type=int,
+        metavar="PORT",
+        **further,
+    )
+    _add(group, "--metrics-host", "address that this port listens at", **further)
 
 
 def _add(group: Any, flag: str, words: str, *, include_in_web_ui: bool = True, **how: Any) -> None:

@@ -289,8 +289,7 @@ class Conductor:
         self._broadcast_done = False
         self._enter(
             "broadcast",
-            f"Broadcasting {count(schedule.codes, 'code')}, one every "
-            f"{seconds(schedule.interval_s)}.",
+            f"Broadcasting {count(schedule.codes, 'code')}, {schedule.in_words()}.",
         )
         order = [self._codes_ordered + 1, schedule.codes, schedule.interval_s]
         self._codes_ordered += schedule.codes
@@ -301,7 +300,13 @@ class Conductor:
                 "that -u leaves room for it beside the connections."
             )
         self._tell("broadcast", order=order, only=self._broadcaster)
-        self._wait(self._broadcast_over)
+        after_s = self.options.storm_after
+        storm = gevent.spawn_later(after_s, self._storm) if after_s else None
+        try:
+            self._wait(self._broadcast_over)
+        finally:
+            if storm is not None:
+                storm.kill(block=False)
         if not self._broadcast_done:
             self._incomplete(
                 f"{self._roster.name(self._broadcaster)}, which broadcast, was lost, or its user "
@@ -311,6 +316,12 @@ class Conductor:
             for sequence in sorted(self._unanswered):
                 self.totals.tally.failed("ingest", "broadcaster lost", wall_ns())
                 self._answered(sequence, "unanswered", by="")
+
+    def _storm(self) -> None:
+        """Have all connections end at once, and come back."""
+        self.run.storms_ns.append(wall_ns())
+        self._progress.note("All connections end at once, and come back.")
+        self._tell("storm")
 
     def _refuse(self, sentence: str) -> None:
         if not self.unfit:

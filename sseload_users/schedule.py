@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sseload_users.report.words import seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
@@ -37,6 +39,14 @@ class Schedule:
         Multiplied rather than summed up, so that it does not drift over a long run.
         """
         return (sequence - 1) * self.interval_s
+
+    def in_words(self) -> str:
+        """How often a code goes out: "one every 6.0 s", "20 a second", "back to back"."""
+        if not self.interval_s:
+            return "back to back"
+        if self.interval_s < 0.2:
+            return f"{1 / self.interval_s:,.3g} a second"
+        return f"one every {seconds(self.interval_s)}"
 
     def __iter__(self) -> Iterator[tuple[int, float]]:
         """Every (sequence, offset in seconds), in order."""

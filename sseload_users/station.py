@@ -42,6 +42,7 @@ from sseload_users.target import Target
 from sseload_users.timekeeping import Timekeeping
 from sseload_users.transports import Event as Message
 from sseload_users.transports.network import Network
+from sseload_users.turnover import Turnover
 
 _logger = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Station:
         may_connect: set once the server is known to be there.
         orders: what the broadcaster is to send: from which code on, and when.
         slots: as many as may connect at a time.
+        turnover: ends sessions in the course of the run, where it is told to.
         listeners: users that listen; like the next one, those that there are now.
         broadcasters: users that broadcast.
         pending: listeners that have neither connected nor failed for good.
@@ -117,6 +119,7 @@ class Station:
         self.may_connect = Event()
         self.orders: Queue[tuple[int, Schedule]] = Queue()
         self.slots = BoundedSemaphore(options.connect_concurrency)
+        self.turnover = Turnover(options.session_length)
         self.finished = False
         self.hushed = False
         self._closing = False
@@ -339,6 +342,8 @@ class Station:
             case "hush":
                 self.hush()
                 self._to_leader("hushed")
+            case "storm":
+                self.counted("stormed", self.turnover.storm(wall_ns()))
             case "finish":
                 self.finish()
 
@@ -469,6 +474,7 @@ class Station:
             second.open = self.ledger.open
             second.connecting = self.connecting
             second.cpu_percent = cpu
+            second.rss_mib = self._health.rss_now_mib
         second.lag.add_all(lag)
         tally.stalls.merge(self._health.take_stalls())
         self._sampled_s = max(now_s, self._sampled_s + 1)
