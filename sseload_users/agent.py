@@ -114,6 +114,8 @@ class _Limited:
         data: bytes = self._sock.recv(size)
         self._left -= len(data)
         if self._left < 0:
+            # The pool may take it for one that can be used again: the interim answer was whole.
+            self._sock.close()
             raise AnswerTooLarge("answer too large")
         return data
 
