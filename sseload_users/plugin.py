@@ -11,13 +11,16 @@ from locust import events
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 
+from sseload_users import metrics, web
 from sseload_users import options as run_options
 from sseload_users.broadcaster import CodeBroadcaster
 from sseload_users.leading import CANNOT, Leading, complain
 from sseload_users.listener import CodeListener
+from sseload_users.options import Options
 from sseload_users.settings import ConfigError
 from sseload_users.swarm import Swarm
 from sseload_users.user_classes import UserClasses
+from sseload_users.views import Views
 from sseload_users.working import Working
 
 __all__ = ["CodeBroadcaster", "CodeListener"]
@@ -39,6 +42,7 @@ def _on_init(environment: Environment, **_: Any) -> None:
         try:
             leading = Leading(environment, swarm, users)
             leading.prepare()
+            _show(environment, leading, users.options(environment))
         except ConfigError as error:
             complain(str(error))
             sys.exit(CANNOT)
@@ -52,6 +56,19 @@ def _on_init(environment: Environment, **_: Any) -> None:
     if leading is not None:
         leads = leading
         environment.events.test_start.add_listener(lambda **_: leads.start())
+
+
+def _show(environment: Environment, leading: Leading, options: Options) -> None:
+    """Show the runs wherever they are to be seen.
+
+    Raises:
+        ConfigError: nobody can listen where the options say.
+    """
+    views = Views(leading)
+    if environment.web_ui is not None:
+        web.attach(environment.web_ui, views)
+    if options.metrics_port is not None:
+        metrics.serve(views.metrics, options.metrics_host, options.metrics_port)
 
 
 def _interrupt_where_locust_waits(environment: Environment) -> None:

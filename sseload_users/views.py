@@ -26,7 +26,8 @@ from sseload_users.totals import Totals
 #: Seconds for which something of a run that goes on is given again as it is.
 _FRESH_S = 1.0
 #: Rows of the tab's table; codes.csv has all.
-TAB_ROWS = 100
+_TAB_ROWS = 100
+_TAB_LATENCIES = {"first": "first_ms", "median": "p50_ms", "p99": "p99_ms", "last": "last_ms"}
 #: Lines of codes.csv that are written in one piece.
 _PIECE = 200
 
@@ -151,18 +152,18 @@ class Views:
     def _tab(self) -> list[dict[str, Any]]:
         standing = self.standing()
         if standing.live is not None:
-            rows: Sequence[Mapping[str, Any]] = live.latest_codes(standing.live, TAB_ROWS)
+            rows: Sequence[Mapping[str, Any]] = live.latest_codes(standing.live, _TAB_ROWS)
         else:
-            rows = (standing.report or {}).get("per_code", ())[-TAB_ROWS:]
+            rows = (standing.report or {}).get("per_code", ())[-_TAB_ROWS:]
         return [
             {
                 "code": row["seq"],
                 "sent": clock(row["sent_at"]),
                 **{name: row[name] for name in ("status", "owed", "delivered", "missing")},
-                "first": row["first_ms"],
-                "median": row["p50_ms"],
-                "p99": row["p99_ms"],
-                "last": row["last_ms"],
+                **{
+                    name: None if row[figure] is None else round(row[figure], 2)
+                    for name, figure in _TAB_LATENCIES.items()
+                },
             }
             for row in reversed(rows)
         ]

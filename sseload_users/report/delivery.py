@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,13 +54,15 @@ def fragment(standing: Standing, past: Past, pause: Callable[[], None] = lambda:
         pause: is called between the parts of the work, each of which takes a few
             milliseconds, so that others can do theirs.
     """
-    context: dict[str, Any] = {"trouble": standing.trouble, "run": None, "running": False}
+    context: dict[str, Any] = dict.fromkeys(("run", "running", "report"))
     if standing.live is not None:
         context |= _running(standing.live, past, pause)
     elif standing.report is not None:
         context |= _finished(standing.report, pause)
     pause()
-    return pages.page("delivery_now.html", title=_title(standing), **context)
+    return pages.page(
+        "delivery_now.html", title=_title(standing), trouble=standing.trouble, **context
+    )
 
 
 def _title(standing: Standing) -> str:
@@ -89,7 +91,7 @@ def _running(live: Live, past: Past, pause: Callable[[], None]) -> dict[str, Any
         "verdict": verdict,
         "headline": headline(live),
         "figures": _figures_now(live.now, report),
-        "charts": _charts(timeline, report["phases"], codes, pause),
+        "charts": _charts(report | {"timeline": timeline, "per_code": codes}, pause),
         "codes": codes[::-1],
         "more_codes": max(0, len(live.totals.tally.codes) - _CODES),
     }
@@ -104,23 +106,21 @@ def _finished(report: Mapping[str, Any], pause: Callable[[], None]) -> dict[str,
         "verdict": report["verdict"],
         "headline": html.headline(report),
         "figures": html.figures(report),
-        "charts": _charts(report["timeline"], report["phases"], report["per_code"], pause),
+        "charts": _charts(report, pause),
         "codes": report["per_code"][: -_CODES - 1 : -1],
         "more_codes": max(0, len(report["per_code"]) - _CODES),
     }
 
 
-def _charts(
-    timeline: Sequence[Mapping[str, Any]],
-    phases: Sequence[Mapping[str, Any]],
-    codes: Sequence[Mapping[str, Any]],
-    pause: Callable[[], None],
-) -> list[Markup]:
+def _charts(report: Mapping[str, Any], pause: Callable[[], None]) -> list[Markup]:
+    timeline, phases = report["timeline"], report["phases"]
     drawn = []
     for chart in (charts.latency, charts.connections, charts.traffic, charts.generator):
         drawn.append(chart(timeline, phases))
         pause()
-    drawn.insert(1, charts.reach(codes, _CURVES))
+    drawn.insert(1, charts.reach(report["per_code"], _CURVES))
+    drawn.append(charts.distribution({"delivery": report["delivery_ms"]}))
+    pause()
     return drawn
 
 
@@ -164,7 +164,9 @@ def _figures_now(now: Snapshot, report: Mapping[str, Any]) -> list[_Figure]:
             [
                 f"{number(now.delivered)} of {number(now.owed)} owed, in time",
                 _told((waiting, "on the way"), (now.missing, "missing"), (now.late, "late")),
-            ],
+            ]
+            if now.owed
+            else ["nothing was owed yet"],
             grades["deliveries"],
         ),
         (

@@ -27,22 +27,33 @@ _UNREADABLE = (
 def histogram(latency: Mapping[str, Any]) -> Histogram | None:
     """The histogram of a summary of schema 1; None where nothing was measured.
 
+    Args:
+        latency: the summary; of a run that goes on, with `counts` (how often each value in
+            microseconds occurred) instead of `hdr`.
+
     Raises:
         ValueError: what it carries is no HdrHistogram.
     """
-    if not latency["hdr"]:
+    counts = latency.get("counts")
+    if counts is None:
+        counts = _decoded(latency["hdr"]) if latency["hdr"] else {}
+    if not counts:
         return None
-    try:
-        decoded = HdrHistogram.decode(latency["hdr"])
-    except _UNREADABLE as error:
-        raise ValueError(f"not an HdrHistogram ({type(error).__name__})") from error
     read = Histogram()
-    read.counts = {
-        decoded.get_value_from_index(index): many
-        for index, many in enumerate(decoded.counts)
-        if many
-    }
+    read.counts = counts
     read.total = sum(read.counts.values())
     read.total_us = round(latency["mean"] * 1000 * latency["count"])
     read.min_us, read.max_us = (round(latency[end] * 1000) for end in ("min", "max"))
     return read
+
+
+def _decoded(text: str) -> dict[int, int]:
+    try:
+        decoded = HdrHistogram.decode(text)
+    except _UNREADABLE as error:
+        raise ValueError(f"not an HdrHistogram ({type(error).__name__})") from error
+    return {
+        decoded.get_value_from_index(index): many
+        for index, many in enumerate(decoded.counts)
+        if many
+    }

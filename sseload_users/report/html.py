@@ -136,12 +136,12 @@ def figures(report: Mapping[str, Any]) -> list[tuple[str, str, list[str], str]]:
 
 
 def grades(reasons: Sequence[Row]) -> dict[str, str]:
-    """What grade each summary figure has, by the rules that it is about."""
+    """What grade each summary figure has, by the rules that it is about; "" without any."""
     given = {reason["rule"]: reason["grade"] for reason in reasons}
-    return {
-        figure: worst(given[rule] for rule in rules if rule in given)
-        for figure, rules in _RULES.items()
+    found = {
+        figure: [given[rule] for rule in rules if rule in given] for figure, rules in _RULES.items()
     }
+    return {figure: worst(all_given) if all_given else "" for figure, all_given in found.items()}
 
 
 _FATES = {

@@ -8,6 +8,7 @@ from typing import Any
 
 from sseload_users.report.build import Points, Run, parts, per_code, timeline
 from sseload_users.report.progress import Snapshot
+from sseload_users.tally import OWED_STATUSES
 from sseload_users.thresholds import Thresholds
 from sseload_users.totals import Totals
 from sseload_users.verdict import judge, worst
@@ -108,10 +109,21 @@ def course(live: Live, past: Past) -> list[dict[str, Any]]:
 
 
 def latest_codes(live: Live, many: int) -> list[dict[str, Any]]:
-    """The newest codes, the oldest of them first; one that is on its way is "pending"."""
+    """The newest codes, the oldest of them first.
+
+    Of one whose account is not closed yet the status is "on its way".
+    """
     codes = live.totals.tally.codes
+    flying_since = live.run.finished_ns - round(live.run.options["delivery_timeout"] * 1e9)
     return [
-        row | {"status": "pending"} if codes[row["seq"]].status == "pending" else row
+        row | {"status": "on its way"}
+        if codes[row["seq"]].status == "pending"
+        or (
+            row["status"] in OWED_STATUSES
+            and not row["owed"]
+            and codes[row["seq"]].sent_ns > flying_since
+        )
+        else row
         for row in per_code(live.totals, many)
     ]
 

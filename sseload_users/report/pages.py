@@ -21,8 +21,13 @@ _TEMPLATES = Path(__file__).parent / "templates"
 SIGNS = {"good": "✓", "warning": "!", "issues": "✗"}
 
 
+def source(name: str) -> str:
+    """A file among the templates, as it is."""
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
 #: The style sheet of a page that is one file.
-STYLE = charts.STYLE + (_TEMPLATES / "page.css").read_text(encoding="utf-8")
+STYLE = charts.STYLE + source("page.css")
 
 
 def page(template: str, **context: object) -> str:

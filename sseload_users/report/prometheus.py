@@ -38,9 +38,8 @@ def text(report: Mapping[str, Any]) -> str:
 
     Args:
         report: the parts of schema 1 that there are: of a live run some may be missing, and
-            their metrics are left out. A latency has its histogram as `hdr`, or, without
-            encoding it first, as `counts` (how often each value in microseconds occurred)
-            beside its `count` and `mean`.
+            their metrics are left out. A latency may have `counts` instead of `hdr`, see
+            `hdr.histogram`.
 
     Returns:
         The exposition, to be served as `CONTENT_TYPE`; a null figure is NaN.
@@ -211,7 +210,8 @@ def _family(name: str, kind: str, about: str, samples: Sequence[Sample]) -> str:
 def _histogram(name: str, about: str, latency: Mapping[str, Any]) -> str:
     """A latency in milliseconds as a histogram in seconds."""
     name = f"{name}_seconds"
-    counts = _counts(latency)
+    found = hdr.histogram(latency)
+    counts = found.counts if found else {}
     values = sorted(counts)
     ranks = [0, *accumulate(counts[value] for value in values)]
     lines = [
@@ -228,14 +228,6 @@ def _histogram(name: str, about: str, latency: Mapping[str, Any]) -> str:
             _line(f"{name}_count", {}, total),
         )
     )
-
-
-def _counts(latency: Mapping[str, Any]) -> Mapping[int, int]:
-    if "counts" in latency:
-        counts: Mapping[int, int] = latency["counts"]
-        return counts
-    histogram = hdr.histogram(latency)
-    return histogram.counts if histogram else {}
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

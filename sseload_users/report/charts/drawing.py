@@ -18,6 +18,7 @@ from sseload_users.report.words import clean
 
 _WIDE = 1000  # what the inner SVG counts across
 _ABOVE, _BETWEEN, _BELOW = 24, 34, 42  # pixels, for units, ticks and the axis' name
+_NARROW, _LETTER = 330, 6.6  # pixels, of a narrow plot and of a letter
 
 Point = tuple[float, float]
 
@@ -108,7 +109,9 @@ class Panel:
         for at in (start, end):
             if 0 < self.x.at(at) < 1:
                 self.across(at, "phase")
-        if name and right - left > 0.3:
+        # Wherever there is room: beside the bounds of its phase, and beside the unit.
+        room = min(right - left, right - len(self.unit + self.y.note) * _LETTER / _NARROW)
+        if name and room > (len(name) + 2) * _LETTER / _NARROW:
             self._fixed.append(
                 f'<text x="{right:.2%}" dx="-4" y="-11" text-anchor="end">{text(name)}</text>'
             )
