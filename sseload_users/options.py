@@ -67,9 +67,6 @@ class Options:
     # Where figures of this machine are told is none of the run's affairs.
     metrics_port: int | None = field(default=None, repr=False)
     metrics_host: str = field(default="127.0.0.1", repr=False)
-    # Where figures of this machine are told is none of the run's affairs.
-    metrics_port: int | None = field(default=None, repr=False)
-    metrics_host: str = field(default="127.0.0.1", repr=False)
 
     @classmethod
     def read(cls, parsed: argparse.Namespace | Mapping[str, Any] | None) -> Options:
@@ -122,10 +119,6 @@ class Options:
         if self.slow_share > 1:
             raise ConfigError(
                 f"--slow-share {self.slow_share:g} cannot be: it is a share, from 0 to 1 (all)."
-            )
-        if self.metrics_port is not None and not 1 <= self.metrics_port <= 65535:
-            raise ConfigError(
-                f"--metrics-port {self.metrics_port} cannot be: it is a port, from 1 to 65535."
             )
         if self.metrics_port is not None and not 1 <= self.metrics_port <= 65535:
             raise ConfigError(
@@ -300,15 +293,6 @@ def add_to(parser: LocustArgumentParser) -> None:
         metavar="DIR",
         **further,
     )
-    _add(
-        group,
-        "--metrics-port",
-        "port at which Prometheus finds /metrics; with a web UI, that has them as well",
-        type=int,
-        metavar="PORT",
-        **further,
-    )
-    _add(group, "--metrics-host", "address that this port listens at", **further)
     _add(
         group,
         "--metrics-port",
