@@ -291,7 +291,9 @@ def check_books(report: Mapping[str, Any]) -> None:
     timeline = report["timeline"]
     assert sum(point["sent"] for point in timeline) == codes["sent"]
     assert sum(point["received"] for point in timeline) == deliveries["delivered"]
-    assert sum(point["errors"] for point in timeline) == failed
+    # What the end cut off failed in no second.
+    cut_off = sum(cause["count"] for cause in errors["causes"] if cause["cause"] == "left")
+    assert sum(point["errors"] for point in timeline) == failed - cut_off
     assert sum(point["dropped"] for point in timeline) == connections["dropped"]
     if report["run"]["options"].get("thresholds") is None:
         assert report["verdict"] == verdict.judge(report, thresholds.load(None))
@@ -305,6 +307,7 @@ def truth_of(
     delayed_are_late: bool = False,
     bad_frames: bool = False,
     slow_answers: bool = False,
+    reconnecting: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """What a report should say, worked out from the target's record alone.
 
@@ -315,6 +318,7 @@ def truth_of(
         delayed_are_late: the delay that was ordered is beyond the delivery timeout.
         bad_frames: the garbage that was ordered is such that a client has to hang up.
         slow_answers: the answers that were ordered come after the ingest timeout.
+        reconnecting: whoever is dropped comes back, once.
     """
     killed = truth.stopped == "codes"
     dropped = {
@@ -352,6 +356,7 @@ def truth_of(
             "succeeded": truth.opened,
             "failed": attempted - truth.opened,
             "dropped": len(dropped),
+            "reconnected": len(dropped) if reconnecting else 0,
         },
         "codes": {
             "scheduled": scheduled,

@@ -345,3 +345,24 @@ def test_the_wheel_works_outside_the_repository(
     assert outcome.status == 0
     assert outcome.report["deliveries"]["delivered"] == 5 * 2
     assert re.fullmatch(r"\d+\.\d+\.\d+", outcome.report["run"]["versions"]["sseload"])
+
+
+@pytest.mark.parametrize(
+    ("words", "noted"),
+    [
+        (("--ca-file", str(ROOT / "tests" / "certificates" / "ca.pem")), []),
+        (("--insecure",), ["Any server certificate was accepted (--insecure)."]),
+    ],
+    ids=["trusted", "insecure"],
+)
+def test_all_of_it_over_tls(tmp_path: Path, words: tuple[str, ...], noted: list[str]) -> None:
+    certificate = str(ROOT / "tests" / "certificates" / "server.pem")
+    outcome, truth = play(
+        tmp_path, "7", "3", "1", *QUICK, "--target", "code-server", *words,
+        faults=("--tls-cert", certificate),
+    )  # fmt: skip
+    assert outcome.report["run"]["target"].startswith("https://")
+    assert outcome.report["run"]["notes"] == noted
+    assert outcome.report["deliveries"]["delivered"] == truth.sent == 7 * 3
+    assert outcome.grade == "good"
+    assert outcome.status == 0

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sseload_users.demo import record
-from tests.harness import QUICK, Outcome, running, target
+from tests.harness import LOCUST, QUICK, Outcome, running, target
 
 pytestmark = pytest.mark.e2e
 
@@ -38,16 +38,24 @@ class Cut:
     grade: str
 
 
-CUTS = [
-    Cut("warm-up", ("--asleep", "60"), ("--warm-up", "60"), "issues"),
-    Cut("connect", ("--refuse", "0.25", "--refuse-how", "hang"), (), "issues"),
-    Cut("settle", (), ("--settle", "60"), "issues"),
-    Cut("broadcast", (), ("--duration", "100"), "warning"),
-    Cut("drain", ("--lose", "0.5"), ("--delivery-timeout", "60"), "warning"),
-]
+CUTS = {
+    cut.phase: cut
+    for cut in (
+        Cut("warm-up", ("--asleep", "60"), ("--warm-up", "60"), "issues"),
+        Cut("connect", ("--refuse", "0.25", "--refuse-how", "hang"), (), "issues"),
+        Cut("settle", (), ("--settle", "60"), "issues"),
+        Cut("broadcast", (), ("--duration", "100"), "warning"),
+        Cut("drain", ("--lose", "0.5"), ("--delivery-timeout", "60"), "warning"),
+    )
+}
 
-#: How the cut is made. A limit of time is one of Locust's own.
-HOWS = ("SIGINT", "SIGTERM", "-t")
+#: How runs are cut off in which phases; a limit of time is one of Locust's own.
+HOWS = {
+    "SIGINT": ("warm-up", "connect", "settle", "broadcast", "drain"),
+    "SIGTERM": ("warm-up", "broadcast", "drain"),
+    "-t": ("connect", "broadcast"),
+}
+ENDS = [(phase, how) for how, phases in HOWS.items() for phase in phases]
 
 Ended = tuple[Outcome, record.Record]
 
@@ -84,20 +92,19 @@ def runs(
         return outcome, record.read(path)
 
     with ThreadPoolExecutor(4) as pool:
-        yield {(cut.phase, how): pool.submit(one, cut, how) for cut in CUTS for how in HOWS}
+        yield {(phase, how): pool.submit(one, CUTS[phase], how) for phase, how in ENDS}
 
 
-@pytest.mark.parametrize("how", HOWS)
-@pytest.mark.parametrize("cut", CUTS, ids=[cut.phase for cut in CUTS])
+@pytest.mark.parametrize(("phase", "how"), ENDS)
 def test_a_run_that_is_cut_off_says_what_it_covers(
-    runs: dict[tuple[str, str], Future[Ended]], cut: Cut, how: str
+    runs: dict[tuple[str, str], Future[Ended]], phase: str, how: str
 ) -> None:
-    outcome, truth = runs[cut.phase, how].result()
-    report = outcome.report
+    outcome, truth = runs[phase, how].result()
+    report, cut = outcome.report, CUTS[phase]
     assert report["run"]["complete"] is False
-    assert report["run"]["notes"][0] == f"It was ended in the {cut.phase} phase."
+    assert report["run"]["notes"][0] == f"It was ended in the {phase} phase."
     names = [phase["name"] for phase in report["phases"]]
-    assert names[-2:] == [cut.phase, "disconnect"]
+    assert names[-2:] == [phase, "disconnect"]
     assert report["connections"]["succeeded"] == truth.opened
     assert report["connections"]["dropped"] == 0
     assert report["codes"]["scheduled"] == len(truth.ingests)
@@ -109,6 +116,25 @@ def test_a_run_that_is_cut_off_says_what_it_covers(
     assert outcome.status == (1 if cut.grade == "issues" else 0)
     assert "The run is incomplete" in outcome.stdout
     assert outcome.complaints == []
+
+
+def test_a_request_that_is_cut_off_is_unanswered_and_says_why(tmp_path: Path) -> None:
+    words = (str(CONNECTIONS), str(CODES), "60", *QUICK, "--target", "websocket")
+    with (
+        target(tmp_path, "--ingest-hang", "1") as (server, path),
+        running(tmp_path, *words, "--host", server.url, "--ingest-timeout", "60") as run,
+    ):
+        run.wait_until(lambda: '"event":"code"' in path.read_text(), "a code")
+        time.sleep(0.5)  # for it to be read
+        run.interrupt()
+        outcome = run.finish()
+    assert [each.status for each in record.read(path).ingests] == ["hang"]
+    report = outcome.report
+    assert report["codes"]["unanswered"] == report["codes"]["sent"] == 1
+    (cause,) = report["errors"]["causes"]
+    assert (cause["operation"], cause["cause"], cause["count"]) == ("ingest", "left", 1)
+    assert report["deliveries"]["delivered"] == CONNECTIONS
+    assert report["per_code"][0]["status"] == "unanswered"
 
 
 def test_the_embedded_target_ends_with_an_interrupted_run(tmp_path: Path) -> None:
@@ -150,3 +176,28 @@ def test_who_is_impatient_loses_nothing(
     assert outcome.report["run"]["complete"] is False
     assert outcome.stdout.count("Verdict") == 1
     assert outcome.status == int(outcome.grade == "issues")
+
+
+BROKEN = """
+from sseload_users import CodeBroadcaster, CodeListener
+from sseload_users.ledger import Ledger
+
+def settle(self, now_ns, *, final=False):
+    if self.in_flight{when}:
+        raise ValueError("a mistake in the program")
+
+Ledger.settle = settle
+"""
+
+
+@pytest.mark.parametrize("when", ["", " and not final"], ids=["always", "while it runs"])
+def test_a_run_whose_account_cannot_be_kept_is_not_judged(tmp_path: Path, when: str) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN.replace("{when}", when))
+    words = ("-f", str(tmp_path / "broken.py"), "--headless", "-u", "6", "--codes", "3")
+    with running(tmp_path, *words, *QUICK, "--target", "websocket", command=LOCUST) as run:
+        outcome = run.finish(quiet=False)
+    assert outcome.status == 2
+    assert "a mistake in the program" in outcome.stderr
+    (sentence,) = outcome.complaints
+    assert "the account" in sentence.lower()
+    assert outcome.reported is bool(when)
