@@ -14,13 +14,13 @@ import gevent
 from locust import stats as locust_stats
 from locust.env import Environment
 
+from sseload_users import capacity, thresholds, verdict, watch
 from sseload_users import target as targets
-from sseload_users import thresholds, verdict
 from sseload_users.clock import wall_ns
 from sseload_users.codes import new_run_id
 from sseload_users.demo import process as demo
 from sseload_users.identities import who_connects
-from sseload_users.limits import make_room
+from sseload_users.limits import fitting, make_room
 from sseload_users.objective import Objective
 from sseload_users.options import Options
 from sseload_users.phases import Conductor
@@ -37,6 +37,8 @@ from sseload_users.target import Target
 from sseload_users.thresholds import Thresholds
 from sseload_users.transports.network import Network
 from sseload_users.user_classes import UserClasses
+from sseload_users.vitals import Vitals
+from sseload_users.watch import Watch
 
 #: What a run with a mistake in its options ends with.
 CANNOT = 2
@@ -50,6 +52,8 @@ class Leading:
         self._swarm = swarm
         self._users = users
         self._conductor: Conductor | None = None
+        self._watch: Watch | None = None
+        self._embedded_pid: int | None = None
         self._thresholds = thresholds.load(None)
         self._report: dict[str, Any] | None = None
         self._trouble = ""
@@ -81,7 +85,7 @@ class Leading:
             )
         if self._users.host(environment) is None:
             environment.host = self._start_embedded()
-        self._read()
+        watch.sources(*self._read(), self._embedded_pid)
 
     def _start_embedded(self) -> str:
         parsed = self._environment.parsed_options
@@ -91,6 +95,7 @@ class Leading:
                 "workers may be on others."
             )
         embedded = demo.start()
+        self._embedded_pid = embedded.pid
         atexit.register(embedded.stop)
         print(
             f"No --host given: testing the embedded target, which listens at {embedded.url}.",
@@ -137,7 +142,9 @@ class Leading:
         environment = self._environment
         try:
             options, target, network = self._read()
-            users = getattr(environment.runner, "target_user_count", 0)
+            sources = watch.sources(options, target, network, self._embedded_pid)
+            asked = getattr(environment.runner, "target_user_count", 0)
+            users = max(asked, *(size + 1 for size in options.ladder), 0)
             if self._swarm.role == "local":
                 make_room(users)
         except ConfigError as error:
@@ -160,6 +167,7 @@ class Leading:
         if options.insecure:
             run.notes.append("Any server certificate was accepted (--insecure).")
         self._report, self._printed, self._trouble = None, False, ""
+        self._watch = Watch(Vitals(run.started_ns), sources)
         self._conductor = Conductor(
             environment,
             self._swarm,
@@ -176,7 +184,8 @@ class Leading:
 
     def start(self) -> None:
         """Lead the run that has begun, now that its workers can be told."""
-        if self._conductor is not None:
+        if self._conductor is not None and self._watch is not None:
+            self._watch.start()
             self._conductor.start()
 
     def spawned(self) -> None:
@@ -186,7 +195,8 @@ class Leading:
 
     def end(self) -> None:
         """Locust's test stops: close the account, while workers still listen."""
-        if self._conductor is not None:
+        if self._conductor is not None and self._watch is not None:
+            self._watch.stop()
             self._conductor.end()
 
     def result(self) -> None:
@@ -206,16 +216,21 @@ class Leading:
         if self._headless and not self._swarm.workers():
             # Locust ends a run whose last worker went missing, and then waits for others.
             gevent.spawn(self._stop)
+        assert self._watch is not None  # noqa: S101
+        conductor.run.notes += self._watch.notes
         report = build(
             conductor.run,
             conductor.totals,
             self._thresholds,
             conductor.step_reports(),
             conductor.plan.result() if isinstance(conductor.plan, Search) else None,
+            vitals=self._watch.vitals,
         )
         self._report = report
         grade = None if conductor.unfit else report["verdict"]["grade"]
-        self._status = verdict.exit_status(grade, conductor.options.fail_on)
+        self._status = verdict.exit_status(
+            grade, conductor.options.fail_on, answered=capacity.answered(report)
+        )
         if conductor.options.delivery_report is not None:
             workers = conductor.totals.workers.values()
             rows = [(row, each.name) for each in workers for row in each.connections]
@@ -308,11 +323,16 @@ class Leading:
             return Single(schedule)
         asked = getattr(self._environment.runner, "target_user_count", 1)
         connections = max(1, asked - len(self._users.broadcasters))
+        over_rate = options.search == "rate"
+        most = options.search_most
+        if self._swarm.role == "local" and not over_rate:
+            most = fitting(most)
+        rate = round(1 / schedule.interval_s) if schedule.interval_s else 1
         return Search(
             Objective.parse(options.objective),
             options.search,
-            start=connections if options.search == "connections" else 1,
-            most=options.search_most,
+            start=max(1, rate) if over_rate else connections,
+            most=most,
             codes=options.codes,
             interval_s=schedule.interval_s,
             connections=connections,

@@ -21,3 +21,8 @@ def make_room(connections: int) -> None:
             f"{connections} connections do not fit: this process may open {limit} files; raise "
             "the limit (ulimit -n), use fewer connections (-u) or more workers (--processes)."
         )
+
+
+def fitting(connections: int) -> int:
+    """Raise this process's limit of open files, and say how many of the connections fit."""
+    return max(1, min(connections, raise_file_limit(connections + _OTHER_FILES)[1] - _OTHER_FILES))

@@ -14,6 +14,8 @@ Source = Literal["process", "metrics", "health"]
 
 _S = 1_000_000_000
 
+_FIRST = ("cpu", "rss", "threads", "open files")
+
 #: What a process' memory has to grow by before anything is said about it, in MiB, and by how
 #: many connections: less is noise.
 _GROWN_MIB, _MORE_CONNECTIONS = 4.0, 20
@@ -80,8 +82,14 @@ class Vitals:
                 "unit": series.unit,
                 "values": [_highest(values[max(0, start) : max(0, end)]) for start, end in spans],
             }
-            for series, values in self._values.items()
+            for series, values in sorted(self._values.items(), key=_place)
         ]
+
+
+def _place(item: tuple[Series, object]) -> int:
+    """The process' figures come first, in this order; the others as they came."""
+    name = item[0].name
+    return _FIRST.index(name) if item[0].source == "process" else len(_FIRST)
 
 
 def _highest(values: Sequence[float]) -> float | None:
@@ -140,9 +148,8 @@ def _in_words(name: str, unit: str, values: Sequence[float]) -> str:
         return count(int(high), "thread")
     if name in ("cpu", "health"):
         return f"{name} up to {_rough(high)}{behind}"
-    if low == high:
-        return f"{name} {_rough(high)}{behind}"
-    return f"{name} {_rough(values[0])}, then {_rough(low)} to {_rough(high)}{behind}"
+    span = _rough(high) if low == high else f"{_rough(low)} to {_rough(high)}"
+    return f"{name} {span}{behind}"
 
 
 def _rough(value: float) -> str:
