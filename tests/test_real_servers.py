@@ -181,7 +181,7 @@ def test_what_nchan_has_kept_reaches_late_subscribers_unexpectedly(tmp_path: Pat
 def test_two_runs_that_share_a_channel_see_each_others_codes_as_foreign(tmp_path: Path) -> None:
     def one(name: str, profile: str) -> Outcome:
         return run(
-            tmp_path / name, "20", "8", "4", *QUICK, "--target", profile,
+            tmp_path / name, "20", "8", "3", *QUICK, "--target", profile,
             "--host", server.origin(),
         )  # fmt: skip
 
