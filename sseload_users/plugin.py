@@ -45,6 +45,7 @@ def _on_init(environment: Environment, **_: Any) -> None:
             _show(environment, leading, users.options(environment))
         except ConfigError as error:
             complain(str(error))
+            swarm.dismiss()
             sys.exit(CANNOT)
         else:
             _attach_leading(environment, leading)

@@ -7,8 +7,10 @@ workers, both sides are in one process and call each other directly.
 
 from __future__ import annotations
 
+import time
 from typing import Any, Literal, Protocol
 
+import gevent
 from locust.env import Environment
 from locust.runners import (
     HEARTBEAT_DEAD_INTERNAL,
@@ -27,6 +29,8 @@ LOCAL = "local"
 #: Heartbeats that Locust waits for a missing worker until sseload has it forgotten: ten less
 #: than those after which Locust itself would begin all users anew on the others.
 _FORGOTTEN_AT = HEARTBEAT_DEAD_INTERNAL + 10
+#: Seconds that a master which cannot do anything waits for its workers, to tell them so.
+_COMING_S = 3.0
 
 Role = Literal["local", "master", "worker"]
 
@@ -132,6 +136,16 @@ class Swarm:
             for each in list(clients.all):
                 if each.state == STATE_MISSING and each.heartbeat <= _FORGOTTEN_AT:
                     del clients[each.id]
+
+    def dismiss(self) -> None:
+        """Send the workers home, those too that are just coming: there will be no run."""
+        runner = self._runner
+        if isinstance(runner, MasterRunner):
+            expected = getattr(runner.environment.parsed_options, "expect_workers", 1)
+            deadline = time.monotonic() + _COMING_S
+            while len(runner.clients) < expected and time.monotonic() < deadline:
+                gevent.sleep(0.05)
+            runner.quit()
 
     def _at_master(self, msg: Any, **_: Any) -> None:
         if self.leading is not None:
