@@ -165,7 +165,7 @@ class Conductor:
             case "broadcast_done":
                 self._broadcast_done = True
             case "stepped":
-                self._note_set(data["host"], data["by"], self._roster.name(worker))
+                self._note_set(data["host"], data["by"], self.totals.worker(worker).name)
             case "leaving":
                 gevent.spawn_later(_GOODBYE_S, self._tell, "finish", only=worker)
             case "hushed":

@@ -188,7 +188,8 @@ class EpollReader:
         arrivals = self._arrivals
         add = self.lag.add
         now = time.time_ns
-        offset = from_kernel(0)
+        begun = now()
+        offset = from_kernel(begun) - begun
         batch = self._epoll.poll(0, _BATCH)
         for fd, events in batch:
             try:
