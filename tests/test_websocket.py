@@ -68,7 +68,11 @@ def websocket_server(
 
 def answer(connection: socket.socket) -> bytes:
     """Read a handshake's request; the answer that accepts it."""
-    request = read_until(connection, b"\r\n\r\n")
+    return answer_to(read_until(connection, b"\r\n\r\n"))
+
+
+def answer_to(request: bytes) -> bytes:
+    """The answer that accepts a handshake."""
     key = next(
         line.split(b":", 1)[1].strip()
         for line in request.split(b"\r\n")
