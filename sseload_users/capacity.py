@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sseload_users.reasons import GRADES, Reason, make_reason
-from sseload_users.report.words import clean, count, number, shorten
+from sseload_users.report.words import clean, count, number, seconds, shorten
 from sseload_users.thresholds import Figure, Grade, Rule, Thresholds
 
 Step = Mapping[str, Any]
@@ -151,3 +151,16 @@ def answered(report: Mapping[str, Any]) -> bool:
         return report["search"]["limited_by"] in ("server", "limit")
     short = falls_short(report["steps"])
     return short is None or not short["generator"]["saturated"]
+
+
+def storm_in_words(storm: Mapping[str, Any]) -> str:
+    """How soon the connections were back that had all ended at once."""
+    times = [
+        f"{share} after {seconds(storm[field])}"
+        for share, field in (("50 %", "back_50_s"), ("95 %", "back_95_s"), ("all", "back_100_s"))
+        if storm[field] is not None
+    ]
+    said = f"{', '.join(times)} were back" if times else "fewer than half came back"
+    if storm["back"] < storm["ended"]:
+        said += f"; {number(storm['back'])} in all"
+    return f"{count(storm['ended'], 'connection')} ended at once; {said}"

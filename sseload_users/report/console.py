@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -16,16 +15,15 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from sseload_users import vitals
+from sseload_users.capacity import storm_in_words
+from sseload_users.report.glue import GLUE, glued
 from sseload_users.report.places import Places
 from sseload_users.report.progress import Progress, Snapshot, columns
+from sseload_users.report.rungs import rungs
 from sseload_users.report.words import clean, count, ms, number, seconds, share
 
 __all__ = ["Progress", "Snapshot", "distribution", "print_summary", "summary"]
-
-# Between a figure and its unit, where no line may break. Rich breaks at every kind of space,
-# so it is a private character until the text is whole.
-_GLUE = "\ue000"
-_UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|s|min|h|MiB)(?!\w))")
 
 _NARROWEST, _WIDEST = 60, 100
 _MOST_CAUSES, _MOST_CAUSE_HINTS = 8, 3
@@ -63,7 +61,7 @@ _BESIDE = {
     "released": "",
 }
 #: What a good run says in full.
-_FOREMOST = ("connection_success", "codes_accepted", "codes_received")
+_FOREMOST = ("connection_success", "codes_accepted", "codes_received", "search", "step ")
 
 
 def print_summary(report: Mapping[str, Any], file: TextIO | None = None) -> None:
@@ -105,28 +103,31 @@ def _console(stream: TextIO) -> Console:
 def _rendered(report: Mapping[str, Any], console: Console, width: int) -> str:
     with console.capture() as capture:
         console.print(_summary(report), width=width)
-    lines = capture.get().replace(_GLUE, " ").split("\n")
+    lines = capture.get().replace(GLUE, " ").split("\n")
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _text(words: str, style: str = "") -> Text:
-    """A text, of whomever's words, in which no figure is torn from its unit."""
-    return Text(_UNIT.sub(_GLUE, clean(words)), style=style)
 
 
 def _summary(report: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [Text(""), _title(report), Text(""), _counts(report)]
     parts += [Text(""), _Latencies(report)]
-    if report["received_per_connection"]:
+    for table in rungs(report):
+        parts += [Text(""), table]
+    # Of a run in steps, each connection was there for one of them alone.
+    if report["received_per_connection"] and not report["steps"]:
         parts += [Text(""), _Received(report)]
     places = Places(report)
     if places.rows:
         parts += [Text(""), places]
     if report["errors"]["causes"]:
         parts += [Text(""), _causes(report["errors"])]
-    parts += [Text(""), _generator(report["generator"])]
+    parts.append(Text(""))
+    if report["storm"]:
+        parts.append(_section("Storm", [glued(storm_in_words(report["storm"]))]))
+    if server := list(vitals.sentences(report)):
+        parts.append(_section("Server", [glued(" · ".join(server))]))
+    parts.append(_generator(report["generator"]))
     if report["run"]["notes"]:
-        parts.append(_section("Notes", [_text(note) for note in report["run"]["notes"]]))
+        parts.append(_section("Notes", [glued(note) for note in report["run"]["notes"]]))
     parts += [Text(""), *_verdict(report["verdict"])]
     return Padding(Group(*parts), (0, 1))
 
@@ -163,6 +164,7 @@ def _counts(report: Mapping[str, Any]) -> RenderableType:
                 (connections["failed"], "failed", "red"),
                 (connections["dropped"], "dropped", "red"),
                 (connections["reconnected"], "reconnected", "yellow"),
+                *([(replaced, "replaced", "")] if (replaced := connections["replaced"]) else []),
                 (connections["peak_open"], "open at most", ""),
             ]
         ),
@@ -306,7 +308,7 @@ def _generator(generator: Mapping[str, Any]) -> RenderableType:
         told.append(f"{generator['rss_mib']:,.0f} MiB")
     if generator["clock_error_ms"]:
         told.append(f"clocks within {ms(generator['clock_error_ms'])} ms")
-    body = _text(" · ".join(told))
+    body = glued(" · ".join(told))
     if generator["saturated"]:
         body.append(" · ").append("saturated", style="bold yellow")
     return _section("Generator", [body])
@@ -330,10 +332,10 @@ def _verdict(verdict: Mapping[str, Any]) -> Iterator[RenderableType]:
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(width=3, justify="right")
     table.add_column(overflow="fold")
-    told = bad or [reason for reason in reasons if reason["rule"] in _FOREMOST]
+    told = bad or [reason for reason in reasons if reason["rule"].startswith(_FOREMOST)]
     for reason in told:
         sign = Text(_SIGNS[reason["grade"]], style=f"bold {_STYLES[reason['grade']]}")
-        table.add_row(sign, _text(reason["sentence"]))
+        table.add_row(sign, glued(reason["sentence"]))
         # First things first: a warning's hint can wait while there are issues.
         if reason["hint"] and reason["grade"] == grade:
             table.add_row("", _hint(reason["hint"]))
@@ -376,13 +378,13 @@ def _hint(words: str) -> RenderableType:
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(width=1)
     table.add_column(overflow="fold")
-    table.add_row(Text("→", style="dim"), _text(words, "dim"))
+    table.add_row(Text("→", style="dim"), glued(words, "dim"))
     return table
 
 
 def _of(part: int, whole: int, what: str) -> Text:
     counted = f"{number(part)} of {number(whole)} {what}"
-    return _text(f"{counted} ({share(part, whole)})" if whole else counted)
+    return glued(f"{counted} ({share(part, whole)})" if whole else counted)
 
 
 def _tally(counts: Iterable[tuple[int, str, str]]) -> Text:
