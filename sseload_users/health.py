@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import psutil
 
 from sseload_users.histogram import Histogram
@@ -26,8 +28,10 @@ class Health:
 
     def sample(self) -> float:
         """Look anew; the CPU since the last time."""
-        self.cpu_percent = self._process.cpu_percent()
-        self.rss_now_mib = self._process.memory_info().rss / (1 << 20)
+        # Where no file can be opened any more, the last figures stand: there is a run to report.
+        with contextlib.suppress(OSError, psutil.Error):
+            self.cpu_percent = self._process.cpu_percent()
+            self.rss_now_mib = self._process.memory_info().rss / (1 << 20)
         self.rss_mib = max(self.rss_mib, self.rss_now_mib)
         return self.cpu_percent
 
