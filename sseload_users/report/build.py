@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from sseload_users import hints
@@ -26,6 +28,9 @@ _POINTS = 1800
 
 #: Seconds after which a second of the run is told in full.
 _FINAL_AFTER_S = 60
+
+#: Points that are worked out in a few milliseconds, however many seconds share one.
+_WITHOUT_PAUSE = 50
 
 #: A generator is saturated when it was this busy for this share of the time in which codes
 #: were on the way, or when it read, or sent, so late that the load was not what was asked.
@@ -179,7 +184,7 @@ def parts(run: Run, totals: Totals, *, so_far: bool = False) -> dict[str, Any]:
             "error_rate": _rate(failed, operations),
             "causes": _causes(causes, None),
         },
-        "generator": _generator(run, totals, latency, codes["schedule_slip_ms"]),
+        "generator": _generator(run, totals, latency, codes["schedule_slip_ms"], so_far=so_far),
     }
 
 
@@ -237,9 +242,18 @@ def per_code(totals: Totals, latest: int | None = None) -> Iterator[dict[str, An
         totals: the account.
         latest: how many; None for all.
     """
-    known = sorted(seq for seq, code in totals.tally.codes.items() if _was_due(code.status, code))
-    for sequence in known if latest is None else known[-latest:]:
-        code = totals.tally.codes[sequence]
+    codes = totals.tally.codes
+    if latest is None:
+        due = sorted(seq for seq, code in codes.items() if _was_due(code))
+    else:
+        # They are numbered without gaps: there is no need to look at all.
+        backwards = range(max(codes, default=0), 0, -1)
+        due = list(
+            islice((seq for seq in backwards if seq in codes and _was_due(codes[seq])), latest)
+        )
+        due.reverse()
+    for sequence in due:
+        code = codes[sequence]
         percentiles = totals.code_percentiles(sequence)
         yield {
             "seq": sequence,
@@ -264,7 +278,12 @@ Points = dict[tuple[int, int], dict[str, Any]]
 
 
 def timeline(
-    started_ns: int, totals: Totals, *, until_ns: int | None = None, known: Points | None = None
+    started_ns: int,
+    totals: Totals,
+    *,
+    until_ns: int | None = None,
+    known: Points | None = None,
+    pause: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
     """The run over time: a point a second, or less often in a long run.
 
@@ -274,16 +293,20 @@ def timeline(
         until_ns: leave out the seconds after this moment, which are not told in full yet.
         known: points of an earlier call. Those that nothing is added to any more are taken
             from here, and it is brought up to date.
+        pause: is called every few milliseconds.
     """
     seconds = totals.tally.seconds
-    last = max(seconds, default=0) if until_ns is None else until_ns // _S
-    moments = sorted(each for each in seconds if started_ns // _S <= each <= last)
+    moments = sorted(seconds)
+    last = (moments or [0])[-1] if until_ns is None else until_ns // _S
+    moments = moments[bisect_left(moments, started_ns // _S) : bisect_right(moments, last)]
     step = -(-len(moments) // _POINTS) if moments else 1
     points: Points = {}
     for at in range(0, len(moments), step):
         part = moments[at : at + step]
         key = part[0], part[-1]
         point = known.get(key) if known is not None and part[-1] < last - _FINAL_AFTER_S else None
+        if point is None and len(points) % _WITHOUT_PAUSE == 0:
+            pause()
         points[key] = point or _point(started_ns, part, seconds, totals)
     if known is not None:
         known.clear()
@@ -348,10 +371,10 @@ def _storm(run: Run, totals: Totals) -> dict[str, Any]:
 
 def _codes(totals: Totals, latency: _Summary, *, so_far: bool) -> dict[str, Any]:
     tally = totals.tally
-    by_status = {"accepted": 0, "rejected": 0, "unanswered": 0, "unsent": 0}
-    for code in tally.codes.values():
-        if _was_due(code.status, code) and not (so_far and code.status == "pending"):
-            by_status["unanswered" if _was_cut_off(code) else code.status] += 1
+    statuses = ("accepted", "rejected", "unanswered", "unsent")
+    by_status = {status: totals.statuses[status] for status in statuses}
+    if not so_far:
+        by_status["unanswered"] += sum(map(_was_cut_off, tally.codes.values()))
     sent = by_status["accepted"] + by_status["rejected"] + by_status["unanswered"]
     return {
         "scheduled": sent + by_status["unsent"],
@@ -362,9 +385,9 @@ def _codes(totals: Totals, latency: _Summary, *, so_far: bool) -> dict[str, Any]
     }
 
 
-def _was_due(status: str, code: Any) -> bool:
+def _was_due(code: CodeTally) -> bool:
     """Whether it was this run's broadcaster that told of a code."""
-    return status != "pending" or code.sent_ns > 0
+    return code.status != "pending" or code.sent_ns > 0
 
 
 def _was_cut_off(code: CodeTally) -> bool:
@@ -373,16 +396,23 @@ def _was_cut_off(code: CodeTally) -> bool:
 
 
 def _generator(
-    run: Run, totals: Totals, latency: _Summary, slip: Mapping[str, Any]
+    run: Run, totals: Totals, latency: _Summary, slip: Mapping[str, Any], *, so_far: bool
 ) -> dict[str, Any]:
     workers = [each.gauges for each in totals.workers.values() if each.gauges]
     seconds = totals.tally.seconds
     lag = latency(totals.tally.lag)
+    # While a run goes on, its last half-hour has to do, as this is asked for all the time.
+    since = run.finished_ns // _S - _POINTS if so_far else 0
+    recent = (
+        (seconds[each] for each in range(since, run.finished_ns // _S + 1) if each in seconds)
+        if so_far
+        else seconds.values()
+    )
     under_load = [
         seconds[each].cpu_percent
         for name, start, end in run.phases
         if name in ("broadcast", "drain")
-        for each in range(start // _S, end // _S + 1)
+        for each in range(max(start // _S, since), end // _S + 1)
         if each in seconds
     ]
     busy = sum(cpu >= _BUSY_PERCENT for cpu in under_load)
@@ -397,7 +427,7 @@ def _generator(
         ),
         "lag_ms": lag,
         "stall_ms": latency(totals.tally.stalls),
-        "cpu_percent_max": max((each.cpu_percent for each in seconds.values()), default=None),
+        "cpu_percent_max": max((each.cpu_percent for each in recent), default=None),
         "rss_mib": round(sum(each["rss_mib"] for each in workers), 1) if workers else None,
         "clock_error_ms": run.clock_error_ms,
         "saturated": saturated,

@@ -77,7 +77,7 @@ def _running(live: Live, past: Past, pause: Callable[[], None]) -> dict[str, Any
     report = so_far(live)
     codes = latest_codes(live, _CODES)
     pause()
-    timeline = course(live, past)
+    timeline = course(live, past, pause)
     pause()
     verdict = report["verdict"]
     return {

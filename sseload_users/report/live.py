@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,12 +91,13 @@ def _is_known(rule: str, report: Mapping[str, Any]) -> bool:
     return not part or bool(report[part][figure])
 
 
-def course(live: Live, past: Past) -> list[dict[str, Any]]:
+def course(live: Live, past: Past, pause: Callable[[], None]) -> list[dict[str, Any]]:
     """The timeline as far as all workers have told it.
 
     Args:
         live: how the run stands.
         past: what was known before; brought up to date, and begun anew with another run.
+        pause: is called every few milliseconds.
     """
     if past.run_id != live.run.run_id:
         past.run_id, past.points = live.run.run_id, {}
@@ -105,6 +106,7 @@ def course(live: Live, past: Past) -> list[dict[str, Any]]:
         live.totals,
         until_ns=live.run.finished_ns - _TOLD_AFTER_NS,
         known=past.points,
+        pause=pause,
     )
 
 
