@@ -42,6 +42,7 @@ from sseload_users.target import Target
 from sseload_users.timekeeping import Timekeeping
 from sseload_users.transports import Event as Message
 from sseload_users.transports.network import Network
+from sseload_users.transports.registry import transport_for
 from sseload_users.turnover import Turnover
 
 _logger = logging.getLogger(__name__)
@@ -114,7 +115,8 @@ class Station:
             slow_rate=options.slow_rate,
         )
         self._identities = who_connects(options.users_file, options.username)
-        self.receipts = Receipts(environment, "WS")
+        transport = targets.load(options.target).transport
+        self.receipts = Receipts(environment, transport_for(transport).kind)
         self.ledger = Ledger(options.delivery_timeout, self._on_arrivals)
         self.may_connect = Event()
         self.orders: Queue[tuple[int, Schedule]] = Queue()
@@ -138,6 +140,7 @@ class Station:
         self._sender_error_ns = 0
         self._undated: list[tuple[int, int, int]] = []
         self._requests = gevent.pool.Group()
+        self._under_way: set[int] = set()
         self._phase = 0
         self._health = Health()
         self._peak_open = 0
@@ -292,11 +295,14 @@ class Station:
             return
         clocks = self._time.clocks
         leader_ns = clocks.to_leader(sent_ns)
+        self.counted("overlapping", int(bool(self._under_way)))
+        self._under_way.add(sequence)
         self.ledger.sent(sequence, sent_ns)
         self._to_leader("sent", code=[sequence, leader_ns, clocks.error_ns])
 
     def answered(self, sequence: int, status: Status) -> None:
         """What became of a code's request."""
+        self._under_way.discard(sequence)
         if not self.finished:
             self.ledger.answered(sequence, status)
             self._to_leader("answered", code=[sequence, status])

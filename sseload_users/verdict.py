@@ -60,7 +60,7 @@ def judge_step(report: Mapping[str, Any], thresholds: Thresholds) -> Verdict:
     size = capacity.size_target(
         connections, thresholds, _most_often(cause), _blame(cause, _HINT_FOR_SIZE)
     )
-    found = [size, *_account(report, thresholds), *_defects(report["deliveries"], thresholds)]
+    found = [size, *_account(report, thresholds), *_defects(report, thresholds)]
     if thresholds.size_target(connections["attempted"]) is None:
         found = [capacity.may_degrade(each) for each in found]
     found.append(_generator(report["generator"]))
@@ -82,7 +82,7 @@ def _reasons(report: Mapping[str, Any], thresholds: Thresholds) -> Iterator[Reas
     yield _connect_timeouts(connections, thresholds.connect_timeouts)
     yield from _account(report, thresholds)
     yield _error_rate(report["errors"], thresholds.error_rate)
-    yield from _defects(report["deliveries"], thresholds)
+    yield from _defects(report, thresholds)
     yield _generator(report["generator"])
 
 
@@ -324,9 +324,27 @@ _DEFECTS = (
 )
 
 
-def _defects(deliveries: Mapping[str, Any], thresholds: Thresholds) -> Iterator[Reason]:
+def _defects(report: Mapping[str, Any], thresholds: Thresholds) -> Iterator[Reason]:
+    deliveries = report["deliveries"]
     for defect in _DEFECTS:
-        yield _defect(deliveries, defect, getattr(thresholds, defect.rule))
+        reason = _defect(deliveries, defect, getattr(thresholds, defect.rule))
+        if defect.rule == "out_of_order":
+            reason = _with_order_left_open(reason, deliveries["out_of_order"], report)
+        yield reason
+
+
+def _with_order_left_open(reason: Reason, many: int, report: Mapping[str, Any]) -> Reason:
+    """No order is owed to codes that were under way to the server at the same time."""
+    open_codes = report["codes"]["overlapping"]
+    if reason["grade"] == "good" or many > open_codes * report["connections"]["peak_open"]:
+        return reason
+    return make_reason(
+        "out_of_order",
+        "good",
+        f"{count(many, 'code')} came after later ones, as the server took them: "
+        f"{number(open_codes)} were sent before the one before was answered.",
+        measured=reason["measured"],
+    )
 
 
 def _defect(deliveries: Mapping[str, Any], defect: _Defect, rule: Rule) -> Reason:

@@ -131,6 +131,7 @@ def sample(
             "rejected": rejected,
             "unanswered": unanswered,
             "unsent": unsent,
+            "overlapping": 0,
             "schedule_slip_ms": _spread(random_, sent, 0.3),
             "ingest_ms": _spread(random_, sent - unanswered, 2.6),
         },

@@ -380,6 +380,7 @@ def _codes(totals: Totals, latency: _Summary, *, so_far: bool) -> dict[str, Any]
         "scheduled": sent + by_status["unsent"],
         "sent": sent,
         **by_status,
+        "overlapping": tally.counts["overlapping"],
         "schedule_slip_ms": latency(tally.slip),
         "ingest_ms": latency(tally.ingest),
     }
