@@ -11,7 +11,7 @@ from locust import events
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 
-from sseload_users import metrics, web
+from sseload_users import memory, metrics, web
 from sseload_users import options as run_options
 from sseload_users.broadcaster import CodeBroadcaster
 from sseload_users.leading import CANNOT, Leading, complain
@@ -50,6 +50,7 @@ def _on_init(environment: Environment, **_: Any) -> None:
         else:
             _attach_leading(environment, leading)
     if working is not None:
+        memory.watch(environment, working.give_up, CANNOT)
         environment.events.test_start.add_listener(lambda **_: working.begin())
         working.begin_if_late()
         # Added last, it runs first: before Locust says goodbye to the master.

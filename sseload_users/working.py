@@ -89,6 +89,11 @@ class Working:
                 gevent.sleep(0.02)
             station.finish()
 
+    def give_up(self, sentence: str) -> None:
+        """This process cannot go on: have the run ended that is under way."""
+        if self._station is not None:
+            self._swarm.to_leader("unfit", {"run": self._station.run_id, "sentence": sentence})
+
     def from_leader(self, kind: str, data: dict[str, Any]) -> None:
         """Take a message of the process that leads."""
         if self._station is not None and data["run"] == self._station.run_id:

@@ -224,6 +224,9 @@ class Network:
 
     def log_once(self, error: Exception) -> None:
         """Log what a callback raised, once for each kind: it may come from every session."""
+        if isinstance(error, MemoryError):
+            gevent.get_hub().handle_error(self, MemoryError, error, None)
+            return
         kind = f"{type(error).__name__}: {error}"
         if kind not in self._logged and len(self._logged) < 100:
             self._logged.add(kind)
