@@ -1,0 +1,55 @@
+"""A real browser: Debian's Chromium, driven by Playwright, which brings none of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+#: What a page may take until it shows something.
+PATIENCE_MS = 20_000
+
+LAPTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
+
+
+def chromium() -> str:
+    """Where it is; a test that needs it is skipped without, except in CI."""
+    found = shutil.which("chromium")
+    if found is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("chromium is missing: apt-get install chromium")
+        pytest.skip("chromium is not installed")
+    return found
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A browser without a window."""
+    path = chromium()
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=path,
+            args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
+        )
+        try:
+            yield started
+        finally:
+            started.close()
+
+
+@contextmanager
+def tab(browser: Browser, **context: Any) -> Iterator[tuple[Page, list[str]]]:
+    """A page in a profile of its own, and all that it complains of on its console."""
+    with browser.new_context(**{"viewport": LAPTOP, **context}) as profile:
+        profile.set_default_timeout(PATIENCE_MS)
+        page = profile.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda said: complaints.append(f"{said.type}: {said.text}"))
+        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        yield page, complaints
