@@ -5,12 +5,13 @@ BIN := .venv/bin
 CONNECTIONS ?= 50
 CODES ?= 10
 DURATION ?= 60
+SHAPE ?= churn
 HOST ?=
 ARGS ?=
 
 host = $(if $(HOST),--host $(HOST))
 
-.PHONY: load stress ui test check format bench lock clean help
+.PHONY: load stress ladder capacity shape ui test check format bench lock clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -20,6 +21,15 @@ load: .venv/run ## Test a server: CONNECTIONS=50 CODES=10 DURATION=60 HOST=http:
 
 stress: .venv/run ## 500 connections, 50 codes, 180 s
 	$(BIN)/python -m sseload_users 500 50 180 $(host) $(ARGS)
+
+ladder: .venv/run ## 50, 100, 200 and 500 connections in one run: where does it fall short?
+	$(BIN)/python -m sseload_users --config config/ladder.conf $(host) $(ARGS)
+
+capacity: .venv/run ## Search for the most connections that the server holds
+	$(BIN)/python -m sseload_users --config config/capacity.conf $(host) $(ARGS)
+
+shape: .venv/run ## SHAPE=soak, churn, storm, burst, slow-consumers or idle
+	$(BIN)/python -m sseload_users --config config/$(SHAPE).conf $(host) $(ARGS)
 
 ui: .venv/run ## Locust's web UI at http://localhost:8089
 	$(BIN)/locust $(host) $(ARGS)

@@ -21,16 +21,18 @@ the first thing to run against a new server. `compare` sets two reports side by 
 
   connections  clients to connect (default: 50)
   codes        codes to broadcast (default: 10)
-  duration     seconds over which the codes are spread (default: 60)
+  duration     seconds over which the codes are spread (default: 60); 0: back to back
 
   --host URL            the server; without it, an embedded one is tested
   --target NAME         how it is spoken to: a built-in profile, or the path of a .toml
   --delivery-report DIR write report.json, report.html and more there
+  --ladder 50,100,200   so many connections one after the other: where does it fall short?
+  --search connections  the most connections, or codes a second (rate), that it holds
 
 Every other option of sseload's and of Locust's works as well; --help-all lists them.
 
-Ends with 0 if the verdict is good or a warning, with 1 if there are issues, and with 2 if
-the test could not be carried out.
+Ends with 0 if the verdict is good or a warning, with 1 if there are issues, with 2 if the
+test could not be carried out, and with 3 if a ladder or a search came to no answer.
 """
 
 #: Users that Locust begins each second, unless -r says otherwise: connections come as fast
@@ -92,13 +94,15 @@ def locust_arguments(words: Sequence[str]) -> list[str]:
     line = ["-f", str(_locustfile()), "--headless", "--only-summary"]
     names = ("connections", "codes", "duration")
     values = dict(zip(names, map(_number, names, numbers), strict=False))
+    # A file of options says these things itself.
+    said = _has(rest, None, "--config")
     # One user more than connections: the one that broadcasts.
-    if "connections" in values or not _has(rest, "-u", "--users"):
+    if "connections" in values or not (said or _has(rest, "-u", "--users")):
         line += ["-u", str(values.get("connections", 50) + 1)]
     for name in ("codes", "duration"):
         if name in values:
             line += [f"--{name}", str(values[name])]
-    if not _has(rest, "-r", "--spawn-rate"):
+    if not (said or _has(rest, "-r", "--spawn-rate")):
         line += ["-r", str(_SPAWN_RATE)]
     if not _has(rest, "-L", "--loglevel"):
         line += ["--loglevel", "WARNING"]
@@ -106,14 +110,16 @@ def locust_arguments(words: Sequence[str]) -> list[str]:
 
 
 def _number(name: str, word: str) -> int:
-    if not word.isascii() or not word.isdigit() or not 1 <= int(word) <= 10_000_000:
-        raise UsageError(f"{name} is {word!r}: give a whole number, 1 or more.")
+    # A duration of 0 sends the codes back to back.
+    least = int(name != "duration")
+    if not word.isascii() or not word.isdigit() or not least <= int(word) <= 10_000_000:
+        raise UsageError(f"{name} is {word!r}: give a whole number, {least} or more.")
     return int(word)
 
 
-def _has(words: Sequence[str], short: str, long: str) -> bool:
+def _has(words: Sequence[str], short: str | None, long: str) -> bool:
     return any(
-        (word.startswith(short) and not word.startswith("--"))
+        (short is not None and word.startswith(short) and not word.startswith("--"))
         or word == long
         or word.startswith(f"{long}=")
         for word in words
