@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from sseload_users import clock
@@ -52,6 +52,10 @@ def asked(truth: Truth, asking: list[tuple[int, int, int]]) -> tuple[Clocks, int
 
 
 @given(truths, questions, st.integers(-200 * S, 200 * S))
+# The answer was all the way back, and the clocks drifted on, the one way or the other.
+@example(Truth(S, DRIFT_PPM), [(0, 0, 3 * S)], 0)
+@example(Truth(S, -DRIFT_PPM), [(0, 3 * S, 0)], 0)
+@example(Truth(-S, DRIFT_PPM), [(0, 0, 3 * S)], 100 * S)
 def test_the_true_difference_is_within_the_error(
     truth: Truth, asking: list[tuple[int, int, int]], later: int
 ) -> None:
