@@ -6,6 +6,7 @@ Everything else on the line is an option of Locust's or of sseload's, and passed
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -134,7 +135,7 @@ def _locustfile() -> Path:
 
 
 def _run_locust(line: Sequence[str]) -> int:
-    sys.argv = ["locust", *line]
+    sys.argv = ["locust", *line, *_meeting_place(line)]
     from locust import events
     from locust.main import main as locust_main
 
@@ -143,6 +144,21 @@ def _run_locust(line: Sequence[str]) -> int:
         events.init.add_listener(_hide_tables)
     locust_main()
     return 0
+
+
+def _meeting_place(line: Sequence[str]) -> list[str]:
+    """Where the processes of --processes meet.
+
+    With Locust's own port, those of two runs on one machine would join the same one.
+    """
+    options = {word.partition("=")[0] for word in line}
+    said = {"--worker", "--master-port", "--master-bind-port", "--master-bind-host"}
+    if "--processes" not in options or options & said:
+        return []
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    return ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
 
 
 def _hide_tables(**_: object) -> None:

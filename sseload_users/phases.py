@@ -171,6 +171,8 @@ class Conductor:
             case "hushed":
                 self._hushed.set()
             case "unfit":
+                # It has nothing to account for.
+                self.totals.worker(worker).final = True
                 self._refuse(f"{self._roster.name(worker)}: {data['sentence']}")
         self._news.set()
 
