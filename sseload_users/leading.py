@@ -227,7 +227,9 @@ class Leading:
             vitals=self._watch.vitals,
         )
         self._report = report
-        grade = None if conductor.unfit else report["verdict"]["grade"]
+        # What was cut off before its first code says nothing about the server.
+        judged = not conductor.unfit and (report["run"]["complete"] or report["codes"]["scheduled"])
+        grade = report["verdict"]["grade"] if judged else None
         self._status = verdict.exit_status(
             grade, conductor.options.fail_on, answered=capacity.answered(report)
         )

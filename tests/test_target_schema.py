@@ -68,7 +68,7 @@ def mistake(path: Path) -> str:
         ),
         (
             WHOLE + '[[reply]]\ntext = "a"\nanswer = "b"\n',
-            "reply[0].send is missing.",
+            "reply[0].answer is not a key; there are: any, event, fields, has, text, regex, send.",
         ),
         (changed('[connect]\npath = "/ws"\n', ""), "connect is missing."),
         (

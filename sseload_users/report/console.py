@@ -51,7 +51,8 @@ _ABOUT = {
     "malformed": "decoding",
     "generator": "generator",
 }
-#: What is counted beside the owed deliveries, and how it looks where there is some.
+#: What is counted beside the owed deliveries, and how it looks where there is some. A
+#: server's greeting is foreign, too: the word alone would alarm.
 _BESIDE = {
     "duplicate": "yellow",
     "out_of_order": "yellow",
@@ -60,6 +61,7 @@ _BESIDE = {
     "foreign": "",
     "released": "",
 }
+_BESIDE_WORDS = {"foreign": "other messages (foreign)"}
 #: What a good run says in full.
 _FOREMOST = ("connection_success", "codes_accepted", "codes_received", "search", "step ")
 
@@ -180,7 +182,7 @@ def _counts(report: Mapping[str, Any]) -> RenderableType:
         "", _tally([(deliveries[how], how, "red") for how in ("late", "interrupted", "missing")])
     )
     beside = [
-        (deliveries[how], how.replace("_", " "), style)
+        (deliveries[how], _BESIDE_WORDS.get(how, how.replace("_", " ")), style)
         for how, style in _BESIDE.items()
         if deliveries[how]
     ]

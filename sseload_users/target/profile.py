@@ -86,8 +86,10 @@ def _checked(path: Path) -> Spec:
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first mistake that pydantic found, as one sentence that begins with its key."""
-    first = error.errors(include_url=False)[0]
+    """One mistake that pydantic found, as one sentence that begins with its key."""
+    found = error.errors(include_url=False)
+    # A key that is misspelt is missing as well: the first says more.
+    first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
     where = ""
     for step in first["loc"]:
         where += f"[{step}]" if isinstance(step, int) else f".{step}" if where else step

@@ -214,8 +214,7 @@ class Network:
         try:
             arrival.start_tls(self.ssl_context, host, self._tls_sessions.get(host))
         except ssl.SSLCertVerificationError as error:
-            cause = _CERTIFICATE_CAUSES.get(error.verify_code, "certificate not trusted")
-            raise ConnectFailed("tls", cause, error.verify_message) from error
+            raise ConnectFailed("tls", cause_of(error), error.verify_message) from error
         except ssl.SSLError as error:
             cause = (error.reason or "handshake failed").lower().replace("_", " ")
             raise ConnectFailed("tls", cause, str(error)) from error
@@ -303,6 +302,8 @@ def cause_of(error: OSError) -> str:
         return "timed out"
     if isinstance(error, socket.gaierror):
         return "no such host"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _CERTIFICATE_CAUSES.get(error.verify_code, "certificate not trusted")
     if isinstance(error, ssl.SSLError):
         return f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"
     if error.errno in _CAUSES:
@@ -348,6 +349,7 @@ _CAUSES = {
     errno.EHOSTUNREACH: "host unreachable",
     errno.ENETUNREACH: "network unreachable",
     errno.EADDRNOTAVAIL: "no free local port",
+    errno.EADDRINUSE: "no free local port",
     errno.EMFILE: "too many open files",
     errno.ENFILE: "too many open files",
     errno.EAFNOSUPPORT: "no source address of this family",
