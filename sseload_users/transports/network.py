@@ -350,7 +350,6 @@ _CAUSES = {
     errno.ENETUNREACH: "network unreachable",
     errno.EADDRNOTAVAIL: "no free local port",
     errno.EADDRINUSE: "no free local port",
-    errno.EADDRINUSE: "no free local port",
     errno.EMFILE: "too many open files",
     errno.ENFILE: "too many open files",
     errno.EAFNOSUPPORT: "no source address of this family",
