@@ -46,11 +46,12 @@ class _Ladder:
         )
         for step in self._steps:
             cells = _cells(step)
-            sign, style = _SIGNS[step["verdict"]["grade"]]
+            grade = step["verdict"]["grade"]
+            sign, style = _SIGNS[grade]
+            if grade != "good" and step["generator"]["saturated"]:
+                sign, style, grade = "?", "yellow", "saturated"
             asked = Text(number(step["connections"]["attempted"]))
-            last = Text(f"{sign} {step['verdict']['grade']}", style=style)
-            if step["generator"]["saturated"]:
-                last.append("  generator saturated", style="bold yellow")
+            last = Text(f"{sign} {grade}", style=style)
             table.add_row(asked, *(cells[name] for name in names), last)
         yield table
         yield glued(ladder_in_words(self._steps))
@@ -63,7 +64,7 @@ def _cells(step: Mapping[str, Any]) -> dict[str, Text]:
     latency = step["delivery_ms"]
     return {
         "open": Text(f"{number(opened)} ({share(opened, asked)})"),
-        "target": Text(step["target"] or "may degrade", style="dim"),
+        "target": Text(step["target"] or "none", style="dim"),
         "delivered": Text(share(delivered, owed), style="" if delivered == owed else "red"),
         "p50 ms": Text(ms(latency["p50"])),
         "p99 ms": Text(ms(latency["p99"])),
