@@ -96,8 +96,7 @@ class CodeBroadcaster(FastHttpUser):
             return self._target.ingest(self._shape.mint(sequence, sent_ns), self._identity).body
 
         def written(sent_ns: int) -> None:
-            station.ledger.tally.slip.add(round((time.monotonic() - due) * 1e6))
-            station.sent(sequence, sent_ns)
+            station.sent(sequence, sent_ns, round((time.monotonic() - due) * 1e6))
 
         now = wall_ns()
         request = self._target.ingest(self._shape.mint(sequence, now), self._identity)
@@ -114,12 +113,10 @@ class CodeBroadcaster(FastHttpUser):
             ) as response,
         ):
             status, cause = self._outcome(response, body)
-            station.answered(sequence, status)
+            cause = station.answered(sequence, status, (wall_ns() - body.sent_ns) // 1000, cause)
             if cause is None:
-                station.ledger.tally.ingest.add((wall_ns() - body.sent_ns) // 1000)
                 response.success()
             else:
-                cause = station.failed("ingest", cause)
                 response.failure(IngestFailed(f"{status}: {cause}"))
 
     def _outcome(

@@ -155,11 +155,12 @@ class Conductor:
                 self._tell("time", asked=data["asked"], leader=wall_ns(), only=worker)
             case "sent":
                 sequence, sent_ns, _ = data["code"]
-                self.totals.announced(sequence, sent_ns)
+                self.totals.announced(sequence, sent_ns, data["slip_us"])
                 self._unanswered.add(sequence)
                 self._tell("sent", code=data["code"], but=worker)
             case "answered":
-                self._answered(*data["code"], by=worker)
+                sequence, status = data["code"]
+                self._answered(sequence, status, data["ingest_us"], data["cause"], by=worker)
             case "report":
                 self.totals.report(worker, data)
             case "broadcast_done":
@@ -176,10 +177,18 @@ class Conductor:
                 self._refuse(f"{self._roster.name(worker)}: {data['sentence']}")
         self._news.set()
 
-    def _answered(self, sequence: int, status: Status, *, by: str) -> None:
-        self.totals.answered(sequence, status)
-        self._unanswered.discard(sequence)
-        self._tell("answered", code=[sequence, status], but=by)
+    def _answered(
+        self,
+        sequence: int,
+        status: Status,
+        ingest_us: int | None,
+        cause: str | None,
+        *,
+        by: str | None,
+    ) -> None:
+        if self.totals.answered(sequence, status, ingest_us, cause, wall_ns()):
+            self._unanswered.discard(sequence)
+            self._tell("answered", code=[sequence, status], but=by)
 
     def _note_set(self, host: str, by_ns: int, whose: str) -> None:
         """A clock was set while the run went on; all processes of a host say so."""
@@ -316,8 +325,7 @@ class Conductor:
             )
             # Nobody is going to say any more what became of them.
             for sequence in sorted(self._unanswered):
-                self.totals.tally.failed("ingest", "broadcaster lost", wall_ns())
-                self._answered(sequence, "unanswered", by="")
+                self._answered(sequence, "unanswered", None, "broadcaster lost", by=None)
 
     def _storm(self) -> None:
         """Have all connections end at once, and come back."""

@@ -289,8 +289,17 @@ class Station:
             # Cut short: what is under way was sent, and is not answered any more.
             requests.kill(block=False)
 
-    def sent(self, sequence: int, sent_ns: int) -> None:
-        """A code's request has been written."""
+    def sent(self, sequence: int, sent_ns: int, slip_us: int) -> None:
+        """A code's request has been written.
+
+        The leader books that, and the answer: what this worker were to count would be lost
+        with it.
+
+        Args:
+            sequence: the code's.
+            sent_ns: when (wall clock, ns).
+            slip_us: how much later that was than it should have been.
+        """
         if self.finished:
             return
         clocks = self._time.clocks
@@ -298,14 +307,30 @@ class Station:
         self.counted("overlapping", int(bool(self._under_way)))
         self._under_way.add(sequence)
         self.ledger.sent(sequence, sent_ns)
-        self._to_leader("sent", code=[sequence, leader_ns, clocks.error_ns])
+        self._to_leader("sent", code=[sequence, leader_ns, clocks.error_ns], slip_us=slip_us)
 
-    def answered(self, sequence: int, status: Status) -> None:
-        """What became of a code's request."""
+    def answered(
+        self, sequence: int, status: Status, ingest_us: int, cause: str | None
+    ) -> str | None:
+        """What became of a code's request.
+
+        Args:
+            sequence: the code's.
+            status: what.
+            ingest_us: after how long.
+            cause: why it failed; None if it did not.
+
+        Returns:
+            The cause as which it is counted.
+        """
         self._under_way.discard(sequence)
+        if cause is not None:
+            cause = self._apart("ingest", cause)
         if not self.finished:
             self.ledger.answered(sequence, status)
-            self._to_leader("answered", code=[sequence, status])
+            answer = {"ingest_us": ingest_us, "cause": cause}
+            self._to_leader("answered", code=[sequence, status], **answer)
+        return cause
 
     def broadcast_done(self) -> None:
         """The schedule is through, and every request has been answered or given up."""

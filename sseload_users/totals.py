@@ -92,30 +92,57 @@ class Totals:
         """What is known of a worker, which may be nothing yet."""
         return self.workers.setdefault(name, Worker(name))
 
-    def announced(self, sequence: int, sent_ns: int) -> None:
+    def announced(self, sequence: int, sent_ns: int, slip_us: int | None = None) -> None:
         """A code was sent; told by the broadcaster, once.
 
         Args:
             sequence: the code's.
             sent_ns: when (the leader's wall clock, ns).
+            slip_us: how much later that was than it should have been, if it is known.
         """
         if self._step is not None:
-            self._step.announced(sequence, sent_ns)
+            self._step.announced(sequence, sent_ns, slip_us)
         self.tally.code(sequence).sent_ns = sent_ns
         self.tally.second(sent_ns).sent += 1
+        if slip_us is not None:
+            self.tally.slip.add(slip_us)
         self.sent += 1
         self._touch(sequence, sent_ns // 1_000_000_000)
 
-    def answered(self, sequence: int, status: Status) -> None:
-        """What became of a code's request; a later word counts."""
-        if self._step is not None:
-            self._step.answered(sequence, status)
+    def answered(
+        self,
+        sequence: int,
+        status: Status,
+        ingest_us: int | None = None,
+        cause: str | None = None,
+        at_ns: int = 0,
+    ) -> bool:
+        """What became of a code's request; the first word counts.
+
+        Args:
+            sequence: the code's.
+            status: what.
+            ingest_us: after how long, if it is known.
+            cause: why it failed; None if it did not.
+            at_ns: when it failed (the leader's wall clock, ns).
+
+        Returns:
+            Whether this was the first word.
+        """
         code = self.tally.code(sequence)
         if code.status != "pending":
-            self.statuses[code.status] -= 1
+            return False
+        if self._step is not None:
+            self._step.answered(sequence, status, ingest_us, cause, at_ns)
         code.status = status
         self.statuses[status] += 1
         self._touch(sequence)
+        if cause is None and ingest_us is not None:
+            self.tally.ingest.add(ingest_us)
+        if cause is not None:
+            self.tally.failed("ingest", cause, at_ns)
+            self._touch(None, at_ns // 1_000_000_000)
+        return True
 
     def report(self, name: str, data: Mapping[str, Any]) -> None:
         """Take a worker's report."""
