@@ -186,9 +186,12 @@ class Conductor:
         *,
         by: str | None,
     ) -> None:
-        if self.totals.answered(sequence, status, ingest_us, cause, wall_ns()):
-            self._unanswered.discard(sequence)
-            self._tell("answered", code=[sequence, status], but=by)
+        if status != "unsent" and sequence not in self._unanswered:
+            # It was given up, as its broadcaster was.
+            return
+        self._unanswered.discard(sequence)
+        self.totals.answered(sequence, status, ingest_us, cause, wall_ns())
+        self._tell("answered", code=[sequence, status], but=by)
 
     def _note_set(self, host: str, by_ns: int, whose: str) -> None:
         """A clock was set while the run went on; all processes of a host say so."""

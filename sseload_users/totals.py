@@ -116,8 +116,8 @@ class Totals:
         ingest_us: int | None = None,
         cause: str | None = None,
         at_ns: int = 0,
-    ) -> bool:
-        """What became of a code's request; the first word counts.
+    ) -> None:
+        """What became of a code's request; of two words the later one is its status.
 
         Args:
             sequence: the code's.
@@ -125,13 +125,10 @@ class Totals:
             ingest_us: after how long, if it is known.
             cause: why it failed; None if it did not.
             at_ns: when it failed (the leader's wall clock, ns).
-
-        Returns:
-            Whether this was the first word.
         """
         code = self.tally.code(sequence)
         if code.status != "pending":
-            return False
+            self.statuses[code.status] -= 1
         if self._step is not None:
             self._step.answered(sequence, status, ingest_us, cause, at_ns)
         code.status = status
@@ -142,7 +139,6 @@ class Totals:
         if cause is not None:
             self.tally.failed("ingest", cause, at_ns)
             self._touch(None, at_ns // 1_000_000_000)
-        return True
 
     def report(self, name: str, data: Mapping[str, Any]) -> None:
         """Take a worker's report."""
