@@ -134,7 +134,7 @@ def test_who_is_dropped_comes_back_and_the_cause_is_told(
     runs: dict[str, Future[Played]], name: str
 ) -> None:
     outcome, truth = runs[f"reconnect, {name}"].result()
-    right = truth_of(outcome.report, truth, scheduled=CODES)
+    right = truth_of(outcome.report, truth, scheduled=CODES, reconnecting=True)
     if name == "code-server":
         right["deliveries"]["foreign"] += right["connections"]["succeeded"]
     assert said_by(outcome.report, right) == right
