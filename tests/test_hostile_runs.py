@@ -36,10 +36,15 @@ class Server:
         on_listener: gets each WebSocket after its handshake; it is closed when this returns.
             None: is good to it.
         on_code: gets each code.
+
+    Attributes:
+        listeners: those that it was good to.
+        heads: of all requests that it got.
     """
 
     def __init__(self, on_listener: OnListener | None, on_code: OnCode) -> None:
         self.listeners: list[socket.socket] = []
+        self.heads: list[bytes] = []
         self._on_listener = on_listener
         self._on_code = on_code
         self._lock = threading.Lock()
@@ -48,6 +53,7 @@ class Server:
     def handle(self, connection: socket.socket) -> None:
         connection.settimeout(60)
         while head := read_until(connection, b"\r\n\r\n"):
+            self.heads.append(head)
             if head.startswith(b"GET /ws"):
                 with self._lock:
                     self._connections += 1
