@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -40,17 +41,31 @@ def _listening(said: str, port: int) -> list[psutil.Process]:
         sockets = psutil.net_connections(kind="tcp")
     except psutil.AccessDenied as error:
         raise ConfigError(f"{said}: this user may not see who listens; give the PID.") from error
-    there = [
-        each
-        for each in sockets
-        if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port
-    ]
+    there = [each for each in sockets if _listens(each, port)]
     if there and all(each.pid is None for each in there):
         raise ConfigError(
             f"{said}: its process is another user's, or in a container; give its PID, or run as "
             "a user that may see it."
         )
-    return [psutil.Process(pid) for pid in {each.pid for each in there if each.pid is not None}]
+    # Of a socket that is shared, any of its processes may have been named.
+    pids = {each.pid for each in there if each.pid is not None}
+    return list({_first_listener(psutil.Process(pid), port) for pid in pids})
+
+
+def _first_listener(process: psutil.Process, port: int) -> psutil.Process:
+    """The process' furthest ancestor that listens there as well."""
+    try:
+        parent = process.parent()
+        sockets = parent.net_connections(kind="tcp") if parent is not None else []
+    except psutil.Error:
+        return process
+    if parent is not None and any(_listens(each, port) for each in sockets):
+        return _first_listener(parent, port)
+    return process
+
+
+def _listens(socket: Any, port: int) -> bool:
+    return bool(socket.status == psutil.CONN_LISTEN and socket.laddr and socket.laddr.port == port)
 
 
 def _named(name: str) -> Iterator[psutil.Process]:

@@ -87,9 +87,11 @@ class Vitals:
 
 
 def _place(item: tuple[Series, object]) -> int:
-    """The process' figures come first, in this order; the others as they came."""
-    name = item[0].name
-    return _FIRST.index(name) if item[0].source == "process" else len(_FIRST)
+    """The process' figures come first, then the health check; metrics as they were named."""
+    series = item[0]
+    if series.source == "process":
+        return _FIRST.index(series.name)
+    return len(_FIRST) + (series.source == "metrics")
 
 
 def _highest(values: Sequence[float]) -> float | None:

@@ -161,7 +161,7 @@ def test_a_saturated_generator_leaves_a_ladder_without_an_answer() -> None:
     assert status(ladder(step(50), step(100, saturated=True))) == 0
 
 
-NOTHING = {"broke_at": None, "first_broken": [], "cause": ""}
+NOTHING: dict[str, Any] = {"broke_at": None, "first_broken": [], "cause": ""}
 WHY = "(errors 2.1 %, objective <= 1 %; most often handshake: HTTP 503)"
 
 
