@@ -213,7 +213,7 @@ CASES = [
         "",
         (
             (
-                "health    FAILED: GET HOST/health: TLS: certificate verify failed (unable to get "
+                "health    FAILED: GET HOST/health: certificate not trusted (unable to get "
                 "local issuer certificate)"
             ),
             see("tls", "certificate not trusted"),
