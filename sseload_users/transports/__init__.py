@@ -15,7 +15,7 @@ OnMessage = Callable[[bytes, int], None]
 OnMalformed = Callable[[str], None]
 
 
-class ConnectFailed(Exception):
+class ConnectFailed(Exception):  # noqa: N818 - mostly the server's doing
     """A connection that could not be made, or was refused before it was subscribed.
 
     Args:
@@ -33,7 +33,7 @@ class ConnectFailed(Exception):
         self.detail = detail
 
 
-class Malformed(Exception):
+class Malformed(Exception):  # noqa: N818 - the message is
     """A message that cannot be decoded.
 
     Args:
