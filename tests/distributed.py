@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import socket
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sseload_users.report.files import ConnectionRow
-from tests.harness import LOCUST, QUICK, ROOT, Outcome, Run, check_books
+from tests.harness import LOCUST, QUICK, ROOT, Outcome, Run, _validator, check_books
 
 DEMO = (sys.executable, "-m", "sseload_users.demo")
 
@@ -153,6 +154,20 @@ def distributed(folder: Path, *words: str, **how: Any) -> Iterator[Distributed]:
         yield started
     finally:
         started.kill()
+
+
+def incomplete(outcome: Outcome) -> dict[str, Any]:
+    """The report of a run some of whose workers were lost; its books balance all the same.
+
+    Only connections.csv has no rows of theirs.
+    """
+    report: dict[str, Any] = json.loads((outcome.folder / "report.json").read_text("utf-8"))
+    _validator.validate(report)
+    check_workers(report)
+    assert report["run"]["complete"] is False
+    assert report["verdict"]["grade"] != "good"
+    assert "The run is incomplete" in outcome.stdout
+    return report
 
 
 def check_workers(report: Mapping[str, Any]) -> None:
