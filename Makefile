@@ -37,6 +37,14 @@ ui: .venv/run ## Locust's web UI at http://localhost:8089
 test: .venv/dev ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
+test-matrix: .venv/dev ## Run each transport with each fault, alone and in pairs (takes half an hour)
+	MATRIX=all $(BIN)/python -m pytest tests/matrix $(ARGS)
+
+fuzz: .venv/dev ## Fuzz what takes a server's bytes: ARGS='frames -max_total_time=60'
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || \
+		{ echo "Install it first, on Linux on x86-64: $(BIN)/pip install atheris"; exit 2; }
+	$(BIN)/python -m tests.fuzz $(or $(ARGS),all -max_total_time=60)
+
 check: .venv/dev ## Lint, format check, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

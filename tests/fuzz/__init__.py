@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing of everything that takes a server's bytes; `make fuzz`."""

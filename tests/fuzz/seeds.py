@@ -1,0 +1,63 @@
+"""What fuzzers begin with, and what they have found; a test feeds all of it to all targets."""
+
+from __future__ import annotations
+
+import struct
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+
+SEEDS: dict[str, list[bytes]] = {
+    "frames": [
+        b"\x81\x04LT-1",
+        b"\x82\x02\x00\xff\x81\x00",
+        b"\x01\x02ab\x00\x02cd\x80\x01e",
+        b"\x89\x04ping\x8a\x00\x88\x06\x03\xe8done",
+        b"\x81\x84abcd\x00\x00\x00\x00",
+        b"\x81\x7e\x00\x80" + b"x" * 128,
+        b"\x81\x7f" + struct.pack("!Q", 1 << 62),
+        b"\xc1\x01x",
+    ],
+    "events": [
+        b"data: LT-1\n\n",
+        b"\xef\xbb\xbfid: 1\r\nevent: code\r\ndata: a\r\ndata: b\r\n\r\n",
+        b": ping\n\nretry: 1000\n\ndata\n\n",
+        b"data:a\rdata:b\r\r",
+    ],
+    "bodies": [
+        b"c\r\ndata: LT-1\n\n\r\n0\r\n\r\n",
+        b"6;x=y\r\ndata: \r\n6 \r\nLT-1\n\n\r\n0\r\nA: b\r\n\r\n",
+        b"data: a\n\n",
+    ],
+    "heads": [
+        OK + b"\r\ndata: x\n\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n",
+        OK + b"Content-Length: 10\r\n\r\n",
+        b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy",
+        b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n",
+    ],
+    "packets": [
+        b'0{"sid":"a","pingInterval":25000,"pingTimeout":20000}',
+        b'40{"sid":"b"}',
+        b'42["new_code",{"code":"LT-1"}]',
+        b'42/events,12["new_code",{"code":"LT-1"}]',
+        b'451-["b",{"_placeholder":true,"num":0}]\n\nbytes',
+        b'44{"message":"no such user 12345"}',
+        b"2",
+        b"41/events,",
+    ],
+    "codes": [b"LT-abc123-1-dwz0s2t4b1c", b"000001", b"adwz0s2t4b1cb1", b"abc123:001"],
+    "profiles": [
+        b'{"code":"LT-1","type":"connected"}',
+        b'42["new_code",{"code":"LT-1"}]',
+        b'{"identifier":"{\\"channel\\":\\"x\\"}","message":{"code":"LT-1"}}',
+        b'["1","1","room:x","new_code",{"code":"LT-1"}]',
+        b'{"event":"new_code","data":"{\\"code\\":\\"LT-1\\"}"}',
+        b'{"push":{"channel":"x","pub":{"data":{"code":"LT-1"}}}}\n{}',
+        b"MESSAGE\ndestination:/x\n\nLT-1\0",
+        b"[" * 500,
+    ],
+}
+
+#: By target: what once was taken wrongly.
+FOUND: dict[str, list[bytes]] = {}

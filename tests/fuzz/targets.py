@@ -1,0 +1,220 @@
+"""What is fuzzed: each takes any bytes, and raises only where the code under test is wrong.
+
+A fuzzer calls these, and so does a test with what fuzzers found and with a few seeds. Each
+checks more than that nothing is raised: the same bytes, cut otherwise, give the same; limits
+hold; what is read back is what was written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+
+from sseload_users.codes import CodeShape, to_base36
+from sseload_users.identities import Identity
+from sseload_users.report.words import clean
+from sseload_users.target import Target, load
+from sseload_users.target.requests import refusal
+from sseload_users.target.schema import Answer
+from sseload_users.transports import Closed, ConnectFailed, Event, Malformed
+from sseload_users.transports.event_stream import EventStream, parse_event
+from sseload_users.transports.frames import FrameDecoder
+from sseload_users.transports.http_body import Body, ChunkedBody
+from sseload_users.transports.http_head import StreamRequest
+from sseload_users.transports.network import Endpoint
+from sseload_users.transports.packets import (
+    acknowledged,
+    assemble,
+    cause,
+    decode_event,
+    head,
+    heartbeat,
+    said,
+    words,
+)
+
+#: Most bytes of a message, so small that a fuzzer meets the limit.
+_MOST = 200
+
+
+class _Merges:
+    merged = 0
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """The bytes, cut as their first byte says."""
+    size = (data[0] if data else 0) % 7 + 1
+    return (data[at : at + size] for at in range(0, len(data), size))
+
+
+def _whole(data: bytes) -> Iterator[bytes]:
+    return iter([data] if data else [])
+
+
+Cut = Callable[[bytes], Iterator[bytes]]
+
+
+def frames(data: bytes) -> None:
+    """WebSocket frames: the same messages and the same end for every cut."""
+
+    def decode(cut: Cut) -> tuple[list[bytes], list[Closed], bytes]:
+        messages: list[bytes] = []
+        ends: list[Closed] = []
+        answers: list[bytes] = []
+        decoder = FrameDecoder(
+            lambda payload, _: messages.append(payload),
+            lambda closed, _: ends.append(closed),
+            answers.append,
+            _MOST,
+            _Merges(),
+        )
+        for piece in cut(data):
+            decoder.feed(piece, 1)
+        assert len(ends) <= 1
+        assert decoder.ended == bool(ends)
+        assert all(len(each) <= _MOST for each in messages)
+        # Pongs and close frames are masked by chance: only how long they are can be the same.
+        return messages, ends, bytes(len(each) for each in answers)
+
+    assert decode(_whole) == decode(_pieces)
+
+
+def events(data: bytes) -> None:
+    """Event streams: the same messages for every cut, each of which can be parsed."""
+
+    def decode(cut: Cut) -> tuple[list[bytes], list[Closed], str | None, int | None]:
+        messages: list[bytes] = []
+        ends: list[Closed] = []
+        stream = EventStream(lambda block, _: messages.append(block), ends.append, _MOST)
+        for piece in cut(data):
+            stream.feed(piece, 1)
+        return messages, ends, stream.last_event_id, stream.retry_ms
+
+    found = decode(_whole)
+    assert found == decode(_pieces)
+    for block in found[0]:
+        assert len(block) <= _MOST
+        event = parse_event(block)
+        assert event is not None
+        assert event.name
+
+
+def bodies(data: bytes) -> None:
+    """HTTP bodies, in chunks and not: the same messages and the same end for every cut."""
+
+    def decode(cut: Cut, *, chunked: bool) -> tuple[list[bytes], list[str]]:
+        messages: list[bytes] = []
+        ends: list[str] = []
+
+        def on_close(closed: Closed) -> None:
+            ends.append(closed.cause)
+
+        stream = EventStream(lambda block, _: messages.append(block), on_close, _MOST)
+        body: Body
+        if chunked:
+            body = ChunkedBody(stream, on_close, _Merges())
+        else:
+            body = Body(stream, on_close, _Merges(), len(data) // 2)
+        for piece in cut(data):
+            if not body.ended:
+                body.feed(piece, 1)
+        assert len(ends) <= 1
+        return messages, ends
+
+    for chunked in (True, False):
+        assert decode(_whole, chunked=chunked) == decode(_pieces, chunked=chunked)
+
+
+def heads(data: bytes) -> None:
+    """HTTP answers to the request for an event stream: a stream, or a cause that can be said."""
+    request = StreamRequest(Endpoint("http://127.0.0.1/"))
+    failed: ConnectFailed | None = None
+    try:
+        for piece in (*_pieces(data), b""):
+            if request.feed(piece):
+                break
+        request.check()
+    except ConnectFailed as error:
+        failed = error
+    if failed is not None:
+        assert failed.operation == "handshake"
+        assert 0 < len(failed.cause) < 100
+    else:
+        assert request.length is None or request.length >= 0
+        assert isinstance(request.chunked, bool)
+        assert isinstance(request.rest, bytes)
+
+
+def packets(data: bytes) -> None:
+    """Socket.IO packets, with attachments behind a blank line."""
+    longest = heartbeat(data)
+    assert longest is None or longest > 0
+    assert isinstance(acknowledged(data), bool)
+    text = words(said(data))
+    assert len(cause(text)) <= 80
+    assert cause(text).isprintable()
+    packet, *attachments = data.split(b"\n\n")
+    parts = head(packet)
+    payload = packet
+    if parts is not None and 0 < parts[0] == len(attachments):
+        payload = assemble([packet, *attachments])
+    with contextlib.suppress(Malformed):
+        event = decode_event(payload)
+        assert event is None or isinstance(event.data, list)
+
+
+def codes(data: bytes) -> None:
+    """Code texts: what is read is what can have been minted."""
+    text = data.decode(errors="replace")
+    for template in ("LT-{run}-{seq}-{sent}", "{seq:06}", "a{sent}b{seq}", "{run}:{seq:03}"):
+        shape = CodeShape("abc123", template)
+        reading = shape.read(text)
+        if reading is not None:
+            assert shape.mint(reading.sequence, reading.sent_ns or 0) == text
+            assert 0 < reading.sequence < 10**18
+    number = int.from_bytes(data[:7], "big")
+    assert int(to_base36(number), 36) == number
+    assert not {"\x1b", "\x9b", "\u202e"} & set(clean(text))
+
+
+#: Profiles of each kind: plain JSON, lines, text in JSON, regular expressions, arguments.
+_PROFILES = ("websocket", "action-cable", "centrifugo", "phoenix", "pusher", "stomp", "socketio")
+
+
+@functools.cache
+def _targets() -> list[Target]:
+    return [Target(load(name), "http://127.0.0.1:1") for name in _PROFILES]
+
+
+def profiles(data: bytes) -> None:
+    """What profiles make of messages and of answers: codes, or a cause that can be said."""
+    text = data.decode(errors="replace")
+    for target in _targets():
+        events: list[Event] = [Event("", text), Event("", data), Event("x", [text])]
+        with contextlib.suppress(Malformed):
+            event = decode_event(data)
+            events += [event] if event is not None else []
+        for each in events:
+            with contextlib.suppress(Malformed):
+                assert all(isinstance(code, str) for code in target.codes_in(each))
+            assert all(isinstance(value, str) for value in target.captures(each).values())
+        endpoint = target.endpoint(
+            Identity("x", {"token": "t", "app_key": "k", "pin": "p"}), {"token": "t"}
+        )
+        if endpoint.confirm is not None:
+            assert isinstance(endpoint.confirm(data), bool)
+        if endpoint.refuse is not None:
+            refused = endpoint.refuse(data)
+            assert refused is None or len(refused) < 200
+        if endpoint.reply is not None:
+            endpoint.reply(data)
+        why = target.accepts(200, data)
+        assert why is None or len(why) < 200
+    status = data[0] if data else 0
+    assert (refusal(Answer(), status, data) is None) == (status >= 200)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    each.__name__: each for each in (frames, events, bodies, heads, packets, codes, profiles)
+}
