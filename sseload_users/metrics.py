@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from gevent import socket
 from gevent.pywsgi import WSGIServer
 
 from sseload_users.report import prometheus
@@ -37,14 +38,19 @@ def serve(figures: Callable[[], str], host: str, port: int) -> WSGIServer:
             return _say(start, "405 Method Not Allowed", "The metrics are to be read.\n")
         return _say(start, "200 OK", figures(), prometheus.CONTENT_TYPE)
 
-    server = WSGIServer((host, port), answer, log=None, error_log=_logger)
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        server.start()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen()
     except OSError as error:
+        listener.close()
         raise ConfigError(
             f"--metrics-port {port}: nobody can listen at {host} there ({cause_of(error)}); "
             "give another port, or address (--metrics-host)."
         ) from error
+    server = WSGIServer(listener, answer, log=None, error_log=_logger)
+    server.start()
     return server
 
 
