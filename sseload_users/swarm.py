@@ -109,10 +109,12 @@ class Swarm:
                 self._runner.send_message(_MESSAGE, {"kind": kind, **data}, client_id=worker)
 
     def workers(self) -> list[str]:
-        """The workers that are connected and alive."""
-        if not isinstance(self._runner, MasterRunner):
+        """The workers that are connected and alive, by their numbers."""
+        runner = self._runner
+        if not isinstance(runner, MasterRunner):
             return [LOCAL]
-        return [each.id for each in self._runner.clients.all if each.state != STATE_MISSING]
+        alive = (each.id for each in runner.clients.all if each.state != STATE_MISSING)
+        return sorted(alive, key=runner.get_worker_index)
 
     def _known(self) -> list[str]:
         # One that hangs is told too: what it is told waits for it to go on.

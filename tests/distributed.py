@@ -9,6 +9,8 @@ import re
 import socket
 import subprocess
 import sys
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -126,6 +128,17 @@ class Distributed:
             rf"{socket.gethostname()}_{name} \(index (\d+)\) reported as ready", self.master.stderr
         )[:1]
         return f"worker {int(number) + 1} ({socket.gethostname()})"
+
+    def get(self, path: str) -> str:
+        """What the web UI answers."""
+        with urllib.request.urlopen(self.web + path, timeout=30) as answer:
+            return str(answer.read().decode())
+
+    def post(self, path: str, **form: object) -> str:
+        """What the web UI answers to a form."""
+        data = urllib.parse.urlencode(form).encode()
+        with urllib.request.urlopen(self.web + path, data, timeout=30) as answer:
+            return str(answer.read().decode())
 
     def finish(self, *, lost: Sequence[str] = (), quiet: bool = True) -> Outcome:
         """Wait until all have ended.
