@@ -99,7 +99,8 @@ class EventStream:
         Returns:
             How many messages they completed.
         """
-        if self._between and (block := _only_block(data)):
+        # What may be too large is looked at line by line: comments do not count.
+        if self._between and len(data) <= self._max_message and (block := _only_block(data)):
             read = _lines_of(block) if _LF in block else None
             if read is None or not read.has_blank:
                 return self._complete(block, read, arrived_ns)
@@ -115,11 +116,16 @@ class EventStream:
                 messages += self._join(b"", arrived_ns)
             else:
                 end = data.find(b"\n\n", at)
-                if end < 0:
+                comment = data.find(b"\n:", at, size if end < 0 else end)
+                if comment >= 0:
+                    self._keep(data[at : comment + 1])
+                    at = comment + 1
+                elif end < 0:
                     self._keep(data[at:])
                     break
-                messages += self._join(data[at:end], arrived_ns)
-                at = end + 2
+                else:
+                    messages += self._join(data[at:end], arrived_ns)
+                    at = end + 2
         self._between = (
             self._at_line
             and self._pieces is None
@@ -150,7 +156,7 @@ class EventStream:
         end = data.find(_LF, at) + 1
         stop = end or len(data)
         self._comment += stop - at
-        if self._comment > self._max_message:
+        if self._comment - bool(end) > self._max_message:
             self._end_too_large()
         elif end:
             self._comment = 0
@@ -159,7 +165,8 @@ class EventStream:
 
     def _keep(self, piece: bytes) -> None:
         self._have += len(piece)
-        if self._have > self._max_message:
+        # The end of the last line is none of the block's.
+        if self._have - piece.endswith(b"\n") > self._max_message:
             self._end_too_large()
             return
         if self._pieces is None:

@@ -60,4 +60,7 @@ SEEDS: dict[str, list[bytes]] = {
 }
 
 #: By target: what once was taken wrongly.
-FOUND: dict[str, list[bytes]] = {}
+FOUND: dict[str, list[bytes]] = {
+    # The size of a block was taken with its comments where it came whole, and without where not.
+    "events": [b"data:" + b"a" * 150 + b"\n: " + b"b" * 100 + b"\ndata: c\n\n"],
+}
