@@ -293,6 +293,11 @@ class Leading:
         return self._thresholds
 
     @property
+    def vitals(self) -> Vitals | None:
+        """How the server fares, as far as that is watched."""
+        return None if self._watch is None else self._watch.vitals
+
+    @property
     def trouble(self) -> str:
         """Why what was asked for last could not be done; empty if it could."""
         return self._trouble

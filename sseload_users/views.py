@@ -22,6 +22,7 @@ from sseload_users.report.pages import clock
 from sseload_users.report.progress import Snapshot
 from sseload_users.thresholds import Thresholds
 from sseload_users.totals import Totals
+from sseload_users.vitals import Vitals
 
 #: Seconds for which something of a run that goes on is given again as it is.
 _FRESH_S = 1.0
@@ -62,6 +63,10 @@ class Led(Protocol):
     @property
     def thresholds(self) -> Thresholds:
         """What runs are judged by."""
+
+    @property
+    def vitals(self) -> Vitals | None:
+        """How the server fares, as far as that is watched."""
 
     @property
     def trouble(self) -> str:
@@ -147,6 +152,7 @@ class Views:
             now=conductor.snapshot(),
             thresholds=self._led.thresholds,
             steps=conductor.step_reports(),
+            vitals=self._led.vitals,
         )
 
     def _tab(self) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from sseload_users.report.live import Live
 from sseload_users.report.progress import Snapshot
 from sseload_users.thresholds import Thresholds, load
 from sseload_users.views import Views
+from sseload_users.vitals import Vitals
 from tests import lives
 from tests.pages import parse
 from tests.reports import sample
@@ -60,6 +61,7 @@ class Led:
     report: Mapping[str, Any] | None = None
     thresholds: Thresholds = field(default_factory=load)
     trouble: str = ""
+    vitals: Vitals | None = None
 
 
 class Idle(User):

@@ -79,6 +79,8 @@ def _running(live: Live, past: Past, pause: Callable[[], None]) -> dict[str, Any
     pause()
     timeline = course(live, past, pause)
     pause()
+    watched = live.vitals.columns(live.run.started_ns, timeline) if live.vitals else []
+    pause()
     verdict = report["verdict"]
     return {
         "running": True,
@@ -91,7 +93,9 @@ def _running(live: Live, past: Past, pause: Callable[[], None]) -> dict[str, Any
         "verdict": verdict,
         "headline": headline(live),
         "figures": _figures_now(live.now, report),
-        "charts": _charts(report | {"timeline": timeline, "per_code": codes}, pause),
+        "charts": _charts(
+            report | {"timeline": timeline, "per_code": codes, "vitals": watched}, pause
+        ),
         "codes": codes[::-1],
         "more_codes": max(0, len(live.totals.tally.codes) - _CODES),
     }
@@ -121,6 +125,9 @@ def _charts(report: Mapping[str, Any], pause: Callable[[], None]) -> list[Markup
     drawn.insert(1, charts.reach(report["per_code"], _CURVES))
     drawn.append(charts.distribution({"delivery": report["delivery_ms"]}))
     pause()
+    if report["vitals"]:
+        drawn.append(charts.vitals(timeline, report["vitals"], phases))
+        pause()
     return drawn
 
 

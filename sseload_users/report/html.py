@@ -54,6 +54,7 @@ def document(report: Mapping[str, Any]) -> str:
             charts.connections(timeline, phases),
             charts.traffic(timeline, phases),
             charts.generator(timeline, phases),
+            *([charts.vitals(timeline, report["vitals"], phases)] if report["vitals"] else []),
         ],
         latencies=[
             (name, latency)

@@ -12,6 +12,7 @@ from sseload_users.tally import OWED_STATUSES
 from sseload_users.thresholds import Thresholds
 from sseload_users.totals import Totals
 from sseload_users.verdict import judge, worst
+from sseload_users.vitals import Vitals
 
 #: Seconds after which all workers have told what they saw in a second: it has to end, to be
 #: sampled and to be reported, each twice a second or more often.
@@ -45,6 +46,7 @@ class Live:
         now: the figures of this moment.
         thresholds: what it is judged by.
         steps: the reports of those steps that have been taken, if it has several.
+        vitals: how the server fares, if that is watched.
     """
 
     doing: str
@@ -53,6 +55,7 @@ class Live:
     now: Snapshot
     thresholds: Thresholds
     steps: Sequence[Mapping[str, Any]] = ()
+    vitals: Vitals | None = None
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ and light, unless the root element says ``data-theme="dark"`` or ``"light"``.
 from sseload_users.report.charts.codes import deliveries, reach
 from sseload_users.report.charts.latencies import Change, changes, distribution
 from sseload_users.report.charts.palette import STYLE
+from sseload_users.report.charts.server import vitals
 from sseload_users.report.charts.timeline import connections, generator, latency, traffic
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "latency",
     "reach",
     "traffic",
+    "vitals",
 ]

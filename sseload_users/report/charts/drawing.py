@@ -18,7 +18,7 @@ from sseload_users.report.words import clean
 
 _WIDE = 1000  # what the inner SVG counts across
 _ABOVE, _BETWEEN, _BELOW = 24, 34, 42  # pixels, for units, ticks and the axis' name
-_NARROW, _LETTER = 330, 6.6  # pixels, of a narrow plot and of a letter
+_NARROW, _LETTER = 270, 6.6  # pixels, of a narrow plot and of a letter
 
 Point = tuple[float, float]
 

@@ -17,7 +17,8 @@ from sseload_users.report.words import count, ms, number
 
 Rows = Sequence[Mapping[str, Any]]
 
-_X = "time since the run began"
+#: The name of the horizontal axis.
+X_NAME = "time since the run began"
 _DOTS_UP_TO = 80  # beyond that, dots would be a second line
 _PHASES_UP_TO = 12
 
@@ -30,7 +31,7 @@ def connections(timeline: Rows, phases: Rows = ()) -> Markup:
         phases: as in the report; their bounds are marked.
     """
     parts = bins(timeline)
-    x = _x(timeline)
+    x = x_axis(timeline)
     opened = Panel("connections", _y_of_gauges(timeline, "open", "connecting"), x)
     for name, style in (("connecting", "s2"), ("open", "s1")):
         points = _points(parts, name)
@@ -54,28 +55,28 @@ def connections(timeline: Rows, phases: Rows = ()) -> Markup:
         "chart-connections",
         "Connections",
         about,
-        _marked(panels, phases, "No time has passed yet." if not parts else ""),
+        marked(panels, phases, "No time has passed yet." if not parts else ""),
         Table(
             ("time", "open", "connecting", "dropped", "failed operations"),
             [
                 (
-                    _when(part),
-                    _span(part, "open", number),
-                    _span(part, "connecting", number),
+                    when(part),
+                    span(part, "open", number),
+                    span(part, "connecting", number),
                     number(part.total("dropped")),
                     number(part.total("errors")),
                 )
                 for part in parts
             ],
         ),
-        x_name=_X,
+        x_name=X_NAME,
         keys=keys,
         hits=(
             Hit(
                 part.start,
                 part.end,
-                f"{_when(part)}: {_span(part, 'open', number)} open, "
-                f"{_span(part, 'connecting', number)} connecting, "
+                f"{when(part)}: {span(part, 'open', number)} open, "
+                f"{span(part, 'connecting', number)} connecting, "
                 f"{number(part.total('dropped'))} dropped, {number(part.total('errors'))} failed",
             )
             for part in parts
@@ -91,7 +92,7 @@ def traffic(timeline: Rows, phases: Rows = ()) -> Markup:
         phases: as in the report; their bounds are marked.
     """
     parts = bins(timeline)
-    x = _x(timeline)
+    x = x_axis(timeline)
     each = f" each {_length(parts)}" if parts else ""
     sent, received = (sum(row[name] for row in timeline) for name in ("sent", "received"))
     panels = [
@@ -102,20 +103,20 @@ def traffic(timeline: Rows, phases: Rows = ()) -> Markup:
         "chart-traffic",
         "Codes and deliveries",
         f"{count(sent, 'code')} sent, {count(received, 'delivery', 'deliveries')} received.",
-        _marked(panels, phases, "" if received or sent else "Nothing was sent yet."),
+        marked(panels, phases, "" if received or sent else "Nothing was sent yet."),
         Table(
             ("time", "codes sent", "deliveries"),
             [
-                (_when(part), number(part.total("sent")), number(part.total("received")))
+                (when(part), number(part.total("sent")), number(part.total("received")))
                 for part in parts
             ],
         ),
-        x_name=_X,
+        x_name=X_NAME,
         hits=(
             Hit(
                 part.start,
                 part.end,
-                f"{_when(part)}: {count(part.total('sent'), 'code')} sent, "
+                f"{when(part)}: {count(part.total('sent'), 'code')} sent, "
                 f"{count(part.total('received'), 'delivery', 'deliveries')} received",
             )
             for part in parts
@@ -135,9 +136,9 @@ def latency(timeline: Rows, phases: Rows = ()) -> Markup:
         ((row["p99_ms"], row["t"]) for row in timeline if row["p99_ms"] is not None), default=None
     )
     values = [row[name] for row in timeline for name in ("p50_ms", "p99_ms") if row[name]]
-    panel = Panel("ms", scale.latencies(values), _x(timeline))
+    panel = Panel("ms", scale.latencies(values), x_axis(timeline))
     for name, style in (("p99_ms", "s2"), ("p50_ms", "s1")):
-        _broken_line(panel, _points(parts, name), style)
+        broken_line(panel, _points(parts, name), style)
     about = (
         "Median and 99th percentile of what came in each interval; "
         f"p99 was {ms(slowest[0])} ms at most, at {_moment(slowest[1])}."
@@ -148,28 +149,28 @@ def latency(timeline: Rows, phases: Rows = ()) -> Markup:
         "chart-latency",
         "Delivery latency over time",
         about,
-        _marked([panel], phases, "" if slowest else "No delivery yet."),
+        marked([panel], phases, "" if slowest else "No delivery yet."),
         Table(
             ("time", "p50, ms", "p99, ms", "deliveries"),
             [
                 (
-                    _when(part),
-                    _span(part, "p50_ms", ms),
-                    _span(part, "p99_ms", ms),
+                    when(part),
+                    span(part, "p50_ms", ms),
+                    span(part, "p99_ms", ms),
                     number(part.total("received")),
                 )
                 for part in parts
                 if part.span("p99_ms")
             ],
         ),
-        x_name=_X,
+        x_name=X_NAME,
         keys=(Key("s1", "p50"), Key("s2", "p99")),
         hits=(
             Hit(
                 part.start,
                 part.end,
-                f"{_when(part)}: p50 {_span(part, 'p50_ms', ms)} ms, "
-                f"p99 {_span(part, 'p99_ms', ms)} ms",
+                f"{when(part)}: p50 {span(part, 'p50_ms', ms)} ms, "
+                f"p99 {span(part, 'p99_ms', ms)} ms",
             )
             for part in parts
             if part.span("p99_ms")
@@ -185,12 +186,12 @@ def generator(timeline: Rows, phases: Rows = ()) -> Markup:
         phases: as in the report; their bounds are marked.
     """
     parts = bins(timeline)
-    x = _x(timeline)
+    x = x_axis(timeline)
     lags = [row["lag_p99_ms"] for row in timeline if row["lag_p99_ms"] is not None]
     loads = [row["cpu_percent"] for row in timeline if row["cpu_percent"] is not None]
     lag = Panel("lag p99, ms", scale.latencies(lags), x, height=95)
     cpu = Panel("CPU, %", scale.linear(loads, least=100.0), x, height=95)
-    _broken_line(lag, _points(parts, "lag_p99_ms"), "s4")
+    broken_line(lag, _points(parts, "lag_p99_ms"), "s4")
     points = _points(parts, "cpu_percent")
     cpu.line(points, "s3")
     cpu.area(points, "s3")
@@ -202,28 +203,29 @@ def generator(timeline: Rows, phases: Rows = ()) -> Markup:
         "chart-generator",
         "Generator",
         "; ".join(about),
-        _marked([lag, cpu], phases, "" if lags or loads else "Nothing was measured yet."),
+        marked([lag, cpu], phases, "" if lags or loads else "Nothing was measured yet."),
         Table(
             ("time", "lag p99, ms", "CPU, %"),
             [
-                (_when(part), _span(part, "lag_p99_ms", ms), _span(part, "cpu_percent", _whole))
+                (when(part), span(part, "lag_p99_ms", ms), span(part, "cpu_percent", _whole))
                 for part in parts
             ],
         ),
-        x_name=_X,
+        x_name=X_NAME,
         hits=(
             Hit(
                 part.start,
                 part.end,
-                f"{_when(part)}: lag p99 {_span(part, 'lag_p99_ms', ms)} ms, "
-                f"CPU {_span(part, 'cpu_percent', _whole)} %",
+                f"{when(part)}: lag p99 {span(part, 'lag_p99_ms', ms)} ms, "
+                f"CPU {span(part, 'cpu_percent', _whole)} %",
             )
             for part in parts
         ),
     )
 
 
-def _x(timeline: Rows) -> scale.Scale:
+def x_axis(timeline: Rows) -> scale.Scale:
+    """The time of the run."""
     return scale.time(timeline[-1]["t"] if timeline else 0.0)
 
 
@@ -248,7 +250,7 @@ def _bars(
     return panel
 
 
-def _broken_line(panel: Panel, points: Sequence[Point], style: str) -> None:
+def broken_line(panel: Panel, points: Sequence[Point], style: str) -> None:
     """A line that is interrupted where nothing came for far longer than usual."""
     if not points:
         return
@@ -266,7 +268,7 @@ def _broken_line(panel: Panel, points: Sequence[Point], style: str) -> None:
             panel.dot(point, style)
 
 
-def _marked(panels: list[Panel], phases: Rows, nothing: str) -> list[Panel]:
+def marked(panels: list[Panel], phases: Rows, nothing: str) -> list[Panel]:
     """The panels with the bounds of the phases, or with words where they are empty."""
     if nothing:
         panels[0].nothing(nothing)
@@ -281,8 +283,9 @@ def _marked(panels: list[Panel], phases: Rows, nothing: str) -> list[Panel]:
     return panels
 
 
-def _when(part: Bin) -> str:
-    return f"{part.start:g}-{part.end:g} s" if part.end < 600 else _moment(part.end)
+def when(part: Bin) -> str:
+    """Of which stretch of time something is said."""
+    return f"{part.start:.3g}-{part.end:.3g} s" if part.end < 600 else _moment(part.end)
 
 
 def _moment(seconds: float) -> str:
@@ -303,10 +306,10 @@ def _whole(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def _span(part: Bin, name: str, words: Any) -> str:
+def span(part: Bin, name: str, words: Any) -> str:
     """A figure, or its lowest and highest where it changed; "-" for none."""
-    span = part.span(name)
-    if span is None:
+    values = part.span(name)
+    if values is None:
         return "-"
-    low, high = words(span[0]), words(span[1])
+    low, high = words(values[0]), words(values[1])
     return low if low == high else f"{low}-{high}"
