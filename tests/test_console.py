@@ -368,3 +368,11 @@ def test_a_stream_that_fails_does_not_end_the_run() -> None:
     progress.close()
     with pytest.raises(BrokenPipeError):
         file.close()
+
+
+@pytest.mark.parametrize("width", range(60, 101, 8))
+def test_lists_break_after_their_dots_and_nowhere_else(width: int) -> None:
+    text = console.summary(sample(**WORST), width)  # type: ignore[arg-type]
+    assert not [line for line in text.splitlines() if line.lstrip().startswith("·")]
+    for item in ("360 open at most", "2 min 3 s", "5 malformed", "CPU up to 99 %"):
+        assert item in text

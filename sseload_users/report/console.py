@@ -17,7 +17,7 @@ from rich.text import Text
 
 from sseload_users import vitals
 from sseload_users.capacity import storm_in_words
-from sseload_users.report.glue import GLUE, glued
+from sseload_users.report.glue import GLUE, glued, listed
 from sseload_users.report.places import Places
 from sseload_users.report.progress import Progress, Snapshot, columns
 from sseload_users.report.rungs import rungs
@@ -126,7 +126,7 @@ def _summary(report: Mapping[str, Any]) -> RenderableType:
     if report["storm"]:
         parts.append(_section("Storm", [glued(storm_in_words(report["storm"]))]))
     if server := list(vitals.sentences(report)):
-        parts.append(_section("Server", [glued(" · ".join(server))]))
+        parts.append(_section("Server", [listed(server)]))
     parts.append(_generator(report["generator"]))
     if report["run"]["notes"]:
         parts.append(_section("Notes", [glued(note) for note in report["run"]["notes"]]))
@@ -139,16 +139,16 @@ def _title(report: Mapping[str, Any]) -> RenderableType:
     started, finished = (
         datetime.fromisoformat(run[name]) for name in ("started_at", "finished_at")
     )
-    title = Text("sseload", style="bold")
-    for each in (
-        f"run {clean(run['id'])}",
-        clean(run["target"]),
-        clean(run["transport"]),
-        *([count(run["workers"], "worker")] if run["workers"] > 1 else []),
-        seconds((finished - started).total_seconds()),
-    ):
-        title.append(" · ", style="dim").append(each, style="not bold")
-    return title
+    return listed(
+        [
+            Text("sseload", style="bold"),
+            f"run {run['id']}",
+            run["target"],
+            run["transport"],
+            *([count(run["workers"], "worker")] if run["workers"] > 1 else []),
+            seconds((finished - started).total_seconds()),
+        ]
+    )
 
 
 def _counts(report: Mapping[str, Any]) -> RenderableType:
@@ -310,10 +310,8 @@ def _generator(generator: Mapping[str, Any]) -> RenderableType:
         told.append(f"{generator['rss_mib']:,.0f} MiB")
     if generator["clock_error_ms"]:
         told.append(f"clocks within {ms(generator['clock_error_ms'])} ms")
-    body = glued(" · ".join(told))
-    if generator["saturated"]:
-        body.append(" · ").append("saturated", style="bold yellow")
-    return _section("Generator", [body])
+    saturated = [Text("saturated", style="bold yellow")] if generator["saturated"] else []
+    return _section("Generator", [listed([*told, *saturated])])
 
 
 def _verdict(verdict: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -391,8 +389,7 @@ def _of(part: int, whole: int, what: str) -> Text:
 
 def _tally(counts: Iterable[tuple[int, str, str]]) -> Text:
     """Counts in one line; those of nothing step back."""
-    text = Text()
-    for index, (value, name, style) in enumerate(counts):
-        text.append(" · " if index else "", style="dim")
-        text.append(f"{number(value)} {name}", style=style if value else "dim")
-    return text
+    return listed(
+        Text(f"{number(value)} {name}", style=style if value else "dim")
+        for value, name, style in counts
+    )
