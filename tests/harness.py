@@ -334,10 +334,12 @@ def truth_of(
     per_code: dict[int, dict[str, int]] = {}
     for code in truth.codes.values():
         late = len(code.delayed) if delayed_are_late else 0
-        # What could not be written was for a session that had ended, or, at the run's end,
-        # for one that had waited for it long enough.
-        interrupted = sum(number in dropped for number in code.failed)
-        missing = len(code.lost) + len(code.silenced) + len(code.failed) - interrupted
+        # What could not be written, or was lost, was for a session that had ended, or that
+        # ended before its time was over; or, at the run's end, for one that had waited for it
+        # long enough.
+        gone = [*code.failed, *code.lost]
+        interrupted = sum(number in dropped for number in gone)
+        missing = len(code.silenced) + len(gone) - interrupted
         per_code[sequence_of(code.code)] = {
             "owed": code.subscribers,
             "delivered": len(code.sent) - late,

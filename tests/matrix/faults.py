@@ -1,0 +1,133 @@
+"""The faults of the embedded target, and every way in which runs meet them."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+CONNECTIONS, CODES = 16, 4
+
+#: The profile by which each transport is tested.
+TRANSPORTS = {"websocket": "websocket", "socketio": "code-server", "sse": "sse"}
+#: How many processes hold the connections, by the options that ask for them.
+WORKERS: dict[int, tuple[str, ...]] = {1: (), 3: ("--processes", "3")}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault.
+
+    Attributes:
+        name: for people.
+        kind: of two of one kind only one can be ordered, or only one can be told apart.
+        options: the target's.
+        words: the run's.
+        duration: seconds over which the codes are spread, so that it shows.
+        truth: how to read the record, see `harness.truth_of`.
+    """
+
+    name: str
+    kind: str
+    options: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    duration: int = 1
+    truth: dict[str, bool] = field(default_factory=dict, hash=False)
+
+
+FAULTS = (
+    Fault("lose", "lose", ("--lose", "0.2")),
+    Fault("delay", "delay", ("--delay", "0.3:0.2")),
+    Fault(
+        "delay beyond the timeout",
+        "delay",
+        ("--delay", "0.3:1.6"),
+        duration=4,
+        truth={"delayed_are_late": True},
+    ),
+    Fault("duplicate", "duplicate", ("--duplicate", "0.2")),
+    Fault("reorder", "reorder", ("--reorder", "0.3:0.3")),
+    Fault("garbage", "garbage", ("--garbage", "0.2")),
+    Fault(
+        "bad frames",
+        "garbage",
+        ("--garbage", "0.1", "--garbage-how", "frame"),
+        truth={"bad_frames": True},
+    ),
+    Fault("foreign", "foreign", ("--foreign", "0.3")),
+    Fault("close", "drop", ("--drop", "0.25")),
+    Fault("reset", "drop", ("--drop", "0.25", "--drop-how", "reset")),
+    Fault("silence", "drop", ("--drop", "0.25", "--drop-how", "silent")),
+    Fault("503", "refuse", ("--refuse", "0.25")),
+    Fault("refused by a reset", "refuse", ("--refuse", "0.25", "--refuse-how", "reset")),
+    Fault(
+        "refused by silence",
+        "refuse",
+        ("--refuse", "0.25", "--refuse-how", "hang"),
+        ("--connect-timeout", "1"),
+    ),
+    Fault("full", "refuse", ("--max-connections", "12")),
+    Fault("500", "ingest", ("--ingest-status", "500", "--ingest-share", "0.25")),
+    Fault("410 for all", "ingest", ("--ingest-status", "410")),
+    Fault("no answer", "ingest", ("--ingest-hang", "0.25"), ("--ingest-timeout", "0.5")),
+    Fault(
+        "late answers",
+        "ingest",
+        ("--ingest-delay", "0.6"),
+        ("--ingest-timeout", "0.3"),
+        truth={"slow_answers": True},
+    ),
+    Fault("asleep", "asleep", ("--asleep", "1")),
+    Fault("killed", "killed", ("--stop-after", "2")),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the matrix.
+
+    Attributes:
+        transport: how codes reach the connections.
+        tls: whether that is encrypted.
+        workers: how many processes hold the connections.
+        faults: one or two.
+        seed: of the target.
+    """
+
+    transport: str
+    tls: bool
+    workers: int
+    faults: tuple[Fault, ...]
+    seed: int
+
+    def __str__(self) -> str:
+        name = " + ".join(each.name for each in self.faults) or "nothing"
+        secure = "TLS" if self.tls else "plain"
+        return f"{self.transport}, {secure}, {self.workers}: {name}"
+
+    @property
+    def truth(self) -> dict[str, bool]:
+        """How to read the record."""
+        return {key: value for each in self.faults for key, value in each.truth.items()}
+
+
+def cells(seed: int) -> Iterator[Cell]:
+    """The whole matrix: each fault alone, and as many pairs, for each way to connect.
+
+    Args:
+        seed: chooses the pairs, and what the target does to whom.
+    """
+    chance = random.Random(seed)
+    pairs = [pair for pair in itertools.combinations(FAULTS, 2) if _can_be_told_apart(*pair)]
+    for transport, tls, workers in itertools.product(TRANSPORTS, (False, True), WORKERS):
+        for faults in ((), *((each,) for each in FAULTS), *chance.sample(pairs, len(FAULTS))):
+            yield Cell(transport, tls, workers, tuple(faults), chance.randrange(1 << 30))
+
+
+def _can_be_told_apart(one: Fault, other: Fault) -> bool:
+    # Who hangs up over a bad frame may be written to a little longer: the record does not know.
+    hanging_up = "bad frames" in (one.name, other.name)
+    return one.kind != other.kind and not (
+        hanging_up and {one.kind, other.kind} & {"delay", "reorder"}
+    )
