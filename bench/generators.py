@@ -92,9 +92,10 @@ class TransportAlone(Generator):
 
 
 class PlainLocust(Generator):
-    """The Locust user that people write today."""
+    """The Locust user that people write today: a task for each message."""
 
     title = "plain Locust user"
+    user: ClassVar[str] = "TaskUser"
 
     def command(self, server: Nchan, load: Load, folder: Path) -> Sequence[str]:
         """Locust without its web UI."""
@@ -103,7 +104,7 @@ class PlainLocust(Generator):
         return [
             *python("-m", "locust", "-f", str(CLIENTS / "plain_locustfile.py"), "--headless"),
             *("-u", str(load.connections), "-r", str(_rate(load)), "--host", url),
-            *("--csv", "locust", "--only-summary"),
+            *("--csv", "locust", "--only-summary", self.user),
         ]
 
     def received(self, program: Child) -> int:
@@ -121,6 +122,13 @@ class PlainLocust(Generator):
                 if row["Name"] == "code":
                     return row
         raise BenchError("the plain Locust user has received nothing")
+
+
+class PlainLocustLoop(PlainLocust):
+    """The same with all messages in one task, which spares Locust's scheduling."""
+
+    title = "plain Locust user, one endless task"
+    user = "LoopUser"
 
 
 class Artillery(Generator):

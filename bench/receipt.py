@@ -10,6 +10,7 @@ from bench.generators import (
     BareLoop,
     Generator,
     PlainLocust,
+    PlainLocustLoop,
     Sseload,
     TransportAlone,
 )
@@ -23,6 +24,7 @@ GENERATORS: tuple[Generator, ...] = (
     TransportAlone(),
     Sseload(),
     Artillery(),
+    PlainLocustLoop(),
     PlainLocust(),
 )
 
@@ -58,17 +60,29 @@ def run(*, quick: bool, rounds: int) -> Table:
                 }
                 table.raw.append(row)
                 say(row)
+    medians = {
+        key: statistics.median(each.us_per_receipt for each in results)
+        for key, results in measured.items()
+    }
     for generator in ready:
-        cells = [generator.title]
+        cells, lost = [generator.title], 0
         for tls in (False, True):
-            costs = [each.us_per_receipt for each in measured[generator.title, tls]]
-            bare = [each.us_per_receipt for each in measured[BareLoop.title, tls]]
-            cells.append(spread(costs, 1))
-            cells.append(f"{statistics.median(costs) / statistics.median(bare):.2f}")
-        lost = [each.lost for tls in (False, True) for each in measured[generator.title, tls]]
-        table.rows.append([*cells, str(sum(lost))])
+            results = measured[generator.title, tls]
+            cells.append(spread([each.us_per_receipt for each in results], 1))
+            cells.append(f"{medians[generator.title, tls] / medians[BareLoop.title, tls]:.2f}")
+            lost += sum(each.lost for each in results)
+        table.rows.append([*cells, str(lost)])
+    for tls in (False, True):
+        own = medians[Sseload.title, tls]
+        others = [
+            f"{medians[generator.title, tls] / own:.2f} × for {generator.title}"
+            for generator in ready
+            if generator.title != Sseload.title
+        ]
+        table.notes.append(f"{'TLS' if tls else 'Plain'}, in sseload's: {', '.join(others)}.")
     table.notes.append(
-        f"{load.connections} connections, {load.codes} codes, one each "
-        f"{load.interval * 1000:g} ms; {rounds} rounds: the median (lowest to highest)."
+        f"CPU of the whole program, user and system, for each receipt. {load.connections:,} "
+        f"connections, {load.codes} codes, one each {load.interval * 1000:g} ms; {rounds} rounds: "
+        "the median (lowest to highest)."
     )
     return table

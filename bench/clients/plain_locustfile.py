@@ -1,4 +1,4 @@
-"""The Locust user that people write today for a server that pushes over WebSocket."""
+"""The Locust users that people write today for a server that pushes over WebSocket."""
 
 from __future__ import annotations
 
@@ -13,23 +13,42 @@ from locust import User, task
 class PlainUser(User):
     """A greenlet that waits in ``recv`` and fires an event for each message."""
 
+    abstract = True
+
     def on_start(self) -> None:
         """Connect."""
         self.ws: Any = websocket.create_connection(str(self.host))
+
+    def receive_one(self) -> None:
+        """Read a message and tell Locust of it."""
+        text = self.ws.recv()
+        now_ms = time.time() * 1000
+        code = json.loads(text)["code"]
+        sent_ms = int(code.rpartition("-")[2], 36) / 1e6
+        self.environment.events.request.fire(
+            request_type="WS",
+            name="code",
+            response_time=now_ms - sent_ms,
+            response_length=len(text),
+            exception=None,
+            context={},
+        )
+
+
+class LoopUser(PlainUser):
+    """One task that never ends: the cheapest way."""
 
     @task
     def receive(self) -> None:
         """Read messages, one by one."""
         while True:
-            text = self.ws.recv()
-            now_ms = time.time() * 1000
-            code = json.loads(text)["code"]
-            sent_ms = int(code.rpartition("-")[2], 36) / 1e6
-            self.environment.events.request.fire(
-                request_type="WS",
-                name="code",
-                response_time=now_ms - sent_ms,
-                response_length=len(text),
-                exception=None,
-                context={},
-            )
+            self.receive_one()
+
+
+class TaskUser(PlainUser):
+    """One task for each message: the way of Locust's manual."""
+
+    @task
+    def receive(self) -> None:
+        """Read one message."""
+        self.receive_one()
