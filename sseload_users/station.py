@@ -138,9 +138,12 @@ class Station:
             lambda asked_ns: self._to_leader("time", asked=asked_ns), same=swarm.role == "local"
         )
         self._sender_error_ns = 0
-        self._undated: list[tuple[int, int, int]] = []
+        # What was told of codes, and waits for the leader's time.
+        self._undated: list[Any] = []
         self._requests = gevent.pool.Group()
         self._under_way: set[int] = set()
+        # Nobody connects any more; nobody is there any more; no code is on its way.
+        self._reached = (True, True, True)
         self._phase = 0
         self._health = Health()
         self._peak_open = 0
@@ -289,7 +292,7 @@ class Station:
             # Cut short: what is under way was sent, and is not answered any more.
             requests.kill(block=False)
 
-    def sent(self, sequence: int, sent_ns: int, slip_us: int) -> None:
+    def sent(self, sequence: int, sent_ns: int, slip_us: int, text_ns: int | None) -> None:
         """A code's request has been written.
 
         The leader books that, and the answer: what this worker were to count would be lost
@@ -299,6 +302,7 @@ class Station:
             sequence: the code's.
             sent_ns: when (wall clock, ns).
             slip_us: how much later that was than it should have been.
+            text_ns: the time in its text; None if there is none.
         """
         if self.finished:
             return
@@ -306,8 +310,9 @@ class Station:
         leader_ns = clocks.to_leader(sent_ns)
         self.counted("overlapping", int(bool(self._under_way)))
         self._under_way.add(sequence)
-        self.ledger.sent(sequence, sent_ns)
-        self._to_leader("sent", code=[sequence, leader_ns, clocks.error_ns], slip_us=slip_us)
+        self.ledger.sent(sequence, sent_ns, text_ns)
+        code = [sequence, leader_ns, clocks.error_ns, text_ns]
+        self._to_leader("sent", code=code, slip_us=slip_us)
 
     def answered(
         self, sequence: int, status: Status, ingest_us: int, cause: str | None
@@ -362,7 +367,8 @@ class Station:
                 self._undated.append(data["code"])
                 self._date()
             case "answered":
-                self.ledger.answered(*data["code"])
+                self._undated.append(data["code"])
+                self._date()
             case "welcome":
                 self._time.leader_is_at(data["host"])
                 self._enter(data["phase"], data["number"])
@@ -379,12 +385,16 @@ class Station:
                 self.finish()
 
     def _date(self) -> None:
-        """Take codes that were announced in the leader's time, as soon as that is known."""
+        """Take what was told of codes, in order, as soon as the leader's time is known."""
         clocks = self._time.clocks
         if clocks.known:
-            for sequence, leader_ns, error_ns in self._undated:
+            for news in self._undated:
+                if len(news) == 2:
+                    self.ledger.answered(*news)
+                    continue
+                sequence, leader_ns, error_ns, text_ns = news
                 self._sender_error_ns = max(self._sender_error_ns, error_ns)
-                self.ledger.sent(sequence, clocks.to_here(leader_ns))
+                self.ledger.sent(sequence, clocks.to_here(leader_ns), text_ns)
             self._undated.clear()
 
     def _enter(self, phase: str, number: int) -> None:
@@ -434,12 +444,18 @@ class Station:
             self._catch_up(due)
             ticks += 1
             try:
-                self._look(report=ticks % _REPORT_TICKS == 0)
+                self._look(report=ticks % _REPORT_TICKS == 0 or self._is_awaited())
             except Exception as error:
                 # A mistake in this program: its books are not to be believed any more.
                 _logger.exception("the account could not be brought up to date")
                 said = f"the account cannot be kept ({type(error).__name__}), see the log."
                 self._swarm.to_leader("unfit", {"run": self.run_id, "sentence": said})
+
+    def _is_awaited(self) -> bool:
+        """Whether something has come about since the last look that the leader waits for."""
+        before = self._reached
+        self._reached = (not self.pending, not self.listeners, not self.ledger.in_flight)
+        return any(now and not then for now, then in zip(self._reached, before, strict=True))
 
     def _catch_up(self, due_s: float) -> None:
         """After a stall, have what has come read before any of it is counted as missing.
