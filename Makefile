@@ -11,7 +11,7 @@ ARGS ?=
 
 host = $(if $(HOST),--host $(HOST))
 
-.PHONY: load stress ladder capacity shape ui test check format bench lock clean help
+.PHONY: load stress ladder capacity shape ui test check format bench lock pictures clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -72,6 +72,9 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml allows
 .venv/dev: requirements.txt requirements-dev.txt | .venv/bin/python
 	$(BIN)/python -m pip install -q --require-hashes -r requirements-dev.txt
 	@touch $@ .venv/run
+
+pictures: .venv/dev ## Make the pictures in docs/ anew (needs chromium)
+	$(BIN)/python -m docs.make_pictures
 
 clean: ## Remove what was built
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,144 @@
+"""Makes the pictures in docs/pictures: real runs against the embedded target, in Chromium.
+
+    make pictures
+
+Takes a minute. It needs what the tests need, and Debian's chromium.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from sseload_users.demo import process
+
+_HERE = Path(__file__).parent
+_OUT = _HERE / "pictures"
+_LOCUST = Path(sys.executable).parent / "locust"
+
+#: So that a picture is easily read where it is shown at half its size.
+_SIZE = {"width": 1120, "height": 860}
+_PATIENCE_MS = 30_000
+
+
+def main() -> None:
+    """Make all pictures."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        sys.exit("chromium is missing: apt-get install chromium")
+    _OUT.mkdir(exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        _reports(browser, Path(folder))
+        _live(browser)
+        browser.close()
+    for picture in sorted(_OUT.glob("*.png")):
+        print(f"{picture.relative_to(_HERE.parent)}: {picture.stat().st_size / 1000:.0f} kB")
+
+
+def _reports(browser: Browser, folder: Path) -> None:
+    """report.html, and two runs compared."""
+    before, after = folder / "before", folder / "after"
+    _run(before, ())
+    _run(after, ("--cost-per-delivery", "0.0001", "--lose", "0.003"))
+    compared = folder / "compared.html"
+    subprocess.run(  # noqa: S603 - this very program
+        [sys.executable, "-m", "sseload_users", "compare", str(before), str(after),
+         "--html", str(compared)],
+        stdout=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    with _page(browser) as page:
+        page.goto((after / "report.html").as_uri())
+        _shoot(page, "report")
+        page.goto(compared.as_uri())
+        _shoot(page, "compare")
+
+
+def _run(folder: Path, faults: tuple[str, ...]) -> None:
+    with process.start(*faults) as server:
+        subprocess.run(  # noqa: S603 - this very program
+            [sys.executable, "-m", "sseload_users", "200", "20", "8", "--target", "websocket",
+             "--host", server.url, "--delivery-report", str(folder)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+
+
+def _live(browser: Browser) -> None:
+    """A run as it goes: the tab in Locust's page, and /delivery."""
+    with (
+        process.start("--drop", "0.0004", "--cost-per-delivery", "0.00002") as server,
+        _locust(server.url) as url,
+        _page(browser) as page,
+    ):
+        page.goto(url)
+        page.locator("input[name=userCount]").fill("301")
+        page.locator("input[name=spawnRate]").fill("60")
+        page.get_by_role("button", name="Start").click()
+        page.get_by_role("tab", name="Delivery").click()
+        expect(page.locator("tbody tr").nth(13)).to_be_visible(timeout=_PATIENCE_MS)
+        _shoot(page, "tab")
+        page.goto(f"{url}/delivery")
+        expect(page.locator("#chart-reach .stroke-s1").first).to_be_attached()
+        time.sleep(5)
+        _shoot(page, "delivery")
+        page.emulate_media(color_scheme="dark")
+        page.set_viewport_size({"width": 420, "height": 860})
+        _shoot(page, "delivery-phone")
+
+
+@contextmanager
+def _locust(host: str) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    child = subprocess.Popen(  # noqa: S603 - likewise
+        [_LOCUST, "--web-host", "127.0.0.1", "--web-port", str(port), "--host", host,
+         "--target", "websocket", "--codes", "60", "--duration", "60", "--reconnect"],
+        cwd=_HERE.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 30
+        while not _answers(url):
+            if time.monotonic() > deadline:
+                sys.exit(f"{_LOCUST} does not answer.")
+            time.sleep(0.2)
+        yield url
+    finally:
+        child.terminate()
+        child.wait(timeout=30)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+@contextmanager
+def _page(browser: Browser) -> Iterator[Page]:
+    with browser.new_context(viewport=_SIZE, color_scheme="light") as context:  # type: ignore[arg-type]
+        context.set_default_timeout(_PATIENCE_MS)
+        yield context.new_page()
+
+
+def _shoot(page: Page, name: str) -> None:
+    page.screenshot(path=_OUT / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
