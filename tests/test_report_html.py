@@ -222,6 +222,26 @@ def test_steps_and_searches_are_told_in_order() -> None:
     )
 
 
+def test_workers_regions_storms_and_the_server_are_told_where_there_are_any() -> None:
+    report = sample(100, 10, workers=2, regions=("eu", "us"), missing=3)
+    report["workers"][0] |= {"name": "<b>a", "region": "eu", "lost": True}
+    report["storm"] = {
+        "started_at": ["2026-11-24T09:30:00Z"], "ended": 100, "back": 100, "back_50_s": 1.0,
+        "back_95_s": 2.0, "back_100_s": 3.5,
+    }  # fmt: skip
+    values = [1.0] * len(report["timeline"])
+    report["vitals"] = [{"source": "metrics", "name": "<up>", "unit": "", "values": values}]
+    root = inert(html.document(report))
+    workers = cells(section(root, "workers"))
+    assert workers[1][:3] == ["<b>a (lost)", "eu", "50 of 50 (100 %)"]
+    assert [row[0] for row in cells(section(root, "regions"))[1:]] == ["eu", "us"]
+    assert "100 connections ended at once; 50 % after 1.0 s" in words(section(root, "storm"))
+    assert len(list(root.iter("figure"))) == 8
+    alone = inert(html.document(sample(100, 10)))
+    names = [each.get("aria-labelledby") for each in alone.iter("section")]
+    assert not {"workers", "regions", "storm"} & set(names)
+
+
 def test_a_run_of_nothing_has_a_page_as_well() -> None:
     root = inert(html.document(sample(0, 0)))
     figures = [words(each) for each in classes(root, "figure")]

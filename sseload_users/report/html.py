@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sseload_users.capacity import storm_in_words
 from sseload_users.report import charts
 from sseload_users.report.accuracy import accuracy
 from sseload_users.report.console import distribution
@@ -85,6 +86,11 @@ def document(report: Mapping[str, Any]) -> str:
         shown_codes=sum(code is not None for code in codes),
         first=_FIRST,
         last=_LAST,
+        storm=storm_in_words(report["storm"]) if report["storm"] else "",
+        shares=[
+            ("workers", "Worker by worker", report["workers"]),
+            ("regions", "Region by region", report["regions"]),
+        ],
         accuracy=list(accuracy(report)),
         options={name: setting(value) for name, value in report["run"]["options"].items()},
     )
