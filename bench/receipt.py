@@ -46,8 +46,8 @@ def run(*, quick: bool, rounds: int) -> Table:
     for number in range(rounds):
         for tls in (False, True):
             for generator in ready:
-                own = replace(load, tls=tls)
-                result = measure(generator, own)
+                mine = replace(load, tls=tls)
+                result = measure(generator, mine)
                 measured.setdefault((generator.title, tls), []).append(result)
                 row = {
                     "program": generator.title,
