@@ -96,7 +96,8 @@ class CodeBroadcaster(FastHttpUser):
             return self._target.ingest(self._shape.mint(sequence, sent_ns), self._identity).body
 
         def written(sent_ns: int) -> None:
-            station.sent(sequence, sent_ns, round((time.monotonic() - due) * 1e6))
+            slip_us = round((time.monotonic() - due) * 1e6)
+            station.sent(sequence, sent_ns, slip_us, sent_ns if self._shape.dated else None)
 
         now = wall_ns()
         request = self._target.ingest(self._shape.mint(sequence, now), self._identity)

@@ -56,6 +56,9 @@ class CodeShape:
             shape cannot be told apart from this one's; without ``{sent}``, the send time
             travels beside the code instead of in it.
 
+    Attributes:
+        dated: a code's text has the time at which it was sent.
+
     Raises:
         ValueError: one sentence, when the template cannot name each code apart.
     """
@@ -97,6 +100,7 @@ class CodeShape:
             end = field.end()
         if "seq" not in seen:
             raise ValueError(f"code template {template!r} has no {{seq}}: codes would be alike")
+        self.dated = "sent" in seen
         self._pattern = re.compile(pattern + re.escape(_plain(template, template[end:])))
 
     def _pattern_of(self, name: str, width: int) -> str:

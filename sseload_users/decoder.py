@@ -45,7 +45,7 @@ class Decoder:
         if not readings:
             self._station.counted("foreign")
             return []
-        codes = [self._station.ledger.code(each.sequence) for each in readings]
+        codes = [self._station.ledger.code(each.sequence, each.sent_ns) for each in readings]
         if len(codes) == 1:
             if len(self.known) >= _REMEMBERED:
                 self.known.clear()

@@ -63,7 +63,7 @@ class Ledger:
         self._ended: dict[Session, None] = {}
         # Codes that are announced and not settled, those that are not announced, the rest.
         self._flying: dict[int, Code] = {}
-        self._unknown: dict[int, Code] = {}
+        self._unknown: dict[tuple[int, int | None], Code] = {}
         self._settled = Settled()
 
     # Connections and sessions
@@ -140,20 +140,27 @@ class Ledger:
 
         Args:
             sequence: as its text says, from 1.
-            sent_ns: as its text says (wall clock, ns), if it does. It serves until the
-                announcement comes, since that may come after the code.
+            sent_ns: as its text says (wall clock, ns), if it does. A text with another time
+                than the code was sent with is not that code: somebody made it up.
         """
-        found = self._find(sequence)
+        found = self._find(sequence, sent_ns)
         if found is None:
-            found = self._unknown[sequence] = Code(sequence, sent_ns)
+            found = self._unknown[sequence, sent_ns] = Code(sequence, sent_ns)
             if len(self._unknown) > _MOST_UNKNOWN:
                 self._give_up(next(iter(self._unknown.values())))
         return found
 
-    def sent(self, sequence: int, sent_ns: int) -> None:
-        """A code is announced: it was sent at that time (this worker's wall clock, ns)."""
-        code = self._announced(sequence)
+    def sent(self, sequence: int, sent_ns: int, text_ns: int | None = None) -> None:
+        """A code is announced.
+
+        Args:
+            sequence: the code's.
+            sent_ns: when it was sent (this worker's wall clock, ns).
+            text_ns: the time in its text, if there is one: on the sender's wall clock.
+        """
+        code = self._announced(sequence, text_ns)
         if not code.settled:
+            code.text_ns = text_ns
             code.sent_ns = sent_ns
 
     def answered(self, sequence: int, status: Status) -> None:
@@ -162,19 +169,26 @@ class Ledger:
         if not code.settled:
             code.status = status
 
-    def _announced(self, sequence: int) -> Code:
-        code = self._unknown.pop(sequence, None) or self._find(sequence) or Code(sequence)
+    def _announced(self, sequence: int, text_ns: int | None = None) -> Code:
+        code = self._unknown.pop((sequence, text_ns), None) or self._find(sequence, text_ns)
+        if code is None and text_ns is None:
+            # Whatever came under its number was it, as far as one can tell.
+            code = next(
+                (each for each in self._unknown.values() if each.sequence == sequence), None
+            )
+            if code is not None:
+                del self._unknown[sequence, code.text_ns]
+        code = code or Code(sequence, text_ns)
         if not code.announced:
             code.announced = True
             self._flying[sequence] = code
         return code
 
-    def _find(self, sequence: int) -> Code | None:
-        return (
-            self._flying.get(sequence)
-            or self._unknown.get(sequence)
-            or self._settled.find(sequence)
-        )
+    def _find(self, sequence: int, text_ns: int | None) -> Code | None:
+        known = self._flying.get(sequence) or self._settled.find(sequence)
+        if known is not None and (text_ns is None or known.text_ns in (None, text_ns)):
+            return known
+        return self._unknown.get((sequence, text_ns))
 
     @property
     def in_flight(self) -> int:
@@ -284,7 +298,7 @@ class Ledger:
         account = self.tally.code(STRAY)
         account.unexpected += len(code.copies or ())
         self._close_more(account, code)
-        del self._unknown[code.sequence]
+        del self._unknown[code.sequence, code.text_ns]
         code.copies = None
 
     def _close_with(self, account: CodeTally, code: Code, sent_ns: int) -> None:
@@ -357,7 +371,7 @@ class Ledger:
         """Note a copy that is not the first, or that came after its code was settled."""
         if code.settled:
             # Who remembers codes may remember one that is not kept any more.
-            code = self._find(code.sequence) or code
+            code = self._find(code.sequence, code.text_ns) or code
         if code.copies is None:
             self._caught_up(session, code, arrived_ns)
         elif session in code.copies:

@@ -154,7 +154,7 @@ class Conductor:
             case "time":
                 self._tell("time", asked=data["asked"], leader=wall_ns(), only=worker)
             case "sent":
-                sequence, sent_ns, _ = data["code"]
+                sequence, sent_ns, *_ = data["code"]
                 self.totals.announced(sequence, sent_ns, data["slip_us"])
                 self._unanswered.add(sequence)
                 self._tell("sent", code=data["code"], but=worker)

@@ -126,6 +126,7 @@ class Code:
     Attributes:
         sequence: its number in the run, from 1.
         sent_ns: when it was sent (wall clock, ns); None until that is known.
+        text_ns: the time in its text, on the sender's wall clock; None if there is none.
         status: what became of its request.
         announced: the broadcaster has told of it, so that it is not just a text that came.
         copies: the first copy's arrival by session, in the order in which they were read;
@@ -148,11 +149,12 @@ class Code:
         "sent_ns",
         "sequence",
         "status",
+        "text_ns",
     )
 
     def __init__(self, sequence: int, sent_ns: int | None = None) -> None:
         self.sequence = sequence
-        self.sent_ns = sent_ns
+        self.sent_ns = self.text_ns = sent_ns
         self.status: Status = "pending"
         self.announced = False
         self.copies: dict[Session, int] | None = {}

@@ -1,6 +1,6 @@
 """What is left of codes whose account is closed: enough to put right what comes late.
 
-Of each there remain its send time and, as one bit each, the sessions that miss it. As a
+Of each there remain its times and, as one bit each, the sessions that miss it. As a
 message may still be at hand that names one of them, the latest keep their object, too.
 """
 
@@ -16,6 +16,8 @@ from sseload_users.sessions import Bits, Code, Session
 _RECENT = 256
 #: Stand for the send time of a code that is owed to nobody, and of one that is not settled.
 _UNOWED, _UNSETTLED = 0, -1
+#: Stands for no time in a code's text.
+_NO_TIME = -1
 
 
 class Settled:
@@ -27,13 +29,15 @@ class Settled:
         newest_missed_ns: when the last of those was sent that anybody missed.
     """
 
-    __slots__ = ("_missed", "_recent", "_sent", "count", "newest_missed_ns", "newest_ns")
+    __slots__ = ("_missed", "_recent", "_sent", "_texts", "count", "newest_missed_ns", "newest_ns")
 
     def __init__(self) -> None:
         self.count = 0
         self.newest_ns = 0
         self.newest_missed_ns = 0
-        self._sent = array("q")  # by sequence number
+        # By sequence number: send times, and the times in the codes' texts.
+        self._sent = array("q")
+        self._texts = array("q")
         self._recent: dict[int, Code] = {}
         self._missed: dict[int, Code] = {}
 
@@ -42,8 +46,11 @@ class Settled:
         sequence = code.sequence
         sent_ns = code.sent_ns if code.owed and code.sent_ns is not None else _UNOWED
         if len(self._sent) <= sequence:
-            self._sent.extend([_UNSETTLED] * (sequence + 1 - len(self._sent)))
+            more = sequence + 1 - len(self._sent)
+            self._sent.extend([_UNSETTLED] * more)
+            self._texts.extend([_NO_TIME] * more)
         self._sent[sequence] = sent_ns
+        self._texts[sequence] = _NO_TIME if code.text_ns is None else code.text_ns
         self.count += 1
         self.newest_ns = max(self.newest_ns, sent_ns)
         if code.missing is None:
@@ -56,7 +63,9 @@ class Settled:
         found = self._recent.get(sequence) or self._missed.get(sequence)
         if found is None and sequence < len(self._sent) and self._sent[sequence] != _UNSETTLED:
             sent_ns = self._sent[sequence]
+            text_ns = self._texts[sequence]
             found = Code(sequence, sent_ns or None)
+            found.text_ns = None if text_ns == _NO_TIME else text_ns
             found.copies = None
             found.announced = True
             found.owed = sent_ns != _UNOWED

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import QUICK, Outcome, run
+from tests.harness import QUICK, Outcome, run, sequence_of
 from tests.socket_servers import read_until, serving
 from tests.test_frames import frame
 from tests.test_hostile import FRAMES, for_ever
@@ -150,7 +150,8 @@ def test_whatever_answers_codes_each_has_its_status(tmp_path: Path) -> None:
 
     def on_code(number: int, code: str, connection: socket.socket) -> None:
         server.broadcast(message(code))
-        cases[number - 1][0](number, code, connection)
+        # Not in the order in which they come: on a busy machine one may overtake another.
+        cases[sequence_of(code) - 1][0](number, code, connection)
 
     server = Server(None, on_code)
     with started(server) as url:
@@ -307,6 +308,27 @@ def test_a_flood_is_counted_and_ends_with_the_run(tmp_path: Path) -> None:
     assert outcome.reasons["duplicates"] == "warning"
     assert outcome.report["generator"]["rss_mib"] < 250
     assert outcome.seconds < 40
+
+
+def test_codes_that_are_made_up_before_they_are_sent_are_not_delivered(tmp_path: Path) -> None:
+    """Who has seen one code can count on, and broadcast nothing any more."""
+
+    def on_code(number: int, code: str, connection: socket.socket) -> None:
+        if number == 1:
+            head, _, sent = code.rsplit("-", 2)
+            for sequence in range(1, 5):
+                server.broadcast(message(f"{head}-{sequence}-{sent}"))
+        answers(connection)
+
+    server = Server(None, on_code)
+    with started(server) as url:
+        words = ("3", "4", "1", *QUICK, "--target", "websocket", "--host", url)
+        outcome = run(tmp_path, *words, "--processes", "2")
+    deliveries = outcome.report["deliveries"]
+    assert deliveries["delivered"] == 3 * 1
+    assert deliveries["missing"] == deliveries["unexpected"] == 3 * 3
+    assert outcome.grade == "issues"
+    assert outcome.reasons["unexpected"] == "warning"
 
 
 def test_sessions_end_by_frames_that_cannot_be(tmp_path: Path) -> None:
