@@ -16,18 +16,19 @@ import gevent
 from gevent.event import Event
 from locust import User
 from locust.env import Environment
-from locust.runners import STATE_RUNNING
 
 from sseload_users import clock
 from sseload_users.clock import wall_ns
+from sseload_users.clock_findings import ClockFindings, came_early
+from sseload_users.crowd import Crowd
 from sseload_users.options import Options
 from sseload_users.plans import Outcome, Plan, Step
 from sseload_users.report.build import Run, step_in_words, step_report
 from sseload_users.report.progress import Progress, Snapshot
 from sseload_users.report.words import count, seconds
-from sseload_users.resizing import resize
 from sseload_users.roster import Roster
 from sseload_users.schedule import Schedule
+from sseload_users.standing import snapshot
 from sseload_users.swarm import Swarm
 from sseload_users.tally import Status
 from sseload_users.target import Target
@@ -94,11 +95,9 @@ class Conductor:
         self.unfit = ""
         self.options = options
         self.run = run
-        self._environment = environment
         self._swarm = swarm
         self._target = target
         self._network = network
-        self._listeners = [each.__name__ for each in listeners]
         self.plan = plan
         self._judge_by = judge_by
         self.outcomes: list[Outcome] = []
@@ -108,15 +107,14 @@ class Conductor:
         self._phase = ""
         self._phases = 0
         self._phase_began_ns = 0
-        self._spawned = False
+        self._crowd = Crowd(environment, listeners)
         self._roster = Roster(swarm, self.totals, self._incomplete)
         self._broadcaster: str | None = None
         self._broadcast_done = False
         self._codes_ordered = 0
         self._unanswered: set[int] = set()
         self._setting = clock.Setting()
-        self._set_ns = 0
-        self._set_hosts: set[tuple[str, int]] = set()
+        self._clock_findings = ClockFindings()
         self._ended = False
         self._at_end = False
         self._whole = True
@@ -133,7 +131,7 @@ class Conductor:
 
     def spawned(self) -> None:
         """Locust has begun all users."""
-        self._spawned = True
+        self._crowd.spawned()
 
     # What workers say
 
@@ -194,20 +192,13 @@ class Conductor:
         self._tell("answered", code=[sequence, status], but=by)
 
     def _note_set(self, host: str, by_ns: int, whose: str) -> None:
-        """A clock was set while the run went on; all processes of a host say so."""
-        known = (host, round(by_ns / clock.SET_NS / 10))
-        if known in self._set_hosts:
-            return
-        self._set_hosts.add(known)
-        self._set_ns = max(self._set_ns, abs(by_ns))
-        way = "forward" if by_ns > 0 else "back"
-        where = "The clock" if self._swarm.role == "local" else f"The clock of {whose}"
-        sentence = (
-            f"{where} was set {way} by {abs(by_ns) / 1e9:.3f} s during the run: the latencies of "
-            "codes that were on their way then are not to be trusted."
+        """A clock was set while the run went on."""
+        sentence = self._clock_findings.was_set(
+            host, by_ns, "" if self._swarm.role == "local" else whose
         )
-        self.run.notes.append(sentence)
-        self._progress.note(sentence)
+        if sentence is not None:
+            self.run.notes.append(sentence)
+            self._progress.note(sentence)
 
     def _incomplete(self, sentence: str) -> None:
         self.run.notes.append(sentence)
@@ -249,10 +240,10 @@ class Conductor:
         began = len(self.run.phases)
         named = f" ({step.name})" if step.name else ""
         self._enter("connect", f"Connecting to {self._target.host}{named}.")
-        if step.connections is not None and self._expected() != step.connections:
-            self._resize(step.connections)
+        if step.connections is not None and self._crowd.expected() != step.connections:
+            self._crowd.resize(step.connections)
         self._wait(self._all_connected)
-        if not self._expected():
+        if not self._crowd.expected():
             raise Unfit("Nobody listens: -u counts the one that broadcasts, too; give 2 or more.")
         self._enter("settle", f"Waiting {seconds(self.options.settle)} before the first code.")
         gevent.sleep(self.options.settle)
@@ -268,7 +259,7 @@ class Conductor:
             run,
             self.totals.end_step(),
             self._judge_by,
-            asked=self._expected(),
+            asked=self._crowd.expected(),
             opened=opened,
         )
         outcome = Outcome(step, report)
@@ -285,18 +276,16 @@ class Conductor:
         """
         if step.connections is None:
             return
-        self._wait(self._all_begun)
-        if self.totals.gauge("listeners") or self._expected():
+        self._wait(self._crowd.all_begun)
+        if self.totals.gauge("listeners") or self._crowd.expected():
             self._enter("disconnect", f"Making room for {step.name}.")
-            self._resize(0)
-            self._wait(lambda: self._all_begun() and not self.totals.gauge("listeners"), _FINISH_S)
+            self._crowd.resize(0)
+            self._wait(
+                lambda: self._crowd.all_begun() and not self.totals.gauge("listeners"), _FINISH_S
+            )
         if self.outcomes:
             self._enter("warm-up", "Waiting for the server to be well again.")
             await_return(self._target, self._network, self.options)
-
-    def _resize(self, connections: int) -> None:
-        self._spawned = False
-        resize(self._environment, connections)
 
     def _broadcast(self, schedule: Schedule) -> None:
         """Have codes sent, the next ones in the run's sequence, until all are answered."""
@@ -369,9 +358,9 @@ class Conductor:
 
     def _all_connected(self) -> bool:
         present = self._roster.present()
-        there = self.totals.gauge("listeners") >= self._expected()
+        there = self.totals.gauge("listeners") >= self._crowd.expected()
         return (
-            self._all_begun()
+            self._crowd.all_begun()
             and (there or len(present) < len(self.totals.workers))
             and all(
                 each.gauges and each.gauges["pending"] == 0 and each.gauges["clock_known"]
@@ -389,20 +378,6 @@ class Conductor:
             or (each.gauges.get("phase") == self._phases and each.gauges["in_flight"] == 0)
             for each in self._roster.present()
         )
-
-    def _all_begun(self) -> bool:
-        """Whether Locust has begun as many users as it was last told."""
-        state = getattr(self._environment.runner, "state", "")
-        return self._spawned and bool(state == STATE_RUNNING)
-
-    def _expected(self) -> int:
-        """How many listeners there are to be."""
-        runner = self._environment.runner
-        counts: dict[str, int] = getattr(runner, "target_user_classes_count", {})
-        if self._all_begun() and counts:
-            return sum(counts.get(name, 0) for name in self._listeners)
-        fixed = sum(each.fixed_count for each in self._environment.user_classes)
-        return max(0, getattr(runner, "target_user_count", 0) - fixed)
 
     # The end
 
@@ -444,17 +419,17 @@ class Conductor:
         self.run.complete = (
             self._whole and not cut_short and not self.unfit and self._roster.is_whole()
         )
-        self.run.clock_error_ms = self.totals.clock_error_ms() + self._set_ns / 1e6
+        self.run.clock_error_ms = self._clock_error_ms()
         if slow := self.totals.tally.counts["slow"]:
             self.run.notes.append(
                 f"{count(slow, 'connection')} read slowly, at {self.options.slow_rate:,.0f} bytes "
                 "a second (--slow-share): what they had not read by the end is missing."
             )
         if early := self.totals.tally.counts["before_sent"]:
-            self.run.notes.append(
-                f"{count(early, 'code')} arrived before being sent, by more than the clocks' "
-                f"error of {self.run.clock_error_ms:.3f} ms: a clock was set, or is wrong."
-            )
+            self.run.notes.append(came_early(early, self._clock_error_ms()))
+
+    def _clock_error_ms(self) -> float:
+        return self.totals.clock_error_ms() + self._clock_findings.worst_ns / 1e6
 
     def _wait_for_news(self, over: Callable[[], bool]) -> None:
         """Wait for what workers are to say at the end; for those that do not, not for long."""
@@ -485,7 +460,7 @@ class Conductor:
             finished_ns=now,
             phases=phases,
             complete=self._whole,
-            clock_error_ms=self.totals.clock_error_ms(),
+            clock_error_ms=self._clock_error_ms(),
         )
 
     def step_reports(self) -> list[Mapping[str, Any]]:
@@ -494,29 +469,11 @@ class Conductor:
 
     def snapshot(self) -> Snapshot:
         """How the run stands."""
-        totals, now = self.totals, wall_ns()
-        outcomes, counts, causes = totals.outcomes, totals.tally.counts, totals.tally.causes
-        delivery, lag = totals.recent(now)
-        gauges = [each.gauges for each in totals.workers.values()]
-        return Snapshot(
+        return snapshot(
+            self.totals,
             phase=self._phase,
-            elapsed_s=(now - self.run.started_ns) / 1e9,
-            expected=self._expected(),
-            attempted=counts["attempted"],
-            open=totals.gauge("open"),
-            connecting=totals.gauge("connecting"),
-            failed=counts["failed"],
-            dropped=counts["dropped"],
-            codes_scheduled=max(self.options.codes, self._codes_ordered),
-            codes_sent=totals.sent,
-            accepted=totals.statuses["accepted"],
-            delivered=outcomes["delivered"] + totals.gauge("delivered"),
-            owed=outcomes["owed"] + totals.gauge("owed"),
-            late=outcomes["late"],
-            missing=outcomes["missing"] + outcomes["interrupted"],
-            errors=sum(causes.values()),
-            p50_ms=delivery.p50,
-            p99_ms=delivery.p99,
-            lag_p99_ms=lag.p99,
-            cpu_percent=max((each.get("cpu_percent", 0.0) for each in gauges), default=None),
+            now_ns=wall_ns(),
+            started_ns=self.run.started_ns,
+            expected=self._crowd.expected(),
+            codes=max(self.options.codes, self._codes_ordered),
         )

@@ -1,19 +1,17 @@
-"""What the users of one process share during one run, and the account that it keeps.
+"""What the users of one process share during one run.
 
-A station begins with the run's first user and ends with the run. Every quarter of a second
-it settles what can be settled; what was counted since then it reports to the process that
-leads the run, which may be the same.
+A station begins with the run's first user and ends with the run. It takes what the process
+says that leads the run, which may be the same, and tells it what that has to know at once.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import gevent
@@ -24,19 +22,16 @@ from gevent.queue import Queue
 from locust.env import Environment
 
 from sseload_users import target as targets
+from sseload_users.bookkeeping import Bookkeeping
 from sseload_users.clock import wall_ns
 from sseload_users.codes import CodeShape
 from sseload_users.decoder import Decoder
-from sseload_users.health import Health
 from sseload_users.identities import Identity, who_connects
-from sseload_users.ledger import Ledger
 from sseload_users.options import Options
 from sseload_users.receipts import Receipts
-from sseload_users.report.files import ConnectionRow
 from sseload_users.report.words import clean
 from sseload_users.schedule import Schedule
-from sseload_users.sessions import Connection
-from sseload_users.swarm import LOCAL, Swarm
+from sseload_users.swarm import Swarm
 from sseload_users.tally import Cause, Status, told_apart
 from sseload_users.target import Target
 from sseload_users.timekeeping import Timekeeping
@@ -44,15 +39,6 @@ from sseload_users.transports import Event as Message
 from sseload_users.transports.network import Network
 from sseload_users.transports.registry import transport_for
 from sseload_users.turnover import Turnover
-
-_logger = logging.getLogger(__name__)
-
-#: Seconds from one look at the account to the next.
-_TICK_S = 0.25
-#: Seconds that reading is given, after a stall, before the account is looked at.
-_READING_S = 0.05
-#: Looks after which there is a report, news or none.
-_REPORT_TICKS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +77,6 @@ class Station:
         pending: listeners that have neither connected nor failed for good.
         connecting: listeners that are connecting.
         hushed: the run ends, and nothing more is sent.
-        finished: the account is closed; whatever ends now is not the server's doing.
 
     Raises:
         ConfigError: the options name something that cannot be used on this machine.
@@ -115,16 +100,24 @@ class Station:
             slow_rate=options.slow_rate,
         )
         self._identities = who_connects(options.users_file, options.username)
+        self._time = Timekeeping(
+            lambda asked_ns: self._to_leader("time", asked=asked_ns), same=swarm.role == "local"
+        )
         transport = targets.load(options.target).transport
-        self.receipts = Receipts(environment, transport_for(transport).kind)
-        self.ledger = Ledger(options.delivery_timeout, self._on_arrivals)
+        self._books = Bookkeeping(
+            options,
+            self.network,
+            Receipts(environment, transport_for(transport).kind),
+            self._time,
+            gauges=self._gauges,
+            tell=self._to_leader,
+        )
+        self.ledger = self._books.ledger
         self.may_connect = Event()
         self.orders: Queue[tuple[int, Schedule]] = Queue()
         self.slots = BoundedSemaphore(options.connect_concurrency)
         self.turnover = Turnover(options.session_length)
-        self.finished = False
         self.hushed = False
-        self._closing = False
         self.listeners = 0
         self.broadcasters = 0
         self.pending = 0
@@ -133,23 +126,11 @@ class Station:
         self._targets: dict[tuple[str, str], Target] = {}
         self._shapes: dict[str, CodeShape] = {}
         self._causes: set[Cause] = set()
-        self._message_bytes = 0
-        self._time = Timekeeping(
-            lambda asked_ns: self._to_leader("time", asked=asked_ns), same=swarm.role == "local"
-        )
-        self._sender_error_ns = 0
         # What was told of codes, and waits for the leader's time.
         self._undated: list[Any] = []
         self._requests = gevent.pool.Group()
         self._under_way: set[int] = set()
-        # Nobody connects any more; nobody is there any more; no code is on its way.
-        self._reached = (True, True, True)
         self._phase = 0
-        self._health = Health()
-        self._peak_open = 0
-        self._sampled_s = wall_ns() // 1_000_000_000
-        self._looked_s = time.monotonic()
-        self._ticker = gevent.spawn(self._tick)
 
     # For the users
 
@@ -339,12 +320,12 @@ class Station:
 
     def broadcast_done(self) -> None:
         """The schedule is through, and every request has been answered or given up."""
-        self._report()
+        self._books.report()
         self._to_leader("broadcast_done")
 
     # To and from the process that leads
 
-    def _to_leader(self, kind: str, **data: Any) -> None:
+    def _to_leader(self, kind: str, /, **data: Any) -> None:
         self._swarm.to_leader(kind, {"run": self.run_id, **data})
 
     def begin(self, region: str) -> None:
@@ -393,7 +374,7 @@ class Station:
                     self.ledger.answered(*news)
                     continue
                 sequence, leader_ns, error_ns, text_ns = news
-                self._sender_error_ns = max(self._sender_error_ns, error_ns)
+                self._time.sender_error_ns = max(self._time.sender_error_ns, error_ns)
                 self.ledger.sent(sequence, clocks.to_here(leader_ns), text_ns)
             self._undated.clear()
 
@@ -416,169 +397,25 @@ class Station:
 
     def finish(self) -> None:
         """Close the account and send what is left of it, once."""
-        if self._closing:
-            return
-        self._closing = True
-        self._catch_up(self._looked_s + _TICK_S)
-        now = wall_ns()
-        # Who is connecting now will be taken away: neither a success nor a failure.
-        self.counted("attempted", -self.connecting)
-        self.ledger.report_arrivals()
-        self.ledger.release_all(now)
-        self.ledger.settle(now, final=True)
-        self.finished = True
-        self._fail_undelivered()
-        self._sample(now)
-        self._ticker.kill(block=False)
-        self._time.end()
-        self._report(final=True)
+        self._books.close()
 
-    # The account
-
-    def _tick(self) -> None:
-        ticks = 0
-        while True:
-            due = time.monotonic() + _TICK_S
-            gevent.sleep(_TICK_S)
-            self._health.stalls.add(round((time.monotonic() - due) * 1e6))
-            self._catch_up(due)
-            ticks += 1
-            try:
-                self._look(report=ticks % _REPORT_TICKS == 0 or self._is_awaited())
-            except Exception as error:
-                # A mistake in this program: its books are not to be believed any more.
-                _logger.exception("the account could not be brought up to date")
-                said = f"the account cannot be kept ({type(error).__name__}), see the log."
-                self._swarm.to_leader("unfit", {"run": self.run_id, "sentence": said})
-
-    def _is_awaited(self) -> bool:
-        """Whether something has come about since the last look that the leader waits for."""
-        before = self._reached
-        self._reached = (not self.pending, not self.listeners, not self.ledger.in_flight)
-        return any(now and not then for now, then in zip(self._reached, before, strict=True))
-
-    def _catch_up(self, due_s: float) -> None:
-        """After a stall, have what has come read before any of it is counted as missing.
-
-        Args:
-            due_s: when there should have been a look (monotonic clock).
-        """
-        if time.monotonic() > due_s + _TICK_S:
-            gevent.sleep(_READING_S)
-        self._looked_s = time.monotonic()
-
-    def _look(self, *, report: bool) -> None:
-        if step_ns := self._time.look():
-            self._to_leader("stepped", by=step_ns, host=self._time.host)
-        now = wall_ns()
-        self.ledger.report_arrivals()
-        self.ledger.settle(now)
-        if now // 1_000_000_000 > self._sampled_s:
-            self._sample(now)
-        self._peak_open = max(self._peak_open, self.ledger.open)
-        if report:
-            self._report()
-
-    def _on_arrivals(self, latencies_us: list[int], arrived_ns: list[int]) -> None:
-        if not latencies_us:
-            return
-        tally = self.ledger.tally
-        earliest_us = -((self._time.clocks.error_ns + self._sender_error_ns) // 1000)
-        if min(latencies_us) < earliest_us:
-            tally.counts["before_sent"] += sum(each < earliest_us for each in latencies_us)
-        first, last = arrived_ns[0] // 1_000_000_000, arrived_ns[-1] // 1_000_000_000
-        if first == last:
-            second = tally.second(arrived_ns[0])
-            second.received += len(latencies_us)
-            second.delivery.add_all(latencies_us)
-        else:
-            for latency, arrived in zip(latencies_us, arrived_ns, strict=True):
-                second = tally.second(arrived)
-                second.received += 1
-                second.delivery.add(latency)
-        self.receipts.delivered(latencies_us, self._message_bytes)
+    @property
+    def finished(self) -> bool:
+        """The account is closed; whatever ends now is not the server's doing."""
+        return self._books.closed
 
     def note_size(self, message_bytes: int) -> None:
         """How large a message with a code is; those of one run hardly differ."""
-        self._message_bytes = message_bytes
+        self._books.message_bytes = message_bytes
 
-    def _fail_undelivered(self) -> None:
-        total = {"late": 0, "missing": 0, "interrupted": 0}
-        for connection in self.ledger.connections:
-            for outcome in total:
-                total[outcome] += getattr(connection, outcome)
-        for outcome, count in total.items():
-            self.receipts.failed(outcome, count)
-
-    def _sample(self, now_ns: int) -> None:
-        """The figures of the seconds that have ended, one sample each."""
-        cpu, lag = self._health.sample(), self.network.lag.drain()
-        tally = self.ledger.tally
-        tally.lag.add_all(lag)
-        now_s = now_ns // 1_000_000_000
-        for moment in range(self._sampled_s, max(now_s, self._sampled_s + 1)):
-            second = tally.second(moment * 1_000_000_000)
-            second.open = self.ledger.open
-            second.connecting = self.connecting
-            second.cpu_percent = cpu
-            second.rss_mib = self._health.rss_now_mib
-        second.lag.add_all(lag)
-        tally.stalls.merge(self._health.take_stalls())
-        self._sampled_s = max(now_s, self._sampled_s + 1)
-
-    def _report(self, *, final: bool = False) -> None:
-        if self.finished and not final:
-            return
-        owed, delivered = self.ledger.standing()
-        news = self.ledger.take()
-        clocks = self._time.clocks
-        if clocks.known and not clocks.same:
-            news.move(clocks.to_leader, lambda here_ns: here_ns + clocks.at(here_ns).ns)
-        data: dict[str, Any] = {
-            "final": final,
-            "tally": news.pack(),
-            "received": dict(self.ledger.received_per_connection()),
-            "gauges": {
-                "listeners": self.listeners,
-                "broadcasters": self.broadcasters,
-                "pending": self.pending,
-                "connecting": self.connecting,
-                "open": 0 if final else self.ledger.open,
-                "peak_open": self._peak_open,
-                "phase": self._phase,
-                "in_flight": self.ledger.in_flight,
-                "owed": owed,
-                "delivered": delivered,
-                "cpu_percent": self._health.cpu_percent,
-                "rss_mib": self._health.rss_mib,
-                "clock_known": clocks.known,
-                "clock_error_ns": clocks.error_ns,
-                "timestamps": self.network.timestamps,
-                "merged": self.network.lag.merged,
-            },
+    def _gauges(self) -> dict[str, int]:
+        return {
+            "listeners": self.listeners,
+            "broadcasters": self.broadcasters,
+            "pending": self.pending,
+            "connecting": self.connecting,
+            "phase": self._phase,
         }
-        if final and self.options.delivery_report is not None:
-            data["connections"] = [astuple(self._row(each)) for each in self.ledger.connections]
-        self._to_leader("report", **data)
-
-    def _row(self, connection: Connection) -> ConnectionRow:
-        connect_us = connection.connect_us
-        return ConnectionRow(
-            connection=connection.number,
-            worker=LOCAL if self._swarm.role == "local" else self._swarm.name,
-            username=connection.username,
-            connected=connection.sessions > 0,
-            connect_ms=None if connect_us is None else connect_us / 1000,
-            sessions=connection.sessions,
-            drops=connection.drops,
-            owed=connection.owed,
-            delivered=connection.delivered,
-            late=connection.late,
-            missing=connection.missing,
-            interrupted=connection.interrupted,
-            duplicate=connection.duplicate,
-            last_cause=connection.last_cause,
-        )
 
 
 _stations: weakref.WeakKeyDictionary[Environment, Station | None] = weakref.WeakKeyDictionary()

@@ -24,12 +24,14 @@ class Timekeeping:
     Attributes:
         clocks: the difference from the leader's clock.
         host: the same for all processes that share this clock.
+        sender_error_ns: how wrong the times can be, at most, in which codes were announced.
     """
 
     def __init__(self, ask: Callable[[int], None], *, same: bool) -> None:
         self.clocks = Clocks()
         self.clocks.same = same
         self.host = clock.identity()
+        self.sender_error_ns = 0
         self._ask = ask
         self._asker: gevent.Greenlet[..., None] | None = None
         self._setting = clock.Setting()
