@@ -49,10 +49,14 @@ class Agent(LocustUserAgent):
             client_pool=_Pool(**options), cookiejar=cookies, max_redirects=0, max_retries=0
         )
 
-    def _urlopen(self, request: Any) -> Any:
+    def urlopen(self, *args: Any, **options: Any) -> Any:
+        """Make a request; see geventhttpclient's `UserAgent.urlopen`."""
         jar: Any = self.cookiejar
         if sum(len(each.name) + len(each.value or "") for each in jar) > _COOKIE_BYTES:
             jar.clear()
+        return super().urlopen(*args, **options)
+
+    def _urlopen(self, request: Any) -> Any:
         try:
             return super()._urlopen(request)  # type: ignore[no-untyped-call]
         except (ValueError, LookupError) as error:
