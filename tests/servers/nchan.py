@@ -26,9 +26,8 @@ _CERTIFICATE = Path(__file__).parent.parent / "certificates" / "server.pem"
 _ADDRESS = "127.0.0.1"
 #: Seconds in which nginx starts, and ends; it takes a fraction of one.
 _PATIENCE = 10.0
-#: Files that nginx opens beside these connections: who publishes, logs, its own pipes. At its
-#: limit it would close the connections that are idle.
-_FURTHER_FILES = 256
+#: Files that nginx opens beside these connections: who publishes, logs, its own pipes.
+_FURTHER_FILES = 64
 
 _CONFIGURATION = """\
 load_module {module};
@@ -162,7 +161,9 @@ def nchan(*, connections: int = 1000, core: int | None = None) -> Iterator[Nchan
         raise RuntimeError(reason)
     with tempfile.TemporaryDirectory(prefix="nchan-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        process, ports = _start(folder, connections + _FURTHER_FILES, core)
+        # It begins to close idle connections when less than a sixteenth of its room is left.
+        room = (connections + _FURTHER_FILES) * 8 // 7
+        process, ports = _start(folder, room, core)
         try:
             yield Nchan(*ports, process.pid, folder)
         finally:
