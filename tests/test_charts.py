@@ -139,7 +139,7 @@ def test_drops_have_a_panel_of_their_own_and_are_failures_too() -> None:
 
 def test_each_series_of_the_server_has_a_panel_on_the_runs_own_time() -> None:
     timeline = [interval(t) for t in (1.0, 2.0, 3.0)]
-    vitals = [
+    vitals: list[dict[str, Any]] = [
         {"source": "process", "name": "cpu", "unit": "%", "values": [10.0, 50.0, None]},
         {"source": "process", "name": "rss", "unit": "MiB", "values": [80.0, 80.0, 100.0]},
         {"source": "metrics", "name": '<b>"', "unit": "", "values": [None, None, None]},

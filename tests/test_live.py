@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from sseload_users.histogram import Histogram
 from sseload_users.report import delivery, hdr, live, prometheus
-from sseload_users.report.build import build, per_code, timeline
+from sseload_users.report.build import build, per_code
 from sseload_users.report.delivery import Standing
 from sseload_users.report.live import Live, Past
+from sseload_users.report.timeline import timeline
 from sseload_users.tally import Tally
 from sseload_users.totals import Totals
 from tests import lives

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -13,24 +12,16 @@ from typing import Any
 
 from sseload_users import hints
 from sseload_users.histogram import Histogram
+from sseload_users.report.timeline import POINTS, timeline
 from sseload_users.report.words import ms
 from sseload_users.report.workers import region_rows, worker_rows
-from sseload_users.tally import OUTCOMES, CodeTally, Second
+from sseload_users.tally import OUTCOMES, CodeTally
 from sseload_users.thresholds import Thresholds
 from sseload_users.totals import Totals
 from sseload_users.verdict import judge, judge_step
 from sseload_users.vitals import Vitals
 
 _S = 1_000_000_000
-
-#: Most points of the timeline; of a longer run, several seconds share one.
-_POINTS = 1800
-
-#: Seconds after which a second of the run is told in full.
-_FINAL_AFTER_S = 60
-
-#: Points that are worked out in a few milliseconds, however many seconds share one.
-_WITHOUT_PAUSE = 50
 
 #: A generator is saturated when it was this busy for this share of the time in which codes
 #: were on the way, or when it read, or sent, so late that the load was not what was asked.
@@ -273,73 +264,10 @@ def per_code(totals: Totals, latest: int | None = None) -> Iterator[dict[str, An
         }
 
 
-#: Points of the timeline by their first and last second.
-Points = dict[tuple[int, int], dict[str, Any]]
-
-
-def timeline(
-    started_ns: int,
-    totals: Totals,
-    *,
-    until_ns: int | None = None,
-    known: Points | None = None,
-    pause: Callable[[], None] = lambda: None,
-) -> list[dict[str, Any]]:
-    """The run over time: a point a second, or less often in a long run.
-
-    Args:
-        started_ns: when the run began (wall clock, ns).
-        totals: the account.
-        until_ns: leave out the seconds after this moment, which are not told in full yet.
-        known: points of an earlier call. Those that nothing is added to any more are taken
-            from here, and it is brought up to date.
-        pause: is called every few milliseconds.
-    """
-    seconds = totals.tally.seconds
-    moments = sorted(seconds)
-    last = (moments or [0])[-1] if until_ns is None else until_ns // _S
-    moments = moments[bisect_left(moments, started_ns // _S) : bisect_right(moments, last)]
-    step = -(-len(moments) // _POINTS) if moments else 1
-    points: Points = {}
-    for at in range(0, len(moments), step):
-        part = moments[at : at + step]
-        key = part[0], part[-1]
-        point = known.get(key) if known is not None and part[-1] < last - _FINAL_AFTER_S else None
-        if point is None and len(points) % _WITHOUT_PAUSE == 0:
-            pause()
-        points[key] = point or _point(started_ns, part, seconds, totals)
-    if known is not None:
-        known.clear()
-        known.update(points)
-    return list(points.values())
-
-
 def moment(at_ns: int) -> str:
     """A moment (wall clock, ns) in RFC 3339, UTC, to the millisecond."""
     at = datetime.fromtimestamp(at_ns // _S, UTC)
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at_ns % _S // 1_000_000:03}Z"
-
-
-def _point(
-    started_ns: int, moments: Sequence[int], seconds: Mapping[int, Second], totals: Totals
-) -> dict[str, Any]:
-    last = seconds[moments[-1]]
-    percentiles = [totals.second_percentiles(each) for each in moments]
-    return {
-        "t": round(max(0.0, moments[-1] + 1 - started_ns / _S), 3),
-        "open": last.open,
-        "connecting": last.connecting,
-        "dropped": sum(seconds[each].dropped for each in moments),
-        "sent": sum(seconds[each].sent for each in moments),
-        "received": sum(seconds[each].received for each in moments),
-        # Where several seconds share a point: the middle one's median, the worst one's p99.
-        "p50_ms": _middle(delivery.p50 for delivery, _ in percentiles),
-        "p99_ms": _highest(delivery.p99 for delivery, _ in percentiles),
-        "errors": sum(seconds[each].errors for each in moments),
-        "lag_p99_ms": _highest(lag.p99 for _, lag in percentiles),
-        "cpu_percent": max(seconds[each].cpu_percent for each in moments),
-        "rss_mib": round(max(seconds[each].rss_mib for each in moments), 1),
-    }
 
 
 #: How a histogram is summed up.
@@ -403,7 +331,7 @@ def _generator(
     seconds = totals.tally.seconds
     lag = latency(totals.tally.lag)
     # While a run goes on, its last half-hour has to do, as this is asked for all the time.
-    since = run.finished_ns // _S - _POINTS if so_far else 0
+    since = run.finished_ns // _S - POINTS if so_far else 0
     recent = (
         (seconds[each] for each in range(since, run.finished_ns // _S + 1) if each in seconds)
         if so_far
@@ -462,12 +390,3 @@ def _rate(part: int, whole: int) -> float | None:
 
 def _since(sent_ns: int, at_ns: int) -> float | None:
     return round((at_ns - sent_ns) / 1e6, 3) if sent_ns and at_ns else None
-
-
-def _middle(values: Iterable[float | None]) -> float | None:
-    known = sorted(each for each in values if each is not None)
-    return known[(len(known) - 1) // 2] if known else None
-
-
-def _highest(values: Iterable[float | None]) -> float | None:
-    return max((each for each in values if each is not None), default=None)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sseload_users.report.build import Points, Run, parts, per_code, timeline
+from sseload_users.report.build import Run, parts, per_code
 from sseload_users.report.progress import Snapshot
+from sseload_users.report.timeline import Points, timeline
 from sseload_users.tally import OWED_STATUSES
 from sseload_users.thresholds import Thresholds
 from sseload_users.totals import Totals

@@ -1,0 +1,92 @@
+"""The run over time, from its account; pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from sseload_users.tally import Second
+from sseload_users.totals import Totals
+
+_S = 1_000_000_000
+
+#: Most points of the timeline; of a longer run, several seconds share one.
+POINTS = 1800
+
+#: Seconds after which a second of the run is told in full.
+_FINAL_AFTER_S = 60
+
+#: Points that are worked out in a few milliseconds, however many seconds share one.
+_WITHOUT_PAUSE = 50
+
+#: Points of the timeline by their first and last second.
+Points = dict[tuple[int, int], dict[str, Any]]
+
+
+def timeline(
+    started_ns: int,
+    totals: Totals,
+    *,
+    until_ns: int | None = None,
+    known: Points | None = None,
+    pause: Callable[[], None] = lambda: None,
+) -> list[dict[str, Any]]:
+    """The run over time: a point a second, or less often in a long run.
+
+    Args:
+        started_ns: when the run began (wall clock, ns).
+        totals: the account.
+        until_ns: leave out the seconds after this moment, which are not told in full yet.
+        known: points of an earlier call. Those that nothing is added to any more are taken
+            from here, and it is brought up to date.
+        pause: is called every few milliseconds.
+    """
+    seconds = totals.tally.seconds
+    moments = sorted(seconds)
+    last = (moments or [0])[-1] if until_ns is None else until_ns // _S
+    moments = moments[bisect_left(moments, started_ns // _S) : bisect_right(moments, last)]
+    step = -(-len(moments) // POINTS) if moments else 1
+    points: Points = {}
+    for at in range(0, len(moments), step):
+        part = moments[at : at + step]
+        key = part[0], part[-1]
+        point = known.get(key) if known is not None and part[-1] < last - _FINAL_AFTER_S else None
+        if point is None and len(points) % _WITHOUT_PAUSE == 0:
+            pause()
+        points[key] = point or _point(started_ns, part, seconds, totals)
+    if known is not None:
+        known.clear()
+        known.update(points)
+    return list(points.values())
+
+
+def _point(
+    started_ns: int, moments: Sequence[int], seconds: Mapping[int, Second], totals: Totals
+) -> dict[str, Any]:
+    last = seconds[moments[-1]]
+    percentiles = [totals.second_percentiles(each) for each in moments]
+    return {
+        "t": round(max(0.0, moments[-1] + 1 - started_ns / _S), 3),
+        "open": last.open,
+        "connecting": last.connecting,
+        "dropped": sum(seconds[each].dropped for each in moments),
+        "sent": sum(seconds[each].sent for each in moments),
+        "received": sum(seconds[each].received for each in moments),
+        # Where several seconds share a point: the middle one's median, the worst one's p99.
+        "p50_ms": _middle(delivery.p50 for delivery, _ in percentiles),
+        "p99_ms": _highest(delivery.p99 for delivery, _ in percentiles),
+        "errors": sum(seconds[each].errors for each in moments),
+        "lag_p99_ms": _highest(lag.p99 for _, lag in percentiles),
+        "cpu_percent": max(seconds[each].cpu_percent for each in moments),
+        "rss_mib": round(max(seconds[each].rss_mib for each in moments), 1),
+    }
+
+
+def _middle(values: Iterable[float | None]) -> float | None:
+    known = sorted(each for each in values if each is not None)
+    return known[(len(known) - 1) // 2] if known else None
+
+
+def _highest(values: Iterable[float | None]) -> float | None:
+    return max((each for each in values if each is not None), default=None)
