@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import Any
+from typing import Any, cast
 
 import gevent
 from locust import events
@@ -79,10 +79,14 @@ def _interrupt_where_locust_waits(environment: Environment) -> None:
     Python raises KeyboardInterrupt in whatever runs just then, and that may be half-way
     through an account. Locust waits for it where it waits for the run.
     """
-    main = gevent.getcurrent()
+    main, hub = gevent.getcurrent(), cast("Any", gevent.get_hub())
+    handle_error = hub.handle_error
+    leaving = False
 
     def interrupt() -> None:
+        nonlocal leaving
         end()
+        leaving = True
         gevent.kill(main, KeyboardInterrupt)
 
     def end(**_: Any) -> None:
@@ -90,6 +94,17 @@ def _interrupt_where_locust_waits(environment: Environment) -> None:
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, signal.SIG_IGN)
 
+    def on_error(context: object, kind: Any, value: Any, traceback: Any) -> None:
+        nonlocal leaving
+        if context is None and kind is SystemExit:
+            # Locust's answer to SIGTERM. Of signals that came at once, one is enough: a further
+            # exit would meet the interpreter as it ends.
+            if leaving:
+                return
+            leaving = True
+        handle_error(context, kind, value, traceback)
+
+    hub.handle_error = on_error
     gevent.signal_handler(signal.SIGINT, interrupt)
     environment.events.quitting.add_listener(end)
 
