@@ -142,6 +142,9 @@ def test_the_disk_becomes_read_only_in_mid_run(tmp_path: Path) -> None:
 
 # Signals
 
+#: The phases in which somebody is impatient; in broadcast, see `test_e2e_ends`.
+IMPATIENT = ("warm-up", "connect", "drain")
+
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Outcome]]]:
@@ -165,10 +168,10 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fu
             return started.finish()
 
     with ThreadPoolExecutor(3) as pool:
-        yield {phase: pool.submit(one, cut) for phase, cut in CUTS.items()}
+        yield {phase: pool.submit(one, CUTS[phase]) for phase in IMPATIENT}
 
 
-@pytest.mark.parametrize("phase", CUTS)
+@pytest.mark.parametrize("phase", IMPATIENT)
 def test_a_second_ctrl_c_costs_nothing(impatient: dict[str, Future[Outcome]], phase: str) -> None:
     outcome = impatient[phase].result()
     assert outcome.report["run"]["notes"][0] == f"It was ended in the {phase} phase."
@@ -179,10 +182,9 @@ def test_a_second_ctrl_c_costs_nothing(impatient: dict[str, Future[Outcome]], ph
     assert outcome.complaints == []
 
 
-@pytest.mark.parametrize("after_s", [0.1, 0.5, 0.9])
-def test_ctrl_c_before_the_run_is_no_traceback(tmp_path: Path, after_s: float) -> None:
+def test_ctrl_c_before_the_run_is_no_traceback(tmp_path: Path) -> None:
     with running(tmp_path, "8", "4", "1", *QUICK, "--target", "websocket") as started:
-        time.sleep(after_s)
+        time.sleep(0.5)
         started.interrupt()
         outcome = started.finish()
     assert outcome.status in (-signal.SIGINT, 2)
@@ -197,7 +199,6 @@ STOP_S = 3.0
 LONG: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "warm-up": (("--asleep", "2"), ("--warm-up", "20")),
     "connect": ((), ("-r", "20")),
-    "settle": ((), ("--settle", "1")),
     "broadcast": ((), ()),
     "drain": (("--delay", "1:2"), ("--delivery-timeout", "10")),
 }
@@ -222,7 +223,7 @@ def stopped(
                 outcome = started.finish()
         return outcome, record.read(path)
 
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(4) as pool:
         yield {phase: pool.submit(one, phase) for phase in LONG}
 
 

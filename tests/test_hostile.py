@@ -1,6 +1,6 @@
 """Servers that mean harm: each ends in time, in bounded memory, with a cause that says what it was.
 
-What is sent goes on for ever, at full speed, or drips byte by byte; the client has half a
+What is sent goes on for ever, at full speed, or drips byte by byte; the client has a third of a
 second, and whoever else is in its process goes on meanwhile.
 """
 
@@ -27,7 +27,7 @@ from tests.test_frames import frame
 from tests.test_websocket import answer
 
 #: Seconds that a client has to connect, and those that nothing may take.
-PATIENCE, FAR_TOO_LONG = 0.5, 8.0
+PATIENCE, FAR_TOO_LONG = 0.3, 8.0
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 OPENING = frame(0x81, b'0{"sid":"a","pingInterval":25000,"pingTimeout":20000,"upgrades":[]}')
@@ -373,7 +373,7 @@ def test_an_engine_io_opening(name: str) -> None:
     assert cause == "subscribe: bad handshake answer"
 
 
-@pytest.mark.parametrize("interval", [b"1e-300", b"1e300", b"0.001"])
+@pytest.mark.parametrize("interval", [b"1e-300", b"1e300"])
 def test_a_heartbeat_that_nobody_can_keep(interval: bytes) -> None:
     opening = frame(0x81, b'0{"sid":"a","pingInterval":%b,"pingTimeout":0.0001}' % interval)
     with serving(shaking(opening, JOINED)) as port:

@@ -18,7 +18,7 @@ from tests.socket_servers import serving
 from tests.test_hostile import FAR_TOO_LONG, raw
 
 #: Seconds that a request has, and memory that all of them may take.
-PATIENCE, MOST_MIB = 1.0, 100
+PATIENCE, MOST_MIB = 0.5, 100
 
 #: Asks as a run does: patched by gevent, and with somebody else in the process.
 CLIENT = f"""

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.e2e
 
 #: Whether all of the matrix is run, and how many runs else; what chooses, and seeds the target.
 ALL = os.environ.get("MATRIX") == "all"
-SAMPLE = 10
+SAMPLE = 8
 SEED = int(os.environ.get("MATRIX_SEED", "20261124"))
 #: Seconds that a run may take by its own account, beside its broadcast: it ends in time.
 MOST_S = 8.0
@@ -74,7 +74,7 @@ def runs(
         spec = getattr(item, "callspec", None)
         if item.parent is request.node and spec is not None:
             asked.append(spec.params["cell"])
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(4) as pool:
         played = {cell: pool.submit(one, number, cell) for number, cell in enumerate(asked)}
         yield played
         for each in played.values():
