@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
 from sseload_users.demo import record
-from tests.harness import QUICK, play
+from tests.harness import QUICK, Outcome, play
 
 pytestmark = pytest.mark.e2e
 
 CODES = 3
+#: The runs' options, and the target's.
+LADDERS = {
+    "short": (
+        ("--ladder", "20,60,100,500", "--target", "websocket"),
+        ("--max-connections", "90"),
+    ),
+    "good": (("--ladder", "10, 30"), ()),
+    "workers": (("--ladder", "10,25", "--processes", "2"), ("--max-connections", "20")),
+}
+
+Ladders = dict[str, Future[tuple[Outcome, record.Record]]]
+
+
+@pytest.fixture(scope="module")
+def ladders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ladders]:
+    """All ladders, side by side."""
+
+    def one(name: str) -> tuple[Outcome, record.Record]:
+        words, faults = LADDERS[name]
+        brief = ("--codes", str(CODES), "--duration", "0.6", *QUICK)
+        return play(tmp_path_factory.mktemp("ladder"), *words, *brief, faults=faults)
+
+    with ThreadPoolExecutor(len(LADDERS)) as pool:
+        yield {name: pool.submit(one, name) for name in LADDERS}
 
 
 def steps_of(truth: record.Record) -> list[int]:
@@ -23,12 +48,9 @@ def steps_of(truth: record.Record) -> list[int]:
 
 
 def test_each_step_says_what_was_true_of_it_and_where_the_ladder_falls_short(
-    tmp_path: Path,
+    ladders: Ladders,
 ) -> None:
-    outcome, truth = play(
-        tmp_path, "--ladder", "20,60,100,500", "--codes", str(CODES), "--duration", "0.6", *QUICK,
-        "--target", "websocket", "-r", "100", faults=("--max-connections", "90"),
-    )  # fmt: skip
+    outcome, truth = ladders["short"].result()
     assert steps_of(truth) == [20, 60, 90, 90]
     report = outcome.report
     told = [
@@ -69,10 +91,8 @@ def test_each_step_says_what_was_true_of_it_and_where_the_ladder_falls_short(
     assert "spawn rate" not in outcome.stderr
 
 
-def test_a_ladder_that_meets_every_target_is_good(tmp_path: Path) -> None:
-    outcome, truth = play(
-        tmp_path, "--ladder", "10, 30", "--codes", str(CODES), "--duration", "0.6", *QUICK
-    )
+def test_a_ladder_that_meets_every_target_is_good(ladders: Ladders) -> None:
+    outcome, truth = ladders["good"].result()
     assert steps_of(truth) == [10, 30]
     assert outcome.grade == "good"
     assert outcome.status == 0
@@ -85,11 +105,8 @@ def test_a_ladder_that_meets_every_target_is_good(tmp_path: Path) -> None:
     assert max(closed for _, closed in lives[:10]) < lives[10][0]
 
 
-def test_a_ladder_by_workers_has_the_same_steps(tmp_path: Path) -> None:
-    outcome, truth = play(
-        tmp_path, "--ladder", "10,25", "--codes", str(CODES), "--duration", "0.6", *QUICK,
-        "--processes", "2", faults=("--max-connections", "20"),
-    )  # fmt: skip
+def test_a_ladder_by_workers_has_the_same_steps(ladders: Ladders) -> None:
+    outcome, truth = ladders["workers"].result()
     assert steps_of(truth) == [10, 20]
     assert [
         (step["connections"]["succeeded"], step["connections"]["attempted"])
