@@ -58,3 +58,16 @@ def test_no_codes_are_no_schedule(duration: float) -> None:
 
 def test_without_a_duration_they_go_out_back_to_back() -> None:
     assert list(Schedule.spread(3, 0)) == [(1, 0), (2, 0), (3, 0)]
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "words"),
+    [
+        (0.0, "back to back"),
+        (0.05, "20 a second"),
+        (0.2, "one every 0.2 s"),
+        (6, "one every 6.0 s"),
+    ],
+)
+def test_says_how_often_a_code_goes_out(interval_s: float, words: str) -> None:
+    assert Schedule(5, interval_s).in_words() == words
