@@ -116,6 +116,7 @@ class Conductor:
         self._setting = clock.Setting()
         self._clock_findings = ClockFindings()
         self._ended = False
+        self._finishing = False
         self._at_end = False
         self._whole = True
         self._hushed = Event()
@@ -140,7 +141,7 @@ class Conductor:
         self._roster.heard(worker)
         match kind:
             case "hello":
-                late = self._phase in ("settle", "broadcast", "drain")
+                late = self._ended or self._phase in ("settle", "broadcast", "drain")
                 self._roster.welcome(worker, data["region"], late=late)
                 self._tell(
                     "welcome",
@@ -149,6 +150,8 @@ class Conductor:
                     host=clock.identity(),
                     only=worker,
                 )
+                if self._finishing:
+                    self._tell("finish", only=worker)
             case "time":
                 self._tell("time", asked=data["asked"], leader=wall_ns(), only=worker)
             case "sent":
@@ -348,7 +351,8 @@ class Conductor:
     def _tell(
         self, kind: str, *, only: str | None = None, but: str | None = None, **data: Any
     ) -> None:
-        self._swarm.to_workers(kind, {"run": self.run.run_id, **data}, only=only, but=but)
+        whom = self._roster.told(but) if only is None else [only]
+        self._swarm.to_workers(whom, kind, {"run": self.run.run_id, **data})
 
     def _wait(self, over: Callable[[], bool], at_most_s: float | None = None) -> None:
         deadline = None if at_most_s is None else time.monotonic() + at_most_s
@@ -404,6 +408,7 @@ class Conductor:
             # No code is sent that a worker does not hear of before it closes its account.
             self._tell("hush", only=self._broadcaster)
             self._wait_for_news(lambda: self._hushed.is_set() or not self._roster.broadcaster())
+        self._finishing = True
         self._tell("finish")
         self._wait_for_news(self._roster.is_closed)
         self._roster.give_up()

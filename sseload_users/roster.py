@@ -22,6 +22,7 @@ class Roster:
         self._swarm = swarm
         self._totals = totals
         self._incomplete = incomplete
+        self._told: dict[str, None] = {}
         # Locust gives users to all who are there now, whether they have said hello or not.
         for worker in swarm.workers():
             self._enter(worker)
@@ -37,7 +38,7 @@ class Roster:
         return name[:1].upper() + name[1:]
 
     def welcome(self, worker: str, region: str, *, late: bool) -> None:
-        """A worker takes part.
+        """A worker takes part, and is to be told of everything from now on.
 
         Args:
             worker: who.
@@ -45,12 +46,21 @@ class Roster:
             late: the codes are on their way already.
         """
         known = worker in self._totals.workers
+        self._told[worker] = None
         self._enter(worker).region = region
         if late and not known:
             self._incomplete(
                 f"{self.name(worker)} came when the codes were on their way already: Locust moved "
                 "connections to it."
             )
+
+    def told(self, but: str | None) -> list[str]:
+        """The workers that are told of everything.
+
+        Args:
+            but: not this one, who knows already.
+        """
+        return [worker for worker in self._told if worker != but]
 
     def heard(self, worker: str) -> None:
         """Something came from a worker; it is not lost, then."""

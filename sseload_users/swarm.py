@@ -8,6 +8,7 @@ workers, both sides are in one process and call each other directly.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any, Literal, Protocol
 
 import gevent
@@ -89,24 +90,19 @@ class Swarm:
         elif self.leading is not None:
             self.leading.from_worker(LOCAL, kind, data)
 
-    def to_workers(
-        self, kind: str, data: dict[str, Any], *, only: str | None = None, but: str | None = None
-    ) -> None:
-        """Tell the processes that hold connections.
+    def to_workers(self, workers: Iterable[str], kind: str, data: dict[str, Any]) -> None:
+        """Tell processes that hold connections.
 
         Args:
+            workers: whom. One that hangs hears it when it goes on; one that is gone, never.
             kind: of the message.
             data: msgpack-able.
-            only: just this worker.
-            but: not this worker, who knows already.
         """
-        if self.role == "local":
-            if self.working is not None and but != LOCAL:
-                self.working.from_leader(kind, data)
-            return
-        for worker in [only] if only is not None else self._known():
-            if worker != but:
+        for worker in workers:
+            if self.role != "local":
                 self._runner.send_message(_MESSAGE, {"kind": kind, **data}, client_id=worker)
+            elif self.working is not None:
+                self.working.from_leader(kind, dict(data))
 
     def workers(self) -> list[str]:
         """The workers that are connected and alive, by their numbers."""
@@ -115,10 +111,6 @@ class Swarm:
             return [LOCAL]
         alive = (each.id for each in runner.clients.all if each.state != STATE_MISSING)
         return sorted(alive, key=runner.get_worker_index)
-
-    def _known(self) -> list[str]:
-        # One that hangs is told too: what it is told waits for it to go on.
-        return list(self._runner.clients) if isinstance(self._runner, MasterRunner) else []
 
     def label(self, worker: str) -> str:
         """A worker's name for people: a number that stays the same, and its host."""

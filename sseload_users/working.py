@@ -33,8 +33,6 @@ class Working:
         self._swarm = swarm
         self._users = users
         self._station: Station | None = None
-        # The newest phase may be told before Locust has begun the run here.
-        self._early: dict[str, Any] = {}
         # The leader's options will replace this process's own, this one too.
         self._region: str = getattr(environment.parsed_options, "region", None) or ""
         self._heard_s = time.monotonic()
@@ -53,6 +51,9 @@ class Working:
 
     def begin(self) -> None:
         """Locust begins a test here."""
+        if self._station is not None:
+            # It may have come too late to be told that its run had ended.
+            self._station.finish()
         self._station = None
         agreed = getattr(self._environment.parsed_options, "sseload_run", None)
         if agreed is None:
@@ -73,8 +74,6 @@ class Working:
         self._station = station
         set_station(self._environment, station)
         station.begin(self._region)
-        if self._early.get("run") == run.text:
-            station.from_leader("phase", self._early)
 
     def quit(self) -> None:
         """Locust quits here: send what is left while the leader still listens."""
@@ -98,8 +97,6 @@ class Working:
         """Take a message of the process that leads."""
         if self._station is not None and data["run"] == self._station.run_id:
             self._station.from_leader(kind, data)
-        elif kind == "phase":
-            self._early = data
 
     def _on_heartbeat(self, **_: Any) -> None:
         self._heard_s = time.monotonic()

@@ -62,6 +62,7 @@ class Distributed:
         master: the address at which the workers find the master.
 
     Attributes:
+        folder: their own.
         master: the master.
         workers: by name.
         web: where the web UI is.
@@ -80,7 +81,7 @@ class Distributed:
         within: Mapping[str, str] | None = None,
         master: str = "127.0.0.1",
     ) -> None:
-        self._folder = folder
+        self.folder = folder
         self._within = dict(within or {})
         self._address = master
         self._code, self._options = dict(code or {}), dict(options or {})
@@ -104,10 +105,10 @@ class Distributed:
 
     def join(self, name: str) -> Run:
         """Start a worker."""
-        locustfile = self._folder / f"{name}.py"
+        locustfile = self.folder / f"{name}.py"
         locustfile.write_text(_LOCUSTFILE.format(name=name) + self._of(name))
         return Run(
-            self._folder / name,
+            self.folder / name,
             *("-f", str(locustfile), "--worker"),
             *("--master-host", self._address, "--master-port", str(self._port)),
             *self._options.get(name, ()),

@@ -27,6 +27,13 @@ ALONE, PROCESSES, MASTER = "one process", "two processes", "a master and three w
 ALL_CORES, NO_HOST, NO_USERS = "as many as there are cores", "no host", "no users"
 REGIONS = {"a": ("--region", "eu"), "b": ("--region", "us"), "c": ("--region", "eu")}
 
+#: This worker takes its time to connect.
+SLOW = """
+import gevent
+connect = CodeListener._try_to_connect
+CodeListener._try_to_connect = lambda self: gevent.sleep(1.5) or connect(self)
+"""
+
 #: On this worker's machine there is no file of users.
 WITHOUT_USERS = """
 from sseload_users import station
@@ -50,9 +57,10 @@ def with_master(folder: Path) -> Played:
     with (
         target(folder, *FAULTS) as (server, path),
         distributed(
-            folder, *WORDS, host=server.url, connections=CONNECTIONS, options=REGIONS
+            folder, *WORDS,
+            host=server.url, connections=CONNECTIONS, options=REGIONS, code={"c": SLOW},
         ) as swarm,
-    ):
+    ):  # fmt: skip
         outcome = swarm.finish()
     return outcome, record.read(path)
 
@@ -99,6 +107,14 @@ def test_the_account_is_the_truth(runs: dict[str, Future[Played]], how: str) -> 
     assert report["run"]["complete"] is True
     assert outcome.grade == "issues"
     assert outcome.status == 1
+
+
+def test_codes_go_out_when_all_workers_have_connected(runs: dict[str, Future[Played]]) -> None:
+    outcome, truth = runs[MASTER].result()
+    opened = [each.opened_ns for each in truth.connections.values() if each.opened_ns]
+    assert max(opened) - min(opened) > 1e9
+    assert min(each.ns for each in truth.ingests) > max(opened)
+    assert {worker["region"] for worker in outcome.report["workers"]} == {"eu", "us"}
 
 
 @pytest.mark.parametrize("how", [PROCESSES, MASTER])
