@@ -178,3 +178,14 @@ def test_a_clock_that_is_wrong_is_like_no_other() -> None:
         assert clock.identity() != clock.identity()
     finally:
         clock.set_wrong(0)
+
+
+def test_a_slow_answer_does_not_displace_a_quick_one_that_it_agrees_with() -> None:
+    clocks = Clocks()
+    ahead = 1_000_000_000
+    clocks.answered(0, ahead + 50, 100)
+    # Ten milliseconds each way, and three of them off the middle.
+    clocks.answered(1_000_000, ahead + 14_000_000, 21_000_000)
+    difference = clocks.at(22_000_000)
+    assert difference.error_ns < 20_000
+    assert abs(difference.ns - ahead) <= difference.error_ns
