@@ -189,3 +189,9 @@ def test_a_slow_answer_does_not_displace_a_quick_one_that_it_agrees_with() -> No
     difference = clocks.at(22_000_000)
     assert difference.error_ns < 20_000
     assert abs(difference.ns - ahead) <= difference.error_ns
+
+
+def test_an_answer_in_no_time_is_still_wrong_by_what_is_rounded() -> None:
+    clocks = Clocks()
+    clocks.answered(5, 10, 5)
+    assert clocks.at(5).error_ns >= 1
