@@ -327,6 +327,10 @@ def test_a_message_has_the_stamp_of_the_read_that_completed_it() -> None:
     decoder.feed(frame(0x80, b"ur"), 8)
     assert received == [(b"one", 5), (b"two", 5), (b"three", 6), (b"four", 8)]
     assert counter.merged == 1
+    decoder.feed(frame(0x81, b"five") + frame(0x81, b"six"), 9)
+    assert counter.merged == 2
+    decoder.feed(frame(0x81, b"seven") + frame(0x81, b"eight")[:4], 10)
+    assert counter.merged == 2
 
 
 def test_decoding_stops_in_the_middle_of_a_read() -> None:
