@@ -129,7 +129,7 @@ def session(folder: Path) -> tuple[list[dict[str, Any]], list[record.Record]]:
         master.wait_until(lambda: master.stderr.count("reported as ready") == 2, "the workers")
         for number in range(3):
             swarm.post("/swarm", user_count=CONNECTIONS + 1, spawn_rate=100)
-            wait_for_more(lambda: master.stderr, "\nbroadcast ", number)
+            wait_for_more(lambda: master.stderr, "Broadcasting ", number)
             if number == 0:
                 time.sleep(0.7)
                 swarm.post("/stop")
