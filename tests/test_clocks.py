@@ -195,3 +195,14 @@ def test_an_answer_in_no_time_is_still_wrong_by_what_is_rounded() -> None:
     clocks = Clocks()
     clocks.answered(5, 10, 5)
     assert clocks.at(5).error_ns >= 1
+
+
+def test_the_largest_error_of_all_that_was_put_on_the_other_clock_is_told() -> None:
+    for put in (Clocks.to_here, Clocks.to_leader):
+        clocks = Clocks()
+        clocks.answered(0, 1000, 2000)
+        put(clocks, 10_000_000_000)
+        most = clocks.error_ns
+        assert most >= 5_000_000
+        put(clocks, 1000)
+        assert clocks.error_ns == most
