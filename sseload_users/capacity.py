@@ -156,11 +156,15 @@ def answered(report: Mapping[str, Any]) -> bool:
 def storm_in_words(storm: Mapping[str, Any]) -> str:
     """How soon the connections were back that had all ended at once."""
     times = [
-        f"{share} after {seconds(storm[field])}"
+        f"{share} after {_exactly(storm[field])}"
         for share, field in (("50 %", "back_50_s"), ("95 %", "back_95_s"), ("all", "back_100_s"))
         if storm[field] is not None
     ]
-    said = f"{', '.join(times)} were back" if times else "fewer than half came back"
+    said = f"back were {', '.join(times)}" if times else "fewer than half came back"
     if storm["back"] < storm["ended"]:
         said += f"; {number(storm['back'])} in all"
     return f"{count(storm['ended'], 'connection')} ended at once; {said}"
+
+
+def _exactly(value: float) -> str:
+    return f"{value:.2f} s" if value < 9.995 else seconds(value)

@@ -284,3 +284,27 @@ def test_codes_that_were_sent_side_by_side_are_owed_no_order() -> None:
     # They explain no more than each connection's getting each of them too early once.
     report["codes"]["overlapping"] = 4
     assert verdict.judge(report, DEFAULT)["grade"] == "warning"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, "back were 50 % after 0.24 s, 95 % after 2.50 s, all after 62 s"),
+        (
+            {"back": 199, "back_100_s": None},
+            "back were 50 % after 0.24 s, 95 % after 2.50 s; 199 in all",
+        ),
+        (
+            {"back": 0, "back_50_s": None, "back_95_s": None, "back_100_s": None},
+            "fewer than half came back; 0 in all",
+        ),
+    ],
+)
+def test_how_soon_they_were_back(changes: dict[str, Any], sentence: str) -> None:
+    report = sample(200, 10)
+    report["storm"] = {
+        "started_at": ["2026-11-24T09:30:20.000Z"], "ended": 200, "back": 200, "back_50_s": 0.24,
+        "back_95_s": 2.5, "back_100_s": 61.7,
+    } | changes  # fmt: skip
+    _validator.validate(report)
+    assert f"Storm 200 connections ended at once; {sentence}" in shown(report)
