@@ -53,7 +53,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shapes]:
         words, faults = SHORT[name]
         return play(
             tmp_path_factory.mktemp("shape"), "--config", f"config/{name.split()[0]}.conf",
-            "--headless", "-u", str(CONNECTIONS + 1), "-r", "100", *QUICK, *words,
+            "-u", str(CONNECTIONS + 1), "-r", "100", *QUICK, *words,
             faults=faults, command=LOCUST,
         )  # fmt: skip
 
@@ -190,7 +190,7 @@ def test_what_is_kept_is_in_the_web_form(name: str) -> None:
     path = str(ROOT / "config" / f"{name}.conf")
     parsed = parse_options(["--config", path])
     options = Options.read(parsed)
-    assert parsed.headless is not True
+    assert parsed.headless is True
     form = ui_extra_args_dict(["--config", path])
     kept = {
         line.partition("=")[0].strip(): line.partition("=")[2].partition("#")[0].strip()
@@ -198,7 +198,7 @@ def test_what_is_kept_is_in_the_web_form(name: str) -> None:
         if "=" in line and not line.startswith("#")
     }
     own = {key.replace("-", "_"): value for key, value in kept.items()}
-    of_locust = {"only_summary", "users", "spawn_rate"}
+    of_locust = {"headless", "only_summary", "users", "spawn_rate"}
     assert own.keys() >= of_locust
     for key, value in own.items():
         if key in of_locust:
@@ -217,7 +217,8 @@ def test_a_shape_is_run_from_the_web_form(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    words = ("--config", "config/storm.conf", "--web-host", "127.0.0.1", "--web-port", str(port))
+    words = ("--config", "config/storm.conf", "--headful")
+    words += ("--web-host", "127.0.0.1", "--web-port", str(port))
     with (
         target(tmp_path) as (server, _),
         running(tmp_path, *words, *QUICK, "--host", server.url, command=LOCUST) as run,
