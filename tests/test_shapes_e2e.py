@@ -217,8 +217,8 @@ def test_a_shape_is_run_from_the_web_form(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    words = ("--config", "config/storm.conf", "--headful")
-    words += ("--web-host", "127.0.0.1", "--web-port", str(port))
+    words = ["--config", "config/storm.conf", "--headful"]
+    words += ["--web-host", "127.0.0.1", "--web-port", str(port)]
     with (
         target(tmp_path) as (server, _),
         running(tmp_path, *words, *QUICK, "--host", server.url, command=LOCUST) as run,
