@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from bench import growth, hold, machine, memory, receipt, truth
+from bench import growth, hold, machine, memory, receipt, scaling, truth
 from bench.children import BenchError
 from bench.tables import Table, document, keep
 from sseload_users.transports.network import raise_file_limit
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[..., Table]] = {
     "truth": truth.run,
     "hold": hold.run,
     "growth": growth.run,
+    "scaling": scaling.run,
 }
 #: Files that the largest part has open in one process.
 _FILES = 17_000
