@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import codecs
 import io
 import logging
 import os
@@ -49,13 +50,15 @@ class Terminal:
         ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         self.file: TextIO = os.fdopen(slave, "w", encoding="utf-8", buffering=1)
         self.seen = ""
+        # A character may come in two parts.
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     def read(self) -> str:
         self.file.flush()
         os.set_blocking(self._master, False)
         while True:
             try:
-                self.seen += os.read(self._master, 65536).decode()
+                self.seen += self._decoder.decode(os.read(self._master, 65536))
             except BlockingIOError:
                 return self.seen
 
