@@ -232,7 +232,9 @@ def test_workers_regions_storms_and_the_server_are_told_where_there_are_any() ->
     workers = cells(section(root, "workers"))
     assert workers[1][:3] == ["<b>a (lost)", "eu", "50 of 50 (100 %)"]
     assert [row[0] for row in cells(section(root, "regions"))[1:]] == ["eu", "us"]
-    assert "100 connections ended at once; back were 50 % after 1.00 s" in words(section(root, "storm"))
+    assert "100 connections ended at once; back were 50 % after 1.00 s" in words(
+        section(root, "storm")
+    )
     assert len(list(root.iter("figure"))) == 8
     alone = inert(html.document(sample(100, 10)))
     names = [each.get("aria-labelledby") for each in alone.iter("section")]
