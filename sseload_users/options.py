@@ -103,6 +103,19 @@ class Options:
             shown[each] = [name for name, _ in getattr(self, each)]
         return shown
 
+    def check_times(self) -> None:
+        """See that one thing comes before the other, once classes have said what they have to.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        last = self.duration - self.duration / self.codes
+        if self.storm_after and self.storm_after >= last:
+            raise ConfigError(
+                f"--storm-after {self.storm_after:g} cannot be: the last code goes out after "
+                f"{last:g} s, and the run ends; give less, or a longer --duration."
+            )
+
     def check(self) -> None:
         """See that every value can be.
 
@@ -126,12 +139,6 @@ class Options:
             )
         if self.client_key is not None and self.client_certificate is None:
             raise ConfigError("--client-key goes with --client-certificate: give both.")
-        last = self.duration - self.duration / self.codes
-        if self.storm_after and self.storm_after >= last:
-            raise ConfigError(
-                f"--storm-after {self.storm_after:g} cannot be: the last code goes out after "
-                f"{last:g} s, and the run ends; give less, or a longer --duration."
-            )
         if bool(self.watch_metrics) != bool(self.watch_series):
             raise ConfigError("--watch-metrics and --watch-series go together: give both.")
         if self.watch_metrics and not self.watch_metrics.startswith(("http://", "https://")):

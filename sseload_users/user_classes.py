@@ -60,6 +60,7 @@ class UserClasses:
                     )
         options = replace(options, **said)
         options.check()
+        options.check_times()
         return options
 
     def host(self, environment: Environment) -> str | None:
