@@ -213,3 +213,8 @@ def test_run_ids_are_six_characters_and_differ() -> None:
     ids = {new_run_id() for _ in range(1000)}
     assert len(ids) > 990
     assert all(re.fullmatch("[0-9a-z]{6}", each) for each in ids)
+
+
+def test_the_widest_sequence_number_is_read_back() -> None:
+    shape = CodeShape("abc123", "{seq:018}")
+    assert shape.read(shape.mint(7, 0)) == Reading(7, None)

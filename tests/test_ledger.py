@@ -508,6 +508,7 @@ def test_the_time_in_a_code_s_text_serves_where_no_other_was_told() -> None:
     books.ledger.settle(T0 + 6)
     assert (books.of(1), books.of(2)) == (DELIVERED, DELIVERED)
     assert books.told == [(0, T0 + 5)] * 2
+    assert not books.ledger._unknown
 
 
 def test_arrivals_are_told_once_and_only_of_what_was_owed() -> None:

@@ -350,3 +350,32 @@ def test_each_cause_has_its_own_hint(operation: str, cause: str, said: str) -> N
 def test_an_unknown_cause_has_no_hint() -> None:
     assert hints.hint("session", "the dog ate it") == ""
     assert not hints.is_local("session", "the dog ate it")
+
+
+def _judged_anew(report: dict[str, Any], rule: str) -> str:
+    reasons = judge(report, thresholds.load(None))["reasons"]
+    return next(each["sentence"] for each in reasons if each["rule"] == rule)
+
+
+def test_of_many_notes_three_are_said_and_the_others_counted() -> None:
+    report = sample()
+    report["run"]["complete"] = False
+    report["run"]["notes"] = [f"Note {letter}." for letter in "ABCDE"]
+    said = _judged_anew(report, "run_complete")
+    assert "Note C; and 2 more" in said
+    assert "Note D" not in said
+    report["run"]["notes"] = report["run"]["notes"][:4]
+    assert "Note C; and 1 more" in _judged_anew(report, "run_complete")
+
+
+def test_the_commonest_cause_is_the_one_that_is_said() -> None:
+    report = sample()
+    causes = [
+        {"operation": "session", "cause": cause, "count": count, "share": 0.1, "hint": ""}
+        for cause, count in (("rare", 1), ("common", 4), ("seldom", 2))
+    ]
+    report["connections"]["dropped"] = 7
+    report["connections"]["causes"] = causes
+    report["errors"] |= {"failed": 7, "causes": causes}
+    for rule in ("connections_dropped", "error_rate"):
+        assert "most often: common" in _judged_anew(report, rule)
