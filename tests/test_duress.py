@@ -143,7 +143,7 @@ def test_the_disk_becomes_read_only_in_mid_run(tmp_path: Path) -> None:
 # Signals
 
 #: The phases in which somebody is impatient; in broadcast, see `test_e2e_ends`.
-IMPATIENT = ("warm-up", "connect", "drain")
+IMPATIENT = ("warm-up", "drain")
 
 
 @pytest.fixture(scope="module")

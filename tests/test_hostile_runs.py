@@ -323,7 +323,7 @@ def test_codes_that_are_made_up_before_they_are_sent_are_not_delivered(tmp_path:
     server = Server(None, on_code)
     with started(server) as url:
         words = ("3", "4", "1", *QUICK, "--target", "websocket", "--host", url)
-        outcome = run(tmp_path, *words, "--processes", "2")
+        outcome = run(tmp_path, *words)
     deliveries = outcome.report["deliveries"]
     assert deliveries["delivered"] == 3 * 1
     assert deliveries["missing"] == deliveries["unexpected"] == 3 * 3
