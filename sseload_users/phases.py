@@ -232,14 +232,18 @@ class Conductor:
             return
         self._stop()
 
-    def _take(self, step: Step) -> Outcome:
-        """Take one step of the plan, and see how it went.
+    def _take(self, step: Step) -> Outcome | None:
+        """Take one step of the plan.
+
+        Returns:
+            How it went; None where the step is the whole run, and has no account of its own.
 
         Raises:
             Unfit: it cannot be taken.
         """
         self._make_room(step)
-        self.totals.begin_step(self._codes_ordered + 1)
+        if step.name:
+            self.totals.begin_step(self._codes_ordered + 1)
         began = len(self.run.phases)
         named = f" ({step.name})" if step.name else ""
         self._enter("connect", f"Connecting to {self._target.host}{named}.")
@@ -256,6 +260,8 @@ class Conductor:
         patience = self.options.delivery_timeout + self.options.ingest_timeout + _GRACE_S
         self._wait(self._all_settled, patience)
         self._leave(wall_ns())
+        if not step.name:
+            return None
         run = replace(self.run, phases=self.run.phases[began:])
         report = step_report(
             step.name,
@@ -266,9 +272,8 @@ class Conductor:
             opened=opened,
         )
         outcome = Outcome(step, report)
-        if step.name:
-            self.outcomes.append(outcome)
-            self._progress.note(f"{step.name}: {step_in_words(outcome.report)}")
+        self.outcomes.append(outcome)
+        self._progress.note(f"{step.name}: {step_in_words(outcome.report)}")
         return outcome
 
     def _make_room(self, step: Step) -> None:

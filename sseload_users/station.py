@@ -124,6 +124,7 @@ class Station:
         self.connecting = 0
         self._swarm = swarm
         self._targets: dict[tuple[str, str], Target] = {}
+        self._decoders: dict[Target, Decoder] = {}
         self._shapes: dict[str, CodeShape] = {}
         self._causes: set[Cause] = set()
         # What was told of codes, and waits for the leader's time.
@@ -189,13 +190,16 @@ class Station:
         return self._shapes[template]
 
     def decoder(self, target: Target, event: Callable[[bytes], Message | None]) -> Decoder:
-        """What finds codes in a transport's messages.
+        """What finds codes in a transport's messages: one for all who talk to a target.
 
         Args:
             target: knows where the code is.
             event: the transport's, which says what a message is.
         """
-        return Decoder(self, target, event)
+        # A broadcast is the same for all: whoever reads it first decodes it for all.
+        if target not in self._decoders:
+            self._decoders[target] = Decoder(self, target, event)
+        return self._decoders[target]
 
     def failed(self, operation: str, cause: str) -> str:
         """Count a failed operation; returns the cause as which it was counted."""

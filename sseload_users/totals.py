@@ -208,6 +208,8 @@ class Totals:
 
     def fold(self, now_ns: int) -> None:
         """Fold what is old enough, so that a long run stays small."""
+        if self._step is not None:
+            self._step.fold(now_ns)
         before = now_ns // 1_000_000_000 - _FOLD_AFTER_S
         for sequence, code in list(self._codes.items()):
             if code.sent_ns // 1_000_000_000 >= before:
