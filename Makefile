@@ -35,7 +35,7 @@ ui: .venv/run ## Locust's web UI at http://localhost:8089
 	$(BIN)/locust $(host) $(ARGS)
 
 test: .venv/dev ## Run the tests
-	$(BIN)/python -m pytest -n 4 $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
 
 test-matrix: .venv/dev ## Run each transport with each fault, alone and in pairs (takes half an hour)
 	MATRIX=all $(BIN)/python -m pytest tests/matrix $(ARGS)

@@ -360,9 +360,9 @@ def test_a_frame_in_many_reads_costs_in_proportion_to_its_length() -> None:
         reads = [data[i : i + 500] for i in range(0, len(data), 500)]
         best = 1.0
         for _ in range(3):
-            began = time.perf_counter()
+            began = time.process_time()
             outcome = by_decoder(reads)
-            best = min(best, time.perf_counter() - began)
+            best = min(best, time.process_time() - began)
             assert [len(message) for message in outcome.messages] == [length]
         return best
 

@@ -94,7 +94,7 @@ def turns() -> Iterator[list[float]]:
             yield taken
         taken.append(time.monotonic())
         gaps = [later - sooner for sooner, later in itertools.pairwise(taken)]
-        assert max(gaps) < 2, "nobody else had a turn"
+        assert max(gaps) < 10, "nobody else had a turn"
         assert tracemalloc.get_traced_memory()[1] < 64 << 20, "it takes too much memory"
     finally:
         tracemalloc.stop()

@@ -95,7 +95,7 @@ def ask(child: subprocess.Popen[str], how: str, port: int) -> Any:
     child.stdin.flush()
     said, seconds, gap, memory = json.loads(child.stdout.readline())
     assert seconds < FAR_TOO_LONG
-    assert gap < 2, "nobody else had a turn"
+    assert gap < 10, "nobody else had a turn"
     assert memory < MOST_MIB
     return said
 

@@ -326,10 +326,10 @@ def test_a_usual_message_costs_about_what_a_frame_costs() -> None:
         try:
             for _ in range(10):
                 reads = [bytes(bytearray(data)) for _ in feeds]
-                began = time.perf_counter()
+                began = time.process_time()
                 for feed, read in zip(feeds, reads, strict=True):
                     feed(read, 1)
-                best = min(best, time.perf_counter() - began)
+                best = min(best, time.process_time() - began)
         finally:
             gc.enable()
         return best
