@@ -10,6 +10,7 @@ import pytest
 from sseload_users import capacity, thresholds, verdict
 from sseload_users.report.build import Run, build, step_report
 from sseload_users.report.console import summary
+from sseload_users.report.html import headline
 from sseload_users.totals import Totals
 from tests.harness import _validator
 from tests.reports import sample
@@ -136,6 +137,7 @@ def test_a_ladder_says_where_it_first_falls_short_and_why() -> None:
     assert "200 140 (70 %) > 90 % 100 %" in text
     assert "500 200 (40 %) none 100 %" in text
     assert "1 issue, 2 warnings" in text
+    assert headline(report).startswith("It first falls short with 200 connections: 140 of 200")
     rules = {each["rule"]: each["grade"] for each in report["verdict"]["reasons"]}
     assert rules == {
         "run_complete": "good", "step 50": "good", "step 100": "warning", "step 200": "issues",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sseload_users.capacity import storm_in_words
+from sseload_users.capacity import ladder_in_words, storm_in_words
 from sseload_users.report import charts
 from sseload_users.report.accuracy import accuracy
 from sseload_users.report.console import distribution
@@ -177,6 +177,8 @@ def headline(report: Mapping[str, Any]) -> str:
                 if each["rule"] == "search"
             )
         )
+    if report["steps"]:
+        return ladder_in_words(report["steps"])
     deliveries, sent = report["deliveries"], report["codes"]["sent"]
     owed, delivered = deliveries["owed"], deliveries["delivered"]
     if not report["connections"]["succeeded"]:
