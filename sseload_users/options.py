@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NoReturn, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 from locust.argument_parser import LocustArgumentParser
 
@@ -141,8 +142,12 @@ class Options:
             raise ConfigError("--client-key goes with --client-certificate: give both.")
         if bool(self.watch_metrics) != bool(self.watch_series):
             raise ConfigError("--watch-metrics and --watch-series go together: give both.")
-        if self.watch_metrics and not self.watch_metrics.startswith(("http://", "https://")):
-            raise ConfigError("--watch-metrics is no URL: it begins with http:// or https://.")
+        if self.watch_metrics and not _is_plain_url(self.watch_metrics):
+            # It is not repeated: it may hold a secret.
+            raise ConfigError(
+                "--watch-metrics is no URL of the form http://host:port/path, with neither user "
+                "name nor password."
+            )
         objective.Objective.parse(self.objective)
         if self.ladder and self.search:
             raise ConfigError("--ladder and --search are two kinds of run: give one.")
@@ -337,6 +342,16 @@ def _sizes(text: str) -> tuple[int, ...]:
             "between, such as 50,100,200,500."
         )
     return tuple(int(each) for each in words)
+
+
+def _is_plain_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port_is_one = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    known = parts.scheme in ("http", "https") and bool(parts.hostname)
+    return known and port_is_one and "@" not in parts.netloc and text.isprintable()
 
 
 def _header(option: str, text: str) -> tuple[str, str]:

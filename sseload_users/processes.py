@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -49,7 +50,11 @@ def _listening(said: str, port: int) -> list[psutil.Process]:
         )
     # Of a socket that is shared, any of its processes may have been named.
     pids = {each.pid for each in there if each.pid is not None}
-    return list({_first_listener(psutil.Process(pid), port) for pid in pids})
+    found = set()
+    for pid in pids:
+        with contextlib.suppress(psutil.Error):
+            found.add(_first_listener(psutil.Process(pid), port))
+    return list(found)
 
 
 def _first_listener(process: psutil.Process, port: int) -> psutil.Process:

@@ -144,7 +144,10 @@ class ProcessSource:
     def look(self) -> Figures:
         """CPU, memory, threads and open files, all processes together."""
         # Reading /proc takes a while where there are many processes, or many files open.
-        figures: list[tuple[Series, float]] = gevent.get_hub().threadpool.apply(self._read)
+        try:
+            figures: list[tuple[Series, float]] = gevent.get_hub().threadpool.apply(self._read)
+        except psutil.Error as error:
+            raise Unseen(f"The process {clean(self._words)} cannot be looked at.") from error
         return figures
 
     def _read(self) -> list[tuple[Series, float]]:

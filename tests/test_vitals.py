@@ -123,8 +123,18 @@ def test_half_of_what_metrics_need_is_refused(given: dict[str, Any], said: str) 
         Options.read(given)
 
 
-def test_the_metrics_address_may_hold_a_password_and_is_not_shown() -> None:
-    options = Options.read({"watch_metrics": "http://u:secret@a/", "watch_series": "a,b"})
+@pytest.mark.parametrize(
+    "url",
+    ["http://u:secret@a/", "http://u:secret", "http://:1/", "ftp://a/secret", "http://a/\nsecret"],
+)
+def test_a_metrics_address_that_cannot_be_is_not_repeated(url: str) -> None:
+    with pytest.raises(ConfigError, match="is no URL") as caught:
+        Options.read({"watch_metrics": url, "watch_series": "a"})
+    assert "secret" not in str(caught.value)
+
+
+def test_the_metrics_address_may_hold_a_token_and_is_not_shown() -> None:
+    options = Options.read({"watch_metrics": "http://a/?key=secret", "watch_series": "a,b"})
     assert "secret" not in f"{options}{options.public()}"
     assert options.public()["watch_series"] == ["a", "b"]
 
