@@ -15,6 +15,9 @@ from sseload_users.tally import OUTCOMES, CodeTally, Second, Status, Tally
 #: but stragglers comes after that, and a run may be long.
 _FOLD_AFTER_S = 30
 
+#: How far back the last few seconds go.
+_RECENT_S = 3
+
 
 @dataclass(slots=True)
 class Worker:
@@ -81,6 +84,8 @@ class Totals:
         self.peak_open = 0
         self._folded: dict[int, Percentiles] = {}
         self._folded_seconds: dict[int, tuple[Percentiles, Percentiles]] = {}
+        none = Percentiles(None, None, None)
+        self._recent = (0, (none, none))
         self._step: Totals | None = None
         self._first = 0
         # Those that are not folded yet, the oldest first.
@@ -262,11 +267,18 @@ class Totals:
         second: Second = self.tally.seconds[moment]
         return _percentiles(second.delivery), _percentiles(second.lag)
 
-    def recent(self, now_ns: int, seconds: int = 5) -> tuple[Percentiles, Percentiles]:
+    def recent(self, now_ns: int) -> tuple[Percentiles, Percentiles]:
         """Of the delivery latencies, and of the lag, in the last few seconds."""
         now_s = now_ns // 1_000_000_000
+        # Asked several times a second, worked out once: with a thousand connections this
+        # would cost more than reading what they get.
+        if self._recent[0] != now_s:
+            self._recent = (now_s, self._latest(now_s))
+        return self._recent[1]
+
+    def _latest(self, now_s: int) -> tuple[Percentiles, Percentiles]:
         delivery, lag = Histogram(), Histogram()
-        for moment in range(now_s - seconds, now_s + 1):
+        for moment in range(now_s - _RECENT_S, now_s + 1):
             second = self.tally.seconds.get(moment)
             if second is not None:
                 delivery.merge(second.delivery)
