@@ -22,7 +22,7 @@ from tests.socket_servers import CERTIFICATES
 
 pytestmark = pytest.mark.e2e
 
-CONNECTIONS, CODES = 200, 4
+CONNECTIONS, CODES = 300, 4
 TRUSTED = ("--ca-file", str(CERTIFICATES / "ca.pem"))
 
 
