@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 from hypothesis import strategies as st
 
 from sseload_users.histogram import Histogram

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import fields
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
