@@ -49,6 +49,15 @@ class Child:
         """What it has printed so far."""
         return (self.folder / "output.txt").read_text(errors="replace")
 
+    def must_run(self) -> None:
+        """See that it has not ended.
+
+        Raises:
+            BenchError: it has.
+        """
+        if (status := self._process.poll()) is not None:
+            raise BenchError(f"the program ended too soon, with status {status}")
+
     def wait_until(self, true: Callable[[], bool], patience: float, what: str) -> None:
         """Wait while the child runs.
 
@@ -57,8 +66,7 @@ class Child:
         """
         end = time.monotonic() + patience
         while not true():
-            if self._process.poll() is not None:
-                raise BenchError(f"{what}: the program ended")
+            self.must_run()
             if time.monotonic() > end:
                 raise BenchError(f"{what}: not within {patience:g} s")
             time.sleep(0.05)

@@ -118,6 +118,7 @@ def measure(
         codes.advance(WARM_UP + load.codes)
         used, seconds = machine.cpu_seconds(program.pid) - used, time.monotonic() - started
         resident = machine.resident_bytes(program.pid)
+        program.must_run()
         codes.advance(whole.codes)
         if generator.ends:
             program.wait(_REPORT_PATIENCE)
