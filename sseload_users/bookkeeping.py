@@ -154,11 +154,9 @@ class Bookkeeping:
             self.report()
 
     def _on_arrivals(self, latencies_us: list[int], arrived_ns: list[int]) -> None:
-        if not latencies_us:
-            return
         tally = self.ledger.tally
         earliest_us = -((self._time.clocks.error_ns + self._time.sender_error_ns) // 1000)
-        if min(latencies_us) < earliest_us:
+        if latencies_us[0] < earliest_us:
             tally.counts["before_sent"] += sum(each < earliest_us for each in latencies_us)
         first, last = arrived_ns[0] // _S, arrived_ns[-1] // _S
         if first == last:
@@ -182,7 +180,7 @@ class Bookkeeping:
 
     def _sample(self, now_ns: int) -> None:
         """The figures of the seconds that have ended, one sample each."""
-        cpu, lag = self._health.sample(), self._network.lag.drain()
+        cpu, lag = self._health.sample(), sorted(self._network.lag.drain())
         tally = self.ledger.tally
         connecting = self._gauges()["connecting"]
         tally.lag.add_all(lag)

@@ -1,22 +1,22 @@
 """Latencies: microseconds to three significant digits, exact in count and mergeable.
 
-The buckets are HdrHistogram's (2,048 to each power of two), kept sparsely: a run has
+The buckets are HdrHistogram's (1,024 to each power of two), kept sparsely: a run has
 thousands of codes, each with a histogram of its own, and each of those is nearly empty.
 The HdrHistogram library encodes them for the report.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TypedDict
+from itertools import accumulate
+from typing import ClassVar, Self, TypedDict
 
 from hdrh.histogram import HdrHistogram
 
 #: One hour: nothing that a load test waits for takes longer.
 MAX_US = 3_600_000_000
-
-_SUB_BUCKET_BITS = 11  # 2,048 sub-buckets: three significant digits
 
 
 class Latency(TypedDict):
@@ -37,24 +37,24 @@ class Latency(TypedDict):
     hdr: str | None
 
 
-def quantise(value_us: int) -> int:
-    """The lowest value that HdrHistogram (1 µs, 3 digits) does not tell from this one."""
-    shift = value_us.bit_length() - _SUB_BUCKET_BITS
-    return value_us if shift <= 0 else value_us >> shift << shift
-
-
-def _highest_equivalent(lowest_us: int) -> int:
-    shift = lowest_us.bit_length() - _SUB_BUCKET_BITS
-    return lowest_us if shift <= 0 else lowest_us + (1 << shift) - 1
-
-
 class Histogram:
-    """Counts by microseconds."""
+    """Counts by microseconds.
 
+    Attributes:
+        BITS: how many leading bits of a value are kept. With 11, a bucket has the values
+            that HdrHistogram (1 µs, 3 digits) does not tell from each other.
+        counts: by the lowest value of each bucket that has any.
+        total: how many values were counted.
+        total_us: their sum; this and the next two from the values as they were.
+        min_us: the lowest.
+        max_us: the highest.
+    """
+
+    BITS: ClassVar[int] = 11
     __slots__ = ("counts", "max_us", "min_us", "total", "total_us")
 
     def __init__(self) -> None:
-        self.counts: dict[int, int] = {}
+        self.counts: Counter[int] = Counter()
         self.total = 0
         self.total_us = 0
         self.min_us = MAX_US
@@ -65,29 +65,30 @@ class Histogram:
         if not count:
             return
         value_us = min(max(value_us, 0), MAX_US)
-        bucket = quantise(value_us)
-        self.counts[bucket] = self.counts.get(bucket, 0) + count
+        shift = max(value_us.bit_length() - self.BITS, 0)
+        self.counts[value_us >> shift << shift] += count
         self.total += count
         self.total_us += value_us * count
         self.min_us = min(self.min_us, value_us)
         self.max_us = max(self.max_us, value_us)
 
     def add_all(self, values_us: Iterable[int]) -> None:
-        """Count many values; several times cheaper than one by one."""
-        values = list(values_us)
+        """Count many values; many times cheaper than one by one, most so in order."""
+        values = sorted(values_us)
         if not values:
             return
-        lowest, highest = min(values), max(values)
-        if lowest < 0 or highest > MAX_US:
+        if values[0] < 0 or values[-1] > MAX_US:
             values = [min(max(each, 0), MAX_US) for each in values]
-            lowest, highest = min(values), max(values)
-        counts = self.counts
-        for bucket, count in Counter(map(quantise, values)).items():
-            counts[bucket] = counts.get(bucket, 0) + count
+        at, shift = 0, max(values[0].bit_length() - self.BITS, 0)
+        while at < len(values):
+            # As far as the next power of two, all lose as many bits.
+            end = bisect_left(values, 1 << shift + self.BITS, at)
+            self.counts.update([each >> shift << shift for each in values[at:end]])
+            at, shift = end, shift + 1
         self.total += len(values)
         self.total_us += sum(values)
-        self.min_us = min(self.min_us, lowest)
-        self.max_us = max(self.max_us, highest)
+        self.min_us = min(self.min_us, values[0])
+        self.max_us = max(self.max_us, values[-1])
 
     def merge(self, other: Histogram) -> None:
         """Take over all that `other` has counted."""
@@ -108,13 +109,13 @@ class Histogram:
         return [self.counts, self.total_us, self.min_us, self.max_us]
 
     @classmethod
-    def unpack(cls, data: list[object]) -> Histogram:
+    def unpack(cls, data: list[object]) -> Self:
         """The histogram that was packed."""
         counts, total_us, min_us, max_us = data
         if not isinstance(counts, Mapping):
             raise TypeError("a packed histogram begins with its counts")
         new = cls()
-        new.counts = dict(counts)
+        new.counts = Counter(counts)
         new.total = sum(new.counts.values())
         new.total_us, new.min_us, new.max_us = int(total_us), int(min_us), int(max_us)  # type: ignore[call-overload]
         return new
@@ -129,21 +130,19 @@ class Histogram:
         return self.percentiles_ms((percent,))[0]
 
     def percentiles_ms(self, percents: Iterable[float]) -> list[float | None]:
-        """Several percentiles, in ascending order, in one pass."""
-        wanted = list(percents)
+        """Several percentiles, for the price of one."""
+        if not self.total:
+            return [None for _ in percents]
+        buckets = sorted(self.counts)
+        ranks = list(accumulate(map(self.counts.__getitem__, buckets)))
         found: list[float | None] = []
-        seen = 0
-        for bucket in sorted(self.counts):
-            seen += self.counts[bucket]
-            while len(found) < len(wanted):
-                # In thousandths of a percent, so that no rounding adds one to the rank.
-                rank = max(1, -(-round(wanted[len(found)] * 1000) * self.total // 100_000))
-                if seen < rank:
-                    break
-                found.append(min(_highest_equivalent(bucket), self.max_us) / 1000)
-            if len(found) == len(wanted):
-                break
-        return found + [None] * (len(wanted) - len(found))
+        for percent in percents:
+            # In thousandths of a percent, so that no rounding adds one to the rank.
+            rank = max(1, -(-round(percent * 1000) * self.total // 100_000))
+            lowest_us = buckets[bisect_left(ranks, rank)]
+            width_us = 1 << max(lowest_us.bit_length() - self.BITS, 0)
+            found.append(min(lowest_us + width_us - 1, self.max_us) / 1000)
+        return found
 
     def latency(self, *, encoded: bool = True) -> Latency:
         """The summary that goes into the report.
@@ -177,3 +176,10 @@ class Histogram:
             hdr.record_value(bucket, count)
         encoded = hdr.encode()
         return encoded.decode("ascii") if isinstance(encoded, bytes) else str(encoded)
+
+
+class Coarse(Histogram):
+    """Counts within 1 %, in a tenth of the buckets: for what there is one of each second."""
+
+    BITS = 8
+    __slots__ = ()

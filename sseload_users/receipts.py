@@ -7,8 +7,8 @@ statistics listen, receipts are entered there in batches, with the same outcome.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 
 from locust import stats as locust_stats
 from locust.env import Environment
@@ -34,19 +34,20 @@ class Receipts:
         self._environment = environment
         self.kind = kind
 
-    def delivered(self, latencies_us: Iterable[int], size: int) -> None:
+    def delivered(self, latencies_us: Sequence[int], size: int) -> None:
         """Codes that came.
 
         Args:
-            latencies_us: one for each, in microseconds.
+            latencies_us: one for each, in microseconds, in ascending order.
             size: bytes of one message.
         """
         if self._only_locust_listens():
-            counts = Counter(latencies_us)
-            if counts:
-                stats = self._environment.stats
-                for entry in (stats.total, stats.entries[NAME, self.kind]):
-                    _log_many(entry, counts, size)
+            if not latencies_us:
+                return
+            times = list(_in_buckets(latencies_us))
+            stats = self._environment.stats
+            for entry in (stats.total, stats.entries[NAME, self.kind]):
+                _log_many(entry, latencies_us, times, size)
             return
         for latency_us in latencies_us:
             fire(self._environment, self.kind, NAME, latency_us / 1000, size=size)
@@ -103,20 +104,30 @@ def fire(
     )
 
 
-def _log_many(entry: StatsEntry, latencies_us: Counter[int], size: int) -> None:
+def _in_buckets(latencies_us: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """How many there are, by the milliseconds that Locust enters them under."""
+    bucket, at = locust_stats.bucket_response_time, 0
+    while at < len(latencies_us):
+        milliseconds = bucket(latencies_us[at] / 1000)
+        end = bisect_right(latencies_us, milliseconds, at, key=lambda us: bucket(us / 1000))
+        yield milliseconds, end - at
+        at = end
+
+
+def _log_many(
+    entry: StatsEntry, latencies_us: Sequence[int], times: list[tuple[int, int]], size: int
+) -> None:
     """What `StatsEntry.log` does, for many at once."""
-    count, now = latencies_us.total(), time.time()
+    count, now = len(latencies_us), time.time()
     _keep_history(entry, now)
     entry.num_requests += count
     entry.num_reqs_per_sec[int(now)] += count
     entry.last_request_timestamp = now
     entry.total_content_length += size * count
-    times = entry.response_times
-    bucket = locust_stats.bucket_response_time
-    for latency_us, many in latencies_us.items():
-        times[bucket(latency_us / 1000)] += many
-    entry.total_response_time += sum(us * many for us, many in latencies_us.items()) / 1000  # type: ignore[assignment]
-    lowest, highest = min(latencies_us) / 1000, max(latencies_us) / 1000
+    for milliseconds, many in times:
+        entry.response_times[milliseconds] += many
+    entry.total_response_time += sum(latencies_us) / 1000  # type: ignore[assignment]
+    lowest, highest = latencies_us[0] / 1000, latencies_us[-1] / 1000
     known = entry.min_response_time
     entry.min_response_time = lowest if known is None else min(known, lowest)  # type: ignore[assignment]
     entry.max_response_time = max(entry.max_response_time, highest)  # type: ignore[assignment]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from sseload_users.tally import OWED_STATUSES, Status, Tally
+from sseload_users.tally import OWED_STATUSES, CodeTally, Status, Tally
 
 
 class Book(Protocol):
@@ -29,7 +29,8 @@ class Connection:
         connect_us: how long its first successful connect took; None before.
         sessions: how many it has had.
         drops: how many of them the server or the network ended.
-        owed: pairs owed to its sessions; like the next five, of settled codes.
+        delivered: pairs owed to its sessions that came in time; like the next four, an
+            outcome, of settled codes.
         last_cause: of its last failure or drop.
     """
 
@@ -38,13 +39,17 @@ class Connection:
     connect_us: int | None = None
     sessions: int = 0
     drops: int = 0
-    owed: int = 0
     delivered: int = 0
     late: int = 0
     missing: int = 0
     interrupted: int = 0
     duplicate: int = 0
     last_cause: str = ""
+
+    @property
+    def owed(self) -> int:
+        """Pairs owed to its sessions, of settled codes."""
+        return self.delivered + self.late + self.missing + self.interrupted
 
 
 class Session:
@@ -133,6 +138,8 @@ class Code:
             None once the code is settled.
         more: until it is settled: by session, how many further copies came, and how many
             of these after a higher sequence number; None if none did.
+        in_time: what has been told of its first copies so far, to be counted if it is
+            owed; None once it is settled.
         lacks: a session that had it not when that was last looked at.
         owed: once it is settled: whether it was owed to anybody.
         missing: once it is settled: the sessions that miss it; None if there are none.
@@ -142,6 +149,7 @@ class Code:
         "_told",
         "announced",
         "copies",
+        "in_time",
         "lacks",
         "missing",
         "more",
@@ -159,6 +167,7 @@ class Code:
         self.announced = False
         self.copies: dict[Session, int] | None = {}
         self.more: dict[Session, tuple[int, int]] | None = None
+        self.in_time: CodeTally | None = None
         self.lacks: Session | None = None
         self.owed = False
         self.missing: Bits | None = None

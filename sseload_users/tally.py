@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
-from sseload_users.histogram import Histogram
+from sseload_users.histogram import Coarse, Histogram
 
 #: What became of a code's request; "pending" until that is known.
 Status: TypeAlias = Literal["pending", "accepted", "rejected", "unanswered", "unsent"]
@@ -120,8 +120,8 @@ class Second:
         errors: operations that failed in it.
         cpu_percent: of the busiest generator process, 100 for a whole core.
         rss_mib: resident memory of all generator processes, in MiB.
-        delivery: latencies of what arrived in it, in microseconds.
-        lag: the generator's lag, in microseconds.
+        delivery: latencies of what arrived in it, in microseconds, within 1 %.
+        lag: the generator's lag, likewise.
     """
 
     open: int = 0
@@ -132,8 +132,8 @@ class Second:
     errors: int = 0
     cpu_percent: float = 0.0
     rss_mib: float = 0.0
-    delivery: Histogram = field(default_factory=Histogram)
-    lag: Histogram = field(default_factory=Histogram)
+    delivery: Coarse = field(default_factory=Coarse)
+    lag: Coarse = field(default_factory=Coarse)
 
     def merge(self, other: Second) -> None:
         """Take over another worker's same second, or more of the same one's."""
@@ -157,7 +157,7 @@ class Second:
     def unpack(cls, data: list[Any]) -> Second:
         """The second that was packed."""
         *counts, delivery, lag = data
-        return cls(*counts, *(Histogram.unpack(h) if h else Histogram() for h in (delivery, lag)))
+        return cls(*counts, *(Coarse.unpack(h) if h else Coarse() for h in (delivery, lag)))
 
 
 #: The latencies that are kept beside those of codes and seconds.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sseload_users.histogram import Histogram
+from sseload_users.histogram import Coarse, Histogram
 from sseload_users.report.files import ConnectionRow
 from sseload_users.tally import OUTCOMES, CodeTally, Second, Status, Tally
 
@@ -91,7 +91,6 @@ class Totals:
         # Those that are not folded yet, the oldest first.
         self._codes: dict[int, CodeTally] = {}
         self._seconds: dict[int, Second] = {}
-        self._delivery = Histogram()
 
     def worker(self, name: str) -> Worker:
         """What is known of a worker, which may be nothing yet."""
@@ -220,7 +219,6 @@ class Totals:
             if code.sent_ns // 1_000_000_000 >= before:
                 break  # the later ones are younger
             self._folded[sequence] = _percentiles(code.latencies)
-            self._delivery.merge(code.latencies)
             code.latencies = Histogram()
             del self._codes[sequence]
         for moment, second in list(self._seconds.items()):
@@ -230,7 +228,7 @@ class Totals:
                 _percentiles(second.delivery),
                 _percentiles(second.lag),
             )
-            second.delivery, second.lag = Histogram(), Histogram()
+            second.delivery, second.lag = Coarse(), Coarse()
             del self._seconds[moment]
 
     # For the report
@@ -238,10 +236,8 @@ class Totals:
     def delivery(self) -> Histogram:
         """Delivery latencies of all codes."""
         total = Histogram()
-        total.merge(self._delivery)
-        for code in self.tally.codes.values():
-            if code.latencies.total:
-                total.merge(code.latencies)
+        for worker in self.workers.values():
+            total.merge(worker.delivery)
         return total
 
     def spread(self) -> Histogram:
@@ -277,7 +273,7 @@ class Totals:
         return self._recent[1]
 
     def _latest(self, now_s: int) -> tuple[Percentiles, Percentiles]:
-        delivery, lag = Histogram(), Histogram()
+        delivery, lag = Coarse(), Coarse()
         for moment in range(now_s - _RECENT_S, now_s + 1):
             second = self.tally.seconds.get(moment)
             if second is not None:

@@ -11,7 +11,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sseload_users.histogram import MAX_US, Histogram, quantise
+from sseload_users.histogram import MAX_US, Coarse, Histogram
 
 # As latencies are: mostly alike, and a few from anywhere.
 values_us = st.one_of(
@@ -160,7 +160,7 @@ def test_the_encoded_histogram_decodes_to_the_same(values: list[int]) -> None:
 @given(values_us)
 def test_buckets_are_those_of_the_library(value: int) -> None:
     hdr = HdrHistogram(1, MAX_US, 3)
-    bucket = quantise(value)
+    (bucket,) = of([value]).counts
     assert bucket == hdr.get_lowest_equivalent_value(value)
     assert bucket <= value
     assert value - bucket <= value / 1000
@@ -194,3 +194,22 @@ def test_counts_add_up_beyond_32_bits() -> None:
 def test_a_packed_one_must_begin_with_counts() -> None:
     with pytest.raises(TypeError, match="begins with its counts"):
         Histogram.unpack([[1], 1, 1, 1])
+
+
+@settings(deadline=None)
+@given(many_values, percents)
+def test_a_coarse_one_is_within_one_percent(values: list[int], percent: float) -> None:
+    coarse = Coarse()
+    coarse.add_all(values)
+    one_at_a_time = Coarse()
+    for value in values:
+        one_at_a_time.add(value)
+    assert coarse.pack() == one_at_a_time.pack() == Coarse.unpack(coarse.pack()).pack()
+    found_ms = coarse.percentile_ms(percent)
+    if not values:
+        assert found_ms is None
+        return
+    exact_us = nearest_rank(values, percent)
+    assert found_ms is not None
+    assert exact_us <= found_ms * 1000 + 1e-6
+    assert found_ms * 1000 <= exact_us * 1.01 + 1e-6

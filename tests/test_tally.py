@@ -9,7 +9,7 @@ import msgpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sseload_users.histogram import Histogram
+from sseload_users.histogram import Coarse, Histogram
 from sseload_users.tally import OUTCOMES, CodeTally, Second, Tally
 
 S = 10**9
@@ -23,7 +23,14 @@ def histogram(values: list[int]) -> Histogram:
     return new
 
 
-histograms = st.lists(st.integers(0, 10**6), max_size=5).map(histogram)
+def coarse(values: list[int]) -> Coarse:
+    new = Coarse()
+    new.add_all(values)
+    return new
+
+
+latencies = st.lists(st.integers(0, 10**6), max_size=5)
+histograms = latencies.map(histogram)
 # A correction of what an earlier report said may be below nothing.
 counts = st.integers(-5, 10**12)
 spans = st.none() | st.tuples(st.integers(T0, T0 + S), st.integers(0, S))
@@ -44,8 +51,8 @@ def seconds(draw: st.DrawFn) -> Second:
     return Second(
         **{each.name: draw(st.integers(0, 10**6)) for each in fields(Second) if each.type == "int"},
         cpu_percent=draw(st.floats(0, 100)),
-        delivery=draw(histograms),
-        lag=draw(histograms),
+        delivery=draw(latencies.map(coarse)),
+        lag=draw(latencies.map(coarse)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +41,7 @@ def histogram(latency: Mapping[str, Any]) -> Histogram | None:
     if not counts:
         return None
     read = Histogram()
-    read.counts = counts
+    read.counts = Counter(counts)
     read.total = sum(read.counts.values())
     read.total_us = round(latency["mean"] * 1000 * latency["count"])
     read.min_us, read.max_us = (round(latency[end] * 1000) for end in ("min", "max"))
