@@ -358,6 +358,8 @@ def truth_of(
             "missing": missing,
             "duplicate": len(code.duplicated),
         }
+    # Who hangs up over a bad frame does not see what follows it.
+    unread = sum(each in code.garbage for code in truth.codes.values() for each in code.foreign)
     answers = Counter(each.status for each in truth.ingests)
     accepted = 0 if slow_answers else answers[200]
     rejected = sum(many for status, many in answers.items() if status not in (200, "hang"))
@@ -386,7 +388,7 @@ def truth_of(
             "released": 0,
             "out_of_order": truth.out_of_order,
             "unexpected": truth.replayed,
-            "foreign": truth.foreign,
+            "foreign": truth.foreign - (unread if bad_frames else 0),
             "malformed": truth.garbage,
             "delivery_rate": totals["delivered"] / totals["owed"] if totals["owed"] else None,
         },

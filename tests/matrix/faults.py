@@ -131,6 +131,13 @@ def _can_be_told_apart(one: Fault, other: Fault) -> bool:
     # may come after the run, with all that follows it: the record does not know.
     if "bad frames" in names and kinds & {"delay", "reorder"}:
         return False
+    # Between a code and its late answer, in which time the server does not look at it, sessions
+    # end that were owed it; and a server that is killed meanwhile has no record of it.
+    if "late answers" in names and ("bad frames" in names or kinds & {"drop", "killed"}):
+        return False
+    # A session that fell silent ends at last, with the server, and may yet be interrupted.
+    if names == {"silence", "killed"}:
+        return False
     if "delay beyond the timeout" in names and not kinds & {"lose", "refuse", "ingest", "asleep"}:
         return False
     return one.kind != other.kind
