@@ -234,11 +234,14 @@ def test_a_watch_hands_over_what_came_before_it_and_after_it(shared: Network) ->
 
 def test_a_reset_is_an_error_and_an_end_of_stream_is_none(shared: Network) -> None:
     def reset(connection: socket.socket) -> None:
+        connection.recv(1)  # so that the other side is there to see it
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     with serving(reset) as port:
         connection = open_to(shared, port)
-        error = Watched(connection).ended.get()
+        watched = Watched(connection)
+        connection.send_now(b"1")
+        error = watched.ended.get()
         connection.close()
     assert isinstance(error, ConnectionResetError)
     assert cause_of(error) == "connection reset"

@@ -215,7 +215,8 @@ def stopped(
         faults, words = LONG[phase]
         folder = parent / phase
         with target(folder, *faults) as (server, path):
-            words = ("20", "4", "2", *QUICK, "--target", "websocket", *words)
+            # So slowly that codes are left to be sent when a busy machine gets to stop it.
+            words = ("20", "4", "4", *QUICK, "--target", "websocket", *words)
             with running(folder, *words, "--host", server.url) as started:
                 started.wait_for(f"{phase} ")
                 time.sleep(0.3)
@@ -241,7 +242,11 @@ def test_a_run_that_was_stopped_goes_on(
     report = outcome.report
     assert report["run"]["complete"]
     wanted = truth_of(report, truth, scheduled=4)
-    assert said_by(report, wanted) == wanted
+    said = said_by(report, wanted)
+    if phase == "broadcast":
+        # Codes that were overdue go out together, and may overtake each other on their way in.
+        del said["deliveries"]["out_of_order"], wanted["deliveries"]["out_of_order"]
+    assert said == wanted
     assert report["deliveries"]["delivered"] == report["deliveries"]["owed"] == 20 * 4
     assert outcome.reasons == {}
     assert outcome.grade in ("good", "warning")

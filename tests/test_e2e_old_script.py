@@ -135,8 +135,10 @@ def test_a_silent_reconnect_hides_no_loss(runs: dict[str, Future[Played]]) -> No
         number for code in truth.codes.values() for number in code.failed
         if truth.connections[number].dropped
     ]  # fmt: skip
-    assert deliveries["interrupted"] == len(interrupted) > 0
-    assert deliveries["owed"] == truth.subscribers
+    # Who was dropped between the sending of a code and the server's look at it was owed it.
+    between = deliveries["owed"] - truth.subscribers
+    assert between >= 0
+    assert deliveries["interrupted"] - between == len(interrupted) > 0
     assert {"connections_dropped", "codes_received"} <= outcome.reasons.keys()
     assert outcome.grade == "issues"
 

@@ -29,11 +29,12 @@ Ladders = dict[str, Future[tuple[Outcome, record.Record]]]
 @pytest.fixture(scope="module")
 def ladders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ladders]:
     """All ladders, side by side."""
+    folder = tmp_path_factory.mktemp("ladders")
 
     def one(name: str) -> tuple[Outcome, record.Record]:
         words, faults = LADDERS[name]
         brief = ("--codes", str(CODES), "--duration", "0.6", *QUICK)
-        return play(tmp_path_factory.mktemp("ladder"), *words, *brief, faults=faults)
+        return play(folder / name, *words, *brief, faults=faults)
 
     with ThreadPoolExecutor(len(LADDERS)) as pool:
         yield {name: pool.submit(one, name) for name in LADDERS}

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import os
 import ssl
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -98,7 +99,11 @@ def test_the_worker_runs_on_the_core_it_was_given(server: Nchan) -> None:
 
 def test_nothing_is_left_behind() -> None:
     with nchan(connections=10) as running:
-        processes = [psutil.Process(running.pid), *psutil.Process(running.pid).children()]
+        master = psutil.Process(running.pid)
+        by = time.monotonic() + 5
+        while not master.children() and time.monotonic() < by:
+            time.sleep(0.01)
+        processes = [master, *master.children()]
         assert len(processes) == 2
         assert running.folder.is_dir()
     _, alive = psutil.wait_procs(processes, timeout=5)

@@ -48,11 +48,12 @@ Shapes = dict[str, Future[tuple[Outcome, record.Record]]]
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shapes]:
     """All shapes, side by side."""
+    folder = tmp_path_factory.mktemp("shapes")
 
     def one(name: str) -> tuple[Outcome, record.Record]:
         words, faults = SHORT[name]
         return play(
-            tmp_path_factory.mktemp("shape"), "--config", f"config/{name.split()[0]}.conf",
+            folder / name.replace(" ", "-"), "--config", f"config/{name.split()[0]}.conf",
             "-u", str(CONNECTIONS + 1), "-r", "100", *QUICK, *words,
             faults=faults, command=LOCUST,
         )  # fmt: skip
