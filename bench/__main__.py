@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from bench import growth, hold, machine, memory, receipt, scaling, truth
+from bench import growth, hold, machine, memory, receipt, scaling, soak, truth
 from bench.children import BenchError
 from bench.tables import Table, document, keep
 from sseload_users.transports.network import raise_file_limit
@@ -22,6 +22,7 @@ PARTS: dict[str, Callable[..., Table]] = {
     "hold": hold.run,
     "growth": growth.run,
     "scaling": scaling.run,
+    "soak": soak.run,
 }
 #: Files that the largest part has open in one process.
 _FILES = 17_000

@@ -28,6 +28,9 @@ _ENVIRONMENT = {
 }
 
 
+_ALL_CORES = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+
+
 class BenchError(Exception):
     """A measurement that could not be made: one sentence; its notes are what children said."""
 
@@ -94,18 +97,18 @@ class Child:
 
 
 @contextlib.contextmanager
-def child(command: Sequence[str], core: int, folder: Path) -> Iterator[Child]:
+def child(command: Sequence[str], core: int | None, folder: Path) -> Iterator[Child]:
     """A running program, ended on leaving.
 
     Args:
         command: the program and its arguments.
-        core: the only CPU core that it may use.
+        core: the only CPU core that it may use; None: all.
         folder: where it runs and where its output goes; made if need be.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output.txt").open("wb") as output:
         process = subprocess.Popen(
-            ["taskset", "-c", str(core), *command],
+            ["taskset", "-c", _ALL_CORES if core is None else str(core), *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -36,11 +36,14 @@ class Generator(ABC):
         title: its name in a table.
         broadcasts: whether it posts the codes itself.
         ends: whether it ends by itself, some seconds after the last code.
+        processes: how many share its connections. One has a core of its own; several have
+            all cores, the server's included.
     """
 
     title: ClassVar[str]
     broadcasts: ClassVar[bool] = False
     ends: ClassVar[bool] = False
+    processes: int = 1
 
     def missing(self) -> str | None:
         """Why it cannot be run on this machine; None if it can."""
@@ -175,6 +178,9 @@ class Sseload(Generator):
     broadcasts = True
     ends = True
 
+    def __init__(self, processes: int = 1) -> None:
+        self.processes = processes
+
     def command(self, server: Nchan, load: Load, folder: Path) -> Sequence[str]:
         """Locust with sseload's locustfile: one user more, who broadcasts."""
         del folder
@@ -185,6 +191,7 @@ class Sseload(Generator):
             *("--codes", str(load.codes), "--duration", str(load.codes * load.interval)),
             *("--ca-file", str(ROOT / "tests" / "certificates" / "ca.pem")),
             *("--settle", str(SETTLE), "--delivery-report", "report"),
+            *(("--processes", str(self.processes)) if self.processes > 1 else ()),
         ]
 
     def received(self, program: Child) -> int:

@@ -1,8 +1,9 @@
-"""Many connections in one process on one core, for a minute."""
+"""Many connections, and many receipts, for a minute: is all accounted for, does it keep up?"""
 
 from __future__ import annotations
 
 import statistics
+from dataclasses import dataclass
 from typing import Any
 
 from bench.children import Child
@@ -12,59 +13,95 @@ from bench.progress import say
 from bench.tables import Table, spread
 from bench.traffic import Codes, Load
 
+_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    load: Load
+    processes: int = 1
+
+    def __str__(self) -> str:
+        secure = "TLS" if self.load.tls else "plain"
+        processes = f", {self.processes} processes" if self.processes > 1 else ""
+        return f"{self.load.connections:,}, {secure}{processes}"
+
+
+_CASES = (
+    _Case(Load(9000, _S, 1.0)),
+    _Case(Load(9000, _S, 1.0, tls=True)),
+    _Case(Load(15_000, _S, 1.0)),
+    _Case(Load(19_000, _S, 1.0), processes=2),
+    # More than one process can take.
+    _Case(Load(10_000, _S * 10, 0.1)),
+)
+_QUICK = (_Case(Load(500, 5, 1.0)), _Case(Load(500, 20, 0.1), processes=2))
+
 
 def run(*, quick: bool, rounds: int) -> Table:
-    """Hold the connections, plain and TLS, with one code a second."""
+    """Hold the connections, and have them get codes."""
     table = Table(
         "hold",
-        ["connections", "owed", "delivered", "CPU, %", "lag p50, ms", "lag p99, ms", "lag max, ms"],
-    )
-    connections, codes = (500, 5) if quick else (9000, 60)
-    for tls in (False, True):
-        load = Load(connections, codes, 1.0, tls=tls)
-        results = [_hold(load) for _ in range(rounds)]
+        [
+            "connections", "receipts a second, offered", "owed", "delivered", "late", "missing",
+            "CPU, %", "lag p50, ms", "lag p99, ms", "saturated",
+        ],
+    )  # fmt: skip
+    for case in _QUICK if quick else _CASES:
+        results = [_hold(case) for _ in range(rounds)]
         for measured, report in results:
             row = {
-                "tls": tls,
-                "owed": report["deliveries"]["owed"],
-                "delivered": report["deliveries"]["delivered"],
-                "cpu_percent": measured.cpu_percent,
+                "connections": case.load.connections,
+                "tls": case.load.tls,
+                "processes": case.processes,
+                **{name: report["deliveries"][name] for name in (*_OUTCOMES, "interrupted")},
+                "cpu_percent": report["generator"]["cpu_percent_max"],
+                "saturated": report["generator"]["saturated"],
+                "grade": report["verdict"]["grade"],
+                "notes": report["run"]["notes"],
                 "load_average": measured.load_average,
                 **{f"lag_{name}": report["generator"]["lag_ms"][name] for name in _LAG},
                 **{f"delivery_{name}": report["delivery_ms"][name] for name in _LAG},
             }
             table.raw.append(row)
             say(row)
+        reports = [report for _, report in results]
+        # Of several processes, this is the one that leads them.
+        cpu = [measured.cpu_percent for measured, _ in results]
         table.rows.append(
             [
-                f"{connections:,}, {'TLS' if tls else 'plain'}",
+                str(case),
+                f"{case.load.connections / case.load.interval:,.0f}",
                 *(
-                    f"{statistics.median(report['deliveries'][name] for _, report in results):,}"
-                    for name in ("owed", "delivered")
+                    f"{statistics.median(each['deliveries'][name] for each in reports):,.0f}"
+                    for name in _OUTCOMES
                 ),
-                spread([measured.cpu_percent for measured, _ in results], 1),
+                spread(cpu, 1) if case.processes == 1 else "",
                 *(
-                    spread([report["generator"]["lag_ms"][name] for _, report in results], 2)
-                    for name in _LAG
+                    spread([each["generator"]["lag_ms"][name] for each in reports], 2)
+                    for name in ("p50", "p99")
                 ),
+                "yes" if any(each["generator"]["saturated"] for each in reports) else "no",
             ]
         )
     table.notes.append(
-        f"One code a second for {codes} s; CPU is the share of one core while codes come; the "
-        f"lag is the whole run's, connecting included; {rounds} rounds: the median (lowest to "
-        "highest)."
+        f"Codes for {_S} s; CPU is the share of one core while codes come; the lag is the whole "
+        "run's, connecting included; saturated as the report says. Several processes share all "
+        f"cores with the server; {rounds} rounds: the median (lowest to highest)."
     )
     return table
 
 
+_OUTCOMES = ("owed", "delivered", "late", "missing")
 _LAG = ("p50", "p99", "max")
 
 
-def _hold(load: Load) -> tuple[Measured, dict[str, Any]]:
+def _hold(case: _Case) -> tuple[Measured, dict[str, Any]]:
     report: dict[str, Any] = {}
+    generator = Sseload(case.processes)
 
     def look(program: Child, codes: Codes) -> None:
         del codes
-        report.update(Sseload().reported(program))
+        report.update(generator.reported(program))
 
-    return measure(Sseload(), load, look=look), report
+    return measure(generator, case.load, look=look), report

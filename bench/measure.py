@@ -107,7 +107,8 @@ def measure(
             stack.callback(seen.close)
             codes, subscribers = seen, subscribers + 1
         command = generator.command(server, whole, folder)
-        program = stack.enter_context(child(command, machine.GENERATOR_CORE, folder))
+        core = machine.GENERATOR_CORE if generator.processes == 1 else None
+        program = stack.enter_context(child(command, core, folder))
         wait_for_subscribers(publisher, program, subscribers)
         if beside is not None:
             stack.enter_context(beside(server, codes))

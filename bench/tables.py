@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 _RESULTS = Path(__file__).parent / "results"
-_DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
+_DOCUMENTS = [
+    Path(__file__).parent.parent / "docs" / name for name in ("performance.md", "scaling.md")
+]
 
 
 @dataclass(slots=True)
@@ -60,20 +62,21 @@ def keep(tables: Sequence[Table], machine: dict[str, str]) -> Path:
 
 
 def document(tables: Sequence[Table], machine: dict[str, str]) -> None:
-    """Put tables and machine into docs/performance.md, each between its two marks.
+    """Put tables and machine into the documentation, each between its two marks.
 
     Raises:
         ValueError: a mark is missing there.
     """
-    text = _DOCUMENT.read_text()
     words = "; ".join(f"{name}: {value}" for name, value in machine.items())
     for name, content in [("machine", words), *((each.name, each.markdown()) for each in tables)]:
-        before, begin, rest = text.partition(f"<!-- {name} -->\n")
-        _, end, after = rest.partition(f"<!-- end of {name} -->\n")
-        if not end:
-            raise ValueError(f"{_DOCUMENT}: no room for {name}: its marks are missing")
-        text = f"{before}{begin}\n{content}\n\n{end}{after}"
-    _DOCUMENT.write_text(text)
+        for path in _DOCUMENTS:
+            before, begin, rest = path.read_text().partition(f"<!-- {name} -->\n")
+            _, end, after = rest.partition(f"<!-- end of {name} -->\n")
+            if end:
+                path.write_text(f"{before}{begin}\n{content}\n\n{end}{after}")
+                break
+        else:
+            raise ValueError(f"docs: no room for {name}: its marks are missing")
 
 
 def _line(cells: Sequence[str]) -> str:
