@@ -2,7 +2,7 @@
 
     make pictures
 
-Takes a minute. It needs what the tests need, and Debian's chromium.
+Takes two minutes. It needs what the tests need, and Debian's chromium.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def main() -> None:
     ):
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         _reports(browser, Path(folder))
+        _capacity(browser, Path(folder))
         _live(browser)
         browser.close()
     for picture in sorted(_OUT.glob("*.png")):
@@ -52,8 +53,9 @@ def main() -> None:
 def _reports(browser: Browser, folder: Path) -> None:
     """report.html, and two runs compared."""
     before, after = folder / "before", folder / "after"
-    _run(before, ())
-    _run(after, ("--cost-per-delivery", "0.0001", "--lose", "0.003"))
+    size = ("200", "20", "8")
+    _run(before, (), *size)
+    _run(after, ("--cost-per-delivery", "0.0001", "--lose", "0.003"), *size)
     compared = folder / "compared.html"
     subprocess.run(  # noqa: S603 - this very program
         [sys.executable, "-m", "sseload_users", "compare", str(before), str(after),
@@ -67,11 +69,29 @@ def _reports(browser: Browser, folder: Path) -> None:
         _shoot(page, "compare")
 
 
-def _run(folder: Path, faults: tuple[str, ...]) -> None:
+def _capacity(browser: Browser, folder: Path) -> None:
+    """A ladder and a storm, as report.html has them."""
+    config = _HERE.parent / "config"
+    ladder, storm = folder / "ladder", folder / "storm"
+    _run(ladder, ("--max-connections", "180"), "--config", str(config / "ladder.conf"),
+         "--duration", "4")  # fmt: skip
+    _run(storm, ("--cost-per-delivery", "0.0001"), "--config", str(config / "storm.conf"),
+         "-u", "301", "--duration", "20", "--storm-after", "8", "--storm-jitter", "4")  # fmt: skip
+    with _page(browser) as page:
+        page.goto((ladder / "report.html").as_uri())
+        _shoot(page, "ladder")
+        _shoot(page, "ladder-server", heading="Connections")
+        page.goto((storm / "report.html").as_uri())
+        _shoot(page, "storm", heading="Connections")
+
+
+def _run(folder: Path, faults: tuple[str, ...], *words: str) -> None:
     with process.start(*faults) as server:
+        port = server.url.rpartition(":")[2]
         subprocess.run(  # noqa: S603 - this very program
-            [sys.executable, "-m", "sseload_users", "200", "20", "8", "--target", "websocket",
-             "--host", server.url, "--delivery-report", str(folder)],
+            [sys.executable, "-m", "sseload_users", *words, "--target", "websocket",
+             "--host", server.url, "--watch-process", f":{port}",
+             "--delivery-report", str(folder)],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
         )  # fmt: skip
 
@@ -136,7 +156,11 @@ def _page(browser: Browser) -> Iterator[Page]:
         yield context.new_page()
 
 
-def _shoot(page: Page, name: str) -> None:
+def _shoot(page: Page, name: str, heading: str | None = None) -> None:
+    """Take a picture of what is in the window, or from a heading on downwards."""
+    if heading is not None:
+        top = page.get_by_role("heading", name=heading, exact=True)
+        top.evaluate("each => scrollTo(0, each.getBoundingClientRect().top + scrollY - 24)")
     page.screenshot(path=_OUT / f"{name}.png")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
@@ -269,6 +269,7 @@ def test_hours_and_thousands_are_drawn_small_and_soon() -> None:
 
 
 @given(st.lists(st.floats(0, 1e9), max_size=20), st.booleans())
+@example([1.0, 5e-324, 5e-324], False)
 def test_an_axis_holds_all_values_and_few_ticks(values: list[float], whole: bool) -> None:
     for each in (scale.linear(values, whole=whole), scale.latencies(values)):
         assert all(0 <= each.at(value) <= 1 for value in values)
@@ -311,6 +312,17 @@ def test_names_of_phases_are_words_and_nothing_else() -> None:
         assert not [each for each in parse(figure).iter() if "onload" in each.attrib]
         assert not re.search("[\x1b\u202e]", figure)
         assert '<b>" onload="' in words(parse(figure))
+
+
+def test_of_many_steps_all_broadcasts_are_marked() -> None:
+    names = ["warm-up", "connect", "settle", "broadcast", "drain", "disconnect"] * 4
+    phases = [
+        {"name": name, "started_at": f"2026-11-24T09:30:{second:02}Z", "seconds": 1.0}
+        for second, name in enumerate(names)
+    ]
+    figure = charts.traffic([interval(t, sent=1) for t in range(1, 25)], phases)
+    # In each of its two panels, the beginning and the end of each.
+    assert str(figure).count("phase") == 2 * 4 * 2
 
 
 def test_names_of_phases_stand_only_where_there_is_room() -> None:

@@ -71,7 +71,8 @@ def linear(values: Iterable[float], *, least: float = 1.0, whole: bool = False) 
 
 def latencies(values: Iterable[float]) -> Scale:
     """For latencies in milliseconds: logarithmic where a few of them dwarf the others."""
-    found = sorted(value for value in values if value > 0)
+    # They are counted in whole microseconds; nothing is drawn for what is less.
+    found = sorted(max(value, 0.001) for value in values if value > 0)
     if not found or found[-1] < 25 * found[len(found) // 2]:
         return linear(found, least=0.001 if found else 1.0)
     # What is far below the rest is no reason for another decade, so the median decides.

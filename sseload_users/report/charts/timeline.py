@@ -20,7 +20,7 @@ Rows = Sequence[Mapping[str, Any]]
 #: The name of the horizontal axis.
 X_NAME = "time since the run began"
 _DOTS_UP_TO = 80  # beyond that, dots would be a second line
-_PHASES_UP_TO = 12
+_PHASES_UP_TO = 12  # beyond that, as in a run of many steps, only when codes were sent
 
 
 def connections(timeline: Rows, phases: Rows = ()) -> Markup:
@@ -276,7 +276,9 @@ def marked(panels: list[Panel], phases: Rows, nothing: str) -> list[Panel]:
     if not phases:
         return panels
     began = datetime.fromisoformat(phases[0]["started_at"])
-    for phase in phases[:_PHASES_UP_TO]:
+    if len(phases) > _PHASES_UP_TO:
+        phases = [phase for phase in phases if phase["name"] == "broadcast"]
+    for phase in phases:
         start = (datetime.fromisoformat(phase["started_at"]) - began).total_seconds()
         for panel in panels:
             panel.mark(start, start + phase["seconds"], phase["name"] if panel is panels[0] else "")
