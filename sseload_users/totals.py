@@ -54,6 +54,18 @@ class Worker:
     left: bool = False
 
 
+class _Folded(Coarse):
+    """Stands for all histograms that were folded: nothing is added to them any more."""
+
+    __slots__ = ()
+
+    def merge(self, other: Histogram) -> None:
+        """Leave out a straggler, of which the folded figures do not know either."""
+
+
+_FOLDED = _Folded()
+
+
 @dataclass(frozen=True, slots=True)
 class Percentiles:
     """A few figures of a histogram that is not kept, in milliseconds."""
@@ -219,7 +231,7 @@ class Totals:
             if code.sent_ns // 1_000_000_000 >= before:
                 break  # the later ones are younger
             self._folded[sequence] = _percentiles(code.latencies)
-            code.latencies = Histogram()
+            code.latencies = _FOLDED
             del self._codes[sequence]
         for moment, second in list(self._seconds.items()):
             if moment >= before:
@@ -228,7 +240,7 @@ class Totals:
                 _percentiles(second.delivery),
                 _percentiles(second.lag),
             )
-            second.delivery, second.lag = Coarse(), Coarse()
+            second.delivery = second.lag = _FOLDED
             del self._seconds[moment]
 
     # For the report
