@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sseload_users.histogram import Coarse, Histogram
-from sseload_users.tally import OUTCOMES, CodeTally, Second, Tally
+from sseload_users.tally import OUTCOMES, CodeTally, Second, Tally, told_apart
 
 S = 10**9
 T0 = 1_700_000_000 * S
@@ -66,7 +66,7 @@ def tallies(draw: st.DrawFn) -> Tally:
     for name in HISTOGRAMS:
         setattr(new, name, draw(histograms))
     new.codes = draw(st.dictionaries(st.integers(0, 4), code_tallies(), max_size=3))
-    new.seconds = draw(st.dictionaries(st.integers(0, 4), seconds(), max_size=3))
+    new.seconds = draw(st.dictionaries(st.integers(T0 // S, T0 // S + 4), seconds(), max_size=3))
     return new
 
 
@@ -129,6 +129,8 @@ def test_a_total_is_the_sum_of_its_parts(parts: list[Tally]) -> None:
         same = [part.seconds[key] for part in parts if key in part.seconds]
         assert second.received == sum(each.received for each in same)
         assert second.cpu_percent == max(each.cpu_percent for each in same)
+        assert second.delivery.total == sum(each.delivery.total for each in same)
+        assert second.lag.total == sum(each.lag.total for each in same)
 
 
 def test_the_broadcaster_s_worker_tells_the_status_and_nobody_else_loses_it() -> None:
@@ -170,6 +172,14 @@ def test_a_second_is_found_by_any_moment_in_it() -> None:
     assert tally.causes == {("connect", "timed out"): 2}
     assert tally.second(T0 + S).errors == 2
     assert second.errors == 0
+
+
+def test_only_so_many_causes_are_told_apart_and_the_rest_by_their_step() -> None:
+    known = {("connect", str(number)) for number in range(100)}
+    assert told_apart(("connect", "7"), known) == ("connect", "7")
+    assert told_apart(("ingest", "7"), known) == ("ingest", "other")
+    assert told_apart(("ingest", "7"), set(list(known)[1:])) == ("ingest", "7")
+    assert told_apart(("ingest", "timed out"), known) == ("ingest", "timed out")
 
 
 def test_a_move_puts_arrivals_and_seconds_on_another_clock_and_no_send_times() -> None:
