@@ -92,13 +92,7 @@ class Histogram:
 
     def merge(self, other: Histogram) -> None:
         """Take over all that `other` has counted."""
-        counts = self.counts
-        if counts:
-            for bucket, count in other.counts.items():
-                counts[bucket] = counts.get(bucket, 0) + count
-        else:
-            # As most codes and seconds do: begin with a whole worker's share.
-            counts.update(other.counts)
+        self.counts.update(other.counts)
         self.total += other.total
         self.total_us += other.total_us
         self.min_us = min(self.min_us, other.min_us)

@@ -213,3 +213,19 @@ def test_a_coarse_one_is_within_one_percent(values: list[int], percent: float) -
     assert found_ms is not None
     assert exact_us <= found_ms * 1000 + 1e-6
     assert found_ms * 1000 <= exact_us * 1.01 + 1e-6
+
+
+def test_a_summary_has_the_percentiles_that_it_names() -> None:
+    histogram = of(list(range(1, 2001)))
+    summary = histogram.latency()
+    named = {"p50": 50, "p90": 90, "p95": 95, "p99": 99, "p99_9": 99.9}
+    assert {name: summary[name] for name in named} == {  # type: ignore[literal-required]
+        name: percent * 20 / 1000 for name, percent in named.items()
+    }
+
+
+def test_the_rank_is_exact_among_a_million() -> None:
+    histogram = Histogram()
+    histogram.add(1, 499_999)
+    histogram.add(2, 500_001)
+    assert histogram.percentiles_ms((49.999, 50)) == [0.001, 0.002]
