@@ -6,7 +6,7 @@ from bench.generators import Sseload
 from bench.measure import Measured, measure
 from bench.memory import FEW, kib_each
 from bench.progress import say
-from bench.tables import Table, spread
+from bench.tables import Table, in_rounds, spread
 from bench.traffic import Load
 
 #: Receipts a second, and in all: the same at every size.
@@ -51,7 +51,7 @@ def run(*, quick: bool, rounds: int) -> Table:
         f"Plain, {_RATE:,} receipts a second at every size. Whole: CPU of the process for each "
         f"receipt. Alone: what remains of it without that of a process with {FEW} connections "
         "and as many codes, which is what sending codes and waiting costs; memory is compared "
-        f"with that process as well. {rounds} rounds: the median (lowest to highest)."
+        f"with that process as well. {in_rounds(rounds)}."
     )
     return table
 

@@ -10,7 +10,7 @@ from bench.children import Child
 from bench.generators import Sseload
 from bench.measure import Measured, measure
 from bench.progress import say
-from bench.tables import Table, spread
+from bench.tables import Table, in_rounds, spread
 from bench.traffic import Codes, Load
 
 _S = 60
@@ -87,7 +87,7 @@ def run(*, quick: bool, rounds: int) -> Table:
     table.notes.append(
         f"Codes for {_S} s; CPU is the share of one core while codes come; the lag is the whole "
         "run's, connecting included; saturated as the report says. Several processes share all "
-        f"cores with the server; {rounds} rounds: the median (lowest to highest)."
+        f"cores with the server; {in_rounds(rounds)}."
     )
     return table
 

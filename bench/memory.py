@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.generators import Sseload
 from bench.measure import Measured, measure
 from bench.progress import say
-from bench.tables import Table, spread
+from bench.tables import Table, in_rounds, spread
 from bench.traffic import Load
 
 #: Codes, and seconds between them: enough that everything on the way has been used.
@@ -42,7 +42,7 @@ def run(*, quick: bool, rounds: int) -> Table:
         )
     table.notes.append(
         f"Resident memory of sseload's one process after {_CODES} codes, less that of a process "
-        f"with {FEW} connections; {rounds} rounds: the median (lowest to highest)."
+        f"with {FEW} connections; {in_rounds(rounds)}."
     )
     return table
 

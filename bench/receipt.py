@@ -16,7 +16,7 @@ from bench.generators import (
 )
 from bench.measure import Measured, measure
 from bench.progress import say
-from bench.tables import Table, spread
+from bench.tables import Table, in_rounds, spread
 from bench.traffic import Load
 
 GENERATORS: tuple[Generator, ...] = (
@@ -82,7 +82,7 @@ def run(*, quick: bool, rounds: int) -> Table:
         table.notes.append(f"{'TLS' if tls else 'Plain'}, in sseload's: {', '.join(others)}.")
     table.notes.append(
         f"CPU of the whole program, user and system, for each receipt. {load.connections:,} "
-        f"connections, {load.codes} codes, one each {load.interval * 1000:g} ms; {rounds} rounds: "
-        "the median (lowest to highest)."
+        f"connections, {load.codes} codes, one each {load.interval * 1000:g} ms; "
+        f"{in_rounds(rounds)}."
     )
     return table

@@ -52,6 +52,11 @@ def spread(values: Sequence[float], digits: int) -> str:
     return text
 
 
+def in_rounds(rounds: int) -> str:
+    """What the figures of `spread` are."""
+    return "one round" if rounds == 1 else f"{rounds} rounds: the median (lowest to highest)"
+
+
 def keep(tables: Sequence[Table], machine: dict[str, str]) -> Path:
     """Write everything to a new JSON file; where."""
     _RESULTS.mkdir(exist_ok=True)

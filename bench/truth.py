@@ -55,7 +55,7 @@ def run(*, quick: bool, rounds: int) -> Table:
             table.rows.append([words, f"**{generator.title}**", *_cells(reported), agree])
     table.notes.append(
         "Milliseconds from a code's send time, while another process burns the generator's "
-        f"core; of {rounds} rounds the one whose report is furthest from its witness."
+        f"core; of {rounds} the round whose report is furthest from its witness."
     )
     return table
 
