@@ -366,6 +366,8 @@ def test_of_many_notes_three_are_said_and_the_others_counted() -> None:
     assert "Note D" not in said
     report["run"]["notes"] = report["run"]["notes"][:4]
     assert "Note C; and 1 more" in _judged_anew(report, "run_complete")
+    del report["run"]["notes"][3]
+    assert "Note C)" in _judged_anew(report, "run_complete")
 
 
 def test_the_commonest_cause_is_the_one_that_is_said() -> None:
