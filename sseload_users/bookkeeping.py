@@ -12,6 +12,7 @@ import gevent
 
 from sseload_users.clock import wall_ns
 from sseload_users.health import Health
+from sseload_users.histogram import Coarse
 from sseload_users.ledger import Ledger
 from sseload_users.options import Options
 from sseload_users.receipts import Receipts
@@ -180,10 +181,11 @@ class Bookkeeping:
 
     def _sample(self, now_ns: int) -> None:
         """The figures of the seconds that have ended, one sample each."""
-        cpu, lag = self._health.sample(), sorted(self._network.lag.drain())
+        cpu, lag = self._health.sample(), Coarse()
+        lag.add_all(self._network.lag.drain())
         tally = self.ledger.tally
         connecting = self._gauges()["connecting"]
-        tally.lag.add_all(lag)
+        tally.lag.merge(lag)
         now_s = now_ns // _S
         for moment in range(self._sampled_s, max(now_s, self._sampled_s + 1)):
             second = tally.second(moment * _S)
@@ -191,7 +193,7 @@ class Bookkeeping:
             second.connecting = connecting
             second.cpu_percent = cpu
             second.rss_mib = self._health.rss_now_mib
-        second.lag.add_all(lag)
+        second.lag.merge(lag)
         tally.stalls.merge(self._health.take_stalls())
         self._sampled_s = max(now_s, self._sampled_s + 1)
 

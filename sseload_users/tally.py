@@ -176,7 +176,7 @@ class Tally:
         storm: from a storm's beginning to the first subscription after it.
         slip: how much later than scheduled codes were sent.
         ingest: from a code's sending to the server's answer.
-        lag: the generator's lag.
+        lag: the generator's lag, within 1 %.
         stalls: how much later than asked for the event loop went on.
         codes: each code's account, by sequence number.
         seconds: by whole seconds since the Unix epoch.

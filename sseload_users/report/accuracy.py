@@ -9,7 +9,7 @@ from sseload_users.report.words import count, ms, of
 
 _RESOLUTION = (
     "Latencies are counted in microseconds, to three significant digits: a percentile is wrong "
-    "by 0.1 % at most, one of a single second by 1 %. Counts are exact."
+    "by 0.1 % at most, one of a single second or of the lag by 1 %. Counts are exact."
 )
 
 
