@@ -37,7 +37,7 @@ ui: .venv/run ## Locust's web UI at http://localhost:8089
 test: .venv/dev ## Run the tests
 	$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
 
-test-matrix: .venv/dev ## Run each transport with each fault, alone and in pairs (takes half an hour)
+test-matrix: .venv/dev ## Run each transport with each fault, alone and in pairs (takes a quarter of an hour)
 	MATRIX=all $(BIN)/python -m pytest tests/matrix $(ARGS)
 
 fuzz: .venv/dev ## Fuzz what takes a server's bytes: ARGS='frames -max_total_time=60'
