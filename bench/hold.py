@@ -32,7 +32,7 @@ _CASES = (
     _Case(Load(9000, _S, 1.0, tls=True)),
     _Case(Load(15_000, _S, 1.0)),
     _Case(Load(19_000, _S, 1.0), processes=2),
-    # More than one process can take.
+    # As many as the server can send, and more.
     _Case(Load(10_000, _S * 10, 0.1)),
 )
 _QUICK = (_Case(Load(500, 5, 1.0)), _Case(Load(500, 20, 0.1), processes=2))

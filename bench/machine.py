@@ -46,7 +46,7 @@ def describe() -> dict[str, str]:
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "processor": f"{_processor()}, {os.cpu_count()} cores",
-        "system": f"Linux {platform.release()}",
+        "system": f"Linux {'.'.join(platform.release().split('.')[:2])}",
         "python": platform.python_version(),
         "locust": version("locust"),
         "gevent": version("gevent"),

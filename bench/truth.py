@@ -15,7 +15,7 @@ from bench.children import BenchError, Child, burning, child, python
 from bench.generators import CLIENTS, Generator, PlainLocust, Sseload
 from bench.measure import measure
 from bench.progress import say
-from bench.tables import Table
+from bench.tables import Table, in_rounds
 from bench.traffic import Codes, Load, Seen
 from tests.servers.nchan import Nchan
 
@@ -55,9 +55,15 @@ def run(*, quick: bool, rounds: int) -> Table:
             table.rows.append([words, f"**{generator.title}**", *_cells(reported), agree])
     table.notes.append(
         "Milliseconds from a code's send time, while another process burns the generator's "
-        f"core; of {rounds} the round whose report is furthest from its witness."
+        f"core; {_rounds(rounds)}."
     )
     return table
+
+
+def _rounds(rounds: int) -> str:
+    if rounds == 1:
+        return in_rounds(rounds)
+    return f"of {rounds} rounds the one whose report is furthest from its witness"
 
 
 def _compare(
