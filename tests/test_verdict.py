@@ -370,6 +370,16 @@ def test_of_many_notes_three_are_said_and_the_others_counted() -> None:
     assert "Note C)" in _judged_anew(report, "run_complete")
 
 
+@pytest.mark.parametrize(
+    ("peak", "words"),
+    [(0, "With no connection open at any time, "), (1, "With 1 connection open at once, ")],
+)
+def test_the_size_that_was_reached_is_said(peak: int, words: str) -> None:
+    report = sample(1, 1, refused=1)
+    report["connections"]["peak_open"] = peak
+    assert _judged_anew(report, "size_target").startswith(words)
+
+
 def test_the_commonest_cause_is_the_one_that_is_said() -> None:
     report = sample()
     causes = [
