@@ -391,3 +391,37 @@ def test_the_commonest_cause_is_the_one_that_is_said() -> None:
     report["errors"] |= {"failed": 7, "causes": causes}
     for rule in ("connections_dropped", "error_rate"):
         assert "most often: common" in _judged_anew(report, rule)
+
+
+def test_what_was_measured_of_the_generator_is_said() -> None:
+    report = sample()
+    report["generator"]["cpu_percent_max"], report["generator"]["lag_ms"]["p99"] = 41.0, 2.5
+    assert _judged_anew(report, "generator") == (
+        "The generator kept up (CPU up to 41 %, lag p99 2.50 ms)."
+    )
+    report["generator"]["cpu_percent_max"] = report["generator"]["lag_ms"]["p99"] = None
+    assert _judged_anew(report, "generator") == "The generator kept up (not measured)."
+
+
+@pytest.mark.parametrize(
+    ("losses", "begins"),
+    [
+        ({"missing": 5, "interrupted": 1, "late": 1}, "Connected clients"),
+        ({"missing": 1, "interrupted": 5, "late": 1}, "Connections ended"),
+        ({"missing": 1, "interrupted": 1, "late": 5}, "Codes came after"),
+    ],
+)
+def test_the_hint_is_about_the_commonest_loss(losses: dict[str, Any], begins: str) -> None:
+    assert reason(sample(50, 10, **losses), "codes_received")["hint"].startswith(begins)
+
+
+def test_the_hint_for_rejected_codes_is_that_of_their_commonest_cause() -> None:
+    report = sample(50, 10, rejected=4)
+    report["errors"]["causes"] = [
+        {"operation": "ingest", "cause": cause, "count": many, "share": 0.5, "hint": ""}
+        for cause, many in (("HTTP 500", 1), ("HTTP 401", 3))
+    ]
+    (found,) = (
+        each for each in judge(report, DEFAULT)["reasons"] if each["rule"] == "codes_accepted"
+    )
+    assert found["hint"] == hints.hint("ingest", "HTTP 401")
