@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sseload_users.report import files
+from sseload_users.report import files, html
 from sseload_users.report.files import ReportError
 from tests.reports import connection_rows, sample, samples
 
@@ -285,3 +285,23 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_old_report(
     )
     assert (tmp_path / "report.json").read_bytes() == before
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_file_that_cannot_be_made_keeps_none_of_the_others_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(report: Any) -> str:
+        raise KeyError("codes")
+
+    monkeypatch.setattr(html, "document", fail)
+    monkeypatch.setattr(files, "codes_csv", fail)
+    with pytest.raises(ReportError) as raised:
+        files.write(sample(), tmp_path, connection_rows(sample()))
+    assert str(raised.value) == (
+        f"{tmp_path}: could not write codes.csv (KeyError, see the log), "
+        "report.html (KeyError, see the log)."
+    )
+    there = {"report.json", "connections.csv", "junit.xml"}
+    assert {each.name for each in tmp_path.iterdir()} == there
+    assert {each.name for each in raised.value.written} == there
+    assert "codes.csv could not be made" in caplog.text

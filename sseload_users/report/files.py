@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -18,6 +19,8 @@ from typing import Any
 from sseload_users.report import html, junit
 from sseload_users.report.words import clean
 from sseload_users.settings import ConfigError
+
+_logger = logging.getLogger(__name__)
 
 #: What a spreadsheet takes for the beginning of a formula, the full-width forms included.
 _FORMULA = (
@@ -137,6 +140,10 @@ def write(
             written.append(path / name)
         except OSError as error:
             failed.append(f"{name} ({_why(error)})")
+        except Exception as error:
+            # A mistake of this program's, which keeps none of the others back.
+            _logger.exception("%s could not be made", name)
+            failed.append(f"{name} ({type(error).__name__}, see the log)")
     if failed:
         raise ReportError(f"{clean(path)}: could not write {', '.join(failed)}.", written)
     return written
