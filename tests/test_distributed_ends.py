@@ -155,7 +155,10 @@ def check_end(outcome: Outcome, truth: record.Record) -> None:
     run = report["run"]
     assert run["complete"] is False
     assert run["notes"] == ["It was ended in the broadcast phase."]
-    assert outcome.grade == "warning"
+    # On a slow machine more codes are on their way when it ends, and have no answer.
+    codes = report["codes"]
+    too_many = codes["unanswered"] > 0.05 * codes["scheduled"]
+    assert outcome.grade == ("issues" if too_many else "warning")
     assert not any(worker["lost"] for worker in report["workers"])
     deliveries = report["deliveries"]
     assert deliveries["missing"] == deliveries["interrupted"] == deliveries["late"] == 0
