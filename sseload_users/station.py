@@ -39,6 +39,7 @@ from sseload_users.transports import Event as Message
 from sseload_users.transports.network import Network
 from sseload_users.transports.registry import transport_for
 from sseload_users.turnover import Turnover
+from sseload_users.under_way import UnderWay
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class Station:
         # What was told of codes, and waits for the leader's time.
         self._undated: list[Any] = []
         self._requests = gevent.pool.Group()
-        self._under_way: set[int] = set()
+        self._under_way = UnderWay()
         self._phase = 0
 
     # For the users
@@ -293,8 +294,7 @@ class Station:
             return
         clocks = self._time.clocks
         leader_ns = clocks.to_leader(sent_ns)
-        self.counted("overlapping", int(bool(self._under_way)))
-        self._under_way.add(sequence)
+        self.counted("overlapping", int(self._under_way.sent(sequence)))
         self.ledger.sent(sequence, sent_ns, text_ns)
         code = [sequence, leader_ns, clocks.error_ns, text_ns]
         self._to_leader("sent", code=code, slip_us=slip_us)
@@ -313,7 +313,7 @@ class Station:
         Returns:
             The cause as which it is counted.
         """
-        self._under_way.discard(sequence)
+        self._under_way.answered(sequence)
         if cause is not None:
             cause = self._apart("ingest", cause)
         if not self.finished:

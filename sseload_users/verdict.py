@@ -341,8 +341,8 @@ def _with_order_left_open(reason: Reason, many: int, report: Mapping[str, Any]) 
     return make_reason(
         "out_of_order",
         "good",
-        f"{count(many, 'code')} came after later ones, as the server took them: "
-        f"{number(open_codes)} were sent before the one before was answered.",
+        f"{count(many, 'code')} came after later ones, as those may that are under way side by "
+        f"side: {number(open_codes)} were.",
         measured=reason["measured"],
     )
 
