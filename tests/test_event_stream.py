@@ -138,7 +138,7 @@ def cut(draw: st.DrawFn, data: st.SearchStrategy[bytes]) -> list[bytes]:
     return [read for read in reads if read]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(cut(st.one_of(streams, streams, rubbish)))
 @example([b"data: a\n\ndata: b\n\n", b"data: c\n\n", b": hi\n\n", b"data: d\n\n"])
 @example([b"data: a\r\n\r", b"\ndata: b\r\n\r\n"])

@@ -209,7 +209,7 @@ def cut(draw: st.DrawFn, data: st.SearchStrategy[bytes]) -> list[bytes]:
     return [read for read in reads if read]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(cut(streams))
 @example([frame(0x01, b"\xc3"), frame(0x80, b"\xa9"), frame(0x81, b"\xc3")])
 @example([frame(0x81, b"one") + frame(0x82, b"two") + frame(0x88, b"\x03\xf3gone") + b"\x81\x01x"])
@@ -218,13 +218,13 @@ def test_frames_yield_what_websocket_client_alone_yields(reads: list[bytes]) -> 
     assert by_decoder(reads) == by_websocket_client(reads)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(cut(st.binary(max_size=120)))
 def test_any_bytes_yield_what_websocket_client_alone_yields(reads: list[bytes]) -> None:
     assert by_decoder(reads) == by_websocket_client(reads)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.one_of(whole_data, fragmented(), control, endless), max_size=6),
     st.integers(1, 40),
@@ -264,7 +264,7 @@ def within(stream: bytes, limit: int) -> int:
     return len(stream)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.one_of(st.binary(max_size=8), payloads))
 @example(b"\xe0\x80")
 @example(b"\xf4\x90")

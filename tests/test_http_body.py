@@ -126,7 +126,7 @@ bodies = st.builds(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(cut(bodies))
 @example([chunk(b"data: a\n\n"), chunk(b"data: b\n\n"), chunk(b"data: a\n\n")[:-2], b"\r", b"\n"])
 @example([chunk(b"data: a\n\n"), b"0x9\r\ndata: b\n\n\r\n"])

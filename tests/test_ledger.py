@@ -25,7 +25,7 @@ MS = 10**6
 # Any order of events
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(ops, st.booleans(), st.sampled_from([0, 1, 256]))
 def test_the_books_are_those_of_a_model_that_sees_everything_at_once(
     story: list[Op], release: bool, recent: int
