@@ -27,7 +27,7 @@ _ENVIRONMENT = {
     "ARTILLERY_DISABLE_TELEMETRY": "true",
 }
 
-
+#: Asked before the bench itself goes to one of them.
 _ALL_CORES = ",".join(map(str, sorted(os.sched_getaffinity(0))))
 
 

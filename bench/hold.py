@@ -13,6 +13,7 @@ from bench.progress import say
 from bench.tables import Table, in_rounds, spread
 from bench.traffic import Codes, Load
 
+#: Seconds for which codes come.
 _S = 60
 
 
@@ -85,8 +86,9 @@ def run(*, quick: bool, rounds: int) -> Table:
             ]
         )
     table.notes.append(
-        f"Codes for {_S} s; CPU is the share of one core while codes come; the lag is the whole "
-        "run's, connecting included; saturated as the report says. Several processes share all "
+        f"Codes for {'a few' if quick else _S} s; CPU is the share of one core while codes come; "
+        "the lag is the whole run's, connecting included; saturated as the report says. Several "
+        "processes share all "
         f"cores with the server; {in_rounds(rounds)}."
     )
     return table

@@ -179,7 +179,7 @@ def _figures_now(now: Snapshot, report: Mapping[str, Any]) -> list[_Figure]:
         (
             "Delivery latency",
             f"{ms(now.p50_ms)} ms" if now.p50_ms is not None else "-",
-            ["median of the last 5 s", f"p99 {ms(now.p99_ms)} ms"]
+            ["median of the last 3 s", f"p99 {ms(now.p99_ms)} ms"]
             if now.p50_ms is not None
             else ["nothing came in the last 5 s"],
             "",
