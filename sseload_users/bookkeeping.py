@@ -181,7 +181,8 @@ class Bookkeeping:
 
     def _sample(self, now_ns: int) -> None:
         """The figures of the seconds that have ended, one sample each."""
-        cpu, lag = self._health.sample(), Coarse()
+        self._health.sample()
+        lag = Coarse()
         lag.add_all(self._network.lag.drain())
         tally = self.ledger.tally
         connecting = self._gauges()["connecting"]
@@ -191,7 +192,9 @@ class Bookkeeping:
             second = tally.second(moment * _S)
             second.open = self.ledger.open
             second.connecting = connecting
-            second.cpu_percent = cpu
+            second.cpu_percent = self._health.cpu_percent
+            second.waited_percent = self._health.waited_percent
+            second.busy_percent = self._health.busy_percent
             second.rss_mib = self._health.rss_now_mib
         second.lag.merge(lag)
         tally.stalls.merge(self._health.take_stalls())
@@ -222,6 +225,7 @@ class Bookkeeping:
                 "owed": owed,
                 "delivered": delivered,
                 "cpu_percent": self._health.cpu_percent,
+                "waited_percent": self._health.waited_percent,
                 "rss_mib": self._health.rss_mib,
                 "clock_known": clocks.known,
                 "clock_error_ns": clocks.error_ns,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sseload_users.report.progress import Snapshot
+from sseload_users.tally import highest
 from sseload_users.totals import Totals
 
 
@@ -49,4 +50,5 @@ def snapshot(
         p99_ms=delivery.p99,
         lag_p99_ms=lag.p99,
         cpu_percent=max((each.get("cpu_percent", 0.0) for each in gauges), default=None),
+        waited_percent=highest(each.get("waited_percent") for each in gauges),
     )

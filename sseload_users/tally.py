@@ -8,7 +8,7 @@ matter, and nothing is counted twice.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
@@ -107,6 +107,11 @@ class CodeTally:
         return cls(**dict(zip(names, values, strict=True)), latencies=unpacked)
 
 
+def highest(values: Iterable[float | None]) -> float | None:
+    """The highest of those that are known."""
+    return max((each for each in values if each is not None), default=None)
+
+
 @dataclass(slots=True)
 class Second:
     """One second of the run, on one worker or on all of them.
@@ -119,6 +124,9 @@ class Second:
         received: first copies that arrived in it.
         errors: operations that failed in it.
         cpu_percent: of the busiest generator process, 100 for a whole core.
+        waited_percent: the longest that one waited for a core, in percent of the second; None if
+            that is not known.
+        busy_percent: the most that one used and waited together.
         rss_mib: resident memory of all generator processes, in MiB.
         delivery: latencies of what arrived in it, in microseconds, within 1 %.
         lag: the generator's lag, likewise.
@@ -131,6 +139,8 @@ class Second:
     received: int = 0
     errors: int = 0
     cpu_percent: float = 0.0
+    waited_percent: float | None = None
+    busy_percent: float = 0.0
     rss_mib: float = 0.0
     delivery: Coarse = field(default_factory=Coarse)
     lag: Coarse = field(default_factory=Coarse)
@@ -140,6 +150,8 @@ class Second:
         for name in ("open", "connecting", "dropped", "sent", "received", "errors"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.cpu_percent = max(self.cpu_percent, other.cpu_percent)
+        self.waited_percent = highest((self.waited_percent, other.waited_percent))
+        self.busy_percent = max(self.busy_percent, other.busy_percent)
         self.rss_mib += other.rss_mib
         self.delivery.merge(other.delivery)
         self.lag.merge(other.lag)
@@ -148,7 +160,7 @@ class Second:
         """As msgpack-able data, see `unpack`."""
         return [
             self.open, self.connecting, self.dropped, self.sent, self.received, self.errors,
-            self.cpu_percent, self.rss_mib,
+            self.cpu_percent, self.waited_percent, self.busy_percent, self.rss_mib,
             self.delivery.pack() if self.delivery.total else None,
             self.lag.pack() if self.lag.total else None,
         ]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 from sseload_users.histogram import Coarse, Histogram
 from sseload_users.report.files import ConnectionRow
-from sseload_users.tally import OUTCOMES, CodeTally, Second, Status, Tally
+from sseload_users.tally import OUTCOMES, CodeTally, Second, Status, Tally, highest
 
 #: Seconds after which a code's or a second's histogram is folded into a few figures: nothing
 #: but stragglers comes after that, and a run may be long.
@@ -28,6 +28,8 @@ class Worker:
         region: where it says that it is; empty if it does not.
         gauges: as it last reported them; empty before its first report.
         cpu_percent: the most that it used of a core; None if that is not known.
+        waited_percent: the longest that it waited for a core in a second, in percent of it; None
+            if that is not known.
         counts: its part of the tally's.
         outcomes: its part of each outcome.
         connect: its connect times, in microseconds.
@@ -43,6 +45,7 @@ class Worker:
     region: str = ""
     gauges: dict[str, Any] = field(default_factory=dict)
     cpu_percent: float | None = None
+    waited_percent: float | None = None
     counts: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     connect: Histogram = field(default_factory=Histogram)
@@ -176,6 +179,7 @@ class Totals:
         worker.connect.merge(news.connect)
         worker.gauges = gauges = dict(data["gauges"])
         worker.cpu_percent = max(worker.cpu_percent or 0.0, gauges["cpu_percent"])
+        worker.waited_percent = highest((worker.waited_percent, gauges["waited_percent"]))
         worker.received = {int(codes): count for codes, count in data["received"].items()}
         worker.final = worker.final or data["final"]
         if "connections" in data:

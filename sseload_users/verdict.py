@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-from sseload_users import capacity, hints
+from sseload_users import capacity, hints, saturation
 from sseload_users.reasons import GRADES, Reason, make_reason, worst
-from sseload_users.report.words import clean, count, ms, number, shorten
+from sseload_users.report.words import clean, count, number, shorten
 from sseload_users.thresholds import Figure, Grade, Rule, Thresholds
 
 __all__ = ["GRADES", "FailOn", "Reason", "Verdict", "exit_status", "judge", "judge_step", "worst"]
@@ -63,7 +63,7 @@ def judge_step(report: Mapping[str, Any], thresholds: Thresholds) -> Verdict:
     found = [size, *_account(report, thresholds), *_defects(report, thresholds)]
     if thresholds.size_target(connections["attempted"]) is None:
         found = [capacity.may_degrade(each) for each in found]
-    found.append(_generator(report["generator"]))
+    found.append(saturation.judge(report["generator"]))
     return Verdict(grade=worst(each["grade"] for each in found), reasons=found)
 
 
@@ -74,7 +74,7 @@ def _reasons(report: Mapping[str, Any], thresholds: Thresholds) -> Iterator[Reas
         return
     if report["steps"]:
         yield from capacity.ladder(report["steps"])
-        yield _generator(report["generator"])
+        yield saturation.judge(report["generator"])
         return
     connections = report["connections"]
     yield _connection_success(connections, thresholds.connection_success)
@@ -83,7 +83,7 @@ def _reasons(report: Mapping[str, Any], thresholds: Thresholds) -> Iterator[Reas
     yield from _account(report, thresholds)
     yield _error_rate(report["errors"], thresholds.error_rate)
     yield from _defects(report, thresholds)
-    yield _generator(report["generator"])
+    yield saturation.judge(report["generator"])
 
 
 def _account(report: Mapping[str, Any], thresholds: Thresholds) -> Iterator[Reason]:
@@ -358,31 +358,6 @@ def _defect(deliveries: Mapping[str, Any], defect: _Defect, rule: Rule) -> Reaso
         measured=number(figure.part),
         threshold=figure.bound,
         hint=defect.hint,
-    )
-
-
-def _generator(generator: Mapping[str, Any]) -> Reason:
-    cpu, lag = generator["cpu_percent_max"], generator["lag_ms"]["p99"]
-    figures = [] if cpu is None else [f"CPU up to {cpu:.0f} %"]
-    if lag is not None:
-        figures.append(f"lag p99 {ms(lag)} ms")
-    measured = ", ".join(figures) or "not measured"
-    if not generator["saturated"]:
-        kept = f"The generator kept up ({measured})."
-        return make_reason("generator", "good", kept, measured=measured)
-    effect = (
-        "latencies stay true, as the kernel stamped the arrivals, but the load may have been "
-        "lighter than planned"
-        if generator["timestamps"] == "kernel"
-        else "the latencies hold its own delay too"
-    )
-    return make_reason(
-        "generator",
-        "warning",
-        f"The generator was saturated ({measured}): {effect}.",
-        measured=measured,
-        hint="This is no fault of the server: use more workers (--processes -1) or machines, "
-        "or fewer connections.",
     )
 
 

@@ -22,8 +22,8 @@ def report(tally: Tally, **gauges: Any) -> dict[str, Any]:
     known = {
         "listeners": 0, "broadcasters": 1, "pending": 0, "connecting": 0, "open": 0,
         "peak_open": gauges.get("open", 0), "settled": 0, "in_flight": 0, "owed": 0,
-        "delivered": 0, "cpu_percent": 12.0, "rss_mib": 96.0, "clock_known": True,
-        "clock_error_ns": 0, "timestamps": "kernel", "merged": 0, "phase": 4,
+        "delivered": 0, "cpu_percent": 12.0, "waited_percent": 0.5, "rss_mib": 96.0,
+        "clock_known": True, "clock_error_ns": 0, "timestamps": "kernel", "merged": 0, "phase": 4,
     }  # fmt: skip
     return {
         "run": "k3x9q2", "final": False, "tally": tally.pack(), "received": {},
@@ -58,6 +58,7 @@ def account(
             now.open = connections
             now.connecting = connections if second == 0 else 0
             now.cpu_percent = random_.uniform(2, 30)
+            now.waited_percent = 0.5
             now.lag.add_all(random_.randint(100, 900) for _ in range(5))
             tally.lag.merge(now.lag)
             if second >= 2 and second % every_s == 0:

@@ -163,6 +163,7 @@ def sample(
             "lag_ms": _spread(random_, delivered, 40.0 if saturated else 0.2),
             "stall_ms": _spread(random_, 40, 60.0 if saturated else 0.5),
             "cpu_percent_max": 99.3 if saturated else 31.5,
+            "waited_percent_max": 1.5,
             "rss_mib": 96.4,
             "clock_error_ms": 0.0,
             "saturated": saturated,
@@ -185,6 +186,7 @@ def sample(
                 "errors": 0,
                 "lag_p99_ms": 0.3,
                 "cpu_percent": 12.0,
+                "waited_percent": 0.5,
                 "rss_mib": 96.4,
             }
             for t in range(int(seconds) + 3)
@@ -287,6 +289,7 @@ def _share(random_: random.Random, report: dict[str, Any], part: int, parts: int
         "delivery_ms": _spread(random_, share["delivered"], 4.0),
         "clock_error_ms": 0.0,
         "cpu_percent": 31.5,
+        "waited_percent": 1.5,
         "rss_mib": 96.4 / parts,
     }
 

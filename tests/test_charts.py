@@ -34,6 +34,7 @@ def interval(t: float, **changes: Any) -> dict[str, Any]:
     return {
         "t": t, "open": 50, "connecting": 0, "dropped": 0, "sent": 0, "received": 0,
         "p50_ms": None, "p99_ms": None, "errors": 0, "lag_p99_ms": None, "cpu_percent": None,
+        "waited_percent": None,
     } | changes  # fmt: skip
 
 
@@ -247,7 +248,8 @@ def test_thinning_keeps_extremes_and_sums(values: list[int]) -> None:
 def test_hours_and_thousands_are_drawn_small_and_soon() -> None:
     timeline = [
         interval(float(t), received=t % 7, sent=1, p50_ms=1 + t % 5, p99_ms=9.0 + t % 11,
-                 lag_p99_ms=0.1 + t % 3, cpu_percent=float(t % 100), errors=t % 2)
+                 lag_p99_ms=0.1 + t % 3, cpu_percent=float(t % 100), waited_percent=float(t % 9),
+                 errors=t % 2)
         for t in range(1, 36_001)
     ]  # fmt: skip
     timeline[20_000]["p99_ms"] = 777.0

@@ -240,6 +240,16 @@ SENDING = Snapshot(
 )  # fmt: skip
 
 
+def test_a_generator_that_waits_for_a_core_is_seen_while_the_run_goes_on() -> None:
+    for waited, said in ((9.0, "CPU 31 %"), (60.0, "CPU 31 % · waits for a core 60 %")):
+        stream = io.StringIO()
+        progress = Progress(stream, Clock())
+        progress.phase("broadcast", "Sending 10 codes.")
+        progress.update(replace(SENDING, waited_percent=waited))
+        progress.close()
+        assert f" · {said} · lag p99" in stream.getvalue()
+
+
 def test_off_a_terminal_a_line_comes_every_five_seconds_and_at_each_end() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(stream, clock)

@@ -44,6 +44,7 @@ def test_counts_are_those_of_the_report() -> None:
     assert values(found["sseload_errors"])["handshake", "HTTP 503"] == 120
     assert values(found["sseload_run_complete"]) == {(): 0}
     assert values(found["sseload_generator_cpu_ratio"]) == {(): 0.12}
+    assert values(found["sseload_generator_wait_ratio"]) == {(): 0.005}
     assert values(found["sseload_generator_resident_memory_bytes"])[()] == 96.4 * 2**20
     assert found["sseload_run_info"].samples[0].labels["target"] == "http://127.0.0.1:8000"
 
@@ -119,10 +120,12 @@ def test_causes_are_bounded_and_none_is_lost() -> None:
 def test_a_run_that_has_just_begun_has_what_there_is() -> None:
     assert prometheus.text({}) == ""
     report = sample(3, 1)
-    report["timeline"][-1] |= {"cpu_percent": None}
+    report["timeline"][-1] |= {"cpu_percent": None, "waited_percent": None}
     found = metrics(prometheus.text({name: report[name] for name in ("run", "timeline")}))
     assert set(found) == {
         "sseload_run_info", "sseload_run_complete", "sseload_workers", "sseload_connections_open",
         "sseload_connections_connecting", "sseload_generator_cpu_ratio",
+        "sseload_generator_wait_ratio",
     }  # fmt: skip
-    assert math.isnan(values(found["sseload_generator_cpu_ratio"])[()])
+    for name in ("cpu", "wait"):
+        assert math.isnan(values(found[f"sseload_generator_{name}_ratio"])[()])

@@ -149,6 +149,8 @@ def test_how_accurate_the_figures_are_is_said_as_it_is() -> None:
     assert "It was saturated" in said
     assert "6 of 10 (60 %) codes were sent" in said
     report["generator"] |= {"clock_error_ms": None, "cpu_percent_max": None}
+    assert "one waited for a core up to 2 % of a second" in said
+    report["generator"]["waited_percent_max"] = None
     said = words(section(parse(html.document(report)), "accuracy"))
     assert "is not known: a latency between two of them" in said
     assert "CPU not known." in said

@@ -32,6 +32,7 @@ def workers(draw: st.DrawFn) -> list[Worker]:
         if draw(st.booleans()):
             worker.gauges = {"clock_error_ns": draw(st.integers(0, 10**9)), "rss_mib": 50.0}
             worker.cpu_percent = draw(st.floats(0, 200))
+            worker.waited_percent = draw(st.none() | st.floats(0, 100))
         all_of_them.append(worker)
     return all_of_them
 
@@ -53,7 +54,7 @@ def test_regions_have_all_that_their_workers_have(all_of_them: list[Worker]) -> 
         assert region["delivery_ms"]["count"] == sum(each["count"] for each in latencies)
         longest = [each["max"] for each in latencies if each["count"]]
         assert region["delivery_ms"]["max"] == max(longest, default=None)
-        for name in ("clock_error_ms", "cpu_percent"):
+        for name in ("clock_error_ms", "cpu_percent", "waited_percent"):
             known = [row[name] for row in own if row[name] is not None]
             assert region[name] == max(known, default=None)
 

@@ -51,6 +51,8 @@ def seconds(draw: st.DrawFn) -> Second:
     return Second(
         **{each.name: draw(st.integers(0, 10**6)) for each in fields(Second) if each.type == "int"},
         cpu_percent=draw(st.floats(0, 100)),
+        waited_percent=draw(st.none() | st.floats(0, 100)),
+        busy_percent=draw(st.floats(0, 200)),
         delivery=draw(latencies.map(coarse)),
         lag=draw(latencies.map(coarse)),
     )
@@ -129,6 +131,9 @@ def test_a_total_is_the_sum_of_its_parts(parts: list[Tally]) -> None:
         same = [part.seconds[key] for part in parts if key in part.seconds]
         assert second.received == sum(each.received for each in same)
         assert second.cpu_percent == max(each.cpu_percent for each in same)
+        assert second.busy_percent == max(each.busy_percent for each in same)
+        waits = [each.waited_percent for each in same if each.waited_percent is not None]
+        assert second.waited_percent == max(waits, default=None)
         assert second.delivery.total == sum(each.delivery.total for each in same)
         assert second.lag.total == sum(each.lag.total for each in same)
 

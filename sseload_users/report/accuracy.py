@@ -80,6 +80,8 @@ def _clocks(error_ms: float | None) -> str:
 def _load(generator: Mapping[str, Any]) -> str:
     cpu = generator["cpu_percent_max"]
     used = "CPU not known" if cpu is None else f"CPU up to {cpu:.0f} % of a core in one process"
+    if (waited := generator["waited_percent_max"]) is not None:
+        used += f"; one waited for a core up to {waited:.0f} % of a second"
     if generator["saturated"]:
         return f"{used}. It was saturated: the load may have been lighter than planned."
     return f"{used}. It kept up with the load that it was asked to make."

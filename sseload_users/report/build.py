@@ -15,18 +15,14 @@ from sseload_users.histogram import Histogram
 from sseload_users.report.timeline import POINTS, timeline
 from sseload_users.report.words import ms
 from sseload_users.report.workers import region_rows, worker_rows
-from sseload_users.tally import OUTCOMES, CodeTally
+from sseload_users.saturation import is_saturated
+from sseload_users.tally import OUTCOMES, CodeTally, highest
 from sseload_users.thresholds import Thresholds
 from sseload_users.totals import Totals
 from sseload_users.verdict import judge, judge_step
 from sseload_users.vitals import Vitals
 
 _S = 1_000_000_000
-
-#: A generator is saturated when it was this busy for this share of the time in which codes
-#: were on the way, or when it read, or sent, so late that the load was not what was asked.
-_BUSY_PERCENT, _BUSY_SHARE, _BUSY_AT_LEAST_S = 90.0, 0.2, 3
-_LATE_MS = 1000.0
 
 
 @dataclass(slots=True)
@@ -333,23 +329,17 @@ def _generator(
     # While a run goes on, its last half-hour has to do, as this is asked for all the time.
     since = run.finished_ns // _S - POINTS if so_far else 0
     recent = (
-        (seconds[each] for each in range(since, run.finished_ns // _S + 1) if each in seconds)
+        [seconds[each] for each in range(since, run.finished_ns // _S + 1) if each in seconds]
         if so_far
         else seconds.values()
     )
     under_load = [
-        seconds[each].cpu_percent
+        seconds[each].busy_percent
         for name, start, end in run.phases
         if name in ("broadcast", "drain")
         for each in range(max(start // _S, since), end // _S + 1)
         if each in seconds
     ]
-    busy = sum(cpu >= _BUSY_PERCENT for cpu in under_load)
-    saturated = (
-        (busy >= _BUSY_AT_LEAST_S and busy >= _BUSY_SHARE * len(under_load))
-        or (lag["p99"] or 0) > _LATE_MS
-        or (slip["p99"] or 0) > _LATE_MS
-    )
     return {
         "timestamps": (
             "userspace" if any(each["timestamps"] != "kernel" for each in workers) else "kernel"
@@ -357,9 +347,10 @@ def _generator(
         "lag_ms": lag,
         "stall_ms": latency(totals.tally.stalls),
         "cpu_percent_max": max((each.cpu_percent for each in recent), default=None),
+        "waited_percent_max": highest(each.waited_percent for each in recent),
         "rss_mib": round(sum(each["rss_mib"] for each in workers), 1) if workers else None,
         "clock_error_ms": run.clock_error_ms,
-        "saturated": saturated,
+        "saturated": is_saturated(under_load, lag["p99"], slip["p99"]),
     }
 
 

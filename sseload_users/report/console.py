@@ -21,7 +21,7 @@ from sseload_users.report.glue import GLUE, glued, listed
 from sseload_users.report.places import Places
 from sseload_users.report.progress import Progress, Snapshot, columns
 from sseload_users.report.rungs import rungs
-from sseload_users.report.words import clean, count, ms, number, seconds, share
+from sseload_users.report.words import NOTABLE_WAIT, clean, count, ms, number, seconds, share
 
 __all__ = ["Progress", "Snapshot", "distribution", "print_summary", "summary"]
 
@@ -306,6 +306,8 @@ def _generator(generator: Mapping[str, Any]) -> RenderableType:
         told.append(f"lag p99 {ms(generator['lag_ms']['p99'])} ms")
     if generator["cpu_percent_max"] is not None:
         told.append(f"CPU up to {generator['cpu_percent_max']:.0f} %")
+    if (generator["waited_percent_max"] or 0) >= NOTABLE_WAIT:
+        told.append(f"waited for a core up to {generator['waited_percent_max']:.0f} %")
     if generator["rss_mib"] is not None:
         told.append(f"{generator['rss_mib']:,.0f} MiB")
     if generator["clock_error_ms"]:

@@ -140,6 +140,7 @@ def for_scraping(live: Live) -> dict[str, Any]:
         "open": live.now.open,
         "connecting": live.now.connecting,
         "cpu_percent": live.now.cpu_percent,
+        "waited_percent": live.now.waited_percent,
     }
     report = so_far(live)
     if report["verdict"]["grade"] is None:

@@ -20,7 +20,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from sseload_users.report.words import clean, ms, number, seconds
+from sseload_users.report.words import NOTABLE_WAIT, clean, ms, number, seconds
 
 _PLAIN_EVERY_S = 5.0
 _NAME = 11  # columns that a phase's name takes
@@ -54,6 +54,7 @@ class Snapshot:
         p99_ms: its 99th percentile.
         lag_p99_ms: the 99th percentile of the generator lag, None before the first.
         cpu_percent: CPU use of the busiest generator process, 100 for a whole core.
+        waited_percent: the longest that one waited for a core, in percent of the time.
     """
 
     phase: str
@@ -76,6 +77,7 @@ class Snapshot:
     p99_ms: float | None = None
     lag_p99_ms: float | None = None
     cpu_percent: float | None = None
+    waited_percent: float | None = None
 
 
 class Progress:
@@ -322,8 +324,11 @@ def _figures(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
         yield f"{number(snapshot.late)} late", "red"
     yield seconds(snapshot.elapsed_s), "dim"
     if snapshot.cpu_percent is not None:
-        busy = snapshot.cpu_percent >= 90
-        yield f"CPU {snapshot.cpu_percent:.0f} %", "yellow" if busy else "dim"
+        waited = snapshot.waited_percent or 0.0
+        style = "yellow" if snapshot.cpu_percent + waited >= 90 else "dim"
+        yield f"CPU {snapshot.cpu_percent:.0f} %", style
+        if waited >= NOTABLE_WAIT:
+            yield f"waits for a core {waited:.0f} %", style
     if snapshot.lag_p99_ms is not None:
         yield f"lag p99 {ms(snapshot.lag_p99_ms)} ms", "dim"
 

@@ -84,6 +84,11 @@ def _now(interval: Mapping[str, Any]) -> Iterator[str]:
         "CPU use of the busiest generator process, 1 for one whole core.",
         _scaled(interval["cpu_percent"], 0.01),
     )
+    yield _plain(
+        "generator_wait_ratio",
+        "The share of the time in which a generator process waited for a core.",
+        _scaled(interval["waited_percent"], 0.01),
+    )
 
 
 def _connections(connections: Mapping[str, Any]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sseload_users.tally import Second
+from sseload_users.tally import Second, highest
 from sseload_users.totals import Totals
 
 _S = 1_000_000_000
@@ -75,10 +75,11 @@ def _point(
         "received": sum(seconds[each].received for each in moments),
         # Where several seconds share a point: the middle one's median, the worst one's p99.
         "p50_ms": _middle(delivery.p50 for delivery, _ in percentiles),
-        "p99_ms": _highest(delivery.p99 for delivery, _ in percentiles),
+        "p99_ms": highest(delivery.p99 for delivery, _ in percentiles),
         "errors": sum(seconds[each].errors for each in moments),
-        "lag_p99_ms": _highest(lag.p99 for _, lag in percentiles),
+        "lag_p99_ms": highest(lag.p99 for _, lag in percentiles),
         "cpu_percent": max(seconds[each].cpu_percent for each in moments),
+        "waited_percent": highest(seconds[each].waited_percent for each in moments),
         "rss_mib": round(max(seconds[each].rss_mib for each in moments), 1),
     }
 
@@ -86,7 +87,3 @@ def _point(
 def _middle(values: Iterable[float | None]) -> float | None:
     known = sorted(each for each in values if each is not None)
     return known[(len(known) - 1) // 2] if known else None
-
-
-def _highest(values: Iterable[float | None]) -> float | None:
-    return max((each for each in values if each is not None), default=None)

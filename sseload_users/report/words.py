@@ -11,6 +11,10 @@ from fractions import Fraction
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
+#: From so many percent of the time on, it is said that the generator waited for a core.
+NOTABLE_WAIT = 10
+
+
 def clean(text: object) -> str:
     """A text of the server's or the user's that is safe on a terminal and in a file.
 

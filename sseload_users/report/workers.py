@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sseload_users.histogram import Histogram
+from sseload_users.tally import highest
 from sseload_users.totals import Worker
 
 _COUNTS = ("attempted", "succeeded", "failed", "dropped")
@@ -48,7 +49,6 @@ def _figures(workers: Sequence[Worker]) -> dict[str, Any]:
         connect.merge(each.connect)
         delivery.merge(each.delivery)
     gauges = [each.gauges for each in workers if each.gauges]
-    cpu = [each.cpu_percent for each in workers if each.cpu_percent is not None]
     return {
         **{name: counts[name] for name in (*_COUNTS, *_OUTCOMES)},
         "connect_ms": connect.latency(),
@@ -56,6 +56,7 @@ def _figures(workers: Sequence[Worker]) -> dict[str, Any]:
         "clock_error_ms": (
             max(each["clock_error_ns"] for each in gauges) / 1e6 if gauges else None
         ),
-        "cpu_percent": max(cpu, default=None),
+        "cpu_percent": highest(each.cpu_percent for each in workers),
+        "waited_percent": highest(each.waited_percent for each in workers),
         "rss_mib": round(sum(each["rss_mib"] for each in gauges), 1) if gauges else None,
     }

@@ -189,25 +189,40 @@ def generator(timeline: Rows, phases: Rows = ()) -> Markup:
     x = x_axis(timeline)
     lags = [row["lag_p99_ms"] for row in timeline if row["lag_p99_ms"] is not None]
     loads = [row["cpu_percent"] for row in timeline if row["cpu_percent"] is not None]
+    waits = [row["waited_percent"] for row in timeline if row["waited_percent"] is not None]
     lag = Panel("lag p99, ms", scale.latencies(lags), x, height=95)
     cpu = Panel("CPU, %", scale.linear(loads, least=100.0), x, height=95)
+    wait = Panel("waited for a core, %", scale.linear(waits, least=100.0), x, height=95)
     broken_line(lag, _points(parts, "lag_p99_ms"), "s4")
-    points = _points(parts, "cpu_percent")
-    cpu.line(points, "s3")
-    cpu.area(points, "s3")
+    for panel, name, style in ((cpu, "cpu_percent", "s3"), (wait, "waited_percent", "s2")):
+        points = _points(parts, name)
+        panel.line(points, style)
+        panel.area(points, style)
     about = (
         f"Lag p99 {ms(max(lags))} ms at most" if lags else "Lag not known",
-        f"CPU {max(loads):.0f} % at most." if loads else "CPU not known.",
+        f"CPU {max(loads):.0f} % at most" if loads else "CPU not known",
+        f"waited for a core {max(waits):.0f} % of a second at most."
+        if waits
+        else "waits for a core not known.",
     )
     return figure(
         "chart-generator",
         "Generator",
         "; ".join(about),
-        marked([lag, cpu], phases, "" if lags or loads else "Nothing was measured yet."),
+        marked(
+            [lag, cpu, wait] if waits else [lag, cpu],
+            phases,
+            "" if lags or loads else "Nothing was measured yet.",
+        ),
         Table(
-            ("time", "lag p99, ms", "CPU, %"),
+            ("time", "lag p99, ms", "CPU, %", "waited for a core, %"),
             [
-                (when(part), span(part, "lag_p99_ms", ms), span(part, "cpu_percent", _whole))
+                (
+                    when(part),
+                    span(part, "lag_p99_ms", ms),
+                    span(part, "cpu_percent", _whole),
+                    span(part, "waited_percent", _whole),
+                )
                 for part in parts
             ],
         ),
@@ -217,7 +232,8 @@ def generator(timeline: Rows, phases: Rows = ()) -> Markup:
                 part.start,
                 part.end,
                 f"{when(part)}: lag p99 {span(part, 'lag_p99_ms', ms)} ms, "
-                f"CPU {span(part, 'cpu_percent', _whole)} %",
+                f"CPU {span(part, 'cpu_percent', _whole)} %, "
+                f"waited {span(part, 'waited_percent', _whole)} %",
             )
             for part in parts
         ),
