@@ -187,6 +187,7 @@ class Bookkeeping:
         tally = self.ledger.tally
         connecting = self._gauges()["connecting"]
         tally.lag.merge(lag)
+        tally.stamp_error.add_all(self._network.lag.drain_errors())
         now_s = now_ns // _S
         for moment in range(self._sampled_s, max(now_s, self._sampled_s + 1)):
             second = tally.second(moment * _S)
@@ -230,7 +231,6 @@ class Bookkeeping:
                 "clock_known": clocks.known,
                 "clock_error_ns": clocks.error_ns,
                 "timestamps": self._network.timestamps,
-                "merged": self._network.lag.merged,
             },
         }
         if final and self._options.delivery_report is not None:

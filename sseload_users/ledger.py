@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from sseload_users.sessions import Bits, Code, Connection, Session
 from sseload_users.settled import Settled
+from sseload_users.stamps import earliest
 from sseload_users.tally import CodeTally, Status, Tally
 
 #: The sequence number, that no code has, under which codes are counted that nobody sent.
@@ -317,6 +318,9 @@ class Ledger:
                 session.had_early(code.sequence)
             if arrived_ns <= latest_ns:
                 session.connection.delivered += 1
+            elif earliest(arrived_ns) <= latest_ns:
+                session.connection.delivered += 1
+                self.tally.counts["in_doubt"] += 1
             else:
                 _count_owed("late", account, session.connection)
 
@@ -389,12 +393,15 @@ class Ledger:
             _count("duplicate", account, connection)
             return
         self._note_order(session, code)
-        if arrived_ns - sent_ns <= self._timeout_ns:
+        latest_ns = sent_ns + self._timeout_ns
+        if earliest(arrived_ns) <= latest_ns:
             # It was there in time; only the reading of it was not.
             connection.delivered += 1
-            latencies_us = [(arrived_ns - sent_ns) // 1000]
-            _count_delivered(account, latencies_us, [arrived_ns])
-            self._on_arrivals(latencies_us, [arrived_ns])
+            self.tally.counts["in_doubt"] += int(arrived_ns > latest_ns)
+            in_time_ns = min(arrived_ns, latest_ns)
+            latencies_us = [(in_time_ns - sent_ns) // 1000]
+            _count_delivered(account, latencies_us, [in_time_ns])
+            self._on_arrivals(latencies_us, [in_time_ns])
         else:
             _count_owed("late", account, connection)
 
@@ -410,9 +417,10 @@ class Ledger:
             return
         latest = sent_ns + self._timeout_ns
         in_time = [
-            arrived_ns
+            arrived_ns if arrived_ns <= latest else latest
             for session, arrived_ns in code.fresh()
-            if arrived_ns <= latest and session.started_ns <= sent_ns
+            if (arrived_ns <= latest or earliest(arrived_ns) <= latest)
+            and session.started_ns <= sent_ns
         ]
         if in_time:
             in_time.sort()  # they nearly are; whoever counts them is spared most of the work

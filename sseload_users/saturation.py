@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sseload_users.reasons import Reason, make_reason
-from sseload_users.report.words import NOTABLE_WAIT, ms
+from sseload_users.report.words import NOTABLE_WAIT, count, ms
 
 #: A generator is saturated when it was this busy (on a core, or waiting for one) for this share
-#: of the time in which codes were on the way, or when it read, or sent, so late that the load
-#: was not what was asked.
+#: of the time in which codes were on the way; when it read, or sent, so late that the load was
+#: not what was asked; or when it read so seldom that a delivery's lateness is in doubt.
 _BUSY_PERCENT, _BUSY_SHARE, _BUSY_AT_LEAST_S = 90.0, 0.2, 3
 _LATE_MS = 1000.0
 
@@ -25,7 +25,10 @@ _STARVED = (
 
 
 def is_saturated(
-    busy_percent: Sequence[float], lag_p99_ms: float | None, slip_p99_ms: float | None
+    busy_percent: Sequence[float],
+    lag_p99_ms: float | None,
+    slip_p99_ms: float | None,
+    in_doubt: int,
 ) -> bool:
     """Whether the generator was too busy for its load.
 
@@ -34,12 +37,14 @@ def is_saturated(
             how much of it that process was on a core or waited for one.
         lag_p99_ms: the 99th percentile of its lag; None if nothing was read.
         slip_p99_ms: that of the schedule's slip; None if nothing was sent.
+        in_doubt: deliveries that came in time, or else late by less than it can tell.
     """
     busy = sum(each >= _BUSY_PERCENT for each in busy_percent)
     return (
         (busy >= _BUSY_AT_LEAST_S and busy >= _BUSY_SHARE * len(busy_percent))
         or (lag_p99_ms or 0) > _LATE_MS
         or (slip_p99_ms or 0) > _LATE_MS
+        or in_doubt > 0
     )
 
 
@@ -62,6 +67,11 @@ def judge(generator: Mapping[str, Any]) -> Reason:
         if generator["timestamps"] == "kernel"
         else "the latencies hold its own delay too"
     )
+    if many := generator["in_doubt"]:
+        effect += (
+            f". Whether {count(many, 'delivery', 'deliveries')} came in time it cannot tell, as "
+            "it read too seldom; they count as delivered"
+        )
     advice = _STARVED if waited >= _STARVED_PERCENT else _FULL
     return make_reason(
         "generator",

@@ -173,7 +173,7 @@ class Second:
 
 
 #: The latencies that are kept beside those of codes and seconds.
-_HISTOGRAMS = ("connect", "recovery", "storm", "slip", "ingest", "lag", "stalls")
+_HISTOGRAMS = ("connect", "recovery", "storm", "slip", "ingest", "lag", "stamp_error", "stalls")
 
 
 class Tally:
@@ -181,14 +181,17 @@ class Tally:
 
     Attributes:
         counts: by name: "attempted", "succeeded", "failed", "dropped", "reconnected",
-            "replaced", "stormed", "scheduled", "out_of_order", "foreign", "malformed".
+            "replaced", "stormed", "scheduled", "out_of_order", "foreign", "malformed",
+            "in_doubt".
         causes: failed operations by step and cause.
-        connect: connect times, in microseconds; like the next six, a histogram.
+        connect: connect times, in microseconds; like the next seven, a histogram.
         recovery: from a session's drop to the next one's subscription.
         storm: from a storm's beginning to the first subscription after it.
         slip: how much later than scheduled codes were sent.
         ingest: from a code's sending to the server's answer.
         lag: the generator's lag, within 1 %.
+        stamp_error: how much too late the stamps of messages can be at most that share one; a
+            value for each read.
         stalls: how much later than asked for the event loop went on.
         codes: each code's account, by sequence number.
         seconds: by whole seconds since the Unix epoch.
@@ -205,6 +208,7 @@ class Tally:
         "seconds",
         "slip",
         "stalls",
+        "stamp_error",
         "storm",
     )
 
@@ -217,6 +221,7 @@ class Tally:
         self.slip = Histogram()
         self.ingest = Histogram()
         self.lag = Histogram()
+        self.stamp_error = Histogram()
         self.stalls = Histogram()
         self.codes: dict[int, CodeTally] = {}
         self.seconds: dict[int, Second] = {}

@@ -23,7 +23,7 @@ def report(tally: Tally, **gauges: Any) -> dict[str, Any]:
         "listeners": 0, "broadcasters": 1, "pending": 0, "connecting": 0, "open": 0,
         "peak_open": gauges.get("open", 0), "settled": 0, "in_flight": 0, "owed": 0,
         "delivered": 0, "cpu_percent": 12.0, "waited_percent": 0.5, "rss_mib": 96.0,
-        "clock_known": True, "clock_error_ns": 0, "timestamps": "kernel", "merged": 0, "phase": 4,
+        "clock_known": True, "clock_error_ns": 0, "timestamps": "kernel", "phase": 4,
     }  # fmt: skip
     return {
         "run": "k3x9q2", "final": False, "tally": tally.pack(), "received": {},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import select
 import socket
 import ssl
@@ -18,7 +20,7 @@ import gevent.event
 import gevent.socket
 import pytest
 
-from sseload_users import clock
+from sseload_users import clock, stamps
 from sseload_users.transports import ConnectFailed, dial, network, reader
 from sseload_users.transports.arrival import Arrival
 from sseload_users.transports.network import Network, cause_of
@@ -106,6 +108,126 @@ def test_the_stamp_is_the_kernels_however_late_the_hub_reads(scheme: str) -> Non
     assert read_at - arrived > 200 * MS
     # The instrument's own delay is known, and nowhere in the stamp.
     assert max(shared.lag.drain()) > 200_000
+
+
+class Lines:
+    """Messages that are lines, with the bounds of their arrival, as decoders have them."""
+
+    def __init__(self, lag: reader.LagRecorder) -> None:
+        self.found: dict[bytes, tuple[int, int]] = {}
+        self._lag = lag
+
+    def on_bytes(self, data: bytes, arrived_ns: int) -> None:
+        *before, last, rest = data.split(b"\n")
+        assert rest == b""
+        if before:
+            shared = self._lag.share(arrived_ns)
+            self.found |= dict.fromkeys(before, (stamps.earliest(shared), shared))
+        self.found[last] = stamps.earliest(arrived_ns), arrived_ns
+
+
+@kernel_stamps
+@pytest.mark.parametrize("seed", range(3))
+def test_messages_that_are_read_together_came_within_their_bounds(seed: int) -> None:
+    """A server says when it sent what; meanwhile the hub is busy, in turns, for a while."""
+    chance = random.Random(seed)
+    people, lines = 6, 60
+    sent: dict[bytes, tuple[int, int]] = {}
+    over = threading.Barrier(people + 1)
+    names = itertools.count()
+    pauses = [[chance.choice((0, 0, 0, 0.001, 0.02)) for _ in range(lines)] for _ in range(people)]
+
+    def server(connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        name = next(names)
+        connection.recv(2)
+        for number, pause in enumerate(pauses[name]):
+            line = b"%d %d" % (name, number)
+            before = time.time_ns()
+            connection.sendall(line + b"\n")
+            sent[line] = before, time.time_ns()
+            time.sleep(pause)
+        over.wait(10)
+
+    shared = Network()
+    with serving(server) as port:
+        found = [Lines(shared.lag) for _ in range(people)]
+        connections = []
+        for each in found:
+            connection = open_to(shared, port)
+            connections.append(connection)
+            connection.sendall(b"go")
+            connection.watch(each.on_bytes, print)
+        while over.n_waiting < people:
+            time.sleep(chance.choice((0, 0.004, 0.05)))  # blocks the whole hub
+            gevent.sleep(chance.choice((0, 0, 0.003)))
+        over.wait(10)
+        gevent.sleep(0.2)
+        for connection in connections:
+            connection.close()
+    bounds = {line: between for each in found for line, between in each.found.items()}
+    assert bounds.keys() == sent.keys()
+    errors = shared.lag.drain_errors()
+    assert len(errors) > people
+    for line, (earliest_ns, latest_ns) in bounds.items():
+        before, after = sent[line]
+        assert earliest_ns <= after
+        assert before <= latest_ns
+        assert latest_ns - earliest_ns <= 1000 * max(errors) + 1000
+    # As long as the hub is busy, and a beat, with room for a busy machine.
+    assert max(errors) < 400_000
+
+
+@kernel_stamps
+def test_what_waits_while_nothing_else_comes_is_known_to_be_new() -> None:
+    def server(connection: socket.socket) -> None:
+        time.sleep(0.5)
+        connection.sendall(b"a\nb\n")
+        time.sleep(0.1)
+
+    shared = Network()
+    with serving(server) as port:
+        connection = open_to(shared, port)
+        lines = Lines(shared.lag)
+        connection.watch(lines.on_bytes, print)
+        gevent.sleep(0.8)
+        connection.close()
+    (error,) = shared.lag.drain_errors()
+    assert error < 250_000
+    assert lines.found.keys() == {b"a", b"b"}
+
+
+@kernel_stamps
+def test_a_read_that_leaves_something_behind_is_not_taken_for_all() -> None:
+    told = threading.Event()
+    large = b"x" * (3 * reader.READ_BYTES) + b"\n"
+
+    def server(connection: socket.socket) -> None:
+        connection.sendall(large)
+        told.wait(5)
+        time.sleep(0.1)
+
+    shared = Network()
+    with serving(server) as port:
+        connection = open_to(shared, port)
+        bounds: list[int | None] = []
+        sizes: list[int] = []
+
+        def on_bytes(data: bytes, arrived_ns: int) -> None:
+            del arrived_ns
+            bounds.append(shared.lag.empty_ns)
+            sizes.append(len(data))
+            time.sleep(0.05)
+
+        time.sleep(0.2)  # by now all of it is there
+        connection.watch(on_bytes, print)
+        while sum(sizes) < len(large):
+            gevent.sleep(0.01)
+        told.set()
+        connection.close()
+    assert sizes[:3] == [reader.READ_BYTES] * 3
+    # What a later read finds may have come as early as what the first found.
+    assert len(set(bounds)) == 1
 
 
 @kernel_stamps

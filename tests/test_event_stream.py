@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sseload_users.transports import Closed, Event
 from sseload_users.transports.event_stream import EventStream, parse_event
+from tests.test_frames import share
 
 BOM = b"\xef\xbb\xbf"
 
@@ -70,7 +71,7 @@ class Decoded:
         self.payloads: list[bytes] = []
         self.stamps: list[int] = []
         self.closed: list[Closed] = []
-        self.stream = EventStream(self.take, self.closed.append, max_message)
+        self.stream = EventStream(self.take, self.closed.append, max_message, share)
 
     def take(self, payload: bytes, stamp: int) -> None:
         event = parse_event(payload)
@@ -82,8 +83,7 @@ class Decoded:
 
     def read(self, *reads: bytes) -> Decoded:
         for data in reads:
-            before = len(self.events)
-            assert self.stream.feed(data, 0) == len(self.events) - before
+            self.stream.feed(data, 0)
         return self
 
 
@@ -206,7 +206,17 @@ def test_an_event_has_the_stamp_of_the_read_that_completed_it() -> None:
         [b"data: a\n", b"\n", b"data: b\n\ndata: c\r\n\r", b"\n", b"data: d\n\n"]
     ):
         decoded.stream.feed(data, stamp)
-    assert decoded.stamps == [1, 2, 2, 4]
+    assert decoded.stamps == [1, -2, 2, 4]
+
+
+def test_those_before_a_reads_last_bytes_share_a_stamp() -> None:
+    decoded = Decoded()
+    decoded.stream.feed(b"data: a\n\ndata: b\n\n: comment\n\n", 1)
+    decoded.stream.feed(b"data: c\n\n", 2, followed=True)
+    decoded.stream.feed(b"data: d\n\ndata: e\n\n", 2)
+    decoded.stream.feed(b"data: f\n\ndata", 3)
+    decoded.stream.feed(b": g\n\n", 4)
+    assert decoded.stamps == [-1, -1, -2, -2, 2, -3, 4]
 
 
 TOO_LARGE = [Closed("client", "message too large")]
@@ -251,7 +261,7 @@ def test_decoding_stops_in_the_middle_of_a_read() -> None:
         received.append(message)
         stream.ended = True
 
-    stream = EventStream(take, lambda _: None, 1000)
+    stream = EventStream(take, lambda _: None, 1000, share)
     stream.feed(b"data: 1\n\ndata: 2\n\n", 0)
     stream.feed(b"data: 3\n\n", 0)
     assert received == [b"data: 1"]

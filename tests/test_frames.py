@@ -109,15 +109,16 @@ def by_decoder(reads: list[bytes], max_message: int = NO_LIMIT) -> Outcome:
         on_close,
         lambda answer: outcome.answers.append(unmask(answer)),
         max_message,
-        Counter(),
+        share,
     )
     for read in reads:
         decoder.feed(read, 0)
     return outcome
 
 
-class Counter:
-    merged = 0
+def share(arrived_ns: int) -> int:
+    """Marks a stamp that is not a message's own."""
+    return -arrived_ns
 
 
 def describe(error: WebSocketException) -> str:
@@ -303,7 +304,7 @@ def test_text_cut_short_is_judged_alike_for_every_beginning() -> None:
 def test_each_end_has_a_cause_that_can_be_counted(data: bytes, cause: str) -> None:
     ends: list[Closed] = []
     decoder = FrameDecoder(
-        lambda *_: None, lambda closed, _: ends.append(closed), lambda _: None, 1000, Counter()
+        lambda *_: None, lambda closed, _: ends.append(closed), lambda _: None, 1000, share
     )
     decoder.feed(data + frame(0x81, b"after the end"), 0)
     decoder.feed(frame(0x81, b"long after the end"), 0)
@@ -312,25 +313,23 @@ def test_each_end_has_a_cause_that_can_be_counted(data: bytes, cause: str) -> No
 
 def test_a_message_has_the_stamp_of_the_read_that_completed_it() -> None:
     received: list[tuple[bytes, int]] = []
-    counter = Counter()
     decoder = FrameDecoder(
         lambda *message: received.append(message),
         lambda *_: pytest.fail("no end"),
         lambda _: None,
         1000,
-        counter,
+        share,
     )
     decoder.feed(frame(0x81, b"one") + frame(0x81, b"two") + frame(0x81, b"three")[:4], 5)
-    assert counter.merged == 1
     decoder.feed(frame(0x81, b"three")[4:], 6)
     decoder.feed(frame(0x01, b"fo"), 7)
     decoder.feed(frame(0x80, b"ur"), 8)
-    assert received == [(b"one", 5), (b"two", 5), (b"three", 6), (b"four", 8)]
-    assert counter.merged == 1
+    assert received == [(b"one", -5), (b"two", -5), (b"three", 6), (b"four", 8)]
+    del received[:]
     decoder.feed(frame(0x81, b"five") + frame(0x81, b"six"), 9)
-    assert counter.merged == 2
     decoder.feed(frame(0x81, b"seven") + frame(0x81, b"eight")[:4], 10)
-    assert counter.merged == 2
+    decoder.feed(frame(0x81, b"eight")[4:] + frame(0x89, b""), 11)
+    assert received == [(b"five", -9), (b"six", 9), (b"seven", -10), (b"eight", -11)]
 
 
 def test_decoding_stops_in_the_middle_of_a_read() -> None:
@@ -340,7 +339,7 @@ def test_decoding_stops_in_the_middle_of_a_read() -> None:
         received.append(message)
         decoder.ended = True
 
-    decoder = FrameDecoder(take, lambda *_: None, lambda _: None, 1000, Counter())
+    decoder = FrameDecoder(take, lambda *_: None, lambda _: None, 1000, share)
     decoder.feed(frame(0x81, b"one") + frame(0x81, b"two"), 0)
     assert received == [b"one"]
 
@@ -349,7 +348,7 @@ def test_what_the_callback_raises_is_not_swallowed() -> None:
     def refuse(message: bytes, _: int) -> None:
         raise KeyError(message)
 
-    decoder = FrameDecoder(refuse, lambda *_: None, lambda _: None, 1000, Counter())
+    decoder = FrameDecoder(refuse, lambda *_: None, lambda _: None, 1000, share)
     with pytest.raises(KeyError):
         decoder.feed(frame(0x81, b"one"), 0)
 

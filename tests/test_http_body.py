@@ -19,16 +19,11 @@ from sseload_users.transports.http_body import Body, ChunkedBody
 from sseload_users.transports.http_head import StreamRequest
 from sseload_users.transports.network import Endpoint
 from tests.test_event_stream import cut
-from tests.test_frames import frame
+from tests.test_frames import frame, share
 
 END = Closed("server", "end of stream")
 CUT = Closed("network", "connection closed")
 BAD_CHUNK = Closed("client", "protocol error: bad chunk")
-
-
-@dataclass
-class Counter:
-    merged: int = 0
 
 
 @dataclass
@@ -37,21 +32,15 @@ class Outcome:
     closed: Closed | None = None
 
 
-def by_body(
-    reads: list[bytes], length: int | None = None, *, chunked: bool = True, counter: Counter
-) -> Outcome:
+def by_body(reads: list[bytes], length: int | None = None, *, chunked: bool = True) -> Outcome:
     outcome = Outcome()
 
     def on_close(closed: Closed) -> None:
         assert outcome.closed is None
         outcome.closed = closed
 
-    events = EventStream(lambda block, _: outcome.messages.append(block), on_close, 1 << 20)
-    body = (
-        ChunkedBody(events, on_close, counter)
-        if chunked
-        else Body(events, on_close, counter, length)
-    )
+    events = EventStream(lambda block, _: outcome.messages.append(block), on_close, 1 << 20, share)
+    body = ChunkedBody(events, on_close) if chunked else Body(events, on_close, length)
     for read in reads:
         body.feed(read, 0)
     return outcome
@@ -64,7 +53,7 @@ def by_h11(stream: bytes) -> Outcome:
     client.send(h11.Request(method="GET", target="/", headers=[("Host", "h")]))
     client.send(h11.EndOfMessage())
     client.receive_data(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + stream)
-    events = EventStream(lambda block, _: outcome.messages.append(block), print, 1 << 20)
+    events = EventStream(lambda block, _: outcome.messages.append(block), print, 1 << 20, share)
     try:
         while (event := client.next_event()) is not h11.NEED_DATA:
             if isinstance(event, h11.Data):
@@ -135,30 +124,30 @@ bodies = st.builds(
 def test_chunks_yield_what_h11_makes_of_them(reads: list[bytes]) -> None:
     # Whether a line without a CR is the end is seen at its LF, or by h11 at the next CRLF.
     reads = [*reads, b"\r\n"]
-    assert by_body(reads, counter=Counter()) == by_h11(b"".join(reads))
+    assert by_body(reads) == by_h11(b"".join(reads))
 
 
 @settings(max_examples=200, deadline=None)
 @given(cut(st.lists(contents, max_size=8).map(b"".join)), st.integers(0, 60))
 def test_a_body_with_a_length_ends_there(reads: list[bytes], length: int) -> None:
     stream = b"".join(reads)
-    whole = by_body([stream[:length]] if stream[:length] else [], chunked=False, counter=Counter())
+    whole = by_body([stream[:length]] if stream[:length] else [], chunked=False)
     expected = Outcome(whole.messages, END if len(stream) >= length else None)
     if length == 0:
         reads = [b"", *reads]  # as it is fed what came with the head
-    assert by_body(reads, length, chunked=False, counter=Counter()) == expected
+    assert by_body(reads, length, chunked=False) == expected
 
 
 def test_how_the_end_of_the_bytes_is_meant() -> None:
-    events = EventStream(print, print, 100)
-    assert Body(events, print, Counter()).at_end == END
-    assert Body(events, print, Counter(), 10).at_end == CUT
-    assert ChunkedBody(events, print, Counter()).at_end == CUT
+    events = EventStream(print, print, 100, share)
+    assert Body(events, print).at_end == END
+    assert Body(events, print, 10).at_end == CUT
+    assert ChunkedBody(events, print).at_end == CUT
 
 
 def test_nothing_in_the_trailer_is_a_message() -> None:
     reads = [chunk(b"data: a\n\n"), b"0\r\n", chunk(b"data: b\n\n"), chunk(b"data: c\n\n")]
-    assert by_body(reads, counter=Counter()).messages == [b"data: a"]
+    assert by_body(reads).messages == [b"data: a"]
 
 
 @pytest.mark.parametrize(
@@ -171,23 +160,28 @@ def test_nothing_in_the_trailer_is_a_message() -> None:
     ],
 )
 def test_endless_lines_end_it(reads: list[bytes]) -> None:
-    assert by_body(reads, counter=Counter()).closed == BAD_CHUNK
+    assert by_body(reads).closed == BAD_CHUNK
 
 
 @pytest.mark.parametrize(
-    ("data", "merged"),
+    ("data", "stamps"),
     [
-        (chunk(b"data: a\n\n"), 0),
-        (chunk(b"data: a\n\n") + chunk(b": c\n\n"), 0),
-        (chunk(b"data: a\n\n") + chunk(b"data: b\n\n"), 1),
-        (chunk(b"data: a\n\ndata: b\n\n"), 1),
-        (chunk(b"data: a\n\nda") + chunk(b"ta: b\n\ndata"), 1),
+        (chunk(b"data: a\n\n"), [7]),
+        (chunk(b"data: a\n\n") + chunk(b": c\n\n"), [-7]),
+        (chunk(b"data: a\n\n") + chunk(b"data: b\n\n"), [-7, 7]),
+        (chunk(b"data: a\n\ndata: b\n\n"), [-7, 7]),
+        (chunk(b"data: a\n\nda") + chunk(b"ta: b\n\ndata"), [-7, -7]),
+        (chunk(b"data: a\n\n")[:-2], [7]),
+        (chunk(b"data: a\n\n") + b"9", [-7]),
     ],
 )
-def test_reads_with_several_messages_are_counted(data: bytes, merged: int) -> None:
-    counter = Counter()
-    by_body([chunk(b"data: 1\n\n"), data], counter=counter)
-    assert counter.merged == merged
+def test_only_a_reads_last_message_has_its_own_stamp(data: bytes, stamps: list[int]) -> None:
+    found: list[int] = []
+    events = EventStream(lambda _, stamp: found.append(stamp), print, 100, share)
+    body = ChunkedBody(events, print)
+    body.feed(chunk(b"data: 1\n\n"), 5)
+    body.feed(data, 7)
+    assert found == [5, *stamps]
 
 
 # The head
@@ -311,13 +305,11 @@ def test_a_usual_message_costs_about_what_a_frame_costs() -> None:
     text = b'{"code":"LT-1a2b3c4d-000123-1k2j3h4g5f6d","source":"load-test","type":"default"}'
 
     def websocket() -> Callable[[bytes, int], None]:
-        return FrameDecoder(
-            lambda *_: None, lambda *_: None, lambda _: None, 1 << 20, Counter()
-        ).feed
+        return FrameDecoder(lambda *_: None, lambda *_: None, lambda _: None, 1 << 20, share).feed
 
     def stream() -> Callable[[bytes, int], None]:
-        events = EventStream(lambda *_: None, lambda _: None, 1 << 20)
-        return ChunkedBody(events, lambda _: None, Counter()).feed
+        events = EventStream(lambda *_: None, lambda _: None, 1 << 20, share)
+        return ChunkedBody(events, lambda _: None).feed
 
     def seconds(make: Callable[[], Callable[[bytes, int], None]], data: bytes) -> float:
         feeds = [make() for _ in range(1000)]

@@ -15,6 +15,7 @@ from sseload_users import ledger as ledger_module
 from sseload_users import settled
 from sseload_users.ledger import STRAY, Ledger
 from sseload_users.sessions import Bits, Session
+from sseload_users.stamps import SharedStamp
 from sseload_users.tally import OUTCOMES, CodeTally, Status, Tally
 from tests.ledger_model import KINDS, Op, World, ops
 
@@ -139,6 +140,33 @@ def test_a_copy_is_in_time_up_to_the_timeout_whenever_it_is_read(
     assert books.told == in_time
     row = books.total.code(1)
     assert (row.first_ns, row.last_ns) == ((T0 + after_ns,) * 2 if in_time else (0, 0))
+
+
+@pytest.mark.parametrize("settled_before", [False, True])
+@pytest.mark.parametrize(
+    ("latest_ns", "earliest_ns", "outcome", "in_doubt"),
+    [
+        (S, 0, DELIVERED, 0),
+        (S + 1, S, DELIVERED, 1),
+        (60 * S, 0, DELIVERED, 1),
+        (S + 2, S + 1, LATE, 0),
+    ],
+)
+def test_who_may_have_been_in_time_is_not_called_late(
+    latest_ns: int, earliest_ns: int, outcome: dict[str, int], in_doubt: int, settled_before: bool
+) -> None:
+    books = Books()
+    books.send(1, T0)
+    if settled_before:
+        books.ledger.settle(T0 + S + 1)
+        assert books.of(1) == MISSING
+    books.receive(1, SharedStamp.of(T0 + latest_ns, T0 + earliest_ns))
+    books.ledger.settle(T0 + 70 * S)
+    assert books.of(1) == outcome
+    assert books.total.counts["in_doubt"] == in_doubt
+    # A latency beyond the timeout would be one of a late copy.
+    told_ns = min(latest_ns, S)
+    assert books.told == ([(told_ns // 1000, T0 + told_ns)] if outcome == DELIVERED else [])
 
 
 @pytest.mark.parametrize("settled_before", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from sseload_users import health
 from sseload_users.demo import record
 from sseload_users.health import Health
 from sseload_users.saturation import is_saturated, judge
+from tests.distributed import distributed
 from tests.harness import QUICK, Outcome, running, said_by, target, truth_of
 from tests.reports import sample
 
@@ -29,28 +31,29 @@ linux = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize(
-    ("busy", "lag_ms", "slip_ms", "saturated"),
+    ("busy", "lag_ms", "slip_ms", "in_doubt", "saturated"),
     [
-        ([], None, None, False),
-        ([89.9] * 60, 1000.0, 1000.0, False),
-        ([90.0] * 2, 1.0, 1.0, False),
-        ([90.0] * 3, 1.0, 1.0, True),
-        ([100.0] * 3 + [5.0] * 12, 1.0, 1.0, True),
-        ([100.0] * 3 + [5.0] * 13, 1.0, 1.0, False),
-        ([5.0], 1000.1, None, True),
-        ([5.0], None, 1000.1, True),
+        ([], None, None, 0, False),
+        ([89.9] * 60, 1000.0, 1000.0, 0, False),
+        ([90.0] * 2, 1.0, 1.0, 0, False),
+        ([90.0] * 3, 1.0, 1.0, 0, True),
+        ([100.0] * 3 + [5.0] * 12, 1.0, 1.0, 0, True),
+        ([100.0] * 3 + [5.0] * 13, 1.0, 1.0, 0, False),
+        ([5.0], 1000.1, None, 0, True),
+        ([5.0], None, 1000.1, 0, True),
+        ([5.0], 1.0, 1.0, 1, True),
     ],
 )
 def test_saturated_is_who_was_busy_for_long_or_far_too_late(
-    busy: list[float], lag_ms: float | None, slip_ms: float | None, saturated: bool
+    busy: list[float], lag_ms: float | None, slip_ms: float | None, in_doubt: int, saturated: bool
 ) -> None:
-    assert is_saturated(busy, lag_ms, slip_ms) == saturated
+    assert is_saturated(busy, lag_ms, slip_ms, in_doubt) == saturated
 
 
 @given(st.lists(st.floats(0, 100), max_size=30), st.integers(0, 29))
 def test_more_waiting_never_makes_it_look_better(busy: list[float], index: int) -> None:
     worse = [100.0 if at == index else each for at, each in enumerate(busy)]
-    assert is_saturated(worse, None, None) >= is_saturated(busy, None, None)
+    assert is_saturated(worse, None, None, 0) >= is_saturated(busy, None, None, 0)
 
 
 def test_what_to_do_depends_on_who_had_the_core() -> None:
@@ -164,8 +167,7 @@ def starved(folder: Path, starve: Starve) -> tuple[Outcome, dict[str, Any], dict
     """A run that is starved while its codes go out: its outcome, what it says, the truth."""
     with target(folder) as (server, path):
         words = ("300", "120", "6", *QUICK, "--target", "websocket", "--host", server.url)
-        patient = ("--delivery-timeout", "20", "--ingest-timeout", "20")
-        with running(folder, *words, *patient) as started:
+        with running(folder, *words, "--ingest-timeout", "20") as started:
             started.wait_for("broadcast ")
             with starve(started.child.pid):
                 time.sleep(5)
@@ -199,3 +201,33 @@ def test_a_starved_generator_says_so_and_blames_nobody(starve: Starve, tmp_path:
     first = [row for row in report["timeline"] if since <= row["t"] <= since + 3]
     assert broadcast["seconds"] >= 5
     assert min(row["cpu_percent"] for row in first) < 50
+
+
+@pytest.mark.e2e
+def test_a_worker_that_could_not_look_blames_nobody(tmp_path: Path) -> None:
+    """It is stopped for longer than the delivery timeout, while another one sends codes."""
+    with target(tmp_path) as (server, path):
+        words = ("--codes", "40", "--duration", "4")
+        with distributed(tmp_path, *words, host=server.url, workers=2) as swarm:
+            swarm.master.wait_for("broadcast ")
+            time.sleep(0.5)
+            os.kill(swarm.workers["b"].child.pid, signal.SIGSTOP)
+            time.sleep(1.8)
+            os.kill(swarm.workers["b"].child.pid, signal.SIGCONT)
+            outcome = swarm.finish()
+    report = outcome.report
+    wanted = truth_of(report, record.read(path), scheduled=40)
+    assert said_by(report, wanted) == wanted
+    assert report["deliveries"]["delivered"] == report["deliveries"]["owed"] == 12 * 40
+    assert outcome.reasons == {}
+    generator = report["generator"]
+    assert generator["saturated"]
+    # Six connections, and codes of about 0.8 s, of which the newest in each buffer is sure.
+    assert 6 <= generator["in_doubt"] <= 6 * 20
+    assert 1000 < generator["stamp_error_ms"]["max"] < 5000
+    (reason,) = (each for each in report["verdict"]["reasons"] if each["rule"] == "generator")
+    assert (
+        f"Whether {generator['in_doubt']} deliveries came in time it cannot tell"
+        in (reason["sentence"])
+    )
+    assert outcome.grade == "warning"

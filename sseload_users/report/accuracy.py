@@ -26,6 +26,7 @@ def accuracy(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Timestamps", _timestamps(generator["timestamps"])
     if generator["lag_ms"]["count"]:
         yield "Generator lag", _lag(generator)
+        yield "Doubt of arrivals", _doubt(generator)
     if generator["stall_ms"]["count"]:
         stall = generator["stall_ms"]
         late = f"p99 {ms(stall['p99'])} ms, at most {ms(stall['max'])} ms"
@@ -56,11 +57,30 @@ def _lag(generator: Mapping[str, Any]) -> str:
     lag = generator["lag_ms"]
     said = f"p50 {ms(lag['p50'])} ms, p99 {ms(lag['p99'])} ms, at most {ms(lag['max'])} ms"
     if generator["timestamps"] == "kernel":
-        return (
-            f"From the kernel's stamp to the read: {said}. Frames that were read together share "
-            "the newest one's stamp; the lag bounds that error."
-        )
+        return f"From the kernel's stamp to the read: {said}."
     return f"Measured as {said}."
+
+
+def _doubt(generator: Mapping[str, Any]) -> str:
+    error = generator["stamp_error_ms"]
+    if not error["count"]:
+        return "None: each message had a timestamp of its own."
+    said = (
+        f"{count(error['count'], 'read')} found more than one message, or the end of the stream "
+        "as well: all have the newest one's timestamp, so that the others"
+        if generator["timestamps"] == "kernel"
+        else f"What {count(error['count'], 'read')} found"
+    )
+    said += (
+        f" may have come sooner by {ms(error['p99'])} ms (p99) and by {ms(error['max'])} ms at "
+        "most, as long as nothing was read before."
+    )
+    if many := generator["in_doubt"]:
+        said += (
+            f" This leaves open whether {count(many, 'delivery', 'deliveries')} kept to the "
+            "delivery timeout; they count as delivered."
+        )
+    return said
 
 
 def _clocks(error_ms: float | None) -> str:

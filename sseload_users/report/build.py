@@ -326,6 +326,7 @@ def _generator(
     workers = [each.gauges for each in totals.workers.values() if each.gauges]
     seconds = totals.tally.seconds
     lag = latency(totals.tally.lag)
+    in_doubt = totals.tally.counts["in_doubt"]
     # While a run goes on, its last half-hour has to do, as this is asked for all the time.
     since = run.finished_ns // _S - POINTS if so_far else 0
     recent = (
@@ -345,12 +346,14 @@ def _generator(
             "userspace" if any(each["timestamps"] != "kernel" for each in workers) else "kernel"
         ),
         "lag_ms": lag,
+        "stamp_error_ms": latency(totals.tally.stamp_error),
+        "in_doubt": in_doubt,
         "stall_ms": latency(totals.tally.stalls),
         "cpu_percent_max": max((each.cpu_percent for each in recent), default=None),
         "waited_percent_max": highest(each.waited_percent for each in recent),
         "rss_mib": round(sum(each["rss_mib"] for each in workers), 1) if workers else None,
         "clock_error_ms": run.clock_error_ms,
-        "saturated": is_saturated(under_load, lag["p99"], slip["p99"]),
+        "saturated": is_saturated(under_load, lag["p99"], slip["p99"], in_doubt),
     }
 
 

@@ -318,17 +318,17 @@ def _figures(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
         yield _errors(0)
     if snapshot.dropped:
         yield f"{number(snapshot.dropped)} dropped", "red"
+    waited = snapshot.waited_percent or 0.0
+    if waited >= NOTABLE_WAIT:
+        yield f"waits for a core {waited:.0f} %", "yellow"
     if snapshot.p99_ms is not None:
         yield f"p50 {ms(snapshot.p50_ms)} p99 {ms(snapshot.p99_ms)} ms", ""
     if snapshot.late:
         yield f"{number(snapshot.late)} late", "red"
     yield seconds(snapshot.elapsed_s), "dim"
     if snapshot.cpu_percent is not None:
-        waited = snapshot.waited_percent or 0.0
-        style = "yellow" if snapshot.cpu_percent + waited >= 90 else "dim"
-        yield f"CPU {snapshot.cpu_percent:.0f} %", style
-        if waited >= NOTABLE_WAIT:
-            yield f"waits for a core {waited:.0f} %", style
+        busy = snapshot.cpu_percent + waited >= 90
+        yield f"CPU {snapshot.cpu_percent:.0f} %", "yellow" if busy else "dim"
     if snapshot.lag_p99_ms is not None:
         yield f"lag p99 {ms(snapshot.lag_p99_ms)} ms", "dim"
 

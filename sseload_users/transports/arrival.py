@@ -16,7 +16,7 @@ from collections.abc import Callable
 import gevent.monkey
 import gevent.socket
 
-from sseload_users.clock import wall_ns
+from sseload_users.clock import from_kernel, wall_ns
 from sseload_users.transports.reader import Reader, end_watch, receive
 
 #: Most bytes that wait for a slow receiver before ``send_now`` refuses more.
@@ -45,6 +45,8 @@ class Arrival:
     Attributes:
         arrived_ns: when the newest bytes that ``recv`` read from the socket arrived
             (wall clock, ns); before them, when the connection was there.
+        empty_ns: when, while it was used like a socket, it was last seen that nothing was there
+            to be read (the kernel's clock, ns).
         late_ns: how long this side, while it was used like a socket, has taken in all from
             an arrival to what it sent next. Without the kernel's stamp it is not known.
         sock: the plain socket.
@@ -63,6 +65,7 @@ class Arrival:
         "_unanswered",
         "arrived_ns",
         "backlog",
+        "empty_ns",
         "late_ns",
         "on_bytes",
         "on_end",
@@ -83,6 +86,7 @@ class Arrival:
         self._buffer = b""
         self._at = 0
         self.arrived_ns = connected_ns
+        self.empty_ns = time.time_ns()
         self.late_ns = 0
         self._unanswered = True
         self.backlog = b""
@@ -174,6 +178,7 @@ class Arrival:
         left, self._buffer, self._at = self._buffer[self._at :], b"", 0
         self._reader.add(self)
         if left:
+            self._reader.lag.empty_ns = from_kernel(self.empty_ns)
             try:
                 on_bytes(left, self.arrived_ns)
             except Exception as error:  # noqa: BLE001 - as it would be from the hub
@@ -309,6 +314,7 @@ class Arrival:
                 data, self.arrived_ns = receive(self.sock, self._reader.lag)
             except BlockingIOError:
                 self._reads = 0
+                self.empty_ns = time.time_ns()
                 gevent.socket.wait_read(self.sock.fileno(), *self._patience())
             else:
                 self._unanswered = True
@@ -316,6 +322,7 @@ class Arrival:
                 if self._reads % _TURN_READS == 0:
                     self._patience()
                     gevent.sleep(0)
+                self._reader.lag.empty_ns = from_kernel(self.empty_ns)
                 return data
 
     def _answer(self) -> None:

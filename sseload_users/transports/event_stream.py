@@ -30,6 +30,7 @@ class EventStream:
             the bytes that completed it.
         on_close: is told once, when a block or a line is too large.
         max_message: the most bytes of a block, and of a line.
+        share: gives those messages their stamp that came before the last bytes of a read.
 
     Attributes:
         ended: nothing more is decoded; set it to stop in the middle of a read.
@@ -48,17 +49,26 @@ class EventStream:
         "_max_message",
         "_on_close",
         "_pieces",
+        "_share",
+        "_shared",
         "on_message",
         "retry_ms",
     )
 
     def __init__(
-        self, on_message: OnMessage, on_close: Callable[[Closed], None], max_message: int
+        self,
+        on_message: OnMessage,
+        on_close: Callable[[Closed], None],
+        max_message: int,
+        share: Callable[[int], int],
     ) -> None:
         self.on_message = on_message
         self.retry_ms: int | None = None
         self._on_close = on_close
         self._max_message = max_message
+        self._share = share
+        # The last shared stamp, and what it was made of.
+        self._shared: tuple[int, int] = 0, 0
         self._ended = False
         # Between two blocks, with nothing to remember of what came.
         self._between = False
@@ -88,32 +98,32 @@ class EventStream:
         """The last event ID; None if the stream gave none. The empty one takes it back."""
         return None if self._last_id is None else self._last_id.decode(errors="replace")
 
-    def feed(self, data: bytes, arrived_ns: int) -> int:
+    def feed(self, data: bytes, arrived_ns: int, *, followed: bool = False) -> None:
         """Decode the next bytes, at least one.
 
         Args:
             data: as many bytes as came.
-            arrived_ns: when the newest of them arrived; it is handed on with each message
-                that they complete.
-
-        Returns:
-            How many messages they completed.
+            arrived_ns: when the newest bytes of the same read arrived; it is handed on with
+                the message that ends with them. Those before it share one that `share` makes
+                of it.
+            followed: these are not the read's last bytes.
         """
         # What may be too large is looked at line by line: comments do not count.
         if self._between and len(data) <= self._max_message and (block := _only_block(data)):
             read = _lines_of(block) if _LF in block else None
             if read is None or not read.has_blank:
-                return self._complete(block, read, arrived_ns)
+                self._complete(block, read, arrived_ns, shared=followed)
+                return
         if self._ended:
-            return 0
+            return
         data = self._with_lf(data)
-        at, messages, size = 0, 0, len(data)
+        at, size = 0, len(data)
         while at < size and not self._ended:
             if self._comment or (self._at_line and data[at] == _COLON):
                 at = self._skip_comment(data, at)
             elif self._at_line and data[at] == _LF:
                 at += 1
-                messages += self._join(b"", arrived_ns)
+                self._join(b"", arrived_ns, shared=followed or at < size)
             else:
                 end = data.find(b"\n\n", at)
                 comment = data.find(b"\n:", at, size if end < 0 else end)
@@ -124,14 +134,13 @@ class EventStream:
                     self._keep(data[at:])
                     break
                 else:
-                    messages += self._join(data[at:end], arrived_ns)
-                    at = end + 2
+                    rest, at = data[at:end], end + 2
+                    self._join(rest, arrived_ns, shared=followed or at < size)
         self._between = (
             self._at_line
             and self._pieces is None
             and not (self._comment or self._after_cr or self._ended or self._beginning)
         )
-        return messages
 
     def _with_lf(self, data: bytes) -> bytes:
         """The bytes without the stream's byte order mark, and with each line ended by LF."""
@@ -174,7 +183,7 @@ class EventStream:
         self._pieces.append(piece)
         self._at_line = piece.endswith(b"\n")
 
-    def _join(self, rest: bytes, arrived_ns: int) -> int:
+    def _join(self, rest: bytes, arrived_ns: int, *, shared: bool) -> None:
         block = rest
         if self._pieces is not None:
             self._pieces.append(rest)
@@ -182,13 +191,16 @@ class EventStream:
             self._pieces = None
             self._have = 0
         self._at_line = True
-        return self._complete(block, None, arrived_ns) if block else 0
+        if block:
+            self._complete(block, None, arrived_ns, shared=shared)
 
-    def _complete(self, block: bytes, read: _Lines | None, arrived_ns: int) -> int:
-        """Take a whole block, and its lines if they were read; say whether it is a message."""
+    def _complete(
+        self, block: bytes, read: _Lines | None, arrived_ns: int, *, shared: bool
+    ) -> None:
+        """Take a whole block, and its lines if they were read."""
         if len(block) > self._max_message:
             self._end_too_large()
-            return 0
+            return
         if read is None and (_LF in block or not block.startswith(b"data:")):
             read = _lines_of(block)
         if read is not None:
@@ -198,9 +210,12 @@ class EventStream:
             if read.retry_ms is not None:
                 self.retry_ms = read.retry_ms
             if not block:
-                return 0
+                return
+        if shared:
+            if self._shared[0] != arrived_ns:
+                self._shared = arrived_ns, self._share(arrived_ns)
+            arrived_ns = self._shared[1]
         self.on_message(block, arrived_ns)
-        return 1
 
     def _end_too_large(self) -> None:
         self.ended = True

@@ -13,7 +13,7 @@ from __future__ import annotations
 import codecs
 import struct
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from websocket import (
     ABNF,
@@ -44,12 +44,6 @@ class MessageTooLarge(WebSocketException):
     """A message has more bytes than were allowed."""
 
 
-class Merges(Protocol):
-    """Where the decoder counts the reads that held several frames."""
-
-    merged: int
-
-
 class FrameDecoder:
     """Turns bytes into messages and, in the end, the way that the session closed.
 
@@ -58,7 +52,7 @@ class FrameDecoder:
         on_close: is told once, when a close frame or an error ends the session.
         send: takes the bytes that answer pings and close frames.
         max_message: the most bytes of a message; a larger one ends the session.
-        merges: counts the reads that held several frames.
+        share: gives those messages their stamp that came before the last bytes of a read.
 
     Attributes:
         ended: nothing more is decoded; set it to stop in the middle of a read.
@@ -70,9 +64,9 @@ class FrameDecoder:
         "_collected",
         "_have",
         "_max_message",
-        "_merges",
         "_need",
         "_send",
+        "_share",
         "ended",
         "on_close",
         "on_message",
@@ -84,14 +78,14 @@ class FrameDecoder:
         on_close: OnClose,
         send: Callable[[bytes], object],
         max_message: int,
-        merges: Merges,
+        share: Callable[[int], int],
     ) -> None:
         self.on_message = on_message
         self.on_close = on_close
         self.ended = False
         self._send = send
         self._max_message = max_message
-        self._merges = merges
+        self._share = share
         # The frame at hand is incomplete while _need is more than zero: it, or its header,
         # takes that many bytes, and the chunks have _have of them.
         self._need = 0
@@ -107,8 +101,8 @@ class FrameDecoder:
 
         Args:
             data: as many bytes as came.
-            arrived_ns: when the newest of them arrived; it is handed on with each message
-                that they complete.
+            arrived_ns: when the newest of them arrived; it is handed on with the message that
+                ends with them. Those before it share one that `share` makes of it.
         """
         if self.ended:
             return
@@ -124,7 +118,8 @@ class FrameDecoder:
             self._need = 0
             self._chunks = None
         size = len(data)
-        at = frames = 0
+        at = 0
+        stamp = None
         while True:
             if size - at < 2:
                 self._need = 2
@@ -159,24 +154,23 @@ class FrameDecoder:
             if end > size:
                 self._need = end - at
                 break
+            if end == size:
+                stamp = arrived_ns
+            elif stamp is None:
+                stamp = self._share(arrived_ns)
             if first == _TEXT and self._client is None:
                 payload = data[start:end]
                 if payload.isascii() or is_text(payload):
-                    self.on_message(payload, arrived_ns)
+                    self.on_message(payload, stamp)
                 else:
-                    self._ask_client(data[at:end], length, arrived_ns)
+                    self._ask_client(data[at:end], length, stamp)
             elif first == _BINARY and self._client is None:
-                self.on_message(data[start:end], arrived_ns)
+                self.on_message(data[start:end], stamp)
             else:
-                self._ask_client(data[at:end], length, arrived_ns)
-            frames += 1
+                self._ask_client(data[at:end], length, stamp)
             at = end
             if at == size or self.ended:
-                if frames > 1:
-                    self._merges.merged += 1
                 return
-        if frames > 1:
-            self._merges.merged += 1
         self._have = size - at
         self._chunks = [data[at:]]
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from sseload_users.transports import Closed, OnMessage
 from sseload_users.transports.event_stream import EventStream
-from sseload_users.transports.frames import Merges
 
 # As h11 has it: extensions are passed over, blanks before the line's end too.
 _CHUNK_HEAD = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[^\r\n]*)?[ \t]*\r\n")
@@ -32,25 +31,22 @@ class Body:
     Args:
         events: what gets the bytes.
         on_close: is told once, when the body is over or broken.
-        merges: counts the reads that held several messages.
         length: bytes; None where the end of the stream is the end of the body.
 
     Attributes:
         at_end: how the session ended, should the stream of bytes end now.
     """
 
-    __slots__ = ("_events", "_left", "_merges", "_on_close", "at_end")
+    __slots__ = ("_events", "_left", "_on_close", "at_end")
 
     def __init__(
         self,
         events: EventStream,
         on_close: Callable[[Closed], None],
-        merges: Merges,
         length: int | None = None,
     ) -> None:
         self._events = events
         self._on_close = on_close
-        self._merges = merges
         self._left = length
         self.at_end = _END if length is None else _CUT
 
@@ -83,8 +79,8 @@ class Body:
         if left is not None:
             data = data[:left]
             self._left = left = left - len(data)
-        if data and self._events.feed(data, arrived_ns) > 1:
-            self._merges.merged += 1
+        if data:
+            self._events.feed(data, arrived_ns)
         if left == 0:
             self._close(_END)
 
@@ -100,15 +96,12 @@ class ChunkedBody(Body):
     Args:
         events: what gets the bytes.
         on_close: is told once, when the body is over or broken.
-        merges: counts the reads that held several messages.
     """
 
     __slots__ = ("_between", "_due", "_line", "_trailer")
 
-    def __init__(
-        self, events: EventStream, on_close: Callable[[Closed], None], merges: Merges
-    ) -> None:
-        super().__init__(events, on_close, merges, 0)
+    def __init__(self, events: EventStream, on_close: Callable[[Closed], None]) -> None:
+        super().__init__(events, on_close, 0)
         # Between two chunks, with nothing to remember of what came.
         self._between = True
         # Bytes that are due of the chunk at hand; None between chunks, 0 before its line end.
@@ -135,16 +128,16 @@ class ChunkedBody(Body):
                 and start + _length_of(data[:start]) == size - 2 > start
                 and data.endswith(b"\r\n")
             ):
-                if events.feed(data[start:-2], arrived_ns) > 1:
-                    self._merges.merged += 1
+                events.feed(data[start:-2], arrived_ns)
                 return
-        at = messages = 0
+        at = 0
         while at < size and not events.ended:
             if self._due:
                 piece = data[at : at + self._due]
                 at += len(piece)
                 self._due -= len(piece)
-                messages += events.feed(piece, arrived_ns)
+                # The chunk's own line end is no more of the stream.
+                events.feed(piece, arrived_ns, followed=size - at > len(b"\r\n"))
             else:
                 end = data.find(_LF, at) + 1
                 self._line += data[at : end or size]
@@ -155,8 +148,6 @@ class ChunkedBody(Body):
                     line, self._line = self._line, b""
                     self._take_line(line)
         self._between = self._due is self._trailer is None and not (self._line or events.ended)
-        if messages > 1:
-            self._merges.merged += 1
 
     def _take_line(self, line: bytes) -> None:
         if self._due == 0:

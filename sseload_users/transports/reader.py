@@ -21,6 +21,7 @@ import gevent
 import gevent.monkey
 
 from sseload_users.clock import from_kernel
+from sseload_users.stamps import SharedStamp
 
 if TYPE_CHECKING:
     from sseload_users.transports.arrival import Arrival
@@ -37,6 +38,10 @@ unpack_timespec: Callable[[bytes], tuple[Any, ...]] = struct.Struct("@ll").unpac
 #: Most connections that one turn of the hub reads, so that a broadcast to ten thousand
 #: does not keep the greenlets waiting that send the next one.
 _BATCH = 512
+
+#: Each _BEAT seconds there is a look whether or not anything is said to be there, so that it
+#: is known of what comes next that it was not there before.
+_BEAT = 0.05
 
 #: A broadcast rolls in when so many connections were read within so many seconds. It is
 #: over when a look, one each _TICK seconds, finds only a few.
@@ -55,16 +60,30 @@ class LagRecorder:
     """The generator's lag: from the kernel's timestamp to the read, a sample a read.
 
     Attributes:
-        merged: reads whose bytes held several messages, which share the newest's stamp.
         add: record one sample, in nanoseconds.
+        empty_ns: of the bytes that are being read, none were there at that time (wall clock,
+            ns); None if no such time is known.
     """
 
-    __slots__ = ("_samples", "add", "merged")
+    __slots__ = ("_errors", "_samples", "add", "empty_ns")
 
     def __init__(self) -> None:
         self._samples = array("q")
+        self._errors = array("q")
         self.add: Callable[[int], None] = self._samples.append
-        self.merged = 0
+        self.empty_ns: int | None = None
+
+    def share(self, arrived_ns: int) -> int:
+        """The stamp of those messages that came before the last bytes of the same read.
+
+        Args:
+            arrived_ns: when those last bytes arrived (wall clock, ns).
+        """
+        empty_ns = self.empty_ns
+        if empty_ns is None or empty_ns >= arrived_ns or isinstance(arrived_ns, SharedStamp):
+            return arrived_ns
+        self._errors.append(arrived_ns - empty_ns)
+        return SharedStamp.of(arrived_ns, empty_ns)
 
     def drain(self) -> array[int]:
         """The samples since the last drain, in whole microseconds.
@@ -74,6 +93,14 @@ class LagRecorder:
         samples, self._samples = self._samples, array("q")
         self.add = self._samples.append
         return array("q", [sample // 1000 if sample > 0 else 0 for sample in samples])
+
+    def drain_errors(self) -> array[int]:
+        """How much too late shared stamps can be at most, in whole microseconds.
+
+        One value for each read since the last drain whose messages shared one.
+        """
+        errors, self._errors = self._errors, array("q")
+        return array("q", [error // 1000 for error in errors])
 
 
 class Reader(Protocol):
@@ -110,9 +137,12 @@ class EpollReader:
 
     __slots__ = (
         "_arrivals",
+        "_beat",
         "_count",
+        "_drained_ns",
         "_epoll",
         "_gate",
+        "_left",
         "_patient",
         "_since",
         "_timer",
@@ -134,6 +164,12 @@ class EpollReader:
         # is shut.
         self._watcher = loop.io(self._gate.fileno(), _READ)
         self._timer = loop.timer(_TICK, _TICK)
+        self._beat = loop.timer(_BEAT, _BEAT)
+        # When no connection had anything but what was read then (the kernel's clock, ns); and
+        # for those of which that is not so, as a read left something behind, when that was
+        # (wall clock, ns).
+        self._drained_ns = 0
+        self._left: dict[int, int] = {}
         # How many connections were read since when.
         self._count = 0
         self._since = 0.0
@@ -143,6 +179,10 @@ class EpollReader:
         if not self._arrivals:
             self._gate.modify(self._epoll.fileno(), _GATE)
             self._watcher.start(self._on_ready)
+            self._beat.start(self._read)
+            self._drained_ns = arrival.empty_ns
+        # What it has got already was not seen at the last look.
+        self._drained_ns = min(self._drained_ns, arrival.empty_ns)
         fd = arrival.fileno()
         self._arrivals[fd] = arrival
         self._epoll.register(fd, _WATCHED | _EPOLLOUT if arrival.backlog else _WATCHED)
@@ -152,11 +192,13 @@ class EpollReader:
         fd = arrival.fileno()
         if self._arrivals.get(fd) is arrival:
             del self._arrivals[fd]
+            self._left.pop(fd, None)
             self._epoll.unregister(fd)
             if not self._arrivals:
                 # An active watcher would keep a hub alive that has nothing else to do.
                 self._watcher.stop()
                 self._timer.stop()
+                self._beat.stop()
 
     def want_write(self, arrival: Arrival) -> None:
         """Begin or end to watch whether more can be written."""
@@ -185,12 +227,15 @@ class EpollReader:
     def _read(self) -> int:
         """Read each connection that has something, up to a batch; say how many had."""
         # Every line here is paid for each message that each connection receives.
-        arrivals = self._arrivals
-        add = self.lag.add
+        arrivals, left, lag = self._arrivals, self._left, self.lag
+        add = lag.add
         now = time.time_ns
         begun = now()
         offset = from_kernel(begun) - begun
+        lag.empty_ns = empty_ns = self._drained_ns + offset
         batch = self._epoll.poll(0, _BATCH)
+        if len(batch) < _BATCH:
+            self._drained_ns = begun
         for fd, events in batch:
             try:
                 arrival = arrivals[fd]
@@ -214,14 +259,24 @@ class EpollReader:
                 add(stamp - arrived)
                 stamp = arrived
             if data:
+                if left:
+                    lag.empty_ns = left.pop(fd, empty_ns)
                 # Not called as a method: the attribute is found faster alone.
                 on_bytes = arrival.on_bytes
+                if stamp > begun or events != _EPOLLIN:
+                    # It may be that of something that came later than what was told of, be
+                    # it only the end of the stream.
+                    stamp = lag.share(stamp + offset)
+                else:
+                    stamp += offset
                 try:
-                    on_bytes(data, stamp + offset)
+                    on_bytes(data, stamp)
                 except Exception as error:  # noqa: BLE001 - nothing may reach the hub
                     end_watch(self, arrival, error)
                 if events != _EPOLLIN or len(data) == READ_BYTES:
                     # There may be more, or the end.
+                    if fd in arrivals:
+                        left[fd] = lag.empty_ns
                     self.want_write(arrival)
             else:
                 end_watch(self, arrival, None)
@@ -261,6 +316,7 @@ class LoopReader:
                 writing.start(arrival.flush_backlog)
 
     def _ready(self, arrival: Arrival) -> None:
+        self.lag.empty_ns = None
         read_once(self, arrival, self.lag)
 
 

@@ -61,6 +61,8 @@ class SlowReader:
         """Nothing to do: each turn writes what waits."""
 
     def _on_turn(self) -> None:
+        # Of what was left in a buffer on purpose, it is not known when it came.
+        self.lag.empty_ns = None
         now = time.monotonic()
         # After a stall of this side nobody catches up: a slow line does not either.
         self._due += self._rate * min(now - self._turn, 2 * _TURN_S)

@@ -90,11 +90,13 @@ class SseTransport(WebSocketTransport):
         request.check()
         self.subscribed_ns = arrival.arrived_ns
         self._held = deque()
-        events = self._events = EventStream(self._hold, self._on_closed, endpoint.max_message)
+        events = self._events = EventStream(
+            self._hold, self._on_closed, endpoint.max_message, network.lag.share
+        )
         if request.chunked:
-            body: Body = ChunkedBody(events, self._on_closed, network.lag)
+            body: Body = ChunkedBody(events, self._on_closed)
         else:
-            body = Body(events, self._on_closed, network.lag, request.length)
+            body = Body(events, self._on_closed, request.length)
         self._body = self._decoder = body
         network.keep_tls_session(endpoint.url, arrival)
         body.feed(request.rest, arrival.arrived_ns)

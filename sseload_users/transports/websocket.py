@@ -282,7 +282,7 @@ class WebSocketTransport:
         self.subscribed_ns = arrival.arrived_ns
         self._held = deque()
         self._decoder = FrameDecoder(
-            self._hold, self._on_close, arrival.send_now, endpoint.max_message, network.lag
+            self._hold, self._on_close, arrival.send_now, endpoint.max_message, network.lag.share
         )
         network.keep_tls_session(endpoint.url, arrival)
         return arrival

@@ -38,8 +38,8 @@ from sseload_users.transports.packets import (
 _MOST = 200
 
 
-class _Merges:
-    merged = 0
+def _share(arrived_ns: int) -> int:
+    return arrived_ns
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
@@ -67,7 +67,7 @@ def frames(data: bytes) -> None:
             lambda closed, _: ends.append(closed),
             answers.append,
             _MOST,
-            _Merges(),
+            _share,
         )
         for piece in cut(data):
             decoder.feed(piece, 1)
@@ -86,7 +86,7 @@ def events(data: bytes) -> None:
     def decode(cut: Cut) -> tuple[list[bytes], list[Closed], str | None, int | None]:
         messages: list[bytes] = []
         ends: list[Closed] = []
-        stream = EventStream(lambda block, _: messages.append(block), ends.append, _MOST)
+        stream = EventStream(lambda block, _: messages.append(block), ends.append, _MOST, _share)
         for piece in cut(data):
             stream.feed(piece, 1)
         return messages, ends, stream.last_event_id, stream.retry_ms
@@ -110,12 +110,8 @@ def bodies(data: bytes) -> None:
         def on_close(closed: Closed) -> None:
             ends.append(closed.cause)
 
-        stream = EventStream(lambda block, _: messages.append(block), on_close, _MOST)
-        body: Body
-        if chunked:
-            body = ChunkedBody(stream, on_close, _Merges())
-        else:
-            body = Body(stream, on_close, _Merges(), len(data) // 2)
+        stream = EventStream(lambda block, _: messages.append(block), on_close, _MOST, _share)
+        body = ChunkedBody(stream, on_close) if chunked else Body(stream, on_close, len(data) // 2)
         for piece in cut(data):
             if not body.ended:
                 body.feed(piece, 1)
