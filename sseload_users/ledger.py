@@ -416,6 +416,7 @@ class Ledger:
         if sent_ns is None or not code.is_owed:
             return
         latest = sent_ns + self._timeout_ns
+        # Few come after the latest; only those are asked when they may have come at the earliest.
         in_time = [
             arrived_ns if arrived_ns <= latest else latest
             for session, arrived_ns in code.fresh()

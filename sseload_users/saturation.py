@@ -61,9 +61,11 @@ def judge(generator: Mapping[str, Any]) -> Reason:
     if not generator["saturated"]:
         kept = f"The generator kept up ({measured})."
         return make_reason("generator", "good", kept, measured=measured)
+    error = generator["stamp_error_ms"]
+    within = f" within {ms(error['max'])} ms" if error["count"] else ""
     effect = (
-        "latencies stay true, as the kernel stamped the arrivals, but the load may have been "
-        "lighter than planned"
+        f"latencies stay true{within}, as the kernel stamped the arrivals, but the load may have "
+        "been lighter than planned"
         if generator["timestamps"] == "kernel"
         else "the latencies hold its own delay too"
     )

@@ -158,9 +158,12 @@ def test_messages_that_are_read_together_came_within_their_bounds(seed: int) -> 
             connections.append(connection)
             connection.sendall(b"go")
             connection.watch(each.on_bytes, print)
+        longest, looked = 0.0, time.monotonic()
         while over.n_waiting < people:
             time.sleep(chance.choice((0, 0.004, 0.05)))  # blocks the whole hub
             gevent.sleep(chance.choice((0, 0, 0.003)))
+            before_s, looked = looked, time.monotonic()
+            longest = max(longest, looked - before_s)
         over.wait(10)
         gevent.sleep(0.2)
         for connection in connections:
@@ -174,8 +177,8 @@ def test_messages_that_are_read_together_came_within_their_bounds(seed: int) -> 
         assert earliest_ns <= after
         assert before <= latest_ns
         assert latest_ns - earliest_ns <= 1000 * max(errors) + 1000
-    # As long as the hub is busy, and a beat, with room for a busy machine.
-    assert max(errors) < 400_000
+    # Two turns of the hub, and a beat, with room for a busy machine.
+    assert max(errors) / 1e6 < 2 * longest + 0.3
 
 
 @kernel_stamps
@@ -190,11 +193,13 @@ def test_what_waits_while_nothing_else_comes_is_known_to_be_new() -> None:
         connection = open_to(shared, port)
         lines = Lines(shared.lag)
         connection.watch(lines.on_bytes, print)
-        gevent.sleep(0.8)
+        began = time.monotonic()
+        while lines.found.keys() != {b"a", b"b"}:
+            gevent.sleep(0.01)
+        waited = time.monotonic() - began
         connection.close()
-    (error,) = shared.lag.drain_errors()
-    assert error < 250_000
-    assert lines.found.keys() == {b"a", b"b"}
+    # It waited for them all the time; they did not.
+    assert max(shared.lag.drain_errors()) / 1e6 < waited / 2
 
 
 @kernel_stamps

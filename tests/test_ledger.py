@@ -119,6 +119,18 @@ DELIVERED, LATE = {"owed": 1, "delivered": 1}, {"owed": 1, "late": 1}
 MISSING, INTERRUPTED = {"owed": 1, "missing": 1}, {"owed": 1, "interrupted": 1}
 
 
+def books_with_a_copy(arrived_ns: int, *, settled_before: bool) -> Books:
+    """Books in which one code was sent at T0, and a copy came, maybe after it was settled."""
+    books = Books()
+    books.send(1, T0)
+    if settled_before:
+        books.ledger.settle(T0 + S + 1)
+        assert books.of(1) == MISSING
+    books.receive(1, arrived_ns)
+    books.ledger.settle(T0 + 60 * S)
+    return books
+
+
 @pytest.mark.parametrize("settled_before", [False, True])
 @pytest.mark.parametrize(
     ("after_ns", "outcome"),
@@ -127,13 +139,7 @@ MISSING, INTERRUPTED = {"owed": 1, "missing": 1}, {"owed": 1, "interrupted": 1}
 def test_a_copy_is_in_time_up_to_the_timeout_whenever_it_is_read(
     after_ns: int, outcome: dict[str, int], settled_before: bool
 ) -> None:
-    books = Books()
-    books.send(1, T0)
-    if settled_before:
-        books.ledger.settle(T0 + S + 1)
-        assert books.of(1) == MISSING
-    books.receive(1, T0 + after_ns)
-    books.ledger.settle(T0 + 60 * S)
+    books = books_with_a_copy(T0 + after_ns, settled_before=settled_before)
     assert books.of(1) == outcome
     assert books.session.connection.missing == 0
     in_time = [(after_ns // 1000, T0 + after_ns)] if outcome == DELIVERED else []
@@ -155,13 +161,8 @@ def test_a_copy_is_in_time_up_to_the_timeout_whenever_it_is_read(
 def test_who_may_have_been_in_time_is_not_called_late(
     latest_ns: int, earliest_ns: int, outcome: dict[str, int], in_doubt: int, settled_before: bool
 ) -> None:
-    books = Books()
-    books.send(1, T0)
-    if settled_before:
-        books.ledger.settle(T0 + S + 1)
-        assert books.of(1) == MISSING
-    books.receive(1, SharedStamp.of(T0 + latest_ns, T0 + earliest_ns))
-    books.ledger.settle(T0 + 70 * S)
+    stamp = SharedStamp.of(T0 + latest_ns, T0 + earliest_ns)
+    books = books_with_a_copy(stamp, settled_before=settled_before)
     assert books.of(1) == outcome
     assert books.total.counts["in_doubt"] == in_doubt
     # A latency beyond the timeout would be one of a late copy.

@@ -145,6 +145,7 @@ def test_how_accurate_the_figures_are_is_said_as_it_is() -> None:
     report["generator"]["clock_error_ms"] = 1.25
     said = words(section(parse(html.document(report)), "accuracy"))
     assert "latencies contain the delay" in said
+    assert "What 12 reads found may have come sooner, by" in said
     assert "The clocks agreed within 1.25 ms" in said
     assert "It was saturated" in said
     assert "6 of 10 (60 %) codes were sent" in said

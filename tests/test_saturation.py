@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from sseload_users import health
 from sseload_users.demo import record
 from sseload_users.health import Health
+from sseload_users.report.words import ms
 from sseload_users.saturation import is_saturated, judge
 from tests.distributed import distributed
 from tests.harness import QUICK, Outcome, running, said_by, target, truth_of
@@ -65,6 +66,14 @@ def test_what_to_do_depends_on_who_had_the_core() -> None:
     assert "(CPU up to 33 %, waited for a core up to 67 %, lag p99" in starved["sentence"]
     assert "CPU limit" in starved["hint"]
     assert judge(generator | {"waited_percent_max": None}) == full
+
+
+def test_how_far_stamps_may_be_off_is_said_of_latencies() -> None:
+    generator = sample(saturated=True)["generator"]
+    off = generator["stamp_error_ms"]
+    assert f"stay true within {ms(off['max'])} ms, as the kernel" in judge(generator)["sentence"]
+    off["count"] = 0
+    assert "stay true, as the kernel" in judge(generator)["sentence"]
 
 
 @contextlib.contextmanager
@@ -203,6 +212,7 @@ def test_a_starved_generator_says_so_and_blames_nobody(starve: Starve, tmp_path:
     assert min(row["cpu_percent"] for row in first) < 50
 
 
+@linux
 @pytest.mark.e2e
 def test_a_worker_that_could_not_look_blames_nobody(tmp_path: Path) -> None:
     """It is stopped for longer than the delivery timeout, while another one sends codes."""

@@ -26,6 +26,7 @@ def accuracy(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Timestamps", _timestamps(generator["timestamps"])
     if generator["lag_ms"]["count"]:
         yield "Generator lag", _lag(generator)
+    if generator["lag_ms"]["count"] or generator["stamp_error_ms"]["count"]:
         yield "Doubt of arrivals", _doubt(generator)
     if generator["stall_ms"]["count"]:
         stall = generator["stall_ms"]
@@ -45,7 +46,7 @@ def _timestamps(by: str) -> str:
     if by == "kernel":
         return (
             "The kernel stamped each arrival when it came, so the delay of the machine that "
-            "tested is in no latency."
+            "tested is in no latency, but for that of messages that were read together."
         )
     return (
         "Arrivals were stamped after they were read, so the latencies contain the delay of the "
@@ -72,8 +73,8 @@ def _doubt(generator: Mapping[str, Any]) -> str:
         else f"What {count(error['count'], 'read')} found"
     )
     said += (
-        f" may have come sooner by {ms(error['p99'])} ms (p99) and by {ms(error['max'])} ms at "
-        "most, as long as nothing was read before."
+        f" may have come sooner, by {ms(error['p99'])} ms (p99) and by {ms(error['max'])} ms at "
+        "most."
     )
     if many := generator["in_doubt"]:
         said += (
