@@ -15,9 +15,9 @@ from typing import Any
 import msgpack
 
 from bench.tables import Table, spread
-from sseload_users.ledger import Ledger
-from sseload_users.standing import snapshot
-from sseload_users.totals import Totals
+from sseload_users.core.ledger import Ledger
+from sseload_users.core.totals import Totals
+from sseload_users.run.snapshot import snapshot
 
 _S = 1_000_000_000
 #: Reports that a worker sends in a second, and looks that the master takes.

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import websocket
 
 from bench.children import BenchError, Child
-from sseload_users.codes import CodeShape
+from sseload_users.core.codes import CodeShape
 from tests.servers.nchan import Nchan, Publisher
 
 CHANNEL = "bench"

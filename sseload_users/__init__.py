@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sseload_users.broadcaster import CodeBroadcaster
-    from sseload_users.listener import CodeListener
+    from sseload_users.users.broadcaster import CodeBroadcaster
+    from sseload_users.users.listener import CodeListener
 
 __all__ = ["CodeBroadcaster", "CodeListener"]
 

@@ -7,6 +7,6 @@ import sys
 # into imports, and Python would print whatever it was just importing.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from sseload_users.cli import main  # noqa: E402
+from sseload_users.cli.run import main  # noqa: E402
 
 sys.exit(main())

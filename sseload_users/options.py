@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 
 from locust.argument_parser import LocustArgumentParser
 
-from sseload_users import exposition, objective
-from sseload_users.exposition import Wanted
-from sseload_users.report.words import clean
-from sseload_users.settings import ConfigError
-from sseload_users.verdict import FailOn
+from sseload_users.core import objective
+from sseload_users.core.errors import ConfigError
+from sseload_users.core.formatting import clean
+from sseload_users.monitor import exposition
+from sseload_users.monitor.exposition import Wanted
+from sseload_users.verdict.rules import FailOn
 
 _HEADERS = ("header", "ingest_header")
 _HEADER = re.compile(r"(?P<name>[!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(?P<value>[^\r\n\0]*?)[ \t]*")

@@ -11,17 +11,19 @@ from locust import events
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 
-from sseload_users import memory, metrics, web
 from sseload_users import options as run_options
-from sseload_users.broadcaster import CodeBroadcaster
-from sseload_users.leading import CANNOT, Leading, complain
-from sseload_users.listener import CodeListener
+from sseload_users.core.errors import ConfigError
 from sseload_users.options import Options
-from sseload_users.settings import ConfigError
-from sseload_users.swarm import Swarm
-from sseload_users.user_classes import UserClasses
-from sseload_users.views import Views
-from sseload_users.working import Working
+from sseload_users.run import memory
+from sseload_users.run.leader import CANNOT, Leader, complain
+from sseload_users.run.link import Link
+from sseload_users.run.worker import Worker
+from sseload_users.users.broadcaster import CodeBroadcaster
+from sseload_users.users.classes import UserClasses
+from sseload_users.users.listener import CodeListener
+from sseload_users.web import metrics_server as metrics
+from sseload_users.web import routes as web
+from sseload_users.web.views import Views
 
 __all__ = ["CodeBroadcaster", "CodeListener"]
 
@@ -35,12 +37,12 @@ def _on_init(environment: Environment, **_: Any) -> None:
     if not users.listeners and not users.broadcasters:
         return
     _interrupt_where_locust_waits(environment)
-    swarm = Swarm(environment)
-    working = Working(environment, swarm, users) if swarm.role != "master" else None
-    leading: Leading | None = None
+    swarm = Link(environment)
+    working = Worker(environment, swarm, users) if swarm.role != "master" else None
+    leading: Leader | None = None
     if swarm.role != "worker":
         try:
-            leading = Leading(environment, swarm, users)
+            leading = Leader(environment, swarm, users)
             leading.prepare()
             _show(environment, leading, users.options(environment))
         except ConfigError as error:
@@ -60,7 +62,7 @@ def _on_init(environment: Environment, **_: Any) -> None:
         environment.events.test_start.add_listener(lambda **_: leads.start())
 
 
-def _show(environment: Environment, leading: Leading, options: Options) -> None:
+def _show(environment: Environment, leading: Leader, options: Options) -> None:
     """Show the runs wherever they are to be seen.
 
     Raises:
@@ -109,7 +111,7 @@ def _interrupt_where_locust_waits(environment: Environment) -> None:
     environment.events.quitting.add_listener(end)
 
 
-def _attach_leading(environment: Environment, leading: Leading) -> None:
+def _attach_leading(environment: Environment, leading: Leader) -> None:
     hooks = environment.events
     hooks.test_start.add_listener(lambda **_: leading.begin())
     hooks.spawning_complete.add_listener(lambda **_: leading.spawned())

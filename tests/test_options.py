@@ -10,8 +10,8 @@ import pytest
 from locust.argument_parser import LocustArgumentParser, get_empty_argument_parser
 
 from sseload_users import options
+from sseload_users.core.errors import ConfigError
 from sseload_users.options import Options
-from sseload_users.settings import ConfigError
 
 SECRET = "Bearer verysecret"
 

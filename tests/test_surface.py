@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.harness import QUICK, Run, running
-from tests.test_hostile_runs import Server, answers, message, started
+from tests.e2e.test_hostile_runs import Server, answers, message, started
+from tests.support.harness import QUICK, Run, running
 
 pytestmark = pytest.mark.e2e
 

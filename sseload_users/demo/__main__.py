@@ -6,9 +6,9 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
+from sseload_users.core.errors import ConfigError
 from sseload_users.demo import options
 from sseload_users.demo.server import Server, raise_file_limit
-from sseload_users.settings import ConfigError
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from sseload_users.clock import wall_ns
+from sseload_users.core.clock import wall_ns
 from sseload_users.demo.faults import PLAIN, Delivery, Plan
 from sseload_users.demo.messages import Code, Format
 from sseload_users.demo.record import CodeRecord, Recorder

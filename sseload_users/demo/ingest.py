@@ -9,7 +9,7 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Any
 
-from sseload_users.clock import wall_ns
+from sseload_users.core.clock import wall_ns
 from sseload_users.demo.http import Exchange
 from sseload_users.demo.messages import Code
 from sseload_users.demo.push import Context

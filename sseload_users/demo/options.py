@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from sseload_users.core.errors import ConfigError
 from sseload_users.demo.faults import Faults
-from sseload_users.settings import ConfigError
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from sseload_users.settings import ConfigError
+from sseload_users.core.errors import ConfigError
 
 #: Seconds until the child must listen.
 _START_SECONDS = 15.0

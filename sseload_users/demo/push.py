@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sseload_users.clock import wall_ns
+from sseload_users.core.clock import wall_ns
 from sseload_users.demo.faults import Plan
 from sseload_users.demo.hub import Hub, Subscription
 from sseload_users.demo.messages import Format

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
-from sseload_users.clock import wall_ns
+from sseload_users.core.clock import wall_ns
 from sseload_users.demo import websocket
 from sseload_users.demo.http import Exchange
 from sseload_users.demo.ingest import Ingest

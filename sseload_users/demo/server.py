@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from sseload_users.core.errors import ConfigError
 from sseload_users.demo.faults import Plan
 from sseload_users.demo.http import Http
 from sseload_users.demo.hub import Hub
@@ -20,7 +21,6 @@ from sseload_users.demo.push import Context
 from sseload_users.demo.record import Recorder
 from sseload_users.demo.routes import Routes
 from sseload_users.demo.wire import Wire
-from sseload_users.settings import ConfigError
 
 #: WebSocket's "going away" (RFC 6455 §7.4.1), for those who are connected when it stops.
 _GOING_AWAY = 1001

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 
-from sseload_users.clock import wall_ns
+from sseload_users.core.clock import wall_ns
 from sseload_users.demo.messages import SocketIOFormat, dump, event, frame, packet
 from sseload_users.demo.push import Context
 from sseload_users.demo.websocket import WebSocketConnection

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sseload_users.report.words import count, ms, of
+from sseload_users.core.formatting import count, ms, of
 
 _RESOLUTION = (
     "Latencies are counted in microseconds, to three significant digits: a percentile is wrong "

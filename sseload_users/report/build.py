@@ -10,17 +10,17 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from sseload_users import hints
-from sseload_users.histogram import Histogram
+from sseload_users.core.formatting import ms
+from sseload_users.core.histogram import Histogram
+from sseload_users.core.tally import OUTCOMES, CodeTally, highest
+from sseload_users.core.totals import Totals
+from sseload_users.core.vitals import ServerVitals
 from sseload_users.report.timeline import POINTS, timeline
-from sseload_users.report.words import ms
 from sseload_users.report.workers import region_rows, worker_rows
-from sseload_users.saturation import is_saturated
-from sseload_users.tally import OUTCOMES, CodeTally, highest
-from sseload_users.thresholds import Thresholds
-from sseload_users.totals import Totals
-from sseload_users.verdict import judge, judge_step
-from sseload_users.vitals import Vitals
+from sseload_users.verdict import hints
+from sseload_users.verdict.rules import judge, judge_step
+from sseload_users.verdict.saturation import is_saturated
+from sseload_users.verdict.thresholds import Thresholds
 
 _S = 1_000_000_000
 
@@ -65,7 +65,7 @@ def build(
     steps: Sequence[Mapping[str, Any]] = (),
     search: Mapping[str, Any] | None = None,
     *,
-    vitals: Vitals | None = None,
+    vitals: ServerVitals | None = None,
 ) -> dict[str, Any]:
     """The report, verdict included.
 

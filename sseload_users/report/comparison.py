@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from sseload_users.histogram import Histogram
+from sseload_users.core.formatting import clean, count, ms, number, of, shorten
+from sseload_users.core.histogram import Histogram
 from sseload_users.report import intervals
 from sseload_users.report.intervals import Interval, Part
 from sseload_users.report.pages import portion, setting
 from sseload_users.report.reading import Code, Report
-from sseload_users.report.words import clean, count, ms, number, of, shorten
-from sseload_users.thresholds import Grade
+from sseload_users.verdict.thresholds import Grade
 
 Outcome = Literal["worse", "better", "unclear", "same", "not judged"]
 

@@ -15,13 +15,13 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from sseload_users import vitals
-from sseload_users.capacity import storm_in_words
+from sseload_users.core import vitals
+from sseload_users.core.formatting import NOTABLE_WAIT, clean, count, ms, number, seconds, share
 from sseload_users.report.glue import GLUE, glued, listed
-from sseload_users.report.places import Places
 from sseload_users.report.progress import Progress, Snapshot, columns
-from sseload_users.report.rungs import rungs
-from sseload_users.report.words import NOTABLE_WAIT, clean, count, ms, number, seconds, share
+from sseload_users.report.steps_table import rungs
+from sseload_users.report.workers_table import Places
+from sseload_users.verdict.capacity import storm_in_words
 
 __all__ = ["Progress", "Snapshot", "distribution", "print_summary", "summary"]
 

@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from sseload_users.core.errors import ConfigError
+from sseload_users.core.formatting import clean
 from sseload_users.report import html, junit
-from sseload_users.report.words import clean
-from sseload_users.settings import ConfigError
 
 _logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from rich.text import Text
 
-from sseload_users.report import units
-from sseload_users.report.words import clean
+from sseload_users.core import nbsp as units
+from sseload_users.core.formatting import clean
 
 #: Stands for a space where no line may break. Rich breaks at every kind of space, so it is a
 #: private character until the text is whole.

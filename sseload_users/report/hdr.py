@@ -10,7 +10,7 @@ from typing import Any
 from hdrh.codec import HdrCookieException, HdrLengthException
 from hdrh.histogram import HdrHistogram
 
-from sseload_users.histogram import Histogram
+from sseload_users.core.histogram import Histogram
 
 #: What the library raises for texts that are no histogram of its kind.
 _UNREADABLE = (

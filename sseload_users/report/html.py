@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sseload_users.capacity import ladder_in_words, storm_in_words
+from sseload_users.core.formatting import count, ms, number, share
 from sseload_users.report import charts
 from sseload_users.report.accuracy import accuracy
 from sseload_users.report.console import distribution
 from sseload_users.report.pages import page, portion, setting
-from sseload_users.report.words import count, ms, number, share
-from sseload_users.verdict import worst
+from sseload_users.verdict.capacity import ladder_in_words, storm_in_words
+from sseload_users.verdict.rules import worst
 
 Row = Mapping[str, Any]
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sseload_users.histogram import Histogram
+from sseload_users.core.histogram import Histogram
 
 #: How often the truth lies within an interval.
 CONFIDENCE = 0.99

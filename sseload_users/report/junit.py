@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from sseload_users.report.words import clean
+from sseload_users.core.formatting import clean
 
 
 def document(report: Mapping[str, Any]) -> str:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sseload_users.core.tally import OWED_STATUSES
+from sseload_users.core.totals import Totals
+from sseload_users.core.vitals import ServerVitals
 from sseload_users.report.build import Run, parts, per_code
 from sseload_users.report.progress import Snapshot
 from sseload_users.report.timeline import Points, timeline
-from sseload_users.tally import OWED_STATUSES
-from sseload_users.thresholds import Thresholds
-from sseload_users.totals import Totals
-from sseload_users.verdict import judge, worst
-from sseload_users.vitals import Vitals
+from sseload_users.verdict.rules import judge, worst
+from sseload_users.verdict.thresholds import Thresholds
 
 #: Seconds after which all workers have told what they saw in a second: it has to end, to be
 #: sampled and to be reported, each twice a second or more often.
@@ -56,7 +56,7 @@ class Live:
     now: Snapshot
     thresholds: Thresholds
     steps: Sequence[Mapping[str, Any]] = ()
-    vitals: Vitals | None = None
+    vitals: ServerVitals | None = None
 
 
 @dataclass(slots=True)

@@ -11,9 +11,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from sseload_users.core.formatting import count, ms, number, of, seconds, share
 from sseload_users.report import charts
 from sseload_users.report.charts.drawing import text
-from sseload_users.report.words import count, ms, number, of, seconds, share
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

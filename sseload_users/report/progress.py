@@ -20,7 +20,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from sseload_users.report.words import NOTABLE_WAIT, clean, ms, number, seconds
+from sseload_users.core.formatting import NOTABLE_WAIT, clean, ms, number, seconds
 
 _PLAIN_EVERY_S = 5.0
 _NAME = 11  # columns that a phase's name takes

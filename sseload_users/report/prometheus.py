@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Literal
 
+from sseload_users.core.formatting import clean
 from sseload_users.report import hdr
-from sseload_users.report.words import clean
-from sseload_users.verdict import GRADES
+from sseload_users.verdict.rules import GRADES
 
 #: What `text` has to be served as.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

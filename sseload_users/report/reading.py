@@ -9,11 +9,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sseload_users.histogram import Histogram
+from sseload_users.core.errors import ConfigError
+from sseload_users.core.formatting import clean, shorten
+from sseload_users.core.histogram import Histogram
 from sseload_users.report import hdr
-from sseload_users.report.words import clean, shorten
-from sseload_users.settings import ConfigError
-from sseload_users.thresholds import Grade
+from sseload_users.verdict.thresholds import Grade
 
 _Count = Annotated[int, Field(ge=0)]
 _Ms = Annotated[float, Field(ge=0, allow_inf_nan=False)] | None

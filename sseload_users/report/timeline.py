@@ -6,8 +6,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sseload_users.tally import Second, highest
-from sseload_users.totals import Totals
+from sseload_users.core.tally import Second, highest
+from sseload_users.core.totals import Totals
 
 _S = 1_000_000_000
 

@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sseload_users.histogram import Histogram
-from sseload_users.tally import highest
-from sseload_users.totals import Worker
+from sseload_users.core.histogram import Histogram
+from sseload_users.core.tally import highest
+from sseload_users.core.totals import WorkerTotals
 
 _COUNTS = ("attempted", "succeeded", "failed", "dropped")
 _OUTCOMES = ("owed", "delivered", "late", "interrupted", "missing")
 
 
-def worker_rows(workers: Iterable[Worker]) -> list[dict[str, Any]]:
+def worker_rows(workers: Iterable[WorkerTotals]) -> list[dict[str, Any]]:
     """A row for each worker."""
     return [
         {"name": each.name, "region": each.region, "lost": each.lost, **_figures([each])}
@@ -22,9 +22,9 @@ def worker_rows(workers: Iterable[Worker]) -> list[dict[str, Any]]:
     ]
 
 
-def region_rows(workers: Iterable[Worker]) -> list[dict[str, Any]]:
+def region_rows(workers: Iterable[WorkerTotals]) -> list[dict[str, Any]]:
     """A row for each region, in the order of their names; none where no worker names one."""
-    regions: dict[str, list[Worker]] = {}
+    regions: dict[str, list[WorkerTotals]] = {}
     for each in workers:
         regions.setdefault(each.region, []).append(each)
     if not any(regions):
@@ -40,7 +40,7 @@ def region_rows(workers: Iterable[Worker]) -> list[dict[str, Any]]:
     ]
 
 
-def _figures(workers: Sequence[Worker]) -> dict[str, Any]:
+def _figures(workers: Sequence[WorkerTotals]) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     connect, delivery = Histogram(), Histogram()
     for each in workers:

@@ -22,10 +22,10 @@ import gevent.monkey
 import gevent.socket
 
 from sseload_users.transports import ConnectFailed
-from sseload_users.transports.arrival import Arrival
-from sseload_users.transports.dial import connect_tcp, stamps_arrivals
 from sseload_users.transports.reader import LagRecorder, Reader, make_reader
 from sseload_users.transports.slow import SlowReader
+from sseload_users.transports.stamped_socket import StampedSocket
+from sseload_users.transports.tcp_connect import connect_tcp, stamps_arrivals
 
 _logger = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ class Network:
         """What reads this process's slow connections."""
         return SlowReader(self.lag, self._slow_rate)
 
-    def open(self, url: str, deadline: float, *, slow: bool = False) -> Arrival:
+    def open(self, url: str, deadline: float, *, slow: bool = False) -> StampedSocket:
         """Connect to a URL's host: TCP, and TLS where the scheme asks for it.
 
         Args:
@@ -191,7 +191,7 @@ class Network:
                 # listen on one of them.
                 addresses.remove(address)
                 addresses.insert(0, address)
-            arrival = Arrival(*connected, reader, deadline)
+            arrival = StampedSocket(*connected, reader, deadline)
             if secure:
                 try:
                     self._start_tls(arrival, host)
@@ -205,12 +205,12 @@ class Network:
         self._resolved.pop((host, port), None)
         raise ConnectFailed("connect", cause_of(failed), str(failed)) from failed
 
-    def keep_tls_session(self, url: str, arrival: Arrival) -> None:
+    def keep_tls_session(self, url: str, arrival: StampedSocket) -> None:
         """Remember a connection's TLS session for later ones, if they are to resume it."""
         if self.resume_tls and (session := arrival.tls_session()) is not None:
             self._tls_sessions[origin(url)[0]] = session
 
-    def _start_tls(self, arrival: Arrival, host: str) -> None:
+    def _start_tls(self, arrival: StampedSocket, host: str) -> None:
         try:
             arrival.start_tls(self.ssl_context, host, self._tls_sessions.get(host))
         except ssl.SSLCertVerificationError as error:

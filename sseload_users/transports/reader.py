@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import gevent
 import gevent.monkey
 
-from sseload_users.clock import from_kernel
-from sseload_users.stamps import SharedStamp
+from sseload_users.core.clock import from_kernel
+from sseload_users.core.timestamps import SharedStamp
 
 if TYPE_CHECKING:
-    from sseload_users.transports.arrival import Arrival
+    from sseload_users.transports.stamped_socket import StampedSocket
 
 _logger = logging.getLogger(__name__)
 
@@ -108,13 +108,13 @@ class Reader(Protocol):
 
     lag: LagRecorder
 
-    def add(self, arrival: Arrival) -> None:
+    def add(self, arrival: StampedSocket) -> None:
         """Begin to read a connection, and to write what it could not write yet."""
 
-    def remove(self, arrival: Arrival) -> None:
+    def remove(self, arrival: StampedSocket) -> None:
         """Leave a connection alone; one that is not watched is no mistake."""
 
-    def want_write(self, arrival: Arrival) -> None:
+    def want_write(self, arrival: StampedSocket) -> None:
         """Begin or end to watch whether more can be written."""
 
 
@@ -154,7 +154,7 @@ class EpollReader:
         self, lag: LagRecorder, epoll: Callable[[], select.epoll], *, patient: bool
     ) -> None:
         self.lag = lag
-        self._arrivals: dict[int, Arrival] = {}
+        self._arrivals: dict[int, StampedSocket] = {}
         self._epoll = epoll()
         self._gate = epoll()
         self._gate.register(self._epoll.fileno(), _GATE)
@@ -174,7 +174,7 @@ class EpollReader:
         self._count = 0
         self._since = 0.0
 
-    def add(self, arrival: Arrival) -> None:
+    def add(self, arrival: StampedSocket) -> None:
         """Begin to read a connection, and to write what it could not write yet."""
         if not self._arrivals:
             self._gate.modify(self._epoll.fileno(), _GATE)
@@ -187,7 +187,7 @@ class EpollReader:
         self._arrivals[fd] = arrival
         self._epoll.register(fd, _WATCHED | _EPOLLOUT if arrival.backlog else _WATCHED)
 
-    def remove(self, arrival: Arrival) -> None:
+    def remove(self, arrival: StampedSocket) -> None:
         """Leave a connection alone; one that is not watched is no mistake."""
         fd = arrival.fileno()
         if self._arrivals.get(fd) is arrival:
@@ -200,7 +200,7 @@ class EpollReader:
                 self._timer.stop()
                 self._beat.stop()
 
-    def want_write(self, arrival: Arrival) -> None:
+    def want_write(self, arrival: StampedSocket) -> None:
         """Begin or end to watch whether more can be written."""
         fd = arrival.fileno()
         if self._arrivals.get(fd) is arrival:
@@ -290,9 +290,9 @@ class LoopReader:
 
     def __init__(self, lag: LagRecorder) -> None:
         self.lag = lag
-        self._watchers: dict[Arrival, tuple[Any, Any]] = {}
+        self._watchers: dict[StampedSocket, tuple[Any, Any]] = {}
 
-    def add(self, arrival: Arrival) -> None:
+    def add(self, arrival: StampedSocket) -> None:
         """Begin to read a connection, and to write what it could not write yet."""
         loop = gevent.get_hub().loop
         reading = loop.io(arrival.fileno(), _READ)
@@ -301,13 +301,13 @@ class LoopReader:
         reading.start(self._ready, arrival)
         self.want_write(arrival)
 
-    def remove(self, arrival: Arrival) -> None:
+    def remove(self, arrival: StampedSocket) -> None:
         """Leave a connection alone; one that is not watched is no mistake."""
         for watcher in self._watchers.pop(arrival, ()):
             watcher.stop()
             watcher.close()
 
-    def want_write(self, arrival: Arrival) -> None:
+    def want_write(self, arrival: StampedSocket) -> None:
         """Begin or end to watch whether more can be written."""
         if arrival in self._watchers:
             writing = self._watchers[arrival][1]
@@ -315,7 +315,7 @@ class LoopReader:
             if arrival.backlog:
                 writing.start(arrival.flush_backlog)
 
-    def _ready(self, arrival: Arrival) -> None:
+    def _ready(self, arrival: StampedSocket) -> None:
         self.lag.empty_ns = None
         read_once(self, arrival, self.lag)
 
@@ -336,7 +336,7 @@ def make_reader(lag: LagRecorder, *, stamped: bool) -> Reader:
 
 
 def read_once(
-    reader: Reader, arrival: Arrival, lag: LagRecorder | None, size: int = READ_BYTES
+    reader: Reader, arrival: StampedSocket, lag: LagRecorder | None, size: int = READ_BYTES
 ) -> None:
     """Read a connection once, and hand over what was there; never raises.
 
@@ -387,7 +387,7 @@ def receive(sock: Any, lag: LagRecorder | None, size: int = READ_BYTES) -> tuple
     return data, from_kernel(stamp)
 
 
-def end_watch(reader: Reader, arrival: Arrival, error: Exception | None) -> None:
+def end_watch(reader: Reader, arrival: StampedSocket, error: Exception | None) -> None:
     """Stop reading a connection and say why; never raises."""
     try:
         reader.remove(arrival)

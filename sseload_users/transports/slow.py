@@ -10,7 +10,7 @@ import gevent
 from sseload_users.transports.reader import LagRecorder, read_once
 
 if TYPE_CHECKING:
-    from sseload_users.transports.arrival import Arrival
+    from sseload_users.transports.stamped_socket import StampedSocket
 
 #: Seconds from one turn to the next.
 _TURN_S = 0.1
@@ -39,25 +39,25 @@ class SlowReader:
         self.lag = lag
         self.receive_buffer = max(_SMALLEST_BUFFER, int(2 * _TURN_S * bytes_per_second))
         self._rate = bytes_per_second
-        self._arrivals: dict[Arrival, None] = {}
+        self._arrivals: dict[StampedSocket, None] = {}
         # Bytes that each may read by now, and when that was worked out.
         self._due = 0.0
         self._turn = 0.0
         self._timer: Any = gevent.get_hub().loop.timer(_TURN_S, _TURN_S)
 
-    def add(self, arrival: Arrival) -> None:
+    def add(self, arrival: StampedSocket) -> None:
         """Begin to read a connection, and to write what it could not write yet."""
         if not self._arrivals:
             self._turn = time.monotonic()
             self._timer.start(self._on_turn)
         self._arrivals[arrival] = None
 
-    def remove(self, arrival: Arrival) -> None:
+    def remove(self, arrival: StampedSocket) -> None:
         """Leave a connection alone; one that is not watched is no mistake."""
         if self._arrivals.pop(arrival, self) is None and not self._arrivals:
             self._timer.stop()
 
-    def want_write(self, arrival: Arrival) -> None:
+    def want_write(self, arrival: StampedSocket) -> None:
         """Nothing to do: each turn writes what waits."""
 
     def _on_turn(self) -> None:

@@ -7,12 +7,12 @@ from collections import deque
 from typing import ClassVar
 
 from sseload_users.transports import Closed, ConnectFailed, Event, OnMalformed, OnMessage
-from sseload_users.transports.arrival import Arrival
 from sseload_users.transports.event_stream import EventStream, parse_event
 from sseload_users.transports.http_body import Body, ChunkedBody
 from sseload_users.transports.http_head import StreamRequest
 from sseload_users.transports.network import Endpoint, Network, cause_of
 from sseload_users.transports.reader import READ_BYTES
+from sseload_users.transports.stamped_socket import StampedSocket
 from sseload_users.transports.websocket import WebSocketTransport
 
 #: Seconds that what a refusal says may take to come after its head.
@@ -79,7 +79,7 @@ class SseTransport(WebSocketTransport):
     def _say_goodbye(self) -> None:
         """The end of the stream is all that there is to say."""
 
-    def _open(self) -> Arrival:
+    def _open(self) -> StampedSocket:
         """TCP, TLS, the request, and the head of the answer."""
         endpoint, network = self.endpoint, self.network
         deadline = time.monotonic() + network.connect_timeout
@@ -102,7 +102,7 @@ class SseTransport(WebSocketTransport):
         body.feed(request.rest, arrival.arrived_ns)
         return arrival
 
-    def _ask(self, request: StreamRequest, arrival: Arrival) -> None:
+    def _ask(self, request: StreamRequest, arrival: StampedSocket) -> None:
         patient = True
         try:
             arrival.sendall(request.data)

@@ -19,17 +19,12 @@ from websocket import (
 )
 from websocket._handshake import CookieJar
 
-from sseload_users.clock import wall_ns
+from sseload_users.core.clock import wall_ns
 from sseload_users.transports import Closed, ConnectFailed, Event, OnMalformed, OnMessage
-from sseload_users.transports.arrival import Arrival
-from sseload_users.transports.frames import (
-    FrameDecoder,
-    MessageTooLarge,
-    close_frame,
-    text_frame,
-)
+from sseload_users.transports.frames import FrameDecoder, MessageTooLarge, close_frame, text_frame
 from sseload_users.transports.network import Endpoint, Network, cause_of
 from sseload_users.transports.reader import READ_BYTES
+from sseload_users.transports.stamped_socket import StampedSocket
 
 _logger = logging.getLogger(__name__)
 
@@ -96,7 +91,7 @@ class WebSocketTransport:
         self.connecting = False
         self._on_message = on_message
         self._on_malformed = on_malformed
-        self._arrival: Arrival | None = None
+        self._arrival: StampedSocket | None = None
         self._decoder: Decoder | None = None
         # Messages that arrived before they could be handed on.
         self._held: deque[tuple[bytes, int]] | None = None
@@ -246,7 +241,7 @@ class WebSocketTransport:
         if self._done is not None:
             self._done.set()
 
-    def _open(self) -> Arrival:
+    def _open(self) -> StampedSocket:
         """TCP, TLS and the handshake, which websocket-client makes."""
         endpoint, network = self.endpoint, self.network
         deadline = time.monotonic() + network.connect_timeout
@@ -335,7 +330,7 @@ class _Head:
 
     __slots__ = ("_arrival", "_left")
 
-    def __init__(self, arrival: Arrival) -> None:
+    def __init__(self, arrival: StampedSocket) -> None:
         self._arrival = arrival
         self._left = _HEAD_BYTES
 

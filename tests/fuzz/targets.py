@@ -11,12 +11,12 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator
 
-from sseload_users.codes import CodeShape, to_base36
-from sseload_users.identities import Identity
-from sseload_users.report.words import clean
-from sseload_users.target import Target, load
-from sseload_users.target.requests import refusal
-from sseload_users.target.schema import Answer
+from sseload_users.core.codes import CodeShape, to_base36
+from sseload_users.core.formatting import clean
+from sseload_users.targets import Target, load
+from sseload_users.targets.identities import Identity
+from sseload_users.targets.requests import refusal
+from sseload_users.targets.schema import Answer
 from sseload_users.transports import Closed, ConnectFailed, Event, Malformed
 from sseload_users.transports.event_stream import EventStream, parse_event
 from sseload_users.transports.frames import FrameDecoder

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from sseload_users.demo.record import Record
-from tests.harness import (
+from tests.matrix.faults import CODES, CONNECTIONS, TRANSPORTS, WORKERS, Cell, cells
+from tests.support.harness import (
     QUICK,
     Outcome,
     play,
@@ -25,8 +26,7 @@ from tests.harness import (
     sequence_of,
     truth_of,
 )
-from tests.matrix.faults import CODES, CONNECTIONS, TRANSPORTS, WORKERS, Cell, cells
-from tests.socket_servers import CERTIFICATES
+from tests.support.socket_servers import CERTIFICATES
 
 pytestmark = pytest.mark.e2e
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from sseload_users.core.formatting import count, ms, number, of, share
 from sseload_users.report.charts import scale
 from sseload_users.report.charts.bins import chunks
 from sseload_users.report.charts.drawing import Hit, Key, Panel, Point, Table, figure
 from sseload_users.report.charts.palette import SERIES
-from sseload_users.report.words import count, ms, number, of, share
 
 Rows = Sequence[Mapping[str, Any]]
 

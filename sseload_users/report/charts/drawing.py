@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
+from sseload_users.core.formatting import clean
+from sseload_users.core.nbsp import glued
 from sseload_users.report.charts.scale import Scale
-from sseload_users.report.units import glued
-from sseload_users.report.words import clean
 
 _WIDE = 1000  # what the inner SVG counts across
 _ABOVE, _BETWEEN, _BELOW = 24, 34, 42  # pixels, for units, ticks and the axis' name

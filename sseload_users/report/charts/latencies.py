@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from sseload_users.core.formatting import ms, number
 from sseload_users.report import hdr
 from sseload_users.report.charts import scale
 from sseload_users.report.charts.drawing import Hit, Key, Panel, Table, figure
 from sseload_users.report.charts.palette import SERIES
-from sseload_users.report.words import ms, number
 
 _POINTS = 200
 _HITS = 50

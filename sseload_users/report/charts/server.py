@@ -7,13 +7,13 @@ from typing import Any
 
 from markupsafe import Markup
 
+from sseload_users.core.formatting import number
+from sseload_users.core.vitals import sentences
 from sseload_users.report.charts import scale
 from sseload_users.report.charts.bins import bins
 from sseload_users.report.charts.drawing import Hit, Panel, Table, figure
 from sseload_users.report.charts.palette import SERIES
 from sseload_users.report.charts.timeline import X_NAME, broken_line, marked, span, when, x_axis
-from sseload_users.report.words import number
-from sseload_users.vitals import sentences
 
 Rows = Sequence[Mapping[str, Any]]
 

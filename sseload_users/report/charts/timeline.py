@@ -10,10 +10,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from sseload_users.core.formatting import count, ms, number
 from sseload_users.report.charts import scale
 from sseload_users.report.charts.bins import Bin, bins
 from sseload_users.report.charts.drawing import Hit, Key, Panel, Point, Table, figure
-from sseload_users.report.words import count, ms, number
 
 Rows = Sequence[Mapping[str, Any]]
 

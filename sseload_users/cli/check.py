@@ -1,0 +1,345 @@
+"""``python -m sseload_users check``: one connection, one code, and every step told.
+
+The first thing to run against a new server: where it fails, it says at which step, with
+what the server said, and what to look at.
+"""
+
+from __future__ import annotations
+
+import ssl
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NoReturn
+
+import gevent
+from gevent.event import Event
+from locust.argument_parser import LocustArgumentParser
+
+from sseload_users import options
+from sseload_users import targets as target
+from sseload_users.core.clock import wall_ns
+from sseload_users.core.codes import CodeShape, new_run_id
+from sseload_users.core.errors import ConfigError
+from sseload_users.core.formatting import clean, count, ms, shorten
+from sseload_users.options import Options
+from sseload_users.targets import Request, Target
+from sseload_users.targets.identities import who_connects
+from sseload_users.transports import Closed, ConnectFailed, Malformed, Transport
+from sseload_users.transports.fetch import Answer, fetch
+from sseload_users.transports.network import Endpoint, Network, cause_of
+from sseload_users.transports.registry import transport_for
+from sseload_users.users.session_requests import SessionRequests
+from sseload_users.verdict import hints
+
+#: Seconds to wait, after the code has come, for a further copy.
+_AFTERMATH_S = 0.5
+#: Most messages without a code that are shown.
+_MOST_OTHERS = 5
+
+
+class _Failed(Exception):  # noqa: N818 - it is the server's failure
+    """A step that failed.
+
+    Args:
+        step: its name.
+        said: what happened, in a sentence.
+        hint: where to look; may be empty.
+    """
+
+    def __init__(self, step: str, said: str, hint: str = "") -> None:
+        super().__init__(said)
+        self.step = step
+        self.said = said
+        self.hint = hint
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What came over the connection."""
+
+    text: str = ""
+    copies: list[int] = field(default_factory=list)
+    others: list[bytes] = field(default_factory=list)
+    malformed: list[str] = field(default_factory=list)
+    lookalike: bytes | None = None
+    news: Event = field(default_factory=Event)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Check a server as the arguments say.
+
+    Returns:
+        0 if the code came, 1 if a step failed, 2 if the arguments cannot be.
+    """
+    parser = LocustArgumentParser(
+        prog="python -m sseload_users check",
+        description="Connects once and broadcasts one code, and tells every step.",
+    )
+    parser.add_argument("-H", "--host", help="the server's URL")
+    options.add_to(parser)
+    parsed = parser.parse_args(list(arguments))
+    try:
+        given = Options.read(parsed)
+        return _Check(given, parsed.host or "").run()
+    except ConfigError as error:
+        print(f"sseload: {clean(error)}", file=sys.stderr)
+        return 2
+
+
+class _Check:
+    """One check.
+
+    Raises:
+        ConfigError: the options cannot be.
+    """
+
+    def __init__(self, given: Options, host: str) -> None:
+        self._options = given
+        self._target = Target(
+            target.load(given.target),
+            host,
+            headers=given.header,
+            ingest_headers=given.ingest_header,
+        )
+        people = who_connects(given.users_file, given.username)
+        self._target.check(people)
+        self._identity = people[0]
+        try:
+            self._network = Network(
+                connect_timeout=given.connect_timeout,
+                ca_file=given.ca_file,
+                client_certificate=given.client_certificate,
+                client_key=given.client_key,
+                insecure=given.insecure,
+                resume_tls=given.resume_tls,
+                source_addresses=given.source_addresses,
+            )
+        except ValueError as error:
+            raise ConfigError(f"{error}.") from error
+        self._began = time.monotonic()
+        self._heard = _Heard()
+        self._closed: Closed | None = None
+        self._errands: SessionRequests | None = None
+
+    def run(self) -> int:
+        """Take every step, and say how it went."""
+        try:
+            self._tell("profile", self._about())
+            self._health()
+            self._verify()
+            transport, errands = self._connect()
+            listening = gevent.spawn(self._listen, transport)
+            try:
+                self._send()
+                self._receive()
+            finally:
+                errands.end()
+                transport.leave()
+                listening.join(2)
+        except _Failed as failed:
+            self._tell(failed.step, f"FAILED: {failed.said}")
+            if failed.hint:
+                self._tell("", f"→ {failed.hint}")
+            self._show_others()
+            return 1
+        self._show_others()
+        self._tell("ok", "the server broadcasts, and the profile fits it.")
+        return 0
+
+    def _tell(self, step: str, words: str) -> None:
+        passed = (time.monotonic() - self._began) * 1000
+        print(f"{passed:8,.0f} ms  {step:<8}  {clean(self._without_secrets(words))}", flush=True)
+
+    def _about(self) -> str:
+        about = self._target.public()
+        return (
+            f"{about['profile']} at {about['host']}: {about['transport']} at {about['connect']}, "
+            f"codes in by {about['ingest']}, as {self._identity.username or 'nobody'}"
+        )
+
+    def _ask(self, step: str, request: Request, timeout_s: float) -> tuple[Answer, float]:
+        began = time.monotonic()
+        try:
+            answer = fetch(request, lambda: self._network.ssl_context, timeout_s)
+        except ssl.SSLError as error:
+            # All but this is for those who know OpenSSL's sources.
+            detail = getattr(error, "verify_message", "")
+            self._fail(step, f"{request.method} {request.place}", cause_of(error), detail)
+        except OSError as error:
+            self._fail(step, f"{request.method} {request.place}", cause_of(error), str(error))
+        return answer, (time.monotonic() - began) * 1000
+
+    def _health(self) -> None:
+        request = self._target.health(self._identity)
+        if request is None:
+            return
+        answer, took_ms = self._ask("health", request, self._options.connect_timeout)
+        said = f"{request.method} {request.place}: {self._answer(answer)}"
+        if not self._target.healthy(answer.status, answer.body):
+            hint = hints.hint("handshake", f"HTTP {answer.status}") if answer.status >= 400 else ""
+            said += ": not what the profile expects of a server that is well"
+            raise _Failed("health", said, hint)
+        self._tell("health", f"{said}, in {ms(took_ms)} ms")
+
+    def _verify(self) -> None:
+        request = self._target.verify(self._identity)
+        if request is None:
+            return
+        answer, took_ms = self._ask("verify", request, self._options.connect_timeout)
+        said = f"{request.method} {request.place}: {self._answer(answer)}"
+        cause = self._target.verified(answer.status, answer.body)
+        if cause is not None:
+            raise _Failed(
+                "verify",
+                f"{said}: the server does not know the user {self._identity.username!r} ({cause})",
+                "Create the user there, or name another with --username or --users-file.",
+            )
+        self._tell("verify", f"{said}, in {ms(took_ms)} ms")
+
+    def _connect(self) -> tuple[Transport, SessionRequests]:
+        kind = transport_for(self._target.profile.transport)
+        errands = SessionRequests(self._network, self._options, self._target, self._identity)
+        self._errands = errands
+        try:
+            errands.before(self._tell_before)
+            endpoint = self._overheard(errands.endpoint(kind, ""))
+            transport = kind(endpoint, self._network, self._on_message, self._on_malformed)
+            transport.connect()
+            errands.begin(transport)
+        except ConnectFailed as error:
+            self._fail("connect", error.operation, error.cause, error.detail)
+        took_ms = (transport.subscribed_ns - transport.started_ns) / 1e6
+        confirmed = "" if endpoint.confirm is None else ", and the server confirmed it"
+        self._tell("connect", f"subscribed at {endpoint.url.partition('?')[0]}{confirmed}, "
+                   f"in {ms(took_ms)} ms")  # fmt: skip
+        return transport, errands
+
+    def _overheard(self, endpoint: Endpoint) -> Endpoint:
+        """The endpoint, with what does not confirm kept to be shown."""
+        confirm = endpoint.confirm
+        if confirm is None:
+            return endpoint
+
+        def confirms(payload: bytes) -> bool:
+            confirmed = confirm(payload)
+            if not confirmed:
+                self._keep(payload)
+            return confirmed
+
+        return replace(endpoint, confirm=confirms)
+
+    def _keep(self, payload: bytes) -> None:
+        if len(self._heard.others) < _MOST_OTHERS:
+            self._heard.others.append(payload)
+
+    def _tell_before(self, request: Request, answer: Answer) -> None:
+        # Not what it said: that is a page, with what is captured somewhere in it.
+        self._tell("before", f"{request.method} {request.place}: HTTP {answer.status}")
+
+    def _listen(self, transport: Transport) -> None:
+        self._closed = transport.listen()
+        self._heard.news.set()
+
+    def _on_message(self, payload: bytes, arrived_ns: int) -> None:
+        heard = self._heard
+        try:
+            event = transport_for(self._target.profile.transport).event(payload)
+            texts = [] if event is None else self._target.codes_in(event)
+        except Malformed as error:
+            self._on_malformed(error.cause)
+            return
+        if heard.text and heard.text in texts:
+            heard.copies.append(arrived_ns)
+        elif heard.text and heard.text.encode() in payload:
+            heard.lookalike = payload
+        else:
+            self._keep(payload)
+        heard.news.set()
+
+    def _on_malformed(self, cause: str) -> None:
+        self._heard.malformed.append(cause)
+
+    def _send(self) -> None:
+        shape = CodeShape(new_run_id(), self._target.profile.code_template)
+        self._sent_ns = wall_ns()
+        self._heard.text = shape.mint(1, self._sent_ns)
+        request = self._target.ingest(self._heard.text, self._identity)
+        answer, took_ms = self._ask("send", request, self._options.ingest_timeout)
+        said = f"{request.method} {request.place}: {self._answer(answer)}"
+        cause = self._target.accepts(answer.status, answer.body)
+        if cause is not None:
+            raise _Failed("send", f"{said}: not accepted ({cause})", hints.hint("ingest", cause))
+        self._tell("send", f"{said}, in {ms(took_ms)} ms")
+
+    def _receive(self) -> None:
+        heard, deadline = self._heard, time.monotonic() + self._options.delivery_timeout
+        while not (heard.copies or heard.lookalike or self._closed):
+            heard.news.clear()
+            if not heard.news.wait(max(0.0, deadline - time.monotonic())):
+                break
+        if not heard.copies:
+            self._say_nothing_came()
+        latency = (heard.copies[0] - self._sent_ns) / 1e6
+        gevent.sleep(_AFTERMATH_S)
+        further = len(heard.copies) - 1
+        again = f", and {count(further, 'time')} again" if further else ""
+        self._tell("receive", f"the code came {ms(latency)} ms after it was sent{again}")
+        if self._closed is not None:
+            self._say_closed("stay", "after")
+
+    def _say_nothing_came(self) -> NoReturn:
+        if self._heard.lookalike is not None:
+            raise _Failed(
+                "receive",
+                "the code came in a message, but not where the profile looks for it: "
+                + self._excerpt(self._heard.lookalike),
+                "Say in the profile's [code] where it is; docs/targets.md shows how.",
+            )
+        if self._closed is not None:
+            self._say_closed("receive", "before")
+        waited = f"{self._options.delivery_timeout:g} s"
+        raise _Failed(
+            "receive",
+            f"the code was accepted, but did not come within {waited}",
+            "Is the connection subscribed to what the code is broadcast to (user, channel, "
+            "namespace)? See the server's log, and below what came instead.",
+        )
+
+    def _say_closed(self, step: str, when: str) -> NoReturn:
+        closed = self._closed
+        assert closed is not None  # noqa: S101
+        said = f"the session ended {when} the code came: {closed.cause}"
+        if closed.reason:
+            said += f" ({self._words(closed.reason, 200)})"
+        raise _Failed(step, said, hints.hint("session", closed.cause))
+
+    def _show_others(self) -> None:
+        for payload in self._heard.others:
+            self._tell("", f"another message came: {self._excerpt(payload)}")
+        for cause in sorted(set(self._heard.malformed)):
+            many = count(self._heard.malformed.count(cause), "time")
+            self._tell("", f"malformed, {many}: {cause}")
+
+    def _fail(self, step: str, what: str, cause: str, detail: str) -> NoReturn:
+        said = f"{what}: {cause}"
+        if detail and detail != cause and "[Errno" not in detail:
+            said += f" ({self._words(detail, 200)})"
+        operation = "ingest" if step == "send" else what if step == "connect" else "connect"
+        raise _Failed(step, said, hints.hint(operation, cause))
+
+    def _answer(self, answer: Answer) -> str:
+        return f"HTTP {answer.status} {self._excerpt(answer.body)}".rstrip()
+
+    def _excerpt(self, data: bytes) -> str:
+        return self._words(data[:400].decode(errors="replace"), 160)
+
+    def _words(self, said: str, width: int) -> str:
+        """The server's words; secrets are taken out before they can be cut off in the middle."""
+        return shorten(clean(self._without_secrets(said)).strip(), width)
+
+    def _without_secrets(self, text: str) -> str:
+        # Servers repeat what they were sent, and what they gave themselves.
+        captured = () if self._errands is None else self._errands.captured
+        return self._target.without_secrets(text, self._identity, captured)

@@ -1,0 +1,131 @@
+"""What a server must still do for a number of connections to count as held; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from sseload_users.core.errors import ConfigError
+from sseload_users.core.formatting import clean, ms, share
+
+_TERM = re.compile(
+    r"(?P<name>[a-z0-9_.]+)\s*(?P<comparison><=|>=)\s*(?P<value>\d+(?:\.\d+)?)\s*(?P<unit>%|ms|s)?"
+)
+
+#: What an objective can be about: which way is better, and the unit that it is told in.
+_SHARES = {"delivery": ">=", "connect": ">=", "accepted": ">=", "errors": "<=", "dropped": "<="}
+_LATENCIES = ("p50", "p90", "p95", "p99", "p99.9", "max")
+
+DEFAULT = "delivery>=99.9%, connect>=95%, errors<=1%"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One condition.
+
+    Attributes:
+        name: "delivery", "connect", "accepted", "errors", "dropped", or a percentile of the
+            delivery latency.
+        at_least: whether it is a lower bound.
+        value: a share from 0 to 1, or milliseconds.
+    """
+
+    name: str
+    at_least: bool
+    value: float
+
+    def holds(self, measured: float | None) -> bool:
+        """Whether a figure keeps it; one that does not exist keeps an upper bound only."""
+        if measured is None:
+            return not self.at_least
+        return measured >= self.value if self.at_least else measured <= self.value
+
+    @property
+    def is_latency(self) -> bool:
+        """Whether it is about how fast, and not about how much."""
+        return self.name in _LATENCIES
+
+    def bound(self) -> str:
+        """The condition in words: "p99 <= 500 ms"."""
+        return f"{self.name} {self._bound()}"
+
+    def words(self, measured: float | None) -> str:
+        """The figure beside the bound: "p99 612 ms, objective <= 500 ms"."""
+        return f"{self.name} {self._said(measured)}, objective {self._bound()}"
+
+    def _bound(self) -> str:
+        return f"{'>=' if self.at_least else '<='} {self._said(self.value)}"
+
+    def _said(self, value: float | None) -> str:
+        """A figure with as many digits as it takes to be on the right side of the bound."""
+        if value is None:
+            return "none"
+        if self.is_latency:
+            short = ms(value)
+            told = short if value == self.value or short != ms(self.value) else f"{value:,.3f}"
+            return f"{told} ms"
+        exact, mark = (Fraction(each).limit_denominator(10**9) for each in (value, self.value))
+        return share(exact.numerator, exact.denominator, [mark])
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """All conditions together."""
+
+    terms: tuple[Term, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Objective:
+        """The objective that a text says: "delivery>=99.9%, p99<=500ms".
+
+        Raises:
+            ConfigError: it says none; one sentence.
+        """
+        terms = []
+        for part in filter(None, (each.strip() for each in text.split(","))):
+            match = _TERM.fullmatch(part)
+            name = match["name"] if match else ""
+            if match is None or name not in (*_SHARES, *_LATENCIES):
+                raise ConfigError(
+                    f"--objective: {clean(part)!r} is no condition; write such as "
+                    f"'{DEFAULT}, p99<=500ms', about {', '.join((*_SHARES, *_LATENCIES))}."
+                )
+            wanted = _SHARES.get(name, "<=")
+            unit = match["unit"] or ""
+            if match["comparison"] != wanted or (unit == "%") != (name in _SHARES):
+                example = f"{name}{wanted}" + ("95%" if name in _SHARES else "500ms")
+                raise ConfigError(f"--objective: {clean(part)!r} cannot be; write it as {example}.")
+            # By fractions: 99.9 % must be the float that 999 of 1,000 is.
+            scale = {"%": Fraction(1, 100), "s": Fraction(1000)}.get(unit, Fraction(1))
+            terms.append(Term(name, wanted == ">=", float(Fraction(match["value"]) * scale)))
+        if not terms:
+            raise ConfigError("--objective is empty; write such as 'delivery>=99.9%'.")
+        return cls(tuple(terms))
+
+    def broken(self, report: Mapping[str, Any]) -> list[tuple[Term, float | None]]:
+        """The conditions that a step's report does not keep, and the figures that it has."""
+        measured = ((term, measure(report, term.name)) for term in self.terms)
+        return [(term, figure) for term, figure in measured if not term.holds(figure)]
+
+
+def measure(report: Mapping[str, Any], name: str) -> float | None:
+    """The figure that a condition is about; None where there was nothing to take it from."""
+    connections, codes = report["connections"], report["codes"]
+    match name:
+        case "delivery":
+            value = report["deliveries"]["delivery_rate"]
+        case "connect":
+            value = connections["success_rate"]
+        case "accepted":
+            value = codes["accepted"] / codes["scheduled"] if codes["scheduled"] else None
+        case "errors":
+            value = report["errors"]["error_rate"]
+        case "dropped":
+            held = connections["succeeded"]
+            value = connections["dropped"] / held if held else None
+        case _:
+            value = report["delivery_ms"][name.replace(".", "_")]
+    return None if value is None else float(value)

@@ -1,0 +1,1 @@
+"""The server under load: its process, its metrics, its health check."""

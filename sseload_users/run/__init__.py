@@ -1,0 +1,1 @@
+"""One run: the leader, its workers, and the messages between them."""

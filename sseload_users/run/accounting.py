@@ -1,0 +1,258 @@
+"""The account of one process, kept up: looked at, sampled and reported as the run goes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import astuple
+from typing import Any, Protocol
+
+import gevent
+
+from sseload_users.core.clock import wall_ns
+from sseload_users.core.histogram import Coarse
+from sseload_users.core.ledger import Ledger
+from sseload_users.core.sessions import Connection
+from sseload_users.options import Options
+from sseload_users.report.files import ConnectionRow
+from sseload_users.run.generator_load import GeneratorLoad
+from sseload_users.run.locust_stats import ReceiptStats
+from sseload_users.run.run_clock import RunClock
+from sseload_users.transports.network import Network
+
+_logger = logging.getLogger(__name__)
+
+#: Seconds from one look at the account to the next.
+_TICK_S = 0.25
+#: Seconds that reading is given, after a stall, before the account is looked at.
+_READING_S = 0.05
+#: Looks after which there is a report, news or none.
+_REPORT_TICKS = 2
+
+_S = 1_000_000_000
+
+
+class Tell(Protocol):
+    """Tells the process that leads."""
+
+    def __call__(self, kind: str, /, **data: Any) -> None:
+        """Send a message of that kind."""
+
+
+class Accounting:
+    """Keeps one process's account during one run.
+
+    Every quarter of a second it settles what can be settled; what was counted since then it
+    reports to the process that leads the run.
+
+    Args:
+        options: the run's.
+        network: has the generator's lag.
+        receipts: tells Locust of deliveries.
+        clock: puts times on the leader's clock.
+        gauges: what the users are doing now, in counts.
+        tell: tells the process that leads.
+
+    Attributes:
+        ledger: the account.
+        message_bytes: how large a message with a code is.
+        closed: the account is closed.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        network: Network,
+        receipts: ReceiptStats,
+        clock: RunClock,
+        *,
+        gauges: Callable[[], Mapping[str, int]],
+        tell: Tell,
+    ) -> None:
+        self.ledger = Ledger(options.delivery_timeout, self._on_arrivals)
+        self.message_bytes = 0
+        self.closed = False
+        self._options = options
+        self._network = network
+        self._receipts = receipts
+        self._time = clock
+        self._gauges = gauges
+        self._send = tell
+        self._closing = False
+        # Nobody connects any more; nobody is there any more; no code is on its way.
+        self._reached = (True, True, True)
+        self._health = GeneratorLoad()
+        self._peak_open = 0
+        self._sampled_s = wall_ns() // _S
+        self._looked_s = time.monotonic()
+        self._ticker = gevent.spawn(self._tick)
+
+    def close(self) -> None:
+        """Close the account and send what is left of it, once."""
+        if self._closing:
+            return
+        self._closing = True
+        self._catch_up(self._looked_s + _TICK_S)
+        now = wall_ns()
+        # Who is connecting now will be taken away: neither a success nor a failure.
+        self.ledger.tally.counts["attempted"] -= self._gauges()["connecting"]
+        self.ledger.report_arrivals()
+        self.ledger.release_all(now)
+        self.ledger.settle(now, final=True)
+        self.closed = True
+        self._fail_undelivered()
+        self._sample(now)
+        self._ticker.kill(block=False)
+        self._time.end()
+        self.report(final=True)
+
+    def _tick(self) -> None:
+        ticks = 0
+        while True:
+            due = time.monotonic() + _TICK_S
+            gevent.sleep(_TICK_S)
+            self._health.stalls.add(round((time.monotonic() - due) * 1e6))
+            self._catch_up(due)
+            ticks += 1
+            try:
+                self._look(report=ticks % _REPORT_TICKS == 0 or self._is_awaited())
+            except Exception as error:
+                # A mistake in this program: its books are not to be believed any more.
+                _logger.exception("the account could not be brought up to date")
+                said = f"the account cannot be kept ({type(error).__name__}), see the log."
+                self._send("unfit", sentence=said)
+
+    def _is_awaited(self) -> bool:
+        """Whether something has come about since the last look that the leader waits for."""
+        before, gauges = self._reached, self._gauges()
+        self._reached = (not gauges["pending"], not gauges["listeners"], not self.ledger.in_flight)
+        return any(now and not then for now, then in zip(self._reached, before, strict=True))
+
+    def _catch_up(self, due_s: float) -> None:
+        """After a stall, have what has come read before any of it is counted as missing.
+
+        Args:
+            due_s: when there should have been a look (monotonic clock).
+        """
+        if time.monotonic() > due_s + _TICK_S:
+            gevent.sleep(_READING_S)
+        self._looked_s = time.monotonic()
+
+    def _look(self, *, report: bool) -> None:
+        step_ns = self._time.look()
+        now = wall_ns()
+        if step_ns:
+            self._send("stepped", by=step_ns, host=self._time.host)
+            # The seconds that were left out, or come again, have no samples of their own.
+            self._sampled_s = now // _S
+        self.ledger.report_arrivals()
+        self.ledger.settle(now)
+        if now // _S > self._sampled_s:
+            self._sample(now)
+        self._peak_open = max(self._peak_open, self.ledger.open)
+        if report:
+            self.report()
+
+    def _on_arrivals(self, latencies_us: list[int], arrived_ns: list[int]) -> None:
+        tally = self.ledger.tally
+        earliest_us = -((self._time.clocks.error_ns + self._time.sender_error_ns) // 1000)
+        if latencies_us[0] < earliest_us:
+            tally.counts["before_sent"] += sum(each < earliest_us for each in latencies_us)
+        first, last = arrived_ns[0] // _S, arrived_ns[-1] // _S
+        if first == last:
+            second = tally.second(arrived_ns[0])
+            second.received += len(latencies_us)
+            second.delivery.add_all(latencies_us)
+        else:
+            for latency, arrived in zip(latencies_us, arrived_ns, strict=True):
+                second = tally.second(arrived)
+                second.received += 1
+                second.delivery.add(latency)
+        self._receipts.delivered(latencies_us, self.message_bytes)
+
+    def _fail_undelivered(self) -> None:
+        total = {"late": 0, "missing": 0, "interrupted": 0}
+        for connection in self.ledger.connections:
+            for outcome in total:
+                total[outcome] += getattr(connection, outcome)
+        for outcome, count in total.items():
+            self._receipts.failed(outcome, count)
+
+    def _sample(self, now_ns: int) -> None:
+        """The figures of the seconds that have ended, one sample each."""
+        self._health.sample()
+        lag = Coarse()
+        lag.add_all(self._network.lag.drain())
+        tally = self.ledger.tally
+        connecting = self._gauges()["connecting"]
+        tally.lag.merge(lag)
+        tally.stamp_error.add_all(self._network.lag.drain_errors())
+        now_s = now_ns // _S
+        for moment in range(self._sampled_s, max(now_s, self._sampled_s + 1)):
+            second = tally.second(moment * _S)
+            second.open = self.ledger.open
+            second.connecting = connecting
+            second.cpu_percent = self._health.cpu_percent
+            second.waited_percent = self._health.waited_percent
+            second.busy_percent = self._health.busy_percent
+            second.rss_mib = self._health.rss_now_mib
+        second.lag.merge(lag)
+        tally.stalls.merge(self._health.take_stalls())
+        self._sampled_s = max(now_s, self._sampled_s + 1)
+
+    def report(self, *, final: bool = False) -> None:
+        """Tell what is new since the last time.
+
+        Args:
+            final: the account is closed; each connection's part is told, too.
+        """
+        if self.closed and not final:
+            return
+        owed, delivered = self.ledger.standing()
+        news = self.ledger.take()
+        clocks = self._time.clocks
+        if clocks.known and not clocks.same:
+            news.move(clocks.to_leader, lambda here_ns: here_ns + clocks.at(here_ns).ns)
+        data: dict[str, Any] = {
+            "final": final,
+            "tally": news.pack(),
+            "received": dict(self.ledger.received_per_connection()),
+            "gauges": {
+                **self._gauges(),
+                "open": 0 if final else self.ledger.open,
+                "peak_open": self._peak_open,
+                "in_flight": self.ledger.in_flight,
+                "owed": owed,
+                "delivered": delivered,
+                "cpu_percent": self._health.cpu_percent,
+                "waited_percent": self._health.waited_percent,
+                "rss_mib": self._health.rss_mib,
+                "clock_known": clocks.known,
+                "clock_error_ns": clocks.error_ns,
+                "timestamps": self._network.timestamps,
+            },
+        }
+        if final and self._options.delivery_report is not None:
+            data["connections"] = [astuple(_row(each)) for each in self.ledger.connections]
+        self._send("report", **data)
+
+
+def _row(connection: Connection) -> ConnectionRow:
+    connect_us = connection.connect_us
+    return ConnectionRow(
+        connection=connection.number,
+        worker="",  # the leader knows what each is called
+        username=connection.username,
+        connected=connection.sessions > 0,
+        connect_ms=None if connect_us is None else connect_us / 1000,
+        sessions=connection.sessions,
+        drops=connection.drops,
+        owed=connection.owed,
+        delivered=connection.delivered,
+        late=connection.late,
+        missing=connection.missing,
+        interrupted=connection.interrupted,
+        duplicate=connection.duplicate,
+        last_cause=connection.last_cause,
+    )

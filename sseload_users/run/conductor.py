@@ -1,0 +1,489 @@
+"""The phases of a run: connect, settle, broadcast, drain, disconnect, result.
+
+A conductor leads one run, in the process that has no workers or in the master. It knows
+nothing of sockets: it tells the workers what phase it is, and waits for what they report.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from locust import User
+from locust.env import Environment
+
+from sseload_users.core import clock
+from sseload_users.core.clock import wall_ns
+from sseload_users.core.clock_findings import ClockFindings, came_early
+from sseload_users.core.formatting import count, seconds
+from sseload_users.core.plan import Outcome, Plan, Step
+from sseload_users.core.schedule import Schedule
+from sseload_users.core.tally import Status
+from sseload_users.core.totals import Totals
+from sseload_users.options import Options
+from sseload_users.report.build import Run, step_in_words, step_report
+from sseload_users.report.progress import Progress, Snapshot
+from sseload_users.run.link import Link
+from sseload_users.run.population import Population
+from sseload_users.run.preflight import Unfit, await_return, wake
+from sseload_users.run.snapshot import snapshot
+from sseload_users.run.worker_registry import WorkerRegistry
+from sseload_users.targets import Target
+from sseload_users.transports.network import Network
+from sseload_users.verdict.thresholds import Thresholds
+
+_logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at what the workers have reported.
+_LOOK_S = 0.1
+#: Seconds that workers have to close their accounts when the run ends.
+_FINISH_S = 10.0
+#: Seconds after which a worker that ends by itself is answered. If the whole run ends, as
+#: with Ctrl-C, it is answered in the order that loses nothing.
+_GOODBYE_S = 0.3
+#: Seconds beyond the timeouts after which nobody waits for a code to be settled any more.
+_GRACE_S = 5.0
+#: Seconds from one picture of the run to the next.
+_PICTURE_S = 0.25
+
+
+class Conductor:
+    """Leads one run.
+
+    Args:
+        environment: Locust's.
+        swarm: the line to the workers.
+        options: the run's.
+        run: what its report will say of it; phases and notes are added here.
+        target: where codes go in.
+        network: for the health check's TLS settings.
+        listeners: the user classes that listen.
+        plan: the run's steps.
+        judge_by: what each step is judged by.
+        progress: shows the run as it goes.
+        stop: ends Locust's test; called when the run has come to its end.
+
+    Attributes:
+        totals: the account.
+        unfit: why the run could not be carried out; empty if it could.
+        plan: the run's steps.
+        outcomes: of the steps that have names.
+        doing: what it is doing, in a sentence.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        swarm: Link,
+        options: Options,
+        run: Run,
+        *,
+        target: Target,
+        network: Network,
+        listeners: Sequence[type[User]],
+        plan: Plan,
+        judge_by: Thresholds,
+        progress: Progress,
+        stop: Callable[[], None],
+    ) -> None:
+        self.totals = Totals()
+        self.unfit = ""
+        self.options = options
+        self.run = run
+        self._swarm = swarm
+        self._target = target
+        self._network = network
+        self.plan = plan
+        self._judge_by = judge_by
+        self.outcomes: list[Outcome] = []
+        self._progress = progress
+        self._stop = stop
+        self.doing = ""
+        self._phase = ""
+        self._phases = 0
+        self._phase_began_ns = 0
+        self._crowd = Population(environment, listeners)
+        self._roster = WorkerRegistry(swarm, self.totals, self._incomplete)
+        self._broadcaster: str | None = None
+        self._broadcast_done = False
+        self._codes_ordered = 0
+        self._unanswered: set[int] = set()
+        self._setting = clock.ClockStepDetector()
+        self._clock_findings = ClockFindings()
+        self._ended = False
+        self._finishing = False
+        self._at_end = False
+        self._whole = True
+        self._hushed = Event()
+        self._news = Event()
+        self._closed = Event()
+        self._leader: gevent.Greenlet[..., None] | None = None
+        self._painter: gevent.Greenlet[..., None] | None = None
+
+    def start(self) -> None:
+        """Begin the run; its phases follow each other in the background."""
+        self._painter = gevent.spawn(self._paint)
+        self._leader = gevent.spawn(self._lead)
+
+    def spawned(self) -> None:
+        """Locust has begun all users."""
+        self._crowd.spawned()
+
+    # What workers say
+
+    def from_worker(self, worker: str, kind: str, data: dict[str, Any]) -> None:
+        """Take a worker's message of this run."""
+        self._roster.heard(worker)
+        match kind:
+            case "hello":
+                late = self._ended or self._phase in ("settle", "broadcast", "drain")
+                self._roster.welcome(worker, data["region"], late=late)
+                self._tell(
+                    "welcome",
+                    phase=self._phase,
+                    number=self._phases,
+                    host=clock.identity(),
+                    only=worker,
+                )
+                if self._finishing:
+                    self._tell("finish", only=worker)
+            case "time":
+                self._tell("time", asked=data["asked"], leader=wall_ns(), only=worker)
+            case "sent":
+                sequence, sent_ns, *_ = data["code"]
+                self.totals.announced(sequence, sent_ns, data["slip_us"])
+                self._unanswered.add(sequence)
+                self._tell("sent", code=data["code"], but=worker)
+            case "answered":
+                sequence, status = data["code"]
+                self._answered(sequence, status, data["ingest_us"], data["cause"], by=worker)
+            case "report":
+                self.totals.report(worker, data)
+            case "broadcast_done":
+                self._broadcast_done = True
+            case "stepped":
+                self._note_set(data["host"], data["by"], self.totals.worker(worker).name)
+            case "leaving":
+                gevent.spawn_later(_GOODBYE_S, self._tell, "finish", only=worker)
+            case "hushed":
+                self._hushed.set()
+            case "unfit":
+                # It has nothing to account for.
+                self.totals.worker(worker).final = True
+                self._refuse(f"{self._roster.name(worker)}: {data['sentence']}")
+        self._news.set()
+
+    def _answered(
+        self,
+        sequence: int,
+        status: Status,
+        ingest_us: int | None,
+        cause: str | None,
+        *,
+        by: str | None,
+    ) -> None:
+        if status != "unsent" and sequence not in self._unanswered:
+            # It was given up, as its broadcaster was.
+            return
+        self._unanswered.discard(sequence)
+        self.totals.answered(sequence, status, ingest_us, cause, wall_ns())
+        self._tell("answered", code=[sequence, status], but=by)
+
+    def _note_set(self, host: str, by_ns: int, whose: str) -> None:
+        """A clock was set while the run went on."""
+        sentence = self._clock_findings.was_set(
+            host, by_ns, "" if self._swarm.role == "local" else whose
+        )
+        if sentence is not None:
+            self.run.notes.append(sentence)
+            self._progress.note(sentence)
+
+    def _incomplete(self, sentence: str) -> None:
+        self.run.notes.append(sentence)
+        self._progress.note(sentence)
+        self._whole = False
+
+    # The phases
+
+    def _lead(self) -> None:
+        try:
+            self._enter("warm-up", f"Asking {self._target.host} whether it is there.")
+            wake(self._target, self._network, self.options)
+            step = self.plan.next(None)
+            while step is not None:
+                step = self.plan.next(self._take(step))
+            self._at_end = True
+        except Unfit as unfit:
+            if not self.outcomes:
+                self._refuse(str(unfit))
+                return
+            # The steps that were taken have something to say.
+            self._incomplete(f"{unfit} No further step was taken.")
+            self._at_end = True
+        except Exception as error:
+            # A mistake of this program's; what has been measured is reported all the same.
+            _logger.exception("the run cannot go on")
+            self._refuse(f"The run cannot go on: {type(error).__name__}, see the log above.")
+            return
+        self._stop()
+
+    def _take(self, step: Step) -> Outcome | None:
+        """Take one step of the plan.
+
+        Returns:
+            How it went; None where the step is the whole run, and has no account of its own.
+
+        Raises:
+            Unfit: it cannot be taken.
+        """
+        self._make_room(step)
+        if step.name:
+            self.totals.begin_step(self._codes_ordered + 1)
+        began = len(self.run.phases)
+        named = f" ({step.name})" if step.name else ""
+        self._enter("connect", f"Connecting to {self._target.host}{named}.")
+        if step.connections is not None and self._crowd.expected() != step.connections:
+            self._crowd.resize(step.connections)
+        self._wait(self._all_connected)
+        if not self._crowd.expected():
+            raise Unfit("Nobody listens: -u counts the one that broadcasts, too; give 2 or more.")
+        self._enter("settle", f"Waiting {seconds(self.options.settle)} before the first code.")
+        gevent.sleep(self.options.settle)
+        opened = self.totals.gauge("open")
+        self._broadcast(step.schedule)
+        self._enter("drain", "Waiting for the last codes to arrive.")
+        patience = self.options.delivery_timeout + self.options.ingest_timeout + _GRACE_S
+        self._wait(self._all_settled, patience)
+        self._leave(wall_ns())
+        if not step.name:
+            return None
+        run = replace(self.run, phases=self.run.phases[began:])
+        report = step_report(
+            step.name,
+            run,
+            self.totals.end_step(),
+            self._judge_by,
+            asked=self._crowd.expected(),
+            opened=opened,
+        )
+        outcome = Outcome(step, report)
+        self.outcomes.append(outcome)
+        self._progress.note(f"{step.name}: {step_in_words(outcome.report)}")
+        return outcome
+
+    def _make_room(self, step: Step) -> None:
+        """Take away all connections, where a step is to have its own.
+
+        Raises:
+            Unfit: the server does not come back from the step before.
+        """
+        if step.connections is None:
+            return
+        self._wait(self._crowd.all_begun)
+        if self.totals.gauge("listeners") or self._crowd.expected():
+            self._enter("disconnect", f"Making room for {step.name}.")
+            self._crowd.resize(0)
+            self._wait(
+                lambda: self._crowd.all_begun() and not self.totals.gauge("listeners"), _FINISH_S
+            )
+        if self.outcomes:
+            self._enter("warm-up", "Waiting for the server to be well again.")
+            await_return(self._target, self._network, self.options)
+
+    def _broadcast(self, schedule: Schedule) -> None:
+        """Have codes sent, the next ones in the run's sequence, until all are answered."""
+        self._broadcast_done = False
+        self._enter(
+            "broadcast",
+            f"Broadcasting {count(schedule.codes, 'code')}, {schedule.in_words()}.",
+        )
+        order = [self._codes_ordered + 1, schedule.codes, schedule.interval_s]
+        self._codes_ordered += schedule.codes
+        self._broadcaster = self._roster.broadcaster()
+        if self._broadcaster is None:
+            raise Unfit(
+                "Nobody broadcasts: the run has no CodeBroadcaster; check the user classes, and "
+                "that -u leaves room for it beside the connections."
+            )
+        self._tell("broadcast", order=order, only=self._broadcaster)
+        after_s = self.options.storm_after
+        storm = gevent.spawn_later(after_s, self._storm) if after_s else None
+        try:
+            self._wait(self._broadcast_over)
+        finally:
+            if storm is not None:
+                storm.kill(block=False)
+        if not self._broadcast_done:
+            self._incomplete(
+                f"{self._roster.name(self._broadcaster)}, which broadcast, was lost, or its user "
+                "was moved: further codes did not go out."
+            )
+            # Nobody is going to say any more what became of them.
+            for sequence in sorted(self._unanswered):
+                self._answered(sequence, "unanswered", None, "broadcaster lost", by=None)
+
+    def _storm(self) -> None:
+        """Have all connections end at once, and come back."""
+        self.run.storms_ns.append(wall_ns())
+        self._progress.note("All connections end at once, and come back.")
+        self._tell("storm")
+
+    def _refuse(self, sentence: str) -> None:
+        if not self.unfit:
+            self.unfit = sentence
+            # In a greenlet of its own: the one that tells of it may be among those that end.
+            gevent.spawn(self._stop)
+
+    def _enter(self, phase: str, sentence: str) -> None:
+        now = wall_ns()
+        self._leave(now)
+        self.doing = sentence
+        self._phase, self._phase_began_ns = phase, now
+        self._progress.phase(phase, sentence)
+        self._phases += 1
+        self._tell("phase", phase=phase, number=self._phases)
+
+    def _leave(self, now_ns: int) -> None:
+        if self._phase:
+            self.run.phases.append((self._phase, self._phase_began_ns, now_ns))
+        self._phase = ""
+
+    def _tell(
+        self, kind: str, *, only: str | None = None, but: str | None = None, **data: Any
+    ) -> None:
+        whom = self._roster.told(but) if only is None else [only]
+        self._swarm.to_workers(whom, kind, {"run": self.run.run_id, **data})
+
+    def _wait(self, over: Callable[[], bool], at_most_s: float | None = None) -> None:
+        deadline = None if at_most_s is None else time.monotonic() + at_most_s
+        while not over() and (deadline is None or time.monotonic() < deadline):
+            gevent.sleep(_LOOK_S)
+            self._roster.look(ending=False)
+
+    def _all_connected(self) -> bool:
+        present = self._roster.present()
+        there = self.totals.gauge("listeners") >= self._crowd.expected()
+        return (
+            self._crowd.all_begun()
+            and (there or len(present) < len(self.totals.workers))
+            and all(
+                each.gauges and each.gauges["pending"] == 0 and each.gauges["clock_known"]
+                for each in present
+            )
+        )
+
+    def _broadcast_over(self) -> bool:
+        return self._broadcast_done or self._roster.broadcaster() != self._broadcaster
+
+    def _all_settled(self) -> bool:
+        # In a report that knows of this phase, all codes are that were announced before it.
+        return all(
+            each.final
+            or (each.gauges.get("phase") == self._phases and each.gauges["in_flight"] == 0)
+            for each in self._roster.present()
+        )
+
+    # The end
+
+    def end(self) -> None:
+        """Close the account, however far the run has come; called when Locust's test stops.
+
+        Locust may stop it several times at once: whoever asks returns when it is closed.
+        """
+        if self._ended:
+            self._closed.wait()
+            return
+        self._ended = True
+        try:
+            self._end()
+        finally:
+            self._closed.set()
+
+    def _end(self) -> None:
+        if self._leader is not None and self._leader is not gevent.getcurrent():
+            self._leader.kill(block=False)
+        cut_short = "" if self._at_end or self.unfit else self._phase
+        self._enter("disconnect", "Closing all connections.")
+        if cut_short == "broadcast" and self._broadcaster is not None:
+            # No code is sent that a worker does not hear of before it closes its account.
+            self._tell("hush", only=self._broadcaster)
+            self._wait_for_news(lambda: self._hushed.is_set() or not self._roster.broadcaster())
+        self._finishing = True
+        self._tell("finish")
+        self._wait_for_news(self._roster.is_closed)
+        self._roster.give_up()
+        if self._painter is not None:
+            self._painter.kill(block=False)
+        self._progress.update(self.snapshot())
+        self._progress.close()
+        now = wall_ns()
+        self._leave(now)
+        self.run.finished_ns = now
+        if cut_short:
+            self.run.notes.insert(0, f"It was ended in the {cut_short} phase.")
+        self.run.complete = (
+            self._whole and not cut_short and not self.unfit and self._roster.is_whole()
+        )
+        self.run.clock_error_ms = self._clock_error_ms()
+        if slow := self.totals.tally.counts["slow"]:
+            self.run.notes.append(
+                f"{count(slow, 'connection')} read slowly, at {self.options.slow_rate:,.0f} bytes "
+                "a second (--slow-share): what they had not read by the end is missing."
+            )
+        if early := self.totals.tally.counts["before_sent"]:
+            self.run.notes.append(came_early(early, self._clock_error_ms()))
+
+    def _clock_error_ms(self) -> float:
+        return self.totals.clock_error_ms() + self._clock_findings.worst_ns / 1e6
+
+    def _wait_for_news(self, over: Callable[[], bool]) -> None:
+        """Wait for what workers are to say at the end; for those that do not, not for long."""
+        deadline = time.monotonic() + _FINISH_S
+        while not over() and time.monotonic() < deadline:
+            self._news.wait(0.2)
+            self._news.clear()
+            self._roster.look(ending=True)
+
+    # What is shown
+
+    def _paint(self) -> None:
+        while True:
+            gevent.sleep(_PICTURE_S)
+            self.totals.fold(wall_ns())
+            if self._swarm.role == "master" and (step_ns := self._setting.step_ns()):
+                self._note_set(clock.identity(), step_ns, "the master")
+            self._progress.update(self.snapshot())
+
+    def so_far(self) -> Run:
+        """What is known of the run by now, beside its account."""
+        now = wall_ns()
+        phases = list(self.run.phases)
+        if self._phase:
+            phases.append((self._phase, self._phase_began_ns, now))
+        return replace(
+            self.run,
+            finished_ns=now,
+            phases=phases,
+            complete=self._whole,
+            clock_error_ms=self._clock_error_ms(),
+        )
+
+    def step_reports(self) -> list[Mapping[str, Any]]:
+        """The reports of those steps that have names and have been taken."""
+        return [outcome.report for outcome in self.outcomes]
+
+    def snapshot(self) -> Snapshot:
+        """How the run stands."""
+        return snapshot(
+            self.totals,
+            phase=self._phase,
+            now_ns=wall_ns(),
+            started_ns=self.run.started_ns,
+            expected=self._crowd.expected(),
+            codes=max(self.options.codes, self._codes_ordered),
+        )

@@ -1,0 +1,8 @@
+"""Targets: how to speak to a kind of server, as data; `docs/targets.md` says how to write it."""
+
+from sseload_users.targets.identities import Identity
+from sseload_users.targets.profile import DEFAULT, Profile, load, names
+from sseload_users.targets.requests import Request, Step, Upkeep
+from sseload_users.targets.target import Target
+
+__all__ = ["DEFAULT", "Identity", "Profile", "Request", "Step", "Target", "Upkeep", "load", "names"]

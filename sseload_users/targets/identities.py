@@ -1,0 +1,89 @@
+"""Who connects: one name for all, or the rows of a users file in turn."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sseload_users.core.errors import ConfigError
+from sseload_users.core.formatting import clean
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who connects.
+
+    Attributes:
+        username: may be empty, where the server asks for none.
+        fields: further columns of a users file, for a profile's ``{name}``; taken as secret.
+    """
+
+    username: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def who_connects(users_file: str | None, username: str) -> list[Identity]:
+    """The users that connections take in turn: a file's, or one for all.
+
+    Raises:
+        ConfigError: see `load_users`.
+    """
+    return [Identity(username)] if users_file is None else load_users(users_file)
+
+
+def load_users(path: str | Path) -> list[Identity]:
+    """The users of a CSV file with a header, in its order.
+
+    Args:
+        path: comma-separated, UTF-8 (a byte order mark is skipped), with a column
+            ``username`` and any others, whose names a profile may use as ``{name}``.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no such file; one sentence without any
+            of its values but user names.
+    """
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigError(f"{path}: the users file cannot be read: {reason}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: the users file is not UTF-8 text.") from error
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = [name.strip() for name in next(rows, [])]
+        if not header:
+            raise ConfigError(f"{path}: the users file is empty; its first line names columns.")
+        _check_header(header, path)
+        users = []
+        for row in rows:
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise ConfigError(
+                    f"{path}: line {rows.line_num} has {len(row)} values for "
+                    f"{len(header)} columns; quote values that have commas in them."
+                )
+            fields = dict(zip(header, row, strict=True))
+            users.append(Identity(fields.pop("username"), fields))
+    except csv.Error as error:
+        raise ConfigError(f"{path}: line {rows.line_num} is not valid CSV: {error}.") from error
+    if not users:
+        raise ConfigError(f"{path}: the users file has a header and no users; add a line for each.")
+    return users
+
+
+def _check_header(header: Sequence[str], path: str | Path) -> None:
+    if "username" not in header:
+        raise ConfigError(
+            f"{path}: there is no column username, but {clean(', '.join(header))!r}; the first "
+            "line names the columns."
+        )
+    for index, name in enumerate(header):
+        if not name:
+            raise ConfigError(f"{path}: column {index + 1} has no name in the first line.")
+        if name in header[:index]:
+            raise ConfigError(f"{path}: the first line names column {clean(name)!r} twice.")

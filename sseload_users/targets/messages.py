@@ -1,0 +1,113 @@
+"""What a message says, held against what a profile says of messages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from sseload_users.core.formatting import clean, shorten
+from sseload_users.targets.paths import MISSING, json_or_missing, same, text_of
+from sseload_users.targets.requests import group
+from sseload_users.targets.schema import Code, Message, Refuse
+from sseload_users.targets.template import Json
+from sseload_users.transports import Event, Malformed
+
+_UNREAD = object()
+
+
+class Said:
+    """One message: its event name, its text, and its JSON, which is read when first asked for.
+
+    Attributes:
+        name: the event's name; empty where the transport has none.
+        text: the message's text; of a Socket.IO event the first argument, if it is a text.
+    """
+
+    __slots__ = ("_value", "name", "text")
+
+    def __init__(self, name: str, text: str, value: Json = _UNREAD) -> None:
+        self.name = name
+        self.text = text
+        self._value = value
+
+    @property
+    def value(self) -> Json:
+        """The message's JSON value, or ``MISSING``."""
+        if self._value is _UNREAD:
+            self._value = json_or_missing(self.text)
+        return self._value
+
+    @property
+    def broken(self) -> bool:
+        """Whether it begins as JSON tables and lists do, and is not JSON."""
+        return self.value is MISSING and self.text.lstrip()[:1] in {"{", "["}
+
+
+def said(event: Event, *, lines: bool) -> Iterator[Said]:
+    """The messages in an event.
+
+    Args:
+        event: a transport's.
+        lines: each line is a message of its own.
+    """
+    data = event.data
+    if isinstance(data, list):
+        first = data[0] if data else None
+        yield Said(event.name, first if isinstance(first, str) else "", data)
+    elif isinstance(data, str):
+        if lines:
+            yield from (Said(event.name, line) for line in data.splitlines() if line.strip())
+        else:
+            yield Said(event.name, data)
+
+
+def means(message: Message, what: Said) -> bool:
+    """Whether a message is of the kind that a profile describes."""
+    if message.event is not None and what.name != message.event:
+        return False
+    if message.text is not None and what.text != message.text:
+        return False
+    if message.regex is not None and message.regex.search(what.text) is None:
+        return False
+    return all(same(path.find(what.value), wanted) for path, wanted in message.fields.items()) and (
+        all(path.find(what.value) is not MISSING for path in message.has)
+    )
+
+
+def cause_of(refuse: Refuse, what: Said, hide: Callable[[str], str]) -> str:
+    """What a refusal is called: the profile's cause, and the server's own words if it says.
+
+    Args:
+        refuse: which message refuses.
+        what: the message.
+        hide: takes secrets out of the server's words.
+    """
+    words: object = None
+    if refuse.reason is not None:
+        words = refuse.reason.find(what.value)
+    elif refuse.regex is not None and refuse.regex.groups:
+        words = group(refuse.regex, what.text)
+    if not isinstance(words, str) or not words.strip():
+        return refuse.cause
+    # Numbers and identifiers that differ from one connection to the next would make each
+    # a cause of its own.
+    said = clean(hide(words)).strip()
+    countable = re.sub(r"\b[0-9a-fA-F-]*\d[0-9a-fA-F-]{2,}\b", "…", said)
+    return f"{refuse.cause}: {shorten(countable, 80)}"
+
+
+def code_of(code: Code, what: Said) -> str | None:
+    """The code's text that a message carries, or None.
+
+    Raises:
+        Malformed: it should be JSON and is not.
+    """
+    if code.event is not None and what.name != code.event:
+        return None
+    if (code.field is not None or code.fields) and what.broken:
+        raise Malformed("bad JSON")
+    if not all(same(path.find(what.value), wanted) for path, wanted in code.fields.items()):
+        return None
+    if code.field is not None:
+        return text_of(code.field.find(what.value))
+    return what.text if code.regex is None else group(code.regex, what.text)

@@ -1,0 +1,373 @@
+"""What a profile's file may say: its keys, their types, and what must fit together.
+
+`docs/targets.md` has the keys in a table.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictBool,
+    model_validator,
+)
+
+from sseload_users.core.codes import DEFAULT_TEMPLATE, CodeShape
+from sseload_users.targets.paths import JsonPath
+from sseload_users.targets.template import Json, names_in
+
+TransportName: TypeAlias = Literal["websocket", "socketio", "sse"]
+
+#: Names that every profile has, without anybody giving them.
+BUILT_IN_NAMES = ("username", "nonce", "host", "origin")
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
+
+
+def _json(value: object) -> Json:
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, dict):
+        return {key: _json(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_json(each) for each in value]
+    raise ValueError(f"{value!r} cannot be said in JSON; write it as a text")
+
+
+def _scalar(value: object) -> Json:
+    if isinstance(value, dict | list):
+        raise ValueError("a condition is about one text, number or truth value")  # noqa: TRY004
+    return _json(value)
+
+
+def _frame(value: object) -> Json:
+    if not isinstance(value, str | dict | list):
+        raise ValueError(f"{value!r} is neither a text nor a table nor a list")  # noqa: TRY004
+    return _json(value)
+
+
+def _json_path(value: object) -> JsonPath:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no path; write one such as 'data.code'")  # noqa: TRY004
+    return JsonPath(value)
+
+
+def _conditions(value: object) -> dict[JsonPath, Json]:
+    if not isinstance(value, dict):
+        raise ValueError('it must be a table of paths and values: { "data.type" = "code" }')  # noqa: TRY004
+    return {_json_path(path): _scalar(wanted) for path, wanted in value.items()}
+
+
+def _pattern(value: object) -> re.Pattern[str]:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no regular expression")  # noqa: TRY004
+    try:
+        pattern = re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}") from None
+    if pattern.groups > 1:
+        raise ValueError(f"{value!r} has {pattern.groups} groups; one at most says which part")
+    return pattern
+
+
+def _address(value: str) -> str:
+    if not value.startswith(("/", "http://", "https://")):
+        raise ValueError(f"{_shown(value)} must begin with / (or be a whole http:// URL)")
+    return _without_blanks(value)
+
+
+def _path(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError(f"{_shown(value)} must begin with /")
+    return _without_blanks(value)
+
+
+def _without_blanks(value: str) -> str:
+    if not re.fullmatch(r"[!-~]*", value) or "#" in value:
+        raise ValueError(
+            f"{_shown(value)} has a blank, '#' or non-ASCII character: percent-encode it"
+        )
+    return value
+
+
+def _shown(path: str) -> str:
+    # What is behind the question mark may be secret.
+    return repr(path if "?" not in path else path.partition("?")[0] + "?…")
+
+
+def _headers(value: dict[str, str]) -> dict[str, str]:
+    for name, text in value.items():
+        check_header(name, text)
+    return value
+
+
+def check_header(name: str, value: str) -> None:
+    """Refuse what would break a request's head.
+
+    Raises:
+        ValueError: one sentence, without the value.
+    """
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is no header name")
+    if not re.fullmatch(r"[\t\x20-\x7e\x80-\U0010ffff]*", value):
+        raise ValueError(f"the value of header {name} has a control character")
+
+
+def _named(value: dict[str, Any]) -> dict[str, Any]:
+    for name in value:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name; use letters, digits and underscores")
+        if name in (*BUILT_IN_NAMES, "code"):
+            raise ValueError(f"{name!r} is a built-in name; choose another")
+    return value
+
+
+def _status(value: int) -> int:
+    if not 100 <= value <= 599:
+        raise ValueError(f"{value} is no HTTP status")
+    return value
+
+
+_JsonPath = Annotated[JsonPath, PlainValidator(_json_path)]
+_Conditions = Annotated[dict[JsonPath, Json], PlainValidator(_conditions)]
+_Pattern = Annotated[re.Pattern[str], PlainValidator(_pattern)]
+_Headers = Annotated[dict[str, str], AfterValidator(_headers)]
+_Frame = Annotated[Json, PlainValidator(_frame)]
+_Path = Annotated[str, AfterValidator(_path)]
+_Address = Annotated[str, AfterValidator(_address)]
+_Status = Annotated[int, Field(strict=True), AfterValidator(_status)]
+
+
+class Model(BaseModel):
+    """A table of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Message(Model):
+    """Which messages are meant: all that is given must hold."""
+
+    any: StrictBool = False
+    event: str | None = None
+    fields: _Conditions = {}
+    has: tuple[_JsonPath, ...] = ()
+    text: str | None = None
+    regex: _Pattern | None = None
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Message:
+        given = [self.event is not None, self.fields, self.has, self.text is not None, self.regex]
+        if self.any == bool(sum(map(bool, given))):
+            raise ValueError(
+                "say which message: any = true for any, or some of event, fields, has, text, regex"
+            )
+        return self
+
+
+class Capture(Model):
+    """Where in an answer or message a named value is."""
+
+    field: _JsonPath | None = None
+    regex: _Pattern | None = None
+    percent_encoded: StrictBool = False
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Capture:
+        if (self.field is None) == (self.regex is None):
+            raise ValueError("give one of field and regex")
+        return self
+
+
+_Captures = Annotated[dict[str, Capture], AfterValidator(_named)]
+
+
+class Confirm(Message):
+    """The message that confirms the subscription."""
+
+    capture: _Captures = {}
+
+
+class Refuse(Message):
+    """A message that refuses the subscription, and what that is called in the report."""
+
+    cause: str = Field("refused", min_length=1)
+    reason: _JsonPath | None = None
+
+
+class Reply(Message):
+    """A message that must be answered."""
+
+    send: _Frame
+
+
+class Answer(Model):
+    """Which answers to a request count as success."""
+
+    status: tuple[_Status, ...] = ()
+    fields: _Conditions = {}
+    has: tuple[_JsonPath, ...] = ()
+
+
+class Call(Model):
+    """A request."""
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    path: _Address
+    query: dict[str, str] = {}
+    headers: _Headers = {}
+    body: _Frame | None = None
+    expect: Answer = Answer()
+
+    @model_validator(mode="after")
+    def _body_fits(self) -> Call:
+        if self.body is not None and self.method == "GET":
+            raise ValueError("a GET request has no body; give a method")
+        return self
+
+
+class Before(Call):
+    """A request that is made before connecting."""
+
+    capture: _Captures = {}
+
+
+class Upkeep(Model):
+    """What a connection must do again and again: a request, or a message."""
+
+    every: float = Field(gt=0, strict=True, allow_inf_nan=False)
+    request: Call | None = None
+    send: _Frame | None = None
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Upkeep:
+        if (self.request is None) == (self.send is None):
+            raise ValueError("give one of request and send")
+        return self
+
+
+class Connect(Model):
+    """Where and how to connect, and what to say first."""
+
+    path: _Path
+    query: dict[str, str] = {}
+    headers: _Headers = {}
+    subprotocols: tuple[str, ...] = ()
+    namespace: str = Field("/", pattern=r"^/[^,?]*$")
+    auth: Annotated[dict[str, Any], AfterValidator(_json)] | None = None
+    send: tuple[_Frame, ...] = ()
+    max_message: int = Field(1 << 20, gt=0, strict=True)
+
+
+class Code(Model):
+    """Where a code is in a message, and which codes the server takes."""
+
+    event: str | None = None
+    fields: _Conditions = {}
+    field: _JsonPath | None = None
+    regex: _Pattern | None = None
+    whole: StrictBool = False
+    template: str = DEFAULT_TEMPLATE
+    max_length: int | None = Field(None, gt=0, strict=True)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Code:
+        if [self.field is not None, self.regex is not None, self.whole].count(True) != 1:
+            raise ValueError("say where the code is: give one of field, regex and whole = true")
+        longest = len(_longest(self.template))
+        if self.max_length is not None and longest > self.max_length:
+            raise ValueError(
+                f"max_length is {self.max_length}, but the template makes codes of up to "
+                f"{longest} characters; shorten the template"
+            )
+        return self
+
+
+def _longest(template: str) -> str:
+    """A code as long as codes of the template get, in a run of a million codes."""
+    return CodeShape("aaaaaa", template).mint(999_999, 2 * 10**18)
+
+
+class Spec(Model):
+    """A profile's file."""
+
+    transport: TransportName
+    lines: StrictBool = False
+    values: Annotated[dict[str, str], AfterValidator(_named)] = {}
+    health: Call | None = None
+    verify: Call | None = None
+    before: tuple[Before, ...] = ()
+    connect: Connect
+    confirm: Confirm | None = None
+    refuse: tuple[Refuse, ...] = ()
+    reply: tuple[Reply, ...] = ()
+    upkeep: tuple[Upkeep, ...] = ()
+    code: Code
+    ingest: Call
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Spec:
+        for key, transports in _ONLY_FOR.items():
+            if self.transport not in transports and self._is_given(*key.split(".")):
+                raise ValueError(
+                    f"{key} is only for {' and '.join(transports)}, not for {self.transport}"
+                )
+        if self.refuse and self.confirm is None and self.transport != "socketio":
+            raise ValueError(
+                "refuse is looked at until a message confirms the subscription; give confirm, too"
+            )
+        if "code" not in names_in(self.ingest.model_dump()):
+            raise ValueError("ingest has no {code}: put it into its body, path, query or headers")
+        for key, text in self.texts():
+            if "code" in names_in(text) and key != "ingest":
+                raise ValueError(f"{key} has {{code}}, which is only known in ingest")
+        return self
+
+    def _is_given(self, key: str, inner: str = "") -> bool:
+        """Whether the file has a key, or any of the tables there has an inner one."""
+        if not inner:
+            return key in self.model_fields_set
+        value = getattr(self, key)
+        tables: Iterable[Model | None] = value if isinstance(value, tuple) else (value,)
+        return any(table is not None and inner in table.model_fields_set for table in tables)
+
+    def texts(self) -> Iterator[tuple[str, Json]]:
+        """Every table that may have names in it, with its key."""
+        for key in ("health", "verify", "connect", "ingest"):
+            if (table := getattr(self, key)) is not None:
+                yield key, table.model_dump()
+        for key in ("before", "reply", "upkeep"):
+            for index, table in enumerate(getattr(self, key)):
+                yield f"{key}[{index}]", table.model_dump()
+
+    def captured(self) -> set[str]:
+        """The names that answers and the confirming message give."""
+        captures = [each.capture for each in self.before]
+        if self.confirm is not None:
+            captures.append(self.confirm.capture)
+        return {name for capture in captures for name in capture}
+
+
+_ONLY_FOR: dict[str, tuple[TransportName, ...]] = {
+    "connect.subprotocols": ("websocket",),
+    "connect.namespace": ("socketio",),
+    "connect.auth": ("socketio",),
+    "connect.send": ("websocket", "socketio"),
+    "reply": ("websocket", "socketio"),
+    "upkeep.send": ("websocket", "socketio"),
+    "confirm.event": ("socketio", "sse"),
+    "refuse.event": ("socketio", "sse"),
+    "reply.event": ("socketio", "sse"),
+    "code.event": ("socketio", "sse"),
+    "lines": ("websocket",),
+}

@@ -1,0 +1,347 @@
+"""A target: a profile at a host, asked what one connection or one code needs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sseload_users.core.errors import ConfigError
+from sseload_users.core.formatting import clean
+from sseload_users.targets.hosts import normalised, origin
+from sseload_users.targets.identities import Identity
+from sseload_users.targets.messages import Said, cause_of, code_of, means, said
+from sseload_users.targets.profile import Profile
+from sseload_users.targets.redaction import hidden, secret_values
+from sseload_users.targets.requests import (
+    Headers,
+    Request,
+    Step,
+    Upkeep,
+    capture,
+    fill_call,
+    merge_headers,
+    refusal,
+    with_query,
+)
+from sseload_users.targets.schema import BUILT_IN_NAMES, Answer, Before, Call, check_header
+from sseload_users.targets.template import Json, UnknownNameError, fill_json, fill_text, names_in
+from sseload_users.transports import ConnectFailed, Event, Malformed
+
+if TYPE_CHECKING:
+    from sseload_users.transports.network import Endpoint
+
+#: What is asked once, before anybody connects.
+_BEFORE_ALL = ("health", "verify")
+
+
+class Target:
+    """A profile at a host.
+
+    Args:
+        profile: how to speak to the server.
+        host: the server's URL, with http, https, ws or wss; a path is put before all paths.
+        headers: for every request, the connection's handshake included; they replace the
+            profile's of the same name, and may have ``{name}`` in them.
+        ingest_headers: further ones for the requests that carry codes.
+
+    Attributes:
+        host: "scheme://host[:port][/base]" with http or https.
+
+    Raises:
+        ConfigError: the host is no such URL, or a header cannot be; one sentence.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        host: str,
+        *,
+        headers: Headers = (),
+        ingest_headers: Headers = (),
+    ) -> None:
+        self.profile = profile
+        self.host = normalised(host)
+        self._spec = profile.spec
+        self._headers = _checked(headers)
+        replaced = {name.lower() for name, _ in ingest_headers}
+        self._ingest_headers = (
+            *((name, value) for name, value in headers if name.lower() not in replaced),
+            *_checked(ingest_headers),
+        )
+        self._newest: tuple[bytes, tuple[Said, ...]] = (b"", ())
+
+    def check(self, identities: Sequence[Identity]) -> None:
+        """Find out, before anything connects, what the profile needs and nobody gave.
+
+        Raises:
+            ConfigError: one sentence that names the key and the name.
+        """
+        known = {*BUILT_IN_NAMES, "code", *self._spec.values}
+        texts = [
+            *self._spec.texts(),
+            ("a header", [text for _, text in (*self._headers, *self._ingest_headers)]),
+        ]
+        for key, table in texts:
+            # The health check and the like come before anything is captured.
+            given = known if key in _BEFORE_ALL else known | self._spec.captured()
+            for name in names_in(table):
+                if name not in given and not all(name in each.fields for each in identities):
+                    raise self._lacks(name, key)
+
+    def endpoint(
+        self,
+        identity: Identity,
+        captured: Mapping[str, str] = {},
+        last_event_id: str = "",
+    ) -> Endpoint:
+        """Where and how a connection connects.
+
+        Args:
+            identity: who connects.
+            captured: what the steps before gave.
+            last_event_id: of the session before, for event streams that go on.
+
+        Raises:
+            ConfigError: the profile needs a name that nobody gave.
+        """
+        from sseload_users.transports.network import Endpoint
+
+        spec, connect = self._spec, self._spec.connect
+        values = self._values(identity, captured)
+        scheme = self.host if spec.transport == "sse" else "ws" + self.host.removeprefix("http")
+        try:
+            return Endpoint(
+                url=with_query(scheme + connect.path, connect.query, values),
+                headers=merge_headers(connect.headers, self._headers, values),
+                subprotocols=connect.subprotocols,
+                hello=tuple(self._frame(each, values) for each in connect.send),
+                confirm=None if spec.confirm is None else self._confirms,
+                refuse=self._refuses(identity, captured) if spec.refuse else None,
+                reply=self._replies(values),
+                max_message=connect.max_message,
+                namespace=connect.namespace,
+                auth=fill_json(connect.auth, values),
+                last_event_id=last_event_id,
+            )
+        except UnknownNameError as error:
+            raise self._lacks(error.name, "connect") from None
+
+    def before(self, identity: Identity) -> tuple[Step, ...]:
+        """The requests to make before connecting, in order."""
+
+        def step(call: Before) -> Step:
+            return Step(lambda got: self._request(call, identity, got, "before"), call)
+
+        return tuple(step(call) for call in self._spec.before)
+
+    def upkeep(self, identity: Identity, captured: Mapping[str, str]) -> tuple[Upkeep, ...]:
+        """What a connection must do again and again while it is connected.
+
+        Args:
+            identity: who is connected.
+            captured: what the steps before and the confirming message gave.
+
+        Raises:
+            ConfigError: the profile needs a name that nobody gave.
+            ConnectFailed: at "subscribe": it needs one that the server did not give.
+        """
+        found = []
+        for each in self._spec.upkeep:
+            request = text = None
+            if each.request is not None:
+                request = self._request(each.request, identity, captured, "upkeep")
+            else:
+                try:
+                    text = self._frame(each.send, self._values(identity, captured))
+                except UnknownNameError as error:
+                    raise self._lacks(error.name, "upkeep") from None
+            expect = Answer() if each.request is None else each.request.expect
+            found.append(Upkeep(each.every, request, text, expect))
+        return tuple(found)
+
+    def captures(self, event: Event) -> dict[str, str]:
+        """What the confirming message gives for upkeep; nothing, if it is another message."""
+        confirm = self._spec.confirm
+        if confirm is not None and confirm.capture:
+            for what in said(event, lines=self._spec.lines):
+                if means(confirm, what):
+                    return capture(confirm.capture, what.text, what.value)
+        return {}
+
+    def codes_in(self, event: Event) -> list[str]:
+        """The texts of the codes that an event carries: more than one only by lines.
+
+        Raises:
+            Malformed: it should be JSON and is not.
+        """
+        code, lines = self._spec.code, self._spec.lines
+        if isinstance(event.data, bytes) and (code.field is not None or code.fields):
+            raise Malformed("not UTF-8")
+        found = (code_of(code, what) for what in said(event, lines=lines))
+        return [text for text in found if text is not None]
+
+    def ingest(self, code: str, identity: Identity) -> Request:
+        """The request that has a code broadcast.
+
+        Raises:
+            ConfigError: the profile needs a name that nobody gave.
+        """
+        return self._request(
+            self._spec.ingest, identity, {"code": code}, "ingest", self._ingest_headers
+        )
+
+    def accepts(self, status: int, body: bytes) -> str | None:
+        """None if an answer to an ingest accepts the code, else the countable cause."""
+        return refusal(self._spec.ingest.expect, status, body)
+
+    def health(self, identity: Identity) -> Request | None:
+        """The request that says whether the server is up; None: the profile has none.
+
+        Args:
+            identity: as whom to ask, where the server wants to know.
+        """
+        call = self._spec.health
+        return None if call is None else self._request(call, identity, {}, "health")
+
+    def healthy(self, status: int, body: bytes) -> bool:
+        """Whether an answer to ``health`` says that the server is up."""
+        call = self._spec.health
+        return call is None or refusal(call.expect, status, body) is None
+
+    def verify(self, identity: Identity) -> Request | None:
+        """The request that says whether the server knows a user; None: the profile has none."""
+        call = self._spec.verify
+        return None if call is None else self._request(call, identity, {}, "verify")
+
+    def verified(self, status: int, body: bytes) -> str | None:
+        """None if an answer to ``verify`` says that it does, else the countable cause."""
+        call = self._spec.verify
+        return None if call is None else refusal(call.expect, status, body)
+
+    def without_secrets(self, text: str, identity: Identity, captured: Collection[str] = ()) -> str:
+        """A text of whomever's, in which nothing is left that must not be shown.
+
+        Args:
+            text: may repeat what a user's requests said.
+            identity: whose.
+            captured: what the server gave for that user's requests.
+        """
+        headers = (*self._headers, *self._ingest_headers)
+        return hidden(text, secret_values(self._spec, headers, [identity], captured))
+
+    def public(self) -> dict[str, str]:
+        """What may be shown of the target: nothing that was filled in, and no header."""
+        spec = self._spec
+        return {
+            "profile": self.profile.name,
+            "transport": spec.transport,
+            "host": self.host,
+            "connect": spec.connect.path.partition("?")[0],
+            "ingest": f"{spec.ingest.method} {spec.ingest.path.partition('?')[0]}",
+        }
+
+    def _confirms(self, payload: bytes) -> bool:
+        confirm = self._spec.confirm
+        return confirm is not None and any(means(confirm, what) for what in self._said(payload))
+
+    def _refuses(
+        self, identity: Identity, captured: Mapping[str, str]
+    ) -> Callable[[bytes], str | None]:
+        def hide(words: str) -> str:
+            return self.without_secrets(words, identity, captured.values())
+
+        def refuses(payload: bytes) -> str | None:
+            for what in self._said(payload):
+                for refuse in self._spec.refuse:
+                    if means(refuse, what):
+                        return cause_of(refuse, what, hide)
+            return None
+
+        return refuses
+
+    def _replies(self, values: Mapping[str, str]) -> Callable[[bytes], str | None] | None:
+        """What answers a connection's messages: made now, for there is no failing later."""
+        if not self._spec.reply:
+            return None
+        answers = [(each, self._frame(each.send, values)) for each in self._spec.reply]
+
+        def reply(payload: bytes) -> str | None:
+            for what in self._said(payload):
+                for message, answer in answers:
+                    if means(message, what):
+                        return answer
+            return None
+
+        return reply
+
+    @cached_property
+    def _event(self) -> Callable[[bytes], Event | None]:
+        from sseload_users.transports.registry import transport_for
+
+        return transport_for(self.profile.transport).event
+
+    def _said(self, payload: bytes) -> tuple[Said, ...]:
+        """The messages in a payload; the newest one's are remembered for the next question."""
+        if self._newest[0] != payload:
+            try:
+                event = self._event(payload)
+            except Malformed:
+                event = None
+            found = () if event is None else tuple(said(event, lines=self._spec.lines))
+            self._newest = (payload, found)
+        return self._newest[1]
+
+    def _frame(self, send: Json, values: Mapping[str, str]) -> str:
+        """A message to send; for Socket.IO a list is an event with its arguments."""
+        if self._spec.transport == "socketio" and isinstance(send, list):
+            namespace = self._spec.connect.namespace
+            return f"42{'' if namespace == '/' else namespace + ','}{fill_text(send, values)}"
+        return fill_text(send, values)
+
+    def _request(
+        self,
+        call: Call,
+        identity: Identity,
+        captured: Mapping[str, str],
+        key: str,
+        headers: Headers | None = None,
+    ) -> Request:
+        try:
+            return fill_call(
+                call,
+                self.host,
+                self._values(identity, captured),
+                self._headers if headers is None else headers,
+            )
+        except UnknownNameError as error:
+            raise self._lacks(error.name, key) from None
+
+    def _values(self, identity: Identity, captured: Mapping[str, str]) -> dict[str, str]:
+        return {
+            **self._spec.values,
+            **identity.fields,
+            **captured,
+            "username": identity.username,
+            "nonce": secrets.token_hex(8),
+            "host": self.host,
+            "origin": origin(self.host),
+        }
+
+    def _lacks(self, name: str, key: str) -> ConfigError | ConnectFailed:
+        if name in self._spec.captured():
+            return ConnectFailed("subscribe", f"the server gave no {name}")
+        return ConfigError(
+            f"target {self.profile.name}: {key} needs {{{name}}}; give a users file with a "
+            f"column {name}, or write {name} into the profile's [values]."
+        )
+
+
+def _checked(headers: Headers) -> tuple[tuple[str, str], ...]:
+    for name, value in headers:
+        try:
+            check_header(name, value)
+        except ValueError as error:
+            raise ConfigError(f"header: {clean(error)}; write 'Name: value'.") from None
+    return tuple(headers)

@@ -1,0 +1,142 @@
+"""Making TCP connections whose bytes the kernel stamps on arrival."""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import errno
+import functools
+import os
+import socket
+import struct
+import sys
+import time
+from typing import Any
+
+import gevent.monkey
+import gevent.socket
+
+from sseload_users.core.clock import wall_ns
+from sseload_users.transports.reader import ANCILLARY_BYTES
+
+# Linux's numbers (asm-generic/socket.h, linux/in.h), which the socket module has not all.
+_SO_TIMESTAMPNS = 35
+_IP_BIND_ADDRESS_NO_PORT = 24
+# struct tcp_info's tcpi_rtt (µs) and tcpi_total_retrans (linux/tcp.h).
+_TCP_INFO = struct.Struct("68xI28xI")
+
+# As websocket-client sets them: no delay for small frames, and a peer that vanished
+# without a word is missed within a minute.
+_OPTIONS = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+]
+for _name, _value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+    if hasattr(socket, _name):
+        _OPTIONS.append((socket.IPPROTO_TCP, getattr(socket, _name), _value))
+
+
+def connect_tcp(
+    family: int, address: Any, source: str | None, deadline: float, receive_buffer: int | None
+) -> tuple[_socket.socket, int]:
+    """A non-blocking TCP connection that stamps what it receives, where that exists.
+
+    Args:
+        family: ``AF_INET`` or ``AF_INET6``.
+        address: the server's socket address.
+        source: the local address to connect from; None: whichever the system takes.
+        deadline: until when, on ``time.monotonic``'s clock.
+        receive_buffer: bytes that the kernel is to take before the server must wait; None:
+            as many as it sees fit.
+
+    Returns:
+        The socket, and when it was connected (wall clock, ns).
+
+    Raises:
+        TimeoutError: the deadline has passed.
+        OSError: the connection was refused, or could not be made.
+    """
+    # The bare class: no Python object's weight, and gevent does not wrap it.
+    sock = _socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        for option in _OPTIONS:
+            sock.setsockopt(*option)
+        _stamp(sock)
+        if receive_buffer is not None:
+            # Before the connection is there: its window is agreed on then.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source is not None:
+            _bind(sock, source)
+        return sock, _connect(sock, address, deadline)
+    except BaseException:
+        sock.close()
+        raise
+
+
+@functools.cache
+def stamps_arrivals() -> bool:
+    """Whether reads were seen to carry the kernel's timestamp; from then on, all do.
+
+    Linux switches stamping on with the first socket that asks for it, a moment later, and
+    off with the last. So one stays open as long as the process lives: the first read of
+    each new connection has its timestamp too.
+    """
+    if sys.platform != "linux":
+        return False
+    blocking: type[socket.socket] = gevent.monkey.get_original("socket", "socket")
+    try:
+        with blocking() as keeper, blocking() as server, blocking() as sender:
+            _stamp(keeper)
+            _stamp(server)  # accepted sockets inherit it
+            server.bind(("127.0.0.1", 0))
+            server.listen(1)
+            sender.connect(server.getsockname())
+            with server.accept()[0] as stamped:
+                for _ in range(20):
+                    sender.send(b"?")
+                    if stamped.recvmsg(1, ANCILLARY_BYTES)[1]:
+                        keeper.detach()
+                        return True
+                    time.sleep(0.001)
+    except OSError:
+        pass
+    return False
+
+
+def _connect(sock: _socket.socket, address: Any, deadline: float) -> int:
+    started_ns = wall_ns()
+    code = sock.connect_ex(address)
+    if code in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY):
+        late = TimeoutError("timed out")
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise late
+        gevent.socket.wait_write(sock.fileno(), left, late)
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+    now_ns = wall_ns()
+    if sys.platform == "linux":
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        round_trip_us, retransmitted = _TCP_INFO.unpack(info)
+        # The one round trip measured so far is the handshake's. It tells when the server's
+        # answer came, however late this side woke up for it; but not if it had to ask twice.
+        if not retransmitted:
+            now_ns = min(started_ns + int(round_trip_us) * 1000, now_ns)
+    return now_ns
+
+
+def _bind(sock: _socket.socket, source: str) -> None:
+    if sys.platform == "linux":
+        # The port is chosen when the destination is known; otherwise each local port
+        # would serve one connection in all, not one for each destination.
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+    sock.bind((source, 0))
+
+
+def _stamp(sock: _socket.socket) -> None:
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)

@@ -1,0 +1,1 @@
+"""The Locust users: clients that listen, and one that broadcasts."""

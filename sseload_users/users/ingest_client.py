@@ -1,0 +1,127 @@
+"""The HTTP client that codes go in by: one that no answer can keep, fill or lead astray."""
+
+from __future__ import annotations
+
+from http.cookiejar import CookieJar
+from typing import Any
+
+from geventhttpclient.client import HTTPClient, HTTPClientPool
+from geventhttpclient.response import HTTPParseError
+from locust.contrib.fasthttp import FastResponse, LocustUserAgent
+
+#: Most bytes of an answer, its head and all interim ones included: it says whether a code was
+#: accepted, and no more.
+_ANSWER_BYTES = 1 << 20
+#: Most bytes of cookies that are sent back.
+_COOKIE_BYTES = 16384
+
+
+class AnswerTooLarge(HTTPParseError):  # noqa: N818 - the server's failure
+    """An answer that has too many bytes."""
+
+
+class _Plain(FastResponse):
+    """An answer whose content is what was sent."""
+
+    def _content(self) -> bytes:
+        content: bytes = self._response.read() if self._response is not None else b""
+        self.release()
+        return content
+
+
+class IngestClient(LocustUserAgent):
+    """Locust's client, which takes every answer as it is.
+
+    It follows no redirect: the code has not been accepted. It asks for no compression, and
+    undoes none: a few bytes could become gigabytes. To it every status is an answer.
+
+    Args:
+        cookies: where cookies are kept.
+        **options: as for `HTTPClient`.
+    """
+
+    response_type = _Plain
+    redirect_response_codes = frozenset()
+    valid_response_codes = frozenset(range(1000))
+
+    def __init__(self, cookies: CookieJar, **options: Any) -> None:
+        super().__init__(
+            client_pool=_Pool(**options), cookiejar=cookies, max_redirects=0, max_retries=0
+        )
+
+    def urlopen(self, *args: Any, **options: Any) -> Any:
+        """Make a request; see geventhttpclient's `UserAgent.urlopen`."""
+        jar: Any = self.cookiejar
+        if sum(len(each.name) + len(each.value or "") for each in jar) > _COOKIE_BYTES:
+            jar.clear()
+        return super().urlopen(*args, **options)
+
+    def _urlopen(self, request: Any) -> Any:
+        try:
+            return super()._urlopen(request)  # type: ignore[no-untyped-call]
+        except (ValueError, LookupError) as error:
+            # What its parser does not expect.
+            raise HTTPParseError(type(error).__name__) from error
+
+
+class _Pool(HTTPClientPool):
+    """Clients that take only so much of an answer."""
+
+    def get_client(self, url: Any) -> HTTPClient:
+        client = super().get_client(url)
+        connections = client._connection_pool  # noqa: SLF001 - there is no other way
+        if not isinstance(connections, _Connections):
+            client._connection_pool = _Connections(connections)  # type: ignore[assignment]  # noqa: SLF001
+        return client
+
+
+class _Connections:
+    """A connection pool that gives each of its sockets a limit.
+
+    Args:
+        pool: geventhttpclient's.
+    """
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    def get_socket(self) -> _Limited:
+        sock = self._pool.get_socket()
+        return sock if isinstance(sock, _Limited) else _Limited(sock)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+
+class _Limited:
+    """A socket that breaks where there is too much for one answer.
+
+    Args:
+        sock: the unlimited one.
+    """
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self._left = _ANSWER_BYTES
+
+    def sendall(self, data: bytes) -> None:
+        """Send a request; the next bytes are its answer."""
+        self._left = _ANSWER_BYTES
+        self._sock.sendall(data)
+
+    def recv(self, size: int) -> bytes:
+        """Receive up to so many bytes.
+
+        Raises:
+            AnswerTooLarge: there were too many already.
+        """
+        data: bytes = self._sock.recv(size)
+        self._left -= len(data)
+        if self._left < 0:
+            # The pool may take it for one that can be used again: the interim answer was whole.
+            self._sock.close()
+            raise AnswerTooLarge("answer too large")
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)

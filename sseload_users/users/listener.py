@@ -1,0 +1,276 @@
+"""The user that listens: one connection, and what becomes of it."""
+
+from __future__ import annotations
+
+import logging
+import random
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import ClassVar
+
+import gevent
+from gevent.event import Event
+from gevent.queue import SimpleQueue
+from locust import User, task
+from locust.env import Environment
+
+from sseload_users.core.clock import wall_ns
+from sseload_users.core.formatting import clean
+from sseload_users.core.sessions import Session
+from sseload_users.run.churn import Hold
+from sseload_users.run.locust_stats import fire
+from sseload_users.run.worker_run import worker_run_of
+from sseload_users.targets import Identity, Target
+from sseload_users.transports import Closed, ConnectFailed, Malformed, Transport
+from sseload_users.transports.registry import transport_for
+from sseload_users.users.session_requests import SessionRequests
+
+_logger = logging.getLogger(__name__)
+
+#: The cause with which a session ends that this side ended.
+LEFT = "left"
+#: Seconds before a further attempt to connect: at most, for the first and for any.
+_FIRST_BACK_OFF_S, _LONGEST_BACK_OFF_S = 1.0, 30.0
+
+
+class SessionEnded(Exception):  # noqa: N818 - its name stands in Locust's table of failures
+    """A session that the server or the network ended."""
+
+
+class CodeListener(User):
+    """One simulated client: connects, subscribes, listens, leaves.
+
+    Subclass it to say in code what the options say; what is None here comes from them.
+
+    Attributes:
+        target: the target profile: a built-in one's name, or the path of a .toml.
+        username: as whom to connect.
+        connect_timeout: seconds that a connection has to be subscribed; like the next one,
+            for the whole run.
+        delivery_timeout: seconds after its sending in which a code is in time.
+    """
+
+    abstract = False
+    target: ClassVar[str | None] = None
+    username: ClassVar[str | None] = None
+    connect_timeout: ClassVar[float | None] = None
+    delivery_timeout: ClassVar[float | None] = None
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self._station = station = worker_run_of(environment)
+        self._connection = station.ledger.connection()
+        identity = station.identity(self._connection.number)
+        self._identity = identity if self.username is None else Identity(self.username)
+        self._connection.username = self._identity.username
+        self._target: Target = station.target(self.target, self.host)
+        self._transport_type = transport_for(self._target.profile.transport)
+        self._decoder = station.decoder(self._target, self._transport_type.event)
+        self._known = self._decoder.known
+        self._transport: Transport | None = None
+        self._session: Session | None = None
+        self._errands: SessionRequests | None = None
+        self._slow = station.reads_slowly(self._connection.number)
+        self._retry_s = 0.0
+        self._dropped_ns = 0
+        self._inbox: SimpleQueue[tuple[bytes, int]] | None = None
+        if type(self).on_code is not CodeListener.on_code:
+            self._inbox = SimpleQueue()
+
+    def on_code(self, code: str, arrived_ns: int) -> None:
+        """Do something with each code that comes; this does nothing, and costs nothing.
+
+        Called in a greenlet of its own, in the order of arrival; it may block.
+
+        Args:
+            code: its text, as the server sent it.
+            arrived_ns: when it arrived (wall clock, ns since the Unix epoch).
+        """
+
+    @task
+    def listen(self) -> None:
+        """Connect and listen until the run ends: the only task, and it never returns."""
+        self._station.listeners += 1
+        self._station.counted("slow", int(self._slow))
+        reader = None if self._inbox is None else gevent.spawn(self._read_inbox, self._inbox)
+        try:
+            with self._station.expecting():
+                connected = self._connect(self._station.options.connect_attempts)
+            while connected:
+                connected = self._follow(*self._hold_session())
+            # Locust keeps the number of users: it would begin another in this one's place.
+            Event().wait()
+        finally:
+            self._station.listeners -= 1
+            if reader is not None:
+                reader.kill(block=False)
+
+    def stop(self, force: bool = False) -> bool:
+        """Stop at once: with --stop-timeout, Locust would wait for a task that only waits."""
+        del force
+        return bool(super().stop(force=True))
+
+    def _follow(self, closed: Closed, hold: Hold) -> bool:
+        """Have another session follow one that ended; whether there is one now."""
+        station = self._station
+        if hold.why:
+            station.counted("replaced")
+        if hold.why == "over":
+            # Somebody else comes, who knows nothing of the codes before.
+            self._transport = None
+            return self._connect(None)
+        if hold.why == "storm":
+            gevent.sleep(random.uniform(0, station.options.storm_jitter))
+            connected = self._connect(None, queued=False)
+            if connected and self._transport is not None:
+                back_ns = self._transport.subscribed_ns - hold.ended_ns
+                station.ledger.tally.storm.add(max(back_ns, 0) // 1000)
+            return connected
+        if closed.cause == LEFT or not station.options.reconnect:
+            return False
+        self._back_off(0)
+        connected = self._connect(None)
+        if connected:
+            self._recovered()
+        return connected
+
+    def _connect(self, attempts: int | None, *, queued: bool = True) -> bool:
+        """Make a session; whether there is one.
+
+        Args:
+            attempts: after so many it is given up; None for no end.
+            queued: only so many connect at a time; in a storm, all do.
+        """
+        station, attempt = self._station, 0
+        station.may_connect.wait()
+        while not station.finished:
+            if attempt:
+                self._back_off(attempt)
+            attempt += 1
+            with station.slots if queued else nullcontext(), station.connecting_one():
+                if self._try_to_connect():
+                    return True
+            if attempt == attempts:
+                break
+        return False
+
+    def _recovered(self) -> None:
+        assert self._transport is not None  # noqa: S101
+        self._station.counted("reconnected")
+        down_ns = self._transport.subscribed_ns - self._dropped_ns
+        self._station.ledger.tally.recovery.add(down_ns // 1000)
+
+    def _back_off(self, attempt: int) -> None:
+        # What the server of an event stream asks for is the least; it holds until it says
+        # something else.
+        retry_ms = getattr(self._transport, "retry_ms", None)
+        if retry_ms is not None:
+            self._retry_s = retry_ms / 1000
+        # Jitter over the whole time, so that those who were dropped together come apart.
+        longest = min(_FIRST_BACK_OFF_S * 2**attempt, _LONGEST_BACK_OFF_S)
+        gevent.sleep(self._retry_s + random.uniform(0, longest))
+
+    def _try_to_connect(self) -> bool:
+        station, connection = self._station, self._connection
+        station.counted("attempted")
+        kind, began_ns = self._transport_type.kind, wall_ns()
+        meant_since_ns = station.ledger.under_way_since() or began_ns
+        errands = self._errands = SessionRequests(
+            station.network, station.options, self._target, self._identity, station.kept_alive
+        )
+        try:
+            errands.before()
+            last_event_id = getattr(self._transport, "last_event_id", "")
+            endpoint = errands.endpoint(self._transport_type, last_event_id)
+            transport = self._transport = self._transport_type(
+                replace(endpoint, slow=self._slow),
+                station.network,
+                self._on_message,
+                station.malformed,
+            )
+            transport.connect()
+            errands.begin(transport)
+        except ConnectFailed as error:
+            if self._transport is not None:
+                self._transport.leave()
+            if not station.finished:
+                # In its words the server may have repeated what it was sent.
+                cause = station.failed(error.operation, errands.without_secrets(error.cause))
+                failed = ConnectFailed(error.operation, cause)
+                _logger.debug("%s: %s", failed, clean(errands.without_secrets(error.detail)))
+                station.counted("failed")
+                connection.last_cause = str(failed)
+                passed_ms = (wall_ns() - began_ns) / 1e6
+                fire(self.environment, kind, "connect", passed_ms, error=failed)
+            return False
+        except BaseException:
+            # Taken away while it connected: neither a success nor a failure of the server.
+            station.counted("attempted", -1)
+            raise
+        station.counted("succeeded")
+        connect_us = max(transport.subscribed_ns - transport.started_ns, 0) // 1000
+        if connection.connect_us is None:
+            connection.connect_us = connect_us
+        station.ledger.tally.connect.add(connect_us)
+        self._session = station.ledger.opened(
+            connection, min(meant_since_ns, began_ns), transport.subscribed_ns
+        )
+        fire(self.environment, kind, "connect", connect_us / 1000)
+        return True
+
+    def _hold_session(self) -> tuple[Closed, Hold]:
+        """Listen until the session ends, and say how it ended."""
+        transport, session, station = self._transport, self._session, self._station
+        assert transport is not None  # noqa: S101
+        assert session is not None  # noqa: S101
+        closed = Closed("client", LEFT)
+        try:
+            with station.turnover.holding(transport) as hold:
+                closed = transport.listen()
+        finally:
+            if self._errands is not None:
+                self._errands.end()
+            dropped = closed.cause != LEFT
+            station.ledger.closed(session, wall_ns(), released=not dropped)
+            if dropped and not station.finished:
+                self._dropped_ns = wall_ns()
+                cause = station.dropped(closed.cause)
+                self._connection.drops += 1
+                self._connection.last_cause = f"session: {cause}"
+                fire(
+                    self.environment,
+                    transport.kind,
+                    "session",
+                    None,
+                    error=SessionEnded(cause),
+                )
+        return closed, hold
+
+    def _on_message(self, payload: bytes, arrived_ns: int) -> None:
+        """Take a message, in the hub. The hot path: once for each message."""
+        session = self._session
+        assert session is not None  # noqa: S101
+        code = self._known.get(payload)
+        if code is not None:
+            session.receive(code, arrived_ns)
+        else:
+            self._look(session, payload, arrived_ns)
+        if self._inbox is not None:
+            self._inbox.put((payload, arrived_ns))
+
+    def _look(self, session: Session, payload: bytes, arrived_ns: int) -> None:
+        codes = self._decoder.look(payload)
+        for code in codes:
+            session.receive(code, arrived_ns)
+        if not codes and self._transport is not None:
+            self._transport.keep_alive(payload)
+
+    def _read_inbox(self, inbox: SimpleQueue[tuple[bytes, int]]) -> None:
+        while True:
+            payload, arrived_ns = inbox.get()
+            try:
+                texts = self._decoder.texts(payload)
+            except Malformed:
+                continue  # counted when it came
+            for text in texts:
+                self.on_code(text, arrived_ns)

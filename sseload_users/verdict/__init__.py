@@ -1,0 +1,1 @@
+"""What a run amounts to: thresholds, rules and hints. Pure."""

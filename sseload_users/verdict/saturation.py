@@ -1,0 +1,84 @@
+"""Whether the generator kept up with the load it was to make, and what to do if not; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sseload_users.core.formatting import NOTABLE_WAIT, count, ms
+from sseload_users.verdict.reasons import Reason, make_reason
+
+#: A generator is saturated when it was this busy (on a core, or waiting for one) for this share
+#: of the time in which codes were on the way; when it read, or sent, so late that the load was
+#: not what was asked; or when it read so seldom that a delivery's lateness is in doubt.
+_BUSY_PERCENT, _BUSY_SHARE, _BUSY_AT_LEAST_S = 90.0, 0.2, 3
+_LATE_MS = 1000.0
+
+#: What to do depends on whether it has used a core up, or has waited for one this long.
+_STARVED_PERCENT = 20.0
+_FULL = "use more workers (--processes -1) or machines, or fewer connections"
+_STARVED = (
+    "the generator waited for a core while others ran (other programs, more workers than cores, "
+    "a server on the same machine), or a CPU limit held it back: give it more of the machine, or "
+    "another one"
+)
+
+
+def is_saturated(
+    busy_percent: Sequence[float],
+    lag_p99_ms: float | None,
+    slip_p99_ms: float | None,
+    in_doubt: int,
+) -> bool:
+    """Whether the generator was too busy for its load.
+
+    Args:
+        busy_percent: of its busiest process, for each second in which codes were on the way:
+            how much of it that process was on a core or waited for one.
+        lag_p99_ms: the 99th percentile of its lag; None if nothing was read.
+        slip_p99_ms: that of the schedule's slip; None if nothing was sent.
+        in_doubt: deliveries that came in time, or else late by less than it can tell.
+    """
+    busy = sum(each >= _BUSY_PERCENT for each in busy_percent)
+    return (
+        (busy >= _BUSY_AT_LEAST_S and busy >= _BUSY_SHARE * len(busy_percent))
+        or (lag_p99_ms or 0) > _LATE_MS
+        or (slip_p99_ms or 0) > _LATE_MS
+        or in_doubt > 0
+    )
+
+
+def judge(generator: Mapping[str, Any]) -> Reason:
+    """The reason that a report's part on the generator gives its verdict."""
+    cpu, lag = generator["cpu_percent_max"], generator["lag_ms"]["p99"]
+    waited = generator["waited_percent_max"] or 0.0
+    figures = [] if cpu is None else [f"CPU up to {cpu:.0f} %"]
+    if waited >= NOTABLE_WAIT:
+        figures.append(f"waited for a core up to {waited:.0f} %")
+    if lag is not None:
+        figures.append(f"lag p99 {ms(lag)} ms")
+    measured = ", ".join(figures) or "not measured"
+    if not generator["saturated"]:
+        kept = f"The generator kept up ({measured})."
+        return make_reason("generator", "good", kept, measured=measured)
+    error = generator["stamp_error_ms"]
+    within = f" within {ms(error['max'])} ms" if error["count"] else ""
+    effect = (
+        f"latencies stay true{within}, as the kernel stamped the arrivals, but the load may have "
+        "been lighter than planned"
+        if generator["timestamps"] == "kernel"
+        else "the latencies hold its own delay too"
+    )
+    if many := generator["in_doubt"]:
+        effect += (
+            f". Whether {count(many, 'delivery', 'deliveries')} came in time it cannot tell, as "
+            "it read too seldom; they count as delivered"
+        )
+    advice = _STARVED if waited >= _STARVED_PERCENT else _FULL
+    return make_reason(
+        "generator",
+        "warning",
+        f"The generator was saturated ({measured}): {effect}.",
+        measured=measured,
+        hint=f"This is no fault of the server: {advice}.",
+    )

@@ -1,0 +1,320 @@
+"""The bounds that a run is judged by, read from ``config/thresholds.toml``."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
+
+from sseload_users.core.errors import ConfigError, config_path
+from sseload_users.core.formatting import clean, number, of, percent, share
+
+Grade = Literal["good", "warning", "issues"]
+
+_BOUND = re.compile(r"(?P<comparison>>=|<=|>|<)\s*(?P<percent>\d{1,9}(?:\.\d{1,9})?)\s*%")
+_HOW = "write a comparison and a percentage, such as '>= 95 %', or 'all' or 'none'"
+_IN_WORDS = {">": "more than", ">=": "at least", "<": "less than", "<=": "at most"}
+_OPPOSITE = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A comparison with a share: "> 95 %".
+
+    Attributes:
+        comparison: how the measured share must compare.
+        share: with what, from 0 to 1 (a count per something may go beyond).
+    """
+
+    comparison: Literal[">", ">=", "<", "<="]
+    share: Fraction
+
+    @classmethod
+    def parse(cls, text: object) -> Bound:
+        """The bound that a text says: "> 95 %", "all", "none".
+
+        Raises:
+            ValueError: it says none.
+        """
+        if isinstance(text, Bound):
+            return text
+        if text == "all":
+            return cls(">=", Fraction(1))
+        if text == "none":
+            return cls("<=", Fraction(0))
+        match = _BOUND.fullmatch(text.strip()) if isinstance(text, str) else None
+        if match is None:
+            raise ValueError(f"{text!r} is not a bound; {_HOW}")
+        return cls(match["comparison"], Fraction(match["percent"]) / 100)  # type: ignore[arg-type]
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether a higher share is better."""
+        return self.comparison.startswith(">")
+
+    def holds(self, part: int, whole: int) -> bool:
+        """Whether `part` of `whole` keeps this bound; exact, without a division."""
+        limit = self.share * whole
+        match self.comparison:
+            case ">":
+                return part > limit
+            case ">=":
+                return part >= limit
+            case "<":
+                return part < limit
+            case _:
+                return part <= limit
+
+    def stricter_than(self, other: Bound) -> bool:
+        """Whether some share keeps `other` but not this bound; both point the same way."""
+        if self.share == other.share:
+            return len(self.comparison) < len(other.comparison)
+        return (self.share > other.share) == self.wants_more
+
+    def words(self) -> str:
+        """As in a sentence: "more than 95 %", "all of them", "none"."""
+        if self == Bound(">=", Fraction(1)):
+            return "all of them"
+        if self == Bound("<=", Fraction(0)):
+            return "none"
+        return f"{_IN_WORDS[self.comparison]} {percent(self.share)}"
+
+    def broken(self) -> str:
+        """What breaks it, as in a sentence: "95 % or less", "more than 5 %"."""
+        opposite = _OPPOSITE[self.comparison]
+        if len(opposite) == 1:
+            return f"{_IN_WORDS[opposite]} {percent(self.share)}"
+        return f"{percent(self.share)} or {'more' if opposite == '>=' else 'less'}"
+
+    def __str__(self) -> str:
+        """As it is written in the file."""
+        if self == Bound(">=", Fraction(1)):
+            return "all"
+        if self == Bound("<=", Fraction(0)):
+            return "none"
+        return f"{self.comparison} {percent(self.share)}"
+
+
+_Bound = Annotated[Bound, PlainValidator(Bound.parse)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Rule(_Model):
+    """What is good, and what is still only a warning; without `warning` all the rest is."""
+
+    good: _Bound
+    warning: _Bound | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Rule:
+        if self.warning is None:
+            return self
+        if self.good.wants_more != self.warning.wants_more:
+            raise ValueError(f"good ({self.good}) and warning ({self.warning}) must point one way")
+        if self.warning.stricter_than(self.good):
+            raise ValueError(
+                f"warning ({self.warning}) must not be stricter than good ({self.good})"
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A share, how it fares against a rule, and both in words.
+
+    Attributes:
+        part: how many.
+        whole: out of how many; where there are none, nothing has gone wrong with any.
+        rule: what the share is held against.
+    """
+
+    part: int
+    whole: int
+    rule: Rule
+
+    @property
+    def grade(self) -> Grade:
+        """What the rule makes of it."""
+        if self.rule.good.holds(self.part, self.whole) or not (self.part or self.whole):
+            return "good"
+        warning = self.rule.warning
+        return "warning" if warning is None or warning.holds(self.part, self.whole) else "issues"
+
+    @property
+    def bound(self) -> Bound:
+        """The one that decided: kept, or broken."""
+        return (self.rule.warning if self.grade == "issues" else None) or self.rule.good
+
+    @property
+    def measured(self) -> str:
+        """The figure alone: "46 of 50 (92 %)"."""
+        return of(self.part, self.whole, self._marks)
+
+    def says(self, what: str, further: str = "") -> str:
+        """The sentence: "46 of 50 `what` (92 %)`further`; good is more than 95 %."."""
+        counted = f"{number(self.part)} of {number(self.whole)} {what}"
+        if self.whole:
+            counted += f" ({share(self.part, self.whole, self._marks)})"
+        return f"{counted}{further}{self.verdict}."
+
+    @property
+    def verdict(self) -> str:
+        """The end of a sentence: "; good is more than 95 %"; nothing if it is good."""
+        match self.grade:
+            case "good":
+                return ""
+            case "warning":
+                return f"; good is {self.bound.words()}"
+            case _:
+                return f"; {self.bound.broken()} is an issue"
+
+    @property
+    def _marks(self) -> tuple[Any, ...]:
+        return tuple(bound.share for bound in (self.rule.good, self.rule.warning) if bound)
+
+
+class SizeTarget(_Model):
+    """The share of connect attempts that should succeed with so many connections open."""
+
+    up_to: int = Field(gt=0, strict=True)
+    success: _Bound
+
+
+class Thresholds(_Model):
+    """One rule for each figure that is judged; `docs/verdict.md` says what each measures."""
+
+    connection_success: Rule
+    connect_timeouts: Rule
+    connections_dropped: Rule
+    codes_accepted: Rule
+    codes_received: Rule
+    error_rate: Rule
+    duplicates: Rule
+    out_of_order: Rule
+    unexpected: Rule
+    malformed: Rule
+    size_targets: tuple[SizeTarget, ...]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Thresholds:
+        for name in type(self).model_fields:
+            if name == "size_targets":
+                continue
+            rule: Rule = getattr(self, name)
+            wants_more = name in ("connection_success", "codes_accepted", "codes_received")
+            if rule.good.wants_more != wants_more:
+                raise ValueError(
+                    f"{name}.good must begin with {'>' if wants_more else '<'}, not '{rule.good}'"
+                )
+        for index, target in enumerate(self.size_targets):
+            if not target.success.wants_more:
+                raise ValueError(
+                    f"size_targets[{index}].success must begin with >, not '{target.success}'"
+                )
+            if index == 0:
+                continue
+            before = self.size_targets[index - 1]
+            if target.up_to <= before.up_to:
+                raise ValueError(
+                    f"size_targets[{index}].up_to ({target.up_to}) must be above the one "
+                    f"before it ({before.up_to})"
+                )
+            if target.success.stricter_than(before.success):
+                raise ValueError(
+                    f"size_targets[{index}].success ({target.success}) must not be stricter than "
+                    f"the one before it ({before.success}), which is for fewer connections"
+                )
+        return self
+
+    def size_target(self, connections: int) -> SizeTarget | None:
+        """What is expected of a server with so many connections open; None beyond the last."""
+        return next((each for each in self.size_targets if connections <= each.up_to), None)
+
+
+def load(path: str | Path | None = None) -> Thresholds:
+    """The default thresholds, changed by a file of the same form.
+
+    Args:
+        path: a TOML file with the keys that differ; None for the defaults alone.
+
+    Raises:
+        ConfigError: a file that cannot be read or says something impossible; one sentence
+            with the file, the key and what to do.
+    """
+    default = config_path("thresholds.toml")
+    values = _read(default)
+    if path is None:
+        return _checked(values, default)
+    # The defaults first, by themselves: a mistake in them is not the other file's.
+    _checked(values, default)
+    for key, value in _read(Path(path)).items():
+        known = values.get(key)
+        values[key] = (
+            known | value if isinstance(known, dict) and isinstance(value, dict) else value
+        )
+    return _checked(values, Path(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigError(f"{path}: the thresholds cannot be read: {reason}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: the thresholds are not UTF-8 text.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}.") from error
+
+
+def _checked(values: Mapping[str, Any], path: Path) -> Thresholds:
+    try:
+        return Thresholds.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_sentence(error)}") from error
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first mistake that pydantic found, as one sentence that begins with its key."""
+    first = error.errors(include_url=False)[0]
+    where = ""
+    for step in first["loc"]:
+        where += f"[{step}]" if isinstance(step, int) else f".{step}" if where else step
+    where = clean(where)
+    match first["type"]:
+        case "extra_forbidden":
+            siblings = _siblings(first["loc"])
+            return f"{where} is not a key; there are: {', '.join(siblings)}."
+        case "missing":
+            return f"{where} is missing."
+        case "value_error":
+            mistake = clean(first["ctx"]["error"])
+            return f"{where}: {mistake}." if where else f"{mistake}."
+        case "model_type" | "model_attributes_type":
+            return f"{where} must be a table of good and warning."
+        case "tuple_type":
+            return f"{where} must be a list of tables: [[{where}]]."
+        case _:
+            return f"{where}: {clean(first['msg'])}, not {clean(repr(first['input']))}."
+
+
+def _siblings(location: tuple[int | str, ...]) -> list[str]:
+    if len(location) == 1:
+        return list(Thresholds.model_fields)
+    return list((SizeTarget if location[0] == "size_targets" else Rule).model_fields)

@@ -1,0 +1,1 @@
+"""Pages and endpoints in Locust's web UI, and metrics for Prometheus."""

@@ -1,0 +1,120 @@
+"""What Locust's web UI shows beside its own: /delivery with its files, and /metrics."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+from flask import Blueprint, Response, redirect, request, url_for
+from locust.web import WebUI
+from werkzeug.wrappers import Response as AnyResponse
+
+from sseload_users.report import pages, prometheus
+from sseload_users.web import locust_tab as web_tab
+from sseload_users.web.views import Views
+
+_logger = logging.getLogger(__name__)
+
+_STATIC = Path(pages.__file__).parent / "static"
+
+#: The page loads its own style sheet and script, asks its own server, and nothing else.
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+_NOT_YET = "There is no report yet: it is written when the run ends."
+
+View = Callable[[], AnyResponse]
+
+
+def attach(web_ui: WebUI, views: Views) -> None:
+    """Add to the web UI: a tab in Locust's page, and pages of our own.
+
+    They are where Locust's are (``--web-base-path``), and ask for the same login.
+
+    Args:
+        web_ui: before it has answered anything.
+        views: what there is to be seen.
+    """
+    app = web_ui.app
+    assert app is not None  # noqa: S101 - Locust makes it with the web UI
+    blueprint = Blueprint("sseload", __name__, url_prefix=app.blueprints["locust"].url_prefix)
+
+    def route(path: str, name: str, view: View) -> None:
+        guarded = web_ui.auth_required_if_enabled(_guarded(view))
+        blueprint.add_url_rule(path, name, guarded, strict_slashes=True)
+
+    route("/delivery", "delivery", lambda: _page(views.document()))
+    route("/delivery/", "slash", lambda: redirect(url_for("sseload.delivery")))
+    route("/delivery/now", "now", lambda: _page(views.fragment()))
+    route("/delivery/page.css", "css", lambda: _text(_style(), "text/css"))
+    route("/delivery/page.js", "js", lambda: _text(_script(), "text/javascript"))
+    route("/delivery/codes.csv", "codes", lambda: _codes(views))
+    route("/delivery/report.html", "html", lambda: _report(views.report_html(), "text/html"))
+    route("/delivery/report.json", "json", lambda: _report(views.report_json(), _JSON))
+    route("/metrics", "metrics", lambda: Response(views.metrics(), content_type=_METRICS))
+    app.register_blueprint(blueprint)
+    web_tab.attach(web_ui, app, views)
+
+
+_JSON = "application/json"
+_METRICS = prometheus.CONTENT_TYPE
+
+
+def _guarded(view: View) -> View:
+    """The view, in which a mistake of this program's costs nothing but this answer."""
+
+    @wraps(view)
+    def guarded() -> AnyResponse:
+        try:
+            answer = view()
+        except Exception:
+            _logger.exception("%s cannot be answered", request.path)
+            answer = _text("This cannot be shown, because of a mistake in sseload: see the log.\n")
+            answer.status_code = 500
+        answer.headers.setdefault("Content-Security-Policy", _POLICY)
+        answer.headers["X-Content-Type-Options"] = "nosniff"
+        answer.headers["Referrer-Policy"] = "no-referrer"
+        answer.headers["Cache-Control"] = "no-cache"
+        return answer
+
+    return guarded
+
+
+def _text(words: str, kind: str = "text/plain") -> Response:
+    answer = Response(words, mimetype=kind)
+    # What a reader has already is not sent again.
+    answer.add_etag()
+    answer.make_conditional(request)
+    return answer
+
+
+def _page(html: str) -> Response:
+    return _text(html, "text/html")
+
+
+def _report(text: str | None, kind: str) -> Response:
+    if text is None:
+        answer = _text(f"{_NOT_YET}\n")
+        answer.status_code = 404
+        return answer
+    answer = Response(text.encode("utf-8", "replace"), mimetype=kind)
+    # report.html says by itself what it may load, which is less.
+    answer.headers["Content-Security-Policy"] = "frame-ancestors 'self'"
+    return answer
+
+
+def _codes(views: Views) -> Response:
+    answer = Response(views.codes_csv(), mimetype="text/csv")
+    answer.headers["Content-Disposition"] = 'attachment; filename="codes.csv"'
+    return answer
+
+
+def _style() -> str:
+    return pages.STYLE + pages.source("delivery.css")
+
+
+def _script() -> str:
+    return (_STATIC / "delivery.js").read_text(encoding="utf-8")

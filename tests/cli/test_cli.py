@@ -1,0 +1,98 @@
+"""The command's own words: what they become on Locust's command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from sseload_users.cli import run as cli
+
+
+def options(words: list[str]) -> dict[str, str]:
+    """Locust's arguments for a line, by name; a flag's value is empty."""
+    line = cli.locust_arguments(words)
+    found: dict[str, str] = {}
+    at = 0
+    while at < len(line):
+        name = line[at]
+        has_value = at + 1 < len(line) and not line[at + 1].startswith("-")
+        found[name] = line[at + 1] if has_value else ""
+        at += 1 + has_value
+    return found
+
+
+@pytest.mark.parametrize(
+    ("words", "users", "codes", "duration"),
+    [
+        ([], "51", None, None),
+        (["7"], "8", None, None),
+        (["7", "3"], "8", "3", None),
+        (["7", "3", "60"], "8", "3", "60"),
+    ],
+)
+def test_up_to_three_numbers(
+    words: list[str], users: str, codes: str | None, duration: str | None
+) -> None:
+    found = options(words)
+    # What is not said has the options' own defaults, 10 codes in 60 seconds.
+    assert (found["-u"], found.get("--codes"), found.get("--duration")) == (users, codes, duration)
+    assert {"--headless", "--only-summary"} <= found.keys()
+    assert found["-f"].endswith("locustfile.py")
+    assert found["-r"] == "100"
+    assert found["--loglevel"] == "WARNING"
+
+
+@pytest.mark.parametrize("words", [["-u", "9"], ["-u9"], ["--users", "9"], ["--users=9"]])
+def test_locusts_word_for_users_takes_the_place_of_the_default(words: list[str]) -> None:
+    line = cli.locust_arguments(words)
+    assert line[-len(words) :] == words
+    assert "51" not in line
+
+
+@pytest.mark.parametrize(
+    ("words", "default"),
+    [
+        (["-r", "5"], "100"),
+        (["-r5"], "100"),
+        (["--spawn-rate=5"], "100"),
+        (["-L", "DEBUG"], "WARNING"),
+        (["--loglevel", "DEBUG"], "WARNING"),
+    ],
+)
+def test_what_is_said_is_not_said_twice(words: list[str], default: str) -> None:
+    line = cli.locust_arguments(words)
+    assert default not in line
+    assert line[-len(words) :] == words
+
+
+def test_options_are_passed_on_in_their_order() -> None:
+    words = ["4", "--host", "http://127.0.0.1:1", "--csv", "x", "--target", "websocket"]
+    assert cli.locust_arguments(words)[-6:] == words[1:]
+
+
+@pytest.mark.parametrize("word", ["0", "many", "1.5", "+3", "1_000", "٣", "99999999", ""])
+def test_a_number_that_cannot_be(word: str) -> None:
+    with pytest.raises(cli.UsageError, match=r"^codes is .*: give a whole number, 1 or more\.$"):
+        cli.locust_arguments(["5", word])
+
+
+def test_a_word_too_many() -> None:
+    with pytest.raises(cli.UsageError, match=r"^'9' is one word too many"):
+        cli.locust_arguments(["1", "2", "3", "9"])
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_help_is_short_and_says_how_to_get_the_rest(
+    capsys: pytest.CaptureFixture[str], word: str
+) -> None:
+    assert cli.main([word]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: python -m sseload_users [connections] [codes] [duration]")
+    assert "--help-all" in text
+    assert len(text.splitlines()) < 30
+
+
+def test_a_mistake_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["x"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "sseload: connections is 'x': give a whole number, 1 or more.\n"

@@ -1,0 +1,377 @@
+"""The ways in: the command, Locust's own, its configuration, and somebody else's locustfile."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sseload_users.demo.record import Record
+from tests.support.harness import (
+    LOCUST,
+    QUICK,
+    ROOT,
+    SSELOAD,
+    Outcome,
+    clean_environment,
+    play,
+    run,
+)
+
+pytestmark = pytest.mark.e2e
+
+EMBEDDED = re.compile(
+    r"^No --host given: testing the embedded target, which listens at (http://127\.0\.0\.1:\d+)\.$",
+    re.MULTILINE,
+)
+
+#: What somebody tests beside the codes; each use of a user class leaves a line in a file.
+THEIRS = """
+import os
+from pathlib import Path
+
+from locust import HttpUser, constant, events, task
+from sseload_users import CodeBroadcaster, CodeListener
+
+SEEN = Path(os.environ["SEEN"])
+
+
+def note(line):
+    with SEEN.open("a") as file:
+        file.write(line + "\\n")
+
+
+class Subscriber(CodeListener):
+    host = os.environ["TARGET"]
+    target = "websocket"
+    username = "alice"
+    delivery_timeout = 1
+
+    def on_code(self, code, arrived_ns):
+        note(f"code {code} {arrived_ns}")
+
+
+class Sender(CodeBroadcaster):
+    host = os.environ["TARGET"]
+    target = "websocket"
+    username = "bob"
+    codes = 3
+    duration = 1
+
+
+class Visitor(HttpUser):
+    host = os.environ["TARGET"]
+    wait_time = constant(0.2)
+
+    @task
+    def look(self):
+        self.client.get("/health")
+"""
+
+LISTENER = """
+
+@events.request.add_listener
+def on_request(request_type, name, response_time, exception, **_):
+    failed = type(exception).__name__ if exception else "-"
+    note(f"request {request_type} {name} {failed} {response_time}")
+"""
+
+#: A bit of everything that Locust's table can show.
+FAULTS = (
+    "--lose", "0.1", "--drop", "0.25", "--drop-after", "2", "--refuse", "0.2",
+    "--ingest-status", "500", "--ingest-share", "0.25",
+)  # fmt: skip
+
+
+def test_the_command_takes_numbers_and_any_option(tmp_path: Path) -> None:
+    outcome, truth = play(
+        tmp_path,
+        "7", "3", "1", *QUICK, "--target", "websocket", "--username", "alice",
+        "--header", "X-Token: verysecret", "--spawn-rate", "40",
+        "--csv", str(tmp_path / "locust"), "--html", str(tmp_path / "locust.html"),
+    )  # fmt: skip
+    assert outcome.status == 0
+    assert outcome.grade == "good"
+    assert outcome.report["deliveries"]["delivered"] == truth.sent == 7 * 3
+    assert {each.username for each in truth.connections.values()} == {"alice"}
+    options = outcome.report["run"]["options"]
+    assert (options["codes"], options["duration"], options["users"]) == (3, 1.0, 8)
+    assert options["spawn_rate"] == 40
+    assert options["header"] == ["X-Token"]
+    assert EMBEDDED.search(outcome.stderr) is None
+    assert (tmp_path / "locust_stats.csv").exists()
+    assert "verysecret" not in outcome.stdout + outcome.stderr
+    for file in tmp_path.rglob("*"):
+        assert file.is_dir() or b"verysecret" not in file.read_bytes(), file
+
+
+def test_without_a_host_the_embedded_target_is_tested(tmp_path: Path) -> None:
+    outcome = run(tmp_path, "5", "2", "1", *QUICK, "--target", "websocket")
+    assert outcome.status == 0
+    (url,) = EMBEDDED.findall(outcome.stderr)
+    assert outcome.report["run"]["target"] == url
+    assert outcome.report["deliveries"]["delivered"] == 5 * 2
+
+
+def test_locust_in_the_repository_needs_no_other_word(tmp_path: Path) -> None:
+    short = {"CODES": "3", "DURATION": "1", "SETTLE": "0.1", "DELIVERY_TIMEOUT": "1"}
+    outcome = run(
+        tmp_path,
+        "--headless", "-u", "20",
+        command=LOCUST, report=False,
+        env={
+            **{f"SSELOAD_{name}": value for name, value in short.items()},
+            "SSELOAD_DELIVERY_REPORT": str(tmp_path / "report"),
+        },
+    )  # fmt: skip
+    assert outcome.status == 0
+    assert EMBEDDED.search(outcome.stderr) is not None
+    report = outcome.report
+    # One of the users broadcasts.
+    assert report["connections"]["succeeded"] == 19
+    assert report["deliveries"]["delivered"] == 19 * 3
+    assert report["run"]["options"]["spawn_rate"] == 50
+    assert report["run"]["options"]["target"] == "code-server"
+    # Locust's own table is there, once, and the verdict has the last word.
+    lines = outcome.stderr + outcome.stdout
+    assert lines.count("Response time percentiles (approximated)") == 1
+    assert "Verdict" in outcome.stdout.strip().splitlines()[-6]
+
+
+def test_the_configurations_are_locusts(tmp_path: Path) -> None:
+    outcome, truth = play(
+        tmp_path,
+        "--config", "config/stress.conf", "-u", "11", "--codes", "3", "--duration", "1", *QUICK,
+        command=LOCUST,
+    )  # fmt: skip
+    assert outcome.status == 0
+    assert outcome.report["connections"]["succeeded"] == truth.opened == 10
+    assert outcome.report["deliveries"]["delivered"] == truth.sent == 10 * 3
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Outcome, Record, Path]]:
+    """Runs of somebody's locustfile, in which a listener hears of requests, or none does."""
+    parent = tmp_path_factory.mktemp("theirs")
+
+    def one(name: str) -> tuple[Outcome, Record, Path]:
+        folder = parent / name
+        folder.mkdir()
+        text = THEIRS + (LISTENER if name == "listener" else "")
+        (folder / "theirs.py").write_text(text)
+        with_host = {"SEEN": str(folder / "seen"), "PYTHONPATH": str(ROOT)}
+        outcome, truth = play_by_class(
+            folder,
+            "-f", "theirs.py", "--headless", "-u", "23", "-r", "50", *QUICK,
+            "--csv", "locust", "--html", "locust.html", "--json-file", "locust",
+            env=with_host,
+        )  # fmt: skip
+        return outcome, truth, folder
+
+    with ThreadPoolExecutor(2) as pool:
+        names = ("listener", "alone")
+        return dict(zip(names, pool.map(one, names), strict=True))
+
+
+def play_by_class(folder: Path, *words: str, env: dict[str, str]) -> tuple[Outcome, Record]:
+    """A run whose user classes say where the target is; no option does."""
+    from sseload_users.demo import record
+    from tests.support.harness import target
+
+    with target(folder, *FAULTS) as (server, path):
+        outcome = run(folder, *words, command=LOCUST, cwd=folder, env={**env, "TARGET": server.url})
+    return outcome, record.read(path)
+
+
+def table(folder: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """Locust's table, from its CSV file."""
+    with (folder / "locust_stats.csv").open(newline="") as file:
+        return {(row["Type"], row["Name"]): row for row in csv.DictReader(file)}
+
+
+def expected_table(outcome: Outcome) -> dict[tuple[str, str], tuple[int, int]]:
+    """What Locust's table should count, from the report: requests and failures."""
+    connections, deliveries = outcome.report["connections"], outcome.report["deliveries"]
+    codes = outcome.report["codes"]
+    undelivered = deliveries["owed"] - deliveries["delivered"]
+    return {
+        ("WS", "connect"): (connections["attempted"], connections["failed"]),
+        ("WS", "session"): (connections["dropped"], connections["dropped"]),
+        ("WS", "code"): (deliveries["owed"], undelivered),
+        ("POST", "ingest"): (codes["sent"], codes["sent"] - codes["accepted"]),
+    }
+
+
+Theirs = dict[str, tuple[Outcome, Record, Path]]
+
+
+@pytest.mark.parametrize("how", ["listener", "alone"])
+def test_their_users_run_and_ours_do_not(theirs: Theirs, how: str) -> None:
+    outcome, truth, folder = theirs[how]
+    report = outcome.report
+    # Of 23, one broadcasts; the others are shared between the two classes that are left.
+    assert report["connections"]["attempted"] == len(truth.connections) == 11
+    assert {each.username for each in truth.connections.values()} == {"alice"}
+    assert report["codes"]["scheduled"] == len(truth.ingests) == 3
+    assert report["run"]["options"]["codes"] == 3
+    assert report["deliveries"]["delivered"] == truth.sent > 0
+    deliveries = report["deliveries"]
+    # Some were dropped before it was clear that a code would not come any more.
+    assert deliveries["missing"] + deliveries["interrupted"] == truth.lost > 0
+    visits = table(folder)["GET", "/health"]
+    assert int(visits["Request Count"]) >= 11
+    assert EMBEDDED.search(outcome.stderr) is None
+
+
+@pytest.mark.parametrize("how", ["listener", "alone"])
+def test_on_code_gets_each_code_that_came(theirs: Theirs, how: str) -> None:
+    outcome, truth, folder = theirs[how]
+    codes = [line.split() for line in (folder / "seen").read_text().splitlines()]
+    called = [words for words in codes if words[0] == "code"]
+    assert len(called) == outcome.report["deliveries"]["delivered"] == truth.sent
+    assert {words[1] for words in called} == {code.code for code in truth.codes.values()}
+    starts = {code.code: code.start_ns for code in truth.codes.values()}
+    assert all(0 <= int(words[2]) - starts[words[1]] < 10**9 for words in called)
+
+
+@pytest.mark.parametrize("how", ["listener", "alone"])
+def test_locusts_own_outputs_count_the_same(theirs: Theirs, how: str) -> None:
+    outcome, _, folder = theirs[how]
+    rows, wanted = table(folder), expected_table(outcome)
+    counted = {
+        key: (int(row["Request Count"]), int(row["Failure Count"]))
+        for key, row in rows.items()
+        if key not in (("GET", "/health"), ("", "Aggregated"))
+    }
+    assert counted == wanted
+    assert all(requests > 0 for requests, _ in wanted.values())
+    in_json = {
+        (row["method"], row["name"]): (row["num_requests"], row["num_failures"])
+        for row in json.loads((folder / "locust.json").read_text())
+        if row["name"] != "/health"
+    }
+    assert in_json == wanted
+    page = (folder / "locust.html").read_text()
+    for name in ("code", "connect", "session", "ingest"):
+        assert f'"{name}"' in page
+    with (folder / "locust_failures.csv").open(newline="") as file:
+        failures = {
+            (row["Method"], row["Name"], row["Error"]): int(row["Occurrences"])
+            for row in csv.DictReader(file)
+        }
+    assert sum(failures.values()) == sum(failed for _, failed in wanted.values())
+    deliveries = outcome.report["deliveries"]
+    assert failures["WS", "code", "DeliveryError('missing')"] == deliveries["missing"]
+
+
+def test_a_request_listener_hears_of_each_receipt(theirs: Theirs) -> None:
+    outcome, _, folder = theirs["listener"]
+    heard = [line.split() for line in (folder / "seen").read_text().splitlines()]
+    requests = [words[1:] for words in heard if words[0] == "request"]
+    counted: dict[tuple[str, str], list[int]] = {}
+    for kind, name, failed, _ in requests:
+        counts = counted.setdefault((kind, name), [0, 0])
+        counts[0] += 1
+        counts[1] += failed != "-"
+    del counted["GET", "/health"]
+    assert {key: tuple(counts) for key, counts in counted.items()} == expected_table(outcome)
+    times = [float(words[3]) for words in requests if words[:3] == ["WS", "code", "-"]]
+    latency = outcome.report["delivery_ms"]
+    assert len(times) == latency["count"]
+    assert min(times) == pytest.approx(latency["min"], rel=0.01)
+    assert sum(times) / len(times) == pytest.approx(latency["mean"], rel=0.01)
+
+
+def test_the_table_is_the_same_with_and_without_a_listener(theirs: Theirs) -> None:
+    counts: list[Any] = []
+    for how in ("listener", "alone"):
+        outcome, _, folder = theirs[how]
+        row = table(folder)["WS", "code"]
+        # The seed of the faults is the same: the same deliveries are lost.
+        counts.append((row["Request Count"], row["Failure Count"]))
+        latency = outcome.report["delivery_ms"]
+        # Locust's median is of all requests with a time, to its millisecond.
+        assert float(row["Min Response Time"]) == pytest.approx(latency["min"], rel=0.01)
+        assert float(row["Max Response Time"]) == pytest.approx(latency["max"], rel=0.01)
+    assert counts[0] == counts[1]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the built wheel is installed, away from the repository."""
+    folder = tmp_path_factory.mktemp("installed")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(folder), str(ROOT)],
+        check=True, capture_output=True, env=clean_environment(), timeout=60,
+    )  # fmt: skip
+    (wheel,) = folder.glob("sseload-*.whl")
+    subprocess.run(
+        [
+            sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index",
+            "--disable-pip-version-check", "--target", str(folder / "site"), str(wheel),
+        ],
+        check=True, capture_output=True, env=clean_environment(), timeout=60,
+    )  # fmt: skip
+    return folder / "site"
+
+
+def test_the_wheel_carries_its_defaults_and_nothing_else(installed: Path) -> None:
+    (wheel,) = installed.parent.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {
+        "sseload_users/locustfile.py",
+        "sseload_users/py.typed",
+        "sseload_users/config/thresholds.toml",
+        "sseload_users/config/stress.conf",
+        "sseload_users/config/targets/code-server.toml",
+        "sseload_users/report/schema.json",
+    } <= names
+    for name in names:
+        assert name.startswith(("sseload_users/", "sseload-")), name
+        assert "__pycache__" not in name
+
+
+@pytest.mark.parametrize("command", ["sseload", "python -m sseload_users"])
+def test_the_wheel_works_outside_the_repository(
+    installed: Path, tmp_path: Path, command: str
+) -> None:
+    program = (sys.executable, str(installed / "bin" / "sseload"))
+    outcome = run(
+        tmp_path,
+        "5", "2", "1", *QUICK,
+        command=program if command == "sseload" else SSELOAD,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(installed)},
+    )  # fmt: skip
+    assert outcome.status == 0
+    assert outcome.report["deliveries"]["delivered"] == 5 * 2
+    assert re.fullmatch(r"\d+\.\d+\.\d+", outcome.report["run"]["versions"]["sseload"])
+
+
+@pytest.mark.parametrize(
+    ("words", "noted"),
+    [
+        (("--ca-file", str(ROOT / "tests" / "certificates" / "ca.pem")), []),
+        (("--insecure",), ["Any server certificate was accepted (--insecure)."]),
+    ],
+    ids=["trusted", "insecure"],
+)
+def test_all_of_it_over_tls(tmp_path: Path, words: tuple[str, ...], noted: list[str]) -> None:
+    certificate = str(ROOT / "tests" / "certificates" / "server.pem")
+    outcome, truth = play(
+        tmp_path, "7", "3", "1", *QUICK, "--target", "code-server", *words,
+        faults=("--tls-cert", certificate),
+    )  # fmt: skip
+    assert outcome.report["run"]["target"].startswith("https://")
+    assert outcome.report["run"]["notes"] == noted
+    assert outcome.report["deliveries"]["delivered"] == truth.sent == 7 * 3
+    assert outcome.grade == "good"
+    assert outcome.status == 0

@@ -1,0 +1,375 @@
+"""Each fault of the embedded target: the report states the injected truth, exactly."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+from sseload_users.demo.record import Record
+from tests.support.harness import QUICK, Outcome, play, received_by_connection, said_by, truth_of
+
+pytestmark = pytest.mark.e2e
+
+CONNECTIONS, CODES = 24, 4
+
+#: How an event stream says what a WebSocket says otherwise.
+IN_A_STREAM = {
+    "closed by server: 1001": "end of stream",
+    "no close frame": "connection closed",
+}
+
+#: The profile by which each transport is tested.
+TRANSPORTS = {"websocket": "websocket", "socketio": "code-server", "sse": "sse"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run, and what is to come of it.
+
+    Attributes:
+        name: of the test.
+        faults: the target's options.
+        words: further options of the run.
+        bad: the rules that are not good, and the grade that each gives.
+        status: the exit status.
+        seen: what must not be zero in the report, as "part.name".
+        causes: the failed operations by step and cause; None if it does not matter.
+        duration: seconds over which the codes are spread.
+        everywhere: it is tried over all transports, not only over WebSocket.
+        truth: how to read the record, see `truth_of`.
+    """
+
+    name: str
+    faults: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    bad: dict[str, str] = field(default_factory=dict)
+    status: int = 0
+    seen: tuple[str, ...] = ()
+    causes: dict[tuple[str, str], int] = field(default_factory=dict)
+    duration: float = 1.0
+    everywhere: bool = False
+    truth: dict[str, bool] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+def _shares(total: int, share: float) -> int:
+    """What a share of a total is, where it comes out even."""
+    assert (total * share).is_integer()
+    return int(total * share)
+
+
+HALF, QUARTER = _shares(CONNECTIONS, 0.5), _shares(CONNECTIONS, 0.25)
+ONE_OF_FOUR = _shares(CODES, 0.25)
+ISSUES, WARNING = "issues", "warning"
+
+CASES = [
+    Case("clean", everywhere=True),
+    Case(
+        "lose many",
+        ("--lose", "0.2"),
+        bad={"codes_received": ISSUES},
+        status=1,
+        seen=("deliveries.missing",),
+    ),
+    Case(
+        "lose few",
+        ("--lose", "0.03", "--seed", "3"),
+        bad={"codes_received": WARNING},
+        seen=("deliveries.missing",),
+    ),
+    Case(
+        "lose all, and never fail",
+        ("--lose", "1"),
+        ("--fail-on", "never"),
+        bad={"codes_received": ISSUES},
+        seen=("deliveries.missing",),
+    ),
+    Case("delay within the timeout", ("--delay", "0.3:0.15")),
+    Case(
+        "delay beyond the timeout",
+        ("--delay", "0.3:2.2"),
+        bad={"codes_received": ISSUES, "out_of_order": WARNING},
+        status=1,
+        seen=("deliveries.late", "deliveries.out_of_order"),
+        duration=6.0,
+        truth={"delayed_are_late": True},
+    ),
+    Case(
+        "duplicate",
+        ("--duplicate", "0.2"),
+        bad={"duplicates": WARNING},
+        seen=("deliveries.duplicate",),
+    ),
+    Case(
+        "reorder",
+        ("--reorder", "0.3:0.5"),
+        bad={"out_of_order": WARNING},
+        seen=("deliveries.out_of_order",),
+    ),
+    Case(
+        "garbage in good frames",
+        ("--garbage", "0.2"),
+        bad={"malformed": WARNING, "error_rate": ISSUES},
+        status=1,
+        seen=("deliveries.malformed",),
+        everywhere=True,
+    ),
+    Case(
+        "bad frames",
+        ("--garbage", "0.1", "--garbage-how", "frame"),
+        bad={"malformed": WARNING, "error_rate": ISSUES, "connections_dropped": ISSUES},
+        status=1,
+        seen=("deliveries.malformed", "connections.dropped"),
+        truth={"bad_frames": True},
+        everywhere=True,
+    ),
+    Case(
+        "codes of before to those who come late",
+        ("--drop", "0.25", "--drop-after", "3", "--replay"),
+        ("--reconnect",),
+        bad={"connections_dropped": ISSUES, "unexpected": WARNING, "error_rate": ISSUES},
+        status=1,
+        seen=("connections.dropped", "connections.reconnected", "deliveries.unexpected"),
+        causes={("session", "closed by server: 1001"): QUARTER},
+        duration=6.0,
+        truth={"reconnecting": True},
+    ),
+    Case("asleep at first", ("--asleep", "1.5")),
+    Case("foreign", ("--foreign", "0.3"), seen=("deliveries.foreign",)),
+    Case(
+        "drop by a close frame",
+        ("--drop", "0.25"),
+        bad={"connections_dropped": ISSUES, "error_rate": ISSUES},
+        status=1,
+        seen=("connections.dropped",),
+        causes={("session", "closed by server: 1001"): QUARTER},
+        everywhere=True,
+    ),
+    Case(
+        "drop by a reset",
+        ("--drop", "0.25", "--drop-how", "reset"),
+        bad={"connections_dropped": ISSUES, "error_rate": ISSUES},
+        status=1,
+        seen=("connections.dropped",),
+        causes={("session", "connection reset"): QUARTER},
+        everywhere=True,
+    ),
+    Case(
+        "drop before the code came",
+        ("--drop", "0.25", "--delay", "1:0.2"),
+        bad={"connections_dropped": ISSUES, "error_rate": ISSUES, "codes_received": ISSUES},
+        status=1,
+        seen=("connections.dropped", "deliveries.interrupted"),
+        causes={("session", "closed by server: 1001"): QUARTER},
+        everywhere=True,
+    ),
+    Case(
+        "silence",
+        ("--drop", "0.25", "--drop-how", "silent"),
+        bad={"codes_received": ISSUES},
+        status=1,
+        seen=("deliveries.missing",),
+    ),
+    Case(
+        "refuse by 503",
+        ("--refuse", "0.25"),
+        bad={"connection_success": ISSUES, "size_target": WARNING, "error_rate": ISSUES},
+        status=1,
+        seen=("connections.failed",),
+        causes={("handshake", "HTTP 503"): QUARTER},
+        everywhere=True,
+    ),
+    Case(
+        "refuse by a reset",
+        ("--refuse", "0.25", "--refuse-how", "reset"),
+        bad={"connection_success": ISSUES, "size_target": WARNING, "error_rate": ISSUES},
+        status=1,
+        seen=("connections.failed",),
+        causes={("handshake", "connection reset"): QUARTER},
+    ),
+    Case(
+        "refuse by silence",
+        ("--refuse", "0.25", "--refuse-how", "hang"),
+        ("--connect-timeout", "1"),
+        bad={
+            "connection_success": ISSUES,
+            "size_target": WARNING,
+            "connect_timeouts": ISSUES,
+            "error_rate": ISSUES,
+        },
+        status=1,
+        seen=("connections.failed",),
+        causes={("handshake", "timed out"): QUARTER},
+        everywhere=True,
+    ),
+    Case(
+        "at most so many connections",
+        ("--max-connections", "12"),
+        bad={"connection_success": ISSUES, "size_target": WARNING, "error_rate": ISSUES},
+        status=1,
+        seen=("connections.failed",),
+        causes={("handshake", "HTTP 503"): CONNECTIONS - 12},
+    ),
+    Case(
+        "no connection",
+        ("--refuse", "1"),
+        bad={
+            "connection_success": ISSUES,
+            "size_target": WARNING,
+            "codes_received": ISSUES,
+            "error_rate": ISSUES,
+        },
+        status=1,
+        seen=("connections.failed",),
+        causes={("handshake", "HTTP 503"): CONNECTIONS},
+    ),
+    Case(
+        "410 for every code",
+        ("--ingest-status", "410"),
+        bad={"codes_accepted": ISSUES, "codes_received": ISSUES, "error_rate": ISSUES},
+        status=1,
+        seen=("codes.rejected",),
+        causes={("ingest", "HTTP 410"): CODES},
+    ),
+    Case(
+        "500 for a quarter of the codes",
+        ("--ingest-status", "500", "--ingest-share", "0.25"),
+        bad={"codes_accepted": ISSUES, "error_rate": WARNING},
+        status=1,
+        seen=("codes.rejected", "deliveries.delivered"),
+        causes={("ingest", "HTTP 500"): ONE_OF_FOUR},
+    ),
+    Case(
+        "answers after the timeout",
+        ("--ingest-delay", "0.6"),
+        ("--ingest-timeout", "0.3"),
+        bad={"codes_accepted": ISSUES, "error_rate": ISSUES},
+        status=1,
+        seen=("codes.unanswered", "deliveries.delivered"),
+        causes={("ingest", "no answer in time"): CODES},
+        truth={"slow_answers": True},
+    ),
+    Case(
+        "no answers",
+        ("--ingest-hang", "0.25"),
+        ("--ingest-timeout", "0.5"),
+        bad={"codes_accepted": ISSUES, "error_rate": WARNING},
+        status=1,
+        seen=("codes.unanswered", "deliveries.delivered"),
+        causes={("ingest", "no answer in time"): ONE_OF_FOUR},
+    ),
+    Case("codes repeated are swallowed, and none is", ("--dedupe", "5")),
+    Case(
+        "killed half-way",
+        ("--stop-after", "2"),
+        bad={"connections_dropped": ISSUES, "codes_accepted": ISSUES, "error_rate": ISSUES},
+        status=1,
+        seen=("connections.dropped", "codes.unsent", "deliveries.delivered"),
+        causes={
+            ("ingest", "connection refused"): CODES - 2,
+            ("session", "no close frame"): CONNECTIONS,
+        },
+        everywhere=True,
+    ),
+    Case(
+        "several at once",
+        ("--lose", "0.1", "--duplicate", "0.1", "--foreign", "0.1", "--delay", "0.2:0.3"),
+        bad={"codes_received": ISSUES, "duplicates": WARNING, "out_of_order": WARNING},
+        status=1,
+        seen=("deliveries.missing", "deliveries.duplicate", "deliveries.foreign"),
+        everywhere=True,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Played:
+    outcome: Outcome
+    truth: Record
+
+
+Key = tuple[Case, str]
+
+
+@pytest.fixture(scope="module")
+def runs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[Key, Future[Played]]]:
+    """The runs of all tests that were asked for, a few at a time: mostly they wait."""
+    folder = tmp_path_factory.mktemp("runs")
+
+    def one(case: Case, transport: str) -> Played:
+        played = play(
+            folder / transport / case.name,
+            str(CONNECTIONS), str(CODES), *QUICK, "--duration", str(case.duration),
+            "--target", TRANSPORTS[transport], *case.words,
+            faults=case.faults,
+        )  # fmt: skip
+        return Played(*played)
+
+    asked: dict[Key, None] = {}
+    for item in request.session.items:
+        spec = getattr(item, "callspec", None)
+        if item.parent is request.node and spec is not None:
+            asked[spec.params["case"], spec.params["transport"]] = None
+    with ThreadPoolExecutor(4) as pool:
+        # The longest first, so that none is waited for alone.
+        ordered = sorted(asked, key=lambda key: -key[0].duration)
+        played = {key: pool.submit(one, *key) for key in ordered}
+        yield {key: played[key] for key in asked}
+        for each in played.values():
+            each.cancel()
+
+
+@pytest.mark.parametrize(
+    ("transport", "case"),
+    [
+        pytest.param(transport, case, id=f"{transport}: {case}")
+        for transport in TRANSPORTS
+        for case in CASES
+        if case.everywhere or transport == "websocket"
+    ],
+)
+def test_states_the_truth(runs: dict[Key, Future[Played]], case: Case, transport: str) -> None:
+    played = runs[case, transport].result()
+    outcome, truth = played.outcome, played.truth
+    report = outcome.report
+
+    right = truth_of(report, truth, scheduled=CODES, **case.truth)
+    if transport == "socketio":
+        # The code server greets everybody by an event, which is no code.
+        right["deliveries"]["foreign"] += right["connections"]["succeeded"]
+    assert said_by(report, right) == right
+    for name in case.seen:
+        part, _, figure = name.partition(".")
+        assert right[part][figure] > 0, name
+    if not case.truth.get("reconnecting"):
+        received = {int(many): each for many, each in report["received_per_connection"].items()}
+        late = case.truth.get("delayed_are_late", False)
+        assert Counter(received) == +received_by_connection(truth, delayed_are_late=late)
+
+    causes = {
+        (each["operation"], each["cause"]): each["count"] for each in report["errors"]["causes"]
+    }
+    if case.causes or not report["errors"]["failed"]:
+        assert causes == {
+            (operation, IN_A_STREAM.get(cause, cause) if transport == "sse" else cause): count
+            for (operation, cause), count in case.causes.items()
+        }
+    assert outcome.reasons == case.bad
+    assert outcome.status == case.status
+    assert report["run"]["complete"] is True
+    assert report["run"]["notes"] == []
+    assert outcome.complaints == []
+    assert [phase["name"] for phase in report["phases"]] == [
+        "warm-up", "connect", "settle", "broadcast", "drain", "disconnect",
+    ]  # fmt: skip

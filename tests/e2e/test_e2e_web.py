@@ -1,0 +1,168 @@
+"""Runs from Locust's web UI, without a browser: its form, and one run after the other."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from sseload_users.demo import record
+from tests.support.harness import LOCUST, PATIENCE, QUICK, Run, running, target
+
+pytestmark = pytest.mark.e2e
+
+
+class Session:
+    """A Locust with its web UI, and the target that it tests."""
+
+    def __init__(self, run: Run, url: str, record_path: Path) -> None:
+        self.run = run
+        self.url = url
+        self._record_path = record_path
+
+    @property
+    def truth(self) -> record.Record:
+        return record.read(self._record_path)
+
+    def get(self, path: str) -> requests.Response:
+        answer = requests.get(self.url + path, timeout=PATIENCE)
+        answer.raise_for_status()
+        return answer
+
+    def swarm(self, users: int, **fields: object) -> None:
+        """Press the button that starts a run."""
+        form = {"user_count": users, "spawn_rate": 50, **fields}
+        answer = requests.post(f"{self.url}/swarm", data=form, timeout=PATIENCE)
+        answer.raise_for_status()
+        assert answer.json()["success"] is True
+
+    def counted(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Locust's table: requests and failures; Locust remembers it for two seconds."""
+        rows = self.get("/stats/requests").json()["stats"]
+        return {
+            (row["method"], row["name"]): (row["num_requests"], row["num_failures"]) for row in rows
+        }
+
+    def state(self) -> str:
+        return str(self.get("/stats/requests").json()["state"])
+
+    def wait_for_end(self, runs: int) -> None:
+        """Wait until so many runs have been reported."""
+        self.run.wait_until(lambda: self.run.stdout.count("Verdict") >= runs, "the end of the run")
+
+    def report(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.run.folder / "report.json").read_text("utf-8"))
+        return found
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ("--web-host", "127.0.0.1", "--web-port", str(port), "--codes", "3", "--duration", "1")
+    with (
+        target(tmp_path) as (server, path),
+        running(
+            tmp_path, *words, *QUICK, "--target", "websocket", "--host", server.url, command=LOCUST
+        ) as run,
+    ):
+        session = Session(run, f"http://127.0.0.1:{port}", path)
+        run.wait_for("Starting web interface")
+        run.wait_until(lambda: _answers(session.url), "the web UI")
+        yield session
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=PATIENCE).ok
+    except requests.ConnectionError:
+        return False
+
+
+def test_two_runs_and_a_mistake_in_one_session(session: Session) -> None:
+    # The form has the options, with what the command line said.
+    page = session.get("/").text
+    (arguments,) = re.findall(r"window\.templateArgs\s*=\s*(\{.*?\});?\s*</script>", page, re.S)
+    form = json.loads(arguments)["extra_options"]
+    assert form["codes"]["default_value"] == 3
+    assert form["target"]["default_value"] == "websocket"
+    assert {"duration", "delivery_timeout", "settle", "username", "reconnect"} <= form.keys()
+    assert not {"client_key", "header", "delivery_report", "thresholds"} & form.keys()
+
+    # A run starts, and ends by itself.
+    session.swarm(9)
+    session.wait_for_end(1)
+    first = session.report()
+    assert first["run"]["complete"] is True
+    assert first["connections"]["succeeded"] == 8
+    assert first["deliveries"]["delivered"] == 8 * 3
+    assert first["verdict"]["grade"] == "good"
+    right = {
+        ("WS", "connect"): (8, 0),
+        ("WS", "code"): (24, 0),
+        ("POST", "ingest"): (3, 0),
+        ("", "Aggregated"): (35, 0),
+    }
+    session.run.wait_until(lambda: session.counted() == right, "the first run's table")
+
+    # A mistake refuses the next one, in one sentence, and nothing else happens.
+    session.swarm(5, codes="0")
+    session.run.wait_for("sseload: --codes 0 cannot be")
+    session.run.wait_until(lambda: session.state() == "stopped", "the refusal")
+    assert len(session.truth.connections) == 8
+    assert session.report() == first
+
+    # The form's values hold for a further run, and its books are fresh.
+    session.swarm(6, codes="4", duration="0.8", username="alice")
+    session.wait_for_end(2)
+    second = session.report()
+    assert second["run"]["id"] != first["run"]["id"]
+    assert second["connections"]["attempted"] == second["connections"]["succeeded"] == 5
+    assert second["codes"]["scheduled"] == 4
+    assert second["deliveries"]["owed"] == second["deliveries"]["delivered"] == 5 * 4
+    assert second["received_per_connection"] == {"4": 5}
+    assert second["run"]["options"]["username"] == "alice"
+    right = {
+        ("WS", "connect"): (5, 0),
+        ("WS", "code"): (20, 0),
+        ("POST", "ingest"): (4, 0),
+        ("", "Aggregated"): (29, 0),
+    }
+    session.run.wait_until(lambda: session.counted() == right, "the second run's table")
+
+    session.run.interrupt()
+    outcome = session.run.finish()
+    assert outcome.report == second
+    assert len(outcome.complaints) == 1
+    assert outcome.stdout.count("Verdict") == 2
+    assert outcome.status == 0
+    truth = session.truth
+    assert [each.status for each in truth.ingests] == [200] * 7
+    names = [each.username for each in truth.connections.values()]
+    assert names == ["loadtest"] * 8 + ["alice"] * 5
+
+
+def test_the_stop_button_ends_a_run_that_is_reported(session: Session) -> None:
+    session.swarm(7, duration="100")
+    session.run.wait_until(lambda: session.truth.sent == 6, "the first code")
+    time.sleep(0.5)  # for it to be read
+    assert requests.post(f"{session.url}/stop", timeout=PATIENCE).json()["success"] is True
+    session.wait_for_end(1)
+    report = session.report()
+    assert report["run"]["complete"] is False
+    assert report["run"]["notes"][0] == "It was ended in the broadcast phase."
+    assert report["deliveries"]["delivered"] == session.truth.sent == 6
+    assert session.run.child.poll() is None
+    session.run.child.send_signal(signal.SIGTERM)
+    outcome = session.run.finish()
+    assert outcome.report == report
+    assert outcome.stdout.count("Verdict") == 1

@@ -1,0 +1,247 @@
+"""Searches against servers whose limits are known, whatever they are limited by."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.harness import LOCUST, Outcome, run, target
+
+pytestmark = pytest.mark.e2e
+
+#: So that a probe is over as soon as it can be.
+BRIEF = ("--settle", "0", "--delivery-timeout", "2", "--warm-up", "10", "--target", "websocket")
+#: The number that is to be found, and where the searches for it begin.
+CAPACITY = 43
+STARTS = (1, 2, 5, 11, 20, 42, 43, 44, 90, 200)
+#: Searches wait most of their time.
+AT_ONCE = 9
+
+Searches = dict[str, Future[Outcome]]
+
+
+def search(folder: Path, server: str, start: int, *words: str) -> Outcome:
+    """A search that begins with so many connections."""
+    what = () if "--search" in words else ("--search", "connections")
+    return run(folder, str(start), "2", "0", *BRIEF, *what, "--host", server, *words)
+
+
+def against(folder: Path, options: tuple[str, ...], start: int, *words: str) -> Outcome:
+    """A search against an embedded target of its own."""
+    with target(folder, *options) as (server, _):
+        return search(folder / "run", server.url, start, *words)
+
+
+def found(outcome: Outcome) -> dict[str, Any]:
+    result: dict[str, Any] = outcome.report["search"]
+    return result
+
+
+@contextlib.contextmanager
+def supervised(folder: Path, *options: str) -> Iterator[str]:
+    """The embedded target on one port, started anew whenever it dies."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    over = threading.Event()
+    listening = threading.Event()
+    lives = []
+
+    def keep() -> None:
+        command = [sys.executable, "-m", "sseload_users.demo", "--port", str(port), *options]
+        while not over.is_set():
+            with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+                lives.append(child)
+                assert child.stdout is not None
+                child.stdout.readline()
+                listening.set()
+                while child.poll() is None and not over.wait(0.02):
+                    pass
+                child.kill()
+
+    thread = threading.Thread(target=keep)
+    thread.start()
+    try:
+        assert listening.wait(20)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        over.set()
+        thread.join()
+    (folder / "lives").write_text(str(len(lives)))
+
+
+#: A generator that has enough to do with each code, in a greenlet beside the others.
+BUSY = """
+import time
+from sseload_users import CodeBroadcaster, CodeListener
+
+class Busy(CodeListener):
+    def on_code(self, code, arrived_ns):
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            pass
+"""
+
+
+def by_a_busy_generator(folder: Path) -> Outcome:
+    (folder / "locustfile.py").write_text(BUSY)
+    with target(folder) as (server, _):
+        return run(
+            folder / "run", "-f", str(folder / "locustfile.py"), "--headless", "-u", "2",
+            "--codes", "3", "--duration", "0.9", *BRIEF, "--search", "connections",
+            "--host", server.url, command=LOCUST,
+        )  # fmt: skip
+
+
+def under_a_supervisor(folder: Path) -> Outcome:
+    with supervised(folder, "--memory-limit-connections", "31") as server:
+        return search(folder / "run", server, 10)
+
+
+@pytest.fixture(scope="module")
+def searches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searches]:
+    """All the searches, side by side."""
+
+    def folder() -> Path:
+        return tmp_path_factory.mktemp("search")
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {
+            # To the n-th connection a code comes n times 12 ms later.
+            "cost": pool.submit(
+                against, folder(), ("--cost-per-delivery", "0.012"), 40, "--duration", "1.4",
+                "--objective", "delivery>=99.9%, connect>=95%, p99<=600ms",
+            ),
+            # Each code takes 10 times 4 ms.
+            "rate": pool.submit(
+                against, folder(), ("--cost-per-delivery", "0.004"), 10, "--search", "rate",
+                "--codes", "30", "--duration", "2", "--objective", "delivery>=99.9%, p99<=150ms",
+            ),
+            "memory": pool.submit(under_a_supervisor, folder()),
+            **{
+                str(start): pool.submit(
+                    against, folder(), ("--max-connections", str(CAPACITY)), start
+                )
+                for start in STARTS
+            },
+            "generator": pool.submit(by_a_busy_generator, folder()),
+            "dead": pool.submit(
+                against, folder(), ("--memory-limit-connections", "31"), 10, "--warm-up", "1"
+            ),
+            "limit": pool.submit(against, folder(), (), 5, "--search-most", "12"),
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_known_limit_is_found_from_wherever_one_begins(searches: Searches, start: int) -> None:
+    outcome = searches[str(start)].result()
+    result = found(outcome)
+    assert result["limited_by"] == "server"
+    assert result["largest"] == pytest.approx(CAPACITY, rel=0.05)
+    assert result["largest"] < result["broke_at"] <= result["largest"] + 2
+    assert result["cause"] == "handshake: HTTP 503"
+    assert any(words.startswith("errors ") for words in result["first_broken"])
+    assert outcome.grade == "good"
+    assert outcome.status == 0
+    said = " ".join(outcome.stdout.split())
+    assert f"The server holds {result['largest']} connections: so many kept the objective" in said
+    assert "most often handshake: HTTP 503" in said
+    # The rate at which users come and go is nobody's choice here.
+    assert "spawn rate" not in outcome.stderr
+    # The report's steps are the probes.
+    steps = outcome.report["steps"]
+    assert [each["connections"]["attempted"] for each in steps] == [
+        probe["size"] for probe in result["probes"]
+    ]
+    for step in steps:
+        connections = step["connections"]
+        assert connections["succeeded"] == min(CAPACITY, connections["attempted"])
+        deliveries = step["deliveries"]
+        assert deliveries["owed"] == deliveries["delivered"] == 2 * connections["succeeded"]
+
+
+def test_a_server_that_dies_at_its_limit_is_found_out_and_named(searches: Searches) -> None:
+    outcome = searches["memory"].result()
+    result = found(outcome)
+    # The thirty-first one kills it.
+    assert result["limited_by"] == "server"
+    assert result["largest"] == pytest.approx(30, rel=0.05)
+    operation, _, cause = result["cause"].partition(": ")
+    assert operation in ("session", "connect", "handshake")
+    assert cause in (
+        "connection reset",
+        "connection refused",
+        "connection closed",
+        "no close frame",
+    )
+    deaths = sum(not probe["held"] for probe in result["probes"])
+    assert int((outcome.folder.parents[1] / "lives").read_text()) > deaths
+    assert outcome.status == 0
+
+
+def test_a_server_that_dies_and_stays_dead_leaves_what_was_found(searches: Searches) -> None:
+    outcome = searches["dead"].result()
+    result = found(outcome)
+    assert result["limited_by"] == "end"
+    assert (result["largest"], result["held"], result["broke_at"]) == (None, 20, 40)
+    assert outcome.report["run"]["complete"] is False
+    assert outcome.report["run"]["notes"][0] == (
+        "The server did not come back within 1.0 s: connection refused. No further step was taken."
+    )
+    assert outcome.status == 3
+    assert "The search ended before it had an answer." in " ".join(outcome.stdout.split())
+
+
+def test_a_cost_that_grows_is_found_by_how_late_the_last_ones_are(searches: Searches) -> None:
+    outcome = searches["cost"].result()
+    result = found(outcome)
+    assert result["limited_by"] == "server"
+    assert result["largest"] == pytest.approx(50, rel=0.05)
+    (broken,) = result["first_broken"]
+    assert broken.startswith("p99 6")
+    assert broken.endswith("objective <= 600 ms")
+    assert result["cause"] == ""
+
+
+def test_how_many_codes_a_second_it_takes(searches: Searches) -> None:
+    outcome = searches["rate"].result()
+    result = found(outcome)
+    assert result["over"] == "rate"
+    assert result["limited_by"] == "server"
+    # At more than 25 a second, each waits longer than the one before.
+    assert 23 <= result["largest"] <= 28
+    assert f"The server holds {result['largest']} codes a second" in outcome.stdout
+    assert all(each["connections"]["attempted"] == 10 for each in outcome.report["steps"])
+
+
+def test_a_generator_that_is_the_bottleneck_gets_the_blame_and_the_server_no_number(
+    searches: Searches,
+) -> None:
+    outcome = searches["generator"].result()
+    result = found(outcome)
+    assert result["limited_by"] == "generator"
+    assert result["largest"] is None
+    assert result["broke_at"] is None
+    assert all(probe["saturated"] for probe in result["probes"])
+    assert outcome.grade == "warning"
+    assert outcome.status == 3
+    said = " ".join(outcome.stdout.split())
+    assert "no number can be given for the server" in said
+    assert "The server holds" not in said
+
+
+def test_a_search_says_what_it_is_limited_to(searches: Searches) -> None:
+    outcome = searches["limit"].result()
+    result = found(outcome)
+    assert (result["largest"], result["limited_by"], result["broke_at"]) == (12, "limit", None)
+    assert result["first_broken"] == []
+    assert outcome.status == 0

@@ -1,0 +1,426 @@
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from markupsafe import Markup
+
+from sseload_users.core.histogram import Histogram
+from sseload_users.report import charts, hdr
+from sseload_users.report.charts import palette, scale
+from sseload_users.report.charts.bins import MOST_BINS, bins, chunks
+from tests.support.pages import cells, classes, parse, words
+from tests.support.reports import sample, samples
+
+CHARTS: dict[str, Callable[[dict[str, Any]], Markup]] = {
+    "connections": lambda report: charts.connections(report["timeline"], report["phases"]),
+    "traffic": lambda report: charts.traffic(report["timeline"], report["phases"]),
+    "latency": lambda report: charts.latency(report["timeline"], report["phases"]),
+    "generator": lambda report: charts.generator(report["timeline"], report["phases"]),
+    "reach": lambda report: charts.reach(report["per_code"]),
+    "deliveries": lambda report: charts.deliveries(report["per_code"]),
+    "distribution": lambda report: charts.distribution({"delivery": report["delivery_ms"]}),
+}
+
+
+def interval(t: float, **changes: Any) -> dict[str, Any]:
+    return {
+        "t": t, "open": 50, "connecting": 0, "dropped": 0, "sent": 0, "received": 0,
+        "p50_ms": None, "p99_ms": None, "errors": 0, "lag_p99_ms": None, "cpu_percent": None,
+        "waited_percent": None,
+    } | changes  # fmt: skip
+
+
+def code(seq: int, owed: int, delivered: int, *arrivals: float, **changes: Any) -> dict[str, Any]:
+    first, p50, p95, p99, last = arrivals or (None,) * 5
+    return {
+        "seq": seq, "sent_at": None, "status": "accepted", "owed": owed, "delivered": delivered,
+        "late": 0, "interrupted": 0, "missing": owed - delivered, "duplicate": 0,
+        "first_ms": first, "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "last_ms": last,
+    } | changes  # fmt: skip
+
+
+def plot(figure: ET.Element) -> ET.Element:
+    (found,) = (each for each in figure.iter("svg") if each.get("role") == "img")
+    return found
+
+
+def path(figure: ET.Element, style: str) -> list[tuple[float, float]]:
+    """The points of all lines of a style, as they are drawn."""
+    numbers = [
+        float(each)
+        for line in classes(plot(figure), f"stroke-{style}")
+        if line.tag == "path"
+        for each in re.findall(r"[\d.]+", line.get("d", ""))
+    ]
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def say(figure: ET.Element) -> list[str]:
+    return [words(title) for title in figure.iter("title")]
+
+
+@pytest.mark.parametrize("name", CHARTS)
+@given(report=samples())
+@settings(max_examples=12, deadline=None)
+def test_every_chart_can_be_read_without_seeing_it(name: str, report: dict[str, Any]) -> None:
+    figure = parse(CHARTS[name](report))
+    assert figure.tag == "figure"
+    ids = {each.get("id"): each for each in figure.iter() if each.get("id")}
+    labels = plot(figure).get("aria-labelledby", "").split()
+    assert labels == [f"chart-{name}-title", f"chart-{name}-about"]
+    assert all(words(ids[label]) for label in labels)
+    assert words(ids[labels[1]]).endswith(".")
+    details = figure.find("details")
+    assert details is not None
+    head, *rows = cells(details)
+    assert all(len(row) == len(head) for row in rows)
+    assert not re.search(r"\b(nan|inf|None)\b", ET.tostring(figure, "unicode"))
+    for mark in plot(figure).iter():
+        for side in ("width", "height", "r"):
+            assert float(mark.get(side, "0").rstrip("%")) >= 0
+
+
+def test_latencies_over_time_lie_where_they_were_measured() -> None:
+    timeline = [
+        interval(0.0),
+        interval(5.0, p50_ms=4.0, p99_ms=8.0),
+        interval(10.0, p50_ms=2.0, p99_ms=6.0),
+    ]
+    figure = parse(charts.latency(timeline))
+    assert path(figure, "s1") == [(500.0, 85.0), (1000.0, 127.5)]
+    assert path(figure, "s2") == [(500.0, 0.0), (1000.0, 42.5)]
+    assert cells(figure)[1:] == [["0-5 s", "4.00", "8.00", "0"], ["5-10 s", "2.00", "6.00", "0"]]
+    assert say(figure)[0] == "0-5 s: p50 4.00 ms, p99 8.00 ms"
+    assert "p99 was 8.00 ms at most, at 5 s." in words(figure)
+
+
+def test_a_long_silence_interrupts_the_line() -> None:
+    came = [*range(1, 10), 100, 101]
+    figure = parse(charts.latency([interval(t, p50_ms=4.0, p99_ms=5.0) for t in came]))
+    lines = [each for each in classes(plot(figure), "stroke-s1") if each.tag == "path"]
+    assert [len(re.findall("[ML]", line.get("d", ""))) for line in lines] == [9, 2]
+
+
+def test_bars_stand_for_sums_and_the_least_of_them_can_be_seen() -> None:
+    timeline = [interval(1.0, received=1), interval(2.0, received=1000, sent=2), interval(3.0)]
+    figure = parse(charts.traffic(timeline))
+    heights = [float(bar.get("height", "")) for bar in classes(plot(figure), "fill-s1")]
+    assert heights == [1.5, 130.0]
+    assert cells(figure)[1:] == [["0-1 s", "0", "1"], ["1-2 s", "2", "1,000"], ["2-3 s", "0", "0"]]
+    assert "2 codes sent, 1,001 deliveries received." in words(figure)
+
+
+def test_failed_operations_have_a_panel_only_if_there_are_any() -> None:
+    calm = parse(charts.connections([interval(1.0), interval(2.0)]))
+    bad = parse(charts.connections([interval(1.0), interval(2.0, errors=3, connecting=7)]))
+    assert "no operation failed" in words(calm)
+    assert not classes(calm, "fill-missing")
+    assert len(classes(plot(bad), "fill-missing")) == 1
+    assert "3 operations failed" in words(bad)
+    assert cells(bad)[2] == ["1-2 s", "50", "7", "0", "3"]
+
+
+def test_drops_have_a_panel_of_their_own_and_are_failures_too() -> None:
+    figure = parse(charts.connections([interval(1.0), interval(2.0, dropped=2, errors=5)]))
+    assert len(classes(plot(figure), "fill-interrupted")) == 1
+    assert "50 connections open at most, 2 dropped; 5 operations failed." in words(figure)
+    keys = [words(item) for item in figure.iter("li")]
+    assert keys[2:] == ["dropped", "failed, drops included"]
+    assert cells(figure)[2] == ["1-2 s", "50", "0", "2", "5"]
+    assert say(figure)[-1].endswith("0 connecting, 2 dropped, 5 failed")
+
+
+def test_each_series_of_the_server_has_a_panel_on_the_runs_own_time() -> None:
+    timeline = [interval(t) for t in (1.0, 2.0, 3.0)]
+    vitals: list[dict[str, Any]] = [
+        {"source": "process", "name": "cpu", "unit": "%", "values": [10.0, 50.0, None]},
+        {"source": "process", "name": "rss", "unit": "MiB", "values": [80.0, 80.0, 100.0]},
+        {"source": "metrics", "name": '<b>"', "unit": "", "values": [None, None, None]},
+    ]
+    figure = parse(charts.vitals(timeline, vitals))
+    assert path(figure, "s1") == [(333.3, 63.0), (666.7, 35.0)]
+    assert [y for _, y in path(figure, "s2")] == [14.0, 14.0, 0.0]
+    assert path(figure, "s3") == []
+    assert cells(figure)[0] == ["time", "cpu, %", "rss, MiB", '<b>"']
+    assert cells(figure)[2] == ["1-2 s", "50", "80", "-"]
+    assert "Cpu up to 50 %; rss 80 to 100 MiB." in words(figure)
+    assert say(figure)[-1] == '2-3 s: cpu, % -; rss, MiB 100; <b>" -'
+
+
+def test_reach_has_five_points_a_code_and_ends_at_what_was_delivered() -> None:
+    figure = parse(charts.reach([
+        code(1, 100, 100, 1.0, 2.0, 3.0, 4.0, 5.0),
+        code(2, 100, 50, 1.0, 5.0, 8.0, 9.0, 10.0),
+        code(3, 100, 0),
+    ]))  # fmt: skip
+    assert [words(item) for item in figure.iter("li")] == ["code 3, the latest", "code 2", "code 1"]
+    end, *curve = path(figure, "s3")[1:]
+    assert end == (1000.0, 0.0)
+    assert curve == [(100.0, 168.3), (200.0, 85.0), (300.0, 8.5), (400.0, 1.7), (500.0, 0.0)]
+    assert path(figure, "s2")[-1] == (1000.0, 85.0)
+    assert path(figure, "s1") == [(0.0, 170.0), (1000.0, 170.0)]
+    assert "Code 3 reached 0 of 100 (0 %) sessions." in words(figure)
+    assert say(figure)[-1] == "after 10.0 ms: code 3 0 %, code 2 50 %, code 1 100 %"
+
+
+def test_what_was_lost_has_a_scale_of_its_own() -> None:
+    per_code = [code(1, 5000, 5000, *[1.0] * 5), code(2, 5000, 4997, *[1.0] * 5, late=1, missing=2)]
+    figure = parse(charts.deliveries(per_code))
+    assert [words(item) for item in figure.iter("li")] == ["delivered", "late", "missing"]
+    (whole, lost) = classes(plot(figure), "fill-missing")
+    assert (whole.get("height"), lost.get("height")) == ("1.5", "53.3")
+    assert "9,997 of 10,000 (99.97 %) owed deliveries came in time: 1 late, 2 missing." in words(
+        figure
+    )
+    assert cells(figure)[2] == ["2", "5,000", "4,997", "1", "0", "2"]
+    assert say(figure)[1].startswith("code 2: 4,997 of 5,000 (99.9 %) delivered, 1 late, 0 inter")
+    clean = parse(charts.deliveries(per_code[:1]))
+    assert [words(item) for item in clean.iter("li")] == ["delivered"]
+
+
+def test_the_distribution_is_that_of_the_histogram() -> None:
+    histogram = Histogram()
+    histogram.add_all(range(1000, 101_000, 100))
+    figure = parse(charts.distribution({"delivery": histogram.latency()}))
+    table = {row[0]: row[1] for row in cells(figure)}
+    assert {share: table[share] for share in ("0 %", "50 %", "99 %", "100 %", "values")} == {
+        "0 %": "1.00", "50 %": "50.9", "99 %": "99.9", "100 %": "101", "values": "1,000",
+    }  # fmt: skip
+    assert [words(each) for each in classes(figure, "value")] == [
+        "p50 50.9 ms",
+        "p99 99.9 ms",
+        "p99.9 101 ms",
+    ]
+    assert len(path(figure, "s1")) == 201
+    both = parse(charts.distribution({"A": histogram.latency(), "<B>": histogram.latency()}))
+    assert [words(item) for item in both.iter("li")] == ["A", "<B>"]
+
+
+@given(st.dictionaries(st.integers(0, 10**8), st.integers(1, 9), min_size=1, max_size=40))
+def test_a_histogram_is_read_back_whole(counts: dict[int, int]) -> None:
+    histogram = Histogram()
+    for value, many in counts.items():
+        histogram.add(value, many)
+    read = hdr.histogram(histogram.latency())
+    assert read is not None
+    assert (read.counts, read.total) == (histogram.counts, histogram.total)
+    assert (read.min_us, read.max_us) == (histogram.min_us, histogram.max_us)
+    assert read.percentiles_ms((0, 50, 99, 100)) == histogram.percentiles_ms((0, 50, 99, 100))
+    assert hdr.histogram(Histogram().latency()) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["!", "aaaa", "é", 5, "HISTFAAAAEV42pNpmSzMwMDAxAABzFCaEUoz2X+AsAA"]
+)
+def test_what_is_no_histogram_is_said_to_be_none(text: Any) -> None:
+    histogram = Histogram()
+    histogram.add(5)
+    with pytest.raises(ValueError, match="not an HdrHistogram"):
+        hdr.histogram(histogram.latency() | {"hdr": text})
+
+
+@given(st.lists(st.integers(0, 10**6), max_size=1000))
+@settings(max_examples=30)
+def test_thinning_keeps_extremes_and_sums(values: list[int]) -> None:
+    timeline = [
+        interval(float(t + 1), received=value, p99_ms=value / 10) for t, value in enumerate(values)
+    ]
+    parts = bins(timeline)
+    assert len(parts) <= MOST_BINS
+    assert sum(part.total("received") for part in parts) == sum(values)
+    points = [point for part in parts for point in part.points("p99_ms")]
+    assert len(points) <= 2 * MOST_BINS
+    assert points == sorted(points)
+    for end in (min, max):
+        assert end((p[1] for p in points), default=0) == end(values, default=0) / 10
+    assert [row for part in chunks(timeline) for row in part] == timeline
+    assert all(before.end == after.start for before, after in itertools.pairwise(parts))
+
+
+def test_hours_and_thousands_are_drawn_small_and_soon() -> None:
+    timeline = [
+        interval(float(t), received=t % 7, sent=1, p50_ms=1 + t % 5, p99_ms=9.0 + t % 11,
+                 lag_p99_ms=0.1 + t % 3, cpu_percent=float(t % 100), waited_percent=float(t % 9),
+                 errors=t % 2)
+        for t in range(1, 36_001)
+    ]  # fmt: skip
+    timeline[20_000]["p99_ms"] = 777.0
+    report = sample(20, 2) | {"timeline": timeline}
+    report["per_code"] = [code(seq, 500, 499, 1.0, 2.0, 3.0, 4.0, 5.0) for seq in range(1, 20_001)]
+    histogram = Histogram()
+    histogram.add_all(1000 + step * step // 1000 for step in range(100_000))
+    report["delivery_ms"] = histogram.latency()
+    for name, draw in CHARTS.items():
+        started = time.perf_counter()
+        drawn = draw(report)
+        # Far above what it takes, as machines are noisy; a page of all is below a second.
+        assert time.perf_counter() - started < 0.5, name
+        assert len(drawn) < 120_000, name
+    figure = parse(charts.latency(timeline))
+    assert "p99 was 777 ms at most, at 5:33:21." in words(figure)
+    assert min(down for _, down in path(figure, "s2")) < 60
+    assert len(path(figure, "s2")) <= 300
+
+
+@given(st.lists(st.floats(0, 1e9), max_size=20), st.booleans())
+@example([1.0, 5e-324, 5e-324], False)
+def test_an_axis_holds_all_values_and_few_ticks(values: list[float], whole: bool) -> None:
+    for each in (scale.linear(values, whole=whole), scale.latencies(values)):
+        assert all(0 <= each.at(value) <= 1 for value in values)
+        assert max(values, default=0.0) <= each.high * (1 + 1e-9)
+        assert 2 <= len(each.ticks) <= 7
+        labels = [label for _, label in each.ticks]
+        assert len(set(labels)) == len(labels)
+        assert each.at(each.ticks[-1][0]) > each.at(each.ticks[0][0])
+    if whole:
+        assert all(value % 1 == 0 for value, _ in scale.linear(values, whole=True).ticks)
+
+
+@given(st.floats(0, 1e8))
+def test_a_time_axis_has_few_ticks_in_plain_units(end: float) -> None:
+    axis = scale.time(end)
+    assert 1 <= len(axis.ticks) <= 7
+    assert axis.ticks[0] == (0, "0")
+    assert all(re.fullmatch(r"[\d,]+ (s|min|h|d)", label) for _, label in axis.ticks[1:])
+
+
+def test_one_straggler_among_many_makes_the_axis_logarithmic() -> None:
+    assert not scale.latencies([1.0, 2.0, 20.0]).logarithmic
+    axis = scale.latencies([4.0] * 10 + [5000.0])
+    assert axis.logarithmic
+    assert (10.0, "10") in axis.ticks
+
+
+def test_names_of_phases_are_words_and_nothing_else() -> None:
+    hostile = '<b>" onload="\x1b\u202e'
+    phases = [{"name": hostile, "started_at": "2026-11-24T09:30:00Z", "seconds": 9.0}]
+    for draw in (charts.connections, charts.traffic, charts.latency, charts.generator):
+        figure = draw(
+            [
+                interval(t, p50_ms=1.0, p99_ms=1.0, received=1, cpu_percent=1.0)
+                for t in range(1, 10)
+            ],
+            phases,
+        )
+        assert "<b>" not in figure
+        assert not [each for each in parse(figure).iter() if "onload" in each.attrib]
+        assert not re.search("[\x1b\u202e]", figure)
+        assert '<b>" onload="' in words(parse(figure))
+
+
+def test_of_many_steps_all_broadcasts_are_marked() -> None:
+    names = ["warm-up", "connect", "settle", "broadcast", "drain", "disconnect"] * 4
+    phases = [
+        {"name": name, "started_at": f"2026-11-24T09:30:{second:02}Z", "seconds": 1.0}
+        for second, name in enumerate(names)
+    ]
+    figure = charts.traffic([interval(t, sent=1) for t in range(1, 25)], phases)
+    # In each of its two panels, the beginning and the end of each.
+    assert str(figure).count("phase") == 2 * 4 * 2
+
+
+def test_names_of_phases_stand_only_where_there_is_room() -> None:
+    phases = [
+        {"name": name, "started_at": f"2026-11-24T09:30:{at:02}Z", "seconds": seconds}
+        for name, at, seconds in (("one", 0, 2.0), ("two", 2, 0.5), ("three", 3, 7.0))
+    ]
+    figure = charts.traffic([interval(t, sent=1) for t in range(1, 11)], phases)
+    names = [words(each) for each in parse(figure).iter("text")]
+    assert "three" in names
+    assert not {"one", "two"} & set(names)
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2.1, relative luminance."""
+    parts = [int(colour[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
+    return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(first: str, second: str) -> float:
+    darker, lighter = sorted((luminance(first), luminance(second)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+THEMES = pytest.mark.parametrize("colours", [palette.LIGHT, palette.DARK], ids=["light", "dark"])
+
+
+@THEMES
+def test_texts_and_marks_stand_out_from_what_is_behind_them(colours: dict[str, str]) -> None:
+    for name in ("ink", "soft", "link", "good", "warning", "issues"):
+        for behind in ("page", "card"):
+            assert contrast(colours[name], colours[behind]) >= 4.5, (name, behind)
+    for grade in ("good", "warning", "issues"):
+        for name in ("ink", grade, "warning", "issues"):
+            assert contrast(colours[name], colours[f"{grade}-card"]) >= 4.5, (name, grade)
+    for name in (*palette.SERIES, "late", "interrupted", "missing"):
+        assert contrast(colours[name], colours["card"]) >= 3, name
+
+
+# Machado, Oliveira and Fernandes (2009): what protanopes, deuteranopes and tritanopes see,
+# in linear RGB.
+DEFICIENCIES = {
+    "none": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "protan": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216),
+               (-0.003882, -0.048116, 1.051998)),
+    "deutan": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413),
+               (-0.011820, 0.042940, 0.968881)),
+    "tritan": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602),
+               (0.004733, 0.691367, 0.303900)),
+}  # fmt: skip
+
+
+def oklab(colour: str, deficiency: str) -> tuple[float, ...]:
+    """A colour as it is perceived, where equal distances look about equally large."""
+    parts = [int(colour[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
+
+    def times(matrix: Any, vector: Any) -> list[float]:
+        return [sum(a * b for a, b in zip(row, vector, strict=True)) for row in matrix]
+
+    seen = [min(max(each, 0.0), 1.0) for each in times(DEFICIENCIES[deficiency], linear)]
+    cones = times(
+        ((0.4122214708, 0.5363325363, 0.0514459929), (0.2119034982, 0.6806995451, 0.1073969566),
+         (0.0883024619, 0.2817188376, 0.6299787005)), seen,
+    )  # fmt: skip
+    return tuple(times(
+        ((0.2104542553, 0.7936177850, -0.0040720468), (1.9779984951, -2.4285922050, 0.4505937099),
+         (0.0259040371, 0.7827717662, -0.8086757660)), [each ** (1 / 3) for each in cones],
+    ))  # fmt: skip
+
+
+@THEMES
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_series_can_be_told_apart_without_seeing_all_colours(
+    colours: dict[str, str], deficiency: str
+) -> None:
+    for together in (palette.SERIES, ("s1", "late", "interrupted", "missing")):
+        for first, second in itertools.combinations(together, 2):
+            a, b = (oklab(colours[name], deficiency) for name in (first, second))
+            distance = sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) ** 0.5
+            assert distance >= 0.1, (first, second, distance)
+
+
+def test_the_style_follows_the_system_unless_the_page_says_otherwise() -> None:
+    assert '@media (prefers-color-scheme:dark){:root:not([data-theme="light"])' in charts.STYLE
+    assert ':root[data-theme="dark"]{color-scheme:dark' in charts.STYLE
+    used = set(re.findall(r"var\(--([\w-]+)\)", charts.STYLE))
+    assert used <= set(palette.LIGHT)
+    assert set(palette.LIGHT) == set(palette.DARK)
+    drawn = set(itertools.chain.from_iterable(
+        re.findall(r"(?:stroke|fill)-[\w]+", draw(sample(20, 5, late=1, missing=2, interrupted=1)))
+        for draw in CHARTS.values()
+    ))  # fmt: skip
+    assert all(f".{name}{{" in charts.STYLE for name in drawn)

@@ -1,0 +1,391 @@
+from __future__ import annotations
+
+import codecs
+import io
+import logging
+import os
+import pty
+import re
+import struct
+import termios
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fcntl import ioctl
+from typing import Any, TextIO
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sseload_users.report import console
+from sseload_users.report.console import Progress, Snapshot, distribution
+from tests.support.reports import sample, samples
+
+WORST = {
+    "connections": 500,
+    "codes": 20,
+    "unavailable": 120,
+    "timed_out": 20,
+    "dropped": 30,
+    "missing": 900,
+    "interrupted": 300,
+    "late": 70,
+    "rejected": 2,
+    "unanswered": 1,
+    "duplicate": 3,
+    "out_of_order": 1,
+    "unexpected": 3,
+    "malformed": 5,
+    "saturated": True,
+    "complete": False,
+    "notes": ("Worker b was lost with 20 connections.",),
+}
+
+
+class Terminal:
+    """A terminal of `columns` columns that keeps what is written to it."""
+
+    def __init__(self, columns: int = 80) -> None:
+        self._master, slave = pty.openpty()
+        ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        self.file: TextIO = os.fdopen(slave, "w", encoding="utf-8", buffering=1)
+        self.seen = ""
+        # A character may come in two parts.
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def read(self) -> str:
+        self.file.flush()
+        os.set_blocking(self._master, False)
+        while True:
+            try:
+                self.seen += self._decoder.decode(os.read(self._master, 65536))
+            except BlockingIOError:
+                return self.seen
+
+    def lines(self) -> list[str]:
+        """What stands on the terminal, by the few controls that we use."""
+        lines, column = [""], 0
+        for part in re.findall(r"\x1b\[[0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", self.read()):
+            if part == "\n":
+                lines.append("")
+            elif part == "\r":
+                column = 0
+            elif part == "\x1b[K":
+                lines[-1] = lines[-1][:column]
+            elif part.startswith("\x1b"):
+                assert part.endswith("m"), part
+            else:
+                lines[-1] = lines[-1][:column] + part + lines[-1][column + len(part) :]
+                column += len(part)
+                continue
+            column = 0 if part == "\n" else column
+        return lines
+
+    def close(self) -> None:
+        self.file.close()
+        os.close(self._master)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Terminal]]:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    made: list[Terminal] = []
+
+    def make(columns: int = 80) -> Terminal:
+        made.append(Terminal(columns))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_the_summary_of_a_good_run_reads_as_the_readme_shows_it() -> None:
+    text = console.summary(sample(50, 10))
+    for line in (
+        " sseload · run k3x9q2 · http://127.0.0.1:8000 · websocket · 63 s",
+        " Connections   50 of 50 connect attempts succeeded (100 %)",
+        "               0 failed · 0 dropped · 0 reconnected · 50 open at most",
+        " Codes         10 of 10 accepted (100 %)",
+        " Deliveries    500 of 500 owed delivered (100 %)",
+        " Latency, ms             p50      p90      p95      p99    p99.9      max",
+        " Codes received per connection  of 10 that went out",
+        " Verdict  ✓ GOOD",
+    ):
+        assert line in text.splitlines()
+    assert "Errors by cause" not in text
+    assert text.rstrip().endswith("decoding, generator.")
+
+
+def test_the_verdict_comes_last_and_the_worst_of_it_first() -> None:
+    text = console.summary(sample(**WORST))  # type: ignore[arg-type]
+    parts = (
+        "Connections", "Latency", "per connection", "by cause", "Generator", "Notes",
+        "Verdict  ✗ ISSUES", "   ✗ 360 of 500", "   ! The run is incomplete",
+    )  # fmt: skip
+    at = [text.index(words) for words in parts]
+    assert at == sorted(at)
+    assert "120  HTTP 503  handshake" in text
+    assert "→ The server or its proxy says that it is overloaded" in text
+
+
+@given(samples(), st.integers(60, 140))
+@settings(max_examples=40, deadline=None)
+def test_the_summary_fits_every_width(report: dict[str, Any], columns: int) -> None:
+    text = console.summary(report, columns)
+    assert max(map(len, text.splitlines())) <= columns
+    assert "\x1b" not in text
+    assert "\ue000" not in text
+    assert not any(line != line.rstrip() for line in text.splitlines())
+
+
+def test_no_figure_is_torn_from_its_unit() -> None:
+    report = sample(**WORST)  # type: ignore[arg-type]
+    for columns in range(60, 101):
+        for line in console.summary(report, columns).splitlines():
+            assert not re.match(r" *(%|ms|MiB)\b", line) or "Latency" in line
+            assert not line.strip().startswith("%")
+
+
+def test_what_servers_say_reaches_no_terminal_as_an_escape() -> None:
+    report = sample(50, 10, unavailable=20, notes=("see \x1b]8;;http://x\x07here",))
+    for group in ("connections", "errors"):
+        report[group]["causes"][0]["cause"] = "\x1b[2J[red]gone[/red]\r\nVerdict ✓ GOOD"
+        report[group]["causes"][0]["hint"] = "\x9b31m"
+    report["run"]["target"] = "http://\x1b[8m"
+    text = console.summary(report)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
+    assert "[red]gone[/red]  Verdict" in text
+
+
+def test_colours_are_for_terminals(
+    terminal: Callable[..., Terminal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = sample(50, 10, missing=1)
+    plain = io.StringIO()
+    console.print_summary(report, plain)
+    assert "\x1b" not in plain.getvalue()
+    colourful = terminal()
+    console.print_summary(report, colourful.file)
+    assert "\x1b[1;33m" in colourful.read()
+    monkeypatch.setenv("NO_COLOR", "1")
+    colourless = terminal()
+    console.print_summary(report, colourless.file)
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", colourless.read())
+
+
+def test_an_encoding_without_the_signs_gets_plainer_ones() -> None:
+    raw = io.BytesIO()
+    report = sample(50, 10, missing=1)
+    report["run"]["target"] = "http://überlast"
+    with io.TextIOWrapper(raw, encoding="ascii") as file:
+        console.print_summary(report, file)
+        file.flush()
+        text = raw.getvalue().decode("ascii")
+    assert "Verdict  ! WARNING" in text
+    assert "####" in text
+    assert "?berlast" in text
+
+
+def test_a_reader_that_left_does_not_matter() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    file = os.fdopen(writer, "w")
+    console.print_summary(sample(), file)
+    with pytest.raises(BrokenPipeError):
+        file.close()
+
+
+@pytest.mark.parametrize(
+    ("received", "rows"),
+    [
+        ({}, []),
+        ({"10": 498, "9": 2}, [("10", 498), ("9", 2)]),
+        ({"10": 498, "9": 0}, [("10", 498)]),
+        ({"2000": 5, "0": 1}, [("2,000", 5), ("0", 1)]),
+        (
+            {str(codes): 1 for codes in range(21)},
+            [("20", 1), ("16-19", 4), ("12-15", 4), ("8-11", 4), ("4-7", 4), ("1-3", 3), ("0", 1)],
+        ),
+    ],
+)
+def test_a_distribution_keeps_its_ends(
+    received: dict[str, int], rows: list[tuple[str, int]]
+) -> None:
+    assert distribution(received) == rows
+
+
+@given(st.dictionaries(st.integers(0, 5000).map(str), st.integers(0, 99)), st.integers(4, 12))
+def test_a_distribution_loses_nobody(received: dict[str, int], rows: int) -> None:
+    shown = distribution(received, rows)
+    assert len(shown) <= rows
+    assert sum(many for _, many in shown) == sum(received.values())
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+CONNECTING = Snapshot("connect", 1.0, expected=50, attempted=30, open=20, connecting=10)
+SENDING = Snapshot(
+    "broadcast", 9.0, expected=50, attempted=50, open=50, codes_scheduled=10, codes_sent=4,
+    accepted=4, delivered=199, owed=200, missing=1, errors=2, p50_ms=4.1, p99_ms=12.5,
+    lag_p99_ms=0.4, cpu_percent=31.0,
+)  # fmt: skip
+
+
+def test_a_generator_that_waits_for_a_core_is_seen_while_the_run_goes_on() -> None:
+    for waited, said in ((9.0, "50 open · p50"), (60.0, "50 open · waits for a core 60 %")):
+        stream = io.StringIO()
+        progress = Progress(stream, Clock())
+        progress.phase("broadcast", "Sending 10 codes.")
+        progress.update(replace(SENDING, waited_percent=waited))
+        progress.close()
+        assert f" · {said}" in stream.getvalue()
+
+
+def test_off_a_terminal_a_line_comes_every_five_seconds_and_at_each_end() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(stream, clock)
+    progress.phase("connect", "Connecting 50 clients.")
+    for _ in range(4 * 12):
+        clock.now += 0.25
+        progress.update(replace(CONNECTING, elapsed_s=clock.now - 100))
+    progress.update(replace(CONNECTING, attempted=50, open=50, connecting=0, elapsed_s=12.0))
+    progress.phase("broadcast", "Sending 10 codes.")
+    progress.update(SENDING)
+    progress.note("Worker b was lost.")
+    progress.close()
+    progress.close()
+    progress.update(SENDING)
+    rest = " · 50 open · p50 4.10 p99 12.5 ms · 9.0 s · CPU 31 %"
+    assert stream.getvalue().splitlines() == [
+        "connect     Connecting 50 clients.",
+        "connect     20/50 connected · 10 connecting · 0 errors · 5.0 s",
+        "connect     20/50 connected · 10 connecting · 0 errors · 10 s",
+        "connect     50/50 connected · 0 errors · 12 s",
+        "broadcast   Sending 10 codes.",
+        "            Worker b was lost.",
+        f"broadcast   4/10 codes · 199/200 delivered · 1 missing · 2 errors{rest}",
+    ]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_on_a_terminal_one_line_stays_in_place(
+    terminal: Callable[..., Terminal], columns: int
+) -> None:
+    screen = terminal(columns)
+    progress = Progress(screen.file)
+    progress.phase("connect", "Connecting 50 clients.")
+    for opened in range(0, 40, 5):
+        progress.update(replace(CONNECTING, attempted=opened + 10, open=opened))
+        assert len(screen.lines()) == 2
+        assert f"{opened}/50 connected" in screen.lines()[-1]
+        assert re.search("━*─+ ", screen.lines()[-1])
+        assert len(screen.lines()[-1]) < columns
+    progress.phase("broadcast", "Sending 10 codes.")
+    progress.update(SENDING)
+    progress.close()
+    lines = screen.lines()
+    assert [line[:12].strip() for line in lines] == ["connect", "", "broadcast", "", ""]
+    assert lines[1].strip().startswith("35/50 connected")
+    assert lines[2] == "broadcast   Sending 10 codes."
+    assert lines[3].strip().startswith("4/10 codes · 199/200 delivered")
+    assert not re.search("[━─]", "".join(lines))
+
+
+def test_log_lines_go_above_the_line_in_place(terminal: Callable[..., Terminal]) -> None:
+    screen = terminal()
+    handler = logging.StreamHandler(screen.file)
+    logger = logging.getLogger("sseload.tests.console")
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        progress = Progress(screen.file)
+        progress.phase("broadcast", "Sending 10 codes.")
+        progress.update(SENDING)
+        logger.warning("CPU is high")
+        progress.note("Worker b was lost.")
+        assert [line[:30].rstrip() for line in screen.lines()[1:3]] == [
+            "CPU is high",
+            "            Worker b was lost.",
+        ]
+        assert screen.lines()[-1].startswith("broadcast   ━")
+        progress.close()
+        logger.warning("after")
+        assert handler.stream is screen.file
+        assert screen.lines()[-2] == "after"
+    finally:
+        logger.removeHandler(handler)
+
+
+def test_a_long_sentence_wraps_beside_its_phase(terminal: Callable[..., Terminal]) -> None:
+    screen = terminal(60)
+    progress = Progress(screen.file)
+    progress.phase("health", "Waiting up to 60 s for http://127.0.0.1:8000/health to answer.")
+    progress.close()
+    assert screen.lines()[:2] == [
+        "health      Waiting up to 60 s for",
+        "            http://127.0.0.1:8000/health to answer.",
+    ]
+
+
+def test_a_dumb_terminal_gets_plain_lines(
+    terminal: Callable[..., Terminal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    screen = terminal()
+    progress = Progress(screen.file)
+    progress.phase("broadcast", "Sending \x1b[2J codes.")
+    progress.update(SENDING)
+    progress.close()
+    assert "\x1b" not in screen.read()
+
+
+@pytest.mark.parametrize("phase", ["connect", "broadcast", "drain", "other"])
+@given(data=st.data())
+@settings(max_examples=30, deadline=None)
+def test_any_snapshot_can_be_shown(phase: str, data: st.DataObject) -> None:
+    counts = {
+        name: data.draw(st.integers(0, 10**6), name)
+        for name, kind in Snapshot.__annotations__.items()
+        if kind == "int"
+    }
+    times = {
+        name: data.draw(st.none() | st.floats(0, 1e6), name)
+        for name, kind in Snapshot.__annotations__.items()
+        if kind == "float | None"
+    }
+    snapshot = Snapshot(phase, data.draw(st.floats(0, 1e6)), **counts, **times)  # type: ignore[arg-type]
+    stream = io.StringIO()
+    progress = Progress(stream)
+    progress.phase(phase, "Now.")
+    progress.update(snapshot)
+    progress.close()
+    assert max(map(len, stream.getvalue().splitlines())) <= 120
+
+
+def test_a_stream_that_fails_does_not_end_the_run() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    file = os.fdopen(writer, "w")
+    progress = Progress(file)
+    progress.phase("connect", "Connecting.")
+    progress.update(CONNECTING)
+    progress.close()
+    with pytest.raises(BrokenPipeError):
+        file.close()
+
+
+@pytest.mark.parametrize("width", range(60, 101, 8))
+def test_lists_break_after_their_dots_and_nowhere_else(width: int) -> None:
+    text = console.summary(sample(**WORST), width)  # type: ignore[arg-type]
+    assert not [line for line in text.splitlines() if line.lstrip().startswith("·")]
+    for item in ("360 open at most", "2 min 3 s", "5 malformed", "CPU up to 99 %"):
+        assert item in text

@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import re
+import unicodedata
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import jsonschema
+import junitparser
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sseload_users.report import files, html
+from sseload_users.report.files import ReportError
+from tests.support.reports import connection_rows, sample, samples
+
+SCHEMA = json.loads((Path(files.__file__).parent / "schema.json").read_text(encoding="utf-8"))
+NAMES = ["report.json", "codes.csv", "connections.csv", "junit.xml", "report.html"]
+
+validator = jsonschema.Draft202012Validator(
+    SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+)
+
+
+def nodes(schema: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """Every field of the schema, with its path."""
+    found = []
+    for name, field in schema.get("properties", {}).items():
+        found.append((f"{path}.{name}", field))
+        found += nodes(field, f"{path}.{name}")
+        found += nodes(field.get("items", {}), f"{path}.{name}[]")
+    return found
+
+
+def test_the_schema_is_one_and_describes_every_field() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    fields = nodes(SCHEMA)
+    for name, definition in SCHEMA["$defs"].items():
+        fields += nodes(definition, f"${name}")
+    assert len(fields) > 100
+    for path, field in fields:
+        assert field.get("description", "").endswith("."), path
+        if path.endswith(("_ms", "hdr")):
+            # a latency's unit is said once, in its definition
+            assert "second" in field["description"] or "$ref" in field, path
+
+
+def test_every_object_of_the_schema_is_closed() -> None:
+    def walk(schema: Any) -> None:
+        if isinstance(schema, dict):
+            if "properties" in schema and schema.get("type") == "object":
+                assert schema["additionalProperties"] is False
+                assert set(schema["required"]) == set(schema["properties"])
+            for part in schema.values():
+                walk(part)
+
+    walk(SCHEMA)
+
+
+@given(samples())
+@settings(max_examples=40, deadline=None)
+def test_reports_keep_to_the_schema(report: dict[str, Any]) -> None:
+    validator.validate(json.loads(json.dumps(report)))
+
+
+def test_the_examples_of_the_documentation_read_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    report = sample(50, 10, missing=3)
+    files.write(report, tmp_path, connection_rows(report))
+    monkeypatch.chdir(tmp_path)
+    for example in examples:
+        exec(example, {})
+    assert len(examples) == 2
+    highest = float(capsys.readouterr().out.split()[0])
+    assert highest == pytest.approx(report["delivery_ms"]["max"], rel=1e-3)
+    report["deliveries"]["owed"] = -1
+    files.write(report, tmp_path, [])
+    with pytest.raises(jsonschema.ValidationError, match="-1 is less than"):
+        exec(examples[0], {})
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda report: report.update(extra=1),
+        lambda report: report.pop("timeline"),
+        lambda report: report.update(schema=2),
+        lambda report: report["run"].update(started_at="yesterday"),
+        lambda report: report["deliveries"].update(owed=-1),
+        lambda report: report["deliveries"].update(delivery_rate=1.5),
+        lambda report: report["delivery_ms"].update(p50=None),
+        lambda report: report["received_per_connection"].update(ten=1),
+        lambda report: report["per_code"][0].update(status="lost"),
+        lambda report: report["verdict"].update(grade="fine"),
+    ],
+)
+def test_the_schema_refuses_what_is_no_report(spoil: Any) -> None:
+    report = sample()
+    spoil(report)
+    assert not validator.is_valid(report)
+
+
+def test_all_files_are_written_and_agree(tmp_path: Path) -> None:
+    report = sample(50, 10, missing=3, unavailable=2, unsent=1)
+    written = files.write(report, tmp_path / "a" / "b", connection_rows(report))
+    assert [path.name for path in written] == NAMES
+    assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == sorted(NAMES)
+    assert json.loads(written[0].read_text()) == json.loads(json.dumps(report))
+    with written[1].open(newline="") as file:
+        codes = list(csv.DictReader(file))
+    assert [int(row["seq"]) for row in codes] == list(range(1, 11))
+    assert sum(int(row["missing"]) for row in codes) == 3
+    assert codes[-1]["status"] == "unsent"
+    assert codes[-1]["sent_at"] == codes[-1]["p50_ms"] == ""
+    with written[2].open(newline="") as file:
+        connections = list(csv.DictReader(file))
+    assert len(connections) == 50
+    assert [row["connected"] for row in connections[-3:]] == ["yes", "no", "no"]
+
+
+def test_a_report_replaces_the_one_before_with_ordinary_permissions(tmp_path: Path) -> None:
+    for codes in (20, 5):
+        report = sample(10, codes)
+        files.write(report, tmp_path, connection_rows(report))
+    assert json.loads((tmp_path / "report.json").read_text())["codes"]["scheduled"] == 5
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "report.json").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "' =1"),
+        ("\r=1", "' =1"),
+        ("  =1", "'  =1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("\x1b]0;x\x07", "\ufffd]0;x\ufffd"),
+        ("loadtest", "loadtest"),
+        ('say "hi", twice', 'say "hi", twice'),
+    ],
+)
+def test_no_cell_is_a_formula_or_an_escape(tmp_path: Path, text: str, cell: str) -> None:
+    report = sample(2, 1)
+    rows = [replace(row, username=text, connect_ms=-0.5) for row in connection_rows(report)]
+    files.write(report, tmp_path, rows)
+    with (tmp_path / "connections.csv").open(newline="", encoding="utf-8") as file:
+        row = next(csv.DictReader(file))
+    assert row["username"] == cell
+    assert row["connect_ms"] == "-0.5"
+
+
+@given(st.text())
+def test_a_cell_begins_like_no_formula_whatever_the_text(text: str) -> None:
+    _, line = files.codes_csv(
+        [dict.fromkeys(files._CODE_COLUMNS, 0) | {"seq": text}]
+    ).splitlines()  # fmt: skip
+    (row,) = csv.reader([line])
+    assert not row[0].lstrip().startswith(tuple("=+-@\t\r\n"))
+    assert not [char for char in row[0] if unicodedata.category(char)[0] == "C"]
+
+
+def test_junit_has_a_case_for_each_rule_and_fails_what_is_an_issue(tmp_path: Path) -> None:
+    report = sample(50, 10, missing=100, duplicate=1)
+    path = files.write(report, tmp_path, [])[3]
+    suites = ET.parse(path).getroot()
+    suite = suites.find("testsuite")
+    assert suite is not None
+    cases = suite.findall("testcase")
+    failed = [case for case in cases if case.find("failure") is not None]
+    assert [case.get("name") for case in cases] == [
+        reason["rule"] for reason in report["verdict"]["reasons"]
+    ]
+    assert [case.get("name") for case in failed] == ["codes_received"]
+    assert suite.get("failures") == suites.get("failures") == "1"
+    assert suite.get("tests") == suites.get("tests") == str(len(cases))
+    assert float(suite.get("time", "")) == pytest.approx(62.9)
+    failure = failed[0].find("failure")
+    assert failure is not None
+    assert "400 of 500 owed deliveries" in failure.get("message", "")
+    assert "server's logs" in (failure.text or "")
+    said = {case.get("name"): case.findtext("system-out") or "" for case in cases}
+    assert said["duplicates"].startswith("warning: 1 further copy")
+    assert said["connection_success"].startswith("good: ")
+    assert "400 of 500 owed" in (suite.findtext("system-out") or "")
+
+
+def test_junit_is_read_by_those_who_read_junit(tmp_path: Path) -> None:
+    report = sample(50, 10, missing=100, duplicate=1, refused=20)
+    xml = junitparser.JUnitXml.fromfile(str(files.write(report, tmp_path, [])[3]))
+    assert isinstance(xml, junitparser.JUnitXml)
+    (suite,) = xml
+    reasons = {reason["rule"]: reason for reason in report["verdict"]["reasons"]}
+    assert suite.name == "sseload"
+    assert suite.timestamp == "2026-11-24T09:30:00"
+    assert (suite.tests, suite.failures, suite.errors) == (
+        len(reasons), sum(reason["grade"] == "issues" for reason in reasons.values()), 0,
+    )  # fmt: skip
+    assert suite.time == pytest.approx(62.9)
+    properties = suite.properties()  # type: ignore[no-untyped-call]
+    assert {each.name: each.value for each in properties}["verdict"] == "issues"
+    for case in suite:
+        reason = reasons.pop(case.name)
+        assert case.classname == "sseload.verdict"
+        assert case.is_passed == (reason["grade"] != "issues")
+        assert case.system_out.startswith(f"{reason['grade']}: {reason['sentence']}")
+        for failure in case.result:
+            assert isinstance(failure, junitparser.Failure)
+            assert failure.message == reason["sentence"]
+    assert not reasons
+    before = (suite.tests, suite.failures, suite.errors, suite.skipped)
+    # Counted again by the reader, from the cases themselves.
+    suite.update_statistics()  # type: ignore[no-untyped-call]
+    assert (suite.tests, suite.failures, suite.errors, suite.skipped) == before
+
+
+def test_junit_survives_what_servers_say(tmp_path: Path) -> None:
+    report = sample(50, 10, unavailable=20)
+    for each in report["verdict"]["reasons"]:
+        each["sentence"] += "\x00\x1b[2J <b>&amp;]]> \ud800 \ufffe"
+    path = files.write(report, tmp_path, [])[3]
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\ufffe]", text)
+    assert "<b>&amp;]]>" in (ET.fromstring(text).findtext("testsuite/testcase/system-out") or "")
+
+
+def test_a_place_that_takes_no_file_is_known_before_the_run(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ReportError, match=r"no report can be written there \(.+\); name"):
+            files.prepare(path)
+    ready = files.prepare(tmp_path / "new" / "place")
+    assert ready.is_dir()
+    assert not list(ready.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a read-only file system: /proc")
+def test_a_read_only_place_is_known_before_the_run() -> None:
+    with pytest.raises(ReportError, match="name another directory"):
+        files.prepare("/proc/self/report")
+
+
+def test_one_file_that_fails_keeps_none_of_the_others_back(tmp_path: Path) -> None:
+    (tmp_path / "codes.csv").mkdir()
+    (tmp_path / "codes.csv" / "full").touch()
+    report = sample(2, 1)
+    with pytest.raises(ReportError, match=r"could not write codes\.csv \(.*\)\.$") as raised:
+        files.write(report, tmp_path, connection_rows(report))
+    assert [path.name for path in raised.value.written] == [
+        name for name in NAMES if name != "codes.csv"
+    ]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_the_old_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = sample(2, 1)
+    files.write(report, tmp_path, connection_rows(report))
+    before = (tmp_path / "report.json").read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ReportError) as raised:
+        files.write(sample(3, 2), tmp_path, [])
+    assert str(raised.value) == (
+        f"{tmp_path}: could not write "
+        + ", ".join(f"{name} (no space left on device)" for name in NAMES)
+        + "."
+    )
+    assert (tmp_path / "report.json").read_bytes() == before
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_file_that_cannot_be_made_keeps_none_of_the_others_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(report: Any) -> str:
+        raise KeyError("codes")
+
+    monkeypatch.setattr(html, "document", fail)
+    monkeypatch.setattr(files, "codes_csv", fail)
+    with pytest.raises(ReportError) as raised:
+        files.write(sample(), tmp_path, connection_rows(sample()))
+    assert str(raised.value) == (
+        f"{tmp_path}: could not write codes.csv (KeyError, see the log), "
+        "report.html (KeyError, see the log)."
+    )
+    there = {"report.json", "connections.csv", "junit.xml"}
+    assert {each.name for each in tmp_path.iterdir()} == there
+    assert {each.name for each in raised.value.written} == there
+    assert "codes.csv could not be made" in caplog.text

@@ -1,0 +1,96 @@
+"""Each worker's part and each region's: they add up to the whole, and are shown in few rows."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sseload_users.core.totals import WorkerTotals
+from sseload_users.report import console
+from sseload_users.report.workers import region_rows, worker_rows
+from sseload_users.report.workers_table import MOST, Places
+from tests.support.reports import sample
+
+_FATES = ("delivered", "late", "interrupted", "missing")
+
+
+@st.composite
+def workers(draw: st.DrawFn) -> list[WorkerTotals]:
+    """Workers of a few regions, some of which never reported."""
+    all_of_them = []
+    for number in range(draw(st.integers(1, 6))):
+        worker = WorkerTotals(f"worker {number} (host)", draw(st.sampled_from(["", "eu", "us"])))
+        for name in ("succeeded", "failed"):
+            worker.counts[name] = draw(st.integers(0, 50))
+        worker.counts["attempted"] = worker.counts["succeeded"] + worker.counts["failed"]
+        for name in _FATES:
+            worker.outcomes[name] = draw(st.integers(0, 50))
+        worker.outcomes["owed"] = sum(worker.outcomes[name] for name in _FATES)
+        for latency in draw(st.lists(st.integers(0, 10_000_000), max_size=5)):
+            worker.delivery.add(latency)
+        worker.lost = draw(st.booleans())
+        if draw(st.booleans()):
+            worker.gauges = {"clock_error_ns": draw(st.integers(0, 10**9)), "rss_mib": 50.0}
+            worker.cpu_percent = draw(st.floats(0, 200))
+            worker.waited_percent = draw(st.none() | st.floats(0, 100))
+        all_of_them.append(worker)
+    return all_of_them
+
+
+@given(workers())
+def test_regions_have_all_that_their_workers_have(all_of_them: list[WorkerTotals]) -> None:
+    rows, regions = worker_rows(all_of_them), region_rows(all_of_them)
+    if not any(each.region for each in all_of_them):
+        assert regions == []
+        return
+    assert [row["name"] for row in regions] == sorted({each.region for each in all_of_them})
+    for region in regions:
+        own = [row for row in rows if row["region"] == region["name"]]
+        assert region["workers"] == len(own)
+        assert region["lost"] == sum(row["lost"] for row in own)
+        for name in ("attempted", "succeeded", "failed", "dropped", "owed", *_FATES):
+            assert region[name] == sum(row[name] for row in own)
+        latencies = [row["delivery_ms"] for row in own]
+        assert region["delivery_ms"]["count"] == sum(each["count"] for each in latencies)
+        longest = [each["max"] for each in latencies if each["count"]]
+        assert region["delivery_ms"]["max"] == max(longest, default=None)
+        for name in ("clock_error_ms", "cpu_percent", "waited_percent"):
+            known = [row[name] for row in own if row[name] is not None]
+            assert region[name] == max(known, default=None)
+
+
+def test_one_worker_is_not_shown_apart() -> None:
+    assert Places(sample()).rows == []
+    assert Places(sample(regions=("eu",))).rows == []
+
+
+def test_several_workers_are_shown_by_region_where_those_are_named() -> None:
+    assert [row["name"] for row in Places(sample(workers=2)).rows] == [
+        "worker 1 (host)",
+        "worker 2 (host)",
+    ]
+    named = Places(sample(workers=2, regions=("eu", "us")))
+    assert [row["name"] for row in named.rows] == ["eu", "us"]
+
+
+def test_of_many_workers_the_worst_are_shown() -> None:
+    report = sample(200, workers=20)
+    report["workers"][17] |= {"delivered": report["workers"][17]["delivered"] - 3, "missing": 3}
+    report["workers"][19]["lost"] = True
+    shown = Places(report).rows
+    assert len(shown) == MOST
+    names = [row["name"] for row in shown]
+    assert {"worker 18 (host)", "worker 20 (host)"} < set(names)
+    assert names == sorted(names, key=lambda name: int(name.split()[1]))
+    text = console.summary(report, 60)
+    assert "12 further workers" in text
+    assert "worker 20 (host) lost" in text
+
+
+def test_a_region_without_a_name_is_called_so_and_long_names_give_way() -> None:
+    report = sample(workers=2, regions=("", "a-region-with-a-name-that-no-table-has-room-for"))
+    for width in (60, 80, 100):
+        text = console.summary(report, width)
+        assert "no region" in text
+        assert "a-region-with-" in text
+        assert max(map(len, text.splitlines())) <= width

@@ -1,0 +1,76 @@
+"""One Socket.IO connection, and many, against python-socketio and the reference on Node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import gevent
+import pytest
+
+from sseload_users.transports import ConnectFailed, Event
+from tests.servers.socketio_servers import socketio_server
+from tests.transports.test_socketio import DISCONNECTED, LEFT, listener
+
+# What the two say differently.
+NO_NAMESPACE = {"python": "unable to connect", "node": "invalid namespace"}
+NO_PATH = {"python": "HTTP 404", "node": "connection closed"}
+OLD_VERSION = {
+    "python": ("handshake", "HTTP 400"),
+    "node": ("subscribe", "bad handshake answer"),
+}
+BY_CLIENT = {"python": "client disconnect", "node": "client namespace disconnect"}
+
+
+@pytest.fixture(autouse=True)
+def _no_test_waits_for_ever() -> Iterator[None]:
+    with gevent.Timeout(150):  # npm installs what the first test on Node needs
+        yield
+
+
+@pytest.mark.parametrize("kind", ["python", "node"])
+class TestRealServers:
+    def test_codes_of_all_shapes(self, kind: str) -> None:
+        with socketio_server(kind) as server:
+            one = listener(server.url, auth={"token": "t"}, hello=('42/events,["start"]',))
+            assert one.run() == DISCONNECTED
+        assert one.events == [
+            Event("connected", [{"message": "username=ann"}]),
+            Event("new_code", [{"code": "text é"}]),
+            Event("new_code", [{"code": "with bytes", "of": [b"42/events,[", b""]}]),
+            Event("new_code", [{"code": "to acknowledge"}]),
+            Event("new_code", [b"only bytes"]),
+            Event("new_code", ["with bytes, to acknowledge"]),
+        ]
+        assert not one.malformed
+        connected_ns = one.messages[0][1]
+        assert (connected_ns < one.transport.subscribed_ns) == (kind == "python")
+
+    def test_refusals(self, kind: str) -> None:
+        with socketio_server(kind) as server:
+            for more, operation, cause in (
+                ({}, "subscribe", "unauthorized or unknown username"),
+                ({"namespace": "/nosuch"}, "subscribe", NO_NAMESPACE[kind]),
+                ({"url": f"{server.url}&EIO=3"}, *OLD_VERSION[kind]),
+                ({"url": server.url.replace("socket.io", "nosuch")}, "handshake", NO_PATH[kind]),
+            ):
+                with pytest.raises(ConnectFailed) as failed:
+                    listener(**{"url": server.url, **more}).transport.connect()  # type: ignore[arg-type]
+                assert (failed.value.operation, failed.value.cause) == (operation, cause)
+
+    def test_many_get_every_code_and_heartbeats_go_on(self, kind: str) -> None:
+        with socketio_server(kind, 100, 150) as server:
+            people = [listener(server.url, auth={"token": "t"}) for _ in range(30)]
+            greenlets = [gevent.spawn(one.run) for one in people]
+            while not all(one.messages for one in people):
+                gevent.sleep(0.01)
+            for number in range(5):
+                people[number].transport.send(f'42/events,["broadcast","{number}"]')
+                gevent.sleep(0.3)  # longer than a ping's interval and time-out together
+            for one in people:
+                one.transport.leave()
+            gevent.joinall(greenlets)
+            gone = [server.lines.get(timeout=5) for _ in people]
+        assert {greenlet.value for greenlet in greenlets} == {LEFT}
+        codes = [Event("new_code", [{"code": str(number)}]) for number in range(5)]
+        assert all(one.events[1:] == codes for one in people)
+        assert gone == [f"gone: {BY_CLIENT[kind]}"] * 30

@@ -1,0 +1,404 @@
+"""Checks, and what each says: of servers that are well, and of everything that is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sseload_users.verdict import hints
+from tests.support.socket_servers import CERTIFICATES
+
+
+@dataclass(frozen=True)
+class Case:
+    """One check, and all that it says.
+
+    Attributes:
+        name: of the test.
+        after: the steps that succeed first.
+        says: the lines after these.
+        profile: a built-in one.
+        changed: what is different in it.
+        server: the embedded target's options.
+        host: one that is not the embedded target, by name; or another scheme.
+        words: further options.
+        username: as whom it connects.
+        status: the exit status.
+    """
+
+    name: str
+    after: str
+    says: tuple[str, ...]
+    profile: str = "websocket"
+    changed: tuple[tuple[str, str], ...] = ()
+    server: tuple[str, ...] = ()
+    host: str = ""
+    words: tuple[str, ...] = ()
+    username: str = "loadtest"
+    status: int = 1
+
+    @property
+    def lines(self) -> list[str]:
+        """All lines."""
+        name = "PROFILE" if self.changed else self.profile
+        transport, path, ingest = ABOUT[self.profile]
+        lines = [
+            (
+                f"profile   {name} at HOST: {transport} at {path}, codes in by POST {ingest}, "
+                f"as {self.username}"
+            )
+        ]
+        for step in self.after.split():
+            line = GOOD[step]
+            if step == "connect":
+                scheme = "HOST" if transport == "sse" else "WS"
+                confirmed = "" if self.profile == "code-server" else ", and the server confirmed it"
+                line = f"connect   subscribed at {scheme}{path}{confirmed}, in N ms"
+            lines.append(line)
+        return [*lines, *self.says]
+
+
+ABOUT = {
+    "websocket": ("websocket", "/ws", "/api/ingest"),
+    "sse": ("sse", "/stream", "/api/ingest"),
+    "code-server": ("socketio", "/socket.io/", "/api/ingest"),
+    "code-server-sse": ("sse", "/events", "/api/ingest"),
+    "nchan": ("websocket", "/sub", "/pub"),
+}
+ACCEPTED = (
+    'POST HOST/api/ingest: HTTP 200 {"message":"Code received and broadcasted",'
+    '"status":"success","username":"loadtest"}'
+)
+#: What the steps say that succeed; connect depends on the profile.
+GOOD = {
+    "health": 'health    GET HOST/health: HTTP 200 {"service":"code-server",'
+    '"status":"healthy"}, in N ms',
+    "verify": 'verify    GET HOST/api/users/loadtest/verify: HTTP 200 {"user_id":1,'
+    '"username":"loadtest","verified":true}, in N ms',
+    "before": "before    GET HOST/embed-stream: HTTP 200",
+    "connect": "",
+    "send": f"send      {ACCEPTED}, in N ms",
+    "receive": "receive   the code came N ms after it was sent",
+}
+OK = "ok        the server broadcasts, and the profile fits it."
+#: An event that a client of the code server gets first.
+GREETED = (
+    '          another message came: 42/events,["connected",'
+    '{"message":"Connected to events endpoint"}]'
+)
+UNVERIFIED = (
+    """[verify] # 404 for a user that the server does not know
+path = "/api/users/{username}/verify"
+expect = { fields = { "verified" = true } }
+""",
+    "",
+)
+
+
+def see(operation: str, cause: str) -> str:
+    """The line with a cause's hint."""
+    text = hints.hint(operation, cause)
+    assert text
+    return f"          → {text}"
+
+
+NOT_WHERE = "receive   FAILED: the code came in a message, but not where the profile looks for it: "
+NEVER_CAME = (
+    "receive   FAILED: the code was accepted, but did not come within 0.7 s",
+    (
+        "          → Is the connection subscribed to what the code is broadcast to (user, channel, "
+        "namespace)? See the server's log, and below what came instead."
+    ),
+)
+BEFORE = "receive   FAILED: the session ended before the code came: "
+AFTER = "stay      FAILED: the session ended after the code came: "
+
+CASES = [
+    Case("well", "health connect send receive", (OK,), status=0),
+    Case(
+        "well by Socket.IO",
+        "health verify connect send receive",
+        (GREETED, OK),
+        "code-server",
+        status=0,
+    ),
+    Case(
+        "well by a page's token",
+        "health verify before connect send receive",
+        (OK,),
+        "code-server-sse",
+        status=0,
+    ),
+    Case(
+        "well by TLS",
+        "health connect send receive",
+        (OK,),
+        host="tls",
+        words=("--ca-file", str(CERTIFICATES / "ca.pem")),
+        status=0,
+    ),
+    Case(
+        "came twice",
+        "health connect send",
+        ("receive   the code came N ms after it was sent, and 1 time again", OK),
+        server=("--duplicate", "1"),
+        status=0,
+    ),
+    Case(
+        "malformed beside it",
+        "health connect send receive",
+        ("          malformed, 1 time: bad JSON", OK),
+        server=("--garbage", "1"),
+        status=0,
+    ),
+    # It cannot be reached, or is not well
+    Case(
+        "unknown host",
+        "",
+        ("health    FAILED: GET HOST/health: no such host", see("resolve", "no such host")),
+        host="nowhere",
+    ),
+    Case(
+        "unknown host without a health check",
+        "",
+        ("connect   FAILED: resolve: no such host (…)", see("resolve", "no such host")),
+        "nchan",
+        host="nowhere",
+    ),
+    Case(
+        "refused",
+        "",
+        (
+            "health    FAILED: GET HOST/health: connection refused",
+            see("connect", "connection refused"),
+        ),
+        host="closed",
+    ),
+    Case(
+        "refused without a health check",
+        "",
+        ("connect   FAILED: connect: connection refused", see("connect", "connection refused")),
+        "nchan",
+        host="closed",
+    ),
+    Case(
+        "never answered",
+        "",
+        ("health    FAILED: GET HOST/health: timed out", see("connect", "timed out")),
+        server=("--accept-only",),
+        words=("--connect-timeout", "0.5"),
+    ),
+    Case(
+        "not well",
+        "",
+        (
+            (
+                'health    FAILED: GET HOST/health: HTTP 502 {"error":"The server is asleep"}: not '
+                "what the profile expects of a server that is well"
+            ),
+            see("handshake", "HTTP 502"),
+        ),
+        server=("--asleep", "60"),
+    ),
+    Case(
+        "TLS where there is none",
+        "",
+        (
+            "health    FAILED: GET HOST/health: TLS: wrong version number",
+            see("tls", "wrong version number"),
+        ),
+        host="https",
+    ),
+    Case(
+        "certificate not trusted",
+        "",
+        (
+            (
+                "health    FAILED: GET HOST/health: certificate not trusted (unable to get "
+                "local issuer certificate)"
+            ),
+            see("tls", "certificate not trusted"),
+        ),
+        host="tls",
+    ),
+    # It lets nobody in
+    Case(
+        "unknown user",
+        "health",
+        (
+            (
+                'verify    FAILED: GET HOST/api/users/Zo%C3%AB/verify: HTTP 404 {"username":'
+                '"Zo\\u00eb","verified":false}: the server does not know the user \'Zoë\' '
+                "(HTTP 404)"
+            ),
+            "          → Create the user there, or name another with --username or --users-file.",
+        ),
+        "code-server",
+        username="Zoë",
+    ),
+    Case(
+        "unknown user, who gets no token",
+        "health",
+        (
+            "before    GET HOST/embed-stream: HTTP 403",
+            'connect   FAILED: before: HTTP 403 ({"error":"Unknown username"})',
+            see("before", "HTTP 403"),
+        ),
+        "code-server-sse",
+        changed=(UNVERIFIED,),
+        username="nobody",
+    ),
+    Case(
+        "unknown user, refused by a message",
+        "health",
+        (
+            "connect   FAILED: subscribe: refused: Unauthorized or unknown username",
+            see("subscribe", "Unauthorized or unknown username"),
+        ),
+        "code-server",
+        changed=(UNVERIFIED,),
+        username="nobody",
+    ),
+    Case(
+        "wrong path",
+        "",
+        (
+            'connect   FAILED: handshake: HTTP 404 ({"error":"Not found"})',
+            see("handshake", "HTTP 404"),
+        ),
+        "nchan",
+    ),
+    Case(
+        "wrong namespace",
+        "health verify",
+        (
+            "connect   FAILED: subscribe: unable to connect (Unable to connect)",
+            see("subscribe", "unable to connect"),
+        ),
+        "code-server",
+        changed=(('"/events"', '"/nosuch"'),),
+    ),
+    Case(
+        "never confirmed",
+        "health",
+        (
+            "connect   FAILED: subscribe: timed out",
+            see("subscribe", "timed out"),
+            '          another message came: {"type":"connected","connection":N}',
+        ),
+        changed=(('"connected"', '"welcome"'),),
+        words=("--connect-timeout", "0.5"),
+    ),
+    Case(
+        "refused by a 503",
+        "health",
+        (
+            'connect   FAILED: handshake: HTTP 503 ({"error":"Refused: 503"})',
+            see("handshake", "HTTP 503"),
+        ),
+        server=("--refuse", "1"),
+    ),
+    Case(
+        "refused by a reset",
+        "health",
+        ("connect   FAILED: handshake: connection reset", see("handshake", "connection reset")),
+        "sse",
+        server=("--refuse", "1", "--refuse-how", "reset"),
+    ),
+    # It does not take the code
+    Case(
+        "not accepted",
+        "health connect",
+        (
+            (
+                'send      FAILED: POST HOST/api/ingest: HTTP 410 {"error":"This answer was '
+                'ordered"}: not accepted (HTTP 410)'
+            ),
+            see("ingest", "HTTP 410"),
+        ),
+        server=("--ingest-status", "410"),
+    ),
+    Case(
+        "not accepted, says the answer",
+        "health verify connect",
+        (
+            f'send      FAILED: {ACCEPTED}: not accepted (HTTP 200, but status is not "queued")',
+            GREETED,
+        ),
+        "code-server",
+        changed=(('"status" = "success"', '"status" = "queued"'),),
+    ),
+    Case(
+        "no answer to the code",
+        "health connect",
+        ("send      FAILED: POST HOST/api/ingest: timed out", see("ingest", "timed out")),
+        server=("--ingest-delay", "3"),
+        words=("--ingest-timeout", "0.5"),
+    ),
+    # The code does not come
+    Case("accepted, and never came", "health connect send", NEVER_CAME, server=("--lose", "1")),
+    Case(
+        "accepted, and something else came",
+        "health connect send",
+        (*NEVER_CAME, '          another message came: data: {"type":"ping"}'),
+        "sse",
+        server=("--lose", "1", "--sse-ping", "0.5"),
+    ),
+    Case(
+        "not where the profile looks",
+        "health connect send",
+        (
+            NOT_WHERE + '{"type":"new_code","code":"CODE","username":"loadtest","timestamp":…}',
+            "          → Say in the profile's [code] where it is; docs/targets.md shows how.",
+        ),
+        changed=(('field = "code"', 'field = "text"'),),
+    ),
+    Case(
+        "in an event of another name",
+        "health verify connect send",
+        (
+            NOT_WHERE + '42/events,["new_code",{"code":"CODE","source":"load-test","type":'
+            '"default","username":"loadtest","user_id":1,"metadata":{},"timestamp":…',
+            "          → Say in the profile's [code] where it is; docs/targets.md shows how.",
+            GREETED,
+        ),
+        "code-server",
+        changed=(('"new_code"', '"code"'),),
+    ),
+    Case(
+        "closed before the code came",
+        "health connect send",
+        (BEFORE + "closed by server: 1011", see("session", "closed by server: 1011")),
+        server=("--drop", "1", "--drop-code", "1011", "--delay", "1:0.5"),
+    ),
+    Case(
+        "reset before the code came",
+        "health connect send",
+        (BEFORE + "connection reset", see("session", "connection reset")),
+        "sse",
+        server=("--drop", "1", "--drop-how", "reset", "--delay", "1:0.5"),
+    ),
+    Case(
+        "ended before the code came",
+        "health connect send",
+        (BEFORE + "end of stream", see("session", "end of stream")),
+        "sse",
+        server=("--drop", "1", "--delay", "1:0.5"),
+    ),
+    # It comes, but
+    Case(
+        "closed after the code came",
+        "health connect send receive",
+        (AFTER + "closed by server: 1001", see("session", "closed by server: 1001")),
+        server=("--drop", "1"),
+    ),
+    Case(
+        "a broken frame after it",
+        "health connect send receive",
+        (
+            AFTER + "protocol error: unknown opcode",
+            see("session", "protocol error: unknown opcode"),
+            "          malformed, 1 time: unknown opcode",
+        ),
+        server=("--garbage", "1", "--garbage-how", "frame"),
+    ),
+]

@@ -1,0 +1,293 @@
+"""Real distributed runs: a master and its workers, each a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+from sseload_users.report.files import ConnectionRow
+from tests.support.harness import LOCUST, QUICK, ROOT, Outcome, Run, _validator, check_books
+
+DEMO = (sys.executable, "-m", "sseload_users.demo")
+
+#: What a worker's locustfile begins with. The first of the names has the broadcaster.
+_LOCUSTFILE = """
+from types import SimpleNamespace
+import locust.runners
+from sseload_users import CodeBroadcaster, CodeListener
+locust.runners.uuid4 = lambda: SimpleNamespace(hex={name!r})
+"""
+
+#: Blocks everything in the process, as a garbage collection or a busy machine does.
+BLOCK = """
+import time
+from gevent import monkey
+block = monkey.get_original("time", "sleep")
+"""
+
+FATES = ("delivered", "late", "interrupted", "missing")
+
+
+def free_port(address: str = "127.0.0.1") -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
+class Distributed:
+    """A master and workers, which are called a, b, c and so on.
+
+    Args:
+        folder: their own.
+        *words: the master's options.
+        host: the server.
+        connections: how many.
+        workers: how many.
+        code: further code in the workers' locustfiles, by name.
+        options: further options of workers, by name.
+        headless: whether the run begins by itself, or from the web UI.
+        within: for the master ("master") and each worker, the network namespace it is in.
+        master: the address at which the workers find the master.
+
+    Attributes:
+        folder: their own.
+        master: the master.
+        workers: by name.
+        web: where the web UI is.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *words: str,
+        host: str | None,
+        connections: int = 12,
+        workers: int = 3,
+        code: Mapping[str, str] | None = None,
+        options: Mapping[str, Sequence[str]] | None = None,
+        headless: bool = True,
+        within: Mapping[str, str] | None = None,
+        master: str = "127.0.0.1",
+    ) -> None:
+        self.folder = folder
+        self._within = dict(within or {})
+        self._address = master
+        self._code, self._options = dict(code or {}), dict(options or {})
+        self._port, web_port = free_port(), free_port()
+        self.web = f"http://127.0.0.1:{web_port}"
+        begin = ["--web-host", "127.0.0.1", "--web-port", str(web_port)]
+        if headless:
+            begin = ["--headless", "--only-summary", "--expect-workers", str(workers)]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "locustfile.py").write_text(_LOCUSTFILE.format(name="m") + self._of("master"))
+        self.master = Run(
+            folder / "master",
+            *("-f", str(folder / "locustfile.py"), "--master"),
+            *("--master-bind-host", master, "--master-bind-port", str(self._port)),
+            *(*begin, "-u", str(connections + 1), "-r", "100", "--target", "websocket"),
+            *(() if host is None else ("--host", host)),
+            *(*QUICK, *words),
+            command=self._command("master"),
+        )
+        self.workers = {name: self.join(name) for name in "abcdefgh"[:workers]}
+
+    def join(self, name: str) -> Run:
+        """Start a worker."""
+        locustfile = self.folder / f"{name}.py"
+        locustfile.write_text(_LOCUSTFILE.format(name=name) + self._of(name))
+        return Run(
+            self.folder / name,
+            *("-f", str(locustfile), "--worker"),
+            *("--master-host", self._address, "--master-port", str(self._port)),
+            *self._options.get(name, ()),
+            command=self._command(name),
+            report=False,
+        )
+
+    def _of(self, name: str) -> str:
+        return self._code.get(name, self._code.get("all", ""))
+
+    def _command(self, name: str) -> tuple[str, ...]:
+        space = self._within.get(name)
+        return LOCUST if space is None else ("ip", "netns", "exec", space, *LOCUST)
+
+    def label(self, name: str) -> str:
+        """What the report calls a worker."""
+        (number,) = re.findall(
+            rf"{socket.gethostname()}_{name} \(index (\d+)\) reported as ready", self.master.stderr
+        )[:1]
+        return f"worker {int(number) + 1} ({socket.gethostname()})"
+
+    def get(self, path: str) -> str:
+        """What the web UI answers."""
+        with urllib.request.urlopen(self.web + path, timeout=30) as answer:
+            return str(answer.read().decode())
+
+    def post(self, path: str, **form: object) -> str:
+        """What the web UI answers to a form."""
+        data = urllib.parse.urlencode(form).encode()
+        with urllib.request.urlopen(self.web + path, data, timeout=30) as answer:
+            return str(answer.read().decode())
+
+    def finish(self, *, lost: Sequence[str] = (), quiet: bool = True) -> Outcome:
+        """Wait until all have ended.
+
+        Args:
+            lost: the workers that do not end by themselves.
+            quiet: nobody must have written a traceback.
+        """
+        outcome = self.master.finish(quiet=quiet)
+        for name, worker in self.workers.items():
+            if name not in lost:
+                worker.finish(quiet=quiet)
+        return outcome
+
+    def kill(self) -> None:
+        """End whatever is left."""
+        for each in (self.master, *self.workers.values()):
+            each.kill()
+
+
+@contextlib.contextmanager
+def distributed(folder: Path, *words: str, **how: Any) -> Iterator[Distributed]:
+    """A master and workers, and their end whatever happens; see `Distributed`."""
+    started = Distributed(folder, *words, **how)
+    try:
+        yield started
+    finally:
+        started.kill()
+
+
+def incomplete(outcome: Outcome) -> dict[str, Any]:
+    """The report of a run some of whose workers were lost; its books balance all the same.
+
+    Only connections.csv has no rows of theirs.
+    """
+    report: dict[str, Any] = json.loads((outcome.folder / "report.json").read_text("utf-8"))
+    _validator.validate(report)
+    check_workers(report)
+    assert report["run"]["complete"] is False
+    assert report["verdict"]["grade"] != "good"
+    assert "The run is incomplete" in outcome.stdout
+    return report
+
+
+def check_workers(report: Mapping[str, Any]) -> None:
+    """Add up what a report says of each worker and of each region."""
+    for rows in filter(None, (report["workers"], report["regions"])):
+        for row in rows:
+            assert row["owed"] == sum(row[fate] for fate in FATES), row
+            assert row["attempted"] == row["succeeded"] + row["failed"], row
+            assert row["delivery_ms"]["count"] == row["delivered"], row
+            assert row["connect_ms"]["count"] == row["succeeded"], row
+        for name in ("owed", *FATES):
+            assert sum(row[name] for row in rows) == report["deliveries"][name], name
+        for name in ("attempted", "succeeded", "failed", "dropped"):
+            assert sum(row[name] for row in rows) == report["connections"][name], name
+    check_books(report)
+
+
+def check_rows(outcome: Outcome) -> None:
+    """Each worker's rows of connections.csv say the same as its row of the report."""
+    table = outcome.table("connections")
+    assert list(table[0]) == list(ConnectionRow.__dataclass_fields__)
+    for worker in outcome.report["workers"]:
+        rows = [row for row in table if row["worker"] == worker["name"]]
+        for name in ("owed", *FATES):
+            assert sum(int(row[name]) for row in rows) == worker[name], (worker["name"], name)
+
+
+class Hosts:
+    """Hosts of their own, as far as the network goes: namespaces on one switch.
+
+    Nothing of them is seen, or leads, outside.
+
+    Args:
+        names: of the hosts beside the one with the switch, "hub".
+    """
+
+    #: The hub's address; the other hosts have the next ones.
+    HUB = "10.213.7.1"
+
+    def __init__(self, *names: str) -> None:
+        self._prefix = f"sseload{os.getpid()}"
+        self._names = ("hub", *names)
+
+    def __enter__(self) -> Self:
+        for name in self._names:
+            _ip("netns", "add", self.space(name))
+            _ip("-n", self.space(name), "link", "set", "lo", "up")
+        hub = ("-n", self.space("hub"))
+        _ip(*hub, "link", "add", "switch", "type", "bridge")
+        _ip(*hub, "addr", "add", f"{self.HUB}/24", "dev", "switch")
+        _ip(*hub, "link", "set", "switch", "up")
+        for number, name in enumerate(self._names[1:], 11):
+            other = ("-n", self.space(name))
+            peer = ("peer", "name", "eth0", "netns", self.space(name))
+            _ip(*hub, "link", "add", f"to-{name}", "type", "veth", *peer)
+            _ip(*hub, "link", "set", f"to-{name}", "master", "switch", "up")
+            _ip(*other, "addr", "add", f"10.213.7.{number}/24", "dev", "eth0")
+            _ip(*other, "link", "set", "eth0", "up")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in self._names:
+            with contextlib.suppress(subprocess.CalledProcessError):
+                _ip("netns", "del", self.space(name))
+
+    def space(self, name: str) -> str:
+        """The namespace of a host."""
+        return f"{self._prefix}-{name}"
+
+    def cut_off(self, name: str) -> None:
+        """Pull a host's cable."""
+        _ip("-n", self.space("hub"), "link", "set", f"to-{name}", "down")
+
+    @contextlib.contextmanager
+    def target(self, path: Path) -> Iterator[str]:
+        """The embedded target on the hub; its URL.
+
+        Args:
+            path: of its record.
+        """
+        words = ("--host", self.HUB, "--record", str(path), "--exit-with-parent")
+        with subprocess.Popen(
+            ("ip", "netns", "exec", self.space("hub"), *DEMO, *words),
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as child:
+            try:
+                assert child.stdout is not None
+                yield child.stdout.readline().split()[-1]
+            finally:
+                child.terminate()
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(("ip", *words), check=True, capture_output=True, timeout=10)
+
+
+@cache
+def no_namespaces() -> str:
+    """Why there are no network namespaces here; empty if there are."""
+    name = "sseload-probe"
+    try:
+        for words in (("add", name), ("exec", name, "true"), ("del", name)):
+            _ip("netns", *words)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"no network namespaces here ({type(error).__name__})"
+    return ""

@@ -1,0 +1,370 @@
+"""A ledger that is obviously right, and a world that tells it and real ones the same story.
+
+The model keeps every event and works everything out at the end, pair by pair, from the
+words that define the outcomes. It knows nothing of codes in flight, of settling, or of
+workers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import msgpack
+from hypothesis import strategies as st
+
+from sseload_users.core.histogram import Histogram
+from sseload_users.core.ledger import STRAY, Ledger
+from sseload_users.core.sessions import Code, Connection, Session
+from sseload_users.core.tally import OUTCOMES, Status, Tally
+
+#: One step of the world's time, and the delivery timeout.
+STEP_NS = 100_000_000
+TIMEOUT_NS = 10 * STEP_NS
+
+ON_CONNECTIONS = ("owed", "delivered", "late", "missing", "interrupted", "duplicate")
+
+
+@dataclass
+class ModelSession:
+    connection: int
+    started_ns: int
+    subscribed_ns: int
+    closed_ns: int | None = None
+    released: bool = False
+
+
+@dataclass
+class ModelCode:
+    sent_ns: int | None = None
+    status: Status = "pending"
+
+
+@dataclass
+class Expected:
+    """What the books must say at the end."""
+
+    codes: dict[int, Counter[str]] = field(default_factory=dict)
+    connections: dict[int, Counter[str]] = field(default_factory=dict)
+    out_of_order: int = 0
+    arrivals: dict[int, list[int]] = field(default_factory=dict)
+    latencies_us: dict[int, list[int]] = field(default_factory=dict)
+
+
+@dataclass
+class Model:
+    sessions: list[ModelSession] = field(default_factory=list)
+    codes: dict[int, ModelCode] = field(default_factory=dict)
+    receipts: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def expected(self) -> Expected:
+        """Work it all out, by brute force."""
+        result = Expected()
+        sequences = {*self.codes, *(sequence for _, sequence, _ in self.receipts)}
+        duplicates: set[int] = set()  # indices of receipts
+        for sequence, at in itertools.product(sorted(sequences), range(len(self.sessions))):
+            indices = [
+                index
+                for index, (session, code, _) in enumerate(self.receipts)
+                if (session, code) == (at, sequence)
+            ]
+            session = self.sessions[at]
+            row = result.codes.setdefault(sequence if sequence in self.codes else STRAY, Counter())
+            mine = result.connections.setdefault(session.connection, Counter())
+            arrivals = [self.receipts[index][2] for index in indices]
+            outcome = self._outcome(sequence, session, arrivals[0] if arrivals else None)
+            if outcome in ("unowed", "released"):
+                row["unexpected"] += len(arrivals)
+                row["released"] += outcome == "released"
+                continue
+            for count in (row, mine):
+                count["owed"] += 1
+                count[outcome] += 1
+                count["duplicate"] += max(0, len(arrivals) - 1)
+            duplicates.update(indices[1:])
+            if outcome == "delivered":
+                sent_ns = self.codes[sequence].sent_ns or 0
+                result.arrivals.setdefault(sequence, []).append(arrivals[0])
+                result.latencies_us.setdefault(sequence, []).append((arrivals[0] - sent_ns) // 1000)
+        newest: Counter[int] = Counter()
+        for index, (at, sequence, _) in enumerate(self.receipts):
+            if index not in duplicates:
+                result.out_of_order += sequence < newest[at]
+                newest[at] = max(newest[at], sequence)
+        return result
+
+    def _outcome(self, sequence: int, session: ModelSession, arrived_ns: int | None) -> str:
+        code = self.codes.get(sequence)
+        if code is None or code.sent_ns is None or code.status in ("rejected", "unsent"):
+            return "unowed"
+        sent_ns, closed_ns = code.sent_ns, session.closed_ns
+        if arrived_ns is not None:
+            if min(session.started_ns, session.subscribed_ns) > sent_ns:
+                return "unowed"
+            return "delivered" if arrived_ns - sent_ns <= TIMEOUT_NS else "late"
+        if session.subscribed_ns > sent_ns:
+            return "unowed"
+        if closed_ns is not None and closed_ns <= sent_ns:
+            return "unowed"
+        if closed_ns is None or closed_ns > sent_ns + TIMEOUT_NS:
+            return "missing"
+        return "released" if session.released else "interrupted"
+
+
+class Worker:
+    """A real ledger, what was taken from it, and what it told."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger(TIMEOUT_NS / 1e9, self._on_arrivals)
+        self.taken: list[Tally] = []
+        self.told_us: Counter[int] = Counter()
+        self._memo: dict[int, Code] = {}
+
+    def _on_arrivals(self, latencies_us: list[int], arrived_ns: list[int]) -> None:
+        assert len(latencies_us) == len(arrived_ns)
+        self.told_us.update(latencies_us)
+
+    def code(self, sequence: int, *, remembered: bool) -> Code:
+        """The code, as a decoder that remembers payloads has it."""
+        if not remembered or sequence not in self._memo:
+            self._memo[sequence] = self.ledger.code(sequence)
+        return self._memo[sequence]
+
+    def take(self) -> None:
+        taken = self.ledger.take()
+        for code in taken.codes.values():
+            assert code.owed == code.delivered + code.late + code.interrupted + code.missing
+        # As it travels from a worker to the master.
+        packed = msgpack.packb(taken.pack())
+        self.taken.append(Tally.unpack(msgpack.unpackb(packed, strict_map_key=False)))
+
+
+class Group:
+    """The workers among which one world's connections are divided."""
+
+    def __init__(self, size: int) -> None:
+        self.workers = [Worker() for _ in range(size)]
+        self.connections: list[Connection] = []
+        self.sessions: list[Session] = []
+
+    def of(self, connection: int) -> Worker:
+        return self.workers[connection % len(self.workers)]
+
+    def total(self, seed: int) -> Tally:
+        taken = [tally for worker in self.workers for tally in worker.taken]
+        random.Random(seed).shuffle(taken)
+        total = Tally()
+        for tally in taken:
+            total.merge(tally)
+        return total
+
+    def told_us(self) -> Counter[int]:
+        return sum((worker.told_us for worker in self.workers), Counter[int]())
+
+
+Kind: TypeAlias = Literal[
+    "wait", "open", "close", "release", "broadcast", "announce", "answer", "receive", "make up",
+    "settle", "take", "report",
+]  # fmt: skip
+KINDS: tuple[Kind, ...] = (
+    "wait", "wait", "open", "open", "close", "release", "broadcast", "broadcast", "announce",
+    "announce", "answer", "answer", "receive", "receive", "receive", "receive", "receive",
+    "make up", "settle", "settle", "take", "report",
+)  # fmt: skip
+ANSWERS: tuple[Status, ...] = ("accepted", "accepted", "accepted", "unanswered", "rejected")
+
+#: What happens, which of those it can happen to, how late it becomes known, and a detail.
+Op: TypeAlias = tuple[Kind, int, int, int]
+
+ops = st.lists(
+    st.tuples(
+        st.sampled_from(KINDS), st.integers(0, 30), st.integers(0, 14), st.integers(0, 7)
+    ),
+    max_size=150,
+)  # fmt: skip
+
+
+class World:
+    """Tells a model, and groups of real ledgers, what happens.
+
+    Args:
+        sizes: how many workers each group has.
+    """
+
+    def __init__(self, sizes: Iterable[int] = (1,)) -> None:
+        self.model = Model()
+        self.groups = [Group(size) for size in sizes]
+        self.now_ns = 1_700_000_000 * 10**9
+        self._untold: dict[int, int] = {}
+        self._last_ns: dict[int, int] = {}
+        self._next = 1
+
+    def run(self, story: Iterable[Op]) -> None:
+        for kind, which, late, detail in story:
+            getattr(self, kind.replace(" ", "_"))(which, late * STEP_NS, detail)
+
+    def end(self, *, release: bool) -> None:
+        """The final settling, as when a run is over."""
+        for at, session in enumerate(self.model.sessions):
+            if release and session.closed_ns is None:
+                self._close(at, self.now_ns, released=True)
+        for group in self.groups:
+            for worker in group.workers:
+                worker.ledger.settle(self.now_ns, final=True)
+                worker.take()
+                assert worker.ledger.in_flight == 0
+
+    # What happens
+
+    def wait(self, which: int, late_ns: int, detail: int) -> None:
+        self.now_ns += detail * STEP_NS + which
+        for sequence, sent_ns in list(self._untold.items()):
+            if self.now_ns - sent_ns > 9_000_000_000:
+                self._announce(sequence)
+
+    def open(self, which: int, late_ns: int, detail: int) -> None:
+        # Most connections have one session at a time; the ledger does not mind more.
+        connection, subscribed_ns = which % 6, self.now_ns - late_ns
+        started_ns = subscribed_ns + (1 - detail) * STEP_NS
+        self.model.sessions.append(ModelSession(connection, started_ns, subscribed_ns))
+        for group in self.groups:
+            while len(group.connections) <= connection:
+                owner = group.of(len(group.connections)).ledger
+                group.connections.append(owner.connection())
+            opened = group.of(connection).ledger.opened(
+                group.connections[connection], started_ns, subscribed_ns
+            )
+            group.sessions.append(opened)
+
+    def close(self, which: int, late_ns: int, detail: int) -> None:
+        self._end_one(which, late_ns, released=False)
+
+    def release(self, which: int, late_ns: int, detail: int) -> None:
+        self._end_one(which, late_ns, released=True)
+
+    def _end_one(self, which: int, late_ns: int, *, released: bool) -> None:
+        if (at := self._an_open_one(which)) is not None:
+            session = self.model.sessions[at]
+            earliest = max(session.subscribed_ns, self._last_ns.get(at, 0))
+            self._close(at, max(earliest, self.now_ns - late_ns), released=released)
+
+    def _close(self, at: int, at_ns: int, *, released: bool) -> None:
+        session = self.model.sessions[at]
+        session.closed_ns, session.released = at_ns, released
+        for group in self.groups:
+            ledger = group.of(session.connection).ledger
+            ledger.closed(group.sessions[at], at_ns, released=released)
+
+    def broadcast(self, which: int, late_ns: int, detail: int) -> None:
+        sequence, self._next = self._next, self._next + 1
+        if detail == 7:
+            self.model.codes[sequence] = ModelCode(None, "unsent")
+            for group in self.groups:
+                for worker in group.workers:
+                    worker.ledger.answered(sequence, "unsent")
+        else:
+            self._untold[sequence] = self.now_ns - late_ns // 4
+
+    def announce(self, which: int, late_ns: int, detail: int) -> None:
+        if self._untold:
+            self._announce(sorted(self._untold)[which % len(self._untold)])
+
+    def _announce(self, sequence: int) -> None:
+        sent_ns = self._untold.pop(sequence)
+        self.model.codes[sequence] = ModelCode(sent_ns)
+        for group in self.groups:
+            for worker in group.workers:
+                worker.ledger.sent(sequence, sent_ns)
+
+    def answer(self, which: int, late_ns: int, detail: int) -> None:
+        open_ones = [each for each, code in self.model.codes.items() if code.status == "pending"]
+        if open_ones:
+            sequence = open_ones[which % len(open_ones)]
+            self.model.codes[sequence].status = status = ANSWERS[detail % len(ANSWERS)]
+            for group in self.groups:
+                for worker in group.workers:
+                    worker.ledger.answered(sequence, status)
+
+    def receive(self, which: int, late_ns: int, detail: int) -> None:
+        # Any code that was, or nearly that will be, and mostly a recent one.
+        self._receive(which, max(1, self._next - detail), self.now_ns - late_ns, late_ns > STEP_NS)
+
+    def make_up(self, which: int, late_ns: int, detail: int) -> None:
+        self._receive(which, 10 ** (3 * detail), self.now_ns - late_ns, late_ns > STEP_NS)
+
+    def _receive(self, which: int, sequence: int, arrived_ns: int, remembered: bool) -> None:
+        if (at := self._an_open_one(which)) is None:
+            return
+        self._last_ns[at] = max(self._last_ns.get(at, 0), arrived_ns)
+        self.model.receipts.append((at, sequence, arrived_ns))
+        for group in self.groups:
+            worker = group.of(self.model.sessions[at].connection)
+            group.sessions[at].receive(worker.code(sequence, remembered=remembered), arrived_ns)
+
+    def settle(self, which: int, late_ns: int, detail: int) -> None:
+        for group in self.groups:
+            group.workers[which % len(group.workers)].ledger.settle(self.now_ns)
+
+    def take(self, which: int, late_ns: int, detail: int) -> None:
+        for group in self.groups:
+            group.workers[which % len(group.workers)].take()
+
+    def report(self, which: int, late_ns: int, detail: int) -> None:
+        for group in self.groups:
+            group.workers[which % len(group.workers)].ledger.report_arrivals()
+
+    def _an_open_one(self, which: int) -> int | None:
+        ones = [at for at, each in enumerate(self.model.sessions) if each.closed_ns is None]
+        return ones[which % len(ones)] if ones else None
+
+    # What must be the case
+
+    def check(self, group: Group, total: Tally) -> None:
+        """Hold a group's books against the model's."""
+        expected = self.model.expected()
+        rows = {
+            sequence: Counter({name: many for name in OUTCOMES if (many := getattr(row, name))})
+            for sequence, row in total.codes.items()
+        }
+        wanted = {sequence: +counts for sequence, counts in expected.codes.items()}
+        assert {k: v for k, v in rows.items() if v} == {k: v for k, v in wanted.items() if v}
+        assert total.counts["out_of_order"] == expected.out_of_order
+        assert all(
+            row.owed == row.delivered + row.late + row.interrupted + row.missing
+            for row in total.codes.values()
+        )
+        for at, connection in enumerate(group.connections):
+            counts = {name: getattr(connection, name) for name in ON_CONNECTIONS}
+            mine = expected.connections.get(at, Counter())
+            assert counts == {name: mine[name] for name in ON_CONNECTIONS}
+        for name in ON_CONNECTIONS:
+            assert total.total(name) == sum(getattr(each, name) for each in group.connections)
+        for sequence, row in total.codes.items():
+            wanted_latencies = Histogram()
+            wanted_latencies.add_all(expected.latencies_us.get(sequence, ()))
+            assert row.latencies.pack() == wanted_latencies.pack()
+            arrivals = expected.arrivals.get(sequence, [])
+            assert (row.first_ns, row.last_ns) == (
+                min(arrivals, default=0),
+                max(arrivals, default=0),
+            )
+        received = sum(
+            (worker.ledger.received_per_connection() for worker in group.workers), Counter[int]()
+        )
+        had_a_session = {each.connection for each in self.model.sessions}
+        assert received == Counter(
+            expected.connections.get(at, Counter())["delivered"] for at in had_a_session
+        )
+        self._check_told(group, expected)
+
+    def _check_told(self, group: Group, expected: Expected) -> None:
+        """Each delivery is told once; others only of a code that was then rejected."""
+        delivered = Counter(us for many in expected.latencies_us.values() for us in many)
+        told = group.told_us()
+        assert told >= delivered
+        if all(code.status != "rejected" for code in self.model.codes.values()):
+            assert told == delivered

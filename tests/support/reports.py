@@ -1,0 +1,381 @@
+"""Sample reports: realistic, with books that balance, and as bad as a test asks for."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from sseload_users.core.histogram import Histogram, Latency
+from sseload_users.report.files import ConnectionRow
+from sseload_users.verdict import hints, thresholds
+from sseload_users.verdict import rules as verdict
+
+_START = datetime(2026, 11, 24, 9, 30, 0, 250_000, tzinfo=UTC)
+
+
+def sample(
+    connections: int = 50,
+    codes: int = 10,
+    *,
+    refused: int = 0,
+    timed_out: int = 0,
+    unavailable: int = 0,
+    dropped: int = 0,
+    missing: int = 0,
+    late: int = 0,
+    interrupted: int = 0,
+    rejected: int = 0,
+    unanswered: int = 0,
+    unsent: int = 0,
+    duplicate: int = 0,
+    out_of_order: int = 0,
+    unexpected: int = 0,
+    malformed: int = 0,
+    complete: bool = True,
+    notes: tuple[str, ...] = (),
+    saturated: bool = False,
+    timestamps: str = "kernel",
+    median_ms: float = 4.0,
+    workers: int = 1,
+    regions: tuple[str, ...] = (),
+    seed: int = 1,
+) -> dict[str, Any]:
+    """A report of one run, judged by the default thresholds.
+
+    Args:
+        connections: how many were attempted; `refused`, `timed_out` and `unavailable`
+            (HTTP 503) of them failed, `dropped` of the others ended too early.
+        codes: how many were due; the first of them `rejected`, `unanswered`, `unsent`.
+        missing: of the owed pairs; `late` and `interrupted` likewise.
+        median_ms: of the delivery latency.
+        workers: how many held the connections.
+        regions: where they were, one in each.
+        seed: of the latencies.
+        (the others): as in the report.
+    """
+    random_ = random.Random(seed)
+    succeeded = connections - refused - timed_out - unavailable
+    sent = codes - unsent
+    owed_codes = sent - rejected
+    owed = owed_codes * succeeded
+    delivered = owed - late - interrupted - missing
+    assert min(succeeded, owed_codes, delivered, succeeded - dropped) >= 0
+    delivery = Histogram()
+    per_code, totals, received = _per_code(
+        random_, codes, succeeded, delivery, median_ms=median_ms,
+        fates={"rejected": rejected, "unanswered": unanswered, "unsent": unsent},
+        losses={"missing": missing, "interrupted": interrupted, "late": late},
+        duplicate=duplicate,
+    )  # fmt: skip
+    assert totals["delivered"] == delivered
+    connect_causes = [
+        ("connect", "connection refused", refused),
+        ("connect", "timed out", timed_out),
+        ("handshake", "HTTP 503", unavailable),
+        ("session", "closed by server: 1011", dropped),
+    ]
+    all_causes = [
+        *connect_causes,
+        ("ingest", "HTTP 410", rejected),
+        ("ingest", "no answer in time", unanswered),
+        ("ingest", "connection refused", unsent),
+        ("message", "invalid UTF-8", malformed),
+    ]
+    operations = connections + codes
+    failed = sum(count for _, _, count in all_causes)
+    seconds = codes * 6.0
+    report: dict[str, Any] = {
+        "schema": 1,
+        "run": {
+            "id": "k3x9q2",
+            "started_at": _at(0),
+            "finished_at": _at(seconds + 2.9),
+            "target": "http://127.0.0.1:8000",
+            "transport": "websocket",
+            "workers": workers,
+            "options": {"connections": connections, "codes": codes, "duration": seconds},
+            "versions": {"sseload": "0.1.0", "locust": "2.47.0", "python": "3.11.2"},
+            "complete": complete,
+            "notes": list(notes),
+        },
+        "phases": [
+            {"name": name, "started_at": _at(start), "seconds": length}
+            for name, start, length in (
+                ("connect", 0.0, 1.2),
+                ("settle", 1.2, 1.0),
+                ("broadcast", 2.2, seconds),
+                ("drain", 2.2 + seconds, 0.5),
+                ("disconnect", 2.7 + seconds, 0.2),
+            )
+        ],
+        "connections": {
+            "attempted": connections,
+            "succeeded": succeeded,
+            "success_rate": _rate(succeeded, connections),
+            "failed": connections - succeeded,
+            "dropped": dropped,
+            "reconnected": 0,
+            "replaced": 0,
+            "peak_open": succeeded,
+            "connect_ms": _spread(random_, succeeded, 7.0),
+            "recovery_ms": _spread(random_, 0, 1.0),
+            "causes": _causes(connect_causes),
+        },
+        "codes": {
+            "scheduled": codes,
+            "sent": sent,
+            "accepted": codes - rejected - unanswered - unsent,
+            "rejected": rejected,
+            "unanswered": unanswered,
+            "unsent": unsent,
+            "overlapping": 0,
+            "schedule_slip_ms": _spread(random_, sent, 0.3),
+            "ingest_ms": _spread(random_, sent - unanswered, 2.6),
+        },
+        "deliveries": {
+            "owed": owed,
+            "delivered": delivered,
+            "late": late,
+            "interrupted": interrupted,
+            "missing": missing,
+            "released": 0,
+            "duplicate": duplicate,
+            "out_of_order": out_of_order,
+            "unexpected": unexpected,
+            "foreign": 0,
+            "malformed": malformed,
+            "delivery_rate": _rate(delivered, owed),
+        },
+        "delivery_ms": delivery.latency(),
+        "spread_ms": _spread(random_, owed_codes if delivered else 0, 2 * median_ms),
+        "received_per_connection": received,
+        "errors": {
+            "operations": operations,
+            "failed": failed,
+            "error_rate": _rate(failed, operations),
+            "causes": _causes(all_causes),
+        },
+        "generator": {
+            "timestamps": timestamps,
+            "lag_ms": _spread(random_, delivered, 40.0 if saturated else 0.2),
+            "stamp_error_ms": _spread(random_, 12, 1.5),
+            "in_doubt": 0,
+            "stall_ms": _spread(random_, 40, 60.0 if saturated else 0.5),
+            "cpu_percent_max": 99.3 if saturated else 31.5,
+            "waited_percent_max": 1.5,
+            "rss_mib": 96.4,
+            "clock_error_ms": 0.0,
+            "saturated": saturated,
+        },
+        "per_code": per_code,
+        "storm": None,
+        "vitals": [],
+        "steps": [],
+        "search": None,
+        "timeline": [
+            {
+                "t": float(t),
+                "open": succeeded,
+                "connecting": 0,
+                "dropped": dropped if t == 3 else 0,
+                "sent": int(t % 6 == 2 and t < seconds),
+                "received": succeeded if t % 6 == 2 and t < seconds else 0,
+                "p50_ms": median_ms if t % 6 == 2 and succeeded else None,
+                "p99_ms": 2 * median_ms if t % 6 == 2 and succeeded else None,
+                "errors": 0,
+                "lag_p99_ms": 0.3,
+                "cpu_percent": 12.0,
+                "waited_percent": 0.5,
+                "rss_mib": 96.4,
+            }
+            for t in range(int(seconds) + 3)
+        ],
+    }
+    report["workers"] = [
+        {"name": name, "region": "", "lost": False, **_share(random_, report, part, workers)}
+        for part, name in enumerate(_names(workers))
+    ]
+    report["regions"] = [
+        {"name": name, "workers": 1, "lost": 0, **_share(random_, report, part, len(regions))}
+        for part, name in enumerate(regions)
+    ]
+    for row, region in zip(report["workers"], regions, strict=False):
+        row["region"] = region
+    report["verdict"] = verdict.judge(report, thresholds.load())
+    return report
+
+
+def connection_rows(report: dict[str, Any]) -> list[ConnectionRow]:
+    """A row for each connection of a sample; losses are not told apart by connection."""
+    connections = report["connections"]
+    owed = report["deliveries"]["owed"] // max(1, connections["succeeded"])
+    return [
+        ConnectionRow(
+            connection=index,
+            worker="local",
+            username="loadtest",
+            connected=index <= connections["succeeded"],
+            connect_ms=7.25 if index <= connections["succeeded"] else None,
+            sessions=int(index <= connections["succeeded"]),
+            drops=0,
+            owed=owed if index <= connections["succeeded"] else 0,
+            delivered=owed if index <= connections["succeeded"] else 0,
+            late=0,
+            missing=0,
+            interrupted=0,
+            duplicate=0,
+            last_cause="" if index <= connections["succeeded"] else "connection refused",
+        )
+        for index in range(1, connections["attempted"] + 1)
+    ]
+
+
+@st.composite
+def samples(draw: st.DrawFn) -> dict[str, Any]:
+    """Samples of small runs in which anything may have gone wrong."""
+    connections = draw(st.integers(0, 60))
+    codes = draw(st.integers(0, 6))
+    left, bad_codes = connections, codes
+    changes: dict[str, Any] = {}
+    for name in ("refused", "timed_out", "unavailable"):
+        changes[name] = draw(st.integers(0, left))
+        left -= changes[name]
+    changes["dropped"] = draw(st.integers(0, left))
+    for name in ("unsent", "rejected"):
+        changes[name] = draw(st.integers(0, bad_codes))
+        bad_codes -= changes[name]
+    changes["unanswered"] = draw(st.integers(0, bad_codes))
+    pairs = left * bad_codes
+    for name in ("missing", "interrupted", "late"):
+        changes[name] = draw(st.integers(0, pairs))
+        pairs -= changes[name]
+    for name in ("duplicate", "out_of_order", "unexpected", "malformed"):
+        changes[name] = draw(st.sampled_from([0, 0, 1, 7, 1000]))
+    return sample(
+        connections,
+        codes,
+        complete=draw(st.booleans()),
+        saturated=draw(st.booleans()),
+        timestamps=draw(st.sampled_from(["kernel", "userspace"])),
+        workers=draw(st.sampled_from([1, 1, 2, 20])),
+        regions=draw(st.sampled_from([(), (), ("eu", ""), ("\x1b[31m" * 20, "us")])),
+        notes=tuple(draw(st.lists(st.text(max_size=20), max_size=5))),
+        **changes,
+    )
+
+
+def _names(workers: int) -> list[str]:
+    if workers == 1:
+        return ["local"]
+    return [f"worker {number} (host)" for number in range(1, workers + 1)]
+
+
+def _share(random_: random.Random, report: dict[str, Any], part: int, parts: int) -> dict[str, Any]:
+    """One of so many equal parts of a report's figures; the first have what is left over."""
+
+    def own(whole: int) -> int:
+        return whole // parts + (part < whole % parts)
+
+    connections, deliveries = report["connections"], report["deliveries"]
+    share = {name: own(connections[name]) for name in ("succeeded", "failed", "dropped")}
+    fates = ("delivered", "late", "interrupted", "missing")
+    share |= {name: own(deliveries[name]) for name in fates}
+    return {
+        **share,
+        "attempted": share["succeeded"] + share["failed"],
+        "owed": sum(share[name] for name in fates),
+        "connect_ms": _spread(random_, share["succeeded"], 7.0),
+        "delivery_ms": _spread(random_, share["delivered"], 4.0),
+        "clock_error_ms": 0.0,
+        "cpu_percent": 31.5,
+        "waited_percent": 1.5,
+        "rss_mib": 96.4 / parts,
+    }
+
+
+def _per_code(
+    random_: random.Random,
+    codes: int,
+    sessions: int,
+    delivery: Histogram,
+    *,
+    median_ms: float,
+    fates: dict[str, int],
+    losses: dict[str, int],
+    duplicate: int,
+) -> tuple[list[dict[str, Any]], Counter[str], dict[str, int]]:
+    statuses = [how for how, many in fates.items() for _ in range(many)]
+    statuses = ["accepted"] * (codes - len(statuses)) + statuses
+    pairs = [
+        (code, session)
+        for code, status in enumerate(statuses)
+        if status in ("accepted", "unanswered")
+        for session in range(sessions)
+    ]
+    # The losses begin with the last code, as a server's that breaks down do.
+    fate = ["delivered"] * (len(pairs) - sum(losses.values())) + [
+        how for how, many in losses.items() for _ in range(many)
+    ]
+    owners = dict(zip(pairs, fate, strict=True))
+    received: Counter[int] = Counter(dict.fromkeys(range(sessions), 0))
+    received.update(session for (_, session), how in owners.items() if how == "delivered")
+    rows, totals = [], Counter(fate)
+    for code, status in enumerate(statuses):
+        counts = Counter(owners[pair] for pair in pairs if pair[0] == code)
+        latencies = Histogram()
+        for _ in range(counts["delivered"]):
+            latencies.add(int(random_.lognormvariate(0, 0.5) * median_ms * 1000))
+        delivery.merge(latencies)
+        latency = latencies.latency()
+        rows.append(
+            {
+                "seq": code + 1,
+                "sent_at": None if status == "unsent" else _at(2.2 + code * 6),
+                "status": status,
+                "owed": counts.total(),
+                **{how: counts[how] for how in ("delivered", "late", "interrupted", "missing")},
+                "duplicate": duplicate if code == 0 else 0,
+                "first_ms": latency["min"],
+                "p50_ms": latency["p50"],
+                "p95_ms": latency["p95"],
+                "p99_ms": latency["p99"],
+                "last_ms": latency["max"],
+            }
+        )
+    spread = Counter(received.values())
+    return rows, totals, {str(many): spread[many] for many in sorted(spread, reverse=True)}
+
+
+def _causes(causes: list[tuple[str, str, int]]) -> list[dict[str, Any]]:
+    total = sum(count for _, _, count in causes)
+    return [
+        {
+            "operation": operation,
+            "cause": cause,
+            "count": count,
+            "share": count / total,
+            "hint": hints.hint(operation, cause),
+        }
+        for operation, cause, count in sorted(causes, key=lambda each: -each[2])
+        if count
+    ]
+
+
+def _spread(random_: random.Random, count: int, median_ms: float) -> Latency:
+    histogram = Histogram()
+    for _ in range(count):
+        histogram.add(int(random_.lognormvariate(0, 0.4) * median_ms * 1000))
+    return histogram.latency()
+
+
+def _rate(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _at(seconds: float) -> str:
+    moment = _START + timedelta(seconds=seconds)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,415 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sseload_users import targets as target
+from sseload_users.core.errors import ConfigError
+from sseload_users.targets import Target
+from sseload_users.targets.identities import Identity
+from sseload_users.transports import ConnectFailed, Event, Malformed
+
+HOST = "http://127.0.0.1:8000"
+ALICE = Identity("alice")
+
+
+def made(tmp_path: Path, text: str, **headers: list[tuple[str, str]]) -> Target:
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return Target(target.load(str(path)), HOST, headers=headers.get("headers", []))
+
+
+def mine(
+    tmp_path: Path, *, connect: str = "", code: str = 'field = "code"', more: str = ""
+) -> Target:
+    return made(
+        tmp_path,
+        f"""\
+transport = "websocket"
+[connect]
+path = "/ws"
+{connect}
+[code]
+{code}
+[ingest]
+method = "POST"
+path = "/in"
+body = {{ "code" = "{{code}}" }}
+{more}
+""",
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "normalised", "url"),
+    [
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000", "ws://127.0.0.1:8000/ws"),
+        ("https://Example.org/", "https://example.org", "wss://example.org/ws"),
+        ("ws://host:80", "http://host:80", "ws://host:80/ws"),
+        ("wss://[::1]:9/base//", "https://[::1]:9/base", "wss://[::1]:9/base/ws"),
+        (" http://host/a/b ", "http://host/a/b", "ws://host/a/b/ws"),
+    ],
+)
+def test_a_host_is_brought_into_one_form(host: str, normalised: str, url: str) -> None:
+    found = Target(target.load("websocket"), host)
+    assert found.host == normalised
+    assert found.endpoint(ALICE).url == f"{url}?username=alice"
+    assert found.ingest("C", ALICE).url == f"{normalised}/api/ingest"
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("foo", "host 'foo': give a URL such as http://127.0.0.1:8000."),
+        ("", "host '': give a URL such as http://127.0.0.1:8000."),
+        ("localhost:8000", "host 'localhost:8000': give a URL such as http://127.0.0.1:8000."),
+        ("ftp://a", "host 'ftp://a': give a URL such as http://127.0.0.1:8000."),
+        ("http://", "host 'http://': give a URL such as http://127.0.0.1:8000."),
+        ("http://a:b", "host 'http://a:b': give a URL such as http://127.0.0.1:8000."),
+        ("http://a:99999", "host 'http://a:99999': give a URL such as http://127.0.0.1:8000."),
+        ("http://[::1", "host 'http://[::1': give a URL such as http://127.0.0.1:8000."),
+        (
+            "http://a/?b=c",
+            "host 'a': there is a query or fragment in the URL; it belongs into the profile.",
+        ),
+    ],
+)
+def test_what_is_no_host_is_told(host: str, said: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Target(target.load("websocket"), host)
+    assert str(raised.value) == said
+
+
+def test_a_password_in_the_host_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ConfigError, match="give it in a header") as raised:
+        Target(target.load("websocket"), "http://bob:hunter2@host")
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("header", [("a b", "c"), ("a", "b\r\nc: d"), ("", "x")])
+def test_a_header_that_cannot_be_is_told_without_its_value(header: tuple[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"^header: .*; write 'Name: value'\.$") as raised:
+        Target(target.load("websocket"), HOST, headers=[header])
+    assert "c: d" not in str(raised.value)
+
+
+def test_headers_replace_those_of_the_profile_and_go_everywhere() -> None:
+    found = Target(
+        target.load("centrifugo"),
+        HOST,
+        headers=[("Authorization", "Bearer {jwt}"), ("x-api-key", "k2"), ("Cookie", "a=1")],
+        ingest_headers=[("X-API-KEY", "k3"), ("Cookie", "b=2"), ("Cookie", "c=3")],
+    )
+    bob = Identity("bob", {"jwt": "j.w.t"})
+    authorization = ("Authorization", "Bearer j.w.t")
+    assert found.endpoint(bob).headers == (authorization, ("x-api-key", "k2"), ("Cookie", "a=1"))
+    assert found.ingest("C", bob).headers == (
+        ("Content-Type", "application/json"),
+        authorization,
+        ("X-API-KEY", "k3"),
+        ("Cookie", "b=2"),
+        ("Cookie", "c=3"),
+    )
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_no_user_or_code_breaks_a_request(username: str, code: str) -> None:
+    found = Target(target.load("code-server"), HOST)
+    identity = Identity(username)
+    request = found.ingest(code, identity)
+    assert json.loads(request.body) == {
+        "username": username,
+        "code": code,
+        "source": "load-test",
+    }
+    endpoint = found.endpoint(identity)
+    asked = parse_qs(urlsplit(endpoint.url).query, keep_blank_values=True)
+    assert asked == {"username": [username.encode("utf-8", "replace").decode()]}
+
+
+@given(st.text(max_size=20))
+def test_bodies_are_escaped_for_what_they_are(
+    tmp_path_factory: pytest.TempPathFactory, value: str
+) -> None:
+    value = value.encode("utf-8", "replace").decode()
+    text = """\
+transport = "websocket"
+[connect]
+path = "/ws"
+[code]
+whole = true
+[ingest]
+method = "POST"
+path = "/{code}"
+headers = { "content-type" = "application/x-www-form-urlencoded" }
+body = "user={username}&code={code}"
+"""
+    folder = tmp_path_factory.mktemp("bodies")
+    form = made(folder, text).ingest(value, Identity(value))
+    assert parse_qs(form.body.decode("ascii"), keep_blank_values=True) == {
+        "user": [value],
+        "code": [value],
+    }
+    plain = made(folder, text.replace("application/x-www-form-urlencoded", "text/csv"))
+    assert plain.ingest(value, Identity("u")).body.decode() == f"user=u&code={value}"
+
+
+def test_a_body_that_is_json_text_says_so(tmp_path: Path) -> None:
+    found = mine(tmp_path)
+    text = (tmp_path / "mine.toml").read_text(encoding="utf-8")
+    text = text.replace('{ "code" = "{code}" }', """'{"list": ["{code}", null]}'""")
+    assert made(tmp_path, text).ingest('"', ALICE).body == b'{"list":["\\"",null]}'
+    assert found.ingest("C", ALICE).headers == (("Content-Type", "application/json"),)
+
+
+def test_a_whole_url_goes_elsewhere(tmp_path: Path) -> None:
+    text = (tmp_path / "mine.toml", mine(tmp_path))[0].read_text(encoding="utf-8")
+    text = text.replace('path = "/in"', 'path = "http://api:1/in?a=b"\nquery = { "c" = "{code}" }')
+    assert made(tmp_path, text).ingest("x&y", ALICE).url == "http://api:1/in?a=b&c=x%26y"
+
+
+def test_a_users_column_goes_before_the_profiles_value(tmp_path: Path) -> None:
+    found = mine(
+        tmp_path,
+        connect='send = [{ "join" = "{room}" }]',
+        more='[values]\nroom = "lobby"\n[[reply]]\ntext = "again"\nsend = "join {room}"\n',
+    )
+    assert found.endpoint(ALICE).hello == ('{"join":"lobby"}',)
+    endpoint = found.endpoint(Identity("bob", {"room": "7"}))
+    assert endpoint.hello == ('{"join":"7"}',)
+    assert endpoint.reply is not None
+    assert endpoint.reply(b"again") == "join 7"
+    assert endpoint.reply(b"once") is None
+
+
+def test_nonces_are_long_and_differ() -> None:
+    found = Target(target.load("code-server-sse"), HOST)
+    nonces = {
+        parse_qs(urlsplit(found.before(ALICE)[0].request({}).url).query)["nonce"][0]
+        for _ in range(10)
+    }
+    assert len(nonces) == 10
+    assert all(len(nonce) >= 8 for nonce in nonces)
+
+
+def test_what_nobody_gave_is_told_before_anything_connects(tmp_path: Path) -> None:
+    found = mine(tmp_path, connect='query = { "t" = "{token}" }')
+    said = (
+        f"target {tmp_path / 'mine.toml'}: connect needs {{token}}; give a users file with a "
+        "column token, or write token into the profile's [values]."
+    )
+    for fails in (lambda: found.check([ALICE]), lambda: found.endpoint(ALICE)):
+        with pytest.raises(ConfigError) as raised:
+            fails()
+        assert str(raised.value) == said
+    found.check([Identity("bob", {"token": "t"})])
+    with pytest.raises(ConfigError, match=r"connect needs \{token\}"):
+        found.check([Identity("bob", {"token": "t"}), ALICE])
+
+
+def test_headers_are_checked_for_names_too() -> None:
+    found = Target(target.load("nchan"), HOST, headers=[("Authorization", "Bearer {jwt}")])
+    with pytest.raises(ConfigError, match=r"a header needs \{jwt\}"):
+        found.check([ALICE])
+
+
+@pytest.mark.parametrize("name", target.names())
+def test_built_in_profiles_need_no_users_file(name: str) -> None:
+    Target(target.load(name), HOST).check([ALICE])
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        ('{"code":"C-1"}', "C-1"),
+        ('{"code":12}', "12"),
+        ('{"code":null}', None),
+        ('{"code":true}', None),
+        ('{"code":{"code":"C-1"}}', None),
+        ("[]", None),
+        ("ping", None),
+        ("", None),
+        ("12", None),
+    ],
+)
+def test_a_code_is_found_or_not(tmp_path: Path, data: str, code: str | None) -> None:
+    expected = [] if code is None else [code]
+    assert mine(tmp_path).codes_in(Event("", data)) == expected
+
+
+@pytest.mark.parametrize("data", ['{"type":"new_code","code":', "[1", ' {"a"}', "[" * 100_000])
+def test_what_begins_as_json_and_is_none_is_malformed(tmp_path: Path, data: str) -> None:
+    with pytest.raises(Malformed, match="bad JSON"):
+        mine(tmp_path).codes_in(Event("", data))
+
+
+def test_bytes_are_malformed_only_where_json_is_expected(tmp_path: Path) -> None:
+    with pytest.raises(Malformed, match="not UTF-8"):
+        mine(tmp_path).codes_in(Event("", b"\xff"))
+    assert mine(tmp_path, code="whole = true").codes_in(Event("", b"\xff")) == []
+
+
+def test_conditions_choose_the_messages_with_codes(tmp_path: Path) -> None:
+    found = mine(tmp_path, code='field = "v"\nfields = { "kind" = "code", "n[0]" = 1 }')
+    assert found.codes_in(Event("", '{"kind":"code","n":[1],"v":"C"}')) == ["C"]
+    assert found.codes_in(Event("", '{"kind":"code","n":[true],"v":"C"}')) == []
+    assert found.codes_in(Event("", '{"kind":"echo","n":[1],"v":"C"}')) == []
+
+
+def test_any_message_confirms_where_any_will_do(tmp_path: Path) -> None:
+    confirm = mine(tmp_path, more="[confirm]\nany = true\n").endpoint(ALICE).confirm
+    assert confirm is not None
+    assert confirm(b"hello")
+    assert confirm(b"{}")
+
+
+def test_all_conditions_of_a_message_must_hold(tmp_path: Path) -> None:
+    confirm = (
+        mine(
+            tmp_path,
+            more='[confirm]\nregex = \'^."ok\'\nfields = { "ok" = true }\nhas = ["id"]\n',
+        )
+        .endpoint(ALICE)
+        .confirm
+    )
+    assert confirm is not None
+    assert confirm(b'{"ok":true,"id":null}')
+    assert not confirm(b'{"ok":true}')
+    assert not confirm(b'{"ok":1,"id":1}')
+    assert not confirm(b'{"id":1,"ok":true}')
+    assert not confirm(b'{"ok":true,"id"')
+    assert not confirm(b"\xff")
+
+
+def test_a_refusal_says_the_servers_words_countably(tmp_path: Path) -> None:
+    refuse = (
+        mine(
+            tmp_path,
+            more='[confirm]\ntext = "ok"\n[[refuse]]\nhas = ["error"]\nreason = "error"\n'
+            "[[refuse]]\nregex = '^NO (.*)'\ncause = \"turned away\"\n",
+        )
+        .endpoint(ALICE)
+        .refuse
+    )
+    assert refuse is not None
+    assert refuse(b"ok") is None
+    assert refuse(b'{"error":"Unknown user"}') == "refused: Unknown user"
+    assert refuse(b'{"error":"request 4f3a-99b0c1d2 of user 10234 failed"}') == (
+        "refused: request … of user … failed"
+    )
+    assert refuse(b'{"error":{"code":1}}') == "refused"
+    assert refuse(b'{"error":" "}') == "refused"
+    assert refuse(b"NO room") == "turned away: room"
+    assert refuse(b'{"error":"a\\u001b[31mb\\nc"}') == "refused: a\ufffd[31mb c"
+    long = refuse(json.dumps({"error": "word " * 100}).encode())
+    assert long is not None
+    assert len(long) < 100
+
+
+def test_what_must_not_be_shown_is_blotted_out_whole_and_in_parts() -> None:
+    found = Target(
+        target.load("pusher"),
+        HOST,
+        headers=[
+            ("Authorization", "Bearer abc.def=="),
+            ("Cookie", "sid=s3cret; lang=en"),
+            ("User-Agent", "sseload"),
+            ("X-Thing", "custom"),
+        ],
+        ingest_headers=[("X-Key", "k/e/y")],
+    )
+    alice = Identity("alice", {"token": 'to "ken', "pin": "12"})
+
+    def shown(text: str) -> str:
+        return found.without_secrets(text, alice, ["captured"])
+
+    for secret in ("Bearer abc.def==", "abc.def==", "s3cret", "custom", "k/e/y", "k%2Fe%2Fy",
+                   'to "ken', "to%20%22ken", 'to \\"ken', "app-key", "captured"):  # fmt: skip
+        assert shown(f"no: {secret}!") == "no: ***!"
+        assert shown(f"no: {secret.upper()}!") == "no: ***!"
+        assert shown(f"no: {secret[:-1]}…") == "no: ***…"
+    for open_to_all in ("alice", "sseload", "en", "12", "codes", ""):
+        assert shown(f"no: {open_to_all}!") == f"no: {open_to_all}!"
+
+
+@pytest.mark.parametrize("name", target.names())
+def test_what_may_be_shown_has_no_secret(name: str) -> None:
+    found = Target(target.load(name), HOST, headers=[("Authorization", "Bearer hunter2")])
+    shown = json.dumps(found.public())
+    assert found.without_secrets(shown, ALICE) == shown
+    identity = Identity("alice", {"token": "hunter3"})
+    shown = repr((found.endpoint(identity, {"token": "hunter4"}), found.ingest("C", identity)))
+    assert "hunter2" not in shown
+    assert "hunter3" not in shown
+
+
+def test_an_answer_is_accepted_by_status_and_what_is_in_it() -> None:
+    found = Target(target.load("code-server"), HOST)
+    assert found.accepts(200, b'{"status":"success"}') is None
+    assert found.accepts(201, b'{"status":"success"}') is None
+    assert found.accepts(410, b"") == "HTTP 410"
+    assert found.accepts(302, b'{"status":"success"}') == "HTTP 302"
+    assert found.accepts(200, b'{"status":"queued"}') == 'HTTP 200, but status is not "success"'
+    assert found.accepts(200, b"<html>") == "HTTP 200 without JSON"
+    assert found.accepts(200, b"\xff") == "HTTP 200 without JSON"
+
+
+def test_statuses_can_be_named(tmp_path: Path) -> None:
+    found = mine(tmp_path, more="expect = { status = [202, 409] }\n")
+    assert found.accepts(409, b"") is None
+    assert found.accepts(200, b"") == "HTTP 200"
+
+
+def test_a_step_before_fails_by_its_answer_and_keeps_its_secrets() -> None:
+    step = Target(target.load("code-server-sse"), HOST).before(ALICE)[0]
+    with pytest.raises(ConnectFailed) as raised:
+        step.read(403, b'{"error":"Unknown username"}')
+    assert (raised.value.operation, raised.value.cause) == ("before", "HTTP 403")
+    assert raised.value.detail == '{"error":"Unknown username"}'
+    with pytest.raises(ConnectFailed) as raised:
+        step.read(200, b"<html>hunter2</html>")
+    assert str(raised.value) == "before: no token in the answer"
+
+
+def test_steps_use_what_the_ones_before_them_captured(tmp_path: Path) -> None:
+    found = mine(
+        tmp_path,
+        connect='query = { "t" = "{ticket}" }',
+        more="""\
+[[before]]
+method = "POST"
+path = "/login"
+body = { "user" = "{username}" }
+capture = { "session" = { field = "data.session" } }
+[[before]]
+path = "/ticket"
+headers = { "X-Session" = "{session}" }
+capture = { "ticket" = { regex = "ticket (.*) for" } }
+""",
+    )
+    found.check([ALICE])
+    login, ticket = found.before(ALICE)
+    got = login.read(200, b'{"data":{"session":77}}')
+    assert got == {"session": "77"}
+    request = ticket.request(got)
+    assert dict(request.headers) == {"X-Session": "77"}
+    got |= ticket.read(200, b"your ticket a b for today")
+    assert found.endpoint(ALICE, got).url.endswith("/ws?t=a%20b")
+
+
+def test_upkeep_that_lacks_what_the_server_should_give_fails_the_connection() -> None:
+    found = Target(target.load("code-server-sse"), HOST)
+    with pytest.raises(ConnectFailed) as raised:
+        found.upkeep(ALICE, {"token": "t"})
+    assert str(raised.value) == "subscribe: the server gave no connection_id"
+
+
+def test_a_target_without_health_has_no_request_for_it() -> None:
+    found = Target(target.load("nchan"), HOST)
+    assert found.health(ALICE) is None
+    assert found.healthy(500, b"")

@@ -1,0 +1,88 @@
+"""The profiles of the embedded target, used as a listener and a broadcaster use them."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from sseload_users import targets as target
+from sseload_users.demo import process
+from sseload_users.targets import Request, Target
+from sseload_users.targets.identities import Identity
+from sseload_users.transports import ConnectFailed, Event
+
+ALICE = Identity("alice")
+CODE = "LT-abc123-1-zzz"
+
+
+def at(name: str, host: str) -> Target:
+    return Target(target.load(name), host)
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[str]:
+    with process.start() as server:
+        yield server.url
+
+
+def ask(request: Request) -> tuple[http.client.HTTPResponse, http.client.HTTPConnection]:
+    parts = urlsplit(request.url)
+    assert parts.hostname == "127.0.0.1"
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
+    path = f"{parts.path}?{parts.query}"
+    connection.request(request.method, path, request.body or None, dict(request.headers))
+    return connection.getresponse(), connection
+
+
+def answered(request: Request) -> tuple[int, bytes]:
+    response, connection = ask(request)
+    try:
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def test_the_streams_of_the_embedded_target_from_page_to_pong(embedded: str) -> None:
+    found = at("code-server-sse", embedded)
+    health = found.health(ALICE)
+    assert health is not None
+    assert found.healthy(*answered(health))
+    captured: dict[str, str] = {}
+    for step in found.before(ALICE):
+        captured |= step.read(*answered(step.request(captured)))
+    endpoint = found.endpoint(ALICE, captured)
+    response, connection = ask(Request("GET", endpoint.url, endpoint.headers, b""))
+    try:
+        assert response.status == 200
+
+        def data() -> str:
+            line = b""
+            while not line.startswith(b"data: "):
+                line = response.readline()
+            return line.decode().removeprefix("data: ").rstrip("\n")
+
+        captured |= found.captures(Event("", data()))
+        (pong,) = found.upkeep(ALICE, captured)
+        assert pong.request is not None
+        assert pong.accepts(*answered(pong.request)) is None
+        assert found.accepts(*answered(found.ingest(CODE, ALICE))) is None
+        assert found.codes_in(Event("", data())) == [CODE]
+    finally:
+        response.close()
+        connection.close()
+
+
+@pytest.mark.parametrize("name", ["code-server", "code-server-sse", "websocket", "sse"])
+def test_the_embedded_target_takes_codes_of_known_users_only(embedded: str, name: str) -> None:
+    found = at(name, embedded)
+    assert found.accepts(*answered(found.ingest(CODE, ALICE))) is None
+    assert found.accepts(*answered(found.ingest(CODE, Identity('Zoë "x"')))) == "HTTP 403"
+
+
+def test_the_embedded_target_gives_strangers_no_token(embedded: str) -> None:
+    (step,) = at("code-server-sse", embedded).before(Identity("stranger"))
+    with pytest.raises(ConnectFailed, match="before: HTTP 403"):
+        step.read(*answered(step.request({})))

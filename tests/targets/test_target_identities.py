@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sseload_users.core.errors import ConfigError
+from sseload_users.targets.identities import Identity, load_users
+
+
+def users_file(tmp_path: Path, data: bytes) -> Path:
+    path = tmp_path / "users.csv"
+    path.write_bytes(data)
+    return path
+
+
+def test_users_come_in_the_files_order_with_their_columns(tmp_path: Path) -> None:
+    path = users_file(tmp_path, b'token,username,room\nabc,alice,1\n,bob,"a,b"\n\n')
+    assert load_users(path) == [
+        Identity("alice", {"token": "abc", "room": "1"}),
+        Identity("bob", {"token": "", "room": "a,b"}),
+    ]
+
+
+def test_spreadsheets_files_are_read(tmp_path: Path) -> None:
+    path = users_file(tmp_path, "\ufeffusername, token\r\nZoë,ä\r\n".encode())
+    assert load_users(path) == [Identity("Zoë", {"token": "ä"})]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "the users file is empty; its first line names columns."),
+        (b"username\n", "the users file has a header and no users; add a line for each."),
+        (
+            b"name,token\na,b\n",
+            "there is no column username, but 'name, token'; the first line names the columns.",
+        ),
+        (b"username,t,t\na,b,c\n", "the first line names column 't' twice."),
+        (b"username,\na,b\n", "column 2 has no name in the first line."),
+        (b"username\n\xe9\n", "the users file is not UTF-8 text."),
+        (
+            b"username,token\na,b\nc,d,e\n",
+            "line 3 has 3 values for 2 columns; quote values that have commas in them.",
+        ),
+        (b'username\n"a\n', "line 2 is not valid CSV: unexpected end of data."),
+    ],
+)
+def test_a_mistake_is_one_sentence(tmp_path: Path, data: bytes, said: str) -> None:
+    path = users_file(tmp_path, data)
+    with pytest.raises(ConfigError) as raised:
+        load_users(path)
+    assert str(raised.value) == f"{path}: {said}"
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no\.csv: the users file cannot be read: No such"):
+        load_users(tmp_path / "no.csv")
+
+
+def test_no_secret_is_in_a_mistake_or_in_a_repr(tmp_path: Path) -> None:
+    path = users_file(tmp_path, b"username,token\nalice,hunter2,hunter3\n")
+    with pytest.raises(ConfigError) as raised:
+        load_users(path)
+    assert "hunter" not in str(raised.value)
+    assert "hunter" not in repr(Identity("alice", {"token": "hunter2"}))
+
+
+@given(st.lists(st.tuples(st.text(max_size=9), st.text(max_size=9)), min_size=1, max_size=4))
+def test_what_was_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory, people: list[tuple[str, str]]
+) -> None:
+    clean = [
+        tuple(value.encode("utf-8", "replace").decode().replace("\0", "") for value in each)
+        for each in people
+    ]
+    path = tmp_path_factory.mktemp("users") / "users.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([("username", "token"), *clean])
+    assert load_users(path) == [Identity(name, {"token": token}) for name, token in clean]

@@ -1,0 +1,448 @@
+"""The built-in profiles, held against what their servers send and expect."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sseload_users import targets as target
+from sseload_users.core.errors import config_path
+from sseload_users.targets import Request, Target, Upkeep
+from sseload_users.targets.identities import Identity
+from sseload_users.transports import Event, Malformed
+from sseload_users.transports.network import Endpoint
+from sseload_users.transports.registry import transport_for
+
+ALICE = Identity("alice")
+CODE = "LT-abc123-1-zzz"
+
+
+def at(name: str, host: str = "http://127.0.0.1:8000") -> Target:
+    return Target(target.load(name), host)
+
+
+class Told:
+    """A connection of a listener, told what a server sends, message by message."""
+
+    def __init__(self, name: str, identity: Identity = ALICE) -> None:
+        self.target = at(name)
+        self.endpoint: Endpoint = self.target.endpoint(identity)
+        self.sent = [*self.endpoint.hello]
+        self.confirmed = self.endpoint.confirm is None
+        self.refused: str | None = None
+        self.codes: list[str] = []
+
+    def hear(self, *messages: str) -> Told:
+        """What a transport and a listener make of messages, in this order."""
+        for message in messages:
+            payload = message.encode()
+            if not self.confirmed:
+                assert self.endpoint.confirm is not None
+                if self.endpoint.refuse is not None and self.refused is None:
+                    self.refused = self.endpoint.refuse(payload)
+                self._answer(payload)
+                self.confirmed = self.endpoint.confirm(payload)
+                continue
+            event = transport_for(self.target.profile.transport).event(payload)
+            found = [] if event is None else self.target.codes_in(event)
+            self.codes += found
+            if not found:
+                self._answer(payload)
+        return self
+
+    def _answer(self, payload: bytes) -> None:
+        if self.endpoint.reply is not None and (answer := self.endpoint.reply(payload)) is not None:
+            self.sent.append(answer)
+
+
+def upkeep(found: Target, captured: dict[str, str] | None = None) -> Upkeep:
+    (only,) = found.upkeep(ALICE, captured or {})
+    return only
+
+
+# The code server
+
+
+def test_code_server_takes_codes_from_events_of_one_name() -> None:
+    found = at("code-server")
+    data = {
+        "code": CODE,
+        "source": "load-test",
+        "type": "default",
+        "username": "loadtest",
+        "user_id": 1,
+        "metadata": {},
+        "timestamp": "2026-11-24T00:08:12.592656",
+    }
+    assert found.codes_in(Event("new_code", [data])) == [CODE]
+    assert found.codes_in(Event("notice", [data])) == []
+    assert found.codes_in(Event("connected", [{"message": "Connected to events endpoint"}])) == []
+    assert found.codes_in(Event("new_code", [])) == []
+    assert found.codes_in(Event("new_code", ["C-1"])) == []
+
+
+def test_code_server_is_told_the_user_in_the_query_and_joins_its_namespace() -> None:
+    endpoint = at("code-server").endpoint(Identity("a&b"))
+    assert endpoint.url == "ws://127.0.0.1:8000/socket.io/?username=a%26b"
+    assert endpoint.namespace == "/events"
+    assert endpoint.confirm is None
+    assert (at("code-server").profile.max_code_length) == 1000
+
+
+def test_code_server_answers() -> None:
+    found = at("code-server")
+    accepted = (
+        b'{"message":"Code received and broadcasted","status":"success","username":"loadtest"}'
+    )
+    assert found.accepts(200, accepted) is None
+    assert found.accepts(400, b'{"error":"username is required"}') == "HTTP 400"
+    assert found.accepts(403, b'{"error":"Unknown username"}') == "HTTP 403"
+    assert found.healthy(200, b'{"service":"code-server","status":"healthy"}')
+    assert not found.healthy(502, b"<html>")
+    assert not found.healthy(200, b'{"status":"starting"}')
+    health = found.health(ALICE)
+    assert health is not None
+    assert (health.method, health.url) == ("GET", "http://127.0.0.1:8000/health")
+
+
+def test_code_server_refuses_by_an_event() -> None:
+    packet = b'42/events,["error",{"message":"Unauthorized or unknown username"}]'
+    refuse = at("code-server").endpoint(ALICE).refuse
+    assert refuse is not None
+    assert refuse(packet) == "refused: Unauthorized or unknown username"
+    assert refuse(b'42/events,["connected",{"message":"Connected to events endpoint"}]') is None
+    assert refuse(b'44/events,{"message":"Connection rejected by server"}') is None
+
+
+def test_code_server_sse_finds_the_token_however_the_page_writes_it() -> None:
+    found = at("code-server-sse")
+    (step,) = found.before(Identity("a b"))
+    request = step.request({})
+    assert request.url.startswith("http://127.0.0.1:8000/embed-stream?user=a%20b&nonce=")
+    assert dict(request.headers) == {"Origin": "http://127.0.0.1:8000"}
+    for page in (
+        'new EventSource("/events?user=a&token=a%20b:1764000000:0f0f")',
+        "<iframe src='/events?user=a&amp;token=a%20b:1764000000:0f0f'>",
+        '<a href="/events?token=a%20b%3A1764000000%3A0f0f&user=a">',
+    ):
+        assert step.read(200, page.encode()) == {"token": "a b:1764000000:0f0f"}
+
+
+def test_code_server_sse_pongs_with_what_page_and_stream_gave() -> None:
+    found = at("code-server-sse")
+    event = Event("", '{"type":"connected","connection_id":"c/1"}')
+    captured = {"token": "a:1:f", **found.captures(event)}
+    assert found.captures(Event("", '{"type":"ping"}')) == {}
+    pong = upkeep(found, captured)
+    assert (pong.every, pong.text) == (30, None)
+    assert pong.request == Request(
+        "POST", "http://127.0.0.1:8000/sse-pong?connection_id=c%2F1&token=a%3A1%3Af", (), b""
+    )
+    assert pong.accepts(200, b'{"status":"ok"}') is None
+    assert pong.accepts(404, b"") == "HTTP 404"
+    assert found.codes_in(Event("", f'{{"type":"new_code","code":"{CODE}"}}')) == [CODE]
+    assert found.codes_in(Event("", '{"type":"ping"}')) == []
+    assert found.codes_in(Event("", "ping")) == []
+
+
+# Plain ones
+
+
+def test_websocket_is_confirmed_and_takes_codes() -> None:
+    told = Told("websocket").hear('{"type":"notice"}', '{"type":"connected","connection":1}')
+    assert told.confirmed
+    told.hear(f'{{"type":"new_code","code":"{CODE}"}}', '{"type":"notice"}', "ping")
+    assert told.codes == [CODE]
+    with pytest.raises(Malformed):
+        told.hear('{"type":"new_code","code":')
+
+
+@pytest.mark.parametrize("name", ["nchan", "nchan-sse"])
+def test_nchan_carries_bodies_as_they_are(name: str) -> None:
+    found = at(name)
+    assert found.ingest(CODE, ALICE) == Request(
+        "POST",
+        "http://127.0.0.1:8000/pub?id=sseload",
+        (("Content-Type", "text/plain; charset=utf-8"),),
+        CODE.encode(),
+    )
+    assert found.accepts(201, b"queued messages: 1\r\n") is None
+    assert found.accepts(202, b"queued messages: 1\r\n") is None
+    assert found.accepts(403, b"") == "HTTP 403"
+    assert found.codes_in(Event("", CODE)) == [CODE]
+    scheme = "ws" if name == "nchan" else "http"
+    assert found.endpoint(ALICE).url == f"{scheme}://127.0.0.1:8000/sub?id=sseload"
+
+
+def test_socketio_takes_codes_from_the_event_code() -> None:
+    found = at("socketio")
+    assert found.codes_in(Event("code", [{"code": CODE}])) == [CODE]
+    assert found.codes_in(Event("chat", [{"code": CODE}])) == []
+    assert found.endpoint(ALICE).namespace == "/"
+
+
+# Channel protocols
+
+
+def test_pusher_subscribes_when_the_connection_stands() -> None:
+    told = Told("pusher")
+    assert told.endpoint.url == (
+        "ws://127.0.0.1:8000/app/app-key?protocol=7&client=sseload&version=1.0"
+    )
+    assert told.sent == []
+    told.hear(
+        '{"event":"pusher:connection_established",'
+        '"data":"{\\"socket_id\\":\\"1.2\\",\\"activity_timeout\\":30}"}'
+    )
+    assert [json.loads(each) for each in told.sent] == [
+        {"event": "pusher:subscribe", "data": {"channel": "codes"}}
+    ]
+    assert not told.confirmed
+    told.hear('{"event":"pusher_internal:subscription_succeeded","channel":"codes"}')
+    assert told.confirmed
+    told.hear(
+        json.dumps({"event": "new_code", "channel": "codes", "data": json.dumps({"code": CODE})}),
+        '{"event":"pusher:pong","data":{}}',
+        '{"event":"pusher:ping","data":{}}',
+    )
+    assert told.codes == [CODE]
+    assert json.loads(told.sent[-1]) == {"event": "pusher:pong", "data": {}}
+    assert upkeep(told.target).text == '{"event":"pusher:ping","data":{}}'
+
+
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [
+        (
+            '{"event":"pusher:error","data":{"code":4001,"message":"App key x does not exist."}}',
+            "refused: App key x does not exist.",
+        ),
+        (
+            '{"event":"pusher:error","data":"{\\"code\\":4001,\\"message\\":\\"No app\\"}"}',
+            "refused: No app",
+        ),
+        (
+            (
+                '{"event":"pusher:subscription_error","channel":"private-x",'
+                '"data":{"type":"AuthError","error":"Connection is unauthorized","status":401}}'
+            ),
+            "refused: Connection is unauthorized",
+        ),
+        ('{"event":"pusher:error","data":null}', "refused"),
+    ],
+)
+def test_pusher_refuses(message: str, cause: str) -> None:
+    told = Told("pusher").hear(message)
+    assert (told.refused, told.confirmed) == (cause, False)
+
+
+def test_phoenix_joins_and_keeps_its_heart_beating() -> None:
+    told = Told("phoenix")
+    assert told.endpoint.url == "ws://127.0.0.1:8000/socket/websocket?vsn=2.0.0"
+    assert json.loads(told.sent[0]) == ["1", "1", "room:lobby", "phx_join", {}]
+    told.hear('["1","1","room:lobby","phx_reply",{"response":{},"status":"ok"}]')
+    assert told.confirmed
+    told.hear(
+        f'[null,null,"room:lobby","new_code",{{"code":"{CODE}"}}]',
+        '[null,null,"room:lobby","presence_state",{"code":"no"}]',
+        '[null,"heartbeat","phoenix","phx_reply",{"response":{},"status":"ok"}]',
+    )
+    assert told.codes == [CODE]
+    beat = upkeep(told.target)
+    assert beat.every < 60
+    assert json.loads(beat.text or "") == [None, "heartbeat", "phoenix", "heartbeat", {}]
+
+
+def test_phoenix_refuses_with_a_reason() -> None:
+    told = Told("phoenix").hear(
+        '["1","1","room:lobby","phx_reply",{"response":{"reason":"unauthorized"},"status":"error"}]'
+    )
+    assert (told.refused, told.confirmed) == ("refused: unauthorized", False)
+
+
+def test_action_cable_subscribes_after_the_welcome() -> None:
+    told = Told("action-cable", Identity("a", {"channel": 'Codes"Channel'}))
+    assert told.endpoint.subprotocols == ("actioncable-v1-json",)
+    assert told.endpoint.headers == (("Origin", "http://127.0.0.1:8000"),)
+    told.hear('{"type":"welcome"}')
+    (subscribe,) = [json.loads(each) for each in told.sent]
+    assert subscribe["command"] == "subscribe"
+    assert json.loads(subscribe["identifier"]) == {"channel": 'Codes"Channel'}
+    told.hear('{"type":"ping","message":1764000000}')
+    assert not told.confirmed
+    told.hear('{"identifier":"{\\"channel\\":\\"CodesChannel\\"}","type":"confirm_subscription"}')
+    assert told.confirmed
+    told.hear(
+        f'{{"identifier":"{{\\"channel\\":\\"CodesChannel\\"}}","message":{{"code":"{CODE}"}}}}',
+        '{"type":"ping","message":1764000003}',
+    )
+    assert told.codes == [CODE]
+    assert len(told.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [
+        (
+            '{"type":"disconnect","reason":"unauthorized","reconnect":false}',
+            "refused: unauthorized",
+        ),
+        ('{"identifier":"{}","type":"reject_subscription"}', "subscription rejected"),
+    ],
+)
+def test_action_cable_refuses(message: str, cause: str) -> None:
+    assert Told("action-cable").hear(message).refused == cause
+
+
+def test_centrifugo_reads_each_line_of_a_frame() -> None:
+    told = Told("centrifugo")
+    assert [json.loads(each) for each in told.sent] == [
+        {"id": 1, "connect": {}},
+        {"id": 2, "subscribe": {"channel": "codes"}},
+    ]
+    told.hear('{"id":1,"connect":{"client":"c1","version":"6.0.0","ping":25,"pong":true}}')
+    assert not told.confirmed
+    told.hear('{"id":1,"connect":{"client":"c1"}}\n{"id":2,"subscribe":{}}\n')
+    assert told.confirmed
+    pushed = '{{"push":{{"channel":"codes","pub":{{"data":{{"code":"{}"}}}}}}}}'
+    told.hear(
+        pushed.format("C-1") + "\n{}\n" + pushed.format("C-2"),
+        pushed.format("C-3"),
+        "{}",
+        '{"push":{"channel":"codes","join":{"info":{"user":"","client":"c2"}}}}',
+    )
+    assert told.codes == ["C-1", "C-2", "C-3"]
+    assert told.sent[2:] == ["{}"]
+
+
+def test_centrifugo_refuses_and_rejects() -> None:
+    told = Told("centrifugo").hear('{"id":2,"error":{"code":103,"message":"permission denied"}}')
+    assert (told.refused, told.confirmed) == ("refused: permission denied", False)
+    request = told.target.ingest(CODE, ALICE)
+    assert request.url == "http://127.0.0.1:8000/api/publish"
+    assert dict(request.headers)["X-API-Key"] == "api-key"
+    assert json.loads(request.body) == {"channel": "codes", "data": {"code": CODE}}
+    assert told.target.accepts(200, b'{"result":{}}') is None
+    assert told.target.accepts(200, b'{"error":{"code":102}}') == "HTTP 200 without result"
+    assert told.target.accepts(401, b"") == "HTTP 401"
+
+
+def test_graphql_subscribes_after_the_acknowledgement() -> None:
+    told = Told("graphql-transport-ws")
+    assert told.endpoint.subprotocols == ("graphql-transport-ws",)
+    assert told.sent == ['{"type":"connection_init"}']
+    told.hear('{"type":"ping"}')
+    assert told.sent[1:] == ['{"type":"pong"}']
+    told.hear('{"type":"connection_ack"}')
+    assert told.confirmed
+    assert json.loads(told.sent[2]) == {
+        "id": "1",
+        "type": "subscribe",
+        "payload": {"query": "subscription { newCode { code } }"},
+    }
+    told.hear(
+        f'{{"id":"1","type":"next","payload":{{"data":{{"newCode":{{"code":"{CODE}"}}}}}}}}',
+        '{"id":"1","type":"error","payload":[{"message":"Cannot query field"}]}',
+        '{"id":"1","type":"next","payload":{"data":null,"errors":[{"message":"no"}]}}',
+    )
+    assert told.codes == [CODE]
+    assert told.target.accepts(200, b'{"data":{"broadcastCode":{"code":"C"}}}') is None
+    assert told.target.accepts(200, b'{"data":null,"errors":[]}') == (
+        "HTTP 200 without data.broadcastCode.code"
+    )
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_stomp_subscribes_with_a_receipt(end: str) -> None:
+    told = Told("stomp", Identity("a", {"destination": "/topic/x"}))
+    assert told.endpoint.subprotocols == ("v12.stomp",)
+    command, *headers = told.sent[0].split("\n\n")[0].split("\n")
+    assert command == "CONNECT"
+    assert {"accept-version:1.2", "host:/", "heart-beat:0,0"} <= set(headers)
+    told.hear(f"CONNECTED{end}version:1.2{end}server:RabbitMQ/4.0{end}{end}\0")
+    assert told.sent[1] == (
+        "SUBSCRIBE\nid:0\ndestination:/topic/x\nack:auto\nreceipt:subscribed\n\n\0"
+    )
+    assert not told.confirmed
+    told.hear(f"RECEIPT{end}x:y{end}receipt-id:subscribed{end}{end}\0")
+    assert told.confirmed
+    message = (
+        f"MESSAGE{end}subscription:0{end}message-id:007{end}destination:/topic/x{end}"
+        f"content-length:15{end}{end}{CODE}\0{end}"
+    )
+    told.hear(message, end, f"MESSAGE{end}subscription:0{end}{end}\0")
+    assert told.codes == [CODE, ""]
+    assert len(told.sent) == 2
+
+
+@pytest.mark.parametrize(
+    ("frame", "cause"),
+    [
+        ("ERROR\nversion:1.2\nmessage:Bad CONNECT\n\nAccess refused\0", "refused: Bad CONNECT"),
+        ("ERROR\r\ncontent-type:text/plain\r\n\r\nno\0", "refused"),
+        ("ERROR\n\nmessage:in the body\0", "refused"),
+    ],
+)
+def test_stomp_refuses(frame: str, cause: str) -> None:
+    assert Told("stomp").hear(frame).refused == cause
+
+
+# The documentation
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "targets.md").read_text(encoding="utf-8")
+BLOCKS = PAGE.split("```toml\n")[1:]
+
+
+def test_the_worked_example_in_the_documentation_works(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(BLOCKS[0].split("```")[0], encoding="utf-8")
+    alice = Identity("alice", {"token": "t1"})
+    told = Told(str(path), alice)
+    assert told.endpoint.headers == (("Authorization", "Bearer t1"),)
+    assert told.sent == ['{"op":"subscribe","topic":"codes"}']
+    told.hear('{"op":"ping"}', '{"op":"subscribed","topic":"codes"}')
+    assert (told.confirmed, told.sent[1:]) == (True, ['{"op":"pong"}'])
+    told.hear(json.dumps({"op": "message", "payload": json.dumps({"text": CODE})}))
+    assert told.codes == [CODE]
+    assert told.endpoint.refuse is not None
+    assert told.endpoint.refuse(b'{"op":"error","reason":"unknown topic"}') == (
+        "refused: unknown topic"
+    )
+    request = told.target.ingest(CODE, alice)
+    assert request.url == "http://127.0.0.1:8000/v1/topics/codes/messages"
+    assert told.target.accepts(202, b'{"queued":true}') is None
+    assert told.target.accepts(200, b'{"queued":true}') == "HTTP 200"
+
+
+@pytest.mark.parametrize("block", BLOCKS[1:])
+def test_other_examples_in_the_documentation_replace_the_ingest(tmp_path: Path, block: str) -> None:
+    given = block.split("```")[0]
+    assert given.startswith("[ingest]\n")
+    built_in = config_path("targets/stomp.toml").read_text(encoding="utf-8")
+    path = tmp_path / "mine.toml"
+    path.write_text(built_in.split("[ingest]\n")[0] + given, encoding="utf-8")
+    request = Told(str(path)).target.ingest(CODE, Identity("a", {"rabbitmq": "Z3Vlc3Q="}))
+    assert request.url.startswith("http://127.0.0.1:")
+    assert CODE in request.body.decode()
+
+
+@pytest.mark.parametrize("name", target.names())
+def test_every_built_in_profile_is_documented(name: str) -> None:
+    assert f"`{name}`" in PAGE.split("## The profiles that come along")[1]
+
+
+def test_stomp_bodies_of_json_are_read_as_documented(tmp_path: Path) -> None:
+    regex = next(line for line in PAGE.splitlines() if "If the body is JSON" in line)
+    built_in = config_path("targets/stomp.toml").read_text(encoding="utf-8")
+    before, after = built_in.split("[code]\n")
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        f"{before}[code]\n{regex.split('`')[1]}\n\n[ingest]{after.split('[ingest]')[1]}",
+        encoding="utf-8",
+    )
+    found = Told(str(path)).target
+    message = f'MESSAGE\nsubscription:0\n\n{{"user":"a","code":"{CODE}"}}\0'
+    assert found.codes_in(Event("", message)) == [CODE]

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sseload_users import targets as target
+from sseload_users.core.codes import CodeShape
+from sseload_users.core.errors import ConfigError, config_path
+
+WHOLE = """\
+transport = "websocket"
+
+[connect]
+path = "/ws"
+
+[code]
+field = "code"
+
+[ingest]
+method = "POST"
+path = "/in"
+body = { "code" = "{code}" }
+"""
+
+
+def profile(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def changed(old: str, new: str) -> str:
+    assert old in WHOLE
+    return WHOLE.replace(old, new, 1)
+
+
+def mistake(path: Path) -> str:
+    with pytest.raises(ConfigError) as raised:
+        target.load(str(path))
+    assert "\n" not in str(raised.value)
+    assert str(raised.value).endswith(".")
+    assert str(raised.value).startswith(f"{path}: ")
+    return str(raised.value).removeprefix(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        # keys and types
+        (
+            "colour = 1\n" + WHOLE,
+            (
+                "colour is not a key; there are: transport, lines, values, health, verify, "
+                "before, connect, confirm, refuse, reply, upkeep, code, ingest."
+            ),
+        ),
+        (
+            changed('path = "/ws"', 'path = "/ws"\nport = 1'),
+            (
+                "connect.port is not a key; there are: path, query, headers, subprotocols, "
+                "namespace, auth, send, max_message."
+            ),
+        ),
+        (
+            WHOLE + '[[before]]\npath = "/"\ncapture = { "a" = { path = "b" } }\n',
+            "before[0].capture.a.path is not a key; there are: field, regex, percent_encoded.",
+        ),
+        (
+            WHOLE + '[[reply]]\ntext = "a"\nanswer = "b"\n',
+            "reply[0].answer is not a key; there are: any, event, fields, has, text, regex, send.",
+        ),
+        (changed('[connect]\npath = "/ws"\n', ""), "connect is missing."),
+        (
+            changed('"websocket"', '"http"'),
+            "transport: Input should be 'websocket', 'socketio' or 'sse', not 'http'.",
+        ),
+        ("connect = 1\n" + changed('[connect]\npath = "/ws"\n', ""), "connect must be a table: "),
+        ("reply = 1\n" + WHOLE, "reply must be a list."),
+        (
+            changed('path = "/ws"', 'path = "/ws"\nquery = { "a" = 1 }'),
+            "connect.query.a: Input should be a valid string.",
+        ),
+        (
+            changed('path = "/ws"', 'path = "/ws"\nmax_message = "1"'),
+            "connect.max_message: Input should be a valid integer, not '1'.",
+        ),
+        ("transport = ", "not valid TOML: "),
+        # places
+        (changed('"/ws"', '"ws"'), "connect.path: 'ws' must begin with /."),
+        (
+            changed('"/in"', '"in"'),
+            "ingest.path: 'in' must begin with / (or be a whole http:// URL).",
+        ),
+        (
+            changed('"/in"', '"/in put"'),
+            "ingest.path: '/in put' has a blank, '#' or non-ASCII character: percent-encode it.",
+        ),
+        (
+            changed('path = "/ws"', 'path = "/ws"\nheaders = { "Bad name" = "x" }'),
+            "connect.headers: 'Bad name' is no header name.",
+        ),
+        (
+            changed('path = "/ws"', 'path = "/ws"\nheaders = { "X" = "a\\r\\nb: c" }'),
+            "connect.headers: the value of header X has a control character.",
+        ),
+        (
+            changed('"POST"', '"LOOK"'),
+            "ingest.method: Input should be 'GET', 'POST', 'PUT', 'PATCH' or 'DELETE', not 'LOOK'.",
+        ),
+        (changed('method = "POST"\n', ""), "ingest: a GET request has no body; give a method."),
+        (
+            changed('{ "code" = "{code}" }', '{ "code" = "{code}", "at" = 1979-05-27 }'),
+            "ingest.body: datetime.date(1979, 5, 27) cannot be said in JSON; write it as a text.",
+        ),
+        (changed('{ "code" = "{code}" }', "5"), "ingest.body: 5 is neither a text nor a table nor"),
+        (
+            WHOLE + "expect = { status = [2] }\n",
+            "ingest.expect.status[0]: 2 is no HTTP status.",
+        ),
+        # what is in a message
+        (changed('field = "code"', ""), "code: say where the code is: give one of field, regex"),
+        (
+            changed('field = "code"', 'field = "code"\nwhole = true'),
+            "code: say where the code is: give one of field, regex and whole = true.",
+        ),
+        (
+            changed('field = "code"', 'field = "data..code"'),
+            (
+                "code.field: 'data..code' is no path; write one such as 'data.code', '[0].code' or "
+                "'data[\"a.b\"]'."
+            ),
+        ),
+        (
+            changed('field = "code"', "regex = '(a'"),
+            "code.regex: '(a' is no regular expression: missing ), unterminated subpattern at",
+        ),
+        (
+            changed('field = "code"', "regex = '(a)(b)'"),
+            "code.regex: '(a)(b)' has 2 groups; one at most says which part.",
+        ),
+        (
+            WHOLE + "[confirm]\n",
+            "confirm: say which message: any = true for any, or some of event, fields, has, text,",
+        ),
+        (WHOLE + '[confirm]\nany = true\ntext = "a"\n', "confirm: say which message: any = true"),
+        (
+            WHOLE + '[confirm]\nfields = { "a" = ["b"] }\n',
+            "confirm.fields: a condition is about one text, number or truth value.",
+        ),
+        (
+            WHOLE + '[confirm]\nfields = "a"\n',
+            'confirm.fields: it must be a table of paths and values: { "data.type" = "code" }.',
+        ),
+        # codes
+        (
+            changed('field = "code"', 'field = "code"\ntemplate = "C"'),
+            "code: code template 'C' has no {seq}: codes would be alike.",
+        ),
+        (
+            changed('field = "code"', 'field = "code"\nmax_length = 20'),
+            "code: max_length is 20, but the template makes codes of up to 29 characters; shorten",
+        ),
+        (
+            changed('"{code}"', '"code"'),
+            "ingest has no {code}: put it into its body, path, query or headers.",
+        ),
+        (
+            changed('"/ws"', '"/ws?code={code}"'),
+            "connect has {code}, which is only known in ingest.",
+        ),
+        # what does not go together
+        (
+            changed('"websocket"', '"sse"') + '[[reply]]\ntext = "a"\nsend = "b"\n',
+            "reply is only for websocket and socketio, not for sse.",
+        ),
+        (
+            changed('path = "/ws"', 'path = "/ws"\nnamespace = "/n"'),
+            "connect.namespace is only for socketio, not for websocket.",
+        ),
+        (
+            changed('field = "code"', 'field = "code"\nevent = "e"'),
+            "code.event is only for socketio and sse, not for websocket.",
+        ),
+        (
+            changed('"websocket"', '"sse"') + '[[upkeep]]\nevery = 3\nsend = "x"\n',
+            "upkeep.send is only for websocket and socketio, not for sse.",
+        ),
+        (
+            WHOLE + '[[refuse]]\ntext = "no"\n',
+            "refuse is looked at until a message confirms the subscription; give confirm, too.",
+        ),
+        (WHOLE + "[[upkeep]]\nevery = 3\n", "upkeep[0]: give one of request and send."),
+        (
+            WHOLE + '[[upkeep]]\nevery = 0\nsend = "x"\n',
+            "upkeep[0].every: Input should be greater than 0, not 0.",
+        ),
+        (
+            WHOLE + '[values]\n"a b" = "c"\n',
+            "values: 'a b' is no name; use letters, digits and underscores.",
+        ),
+        (WHOLE + '[values]\nnonce = "c"\n', "values: 'nonce' is a built-in name; choose another."),
+        (
+            WHOLE + '[[before]]\npath = "/"\ncapture = { "a" = {} }\n',
+            "before[0].capture.a: give one of field and regex.",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_file_and_key(tmp_path: Path, text: str, said: str) -> None:
+    assert mistake(profile(tmp_path, text)).startswith(said)
+
+
+def test_the_smallest_profile_is_one(tmp_path: Path) -> None:
+    mine = target.load(str(profile(tmp_path, WHOLE)))
+    assert mine.transport == "websocket"
+    assert mine.code_template == "LT-{run}-{seq}-{sent}"
+    assert mine.max_code_length is None
+
+
+def test_a_profile_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    assert mistake(tmp_path / "no.toml") == "the profile cannot be read: No such file or directory."
+    (tmp_path / "latin.toml").write_bytes(b"# \xe9\n")
+    assert mistake(tmp_path / "latin.toml") == "the profile is not UTF-8 text."
+
+
+def test_an_unknown_name_lists_those_that_there_are() -> None:
+    with pytest.raises(ConfigError) as raised:
+        target.load("centrifuge")
+    assert str(raised.value) == (
+        "target 'centrifuge': there is no such profile; there are: code-server, action-cable, "
+        "centrifugo, code-server-sse, graphql-transport-ws, nchan, nchan-sse, phoenix, pusher, "
+        "socketio, sse, stomp, websocket, or give the path of a file that ends in .toml."
+    )
+
+
+@pytest.mark.parametrize("name", ["../thresholds", "/etc/passwd", "", "websocket.tom", "NCHAN"])
+def test_a_name_is_no_way_out_of_the_folder(name: str) -> None:
+    with pytest.raises(ConfigError, match="there is no such profile"):
+        target.load(name)
+
+
+def test_the_default_is_built_in_and_comes_first() -> None:
+    assert target.names()[0] == target.DEFAULT
+
+
+@pytest.mark.parametrize("name", target.names())
+def test_a_built_in_profile_loads_by_name_and_by_path(name: str) -> None:
+    mine = target.load(name)
+    path = config_path(f"targets/{name}.toml")
+    assert target.load(str(path)).spec == mine.spec
+    code = CodeShape("abc123", mine.code_template).mint(1, 1)
+    assert mine.max_code_length is None or len(code) <= mine.max_code_length
+    assert path.read_text(encoding="utf-8").startswith("# ")

@@ -1,0 +1,125 @@
+"""Metrics by HTTP: their port, and a real run that is scraped as it goes."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import requests
+from gevent.pywsgi import WSGIServer
+
+from sseload_users.core.errors import ConfigError
+from sseload_users.report import prometheus
+from sseload_users.web import metrics_server as metrics
+from tests.report.test_prometheus import metrics as read
+from tests.report.test_prometheus import values
+from tests.support.harness import LOCUST, PATIENCE, QUICK, SSELOAD, run, running, target
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def server() -> Iterator[WSGIServer]:
+    started = metrics.serve(lambda: "sseload_workers 1\n", "127.0.0.1", 0)
+    yield started
+    started.stop(timeout=0)
+
+
+def ask(server: WSGIServer, path: str, method: str = "GET") -> bytes:
+    """By hand, since the server is in this very process: the whole answer."""
+    import gevent.socket as gsocket
+
+    with closing(gsocket.create_connection(("127.0.0.1", server.server_port), 10)) as to:
+        to.sendall(f"{method} {path} HTTP/1.0\r\n\r\n".encode())
+        answer = b""
+        while piece := to.recv(65536):
+            answer += piece
+    return answer
+
+
+def test_metrics_are_at_their_path_and_nothing_is_anywhere_else(server: WSGIServer) -> None:
+    answer = ask(server, "/metrics")
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert f"Content-Type: {prometheus.CONTENT_TYPE}\r\n".encode() in answer
+    assert answer.endswith(b"\r\n\r\nsseload_workers 1\n")
+    assert b" 404 " in ask(server, "/")
+    assert b" 405 " in ask(server, "/metrics", "DELETE")
+
+
+def test_a_port_that_is_taken_is_told_in_a_sentence(server: WSGIServer) -> None:
+    with pytest.raises(ConfigError, match=r"--metrics-port \d+: nobody can listen at 127\.0\.0\.1"):
+        metrics.serve(lambda: "", "127.0.0.1", server.server_port or 0)
+
+
+@pytest.mark.e2e
+def test_a_headless_run_is_scraped_as_it_goes(tmp_path: Path) -> None:
+    port = free_port()
+    seen = []
+    with (
+        target(tmp_path) as (server, _),
+        running(
+            tmp_path, "12", "8", "4", *QUICK, "--host", server.url, "--target", "websocket",
+            "--metrics-port", str(port),
+        ) as going,
+    ):  # fmt: skip
+        going.wait_for("broadcast   Broadcasting")
+
+        def scraped() -> bool:
+            answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE)
+            seen.append(read(answer.text))
+            return values(seen[-1]["sseload_codes"])["accepted",] >= 3
+
+        going.wait_until(scraped, "three accepted codes")
+        with pytest.raises(requests.ConnectionError):
+            # Not on this machine's other addresses.
+            requests.get(f"http://127.0.0.2:{port}/metrics", timeout=PATIENCE)
+        outcome = going.finish()
+    assert outcome.grade == "good"
+    assert "metrics_port" not in outcome.report["run"]["options"]
+    last = seen[-1]
+    assert values(last["sseload_connections_open"]) == {(): 12}
+    assert values(last["sseload_connects"])["succeeded",] == 12
+    assert values(last["sseload_deliveries"])["missing",] == 0
+    assert values(last["sseload_deliveries"])["delivered",] <= 8 * 12
+    for name in ("sseload_codes", "sseload_connects", "sseload_operations"):
+        rows = [values(each[name]) for each in seen]
+        for before, after in pairwise(rows):
+            assert all(after[key] >= many for key, many in before.items()), name
+
+
+@pytest.mark.e2e
+def test_a_port_that_is_taken_ends_a_run_before_it_begins(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        outcome = run(tmp_path, "2", "1", "1", "--metrics-port", port, command=SSELOAD)
+    assert outcome.status == 2
+    (complaint,) = outcome.complaints
+    assert complaint.startswith(f"sseload: --metrics-port {port}: nobody can listen")
+    assert not outcome.reported
+
+
+@pytest.mark.e2e
+def test_locusts_opentelemetry_goes_its_own_way(tmp_path: Path) -> None:
+    """With its packages it works; without them Locust says what to install, and goes on."""
+    with target(tmp_path) as (server, _):
+        outcome = run(
+            tmp_path, "--headless", "-u", "4", "-r", "50", "--codes", "2", "--duration", "0.5",
+            *QUICK, "--target", "websocket", "--host", server.url, "--otel",
+            command=LOCUST, env={"OTEL_TRACES_EXPORTER": "console", "OTEL_LOGS_EXPORTER": "none",
+                                 "OTEL_METRICS_EXPORTER": "none"},
+        )  # fmt: skip
+    assert outcome.grade == "good"
+    assert outcome.status == 0
+    said = outcome.stderr + outcome.stdout
+    assert "OpenTelemetry SDK is not installed" in said or "OpenTelemetry enabled" in said

@@ -1,0 +1,302 @@
+"""What is added to Locust's web UI: its routes, its rights, and Locust's own page with them."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from locust import User, task
+from locust.env import Environment
+from locust.web import WebUI
+
+from sseload_users.core.vitals import ServerVitals
+from sseload_users.report import files, prometheus
+from sseload_users.report.build import Run
+from sseload_users.report.live import Live
+from sseload_users.report.progress import Snapshot
+from sseload_users.verdict.thresholds import Thresholds, load
+from sseload_users.web import routes as web
+from sseload_users.web.views import Views
+from tests.support import lives
+from tests.support.pages import parse
+from tests.support.reports import sample
+
+PAGES = (
+    "/delivery", "/delivery/now", "/delivery/page.css", "/delivery/page.js",
+    "/delivery/codes.csv", "/metrics",
+)  # fmt: skip
+FILES = ("/delivery/report.html", "/delivery/report.json")
+
+
+class Conducted:
+    """A run that is going on."""
+
+    def __init__(self, live: Live) -> None:
+        self.totals = live.totals
+        self.doing = live.doing
+        self._live = live
+
+    def so_far(self) -> Run:
+        return self._live.run
+
+    def snapshot(self) -> Snapshot:
+        return self._live.now
+
+    def step_reports(self) -> list[Mapping[str, Any]]:
+        return []
+
+
+@dataclass
+class Led:
+    """What `Leading` knows."""
+
+    conductor: Conducted | None = None
+    report: Mapping[str, Any] | None = None
+    thresholds: Thresholds = field(default_factory=load)
+    trouble: str = ""
+    vitals: ServerVitals | None = None
+
+
+class Idle(User):
+    @task
+    def rest(self) -> None:
+        """Nothing."""
+
+
+def ui(led: Led, *, base: str | None = None, login: bool = False) -> WebUI:
+    environment = Environment(user_classes=[Idle])
+    environment.create_local_runner()
+    made = WebUI(
+        environment, "127.0.0.1", 0, web_base_path=base, web_login=login, delayed_start=True
+    )
+    assert made.app is not None
+    made.app.secret_key = "a test's"
+    web.attach(made, Views(led))
+    return made
+
+
+def client(led: Led, **how: Any) -> FlaskClient:
+    app = ui(led, **how).app
+    assert app is not None
+    return app.test_client()
+
+
+@pytest.fixture(autouse=True)
+def _command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Locust's form shows what it was called with.
+    monkeypatch.setattr("sys.argv", ["locust"])
+
+
+@pytest.fixture(scope="module")
+def going_on() -> Led:
+    return Led(conductor=Conducted(lives.live(lives.account(30, missing=2), 30)))
+
+
+def test_before_any_run_everything_answers() -> None:
+    visitor = client(Led())
+    for path in PAGES:
+        assert visitor.get(path).status_code == 200, path
+    assert "No run yet" in visitor.get("/delivery").text
+    assert visitor.get("/metrics").text == ""
+    assert list(csv.reader(io.StringIO(visitor.get("/delivery/codes.csv").text)))[1:] == []
+    for path in FILES:
+        answer = visitor.get(path)
+        assert answer.status_code == 404
+        assert "no report yet" in answer.text
+
+
+def test_the_page_goes_with_its_own_files_alone(going_on: Led) -> None:
+    visitor = client(going_on)
+    page = visitor.get("/delivery")
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'none'; ")
+    assert "unsafe" not in page.headers["Content-Security-Policy"]
+    root = parse(page.text)
+    loaded = [each.get("href") for each in root.iter("link")]
+    loaded += [each.get("src") for each in root.iter("script")]
+    assert loaded == ["delivery/page.css", "delivery/page.js"]
+    kinds = {path: visitor.get(path).headers["Content-Type"] for path in PAGES}
+    assert kinds["/delivery/page.css"].startswith("text/css")
+    assert kinds["/delivery/page.js"].startswith("text/javascript")
+    assert kinds["/metrics"] == prometheus.CONTENT_TYPE
+    for path in PAGES:
+        assert visitor.get(path).headers["X-Content-Type-Options"] == "nosniff"
+    # Without a script, the page comes again by itself, but only while there is something to see.
+    assert root.find(".//noscript/meta[@http-equiv='refresh']") is not None
+    assert "http-equiv" not in client(Led(report=sample(5, 2))).get("/delivery").text
+    assert visitor.get("/delivery/").headers["Location"] == "/delivery"
+
+
+def test_what_has_not_changed_is_not_sent_again(going_on: Led) -> None:
+    visitor = client(going_on)
+    tag = visitor.get("/delivery/now").headers["ETag"]
+    assert visitor.get("/delivery/now", headers={"If-None-Match": tag}).status_code == 304
+    assert visitor.get("/delivery/now", headers={"If-None-Match": '"x"'}).status_code == 200
+
+
+def test_everything_is_where_locust_is() -> None:
+    visitor = client(Led(report=sample(5, 2)), base="/load")
+    for path in (*PAGES, *FILES):
+        assert visitor.get(f"/load{path}").status_code == 200, path
+        assert visitor.get(path).status_code == 404
+    assert visitor.get("/load/delivery/").headers["Location"] == "/load/delivery"
+
+
+def test_everything_asks_for_the_login() -> None:
+    led = Led(report=sample(5, 2))
+    made = ui(led, login=True)
+    made.login_manager.user_loader(lambda _name: None)
+    assert made.app is not None
+    visitor = made.app.test_client()
+    for path in (*PAGES, *FILES, "/delivery/"):
+        answer = visitor.get(path)
+        assert answer.status_code == 302, path
+        assert "/login" in answer.headers["Location"]
+    assert "k3x9q2" not in visitor.get("/stats/requests").text
+
+
+def rows_of(visitor: FlaskClient) -> list[dict[str, Any]]:
+    stats = json.loads(visitor.get("/stats/requests").text)
+    assert stats["state"] == "ready"
+    ((key, data),) = ((each["key"], each["data"]) for each in stats["extended_stats"])
+    assert key == "delivery"
+    rows: list[dict[str, Any]] = data
+    return rows
+
+
+def test_the_tab_has_a_line_for_each_code_the_newest_first(going_on: Led) -> None:
+    made = ui(going_on)
+    assert made.app is not None
+    visitor = made.app.test_client()
+    given: dict[str, Any] = made.template_args
+    (tab,), (table,) = given["extended_tabs"], given["extended_tables"]
+    assert tab["key"] == table["key"] == "delivery"
+    columns = [each["key"] for each in table["structure"]]
+    assert all(each.isalnum() and each.islower() for each in columns)
+    rows = rows_of(visitor)
+    assert [row.keys() for row in rows] == [dict.fromkeys(columns).keys()] * 28
+    assert [row["code"] for row in rows] == list(range(28, 0, -1))
+    assert {name: rows[-1][name] for name in ("status", "owed", "delivered", "missing")} == {
+        "status": "accepted", "owed": 50, "delivered": 48, "missing": 2,
+    }  # fmt: skip
+    assert rows[-1]["sent"] == "09:30:02.250"
+    assert 0 < rows[-1]["first"] <= rows[-1]["median"] <= rows[-1]["p99"] <= rows[-1]["last"]
+    # Locust remembers its answer, and ours is in it.
+    assert len(rows_of(visitor)) == 28
+
+
+def test_other_plugins_keep_what_is_theirs() -> None:
+    environment = Environment(user_classes=[Idle])
+    environment.create_local_runner()
+    made = WebUI(environment, "127.0.0.1", 0, delayed_start=True)
+    theirs = {"key": "theirs", "data": [{"a": 1}]}
+    made.template_args["extended_tabs"] = [{"title": "Theirs", "key": "theirs"}]
+    assert made.app is not None
+    web.attach(made, Views(Led(report=sample(5, 2))))
+
+    @made.app.after_request
+    def add(answer: Any) -> Any:
+        # Theirs runs first, as it was added last.
+        if answer.is_json:
+            answer.set_data(json.dumps(answer.get_json() | {"extended_stats": [theirs]}))
+        return answer
+
+    given: dict[str, Any] = made.template_args
+    assert [each["key"] for each in given["extended_tabs"]] == ["theirs", "delivery"]
+    stats = json.loads(made.app.test_client().get("/stats/requests").text)
+    assert [each["key"] for each in stats["extended_stats"]] == ["theirs", "delivery"]
+
+
+def test_locusts_page_has_the_way_there() -> None:
+    page = client(Led(), base="/load").get("/load/").text
+    assert page.count('href="./delivery"') == 1
+    assert page.index('href="./delivery"') < page.index("</body>")
+    assert "extended_tabs" in page
+
+
+def test_a_finished_run_stays_with_all_its_files() -> None:
+    report = sample(40, 250, missing=9)
+    visitor = client(Led(report=report))
+    assert visitor.get("/delivery/codes.csv").text == files.codes_csv(report["per_code"])
+    assert json.loads(visitor.get("/delivery/report.json").text) == report
+    page = visitor.get("/delivery/report.html")
+    assert "style-src 'sha256-" in html.unescape(page.text)
+    assert page.headers["Content-Security-Policy"] == "frame-ancestors 'self'"
+    assert visitor.get("/metrics").text == prometheus.text(report)
+    rows = rows_of(visitor)
+    assert (rows[0]["code"], len(rows)) == (250, 100)
+    assert "150 earlier codes" not in visitor.get("/delivery").text
+    assert "230 earlier codes" in visitor.get("/delivery").text
+
+
+def test_one_run_after_the_other(going_on: Led) -> None:
+    led = Led(report=sample(5, 2))
+    visitor = client(led)
+    seen = [visitor.get("/delivery/now").text]
+    led.report, led.conductor = None, going_on.conductor
+    seen.append(visitor.get("/delivery/now").text)
+    assert visitor.get("/delivery/report.json").status_code == 404
+    led.report, led.conductor = sample(7, 2, refused=2) | {}, None
+    led.report["run"]["id"] = "second"
+    seen.append(visitor.get("/delivery/now").text)
+    led.trouble = "--codes 0 cannot be."
+    seen.append(visitor.get("/delivery/now").text)
+    assert len(set(seen)) == 4
+    assert "--codes 0 cannot be." in seen[-1]
+    assert json.loads(visitor.get("/delivery/report.json").text)["run"]["id"] == "second"
+
+
+def test_who_asks_at_once_is_answered_by_one_drawing(
+    going_on: Led, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gevent
+
+    from sseload_users.web import delivery_page as delivery
+
+    made: list[int] = []
+    draw = delivery.fragment
+
+    def counted(*given: Any) -> str:
+        made.append(1)
+        return draw(*given)
+
+    monkeypatch.setattr(delivery, "fragment", counted)
+    views = Views(going_on)
+    asked = [gevent.spawn(views.fragment) for _ in range(5)]
+    gevent.joinall(asked, timeout=20)
+    assert len({each.value for each in asked}) == 1
+    assert len(made) == 1
+
+
+@pytest.fixture
+def broken() -> FlaskClient:
+    class Broken(Views):
+        def fragment(self) -> str:
+            raise ZeroDivisionError
+
+        def tab(self) -> list[dict[str, Any]]:
+            raise ZeroDivisionError
+
+    environment = Environment(user_classes=[Idle])
+    environment.create_local_runner()
+    made = WebUI(environment, "127.0.0.1", 0, delayed_start=True)
+    assert made.app is not None
+    web.attach(made, Broken(Led()))
+    return made.app.test_client()
+
+
+def test_a_mistake_of_ours_costs_locust_nothing(
+    broken: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert json.loads(broken.get("/stats/requests").text)["state"] == "ready"
+    answer = broken.get("/delivery")
+    assert answer.status_code == 500
+    assert "a mistake in sseload" in answer.text
+    assert "Traceback" not in answer.text
+    assert len([each for each in caplog.records if each.exc_info]) == 2
