@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.histogram import Coarse, Histogram
 from sseload_users.core.tally import OUTCOMES, CodeTally, Second, Status, Tally, highest
-from sseload_users.report.files import ConnectionRow
 
 #: Seconds after which a code's or a second's histogram is folded into a few figures: nothing
 #: but stragglers comes after that, and a run may be long.

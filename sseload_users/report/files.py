@@ -12,10 +12,11 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
 from sseload_users.report import html, junit
@@ -47,43 +48,6 @@ class ReportError(ConfigError):
     def __init__(self, sentence: str, written: Sequence[Path] = ()) -> None:
         super().__init__(sentence)
         self.written = tuple(written)
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionRow:
-    """One connection of the run, as a line of connections.csv.
-
-    Attributes:
-        connection: its number, from 1.
-        worker: the name of the worker that held it; "local" without workers.
-        username: as whom it connected; empty if the target knows no names.
-        connected: whether it was ever subscribed.
-        connect_ms: how long its first successful connect took; None if there was none.
-        sessions: how many sessions it had.
-        drops: how many of them the server or the network ended.
-        owed: deliveries owed to it, which is the sum of the next four.
-        delivered: those that came in time.
-        late: those that came after the delivery timeout.
-        missing: those that never came while the session stayed up.
-        interrupted: those that its session did not live to see.
-        duplicate: further copies.
-        last_cause: of its last failure or drop; empty if there was none.
-    """
-
-    connection: int
-    worker: str
-    username: str
-    connected: bool
-    connect_ms: float | None
-    sessions: int
-    drops: int
-    owed: int
-    delivered: int
-    late: int
-    missing: int
-    interrupted: int
-    duplicate: int
-    last_cause: str
 
 
 def prepare(directory: str | os.PathLike[str]) -> Path:

@@ -11,11 +11,10 @@ from typing import Any, Protocol
 import gevent
 
 from sseload_users.core.clock import wall_ns
+from sseload_users.core.connection_row import connection_row
 from sseload_users.core.histogram import Coarse
 from sseload_users.core.ledger import Ledger
-from sseload_users.core.sessions import Connection
 from sseload_users.options import Options
-from sseload_users.report.files import ConnectionRow
 from sseload_users.run.generator_load import GeneratorLoad
 from sseload_users.run.locust_stats import ReceiptStats
 from sseload_users.run.run_clock import RunClock
@@ -234,25 +233,7 @@ class Accounting:
             },
         }
         if final and self._options.delivery_report is not None:
-            data["connections"] = [astuple(_row(each)) for each in self.ledger.connections]
+            data["connections"] = [
+                astuple(connection_row(each)) for each in self.ledger.connections
+            ]
         self._send("report", **data)
-
-
-def _row(connection: Connection) -> ConnectionRow:
-    connect_us = connection.connect_us
-    return ConnectionRow(
-        connection=connection.number,
-        worker="",  # the leader knows what each is called
-        username=connection.username,
-        connected=connection.sessions > 0,
-        connect_ms=None if connect_us is None else connect_us / 1000,
-        sessions=connection.sessions,
-        drops=connection.drops,
-        owed=connection.owed,
-        delivered=connection.delivered,
-        late=connection.late,
-        missing=connection.missing,
-        interrupted=connection.interrupted,
-        duplicate=connection.duplicate,
-        last_cause=connection.last_cause,
-    )

@@ -9,7 +9,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from sseload_users.core.errors import ConfigError, config_path
+from sseload_users.core.config_path import config_path
+from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
 from sseload_users.targets.redaction import says_secret
 from sseload_users.targets.schema import Spec, TransportName

@@ -19,7 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from sseload_users.core.errors import ConfigError, config_path
+from sseload_users.core.config_path import config_path
+from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean, number, of, percent, share
 
 Grade = Literal["good", "warning", "issues"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sseload_users.core.errors import config_path
+from sseload_users.core.config_path import config_path
 from sseload_users.demo import process
 from tests.support.check_cases import CASES, Case
 from tests.support.harness import ROOT, clean_environment

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from sseload_users.core.errors import config_path
+from sseload_users.core.config_path import config_path
 from sseload_users.demo.record import Record
 from tests.support.harness import QUICK, Outcome, play, run, said_by, truth_of
 from tests.support.socket_servers import read_until, serving

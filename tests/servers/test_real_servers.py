@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sseload_users.core.errors import config_path
+from sseload_users.core.config_path import config_path
 from sseload_users.demo import process
 from tests.servers.nchan import Nchan, missing, nchan
 from tests.servers.socketio_servers import socketio_server

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from sseload_users.report.files import ConnectionRow
+from sseload_users.core.connection_row import ConnectionRow
 from tests.support.harness import LOCUST, QUICK, ROOT, Outcome, Run, _validator, check_books
 
 DEMO = (sys.executable, "-m", "sseload_users.demo")

@@ -9,8 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.histogram import Histogram, Latency
-from sseload_users.report.files import ConnectionRow
 from sseload_users.verdict import hints, thresholds
 from sseload_users.verdict import rules as verdict
 

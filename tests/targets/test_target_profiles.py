@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sseload_users import targets as target
-from sseload_users.core.errors import config_path
+from sseload_users.core.config_path import config_path
 from sseload_users.targets import Request, Target, Upkeep
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import Event, Malformed

@@ -6,7 +6,8 @@ import pytest
 
 from sseload_users import targets as target
 from sseload_users.core.codes import CodeShape
-from sseload_users.core.errors import ConfigError, config_path
+from sseload_users.core.config_path import config_path
+from sseload_users.core.errors import ConfigError
 
 WHOLE = """\
 transport = "websocket"
