@@ -245,7 +245,7 @@ class _Check:
     def _on_message(self, payload: bytes, arrived_ns: int) -> None:
         heard = self._heard
         try:
-            event = transport_for(self._target.profile.transport).event(payload)
+            event = transport_for(self._target.profile.transport).parse(payload)
             texts = [] if event is None else self._target.codes_in(event)
         except Malformed as error:
             self._on_malformed(error.cause)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sseload_users.core.sessions import Code
 from sseload_users.targets import Target
-from sseload_users.transports import Event, Malformed
+from sseload_users.transports import Malformed, ParsedMessage
 
 if TYPE_CHECKING:
     from sseload_users.run.worker_run import WorkerRun
@@ -26,7 +26,7 @@ class CodeFinder:
     """
 
     def __init__(
-        self, station: WorkerRun, target: Target, event: Callable[[bytes], Event | None]
+        self, station: WorkerRun, target: Target, event: Callable[[bytes], ParsedMessage | None]
     ) -> None:
         self.known: dict[bytes, Code] = {}
         self._station = station

@@ -37,7 +37,7 @@ from sseload_users.run.locust_stats import ReceiptStats
 from sseload_users.run.run_clock import RunClock
 from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity, who_connects
-from sseload_users.transports import Event as Message
+from sseload_users.transports import ParsedMessage
 from sseload_users.transports.network import Network
 from sseload_users.transports.registry import transport_for
 
@@ -188,7 +188,7 @@ class WorkerRun:
             self._shapes[template] = CodeShape(self.run_id, template)
         return self._shapes[template]
 
-    def decoder(self, target: Target, event: Callable[[bytes], Message | None]) -> CodeFinder:
+    def decoder(self, target: Target, event: Callable[[bytes], ParsedMessage | None]) -> CodeFinder:
         """What finds codes in a transport's messages: one for all who talk to a target.
 
         Args:

@@ -10,7 +10,7 @@ from sseload_users.targets.paths import MISSING, json_or_missing, same, text_of
 from sseload_users.targets.requests import group
 from sseload_users.targets.schema import Code, Message, Refuse
 from sseload_users.targets.template import Json
-from sseload_users.transports import Event, Malformed
+from sseload_users.transports import Malformed, ParsedMessage
 
 _UNREAD = object()
 
@@ -43,7 +43,7 @@ class Said:
         return self.value is MISSING and self.text.lstrip()[:1] in {"{", "["}
 
 
-def said(event: Event, *, lines: bool) -> Iterator[Said]:
+def said(event: ParsedMessage, *, lines: bool) -> Iterator[Said]:
     """The messages in an event.
 
     Args:

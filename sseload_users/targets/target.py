@@ -27,7 +27,7 @@ from sseload_users.targets.requests import (
 )
 from sseload_users.targets.schema import BUILT_IN_NAMES, Answer, Before, Call, check_header
 from sseload_users.targets.template import Json, UnknownNameError, fill_json, fill_text, names_in
-from sseload_users.transports import ConnectFailed, Event, Malformed
+from sseload_users.transports import ConnectFailed, Malformed, ParsedMessage
 
 if TYPE_CHECKING:
     from sseload_users.transports.network import Endpoint
@@ -161,7 +161,7 @@ class Target:
             found.append(Upkeep(each.every, request, text, expect))
         return tuple(found)
 
-    def captures(self, event: Event) -> dict[str, str]:
+    def captures(self, event: ParsedMessage) -> dict[str, str]:
         """What the confirming message gives for upkeep; nothing, if it is another message."""
         confirm = self._spec.confirm
         if confirm is not None and confirm.capture:
@@ -170,7 +170,7 @@ class Target:
                     return capture(confirm.capture, what.text, what.value)
         return {}
 
-    def codes_in(self, event: Event) -> list[str]:
+    def codes_in(self, event: ParsedMessage) -> list[str]:
         """The texts of the codes that an event carries: more than one only by lines.
 
         Raises:
@@ -277,10 +277,10 @@ class Target:
         return reply
 
     @cached_property
-    def _event(self) -> Callable[[bytes], Event | None]:
+    def _event(self) -> Callable[[bytes], ParsedMessage | None]:
         from sseload_users.transports.registry import transport_for
 
-        return transport_for(self.profile.transport).event
+        return transport_for(self.profile.transport).parse
 
     def _said(self, payload: bytes) -> tuple[Said, ...]:
         """The messages in a payload; the newest one's are remembered for the next question."""

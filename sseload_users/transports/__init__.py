@@ -46,7 +46,7 @@ class Malformed(Exception):  # noqa: N818 - the message is
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class ParsedMessage:
     """What one message says, before anybody looks for a code in it.
 
     Attributes:
@@ -92,7 +92,7 @@ class Transport(Protocol):
     subscribed_ns: int
 
     @staticmethod
-    def event(payload: bytes) -> Event | None:
+    def parse(payload: bytes) -> ParsedMessage | None:
         """What a payload that ``on_message`` was given says; None if it is no event.
 
         Pure, and asked once for all copies of a broadcast.

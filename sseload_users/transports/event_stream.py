@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from sseload_users.transports import Closed, Event, OnMessage
+from sseload_users.transports import Closed, OnMessage, ParsedMessage
 
 _BOM = b"\xef\xbb\xbf"
 # A byte is found several times faster by its number.
@@ -276,7 +276,7 @@ def _lines_of(block: bytes) -> _Lines:
     return _remembered_lines_of(block) if len(block) <= _LONGEST_REMEMBERED else _Lines(block)
 
 
-def parse_event(block: bytes) -> Event | None:
+def parse_event(block: bytes) -> ParsedMessage | None:
     """The event that a block of lines says; None if it has no data."""
     name = ""
     data: list[str] = []
@@ -286,4 +286,4 @@ def parse_event(block: bytes) -> Event | None:
             data.append(value.removeprefix(" "))
         elif field == "event":
             name = value.removeprefix(" ")
-    return Event(name or "message", "\n".join(data)) if data else None
+    return ParsedMessage(name or "message", "\n".join(data)) if data else None

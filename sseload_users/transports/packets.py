@@ -19,7 +19,7 @@ from typing import Any
 
 from socketio.packet import BINARY_EVENT, CONNECT, DISCONNECT, EVENT, Packet
 
-from sseload_users.transports import Event, Malformed
+from sseload_users.transports import Malformed, ParsedMessage
 
 _HEAD = re.compile(rb"4[0-6](?:(\d{1,4})-)?(/[^,?]*)?")
 _DIGITS, _PUNCTUATION = frozenset(string.digits), string.punctuation
@@ -103,7 +103,7 @@ def cause(text: str) -> str:
 
 
 def assemble(frames: Sequence[bytes]) -> bytes:
-    """One payload of a binary event and its attachments; ``decode_event`` reads it."""
+    """One payload of a binary event and its attachments; ``parse_packet`` reads it."""
     packet, *attachments = frames
     parts = [packet]
     for each in attachments:
@@ -111,7 +111,7 @@ def assemble(frames: Sequence[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def decode_event(payload: bytes) -> Event | None:
+def parse_packet(payload: bytes) -> ParsedMessage | None:
     """An event's name and its arguments; None for a packet that is no event.
 
     Raises:
@@ -126,7 +126,7 @@ def decode_event(payload: bytes) -> Event | None:
     # The reference implementation takes a number for a name, too.
     if not isinstance(data, list) or not data or type(data[0]) not in (str, int, float):
         raise Malformed("bad packet")
-    return Event(str(data[0]), data[1:])
+    return ParsedMessage(str(data[0]), data[1:])
 
 
 def _decode(payload: bytes) -> Any:

@@ -10,18 +10,18 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import gevent
 
-from sseload_users.transports import Closed, ConnectFailed, Event, OnMalformed, OnMessage
+from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessage, ParsedMessage
 from sseload_users.transports.network import Endpoint, Network
 from sseload_users.transports.packets import (
     acknowledged,
     assemble,
     cause,
     connect_packet,
-    decode_event,
     disconnect_packet,
     event_prefix,
     head,
     heartbeat,
+    parse_packet,
     said,
     words,
 )
@@ -104,13 +104,13 @@ class SocketIOTransport(WebSocketTransport):
         self._timer: Any = None
 
     @staticmethod
-    def event(payload: bytes) -> Event | None:
+    def parse(payload: bytes) -> ParsedMessage | None:
         """An event's name and the list of its arguments; None for what is no event.
 
         Raises:
             Malformed: "bad packet" or "bad JSON".
         """
-        return decode_event(payload)
+        return parse_packet(payload)
 
     def subscribe(self) -> None:
         """Open Engine.IO, join the namespace, and wait for what confirms it.

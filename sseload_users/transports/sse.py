@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import ClassVar
 
-from sseload_users.transports import Closed, ConnectFailed, Event, OnMalformed, OnMessage
+from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessage, ParsedMessage
 from sseload_users.transports.event_stream import EventStream, parse_event
 from sseload_users.transports.http_body import Body, ChunkedBody
 from sseload_users.transports.http_head import StreamRequest
@@ -61,7 +61,7 @@ class SseTransport(WebSocketTransport):
         return None if self._events is None else self._events.retry_ms
 
     @staticmethod
-    def event(payload: bytes) -> Event | None:
+    def parse(payload: bytes) -> ParsedMessage | None:
         """The event's name, "message" if it has none, and its data."""
         return parse_event(payload)
 

@@ -20,7 +20,7 @@ from websocket import (
 from websocket._handshake import CookieJar
 
 from sseload_users.core.clock import wall_ns
-from sseload_users.transports import Closed, ConnectFailed, Event, OnMalformed, OnMessage
+from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessage, ParsedMessage
 from sseload_users.transports.frames import FrameDecoder, MessageTooLarge, close_frame, text_frame
 from sseload_users.transports.network import Endpoint, Network, cause_of
 from sseload_users.transports.reader import READ_BYTES
@@ -99,12 +99,12 @@ class WebSocketTransport:
         self._closed: Closed | None = None
 
     @staticmethod
-    def event(payload: bytes) -> Event | None:
+    def parse(payload: bytes) -> ParsedMessage | None:
         """The message as text; as bytes if it is not UTF-8."""
         try:
-            return Event("", payload.decode())
+            return ParsedMessage("", payload.decode())
         except UnicodeDecodeError:
-            return Event("", payload)
+            return ParsedMessage("", payload)
 
     def connect(self) -> None:
         """Connect and subscribe; return when the server owes this session codes.

@@ -65,7 +65,7 @@ class CodeListener(User):
         self._connection.username = self._identity.username
         self._target: Target = station.target(self.target, self.host)
         self._transport_type = transport_for(self._target.profile.transport)
-        self._decoder = station.decoder(self._target, self._transport_type.event)
+        self._decoder = station.decoder(self._target, self._transport_type.parse)
         self._known = self._decoder.known
         self._transport: Transport | None = None
         self._session: Session | None = None

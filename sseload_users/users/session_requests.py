@@ -11,7 +11,7 @@ import gevent
 from sseload_users.options import Options
 from sseload_users.targets import Request, Target, Upkeep
 from sseload_users.targets.identities import Identity
-from sseload_users.transports import ConnectFailed, Event, Malformed
+from sseload_users.transports import ConnectFailed, Malformed, ParsedMessage
 from sseload_users.transports.fetch import Answer, fetch
 from sseload_users.transports.network import Endpoint, Network, cause_of
 
@@ -20,7 +20,7 @@ class Line(Protocol):
     """The transport, as upkeep needs it."""
 
     @staticmethod
-    def event(payload: bytes) -> Event | None:
+    def parse(payload: bytes) -> ParsedMessage | None:
         """What a payload says."""
 
     def send(self, text: str) -> bool:
@@ -91,7 +91,7 @@ class SessionRequests:
             if not confirm(payload):
                 return False
             try:
-                event = line.event(payload)
+                event = line.parse(payload)
             except Malformed:
                 return True
             if event is not None:

@@ -404,4 +404,4 @@ def test_no_packet_of_socket_io_ends_more_than_its_own_session(packet: bytes) ->
         closed = client.run()
     assert closed.by == "server"
     with contextlib.suppress(Malformed):
-        SocketIOTransport.event(packet)
+        SocketIOTransport.parse(packet)

@@ -17,7 +17,7 @@ from sseload_users.targets import Target, load
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.requests import refusal
 from sseload_users.targets.schema import Answer
-from sseload_users.transports import Closed, ConnectFailed, Event, Malformed
+from sseload_users.transports import Closed, ConnectFailed, Malformed, ParsedMessage
 from sseload_users.transports.event_stream import EventStream, parse_event
 from sseload_users.transports.frames import FrameDecoder
 from sseload_users.transports.http_body import Body, ChunkedBody
@@ -27,9 +27,9 @@ from sseload_users.transports.packets import (
     acknowledged,
     assemble,
     cause,
-    decode_event,
     head,
     heartbeat,
+    parse_packet,
     said,
     words,
 )
@@ -156,7 +156,7 @@ def packets(data: bytes) -> None:
     if parts is not None and 0 < parts[0] == len(attachments):
         payload = assemble([packet, *attachments])
     with contextlib.suppress(Malformed):
-        event = decode_event(payload)
+        event = parse_packet(payload)
         assert event is None or isinstance(event.data, list)
 
 
@@ -187,9 +187,13 @@ def profiles(data: bytes) -> None:
     """What profiles make of messages and of answers: codes, or a cause that can be said."""
     text = data.decode(errors="replace")
     for target in _targets():
-        events: list[Event] = [Event("", text), Event("", data), Event("x", [text])]
+        events: list[ParsedMessage] = [
+            ParsedMessage("", text),
+            ParsedMessage("", data),
+            ParsedMessage("x", [text]),
+        ]
         with contextlib.suppress(Malformed):
-            event = decode_event(data)
+            event = parse_packet(data)
             events += [event] if event is not None else []
         for each in events:
             with contextlib.suppress(Malformed):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
-from sseload_users.transports import ConnectFailed, Event
+from sseload_users.transports import ConnectFailed, ParsedMessage
 from tests.servers.socketio_servers import socketio_server
 from tests.transports.test_socketio import DISCONNECTED, LEFT, listener
 
@@ -34,12 +34,12 @@ class TestRealServers:
             one = listener(server.url, auth={"token": "t"}, hello=('42/events,["start"]',))
             assert one.run() == DISCONNECTED
         assert one.events == [
-            Event("connected", [{"message": "username=ann"}]),
-            Event("new_code", [{"code": "text é"}]),
-            Event("new_code", [{"code": "with bytes", "of": [b"42/events,[", b""]}]),
-            Event("new_code", [{"code": "to acknowledge"}]),
-            Event("new_code", [b"only bytes"]),
-            Event("new_code", ["with bytes, to acknowledge"]),
+            ParsedMessage("connected", [{"message": "username=ann"}]),
+            ParsedMessage("new_code", [{"code": "text é"}]),
+            ParsedMessage("new_code", [{"code": "with bytes", "of": [b"42/events,[", b""]}]),
+            ParsedMessage("new_code", [{"code": "to acknowledge"}]),
+            ParsedMessage("new_code", [b"only bytes"]),
+            ParsedMessage("new_code", ["with bytes, to acknowledge"]),
         ]
         assert not one.malformed
         connected_ns = one.messages[0][1]
@@ -71,6 +71,6 @@ class TestRealServers:
             gevent.joinall(greenlets)
             gone = [server.lines.get(timeout=5) for _ in people]
         assert {greenlet.value for greenlet in greenlets} == {LEFT}
-        codes = [Event("new_code", [{"code": str(number)}]) for number in range(5)]
+        codes = [ParsedMessage("new_code", [{"code": str(number)}]) for number in range(5)]
         assert all(one.events[1:] == codes for one in people)
         assert gone == [f"gone: {BY_CLIENT[kind]}"] * 30

@@ -12,7 +12,7 @@ from sseload_users import targets as target
 from sseload_users.core.errors import ConfigError
 from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
-from sseload_users.transports import ConnectFailed, Event, Malformed
+from sseload_users.transports import ConnectFailed, Malformed, ParsedMessage
 
 HOST = "http://127.0.0.1:8000"
 ALICE = Identity("alice")
@@ -239,26 +239,26 @@ def test_built_in_profiles_need_no_users_file(name: str) -> None:
 )
 def test_a_code_is_found_or_not(tmp_path: Path, data: str, code: str | None) -> None:
     expected = [] if code is None else [code]
-    assert mine(tmp_path).codes_in(Event("", data)) == expected
+    assert mine(tmp_path).codes_in(ParsedMessage("", data)) == expected
 
 
 @pytest.mark.parametrize("data", ['{"type":"new_code","code":', "[1", ' {"a"}', "[" * 100_000])
 def test_what_begins_as_json_and_is_none_is_malformed(tmp_path: Path, data: str) -> None:
     with pytest.raises(Malformed, match="bad JSON"):
-        mine(tmp_path).codes_in(Event("", data))
+        mine(tmp_path).codes_in(ParsedMessage("", data))
 
 
 def test_bytes_are_malformed_only_where_json_is_expected(tmp_path: Path) -> None:
     with pytest.raises(Malformed, match="not UTF-8"):
-        mine(tmp_path).codes_in(Event("", b"\xff"))
-    assert mine(tmp_path, code="whole = true").codes_in(Event("", b"\xff")) == []
+        mine(tmp_path).codes_in(ParsedMessage("", b"\xff"))
+    assert mine(tmp_path, code="whole = true").codes_in(ParsedMessage("", b"\xff")) == []
 
 
 def test_conditions_choose_the_messages_with_codes(tmp_path: Path) -> None:
     found = mine(tmp_path, code='field = "v"\nfields = { "kind" = "code", "n[0]" = 1 }')
-    assert found.codes_in(Event("", '{"kind":"code","n":[1],"v":"C"}')) == ["C"]
-    assert found.codes_in(Event("", '{"kind":"code","n":[true],"v":"C"}')) == []
-    assert found.codes_in(Event("", '{"kind":"echo","n":[1],"v":"C"}')) == []
+    assert found.codes_in(ParsedMessage("", '{"kind":"code","n":[1],"v":"C"}')) == ["C"]
+    assert found.codes_in(ParsedMessage("", '{"kind":"code","n":[true],"v":"C"}')) == []
+    assert found.codes_in(ParsedMessage("", '{"kind":"echo","n":[1],"v":"C"}')) == []
 
 
 def test_any_message_confirms_where_any_will_do(tmp_path: Path) -> None:

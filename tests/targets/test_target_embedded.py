@@ -12,7 +12,7 @@ from sseload_users import targets as target
 from sseload_users.demo import process
 from sseload_users.targets import Request, Target
 from sseload_users.targets.identities import Identity
-from sseload_users.transports import ConnectFailed, Event
+from sseload_users.transports import ConnectFailed, ParsedMessage
 
 ALICE = Identity("alice")
 CODE = "LT-abc123-1-zzz"
@@ -64,12 +64,12 @@ def test_the_streams_of_the_embedded_target_from_page_to_pong(embedded: str) -> 
                 line = response.readline()
             return line.decode().removeprefix("data: ").rstrip("\n")
 
-        captured |= found.captures(Event("", data()))
+        captured |= found.captures(ParsedMessage("", data()))
         (pong,) = found.upkeep(ALICE, captured)
         assert pong.request is not None
         assert pong.accepts(*answered(pong.request)) is None
         assert found.accepts(*answered(found.ingest(CODE, ALICE))) is None
-        assert found.codes_in(Event("", data())) == [CODE]
+        assert found.codes_in(ParsedMessage("", data())) == [CODE]
     finally:
         response.close()
         connection.close()

@@ -11,7 +11,7 @@ from sseload_users import targets as target
 from sseload_users.core.config_path import config_path
 from sseload_users.targets import Request, Target, Upkeep
 from sseload_users.targets.identities import Identity
-from sseload_users.transports import Event, Malformed
+from sseload_users.transports import Malformed, ParsedMessage
 from sseload_users.transports.network import Endpoint
 from sseload_users.transports.registry import transport_for
 
@@ -45,7 +45,7 @@ class Told:
                 self._answer(payload)
                 self.confirmed = self.endpoint.confirm(payload)
                 continue
-            event = transport_for(self.target.profile.transport).event(payload)
+            event = transport_for(self.target.profile.transport).parse(payload)
             found = [] if event is None else self.target.codes_in(event)
             self.codes += found
             if not found:
@@ -76,11 +76,14 @@ def test_code_server_takes_codes_from_events_of_one_name() -> None:
         "metadata": {},
         "timestamp": "2026-11-24T00:08:12.592656",
     }
-    assert found.codes_in(Event("new_code", [data])) == [CODE]
-    assert found.codes_in(Event("notice", [data])) == []
-    assert found.codes_in(Event("connected", [{"message": "Connected to events endpoint"}])) == []
-    assert found.codes_in(Event("new_code", [])) == []
-    assert found.codes_in(Event("new_code", ["C-1"])) == []
+    assert found.codes_in(ParsedMessage("new_code", [data])) == [CODE]
+    assert found.codes_in(ParsedMessage("notice", [data])) == []
+    assert (
+        found.codes_in(ParsedMessage("connected", [{"message": "Connected to events endpoint"}]))
+        == []
+    )
+    assert found.codes_in(ParsedMessage("new_code", [])) == []
+    assert found.codes_in(ParsedMessage("new_code", ["C-1"])) == []
 
 
 def test_code_server_is_told_the_user_in_the_query_and_joins_its_namespace() -> None:
@@ -132,9 +135,9 @@ def test_code_server_sse_finds_the_token_however_the_page_writes_it() -> None:
 
 def test_code_server_sse_pongs_with_what_page_and_stream_gave() -> None:
     found = at("code-server-sse")
-    event = Event("", '{"type":"connected","connection_id":"c/1"}')
+    event = ParsedMessage("", '{"type":"connected","connection_id":"c/1"}')
     captured = {"token": "a:1:f", **found.captures(event)}
-    assert found.captures(Event("", '{"type":"ping"}')) == {}
+    assert found.captures(ParsedMessage("", '{"type":"ping"}')) == {}
     pong = upkeep(found, captured)
     assert (pong.every, pong.text) == (30, None)
     assert pong.request == Request(
@@ -142,9 +145,9 @@ def test_code_server_sse_pongs_with_what_page_and_stream_gave() -> None:
     )
     assert pong.accepts(200, b'{"status":"ok"}') is None
     assert pong.accepts(404, b"") == "HTTP 404"
-    assert found.codes_in(Event("", f'{{"type":"new_code","code":"{CODE}"}}')) == [CODE]
-    assert found.codes_in(Event("", '{"type":"ping"}')) == []
-    assert found.codes_in(Event("", "ping")) == []
+    assert found.codes_in(ParsedMessage("", f'{{"type":"new_code","code":"{CODE}"}}')) == [CODE]
+    assert found.codes_in(ParsedMessage("", '{"type":"ping"}')) == []
+    assert found.codes_in(ParsedMessage("", "ping")) == []
 
 
 # Plain ones
@@ -171,15 +174,15 @@ def test_nchan_carries_bodies_as_they_are(name: str) -> None:
     assert found.accepts(201, b"queued messages: 1\r\n") is None
     assert found.accepts(202, b"queued messages: 1\r\n") is None
     assert found.accepts(403, b"") == "HTTP 403"
-    assert found.codes_in(Event("", CODE)) == [CODE]
+    assert found.codes_in(ParsedMessage("", CODE)) == [CODE]
     scheme = "ws" if name == "nchan" else "http"
     assert found.endpoint(ALICE).url == f"{scheme}://127.0.0.1:8000/sub?id=sseload"
 
 
 def test_socketio_takes_codes_from_the_event_code() -> None:
     found = at("socketio")
-    assert found.codes_in(Event("code", [{"code": CODE}])) == [CODE]
-    assert found.codes_in(Event("chat", [{"code": CODE}])) == []
+    assert found.codes_in(ParsedMessage("code", [{"code": CODE}])) == [CODE]
+    assert found.codes_in(ParsedMessage("chat", [{"code": CODE}])) == []
     assert found.endpoint(ALICE).namespace == "/"
 
 
@@ -445,4 +448,4 @@ def test_stomp_bodies_of_json_are_read_as_documented(tmp_path: Path) -> None:
     )
     found = Told(str(path)).target
     message = f'MESSAGE\nsubscription:0\n\n{{"user":"a","code":"{CODE}"}}\0'
-    assert found.codes_in(Event("", message)) == [CODE]
+    assert found.codes_in(ParsedMessage("", message)) == [CODE]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sseload_users.transports import Closed, Event
+from sseload_users.transports import Closed, ParsedMessage
 from sseload_users.transports.event_stream import EventStream, parse_event
 from tests.transports.test_frames import share
 
@@ -188,15 +188,15 @@ def test_the_payload_of_a_usual_message_is_its_lines() -> None:
 @pytest.mark.parametrize(
     ("block", "event"),
     [
-        (b"data: a\ndata: b", Event("message", "a\nb")),
-        (b"event: code\ndata:  a", Event("code", " a")),
-        (b"event: code\nevent\ndata", Event("message", "")),
-        (b"data: \xff\xe2\x82", Event("message", "��")),
+        (b"data: a\ndata: b", ParsedMessage("message", "a\nb")),
+        (b"event: code\ndata:  a", ParsedMessage("code", " a")),
+        (b"event: code\nevent\ndata", ParsedMessage("message", "")),
+        (b"data: \xff\xe2\x82", ParsedMessage("message", "��")),
         (b": only a comment", None),
         (b"event: no data", None),
     ],
 )
-def test_what_a_block_says(block: bytes, event: Event | None) -> None:
+def test_what_a_block_says(block: bytes, event: ParsedMessage | None) -> None:
     assert parse_event(block) == event
 
 

@@ -10,17 +10,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from socketio.packet import EVENT, Packet
 
-from sseload_users.transports import Event, Malformed
+from sseload_users.transports import Malformed, ParsedMessage
 from sseload_users.transports.packets import (
     acknowledged,
     assemble,
     cause,
     connect_packet,
-    decode_event,
     disconnect_packet,
     event_prefix,
     head,
     heartbeat,
+    parse_packet,
     said,
     words,
 )
@@ -94,11 +94,11 @@ def test_the_open_packet_says_how_often_the_server_pings(
 @pytest.mark.parametrize(
     ("payload", "event"),
     [
-        (b'42/events,["new_code",{"code":"1"},2]', Event("new_code", [{"code": "1"}, 2])),
-        ('42["ä"]'.encode(), Event("ä", [])),
-        (b'4212["a",null]', Event("a", [None])),
-        (b'42/events,7["a"]', Event("a", [])),
-        (b"42[5,6]", Event("5", [6])),
+        (b'42/events,["new_code",{"code":"1"},2]', ParsedMessage("new_code", [{"code": "1"}, 2])),
+        ('42["ä"]'.encode(), ParsedMessage("ä", [])),
+        (b'4212["a",null]', ParsedMessage("a", [None])),
+        (b'42/events,7["a"]', ParsedMessage("a", [])),
+        (b"42[5,6]", ParsedMessage("5", [6])),
         (b"43/events,1[]", None),
         (b"40/events,", None),
         (b'44{"message":"a"}', None),
@@ -106,8 +106,8 @@ def test_the_open_packet_says_how_often_the_server_pings(
         (b"0{}", None),
     ],
 )
-def test_events_are_decoded(payload: bytes, event: Event | None) -> None:
-    assert decode_event(payload) == event
+def test_events_are_decoded(payload: bytes, event: ParsedMessage | None) -> None:
+    assert parse_packet(payload) == event
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_events_are_decoded(payload: bytes, event: Event | None) -> None:
 )
 def test_what_cannot_be_decoded_has_a_cause(payload: bytes, why: str) -> None:
     with pytest.raises(Malformed) as malformed:
-        decode_event(payload)
+        parse_packet(payload)
     assert malformed.value.cause == why
     assert said(payload) is None or why == "bad packet"
 
@@ -173,14 +173,14 @@ def test_what_python_socketio_encodes_is_decoded_again(
     assert head(frames[0]) == (len(attachments), namespace.encode())
     if not attachments and ack is None:
         assert frames[0].startswith(event_prefix(namespace))
-    assert decode_event(assemble(frames)) == Event(name, arguments)
+    assert parse_packet(assemble(frames)) == ParsedMessage(name, arguments)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(st.binary(max_size=40), st.binary(max_size=40).map(lambda rest: b"45" + rest)))
 def test_any_bytes_are_an_event_or_none_or_malformed(payload: bytes) -> None:
     try:
-        event = decode_event(payload)
+        event = parse_packet(payload)
     except Malformed:
         return
     assert event is None or isinstance(event.data, list)

@@ -11,7 +11,7 @@ from typing import Any
 import gevent
 import pytest
 
-from sseload_users.transports import Closed, ConnectFailed, Event, Transport
+from sseload_users.transports import Closed, ConnectFailed, ParsedMessage, Transport
 from sseload_users.transports.network import Endpoint, Network
 from sseload_users.transports.socketio import SocketIOTransport
 from tests.support.socket_servers import Handler, read_until, serving
@@ -53,8 +53,8 @@ class Listener:
         return [message.decode() for message, _ in self.messages]
 
     @property
-    def events(self) -> list[Event | None]:
-        return [self.transport.event(message) for message, _ in self.messages]
+    def events(self) -> list[ParsedMessage | None]:
+        return [self.transport.parse(message) for message, _ in self.messages]
 
     def run(self) -> Closed:
         self.transport.connect()
@@ -107,7 +107,9 @@ def speaks(*steps: str | bytes | float, stays: bool = False, heard: Any = None) 
 def test_it_is_a_transport() -> None:
     transport: Transport = listener("ws://localhost/").transport
     assert transport.kind == "SIO"
-    assert transport.event(CODE.encode()) == Event("new_code", [{"code": "CODE-1", "metadata": {}}])
+    assert transport.parse(CODE.encode()) == ParsedMessage(
+        "new_code", [{"code": "CODE-1", "metadata": {}}]
+    )
     assert transport.listen() == LEFT
 
 
@@ -169,7 +171,7 @@ def test_the_default_namespace_has_a_shorter_form() -> None:
         one = listener(f"ws://127.0.0.1:{port}/", namespace="/")
         assert one.run() == DISCONNECTED
     assert heard == ["40"]
-    assert one.events == [Event("a", []), Event("b-1", [])]
+    assert one.events == [ParsedMessage("a", []), ParsedMessage("b-1", [])]
 
 
 # Refusals
@@ -347,10 +349,10 @@ def test_binary_events_and_acknowledgements_break_nothing() -> None:
         one.also = lambda _: before.append(one.transport._due)
         assert one.run() == DISCONNECTED
     assert one.events == [
-        Event("new_code", [{"a": b"2", "b": [b"42/events,["]}]),
-        Event("with id", []),
-        Event("none", []),
-        Event("new_code", [{"code": "CODE-1", "metadata": {}}]),
+        ParsedMessage("new_code", [{"a": b"2", "b": [b"42/events,["]}]),
+        ParsedMessage("with id", []),
+        ParsedMessage("none", []),
+        ParsedMessage("new_code", [{"code": "CODE-1", "metadata": {}}]),
     ]
     assert before == [0, 0, 0, 0]
     assert not one.malformed

@@ -12,7 +12,7 @@ from typing import Any
 import gevent
 import pytest
 
-from sseload_users.transports import Closed, ConnectFailed, Event, Transport
+from sseload_users.transports import Closed, ConnectFailed, ParsedMessage, Transport
 from sseload_users.transports.network import Endpoint, Network
 from sseload_users.transports.sse import SseTransport
 from tests.support.socket_servers import CERTIFICATES, Handler, read_until, serving
@@ -88,8 +88,8 @@ def listener_to(handler: Handler, *, tls: bool = False, **endpoint: Any) -> Iter
 def test_it_is_a_transport() -> None:
     transport: Transport = Listener("http://localhost/").transport
     assert transport.kind == "SSE"
-    assert transport.event(b"event: code\ndata: a") == Event("code", "a")
-    assert transport.event(b"data: a") == Event("message", "a")
+    assert transport.parse(b"event: code\ndata: a") == ParsedMessage("code", "a")
+    assert transport.parse(b"data: a") == ParsedMessage("message", "a")
     assert transport.listen() == LEFT
 
 
