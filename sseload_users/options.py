@@ -16,8 +16,7 @@ from locust.argument_parser import LocustArgumentParser
 from sseload_users.core import objective
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
-from sseload_users.monitor import exposition
-from sseload_users.monitor.exposition import Wanted
+from sseload_users.core.metric_selectors import MetricSelector, parse_selectors
 from sseload_users.verdict.rules import FailOn
 
 _HEADERS = ("header", "ingest_header")
@@ -62,7 +61,7 @@ class Options:
     search_most: int = 10_000
     watch_process: str | None = None
     watch_metrics: str | None = field(default=None, repr=False)
-    watch_series: tuple[Wanted, ...] = ()
+    watch_series: tuple[MetricSelector, ...] = ()
     watch_health: bool = False
     delivery_report: str | None = None
     region: str | None = None
@@ -90,7 +89,7 @@ class Options:
         values["ladder"] = _sizes(values.pop("ladder", ""))
         addresses = values.pop("source_addresses", "")
         values["source_addresses"] = tuple(filter(None, re.split(r"[,\s]+", addresses)))
-        values["watch_series"] = exposition.wanted(values.pop("watch_series", ""))
+        values["watch_series"] = parse_selectors(values.pop("watch_series", ""))
         options = cls(**values)
         options.check()
         return options

@@ -1,4 +1,4 @@
-"""Which process of this machine is meant: by its number, its name, or the port it listens on."""
+"""Finding a process of this machine by its PID, its name, or the port it listens on."""
 
 from __future__ import annotations
 
@@ -14,58 +14,60 @@ from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean, count
 
 
-def find(words: str) -> psutil.Process:
-    """The process that is meant; of a server's many, the one that the others come from.
+def find_process(selector: str) -> psutil.Process:
+    """Return the selected process; of a server's several, their common ancestor.
 
     Args:
-        words: "1234", "nginx" or ":8000".
+        selector: "1234", "nginx" or ":8000".
 
     Raises:
-        ConfigError: there is none, there are several, or it cannot be seen; one sentence.
+        ConfigError: no process matches, several do, or this user may not see it; one sentence.
     """
-    said = f"--watch-process {clean(words)}"
-    if words.isascii() and words.isdigit():
+    option = f"--watch-process {clean(selector)}"
+    if selector.isascii() and selector.isdigit():
         try:
-            return psutil.Process(int(words))
+            return psutil.Process(int(selector))
         except (psutil.Error, OverflowError) as error:
-            raise ConfigError(f"{said}: there is no such process on this machine.") from error
-    if words.startswith(":"):
-        port = words[1:]
+            raise ConfigError(f"{option}: there is no such process on this machine.") from error
+    if selector.startswith(":"):
+        port = selector[1:]
         if not port.isascii() or not port.isdigit():
-            raise ConfigError(f"{said}: that is no port; write such as :8000.")
-        return _only(said, _listening(said, int(port)), "listens on that port")
-    return _only(said, list(_named(words)), "has that name")
+            raise ConfigError(f"{option}: invalid port; write for example :8000.")
+        return _single_root(option, _listening(option, int(port)), "listens on that port")
+    return _single_root(option, list(_named(selector)), "has that name")
 
 
-def _listening(said: str, port: int) -> list[psutil.Process]:
+def _listening(option: str, port: int) -> list[psutil.Process]:
     try:
         sockets = psutil.net_connections(kind="tcp")
     except psutil.AccessDenied as error:
-        raise ConfigError(f"{said}: this user may not see who listens; give the PID.") from error
-    there = [each for each in sockets if _listens(each, port)]
-    if there and all(each.pid is None for each in there):
         raise ConfigError(
-            f"{said}: its process is another user's, or in a container; give its PID, or run as "
-            "a user that may see it."
+            f"{option}: this user may not see which process listens; give the PID."
+        ) from error
+    listeners = [each for each in sockets if _listens(each, port)]
+    if listeners and all(each.pid is None for each in listeners):
+        raise ConfigError(
+            f"{option}: its process belongs to another user or runs in a container; give its PID, "
+            "or run as a user that may see it."
         )
-    # Of a socket that is shared, any of its processes may have been named.
-    pids = {each.pid for each in there if each.pid is not None}
+    # Of the processes that share a socket, any may have been listed.
+    pids = {each.pid for each in listeners if each.pid is not None}
     found = set()
     for pid in pids:
         with contextlib.suppress(psutil.Error):
-            found.add(_first_listener(psutil.Process(pid), port))
+            found.add(_furthest_listener(psutil.Process(pid), port))
     return list(found)
 
 
-def _first_listener(process: psutil.Process, port: int) -> psutil.Process:
-    """The process' furthest ancestor that listens there as well."""
+def _furthest_listener(process: psutil.Process, port: int) -> psutil.Process:
+    """Return the process's furthest ancestor that listens on the port as well."""
     try:
         parent = process.parent()
         sockets = parent.net_connections(kind="tcp") if parent is not None else []
     except psutil.Error:
         return process
     if parent is not None and any(_listens(each, port) for each in sockets):
-        return _first_listener(parent, port)
+        return _furthest_listener(parent, port)
     return process
 
 
@@ -76,27 +78,30 @@ def _listens(socket: Any, port: int) -> bool:
 def _named(name: str) -> Iterator[psutil.Process]:
     own = {os.getpid(), *(each.pid for each in psutil.Process().parents())}
     for each in psutil.process_iter(["name", "cmdline"]):
-        # A script is known by its own name, and not by its interpreter's.
+        # A script goes by its own name, not by its interpreter's.
         words = [Path(word).name for word in (each.info["cmdline"] or [])[:2]]
         if each.pid not in own and name in (each.info["name"], *words):
             yield each
 
 
-def _only(said: str, processes: Collection[psutil.Process], how: str) -> psutil.Process:
+def _single_root(
+    option: str, processes: Collection[psutil.Process], condition: str
+) -> psutil.Process:
+    """Return the one process that is not a descendant of another."""
     pids = {each.pid for each in processes}
-    roots = [each for each in processes if not pids & {one.pid for one in _parents(each)}]
+    roots = [each for each in processes if not pids & {one.pid for one in _ancestors(each)}]
     if not roots:
-        raise ConfigError(f"{said}: no process on this machine {how}.")
+        raise ConfigError(f"{option}: no process on this machine {condition}.")
     if len(roots) > 1:
         several = ", ".join(str(pid) for pid in sorted(each.pid for each in roots)[:5])
         raise ConfigError(
-            f"{said}: {count(len(roots), 'process', 'processes')} are meant ({several}); give "
-            "the PID of one."
+            f"{option}: {count(len(roots), 'process', 'processes')} match ({several}); give the "
+            "PID of one."
         )
     return roots[0]
 
 
-def _parents(process: psutil.Process) -> list[psutil.Process]:
+def _ancestors(process: psutil.Process) -> list[psutil.Process]:
     try:
         return process.parents()
     except psutil.Error:

@@ -25,7 +25,6 @@ from sseload_users.core.schedule import Schedule
 from sseload_users.core.search import Search
 from sseload_users.core.vitals import ServerVitals
 from sseload_users.demo import process as demo
-from sseload_users.monitor import server_monitor as watch
 from sseload_users.monitor.server_monitor import ServerMonitor
 from sseload_users.options import Options
 from sseload_users.report import console, files
@@ -34,11 +33,13 @@ from sseload_users.report.progress import Progress
 from sseload_users.run.conductor import Conductor
 from sseload_users.run.limits import fitting, make_room
 from sseload_users.run.link import Link
+from sseload_users.run.server_sources import server_sources
+from sseload_users.run.thresholds_file import load_thresholds
 from sseload_users.targets import Target
 from sseload_users.targets.identities import who_connects
 from sseload_users.transports.network import Network
 from sseload_users.users.classes import UserClasses
-from sseload_users.verdict import capacity, thresholds
+from sseload_users.verdict import capacity
 from sseload_users.verdict import rules as verdict
 from sseload_users.verdict.thresholds import Thresholds
 
@@ -56,7 +57,7 @@ class Leader:
         self._conductor: Conductor | None = None
         self._watch: ServerMonitor | None = None
         self._embedded_pid: int | None = None
-        self._thresholds = thresholds.load(None)
+        self._thresholds = load_thresholds(None)
         self._report: dict[str, Any] | None = None
         self._trouble = ""
         self._printed = False
@@ -87,7 +88,7 @@ class Leader:
             )
         if self._users.host(environment) is None:
             environment.host = self._start_embedded()
-        watch.sources(*self._read(), self._embedded_pid)
+        server_sources(*self._read(), self._embedded_pid)
 
     def _start_embedded(self) -> str:
         parsed = self._environment.parsed_options
@@ -112,7 +113,7 @@ class Leader:
             ConfigError: something cannot be used.
         """
         options = self._users.options(self._environment)
-        self._thresholds = thresholds.load(options.thresholds)
+        self._thresholds = load_thresholds(options.thresholds)
         profile = targets.load(options.target)
         target = Target(
             profile,
@@ -144,7 +145,7 @@ class Leader:
         environment = self._environment
         try:
             options, target, network = self._read()
-            sources = watch.sources(options, target, network, self._embedded_pid)
+            sources = server_sources(options, target, network, self._embedded_pid)
             asked = getattr(environment.runner, "target_user_count", 0)
             users = max(asked, *(size + 1 for size in options.ladder), 0)
             if self._swarm.role == "local":

@@ -7,7 +7,6 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -19,7 +18,6 @@ from pydantic import (
     model_validator,
 )
 
-from sseload_users.core.config_path import config_path
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean, number, of, percent, share
 
@@ -190,6 +188,19 @@ class Figure:
         return tuple(bound.share for bound in (self.rule.good, self.rule.warning) if bound)
 
 
+@dataclass(frozen=True, slots=True)
+class ThresholdsText:
+    """Thresholds as text.
+
+    Attributes:
+        name: file name for error messages.
+        toml: the text.
+    """
+
+    name: str
+    toml: str
+
+
 class SizeTarget(_Model):
     """The share of connect attempts that should succeed with so many connections open."""
 
@@ -248,47 +259,42 @@ class Thresholds(_Model):
         return next((each for each in self.size_targets if connections <= each.up_to), None)
 
 
-def load(path: str | Path | None = None) -> Thresholds:
-    """The default thresholds, changed by a file of the same form.
+def parse(defaults: ThresholdsText, override: ThresholdsText | None = None) -> Thresholds:
+    """Return the thresholds of a complete TOML text, changed by a partial one.
 
     Args:
-        path: a TOML file with the keys that differ; None for the defaults alone.
+        defaults: text with every key.
+        override: text with the keys that differ.
 
     Raises:
-        ConfigError: a file that cannot be read or says something impossible; one sentence
-            with the file, the key and what to do.
+        ConfigError: one of the texts is not valid TOML or has an invalid or unknown key.
     """
-    default = config_path("thresholds.toml")
-    values = _read(default)
-    if path is None:
-        return _checked(values, default)
-    # The defaults first, by themselves: a mistake in them is not the other file's.
-    _checked(values, default)
-    for key, value in _read(Path(path)).items():
+    values = _toml(defaults)
+    # The defaults are validated alone first: their mistakes must not be attributed to the
+    # override.
+    thresholds = _validate(values, defaults.name)
+    if override is None:
+        return thresholds
+    for key, value in _toml(override).items():
         known = values.get(key)
         values[key] = (
             known | value if isinstance(known, dict) and isinstance(value, dict) else value
         )
-    return _checked(values, Path(path))
+    return _validate(values, override.name)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _toml(text: ThresholdsText) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ConfigError(f"{path}: the thresholds cannot be read: {reason}.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: the thresholds are not UTF-8 text.") from error
+        return tomllib.loads(text.toml)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}.") from error
+        raise ConfigError(f"{text.name}: invalid TOML: {error}.") from error
 
 
-def _checked(values: Mapping[str, Any], path: Path) -> Thresholds:
+def _validate(values: Mapping[str, Any], name: str) -> Thresholds:
     try:
         return Thresholds.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {_sentence(error)}") from error
+        raise ConfigError(f"{name}: {_sentence(error)}") from error
 
 
 def _sentence(error: ValidationError) -> str:

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sseload_users.report import html
+from sseload_users.run.thresholds_file import load_thresholds
 from sseload_users.verdict.rules import judge
-from sseload_users.verdict.thresholds import load
 from tests.report.test_console import WORST
 from tests.support.browser import browser, tab
 from tests.support.pages import cells, classes, parse, words
@@ -205,7 +205,7 @@ def test_steps_and_searches_are_told_in_order() -> None:
             {"size": 50, "held": True, "broken": [], "saturated": False},
         ],
     }  # fmt: skip
-    report["verdict"] = judge(report, load())
+    report["verdict"] = judge(report, load_thresholds())
     root = inert(html.document(report))
     steps = cells(section(root, "steps"))
     assert [row[0] for row in steps[1:]] == ["50 <connections>", "100 <connections>"]

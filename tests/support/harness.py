@@ -28,8 +28,8 @@ import psutil
 
 from sseload_users.demo import process, record
 from sseload_users.report import files
+from sseload_users.run.thresholds_file import load_thresholds
 from sseload_users.verdict import rules as verdict
-from sseload_users.verdict import thresholds
 
 ROOT = Path(__file__).parents[2]
 #: The programs of the environment that the tests run in.
@@ -310,7 +310,7 @@ def check_books(report: Mapping[str, Any]) -> None:
     assert sum(point["errors"] for point in timeline) == failed - cut_off
     assert sum(point["dropped"] for point in timeline) == connections["dropped"]
     if report["run"]["options"].get("thresholds") is None:
-        assert report["verdict"] == verdict.judge(report, thresholds.load(None))
+        assert report["verdict"] == verdict.judge(report, load_thresholds(None))
 
 
 def truth_of(

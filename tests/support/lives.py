@@ -10,7 +10,7 @@ from sseload_users.core.totals import Totals
 from sseload_users.report.build import Run
 from sseload_users.report.live import Live
 from sseload_users.report.progress import Snapshot
-from sseload_users.verdict.thresholds import load
+from sseload_users.run.thresholds_file import load_thresholds
 
 #: 2026-11-24 09:30:00.250 UTC.
 START_NS = 1_795_512_600_250_000_000
@@ -116,6 +116,6 @@ def live(totals: Totals, seconds: int, **changes: Any) -> Live:
     )
     values: dict[str, Any] = {
         "doing": "Broadcasting.", "run": run, "totals": totals, "now": snapshot,
-        "thresholds": load(),
+        "thresholds": load_thresholds(),
     }  # fmt: skip
     return Live(**(values | changes))

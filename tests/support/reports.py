@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.histogram import Histogram, Latency
-from sseload_users.verdict import hints, thresholds
+from sseload_users.run.thresholds_file import load_thresholds
+from sseload_users.verdict import hints
 from sseload_users.verdict import rules as verdict
 
 _START = datetime(2026, 11, 24, 9, 30, 0, 250_000, tzinfo=UTC)
@@ -205,7 +206,7 @@ def sample(
     ]
     for row, region in zip(report["workers"], regions, strict=False):
         row["region"] = region
-    report["verdict"] = verdict.judge(report, thresholds.load())
+    report["verdict"] = verdict.judge(report, load_thresholds())
     return report
 
 

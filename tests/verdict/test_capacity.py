@@ -11,12 +11,13 @@ from sseload_users.core.totals import Totals
 from sseload_users.report.build import Run, build, step_report
 from sseload_users.report.console import summary
 from sseload_users.report.html import headline
-from sseload_users.verdict import capacity, thresholds
+from sseload_users.run.thresholds_file import load_thresholds
+from sseload_users.verdict import capacity
 from sseload_users.verdict import rules as verdict
 from tests.support.harness import _validator
 from tests.support.reports import sample
 
-DEFAULT = thresholds.load()
+DEFAULT = load_thresholds()
 #: The parts of a whole report that a step has as well.
 PARTS = ("connections", "codes", "deliveries", "delivery_ms", "spread_ms", "errors", "generator")
 

@@ -125,7 +125,7 @@ def test_waiting_is_no_idling(starve: Starve) -> None:
     script = (
         "import time\n"
         "from sseload_users.run.generator_load import Health\n"
-        "health = Health()\n"
+        "health = GeneratorLoad()\n"
         "print('ready', flush=True)\n"
         "input()\n"
         "end = time.monotonic() + 2\n"

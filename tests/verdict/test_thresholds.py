@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sseload_users.core import formatting as words
 from sseload_users.core.errors import ConfigError
-from sseload_users.verdict import thresholds
+from sseload_users.run.thresholds_file import load_thresholds
 from sseload_users.verdict.thresholds import Bound, Figure, Rule
 
 comparisons = st.sampled_from([">", ">=", "<", "<="])
@@ -29,7 +29,7 @@ def sizes(*targets: tuple[int, str]) -> str:
 
 
 def test_the_defaults_are_those_of_the_guide() -> None:
-    default = thresholds.load()
+    default = load_thresholds()
     assert {
         name: (str(rule.good), str(rule.warning))
         for name, rule in default
@@ -53,24 +53,24 @@ def test_the_defaults_are_those_of_the_guide() -> None:
     [(1, "all"), (50, "all"), (51, "> 95 %"), (100, "> 95 %"), (200, "> 90 %"), (499, "> 90 %")],
 )
 def test_a_size_has_the_target_of_the_next_one_up(connections: int, target: str) -> None:
-    found = thresholds.load().size_target(connections)
+    found = load_thresholds().size_target(connections)
     assert found is not None
     assert str(found.success) == target
 
 
 def test_a_large_test_has_no_target() -> None:
-    assert thresholds.load().size_target(500) is None
+    assert load_thresholds().size_target(500) is None
 
 
 def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
-    mine = thresholds.load(changed(tmp_path, '[error_rate]\ngood = "< 0.1 %"\n'))
+    mine = load_thresholds(changed(tmp_path, '[error_rate]\ngood = "< 0.1 %"\n'))
     assert str(mine.error_rate.good) == "< 0.1 %"
     assert str(mine.error_rate.warning) == "<= 5 %"
-    assert mine.codes_received == thresholds.load().codes_received
+    assert mine.codes_received == load_thresholds().codes_received
 
 
 def test_the_same_bound_twice_leaves_no_room_for_a_warning(tmp_path: Path) -> None:
-    mine = thresholds.load(changed(tmp_path, '[codes_received]\nwarning = "all"\n'))
+    mine = load_thresholds(changed(tmp_path, '[codes_received]\nwarning = "all"\n'))
     assert Figure(999, 1000, mine.codes_received).grade == "issues"
 
 
@@ -120,13 +120,13 @@ def test_the_same_bound_twice_leaves_no_room_for_a_warning(tmp_path: Path) -> No
             sizes((50, "> 90 %"), (60, "> 95 %")),
             "size_targets[1].success (> 95 %) must not be stricter than the one before it (> 90 %)",
         ),
-        ("good = ", "not valid TOML: "),
+        ("good = ", "invalid TOML: "),
     ],
 )
 def test_a_mistake_is_one_sentence_with_file_and_key(tmp_path: Path, text: str, said: str) -> None:
     path = changed(tmp_path, text)
     with pytest.raises(ConfigError) as raised:
-        thresholds.load(path)
+        load_thresholds(path)
     assert str(raised.value).startswith(f"{path}: {said}")
     assert "\n" not in str(raised.value)
     assert str(raised.value).endswith(".")
@@ -135,17 +135,17 @@ def test_a_mistake_is_one_sentence_with_file_and_key(tmp_path: Path, text: str, 
 def test_the_example_in_the_documentation_works(tmp_path: Path) -> None:
     page = Path(__file__).parents[2] / "docs" / "verdict.md"
     text = page.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
-    mine = thresholds.load(changed(tmp_path, text))
+    mine = load_thresholds(changed(tmp_path, text))
     assert [str(each.success) for each in mine.size_targets] == ["> 99 %"]
     assert Figure(1, 1000, mine.duplicates).grade == "good"
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere\.toml: the thresholds cannot be read: No such"):
-        thresholds.load(tmp_path / "nowhere.toml")
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot read the thresholds: No such"):
+        load_thresholds(tmp_path / "nowhere.toml")
     (tmp_path / "latin.toml").write_bytes(b"# \xe9\n")
     with pytest.raises(ConfigError, match="not UTF-8"):
-        thresholds.load(tmp_path / "latin.toml")
+        load_thresholds(tmp_path / "latin.toml")
 
 
 @given(comparisons, shares)

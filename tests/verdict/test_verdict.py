@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sseload_users.verdict import hints, thresholds
+from sseload_users.run.thresholds_file import load_thresholds
+from sseload_users.verdict import hints
 from sseload_users.verdict import rules as verdict
 from sseload_users.verdict.rules import GRADES, Reason, exit_status, judge
 from sseload_users.verdict.thresholds import Grade, Rule
 from tests.support.reports import sample, samples
 
-DEFAULT = thresholds.load()
+DEFAULT = load_thresholds()
 
 
 def reason(report: dict[str, Any], rule: str) -> Reason:
@@ -354,7 +355,7 @@ def test_an_unknown_cause_has_no_hint() -> None:
 
 
 def _judged_anew(report: dict[str, Any], rule: str) -> str:
-    reasons = judge(report, thresholds.load(None))["reasons"]
+    reasons = judge(report, load_thresholds(None))["reasons"]
     return next(each["sentence"] for each in reasons if each["rule"] == rule)
 
 

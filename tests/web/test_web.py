@@ -21,7 +21,8 @@ from sseload_users.report import files, prometheus
 from sseload_users.report.build import Run
 from sseload_users.report.live import Live
 from sseload_users.report.progress import Snapshot
-from sseload_users.verdict.thresholds import Thresholds, load
+from sseload_users.run.thresholds_file import load_thresholds
+from sseload_users.verdict.thresholds import Thresholds
 from sseload_users.web import routes as web
 from sseload_users.web.views import Views
 from tests.support import lives
@@ -59,7 +60,7 @@ class Led:
 
     conductor: Conducted | None = None
     report: Mapping[str, Any] | None = None
-    thresholds: Thresholds = field(default_factory=load)
+    thresholds: Thresholds = field(default_factory=load_thresholds)
     trouble: str = ""
     vitals: ServerVitals | None = None
 

@@ -1,0 +1,92 @@
+"""The server's figures over HTTP: its metrics page, and the duration of its health check."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeAlias
+
+from sseload_users.core.formatting import clean
+from sseload_users.core.metric_selectors import MetricSelector
+from sseload_users.core.vitals import Series
+from sseload_users.monitor.metrics_text import parse_samples
+from sseload_users.monitor.source import Figures, SourceUnavailable
+
+#: Accept header of a request for metrics.
+METRICS_CONTENT_TYPE = "text/plain; version=0.0.4"
+
+
+class HttpResponse(Protocol):
+    """A response, as far as it matters here."""
+
+    @property
+    def status(self) -> int:
+        """Return the status code."""
+
+    @property
+    def body(self) -> bytes:
+        """Return the body."""
+
+
+class NoResponse(Exception):  # noqa: N818 - the server's state, not this program's error
+    """A request got no response; the message is a short cause."""
+
+
+#: Makes one request and returns the response; raises NoResponse.
+Fetch: TypeAlias = Callable[[], HttpResponse]
+
+
+class MetricsSource:
+    """A Prometheus endpoint.
+
+    Args:
+        fetch: requests the metrics page.
+        selectors: the series to read.
+    """
+
+    def __init__(self, fetch: Fetch, selectors: Sequence[MetricSelector]) -> None:
+        self._fetch = fetch
+        self._selectors = selectors
+
+    def read(self) -> Iterator[tuple[Series, float]]:
+        """Yield the figure of each series; raise at the end if some are missing."""
+        try:
+            response = self._fetch()
+            if response.status != 200:
+                raise SourceUnavailable(f"Cannot read the metrics: HTTP {response.status}.")
+            samples = parse_samples(response.body.decode("utf-8"))
+        except NoResponse as error:
+            raise SourceUnavailable(f"Cannot read the metrics: {error}.") from error
+        except UnicodeDecodeError as error:
+            raise SourceUnavailable("Cannot read the metrics: they are not UTF-8.") from error
+        except ValueError as error:
+            raise SourceUnavailable(f"Cannot read the metrics: {error}.") from error
+        missing = []
+        for selector in self._selectors:
+            value = selector.sum(samples)
+            if value is None:
+                missing.append(str(selector))
+            else:
+                yield Series("metrics", str(selector)), value
+        if missing:
+            raise SourceUnavailable(f"The metrics have no {clean(', '.join(missing))}.")
+
+
+class HealthSource:
+    """The target's health check.
+
+    Args:
+        fetch: makes the health check.
+    """
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+
+    def read(self) -> Figures:
+        """Return the milliseconds until the response, whatever its status."""
+        began = time.monotonic()
+        try:
+            self._fetch()
+        except NoResponse as error:
+            raise SourceUnavailable(f"The health check failed at least once: {error}.") from error
+        return [(Series("health", "health", "ms"), (time.monotonic() - began) * 1000)]

@@ -1,0 +1,71 @@
+"""What the server monitor reads in a run, by the run's options."""
+
+from __future__ import annotations
+
+from sseload_users.core.errors import ConfigError
+from sseload_users.core.formatting import clean
+from sseload_users.monitor.http_sources import (
+    METRICS_CONTENT_TYPE,
+    Fetch,
+    HealthSource,
+    HttpResponse,
+    MetricsSource,
+    NoResponse,
+)
+from sseload_users.monitor.process_source import ProcessSource
+from sseload_users.monitor.source import Source
+from sseload_users.options import Options
+from sseload_users.targets import Request, Target
+from sseload_users.targets.identities import who_connects
+from sseload_users.transports.fetch import fetch
+from sseload_users.transports.network import Network, cause_of
+
+#: Seconds that a source may take to respond.
+_TIMEOUT_S = 10.0
+
+
+def server_sources(
+    options: Options, target: Target, network: Network, embedded_pid: int | None = None
+) -> list[Source]:
+    """Return the sources that the options select.
+
+    Args:
+        options: the run's.
+        target: target whose health check is timed.
+        network: its TLS settings apply to all requests.
+        embedded_pid: PID of the embedded target; monitored unless the options name another
+            process.
+
+    Raises:
+        ConfigError: a process or a health check does not exist.
+    """
+    found: list[Source] = []
+    if options.watch_process:
+        found.append(ProcessSource(options.watch_process))
+    elif embedded_pid is not None:
+        found.append(ProcessSource(str(embedded_pid)))
+    if options.watch_metrics:
+        headers = (("Accept", METRICS_CONTENT_TYPE),)
+        request = Request("GET", options.watch_metrics, headers, b"")
+        found.append(MetricsSource(fetcher(request, network), options.watch_series))
+    if options.watch_health:
+        health = target.health(who_connects(options.users_file, options.username)[0])
+        if health is None:
+            raise ConfigError(
+                f"--watch-health: the profile {clean(options.target)} has no health check; add "
+                "[health] to a profile of your own."
+            )
+        found.append(HealthSource(fetcher(health, network)))
+    return found
+
+
+def fetcher(request: Request, network: Network) -> Fetch:
+    """Return a function that makes a request on a connection of its own."""
+
+    def fetch_once() -> HttpResponse:
+        try:
+            return fetch(request, lambda: network.ssl_context, _TIMEOUT_S)
+        except OSError as error:
+            raise NoResponse(cause_of(error)) from error
+
+    return fetch_once
