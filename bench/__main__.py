@@ -11,7 +11,7 @@ from collections.abc import Callable
 from bench import growth, hold, machine, memory, receipt, scaling, soak, truth
 from bench.children import BenchError
 from bench.tables import Table, document, keep
-from sseload_users.transports.network import raise_file_limit
+from sseload_users.run.limits import raise_file_limit
 from tests.servers.nchan import missing
 
 #: The parts, in the order in which they run.

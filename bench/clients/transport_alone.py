@@ -18,7 +18,8 @@ import gevent  # noqa: E402
 from gevent.event import Event  # noqa: E402
 from gevent.pool import Pool  # noqa: E402
 
-from sseload_users.transports.network import Endpoint, Network  # noqa: E402
+from sseload_users.transports.endpoint import Endpoint  # noqa: E402
+from sseload_users.transports.network import Network  # noqa: E402
 from sseload_users.transports.websocket import WebSocketTransport  # noqa: E402
 
 

@@ -24,11 +24,14 @@ from sseload_users.core.codes import CodeShape, new_run_id
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean, count, ms, shorten
 from sseload_users.options import Options
-from sseload_users.targets import Request, Target
+from sseload_users.targets import Target
 from sseload_users.targets.identities import who_connects
 from sseload_users.transports import Closed, ConnectFailed, Malformed, Transport
-from sseload_users.transports.fetch import Answer, fetch
-from sseload_users.transports.network import Endpoint, Network, cause_of
+from sseload_users.transports.causes import cause_of
+from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.fetch import fetch
+from sseload_users.transports.http_request import HttpRequest, HttpResponse
+from sseload_users.transports.network import Network
 from sseload_users.transports.registry import transport_for
 from sseload_users.users.session_requests import SessionRequests
 from sseload_users.verdict import hints
@@ -159,16 +162,16 @@ class _Check:
             f"codes in by {about['ingest']}, as {self._identity.username or 'nobody'}"
         )
 
-    def _ask(self, step: str, request: Request, timeout_s: float) -> tuple[Answer, float]:
+    def _ask(self, step: str, request: HttpRequest, timeout_s: float) -> tuple[HttpResponse, float]:
         began = time.monotonic()
         try:
             answer = fetch(request, lambda: self._network.ssl_context, timeout_s)
         except ssl.SSLError as error:
             # All but this is for those who know OpenSSL's sources.
             detail = getattr(error, "verify_message", "")
-            self._fail(step, f"{request.method} {request.place}", cause_of(error), detail)
+            self._fail(step, f"{request.method} {request.safe_url}", cause_of(error), detail)
         except OSError as error:
-            self._fail(step, f"{request.method} {request.place}", cause_of(error), str(error))
+            self._fail(step, f"{request.method} {request.safe_url}", cause_of(error), str(error))
         return answer, (time.monotonic() - began) * 1000
 
     def _health(self) -> None:
@@ -176,7 +179,7 @@ class _Check:
         if request is None:
             return
         answer, took_ms = self._ask("health", request, self._options.connect_timeout)
-        said = f"{request.method} {request.place}: {self._answer(answer)}"
+        said = f"{request.method} {request.safe_url}: {self._answer(answer)}"
         if not self._target.healthy(answer.status, answer.body):
             hint = hints.hint("handshake", f"HTTP {answer.status}") if answer.status >= 400 else ""
             said += ": not what the profile expects of a server that is well"
@@ -188,7 +191,7 @@ class _Check:
         if request is None:
             return
         answer, took_ms = self._ask("verify", request, self._options.connect_timeout)
-        said = f"{request.method} {request.place}: {self._answer(answer)}"
+        said = f"{request.method} {request.safe_url}: {self._answer(answer)}"
         cause = self._target.verified(answer.status, answer.body)
         if cause is not None:
             raise _Failed(
@@ -234,9 +237,9 @@ class _Check:
         if len(self._heard.others) < _MOST_OTHERS:
             self._heard.others.append(payload)
 
-    def _tell_before(self, request: Request, answer: Answer) -> None:
+    def _tell_before(self, request: HttpRequest, answer: HttpResponse) -> None:
         # Not what it said: that is a page, with what is captured somewhere in it.
-        self._tell("before", f"{request.method} {request.place}: HTTP {answer.status}")
+        self._tell("before", f"{request.method} {request.safe_url}: HTTP {answer.status}")
 
     def _listen(self, transport: Transport) -> None:
         self._closed = transport.listen()
@@ -267,7 +270,7 @@ class _Check:
         self._heard.text = shape.mint(1, self._sent_ns)
         request = self._target.ingest(self._heard.text, self._identity)
         answer, took_ms = self._ask("send", request, self._options.ingest_timeout)
-        said = f"{request.method} {request.place}: {self._answer(answer)}"
+        said = f"{request.method} {request.safe_url}: {self._answer(answer)}"
         cause = self._target.accepts(answer.status, answer.body)
         if cause is not None:
             raise _Failed("send", f"{said}: not accepted ({cause})", hints.hint("ingest", cause))
@@ -329,7 +332,7 @@ class _Check:
         operation = "ingest" if step == "send" else what if step == "connect" else "connect"
         raise _Failed(step, said, hints.hint(operation, cause))
 
-    def _answer(self, answer: Answer) -> str:
+    def _answer(self, answer: HttpResponse) -> str:
         return f"HTTP {answer.status} {self._excerpt(answer.body)}".rstrip()
 
     def _excerpt(self, data: bytes) -> str:

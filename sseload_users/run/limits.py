@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
 from sseload_users.core.errors import ConfigError
-from sseload_users.transports.network import raise_file_limit
 
 #: Files that a process opens beside its connections: libraries, logs, the web UI.
 _OTHER_FILES = 200
@@ -26,3 +27,32 @@ def make_room(connections: int) -> None:
 def fitting(connections: int) -> int:
     """Raise this process's limit of open files, and say how many of the connections fit."""
     return max(1, min(connections, raise_file_limit(connections + _OTHER_FILES)[1] - _OTHER_FILES))
+
+
+def raise_file_limit(needed: int) -> tuple[int, int]:
+    """Raise the limit of open files towards what is needed.
+
+    The hard limit is the end of what a process may give itself.
+
+    Args:
+        needed: connections, plus whatever else the process opens.
+
+    Returns:
+        The limit now, and how many of the needed files fit in it.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return sys.maxsize, needed
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or soft < hard):
+        wanted = max(soft, needed) if hard == resource.RLIM_INFINITY else hard
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+        except (OSError, ValueError):
+            # macOS refuses more than the kernel's own limit, which it does not name here.
+            soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if soft == resource.RLIM_INFINITY:
+        return sys.maxsize, needed
+    return soft, min(needed, soft)

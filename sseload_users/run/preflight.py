@@ -11,8 +11,9 @@ from sseload_users.options import Options
 from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity, who_connects
 from sseload_users.transports import ConnectFailed
+from sseload_users.transports.causes import cause_of
 from sseload_users.transports.fetch import fetch
-from sseload_users.transports.network import Network, cause_of
+from sseload_users.transports.network import Network
 
 #: Seconds from one health check to the next, while a server wakes up.
 _KNOCK_S = 1.0
@@ -90,7 +91,7 @@ def _await_health(
                 )
             assert request is not None  # noqa: S101
             raise Unfit(
-                f"{request.place} did not say within {seconds(options.warm_up)} that the server "
+                f"{request.safe_url} did not say within {seconds(options.warm_up)} that the server "
                 f"is well ({said}); give it longer with --warm-up, or check it."
             )
         gevent.sleep(_KNOCK_S)
@@ -105,7 +106,7 @@ def _verify(target: Target, network: Network, options: Options, who: Identity) -
     except OSError as error:
         said = "no answer in time" if isinstance(error, TimeoutError) else cause_of(error)
         raise Unfit(
-            f"{request.place} did not say whether the server knows the user ({said}); check it, "
+            f"{request.safe_url} did not say whether the server knows the user ({said}); check it, "
             "or leave [verify] out of a profile of your own."
         ) from error
     cause = target.verified(answer.status, answer.body)

@@ -15,10 +15,12 @@ from sseload_users.monitor.http_sources import (
 from sseload_users.monitor.process_source import ProcessSource
 from sseload_users.monitor.source import Source
 from sseload_users.options import Options
-from sseload_users.targets import Request, Target
+from sseload_users.targets import Target
 from sseload_users.targets.identities import who_connects
+from sseload_users.transports.causes import cause_of
 from sseload_users.transports.fetch import fetch
-from sseload_users.transports.network import Network, cause_of
+from sseload_users.transports.http_request import HttpRequest
+from sseload_users.transports.network import Network
 
 #: Seconds that a source may take to respond.
 _TIMEOUT_S = 10.0
@@ -46,7 +48,7 @@ def server_sources(
         found.append(ProcessSource(str(embedded_pid)))
     if options.watch_metrics:
         headers = (("Accept", METRICS_CONTENT_TYPE),)
-        request = Request("GET", options.watch_metrics, headers, b"")
+        request = HttpRequest("GET", options.watch_metrics, headers, b"")
         found.append(MetricsSource(fetcher(request, network), options.watch_series))
     if options.watch_health:
         health = target.health(who_connects(options.users_file, options.username)[0])
@@ -59,7 +61,7 @@ def server_sources(
     return found
 
 
-def fetcher(request: Request, network: Network) -> Fetch:
+def fetcher(request: HttpRequest, network: Network) -> Fetch:
     """Return a function that makes a request on a connection of its own."""
 
     def fetch_once() -> HttpResponse:

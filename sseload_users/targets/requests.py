@@ -21,31 +21,12 @@ from sseload_users.targets.template import (
     is_json,
 )
 from sseload_users.transports import ConnectFailed
+from sseload_users.transports.http_request import HttpRequest
 
 _FORM = "application/x-www-form-urlencoded"
 
 #: Headers by name and value, in order.
 Headers = Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP request, ready to be sent.
-
-    Attributes:
-        url: the whole URL, with its scheme and host.
-        headers: beside those that any client adds (``Host``, ``Content-Length``).
-    """
-
-    method: str
-    url: str = field(repr=False)
-    headers: tuple[tuple[str, str], ...] = field(repr=False)
-    body: bytes = field(repr=False)
-
-    @property
-    def place(self) -> str:
-        """The URL without its query, which may hold secrets."""
-        return self.url.partition("?")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +38,7 @@ class Step:
         call: the profile's words.
     """
 
-    request: Callable[[Mapping[str, str]], Request]
+    request: Callable[[Mapping[str, str]], HttpRequest]
     call: Before
 
     def read(self, status: int, body: bytes) -> dict[str, str]:
@@ -90,7 +71,7 @@ class Upkeep:
     """
 
     every: float
-    request: Request | None
+    request: HttpRequest | None
     text: str | None = field(repr=False)
     expect: Answer
 
@@ -99,7 +80,7 @@ class Upkeep:
         return refusal(self.expect, status, body)
 
 
-def fill_call(call: Call, host: str, values: Mapping[str, str], headers: Headers) -> Request:
+def fill_call(call: Call, host: str, values: Mapping[str, str], headers: Headers) -> HttpRequest:
     """The request that a call describes.
 
     Args:
@@ -122,7 +103,7 @@ def fill_call(call: Call, host: str, values: Mapping[str, str], headers: Headers
             own["Content-Type"] = kind
         escape = quote_plus if kind.partition(";")[0].strip().lower() == _FORM else str
         body = fill_text(call.body, values, escape).encode("utf-8", "replace")
-    return Request(
+    return HttpRequest(
         call.method,
         with_query(url, call.query, values),
         merge_headers(own, headers, values),

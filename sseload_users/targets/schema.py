@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -23,8 +23,7 @@ from pydantic import (
 from sseload_users.core.codes import DEFAULT_TEMPLATE, CodeShape
 from sseload_users.targets.paths import JsonPath
 from sseload_users.targets.template import Json, names_in
-
-TransportName: TypeAlias = Literal["websocket", "socketio", "sse"]
+from sseload_users.transports import TransportName
 
 #: Names that every profile has, without anybody giving them.
 BUILT_IN_NAMES = ("username", "nonce", "host", "origin")

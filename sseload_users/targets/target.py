@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
@@ -16,7 +15,6 @@ from sseload_users.targets.profile import Profile
 from sseload_users.targets.redaction import hidden, secret_values
 from sseload_users.targets.requests import (
     Headers,
-    Request,
     Step,
     Upkeep,
     capture,
@@ -28,9 +26,8 @@ from sseload_users.targets.requests import (
 from sseload_users.targets.schema import BUILT_IN_NAMES, Answer, Before, Call, check_header
 from sseload_users.targets.template import Json, UnknownNameError, fill_json, fill_text, names_in
 from sseload_users.transports import ConnectFailed, Malformed, ParsedMessage
-
-if TYPE_CHECKING:
-    from sseload_users.transports.network import Endpoint
+from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.http_request import HttpRequest
 
 #: What is asked once, before anybody connects.
 _BEFORE_ALL = ("health", "verify")
@@ -106,8 +103,6 @@ class Target:
         Raises:
             ConfigError: the profile needs a name that nobody gave.
         """
-        from sseload_users.transports.network import Endpoint
-
         spec, connect = self._spec, self._spec.connect
         values = self._values(identity, captured)
         scheme = self.host if spec.transport == "sse" else "ws" + self.host.removeprefix("http")
@@ -182,7 +177,7 @@ class Target:
         found = (code_of(code, what) for what in said(event, lines=lines))
         return [text for text in found if text is not None]
 
-    def ingest(self, code: str, identity: Identity) -> Request:
+    def ingest(self, code: str, identity: Identity) -> HttpRequest:
         """The request that has a code broadcast.
 
         Raises:
@@ -196,7 +191,7 @@ class Target:
         """None if an answer to an ingest accepts the code, else the countable cause."""
         return refusal(self._spec.ingest.expect, status, body)
 
-    def health(self, identity: Identity) -> Request | None:
+    def health(self, identity: Identity) -> HttpRequest | None:
         """The request that says whether the server is up; None: the profile has none.
 
         Args:
@@ -210,7 +205,7 @@ class Target:
         call = self._spec.health
         return call is None or refusal(call.expect, status, body) is None
 
-    def verify(self, identity: Identity) -> Request | None:
+    def verify(self, identity: Identity) -> HttpRequest | None:
         """The request that says whether the server knows a user; None: the profile has none."""
         call = self._spec.verify
         return None if call is None else self._request(call, identity, {}, "verify")
@@ -307,7 +302,7 @@ class Target:
         captured: Mapping[str, str],
         key: str,
         headers: Headers | None = None,
-    ) -> Request:
+    ) -> HttpRequest:
         try:
             return fill_call(
                 call,

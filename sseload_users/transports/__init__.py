@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, TypeAlias
+
+#: A transport, as a target profile names it.
+TransportName: TypeAlias = Literal["websocket", "socketio", "sse"]
 
 #: Called in the hub for each whole message: its payload and its arrival (wall clock, ns).
 #: It must neither block nor raise.

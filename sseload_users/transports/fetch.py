@@ -7,13 +7,12 @@ import io
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
 
-from sseload_users.targets import Request
+from sseload_users.transports.http_request import HttpRequest, HttpResponse
 
 #: As much of an answer's body as is read: a health check or a token page is short.
 _BODY_BYTES = 1 << 20
@@ -23,20 +22,9 @@ _ANSWER_BYTES = 2 * _BODY_BYTES
 _TURN_BYTES = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer to a request.
-
-    Attributes:
-        status: of the response; a redirect is not followed.
-        body: its first 1 MiB.
-    """
-
-    status: int
-    body: bytes
-
-
-def fetch(request: Request, context: Callable[[], ssl.SSLContext], timeout_s: float) -> Answer:
+def fetch(
+    request: HttpRequest, context: Callable[[], ssl.SSLContext], timeout_s: float
+) -> HttpResponse:
     """Make a request on a connection of its own.
 
     Args:
@@ -61,7 +49,7 @@ def fetch(request: Request, context: Callable[[], ssl.SSLContext], timeout_s: fl
             headers = {"Accept-Encoding": "identity", **dict(request.headers)}
             connection.request(request.method, path, request.body or None, headers)
             response = connection.getresponse()
-            return Answer(response.status, response.read(_BODY_BYTES))
+            return HttpResponse(response.status, response.read(_BODY_BYTES))
     except OSError:
         raise  # before what follows: an untrusted certificate is a ValueError, too
     except (http.client.HTTPException, ValueError) as error:

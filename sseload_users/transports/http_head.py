@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import h11
 
 from sseload_users.transports import ConnectFailed
-from sseload_users.transports.network import Endpoint, origin
+from sseload_users.transports.endpoint import Endpoint, origin
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HEAD_BYTES = 65536

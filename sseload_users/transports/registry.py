@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sseload_users.targets.schema import TransportName
+from sseload_users.transports import TransportName
 from sseload_users.transports.socketio import SocketIOTransport
 from sseload_users.transports.sse import SseTransport
 from sseload_users.transports.websocket import WebSocketTransport

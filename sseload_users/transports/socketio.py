@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 import gevent
 
 from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessage, ParsedMessage
-from sseload_users.transports.network import Endpoint, Network
+from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.network import Network
 from sseload_users.transports.packets import (
     acknowledged,
     assemble,

@@ -7,10 +7,12 @@ from collections import deque
 from typing import ClassVar
 
 from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessage, ParsedMessage
+from sseload_users.transports.causes import cause_of
+from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.event_stream import EventStream, parse_event
 from sseload_users.transports.http_body import Body, ChunkedBody
 from sseload_users.transports.http_head import StreamRequest
-from sseload_users.transports.network import Endpoint, Network, cause_of
+from sseload_users.transports.network import Network
 from sseload_users.transports.reader import READ_BYTES
 from sseload_users.transports.stamped_socket import StampedSocket
 from sseload_users.transports.websocket import WebSocketTransport

@@ -21,8 +21,10 @@ from websocket._handshake import CookieJar
 
 from sseload_users.core.clock import wall_ns
 from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessage, ParsedMessage
+from sseload_users.transports.causes import cause_of
+from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.frames import FrameDecoder, MessageTooLarge, close_frame, text_frame
-from sseload_users.transports.network import Endpoint, Network, cause_of
+from sseload_users.transports.network import Network
 from sseload_users.transports.reader import READ_BYTES
 from sseload_users.transports.stamped_socket import StampedSocket
 

@@ -9,11 +9,14 @@ from typing import Protocol
 import gevent
 
 from sseload_users.options import Options
-from sseload_users.targets import Request, Target, Upkeep
+from sseload_users.targets import Target, Upkeep
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed, Malformed, ParsedMessage
-from sseload_users.transports.fetch import Answer, fetch
-from sseload_users.transports.network import Endpoint, Network, cause_of
+from sseload_users.transports.causes import cause_of
+from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.fetch import fetch
+from sseload_users.transports.http_request import HttpRequest, HttpResponse
+from sseload_users.transports.network import Network
 
 
 class Line(Protocol):
@@ -55,7 +58,7 @@ class SessionRequests:
         self._captured: dict[str, str] = {}
         self._greenlets: list[gevent.Greenlet[..., None]] = []
 
-    def before(self, tell: Callable[[Request, Answer], None] = lambda *_: None) -> None:
+    def before(self, tell: Callable[[HttpRequest, HttpResponse], None] = lambda *_: None) -> None:
         """Make the requests that come before the connection.
 
         Args:

@@ -11,7 +11,7 @@ from gevent.pywsgi import WSGIServer
 
 from sseload_users.core.errors import ConfigError
 from sseload_users.report import prometheus
-from sseload_users.transports.network import cause_of
+from sseload_users.transports.causes import cause_of
 
 _logger = logging.getLogger(__name__)
 

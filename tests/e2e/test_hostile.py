@@ -18,7 +18,8 @@ import gevent
 import pytest
 
 from sseload_users.transports import Closed, ConnectFailed, Malformed
-from sseload_users.transports.network import Endpoint, Network
+from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.network import Network
 from sseload_users.transports.socketio import SocketIOTransport
 from sseload_users.transports.sse import SseTransport
 from sseload_users.transports.websocket import WebSocketTransport

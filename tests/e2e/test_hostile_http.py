@@ -30,7 +30,7 @@ from http.cookiejar import CookieJar
 from locust.contrib.fasthttp import FAILURE_EXCEPTIONS
 from sseload_users.users.ingest_client import Agent
 from sseload_users.transports.fetch import fetch
-from sseload_users.targets import Request
+from sseload_users.transports.http_request import HttpRequest
 
 gaps = []
 
@@ -42,7 +42,7 @@ def look():
 
 def by_fetch(url):
     try:
-        answer = fetch(Request("GET", url, (), b""), None, {PATIENCE})
+        answer = fetch(HttpRequest("GET", url, (), b""), None, {PATIENCE})
         return [answer.status, len(answer.body)]
     except OSError as error:
         return str(error)

@@ -18,11 +18,11 @@ from sseload_users.targets.identities import Identity
 from sseload_users.targets.requests import refusal
 from sseload_users.targets.schema import Answer
 from sseload_users.transports import Closed, ConnectFailed, Malformed, ParsedMessage
+from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.event_stream import EventStream, parse_event
 from sseload_users.transports.frames import FrameDecoder
 from sseload_users.transports.http_body import Body, ChunkedBody
 from sseload_users.transports.http_head import StreamRequest
-from sseload_users.transports.network import Endpoint
 from sseload_users.transports.packets import (
     acknowledged,
     assemble,

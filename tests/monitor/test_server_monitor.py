@@ -18,7 +18,7 @@ from sseload_users.monitor.http_sources import MetricsSource
 from sseload_users.monitor.source import SourceUnavailable
 from sseload_users.options import Options
 from sseload_users.run.server_sources import fetcher
-from sseload_users.targets import Request
+from sseload_users.transports.http_request import HttpRequest
 from sseload_users.transports.network import Network
 from tests.support.harness import LOCUST, QUICK, run, target
 
@@ -54,7 +54,7 @@ def test_metrics_that_cannot_be_read_say_why() -> None:
     ]  # fmt: skip
     with serving(answers) as url:
         source = MetricsSource(
-            fetcher(Request("GET", url, (), b""), Network()), parse_selectors("b,a")
+            fetcher(HttpRequest("GET", url, (), b""), Network()), parse_selectors("b,a")
         )
         assert [(each.name, value) for each, value in source.read()] == [("b", 2), ("a", 1)]
         for said in ("HTTP 503", "line 1 is not a sample: <html>", "they are not UTF-8"):

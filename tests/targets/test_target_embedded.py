@@ -10,9 +10,10 @@ import pytest
 
 from sseload_users import targets as target
 from sseload_users.demo import process
-from sseload_users.targets import Request, Target
+from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed, ParsedMessage
+from sseload_users.transports.http_request import HttpRequest
 
 ALICE = Identity("alice")
 CODE = "LT-abc123-1-zzz"
@@ -28,7 +29,7 @@ def embedded() -> Iterator[str]:
         yield server.url
 
 
-def ask(request: Request) -> tuple[http.client.HTTPResponse, http.client.HTTPConnection]:
+def ask(request: HttpRequest) -> tuple[http.client.HTTPResponse, http.client.HTTPConnection]:
     parts = urlsplit(request.url)
     assert parts.hostname == "127.0.0.1"
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
@@ -37,7 +38,7 @@ def ask(request: Request) -> tuple[http.client.HTTPResponse, http.client.HTTPCon
     return connection.getresponse(), connection
 
 
-def answered(request: Request) -> tuple[int, bytes]:
+def answered(request: HttpRequest) -> tuple[int, bytes]:
     response, connection = ask(request)
     try:
         return response.status, response.read()
@@ -54,7 +55,7 @@ def test_the_streams_of_the_embedded_target_from_page_to_pong(embedded: str) -> 
     for step in found.before(ALICE):
         captured |= step.read(*answered(step.request(captured)))
     endpoint = found.endpoint(ALICE, captured)
-    response, connection = ask(Request("GET", endpoint.url, endpoint.headers, b""))
+    response, connection = ask(HttpRequest("GET", endpoint.url, endpoint.headers, b""))
     try:
         assert response.status == 200
 

@@ -9,10 +9,11 @@ import pytest
 
 from sseload_users import targets as target
 from sseload_users.core.config_path import config_path
-from sseload_users.targets import Request, Target, Upkeep
+from sseload_users.targets import Target, Upkeep
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import Malformed, ParsedMessage
-from sseload_users.transports.network import Endpoint
+from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.http_request import HttpRequest
 from sseload_users.transports.registry import transport_for
 
 ALICE = Identity("alice")
@@ -140,7 +141,7 @@ def test_code_server_sse_pongs_with_what_page_and_stream_gave() -> None:
     assert found.captures(ParsedMessage("", '{"type":"ping"}')) == {}
     pong = upkeep(found, captured)
     assert (pong.every, pong.text) == (30, None)
-    assert pong.request == Request(
+    assert pong.request == HttpRequest(
         "POST", "http://127.0.0.1:8000/sse-pong?connection_id=c%2F1&token=a%3A1%3Af", (), b""
     )
     assert pong.accepts(200, b'{"status":"ok"}') is None
@@ -165,7 +166,7 @@ def test_websocket_is_confirmed_and_takes_codes() -> None:
 @pytest.mark.parametrize("name", ["nchan", "nchan-sse"])
 def test_nchan_carries_bodies_as_they_are(name: str) -> None:
     found = at(name)
-    assert found.ingest(CODE, ALICE) == Request(
+    assert found.ingest(CODE, ALICE) == HttpRequest(
         "POST",
         "http://127.0.0.1:8000/pub?id=sseload",
         (("Content-Type", "text/plain; charset=utf-8"),),

@@ -13,11 +13,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sseload_users.transports import Closed, ConnectFailed
+from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.event_stream import EventStream
 from sseload_users.transports.frames import FrameDecoder
 from sseload_users.transports.http_body import Body, ChunkedBody
 from sseload_users.transports.http_head import StreamRequest
-from sseload_users.transports.network import Endpoint
 from tests.transports.test_event_stream import cut
 from tests.transports.test_frames import frame, share
 

@@ -12,7 +12,8 @@ import gevent.socket
 import pytest
 
 from sseload_users.transports import ConnectFailed
-from sseload_users.transports.network import Network, cause_of
+from sseload_users.transports.causes import cause_of
+from sseload_users.transports.network import Network
 
 HOST = "server.example"
 

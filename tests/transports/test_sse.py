@@ -13,7 +13,8 @@ import gevent
 import pytest
 
 from sseload_users.transports import Closed, ConnectFailed, ParsedMessage, Transport
-from sseload_users.transports.network import Endpoint, Network
+from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.network import Network
 from sseload_users.transports.sse import SseTransport
 from tests.support.socket_servers import CERTIFICATES, Handler, read_until, serving
 from tests.transports.test_http_body import chunk

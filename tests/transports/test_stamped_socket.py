@@ -24,7 +24,8 @@ from sseload_users.core import clock
 from sseload_users.core import timestamps as stamps
 from sseload_users.transports import ConnectFailed, network, reader
 from sseload_users.transports import tcp_connect as dial
-from sseload_users.transports.network import Network, cause_of
+from sseload_users.transports.causes import cause_of
+from sseload_users.transports.network import Network
 from sseload_users.transports.stamped_socket import StampedSocket
 from tests.support.socket_servers import CERTIFICATES, Handler, read_until, serving
 
@@ -608,7 +609,7 @@ def test_source_addresses_take_turns() -> None:
 def test_the_file_limit_is_raised_as_far_as_it_goes() -> None:
     code = (
         "import resource\n"
-        "from sseload_users.transports.network import raise_file_limit\n"
+        "from sseload_users.run.limits import raise_file_limit\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 300))\n"
         "print(raise_file_limit(200), raise_file_limit(1000))"
     )

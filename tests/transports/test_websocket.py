@@ -22,7 +22,8 @@ from websockets.sync.server import Server, ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from sseload_users.transports import Closed, ConnectFailed, Transport
-from sseload_users.transports.network import Endpoint, Network
+from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.network import Network
 from sseload_users.transports.websocket import WebSocketTransport
 from tests.support.socket_servers import CERTIFICATES, Handler, read_until, serving
 from tests.transports.test_frames import frame, unmask
@@ -569,7 +570,8 @@ gevent.monkey.patch_all()
 import sys
 import gevent
 from sseload_users.transports import Transport
-from sseload_users.transports.network import Endpoint, Network
+from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.network import Network
 from sseload_users.transports.websocket import WebSocketTransport
 
 shared = Network(ca_file=sys.argv[2])

@@ -1,0 +1,40 @@
+"""A plain HTTP request and its response, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One HTTP request, ready to be sent.
+
+    Attributes:
+        method: "GET", "POST", ….
+        url: absolute, with its scheme and host.
+        headers: beyond those that every client adds (``Host``, ``Content-Length``).
+        body: empty if there is none.
+    """
+
+    method: str
+    url: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @property
+    def safe_url(self) -> str:
+        """The URL without its query, which may contain secrets."""
+        return self.url.partition("?")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """The response to an HTTP request.
+
+    Attributes:
+        status: of the response itself; redirects are not followed.
+        body: at most its first 1 MiB.
+    """
+
+    status: int
+    body: bytes

@@ -1,0 +1,85 @@
+"""Host names to addresses, looked up once for all connections of a process."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any, TypeAlias
+
+import gevent
+import gevent.event
+import gevent.monkey
+import gevent.socket
+
+from sseload_users.transports import ConnectFailed
+from sseload_users.transports.causes import cause_of, text_of
+
+#: An address family and a socket address, as ``socket.connect`` takes it.
+Address: TypeAlias = tuple[int, tuple[Any, ...]]
+
+
+class Resolver:
+    """A cache of addresses by host and port.
+
+    Simultaneous requests for one name share one lookup, so that a burst of a thousand
+    connections does not become a thousand questions to the system's resolver.
+    """
+
+    def __init__(self) -> None:
+        self._resolved: dict[tuple[str, int], list[Address]] = {}
+        self._pending: dict[tuple[str, int], gevent.event.AsyncResult[list[Address]]] = {}
+
+    def resolve(self, host: str, port: int, deadline: float) -> list[Address]:
+        """Return the addresses of a host, best first.
+
+        The list is the cached one: reorder it to change which address is tried first.
+
+        Args:
+            host: a name or a numeric address.
+            port: goes into each address.
+            deadline: when to give up, on ``time.monotonic``'s clock.
+
+        Raises:
+            ConnectFailed: at "resolve": no such host, or no answer before the deadline.
+        """
+        key = (host, port)
+        if known := self._resolved.get(key):
+            return known
+        try:
+            # A numeric address needs neither the resolver nor a thread.
+            numeric = gevent.monkey.get_original("socket", "getaddrinfo")
+            found = numeric(host, port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
+        except (OSError, UnicodeError):
+            pass
+        else:
+            return self._resolved.setdefault(key, [(item[0], item[4]) for item in found])
+        pending = self._pending.get(key)
+        if pending is None:
+            pending = self._pending[key] = gevent.event.AsyncResult()
+            gevent.spawn(self._look_up, key, pending)
+        if not pending.wait(max(deadline - time.monotonic(), 0)) and not pending.ready():
+            raise ConnectFailed("resolve", "timed out", host)
+        try:
+            return pending.get() or []
+        except OSError as error:
+            cause = "no such host" if isinstance(error, socket.gaierror) else cause_of(error)
+            raise ConnectFailed("resolve", cause, f"{host}: {text_of(error)}") from error
+        except UnicodeError as error:
+            raise ConnectFailed("resolve", "no such host", f"{host}: {error}") from error
+
+    def forget(self, host: str, port: int) -> None:
+        """Look the host up again when it is next asked for."""
+        self._resolved.pop((host, port), None)
+
+    def _look_up(
+        self, key: tuple[str, int], pending: gevent.event.AsyncResult[list[Address]]
+    ) -> None:
+        try:
+            found = gevent.socket.getaddrinfo(*key, 0, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        except (OSError, UnicodeError) as error:
+            pending.set_exception(error)
+        else:
+            self._resolved[key] = [(family, address) for family, _, _, _, address in found]
+            pending.set(self._resolved[key])
+        finally:
+            del self._pending[key]
