@@ -28,7 +28,7 @@ import json, sys, time
 import gevent, psutil
 from http.cookiejar import CookieJar
 from locust.contrib.fasthttp import FAILURE_EXCEPTIONS
-from sseload_users.users.ingest_client import Agent
+from sseload_users.users.ingest_client import IngestClient
 from sseload_users.transports.fetch import fetch
 from sseload_users.transports.http_request import HttpRequest
 
@@ -48,7 +48,7 @@ def by_fetch(url):
         return str(error)
 
 def by_agent(url):
-    agent = Agent(CookieJar(), concurrency=1, network_timeout={PATIENCE})
+    agent = IngestClient(CookieJar(), concurrency=1, network_timeout={PATIENCE})
     try:
         with gevent.Timeout({PATIENCE}, TimeoutError("timed out")):
             answer = agent.urlopen(url, "POST", payload=b"code")
@@ -220,8 +220,8 @@ def test_an_agent_asks_for_no_compression_and_carries_no_load_of_cookies() -> No
 
     script = (
         "import sys\nfrom http.cookiejar import CookieJar\n"
-        "from sseload_users.users.ingest_client import Agent\n"
-        "agent = Agent(CookieJar(), concurrency=1)\n"
+        "from sseload_users.users.ingest_client import IngestClient\n"
+        "agent = IngestClient(CookieJar(), concurrency=1)\n"
         "for _ in range(8): agent.urlopen(sys.argv[1], 'POST', payload=b'code').content\n"
     )
     with serving(handle) as port:
