@@ -29,6 +29,7 @@ from sseload_users.settings import ConfigError
 from sseload_users.target import Request, Target
 from sseload_users.transports import Closed, ConnectFailed, Malformed, Transport
 from sseload_users.transports.network import Endpoint, Network, cause_of
+from sseload_users.transports.refusal import SHOWN, adds_to
 from sseload_users.transports.registry import transport_for
 
 #: Seconds to wait, after the code has come, for a further copy.
@@ -309,8 +310,8 @@ class _Check:
         closed = self._closed
         assert closed is not None  # noqa: S101
         said = f"the session ended {when} the code came: {closed.cause}"
-        if closed.reason:
-            said += f" ({self._words(closed.reason, 200)})"
+        if adds_to(closed.cause, closed.reason):
+            said += f" ({self._words(closed.reason, SHOWN)})"
         raise _Failed(step, said, hints.hint("session", closed.cause))
 
     def _show_others(self) -> None:
@@ -322,8 +323,8 @@ class _Check:
 
     def _fail(self, step: str, what: str, cause: str, detail: str) -> NoReturn:
         said = f"{what}: {cause}"
-        if detail and detail != cause and "[Errno" not in detail:
-            said += f" ({self._words(detail, 200)})"
+        if adds_to(cause, detail) and "[Errno" not in detail:
+            said += f" ({self._words(detail, SHOWN)})"
         operation = "ingest" if step == "send" else what if step == "connect" else "connect"
         raise _Failed(step, said, hints.hint(operation, cause))
 

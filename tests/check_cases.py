@@ -271,7 +271,7 @@ CASES = [
         "wrong namespace",
         "health verify",
         (
-            "connect   FAILED: subscribe: unable to connect (Unable to connect)",
+            "connect   FAILED: subscribe: unable to connect",
             see("subscribe", "unable to connect"),
         ),
         "code-server",
