@@ -32,6 +32,7 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.fetch import fetch
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.network import Network
+from sseload_users.transports.refusal import SHOWN, adds_to, words_of_body
 from sseload_users.transports.registry import transport_for
 from sseload_users.users.session_requests import SessionRequests
 from sseload_users.verdict import hints
@@ -181,7 +182,9 @@ class _Check:
         answer, took_ms = self._ask("health", request, self._options.connect_timeout)
         said = f"{request.method} {request.safe_url}: {self._answer(answer)}"
         if not self._target.healthy(answer.status, answer.body):
-            hint = hints.hint("handshake", f"HTTP {answer.status}") if answer.status >= 400 else ""
+            hint = ""
+            if answer.status >= 400:
+                hint = self._hint("health", f"HTTP {answer.status}", words_of_body(answer.body))
             said += ": not what the profile expects of a server that is well"
             raise _Failed("health", said, hint)
         self._tell("health", f"{said}, in {ms(took_ms)} ms")
@@ -190,15 +193,27 @@ class _Check:
         request = self._target.verify(self._identity)
         if request is None:
             return
-        answer, took_ms = self._ask("verify", request, self._options.connect_timeout)
+        user = f"whether the server knows the user {self._identity.username!r} is not known"
+        try:
+            answer, took_ms = self._ask("verify", request, self._options.connect_timeout)
+        except _Failed as failed:
+            # Only a no is a no: who is not let in is told by the connection.
+            self._tell("verify", f"warning: {failed.said}: {user}")
+            return
         said = f"{request.method} {request.safe_url}: {self._answer(answer)}"
-        cause = self._target.verified(answer.status, answer.body)
-        if cause is not None:
+        known = self._target.knows(answer.status, answer.body)
+        if known is False:
             raise _Failed(
                 "verify",
-                f"{said}: the server does not know the user {self._identity.username!r} ({cause})",
+                f"{said}: the server does not know the user {self._identity.username!r}",
                 "Create the user there, or name another with --username or --users-file.",
             )
+        if known is None:
+            self._tell("verify", f"warning: {said}: {user}")
+            words = words_of_body(answer.body)
+            if advice := self._target.advice("verify", f"HTTP {answer.status}", words):
+                self._tell("", f"→ {advice}")
+            return
         self._tell("verify", f"{said}, in {ms(took_ms)} ms")
 
     def _connect(self) -> tuple[Transport, SessionRequests]:
@@ -273,7 +288,8 @@ class _Check:
         said = f"{request.method} {request.safe_url}: {self._answer(answer)}"
         cause = self._target.accepts(answer.status, answer.body)
         if cause is not None:
-            raise _Failed("send", f"{said}: not accepted ({cause})", hints.hint("ingest", cause))
+            hint = self._hint("ingest", cause, words_of_body(answer.body))
+            raise _Failed("send", f"{said}: not accepted ({cause})", hint)
         self._tell("send", f"{said}, in {ms(took_ms)} ms")
 
     def _receive(self) -> None:
@@ -314,9 +330,9 @@ class _Check:
         closed = self._closed
         assert closed is not None  # noqa: S101
         said = f"the session ended {when} the code came: {closed.cause}"
-        if closed.reason:
-            said += f" ({self._words(closed.reason, 200)})"
-        raise _Failed(step, said, hints.hint("session", closed.cause))
+        if adds_to(closed.cause, closed.reason):
+            said += f" ({self._words(closed.reason, SHOWN)})"
+        raise _Failed(step, said, self._hint("session", closed.cause, closed.reason))
 
     def _show_others(self) -> None:
         for payload in self._heard.others:
@@ -327,13 +343,16 @@ class _Check:
 
     def _fail(self, step: str, what: str, cause: str, detail: str) -> NoReturn:
         said = f"{what}: {cause}"
-        if detail and detail != cause and "[Errno" not in detail:
-            said += f" ({self._words(detail, 200)})"
+        if adds_to(cause, detail) and "[Errno" not in detail:
+            said += f" ({self._words(detail, SHOWN)})"
         operation = "ingest" if step == "send" else what if step == "connect" else "connect"
-        raise _Failed(step, said, hints.hint(operation, cause))
+        raise _Failed(step, said, self._hint(operation, cause, detail))
+
+    def _hint(self, operation: str, cause: str, said: str) -> str:
+        return self._target.advice(operation, cause, said) or hints.hint(operation, cause, said)
 
     def _answer(self, answer: HttpResponse) -> str:
-        return f"HTTP {answer.status} {self._excerpt(answer.body)}".rstrip()
+        return f"HTTP {answer.status} {self._words(words_of_body(answer.body), 160)}".rstrip()
 
     def _excerpt(self, data: bytes) -> str:
         return self._words(data[:400].decode(errors="replace"), 160)

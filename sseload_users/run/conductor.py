@@ -119,6 +119,8 @@ class Conductor:
         self._finishing = False
         self._at_end = False
         self._whole = True
+        # How many of the notes say why it is not.
+        self._reasons = 0
         self._hushed = Event()
         self._news = Event()
         self._closed = Event()
@@ -204,7 +206,8 @@ class Conductor:
             self._progress.note(sentence)
 
     def _incomplete(self, sentence: str) -> None:
-        self.run.notes.append(sentence)
+        self.run.notes.insert(self._reasons, sentence)
+        self._reasons += 1
         self._progress.note(sentence)
         self._whole = False
 
@@ -213,7 +216,9 @@ class Conductor:
     def _lead(self) -> None:
         try:
             self._enter("warm-up", f"Asking {self._target.host} whether it is there.")
-            wake(self._target, self._network, self.options)
+            for warning in wake(self._target, self._network, self.options):
+                self.run.notes.append(warning)
+                self._progress.note(warning)
             step = self.plan.next(None)
             while step is not None:
                 step = self.plan.next(self._take(step))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import gevent
 
-from sseload_users.core.formatting import clean, seconds
+from sseload_users.core.formatting import clean, count, seconds, shorten
 from sseload_users.options import Options
 from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity, who_connects
@@ -14,6 +15,7 @@ from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.fetch import fetch
 from sseload_users.transports.network import Network
+from sseload_users.transports.refusal import words_of_body
 
 #: Seconds from one health check to the next, while a server wakes up.
 _KNOCK_S = 1.0
@@ -25,22 +27,25 @@ class Unfit(Exception):  # noqa: N818 - not an error of the program
     """The run cannot be carried out; one sentence."""
 
 
-def wake(target: Target, network: Network, options: Options) -> None:
-    """Wait for the server to be there, and see that it knows who will connect.
+def wake(target: Target, network: Network, options: Options) -> list[str]:
+    """Wait for the server to be there, and ask whether it knows who will connect.
 
     Args:
         target: which; a profile without a health check asks for no more than a connection.
         network: for TLS.
         options: how long to wait for a server that sleeps, and who will connect.
 
+    Returns:
+        Sentences of warning: of users about whom it did not say.
+
     Raises:
-        Unfit: it cannot be reached, does not say in time that it is well, or does not know
-            a user.
+        Unfit: it cannot be reached, does not say in time that it is well, or says that it does
+            not know a user.
     """
     people = who_connects(options.users_file, options.username)
     _await_health(target, network, options, people[0], patient=False)
-    for who in {each.username: each for each in people[:_ASKED_ABOUT]}.values():
-        _verify(target, network, options, who)
+    asked = {each.username: each for each in people[:_ASKED_ABOUT]}.values()
+    return _verify(target, network, options, [*asked])
 
 
 def await_return(target: Target, network: Network, options: Options) -> None:
@@ -97,24 +102,48 @@ def _await_health(
         gevent.sleep(_KNOCK_S)
 
 
-def _verify(target: Target, network: Network, options: Options, who: Identity) -> None:
-    request = target.verify(who)
-    if request is None:
-        return
-    try:
-        answer = fetch(request, lambda: network.ssl_context, options.connect_timeout)
-    except OSError as error:
-        said = "no answer in time" if isinstance(error, TimeoutError) else cause_of(error)
-        raise Unfit(
-            f"{request.safe_url} did not say whether the server knows the user ({said}); check it, "
-            "or leave [verify] out of a profile of your own."
-        ) from error
-    cause = target.verified(answer.status, answer.body)
-    if cause is not None:
-        raise Unfit(
-            f"The server does not know the user {clean(who.username)!r} ({cause}); create it "
-            "there, or name another with --username or --users-file."
-        )
+def _verify(
+    target: Target, network: Network, options: Options, people: Sequence[Identity]
+) -> list[str]:
+    """Ask about users; only the profile's own no is one, all else says nothing of them.
+
+    Returns:
+        Sentences of warning.
+
+    Raises:
+        Unfit: the server does not know one of them.
+    """
+    unclear: list[str] = []
+    why = advice = ""
+    for number, who in enumerate(people):
+        request = target.verify(who)
+        if request is None:
+            return []
+        try:
+            answer = fetch(request, lambda: network.ssl_context, options.connect_timeout)
+        except OSError as error:
+            why = why or f"{request.safe_url}: {cause_of(error)}"
+            # Twenty times the timeout would be too long a wait for an answer that is not needed.
+            unclear += [each.username for each in people[number:]]
+            break
+        known = target.knows(answer.status, answer.body)
+        if known is False:
+            raise Unfit(
+                f"The server does not know the user {clean(who.username)!r}; create it there, or "
+                "name another with --username or --users-file."
+            )
+        if known is None:
+            unclear.append(who.username)
+            cause = f"HTTP {answer.status}"
+            said = target.without_secrets(words_of_body(answer.body), who)
+            advice = advice or target.advice("verify", cause, said)
+            why = why or f"{request.safe_url}: {cause}: {shorten(clean(said), 80)}".rstrip(" .:")
+    if not unclear:
+        return []
+    whom = f"the user {clean(unclear[0])!r}"
+    if unclear[1:]:
+        whom += f" and {count(len(unclear) - 1, 'other')}"
+    return [f"Whether the server knows {whom} could not be found out ({why}). {advice}".rstrip()]
 
 
 def _knock(target: Target, network: Network, options: Options) -> None:

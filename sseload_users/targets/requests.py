@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote_plus, unquote
 
-from sseload_users.core.formatting import clean, shorten
 from sseload_users.targets.paths import MISSING, json_or_missing, same, text_of
-from sseload_users.targets.schema import Answer, Before, Call, Capture
+from sseload_users.targets.schema import Answer, AnswerKind, Before, Call, Capture
 from sseload_users.targets.template import (
     Json,
     encode,
@@ -22,6 +21,7 @@ from sseload_users.targets.template import (
 )
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.http_request import HttpRequest
+from sseload_users.transports.refusal import words_of_body
 
 _FORM = "application/x-www-form-urlencoded"
 
@@ -50,7 +50,7 @@ class Step:
         text = body.decode(errors="replace")
         cause = refusal(self.call.expect, status, body)
         if cause is not None:
-            raise ConnectFailed("before", cause, shorten(clean(text).strip(), 200))
+            raise ConnectFailed("before", cause, said=words_of_body(body))
         found = capture(self.call.capture, text, json_or_missing(body))
         for name in self.call.capture:
             if name not in found:
@@ -144,6 +144,18 @@ def refusal(answer: Answer, status: int, body: bytes) -> str | None:
         if path.find(value) is MISSING:
             return f"HTTP {status} without {path}"
     return None
+
+
+def is_meant(kind: AnswerKind, status: int, body: bytes) -> bool:
+    """Whether an answer is of the kind that a profile describes."""
+    if kind.status and status not in kind.status:
+        return False
+    if kind.regex is not None and kind.regex.search(body.decode(errors="replace")) is None:
+        return False
+    value = json_or_missing(body) if kind.fields or kind.has else MISSING
+    return all(same(path.find(value), wanted) for path, wanted in kind.fields.items()) and (
+        all(path.find(value) is not MISSING for path in kind.has)
+    )
 
 
 def capture(captures: Mapping[str, Capture], text: str, value: Json) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +24,11 @@ from sseload_users.core.codes import DEFAULT_TEMPLATE, CodeShape
 from sseload_users.targets.paths import JsonPath
 from sseload_users.targets.template import Json, names_in
 from sseload_users.transports import TransportName
+
+#: The steps in which a server can refuse; the reports' errors by cause name them so.
+Step: TypeAlias = Literal[
+    "health", "verify", "before", "handshake", "subscribe", "session", "upkeep", "ingest"
+]
 
 #: Names that every profile has, without anybody giving them.
 BUILT_IN_NAMES = ("username", "nonce", "host", "origin")
@@ -218,6 +223,21 @@ class Answer(Model):
     has: tuple[_JsonPath, ...] = ()
 
 
+class AnswerKind(Model):
+    """Which answers to a request are meant: all that is given must hold."""
+
+    status: tuple[_Status, ...] = ()
+    fields: _Conditions = {}
+    has: tuple[_JsonPath, ...] = ()
+    regex: _Pattern | None = None
+
+    @model_validator(mode="after")
+    def _says_which(self) -> AnswerKind:
+        if not (self.status or self.fields or self.has or self.regex):
+            raise ValueError("say which answer: give some of status, fields, has, regex")
+        return self
+
+
 class Call(Model):
     """A request."""
 
@@ -233,6 +253,12 @@ class Call(Model):
         if self.body is not None and self.method == "GET":
             raise ValueError("a GET request has no body; give a method")
         return self
+
+
+class Verify(Call):
+    """A request that says whether the server knows a user, and what it says if it does not."""
+
+    refuse: AnswerKind | None = None
 
 
 class Before(Call):
@@ -292,6 +318,21 @@ class Code(Model):
         return self
 
 
+class Advice(Model):
+    """What to do about a failure: of which step, by which status or which words of the server."""
+
+    step: Step
+    status: tuple[_Status, ...] = ()
+    regex: _Pattern | None = None
+    hint: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _says_when(self) -> Advice:
+        if not self.status and self.regex is None:
+            raise ValueError("say which answers it is for: give some of status, regex")
+        return self
+
+
 def _longest(template: str) -> str:
     """A code as long as codes of the template get, in a run of a million codes."""
     return CodeShape("aaaaaa", template).mint(999_999, 2 * 10**18)
@@ -304,7 +345,7 @@ class Spec(Model):
     lines: StrictBool = False
     values: Annotated[dict[str, str], AfterValidator(_named)] = {}
     health: Call | None = None
-    verify: Call | None = None
+    verify: Verify | None = None
     before: tuple[Before, ...] = ()
     connect: Connect
     confirm: Confirm | None = None
@@ -313,6 +354,7 @@ class Spec(Model):
     upkeep: tuple[Upkeep, ...] = ()
     code: Code
     ingest: Call
+    advice: tuple[Advice, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Spec:

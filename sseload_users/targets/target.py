@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
@@ -19,6 +20,7 @@ from sseload_users.targets.requests import (
     Upkeep,
     capture,
     fill_call,
+    is_meant,
     merge_headers,
     refusal,
     with_query,
@@ -29,6 +31,8 @@ from sseload_users.transports import ConnectFailed, Malformed, ParsedMessage
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.http_request import HttpRequest
 
+#: How the causes begin that have an HTTP status.
+_HTTP = re.compile(r"HTTP (\d+)\b")
 #: What is asked once, before anybody connects.
 _BEFORE_ALL = ("health", "verify")
 
@@ -210,10 +214,37 @@ class Target:
         call = self._spec.verify
         return None if call is None else self._request(call, identity, {}, "verify")
 
-    def verified(self, status: int, body: bytes) -> str | None:
-        """None if an answer to ``verify`` says that it does, else the countable cause."""
+    def knows(self, status: int, body: bytes) -> bool | None:
+        """Whether an answer to ``verify`` says that the server knows the user.
+
+        Returns:
+            None for an answer that says neither.
+        """
         call = self._spec.verify
-        return None if call is None else refusal(call.expect, status, body)
+        if call is None:
+            return None
+        if call.refuse is not None and is_meant(call.refuse, status, body):
+            return False
+        return True if refusal(call.expect, status, body) is None else None
+
+    def advice(self, step: str, cause: str, said: str = "") -> str:
+        """What the profile advises to do about a failure; empty if it knows nothing.
+
+        Args:
+            step: that failed, such as "ingest".
+            cause: the countable one, such as "HTTP 410".
+            said: the server's own words.
+        """
+        found = _HTTP.match(cause)
+        status = int(found[1]) if found else 0
+        for each in self._spec.advice:
+            if (
+                each.step == step
+                and (not each.status or status in each.status)
+                and (each.regex is None or each.regex.search(said or cause))
+            ):
+                return each.hint
+        return ""
 
     def without_secrets(self, text: str, identity: Identity, captured: Collection[str] = ()) -> str:
         """A text of whomever's, in which nothing is left that must not be shown.

@@ -26,14 +26,17 @@ class ConnectFailed(Exception):  # noqa: N818 - mostly the server's doing
             "subscribe".
         cause: a short, countable cause without addresses or numbers that differ from
             one connection to the next ("connection refused", "HTTP 503", "timed out").
-        detail: what the server or the system said, for the log.
+        detail: what the system said, or whatever else the log should have.
+        said: the server's own words; they stand in for the detail.
     """
 
-    def __init__(self, operation: str, cause: str, detail: str = "") -> None:
+    def __init__(self, operation: str, cause: str, detail: str = "", *, said: str = "") -> None:
+        detail = detail or said
         super().__init__(f"{operation}: {cause}" + (f" ({detail})" if detail else ""))
         self.operation = operation
         self.cause = cause
         self.detail = detail
+        self.said = said
 
 
 class Malformed(Exception):  # noqa: N818 - the message is

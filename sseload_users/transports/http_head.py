@@ -1,7 +1,6 @@
 """Asking for an event stream by HTTP/1.1, and judging the answer; no sockets.
 
-h11 owns the protocol (RFC 9110, RFC 9112) up to the end of the response's head, and for the
-body of a refusal.
+h11 owns the protocol (RFC 9110, RFC 9112) up to the end of the response's head.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ import h11
 
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.endpoint import Endpoint, origin
+from sseload_users.transports.refusal import HEAD_BYTES, Answer
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_HEAD_BYTES = 65536
-#: Bytes of a refusal's body that are kept for the log, and of a media type for the report.
-_DETAIL_BYTES, _TYPE_BYTES = 200, 60
+#: Most bytes of a media type in the report, and of what is wrong with an answer.
+_TYPE_BYTES, _DETAIL_BYTES = 60, 200
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -29,15 +28,15 @@ class StreamRequest:
 
     Attributes:
         data: the request, to be sent.
+        answer: what came of the answer.
 
     Raises:
         ConnectFailed: at "handshake": the URL or a header is not allowed in HTTP.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._client = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
-        self._answer: h11.Response | None = None
-        self._body = b""
+        self._client = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
+        self.answer = Answer(self._client, 200)
         try:
             request = h11.Request(
                 method="GET", target=_target(endpoint.url), headers=_headers(endpoint)
@@ -50,11 +49,6 @@ class StreamRequest:
             ) from None
         self.data: bytes = (head or b"") + (end or b"")
 
-    @property
-    def refused(self) -> bool:
-        """Whether the answer's status is there, and is not the one that opens a stream."""
-        return self._answer is not None and self._answer.status_code != 200
-
     def feed(self, data: bytes) -> bool:
         """Take the next bytes of the answer; empty at its end.
 
@@ -65,26 +59,12 @@ class StreamRequest:
             ConnectFailed: at "handshake": this is no answer, or it ends too early.
         """
         try:
-            self._client.receive_data(data)
-            while (event := self._client.next_event()) is not h11.NEED_DATA:
-                if isinstance(event, h11.Response):
-                    self._answer = event
-                    if not self.refused:
-                        return True
-                elif isinstance(event, h11.Data):
-                    self._body += event.data
-                    if len(self._body) >= _DETAIL_BYTES:
-                        return True
-                elif not isinstance(event, h11.InformationalResponse):
-                    return True
+            return self.answer.feed(data)
         except h11.RemoteProtocolError as error:
-            if self._answer is not None:
-                return True
             if not data:
                 raise ConnectFailed("handshake", "connection closed") from error
             detail = str(error)[:_DETAIL_BYTES]
             raise ConnectFailed("handshake", "bad handshake answer", detail) from error
-        return False
 
     def check(self) -> None:
         """Judge the answer.
@@ -92,21 +72,21 @@ class StreamRequest:
         Raises:
             ConnectFailed: at "handshake": it opens no event stream that can be read.
         """
-        answer = self._answer
-        if answer is None:
+        answer = self.answer
+        if answer.head is None:
             raise ConnectFailed("handshake", "bad handshake answer")
-        status = answer.status_code
+        status = answer.head.status_code
         if status in _REDIRECTS:
-            raise ConnectFailed("handshake", f"redirected: HTTP {status}", self._header("location"))
+            raise ConnectFailed(
+                "handshake", f"redirected: HTTP {status}", said=answer.header("location")
+            )
         if status != 200:
-            said = self._body[:_DETAIL_BYTES].decode(errors="replace").strip()
-            detail = said or answer.reason.decode(errors="replace")
-            raise ConnectFailed("handshake", f"HTTP {status}", detail)
-        kind = self._header("content-type").partition(";")[0].strip().lower()
+            raise ConnectFailed("handshake", f"HTTP {status}", said=answer.words)
+        kind = answer.header("content-type").partition(";")[0].strip().lower()
         if kind != "text/event-stream":
             cause = f"not an event stream: {kind[:_TYPE_BYTES] or 'no content type'}"
             raise ConnectFailed("handshake", cause)
-        coding = self._header("content-encoding").strip().lower()
+        coding = answer.header("content-encoding").strip().lower()
         if coding not in ("", "identity"):
             cause = f"content encoding not supported: {coding[:_TYPE_BYTES]}"
             raise ConnectFailed("handshake", cause)
@@ -114,24 +94,18 @@ class StreamRequest:
     @property
     def chunked(self) -> bool:
         """Whether the body comes in chunks; h11 takes no other transfer coding."""
-        return bool(self._header("transfer-encoding"))
+        return bool(self.answer.header("transfer-encoding"))
 
     @property
     def length(self) -> int | None:
         """The body's length in bytes, if the answer says it."""
-        length = self._header("content-length")
+        length = self.answer.header("content-length")
         return int(length) if length else None
 
     @property
     def rest(self) -> bytes:
         """What came after the head."""
         return self._client.trailing_data[0]
-
-    def _header(self, name: str) -> str:
-        if self._answer is None:
-            return ""
-        values = (value for key, value in self._answer.headers if key == name.encode())
-        return ", ".join(value.decode(errors="replace") for value in values)
 
 
 def _target(url: str) -> str:

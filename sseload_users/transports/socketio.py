@@ -26,6 +26,7 @@ from sseload_users.transports.packets import (
     said,
     words,
 )
+from sseload_users.transports.refusal import SHOWN, words_of
 from sseload_users.transports.websocket import WebSocketTransport
 
 _QUERY = {"EIO": "4", "transport": "websocket"}
@@ -126,7 +127,8 @@ class SocketIOTransport(WebSocketTransport):
         except ConnectFailed as failed:
             if self._refusal is None or failed.cause == "left":
                 raise
-            raise ConnectFailed("subscribe", *self._refusal) from failed
+            why, text = self._refusal
+            raise ConnectFailed("subscribe", why, said=text) from failed
 
     def listen(self) -> Closed:
         """Hand every event to ``on_message`` until the session ends; say how it ended."""
@@ -170,7 +172,7 @@ class SocketIOTransport(WebSocketTransport):
             payload, arrived_ns = early[-1]
             if endpoint.refuse is not None and (why := endpoint.refuse(payload)) is not None:
                 self._refusal = None
-                raise ConnectFailed("subscribe", why)
+                raise ConnectFailed("subscribe", why, said=self._words(payload))
             if endpoint.confirm is not None and not confirmed_ns and endpoint.confirm(payload):
                 confirmed_ns = arrived_ns
                 early.pop()
@@ -186,11 +188,12 @@ class SocketIOTransport(WebSocketTransport):
         """An ``error`` event is a refusal, if no acknowledgement follows."""
         data = said(payload)
         if isinstance(data, list) and data[:1] == ["error"]:
-            self._note_refusal(words(data[1] if len(data) > 1 else None))
+            self._note_refusal(data[1] if len(data) > 1 else None)
 
-    def _note_refusal(self, text: str) -> None:
+    def _note_refusal(self, data: object) -> None:
         if self._refusal is None:
-            self._refusal = (cause(text) or "connection rejected by server", text[:200])
+            why = cause(words(data)) or "connection rejected by server"
+            self._refusal = (why, words_of(data)[:SHOWN])
 
     def _say_goodbye(self) -> None:
         if self._acknowledged_ns:
@@ -246,9 +249,9 @@ class SocketIOTransport(WebSocketTransport):
         elif kind == _DISCONNECT:
             self.end(_DISCONNECTED)
         else:
-            text = words(said(payload))
-            self._note_refusal(text)
-            self.end(dataclasses.replace(_DISCONNECTED, reason=text[:200]))
+            data = said(payload)
+            self._note_refusal(data)
+            self.end(dataclasses.replace(_DISCONNECTED, reason=words_of(data)[:SHOWN]))
 
     def _on_connected(self, payload: bytes, arrived_ns: int) -> None:
         if not acknowledged(payload):

@@ -17,9 +17,6 @@ from sseload_users.transports.reader import READ_BYTES
 from sseload_users.transports.stamped_socket import StampedSocket
 from sseload_users.transports.websocket import WebSocketTransport
 
-#: Seconds that what a refusal says may take to come after its head.
-_DETAIL_SECONDS = 1.0
-
 
 class SseTransport(WebSocketTransport):
     """One event stream.
@@ -89,6 +86,7 @@ class SseTransport(WebSocketTransport):
         arrival = self._arrival = network.open(endpoint.url, deadline, slow=endpoint.slow)
         self._check_left()
         self._ask(request, arrival)
+        self._check_left()
         request.check()
         self.subscribed_ns = arrival.arrived_ns
         self._held = deque()
@@ -105,7 +103,6 @@ class SseTransport(WebSocketTransport):
         return arrival
 
     def _ask(self, request: StreamRequest, arrival: StampedSocket) -> None:
-        patient = True
         try:
             arrival.sendall(request.data)
             while True:
@@ -114,12 +111,11 @@ class SseTransport(WebSocketTransport):
                     self._check_left()
                 if request.feed(data):
                     return
-                if request.refused and patient:
-                    patient = False
-                    arrival.settimeout(min(arrival.gettimeout() or 0.0, _DETAIL_SECONDS))
+                if request.answer.refused:
+                    request.answer.read_body(arrival)
+                    return
         except OSError as error:
-            if not request.refused:
-                raise ConnectFailed("handshake", cause_of(error), str(error)) from error
+            raise ConnectFailed("handshake", cause_of(error), str(error)) from error
 
     def _on_closed(self, closed: Closed) -> None:
         if closed.cause.startswith("protocol error: "):

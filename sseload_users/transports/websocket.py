@@ -20,20 +20,27 @@ from websocket import (
 from websocket._handshake import CookieJar
 
 from sseload_users.core.clock import wall_ns
-from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessage, ParsedMessage
+from sseload_users.transports import (
+    Closed,
+    ConnectFailed,
+    Malformed,
+    OnMalformed,
+    OnMessage,
+    ParsedMessage,
+)
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.frames import FrameDecoder, MessageTooLarge, close_frame, text_frame
+from sseload_users.transports.handshake import BodyAhead, Head, header_options, refused
 from sseload_users.transports.network import Network
 from sseload_users.transports.reader import READ_BYTES
+from sseload_users.transports.refusal import words_of_event
 from sseload_users.transports.stamped_socket import StampedSocket
 
 _logger = logging.getLogger(__name__)
 
 _LEFT = Closed("client", "left")
 _NORMAL, _PROTOCOL_ERROR, _INVALID_PAYLOAD, _TOO_BIG = 1000, 1002, 1007, 1009
-#: Most bytes of a handshake's answer; websocket-client knows no limit.
-_HEAD_BYTES = 65536
 
 
 class Decoder(Protocol):
@@ -150,7 +157,7 @@ class WebSocketTransport:
         while True:
             message, arrived_ns = self.receive()
             if endpoint.refuse is not None and (cause := endpoint.refuse(message)) is not None:
-                raise ConnectFailed("subscribe", cause)
+                raise ConnectFailed("subscribe", cause, said=self._words(message))
             # What confirms may want an answer as well.
             self.keep_alive(message)
             if endpoint.confirm(message):
@@ -171,7 +178,7 @@ class WebSocketTransport:
             raise ConnectFailed("subscribe", "not connected")
         while not held:
             if self._closed is not None:
-                raise ConnectFailed("subscribe", self._closed.cause, self._closed.reason)
+                raise ConnectFailed("subscribe", self._closed.cause, said=self._closed.reason)
             try:
                 data = arrival.recv(READ_BYTES)
             except OSError as error:
@@ -250,16 +257,19 @@ class WebSocketTransport:
         arrival = self._arrival = network.open(endpoint.url, deadline, slow=endpoint.slow)
         self._check_left()
         client: Any = WebSocket(enable_multithread=False)
+        head = Head(arrival)
         try:
             client.connect(
                 endpoint.url,
-                socket=_Head(arrival),
+                socket=head,
                 redirect_limit=0,
                 subprotocols=list(endpoint.subprotocols),
-                **_header_options(endpoint.headers),
+                **header_options(endpoint.headers),
             )
-        except WebSocketBadStatusException as error:
-            raise _refused(error) from error
+        except (WebSocketBadStatusException, BodyAhead) as error:
+            why = refused(bytes(head.data), arrival, str(error))
+            self._check_left()
+            raise why from error
         except WebSocketTimeoutException as error:
             raise ConnectFailed("handshake", "timed out") from error
         except WebSocketConnectionClosedException as error:
@@ -269,8 +279,11 @@ class WebSocketTransport:
             raise ConnectFailed("handshake", cause_of(error), str(error)) from error
         except (WebSocketException, http.cookies.CookieError, ValueError) as error:
             if client.handshake_response is not None:
-                status = client.handshake_response.status
-                raise ConnectFailed("handshake", f"redirected: HTTP {int(status)}") from error
+                status = int(client.handshake_response.status)
+                location = str(client.handshake_response.headers.get("location", ""))
+                raise ConnectFailed(
+                    "handshake", f"redirected: HTTP {status}", said=location
+                ) from error
             raise ConnectFailed("handshake", "bad handshake answer", str(error)) from error
         finally:
             # One jar for the whole process: the cookies that one simulated user was given
@@ -283,6 +296,14 @@ class WebSocketTransport:
         )
         network.keep_tls_session(endpoint.url, arrival)
         return arrival
+
+    def _words(self, message: bytes) -> str:
+        """What a message says, for people."""
+        try:
+            event = self.parse(message)
+        except Malformed:
+            event = None
+        return "" if event is None else words_of_event(event)
 
     def _say_goodbye(self) -> None:
         if self._arrival is not None and self._decoder is not None:
@@ -321,61 +342,3 @@ class WebSocketTransport:
     def _check_left(self) -> None:
         if self._closed is _LEFT:
             raise ConnectFailed("connect", "left")
-
-
-class _Head:
-    """A connection as websocket-client sees it: no more of it than a handshake's answer.
-
-    Args:
-        arrival: the connection.
-    """
-
-    __slots__ = ("_arrival", "_left")
-
-    def __init__(self, arrival: StampedSocket) -> None:
-        self._arrival = arrival
-        self._left = _HEAD_BYTES
-
-    def recv(self, size: int) -> bytes:
-        """See `Arrival.recv`.
-
-        Raises:
-            WebSocketException: the answer is too long.
-        """
-        data = self._arrival.recv(size)
-        self._left -= len(data)
-        if self._left < 0:
-            raise WebSocketException("the answer is too long")
-        return data
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._arrival, name)
-
-
-def _header_options(headers: tuple[tuple[str, str], ...]) -> dict[str, object]:
-    """Headers as websocket-client takes them: some replace its own, the rest are added."""
-    options: dict[str, object] = {}
-    further: list[str] = []
-    cookies: list[str] = []
-    for name, value in headers:
-        match name.lower():
-            case "host" | "origin" as own:
-                options[own] = value
-            case "cookie":
-                cookies.append(value)
-            case _:
-                further.append(f"{name}: {value}")
-    if further:
-        options["header"] = further
-    if cookies:
-        options["cookie"] = "; ".join(cookies)
-    return options
-
-
-def _refused(error: WebSocketBadStatusException) -> ConnectFailed:
-    if not error.status_code:
-        return ConnectFailed("handshake", "bad handshake answer", str(error)[:200])
-    body = (error.resp_body or b"")[:200].decode(errors="replace").strip()
-    return ConnectFailed(
-        "handshake", f"HTTP {error.status_code}", body or str(error.status_message)
-    )

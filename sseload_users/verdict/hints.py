@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 #: The steps of making a connection; a cause may mean something else before and after it.
-CONNECTING = frozenset({"before", "resolve", "connect", "tls", "handshake", "subscribe"})
+CONNECTING = frozenset({"health", "before", "resolve", "connect", "tls", "handshake", "subscribe"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,14 @@ _HINTS = (
         connecting=True,
     ),
     _hint(
-        r"unknown user|unauthori[sz]ed|HTTP 403|forbidden|connection rejected by server",
-        "The server refuses this user or this origin: check the user names and "
-        "that they exist on the server.",
+        r"unknown user|unauthori[sz]ed|connection rejected by server",
+        "The server refuses this user: check the user names and that they exist on the server.",
+        connecting=True,
+    ),
+    _hint(
+        r"HTTP 403|forbidden",
+        "The server refuses this user or this origin: check the user names and that they exist "
+        "on the server, or name an origin with --header 'Origin: …'.",
         connecting=True,
     ),
     _hint(
@@ -285,14 +290,25 @@ _UNCONFIRMED = _hint(
 )
 
 
-def hint(operation: str, cause: str) -> str:
+# What servers say to an origin that is not on their list, or to none. An answer of 5xx that
+# speaks of an origin is that of a proxy, which means the server behind it.
+_ORIGIN = re.compile(r"\borigins?\b", re.IGNORECASE)
+_REFUSES_ORIGIN = re.compile(r"HTTP 40[013]\b|^(?!HTTP )", re.IGNORECASE)
+_OTHER_ORIGIN = _hint(
+    "",
+    "The server refuses this origin: name one that it lets in, with --header 'Origin: …'.",
+)
+
+
+def hint(operation: str, cause: str, said: str = "") -> str:
     """Where to look first, in one sentence; empty for a cause that is not known.
 
     Args:
         operation: the step that failed, such as "handshake" (`CONNECTING`) or "ingest".
         cause: the short, countable cause that was reported, such as "HTTP 503".
+        said: the server's own words.
     """
-    found = _find(operation, cause)
+    found = _find(operation, cause, said)
     return found.text if found is not None else ""
 
 
@@ -302,9 +318,11 @@ def is_local(operation: str, cause: str) -> bool:
     return found is not None and found.local
 
 
-def _find(operation: str, cause: str) -> _Hint | None:
+def _find(operation: str, cause: str, said: str = "") -> _Hint | None:
     if operation == "subscribe" and _UNCONFIRMED.cause.search(cause):
         return _UNCONFIRMED
+    if _REFUSES_ORIGIN.search(cause) and _ORIGIN.search(f"{cause} {said}"):
+        return _OTHER_ORIGIN
     connecting = operation in CONNECTING
     for each in _HINTS:
         if each.connecting in (None, connecting) and each.cause.search(cause):

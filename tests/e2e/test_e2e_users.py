@@ -50,8 +50,8 @@ def test_an_unknown_user_ends_the_run_before_any_load(tmp_path: Path, profile: s
     assert outcome.status == 2
     assert outcome.complaints == [
         (
-            "sseload: The server does not know the user 'nobody' (HTTP 404); create it there, or "
-            "name another with --username or --users-file."
+            "sseload: The server does not know the user 'nobody'; create it there, or name "
+            "another with --username or --users-file."
         )
     ]
     assert not outcome.reported

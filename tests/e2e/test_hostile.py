@@ -174,7 +174,7 @@ ANSWERS = {
     ),
     "a refusal without end": (
         raw(b"HTTP/1.1 503 No\r\nContent-Length: 99999999999\r\n\r\n", then=b"sorry"),
-        "handshake: bad handshake answer",
+        "handshake: HTTP 503",
     ),
     "a cookie that is none": (
         raw(ACCEPTING, b'x\r\nSet-Cookie: \x7f="\\\r\n\r\n'),

@@ -86,9 +86,10 @@ GREETED = (
     '{"message":"Connected to events endpoint"}]'
 )
 UNVERIFIED = (
-    """[verify] # 404 for a user that the server does not know
+    """[verify]
 path = "/api/users/{username}/verify"
 expect = { fields = { "verified" = true } }
+refuse = { fields = { "verified" = false } } # with status 404
 """,
     "",
 )
@@ -227,8 +228,7 @@ CASES = [
         (
             (
                 'verify    FAILED: GET HOST/api/users/Zo%C3%AB/verify: HTTP 404 {"username":'
-                '"Zo\\u00eb","verified":false}: the server does not know the user \'Zoë\' '
-                "(HTTP 404)"
+                '"Zo\\u00eb","verified":false}: the server does not know the user \'Zoë\''
             ),
             "          → Create the user there, or name another with --username or --users-file.",
         ),
@@ -259,6 +259,28 @@ CASES = [
         username="nobody",
     ),
     Case(
+        "verify route that is gone",
+        "health",
+        (
+            (
+                'verify    warning: GET HOST/api/users/loadtest/gone: HTTP 404 {"error":'
+                "\"Not found\"}: whether the server knows the user 'loadtest' is not known"
+            ),
+            (
+                "          → A newer version of this server has no such route: there, use --target "
+                "code-server-socket, or code-server-sse for server-sent events."
+            ),
+            "connect   subscribed at WS/socket.io/, in N ms",
+            GOOD["send"],
+            GOOD["receive"],
+            GREETED,
+            OK,
+        ),
+        "code-server",
+        changed=(('{username}/verify"', '{username}/gone"'),),
+        status=0,
+    ),
+    Case(
         "wrong path",
         "",
         (
@@ -271,7 +293,7 @@ CASES = [
         "wrong namespace",
         "health verify",
         (
-            "connect   FAILED: subscribe: unable to connect (Unable to connect)",
+            "connect   FAILED: subscribe: unable to connect",
             see("subscribe", "unable to connect"),
         ),
         "code-server",
@@ -315,6 +337,23 @@ CASES = [
             ),
             see("ingest", "HTTP 410"),
         ),
+        server=("--ingest-status", "410"),
+    ),
+    Case(
+        "not accepted by another version",
+        "health verify connect",
+        (
+            (
+                'send      FAILED: POST HOST/api/ingest: HTTP 410 {"error":"This answer was '
+                'ordered"}: not accepted (HTTP 410)'
+            ),
+            (
+                "          → A newer version of this server takes codes over a connection only: "
+                "use --target code-server-socket, or code-server-sse for server-sent events."
+            ),
+            GREETED,
+        ),
+        "code-server",
         server=("--ingest-status", "410"),
     ),
     Case(

@@ -413,3 +413,52 @@ def test_a_target_without_health_has_no_request_for_it() -> None:
     found = Target(target.load("nchan"), HOST)
     assert found.health(ALICE) is None
     assert found.healthy(500, b"")
+
+
+def test_a_profile_says_what_a_no_looks_like(tmp_path: Path) -> None:
+    def knows(refuse: str, status: int, body: bytes) -> bool | None:
+        verify = '[verify]\npath = "/knows"\nexpect = { fields = { "known" = true } }\n'
+        return mine(tmp_path, more=verify + refuse).knows(status, body)
+
+    assert knows("", 200, b'{"known":true}') is True
+    assert knows("", 404, b'{"known":false}') is None
+    assert mine(tmp_path).knows(404, b"") is None
+    field = 'refuse = { fields = { "known" = false } }'
+    assert knows(field, 404, b'{"known":false}') is False
+    assert knows(field, 200, b'{"known":false}') is False
+    assert knows(field, 404, b"<h1>Not Found</h1>") is None
+    assert knows(field, 404, b"{}") is None
+    both = 'refuse = { status = [404], regex = "no such (user|name)", has = ["error"] }'
+    assert knows(both, 404, b'{"error":"no such user"}') is False
+    assert knows(both, 400, b'{"error":"no such user"}') is None
+    assert knows(both, 404, b'{"error":"no such page"}') is None
+    assert knows(both, 404, b"no such user") is None
+
+
+def test_a_profile_advises_by_status_or_words(tmp_path: Path) -> None:
+    found = mine(
+        tmp_path,
+        more="""
+[[advice]]
+step = "ingest"
+status = [410, 404]
+hint = "gone"
+[[advice]]
+step = "ingest"
+regex = "(?i)too many"
+hint = "slower"
+[[advice]]
+step = "handshake"
+status = [400]
+regex = "version"
+hint = "older"
+""",
+    )
+    assert found.advice("ingest", "HTTP 410") == "gone"
+    assert found.advice("ingest", "HTTP 404", "too many") == "gone"
+    assert found.advice("ingest", "HTTP 400", "Too many codes") == "slower"
+    assert found.advice("handshake", "HTTP 410") == ""
+    assert found.advice("handshake", "HTTP 400", "bad version") == "older"
+    assert found.advice("handshake", "HTTP 400", "bad origin") == ""
+    assert found.advice("handshake", "HTTP 4000", "bad version") == ""
+    assert found.advice("ingest", "no answer in time") == ""

@@ -53,7 +53,7 @@ def mistake(path: Path) -> str:
             "colour = 1\n" + WHOLE,
             (
                 "colour is not a key; there are: transport, lines, values, health, verify, "
-                "before, connect, confirm, refuse, reply, upkeep, code, ingest."
+                "before, connect, confirm, refuse, reply, upkeep, code, ingest, advice."
             ),
         ),
         (
@@ -195,6 +195,18 @@ def mistake(path: Path) -> str:
         (
             WHOLE + '[[upkeep]]\nevery = 0\nsend = "x"\n',
             "upkeep[0].every: Input should be greater than 0, not 0.",
+        ),
+        (
+            WHOLE + '[verify]\npath = "/"\nrefuse = {}\n',
+            "verify.refuse: say which answer: give some of status, fields, has, regex.",
+        ),
+        (
+            WHOLE + '[[advice]]\nstep = "ingest"\nhint = "x"\n',
+            "advice[0]: say which answers it is for: give some of status, regex.",
+        ),
+        (
+            WHOLE + '[[advice]]\nstep = "send"\nstatus = [410]\nhint = "x"\n',
+            "advice[0].step: Input should be 'health', 'verify', 'before', 'handshake', ",
         ),
         (
             WHOLE + '[values]\n"a b" = "c"\n',

@@ -243,7 +243,7 @@ STREAM = b"Content-Type: text/event-stream\r\n"
 def test_what_opens_a_stream(head: bytes, chunked: bool, length: int | None) -> None:
     request = StreamRequest(Endpoint("http://h/"))
     head += b"\r\n"
-    assert not request.refused
+    assert not request.answer.refused
     assert [request.feed(head[:9]), request.feed(head[9:] + b"data")] == [False, True]
     request.check()
     assert (request.chunked, request.length, request.rest) == (chunked, length, b"data")
@@ -254,7 +254,7 @@ def test_what_opens_a_stream(head: bytes, chunked: bool, length: int | None) -> 
     [
         (b"HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\nsleep", "HTTP 503", "sleep"),
         (b"HTTP/1.1 204 No Content\r\n\r\n", "HTTP 204", "No Content"),
-        (b"HTTP/1.1 500 E\r\n\r\n" + b"x" * 999, "HTTP 500", "x" * 200),
+        (b"HTTP/1.1 500 E\r\n\r\n" + b"x" * 999, "HTTP 500", "x" * 300),
         (b"HTTP/1.1 307 F\r\nLocation: /b\r\n\r\n", "redirected: HTTP 307", "/b"),
         (
             b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=x\r\n\r\n",

@@ -216,7 +216,38 @@ def test_a_refusal_is_no_success_though_the_socket_stays_open(
     assert one.messages == []
     assert one.transport.listen().by != "network"
     if steps == REFUSED_USER:
-        assert failed.value.detail == "Unauthorized or unknown username"
+        assert failed.value.said == "Unauthorized or unknown username"
+
+
+@pytest.mark.parametrize(
+    ("step", "cause", "said"),
+    [
+        (
+            '44/events,{"message":"Not allowed","data":{"code":7,"retry":false}}',
+            "not allowed",
+            '{"message": "Not allowed", "data": {"code": 7, "retry": false}}',
+        ),
+        ('44/events,{"message":"Not allowed"}', "not allowed", "Not allowed"),
+        (
+            '44/events,{"data":{"code":7}}',
+            "connection rejected by server",
+            '{"data": {"code": 7}}',
+        ),
+        ('42/events,["error",{"no":"é"}]', "connection rejected by server", '{"no": "é"}'),
+        ("44/events," + "[" * 400 + "]" * 400, "connection rejected by server", None),
+        (
+            '44/events,{"message":"no","data":"' + "x" * 999 + '"}',
+            "no",
+            '{"message": "no", "data": "' + "x" * 273,
+        ),
+    ],
+    ids=("data", "a message alone", "no message", "an event", "nested deeply", "long"),
+)
+def test_all_that_a_refusal_says_is_kept(step: str, cause: str, said: str | None) -> None:
+    with serving(speaks(step, stays=True)) as port, pytest.raises(ConnectFailed) as failed:
+        listener(f"ws://127.0.0.1:{port}/", connect_timeout=0.4).transport.connect()
+    assert failed.value.cause == cause
+    assert said in (None, failed.value.said)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +293,7 @@ def test_engine_ios_own_error_is_an_http_status() -> None:
     with serving(server) as port, pytest.raises(ConnectFailed) as failed:
         listener(f"ws://127.0.0.1:{port}/").transport.connect()
     assert (failed.value.operation, failed.value.cause) == ("handshake", "HTTP 400")
-    assert "Unsupported protocol version" in failed.value.detail
+    assert "Unsupported protocol version" in failed.value.said
 
 
 def test_events_that_are_never_acknowledged_do_not_pile_up() -> None:

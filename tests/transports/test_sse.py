@@ -235,6 +235,13 @@ def test_a_refused_subscription_is_a_failed_connect(server: Handler, cause: str)
     [
         (says(b"HTTP/1.1 503 Busy\r\nContent-Length: 6\r\n\r\n", b"asleep"), "HTTP 503", "asleep"),
         (says(b"HTTP/1.1 500 Oh\r\n\r\nnever ends", stays=True), "HTTP 500", "never ends"),
+        (
+            says(
+                b"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\n", b"2\r\nno\r\n", stays=True
+            ),
+            "HTTP 401",
+            "no",
+        ),
         (says(b"HTTP/1.1 404 Not Found\r\n\r\n"), "HTTP 404", "Not Found"),
         (says(b"HTTP/1.1 302 F\r\nLocation: /b\r\n\r\n"), "redirected: HTTP 302", "/b"),
         (

@@ -266,16 +266,17 @@ def say_nothing(connection: ServerConnection) -> None:
 
 
 def test_a_refused_subscription_is_a_failed_connect() -> None:
-    for server, cause in (
-        (refuse, "not allowed"),
-        (drop, "closed by server: 4003"),
-        (say_nothing, "timed out"),
+    for server, cause, said in (
+        (refuse, "not allowed", "denied: unknown user"),
+        (drop, "closed by server: 4003", "who are you?"),
+        (say_nothing, "timed out", ""),
     ):
         with websocket_server(server) as url:
             listener = Listener(subscription(url), Network(connect_timeout=0.5))
             with pytest.raises(ConnectFailed) as failed:
                 listener.transport.connect()
             assert (failed.value.operation, failed.value.cause) == ("subscribe", cause)
+            assert failed.value.said == said
             assert listener.messages == []
     with serving(vanish) as port:
         with pytest.raises(ConnectFailed) as failed:
@@ -322,7 +323,97 @@ def test_a_handshake_that_fails_has_a_short_cause(server: Handler, cause: str) -
     assert (failed.value.operation, failed.value.cause) == ("handshake", cause)
     assert listener.transport.listen().by == "client"
     if cause == "HTTP 503":
-        assert failed.value.detail == "sleepin"
+        assert failed.value.said == "sleepin"
+
+
+REFUSED = b"HTTP/1.1 400 BAD REQUEST\r\n"
+WORDS = b'"Not an accepted origin."'
+
+
+def slowly(*pieces: bytes, stays: bool = False) -> Handler:
+    def server(connection: socket.socket) -> None:
+        read_until(connection, b"\r\n\r\n")
+        for piece in pieces:
+            connection.sendall(piece)
+            time.sleep(0.01)
+        if stays:
+            connection.recv(1)
+
+    return server
+
+
+def chunks(data: bytes, size: int) -> Iterator[bytes]:
+    for at in range(0, len(data), size):
+        piece = data[at : at + size]
+        yield b"%x\r\n%s\r\n" % (len(piece), piece)
+    yield b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        (slowly(REFUSED + b"Content-Length: 25\r\n\r\n", WORDS, stays=True), WORDS.decode()),
+        (
+            slowly(REFUSED + b"Transfer-Encoding: chunked\r\n\r\n", *chunks(WORDS, 7), stays=True),
+            WORDS.decode(),
+        ),
+        (slowly(REFUSED + b"Connection: close\r\n\r\n", WORDS[:9], WORDS[9:]), WORDS.decode()),
+        (slowly(REFUSED + b"\r\n" + WORDS), WORDS.decode()),
+        (slowly(b"HTTP/1.0 400 BAD REQUEST\n\n", WORDS), WORDS.decode()),
+        (slowly(REFUSED + b"Content-Length: 0\r\n\r\n", stays=True), "BAD REQUEST"),
+        # More than anybody wants to know, and what never ends
+        (slowly(REFUSED + b"Content-Length: 999999\r\n\r\n" + b"x" * 99_999), "x" * 300),
+        (slowly(REFUSED + b"\r\n" + WORDS, stays=True), WORDS.decode()),
+        (slowly(REFUSED + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhelloBAD"), "hello"),
+        (
+            slowly(
+                REFUSED + b"\r\n<!doctype html><head><title>No</title><style>p {}</style></head>"
+                b"<!-- a note --><h1>Not&nbsp;you</h1>\n<p class='a'>at <i>all</i>"
+            ),
+            "Not you at all",
+        ),
+        (slowly(REFUSED + b"\r\n<html><head><title>Only a title"), "Only a title"),
+    ],
+    ids=(
+        *("length", "chunks", "until close", "in one piece", "HTTP/1.0", "no body"),
+        *("too long", "without an end", "broken chunk", "page", "page with a title alone"),
+    ),
+)
+def test_what_a_refusal_says_is_read_however_it_is_framed(server: Handler, said: str) -> None:
+    with serving(server) as port:
+        listener = Listener(f"ws://127.0.0.1:{port}/", Network(connect_timeout=5))
+        began = time.monotonic()
+        with pytest.raises(ConnectFailed) as failed:
+            listener.transport.connect()
+        assert time.monotonic() - began < 3
+    why = failed.value
+    assert (why.operation, why.cause, why.said) == ("handshake", "HTTP 400", said)
+
+
+def test_a_refusal_that_trickles_holds_up_nobody_for_long() -> None:
+    def server(connection: socket.socket) -> None:
+        read_until(connection, b"\r\n\r\n")
+        connection.sendall(REFUSED + b"\r\n")
+        for _ in range(1000):
+            connection.sendall(b"x")
+            time.sleep(0.01)
+
+    with serving(server) as port:
+        listener = Listener(f"ws://127.0.0.1:{port}/", Network(connect_timeout=30))
+        beats: list[float] = []
+
+        def beat() -> None:
+            while True:
+                beats.append(time.monotonic())
+                gevent.sleep(0.01)
+
+        beating = gevent.spawn(beat)
+        with pytest.raises(ConnectFailed) as failed:
+            listener.transport.connect()
+        beating.kill()
+    assert set(failed.value.said) == {"x"}
+    assert 0.5 < beats[-1] - beats[0] < 5
+    assert len(beats) > 20
 
 
 def test_the_request_is_what_the_endpoint_says() -> None:
@@ -347,6 +438,7 @@ def test_the_request_is_what_the_endpoint_says() -> None:
         )
         Listener(Endpoint(url, headers=headers, subprotocols=("codes.v2",))).run()
     plain, full = requests
+    assert plain.headers.get_all("Origin") == []
     assert plain.path == full.path == "/codes?as=x"
     assert plain.headers["Host"] == f"localhost:{port}"
     assert full.headers.get_all("Host") == ["codes.test"]

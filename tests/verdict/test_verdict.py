@@ -349,6 +349,31 @@ def test_each_cause_has_its_own_hint(operation: str, cause: str, said: str) -> N
     assert said in hints.hint(operation, cause)
 
 
+@pytest.mark.parametrize(
+    ("operation", "cause", "said", "is_origin"),
+    [
+        ("handshake", "HTTP 400", '"Not an accepted origin."', True),
+        ("before", "HTTP 403", '{"error":"Unauthorized origin - iframe access only"}', True),
+        ("handshake", "HTTP 403", "Origin required", True),
+        ("ingest", "HTTP 403", "Origin checking failed", True),
+        ("subscribe", "refused: origin not allowed", "", True),
+        ("session", "closed by server: 4009", "Origin not allowed", True),
+        ("handshake", "HTTP 400", "The original request is bad", False),
+        ("handshake", "HTTP 502", "The origin web server is down", False),
+        ("handshake", "HTTP 403", "", False),
+        ("handshake", "HTTP 400", "Unsupported protocol version", False),
+    ],
+)
+def test_a_refused_origin_is_told_by_the_servers_words(
+    operation: str, cause: str, said: str, *, is_origin: bool
+) -> None:
+    hint = hints.hint(operation, cause, said)
+    assert ("refuses this origin" in hint) is is_origin
+    if is_origin:
+        assert "--header 'Origin: …'" in hint
+        assert "version" not in hint
+
+
 def test_an_unknown_cause_has_no_hint() -> None:
     assert hints.hint("session", "the dog ate it") == ""
     assert not hints.is_local("session", "the dog ate it")
