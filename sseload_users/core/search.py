@@ -12,10 +12,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sseload_users.core.causes import is_local
 from sseload_users.core.objective import Objective
 from sseload_users.core.plan import Outcome, Step
 from sseload_users.core.schedule import Schedule
-from sseload_users.verdict import hints
 
 #: What a search is over: how many connections, or codes in a second.
 Over = Literal["connections", "rate"]
@@ -204,7 +204,7 @@ def _probe(size: int, outcome: Outcome, objective: Objective) -> Probe:
     # Slowness has no cause in the books; what failed beside it need not be it.
     first = causes[0] if causes and any(not term.is_latency for term, _ in broken) else None
     # Where this machine ran out of something, it is not the server that gave out.
-    own = first is not None and hints.is_local(first["operation"], first["cause"])
+    own = first is not None and is_local(first["operation"], first["cause"])
     return Probe(
         size,
         held=not broken,

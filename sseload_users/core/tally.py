@@ -8,10 +8,11 @@ matter, and nothing is counted twice.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
+from sseload_users.core.causes import Cause, bounded_cause
 from sseload_users.core.histogram import Coarse, Histogram
 
 #: What became of a code's request; "pending" until that is known.
@@ -20,31 +21,9 @@ Status: TypeAlias = Literal["pending", "accepted", "rejected", "unanswered", "un
 #: The statuses of codes that sessions are owed.
 OWED_STATUSES = ("accepted", "unanswered")
 
-#: The step of an operation that failed, and why.
-Cause: TypeAlias = tuple[str, str]
-
-#: Most causes that are told apart: servers can put whatever they like into their words.
-_MOST_CAUSES = 100
-#: Stands for all further causes of a step.
-OTHER = "other"
-#: What the verdict, or a hint, looks for is never among the others.
-_ALWAYS_APART = frozenset({"timed out", "too many open files", "no free local port"})
-
 #: The outcomes of pairs and messages, as they are named in the report.
 OUTCOMES = ("owed", "delivered", "late", "interrupted", "missing", "released", "duplicate",
             "unexpected")  # fmt: skip
-
-
-def told_apart(cause: Cause, known: Collection[Cause]) -> Cause:
-    """As which cause one is counted: itself, or as one of the step's others.
-
-    Args:
-        cause: of a failed operation.
-        known: those that have been told apart.
-    """
-    if cause in known or len(known) < _MOST_CAUSES or cause[1] in _ALWAYS_APART:
-        return cause
-    return cause[0], OTHER
 
 
 @dataclass(slots=True)
@@ -243,14 +222,14 @@ class Tally:
 
     def failed(self, operation: str, cause: str, at_ns: int) -> None:
         """Count a failed operation."""
-        self.causes[told_apart((operation, cause), self.causes)] += 1
+        self.causes[bounded_cause((operation, cause), self.causes)] += 1
         self.second(at_ns).errors += 1
 
     def merge(self, other: Tally) -> None:
         """Take over all that `other` has counted."""
         self.counts.update(other.counts)
         for cause, count in other.causes.items():
-            self.causes[told_apart(cause, self.causes)] += count
+            self.causes[bounded_cause(cause, self.causes)] += count
         for name in _HISTOGRAMS:
             getattr(self, name).merge(getattr(other, name))
         for sequence, code in other.codes.items():

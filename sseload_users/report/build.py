@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from sseload_users.core.causes import CONNECTING
 from sseload_users.core.formatting import ms
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.tally import OUTCOMES, CodeTally, highest
@@ -153,7 +154,7 @@ def parts(run: Run, totals: Totals, *, so_far: bool = False) -> dict[str, Any]:
             "peak_open": totals.peak_open,
             "connect_ms": latency(tally.connect),
             "recovery_ms": latency(tally.recovery),
-            "causes": _causes(causes, {*hints.CONNECTING, "session"}),
+            "causes": _causes(causes, {*CONNECTING, "session"}),
         },
         "codes": codes,
         "deliveries": {

@@ -22,12 +22,13 @@ from gevent.queue import Queue
 from locust.env import Environment
 
 from sseload_users import targets
+from sseload_users.core.causes import Cause, bounded_cause
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.codes import CodeShape
 from sseload_users.core.formatting import clean
 from sseload_users.core.in_flight import InFlight
 from sseload_users.core.schedule import Schedule
-from sseload_users.core.tally import Cause, Status, told_apart
+from sseload_users.core.tally import Status
 from sseload_users.options import Options
 from sseload_users.run.accounting import Accounting
 from sseload_users.run.churn import Churn
@@ -209,7 +210,7 @@ class WorkerRun:
 
     def _apart(self, operation: str, cause: str) -> str:
         # Servers' words may be in it; Locust's table shows and keeps it as it is.
-        found = told_apart((operation, clean(cause)), self._causes)
+        found = bounded_cause((operation, clean(cause)), self._causes)
         self._causes.add(found)
         return found[1]
 

@@ -12,6 +12,7 @@ import functools
 from collections.abc import Callable
 
 from sseload_users.transports import Closed, OnMessage, ParsedMessage
+from sseload_users.transports.lag import ShareStamp
 
 _BOM = b"\xef\xbb\xbf"
 # A byte is found several times faster by its number.
@@ -60,7 +61,7 @@ class EventStream:
         on_message: OnMessage,
         on_close: Callable[[Closed], None],
         max_message: int,
-        share: Callable[[int], int],
+        share: ShareStamp,
     ) -> None:
         self.on_message = on_message
         self.retry_ms: int | None = None
@@ -98,21 +99,24 @@ class EventStream:
         """The last event ID; None if the stream gave none. The empty one takes it back."""
         return None if self._last_id is None else self._last_id.decode(errors="replace")
 
-    def feed(self, data: bytes, arrived_ns: int, *, followed: bool = False) -> None:
+    def feed(
+        self, data: bytes, arrived_ns: int, empty_ns: int | None, *, followed: bool = False
+    ) -> None:
         """Decode the next bytes, at least one.
 
         Args:
-            data: as many bytes as came.
-            arrived_ns: when the newest bytes of the same read arrived; it is handed on with
-                the message that ends with them. Those before it share one that `share` makes
-                of it.
-            followed: these are not the read's last bytes.
+            data: bytes of one read, or of a part of it.
+            arrived_ns: when the read's newest bytes arrived (wall clock, ns): the stamp of the
+                message that ends with them. `share` makes the stamp of the messages before.
+            empty_ns: before when none of the read's bytes had arrived; None if that is not
+                known.
+            followed: whether more bytes of the same read follow.
         """
         # What may be too large is looked at line by line: comments do not count.
         if self._between and len(data) <= self._max_message and (block := _only_block(data)):
             read = _lines_of(block) if _LF in block else None
             if read is None or not read.has_blank:
-                self._complete(block, read, arrived_ns, shared=followed)
+                self._complete(block, read, arrived_ns, empty_ns, shared=followed)
                 return
         if self._ended:
             return
@@ -123,7 +127,7 @@ class EventStream:
                 at = self._skip_comment(data, at)
             elif self._at_line and data[at] == _LF:
                 at += 1
-                self._join(b"", arrived_ns, shared=followed or at < size)
+                self._join(b"", arrived_ns, empty_ns, shared=followed or at < size)
             else:
                 end = data.find(b"\n\n", at)
                 comment = data.find(b"\n:", at, size if end < 0 else end)
@@ -135,7 +139,7 @@ class EventStream:
                     break
                 else:
                     rest, at = data[at:end], end + 2
-                    self._join(rest, arrived_ns, shared=followed or at < size)
+                    self._join(rest, arrived_ns, empty_ns, shared=followed or at < size)
         self._between = (
             self._at_line
             and self._pieces is None
@@ -183,7 +187,7 @@ class EventStream:
         self._pieces.append(piece)
         self._at_line = piece.endswith(b"\n")
 
-    def _join(self, rest: bytes, arrived_ns: int, *, shared: bool) -> None:
+    def _join(self, rest: bytes, arrived_ns: int, empty_ns: int | None, *, shared: bool) -> None:
         block = rest
         if self._pieces is not None:
             self._pieces.append(rest)
@@ -192,10 +196,16 @@ class EventStream:
             self._have = 0
         self._at_line = True
         if block:
-            self._complete(block, None, arrived_ns, shared=shared)
+            self._complete(block, None, arrived_ns, empty_ns, shared=shared)
 
     def _complete(
-        self, block: bytes, read: _Lines | None, arrived_ns: int, *, shared: bool
+        self,
+        block: bytes,
+        read: _Lines | None,
+        arrived_ns: int,
+        empty_ns: int | None,
+        *,
+        shared: bool,
     ) -> None:
         """Take a whole block, and its lines if they were read."""
         if len(block) > self._max_message:
@@ -213,7 +223,7 @@ class EventStream:
                 return
         if shared:
             if self._shared[0] != arrived_ns:
-                self._shared = arrived_ns, self._share(arrived_ns)
+                self._shared = arrived_ns, self._share(arrived_ns, empty_ns)
             arrived_ns = self._shared[1]
         self.on_message(block, arrived_ns)
 

@@ -23,6 +23,7 @@ from websocket import (
 )
 
 from sseload_users.transports import Closed, OnMessage
+from sseload_users.transports.lag import ShareStamp
 
 #: Called when the frames end the session: how, and with which error, if it was one.
 OnClose = Callable[[Closed, WebSocketException | None], None]
@@ -78,7 +79,7 @@ class FrameDecoder:
         on_close: OnClose,
         send: Callable[[bytes], object],
         max_message: int,
-        share: Callable[[int], int],
+        share: ShareStamp,
     ) -> None:
         self.on_message = on_message
         self.on_close = on_close
@@ -96,13 +97,14 @@ class FrameDecoder:
         self._client: Any = None
         self._collected = 0
 
-    def feed(self, data: bytes, arrived_ns: int) -> None:
+    def feed(self, data: bytes, arrived_ns: int, empty_ns: int | None) -> None:
         """Decode the next bytes, at least one.
 
         Args:
-            data: as many bytes as came.
-            arrived_ns: when the newest of them arrived; it is handed on with the message that
-                ends with them. Those before it share one that `share` makes of it.
+            data: the bytes of one read.
+            arrived_ns: when the newest of them arrived (wall clock, ns): the stamp of the
+                message that ends with them. `share` makes the stamp of the messages before.
+            empty_ns: before when none of them had arrived; None if that is not known.
         """
         if self.ended:
             return
@@ -157,7 +159,7 @@ class FrameDecoder:
             if end == size:
                 stamp = arrived_ns
             elif stamp is None:
-                stamp = self._share(arrived_ns)
+                stamp = self._share(arrived_ns, empty_ns)
             if first == _TEXT and self._client is None:
                 payload = data[start:end]
                 if payload.isascii() or is_text(payload):

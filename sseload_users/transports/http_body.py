@@ -68,19 +68,20 @@ class Body:
     def ended(self, ended: bool) -> None:
         self._events.ended = ended
 
-    def feed(self, data: bytes, arrived_ns: int) -> None:
+    def feed(self, data: bytes, arrived_ns: int, empty_ns: int | None) -> None:
         """Decode the next bytes, at least one.
 
         Args:
-            data: as many bytes as came.
-            arrived_ns: when the newest of them arrived.
+            data: the bytes of one read.
+            arrived_ns: when the newest of them arrived (wall clock, ns).
+            empty_ns: before when none of them had arrived; None if that is not known.
         """
         left = self._left
         if left is not None:
             data = data[:left]
             self._left = left = left - len(data)
         if data:
-            self._events.feed(data, arrived_ns)
+            self._events.feed(data, arrived_ns, empty_ns)
         if left == 0:
             self._close(_END)
 
@@ -111,12 +112,13 @@ class ChunkedBody(Body):
         # Bytes of the trailer; None before it.
         self._trailer: int | None = None
 
-    def feed(self, data: bytes, arrived_ns: int) -> None:
+    def feed(self, data: bytes, arrived_ns: int, empty_ns: int | None) -> None:
         """Decode the next bytes, at least one.
 
         Args:
-            data: as many bytes as came.
-            arrived_ns: when the newest of them arrived.
+            data: the bytes of one read.
+            arrived_ns: when the newest of them arrived (wall clock, ns).
+            empty_ns: before when none of them had arrived; None if that is not known.
         """
         events = self._events
         size = len(data)
@@ -128,7 +130,7 @@ class ChunkedBody(Body):
                 and start + _length_of(data[:start]) == size - 2 > start
                 and data.endswith(b"\r\n")
             ):
-                events.feed(data[start:-2], arrived_ns)
+                events.feed(data[start:-2], arrived_ns, empty_ns)
                 return
         at = 0
         while at < size and not events.ended:
@@ -137,7 +139,7 @@ class ChunkedBody(Body):
                 at += len(piece)
                 self._due -= len(piece)
                 # The chunk's own line end is no more of the stream.
-                events.feed(piece, arrived_ns, followed=size - at > len(b"\r\n"))
+                events.feed(piece, arrived_ns, empty_ns, followed=size - at > len(b"\r\n"))
             else:
                 end = data.find(_LF, at) + 1
                 self._line += data[at : end or size]

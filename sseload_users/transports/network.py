@@ -20,9 +20,11 @@ import gevent.socket
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of, text_of
 from sseload_users.transports.endpoint import origin
-from sseload_users.transports.reader import LagRecorder, Reader, make_reader
+from sseload_users.transports.lag import LagRecorder
+from sseload_users.transports.reader import make_reader
+from sseload_users.transports.reading import Reader
 from sseload_users.transports.resolver import Resolver
-from sseload_users.transports.slow import SlowReader
+from sseload_users.transports.slow_reader import SlowReader
 from sseload_users.transports.stamped_socket import StampedSocket
 from sseload_users.transports.tcp_connect import connect_tcp, stamps_arrivals
 

@@ -13,7 +13,7 @@ import re
 import h11
 
 from sseload_users.transports import ParsedMessage
-from sseload_users.transports.reader import READ_BYTES
+from sseload_users.transports.reading import READ_BYTES
 from sseload_users.transports.stamped_socket import StampedSocket
 
 #: Most bytes of an answer's head.

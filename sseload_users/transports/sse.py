@@ -13,7 +13,7 @@ from sseload_users.transports.event_stream import EventStream, parse_event
 from sseload_users.transports.http_body import Body, ChunkedBody
 from sseload_users.transports.http_head import StreamRequest
 from sseload_users.transports.network import Network
-from sseload_users.transports.reader import READ_BYTES
+from sseload_users.transports.reading import READ_BYTES
 from sseload_users.transports.stamped_socket import StampedSocket
 from sseload_users.transports.websocket import WebSocketTransport
 
@@ -99,7 +99,7 @@ class SseTransport(WebSocketTransport):
             body = Body(events, self._on_closed, request.length)
         self._body = self._decoder = body
         network.keep_tls_session(endpoint.url, arrival)
-        body.feed(request.rest, arrival.arrived_ns)
+        body.feed(request.rest, arrival.arrived_ns, arrival.emptied_ns)
         return arrival
 
     def _ask(self, request: StreamRequest, arrival: StampedSocket) -> None:

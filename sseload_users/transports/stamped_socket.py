@@ -11,13 +11,12 @@ import contextlib
 import socket
 import ssl
 import time
-from collections.abc import Callable
 
 import gevent.monkey
 import gevent.socket
 
 from sseload_users.core.clock import from_kernel, wall_ns
-from sseload_users.transports.reader import Reader, end_watch, receive
+from sseload_users.transports.reading import OnBytes, OnEnd, Reader, end_watch, receive
 
 #: Most bytes that wait for a slow receiver before ``send_now`` refuses more.
 _BACKLOG_BYTES = 65536
@@ -72,8 +71,8 @@ class StampedSocket:
         "sock",
     )
 
-    on_bytes: Callable[[bytes, int], None]
-    on_end: Callable[[Exception | None], None]
+    on_bytes: OnBytes
+    on_end: OnEnd
 
     def __init__(
         self, sock: _socket.socket, connected_ns: int, reader: Reader, deadline: float | None
@@ -90,6 +89,11 @@ class StampedSocket:
         self.late_ns = 0
         self._unanswered = True
         self.backlog = b""
+
+    @property
+    def emptied_ns(self) -> int:
+        """When, before ``arrived_ns``, there was last nothing to read (wall clock, ns)."""
+        return from_kernel(self.empty_ns)
 
     # As a socket
 
@@ -160,11 +164,7 @@ class StampedSocket:
 
     # In the hub
 
-    def watch(
-        self,
-        on_bytes: Callable[[bytes, int], None],
-        on_end: Callable[[Exception | None], None],
-    ) -> None:
+    def watch(self, on_bytes: OnBytes, on_end: OnEnd) -> None:
         """Hand over what has arrived and, from the hub, all that will arrive.
 
         Args:
@@ -178,9 +178,8 @@ class StampedSocket:
         left, self._buffer, self._at = self._buffer[self._at :], b"", 0
         self._reader.add(self)
         if left:
-            self._reader.lag.empty_ns = from_kernel(self.empty_ns)
             try:
-                on_bytes(left, self.arrived_ns)
+                on_bytes(left, self.arrived_ns, self.emptied_ns)
             except Exception as error:  # noqa: BLE001 - as it would be from the hub
                 end_watch(self._reader, self, error)
 
@@ -273,15 +272,13 @@ class StampedSocket:
         """The TLS session, for a later connection to resume."""
         return None if self._tls is None else self._tls.ssl.session
 
-    def _decrypting(
-        self, tls: _Tls, on_bytes: Callable[[bytes, int], None]
-    ) -> Callable[[bytes, int], None]:
-        def on_ciphertext(data: bytes, stamp: int) -> None:
+    def _decrypting(self, tls: _Tls, on_bytes: OnBytes) -> OnBytes:
+        def on_ciphertext(data: bytes, stamp: int, empty_ns: int | None) -> None:
             plain, ended = tls.decrypt(data)
             if tls.outgoing.pending:  # an answer to a key update
                 self._send_raw_now(tls.outgoing.read())
             if plain:
-                on_bytes(plain, stamp)
+                on_bytes(plain, stamp, empty_ns)
             if ended and self._tls is tls:
                 end_watch(self._reader, self, None)
 
@@ -322,7 +319,6 @@ class StampedSocket:
                 if self._reads % _TURN_READS == 0:
                     self._patience()
                     gevent.sleep(0)
-                self._reader.lag.empty_ns = from_kernel(self.empty_ns)
                 return data
 
     def _answer(self) -> None:

@@ -17,7 +17,7 @@ import gevent.monkey
 import gevent.socket
 
 from sseload_users.core.clock import wall_ns
-from sseload_users.transports.reader import ANCILLARY_BYTES
+from sseload_users.transports.reading import ANCILLARY_BYTES
 
 # Linux's numbers (asm-generic/socket.h, linux/in.h), which the socket module has not all.
 _SO_TIMESTAMPNS = 35

@@ -33,7 +33,7 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.frames import FrameDecoder, MessageTooLarge, close_frame, text_frame
 from sseload_users.transports.handshake import BodyAhead, Head, header_options, refused
 from sseload_users.transports.network import Network
-from sseload_users.transports.reader import READ_BYTES
+from sseload_users.transports.reading import READ_BYTES
 from sseload_users.transports.refusal import words_of_event
 from sseload_users.transports.stamped_socket import StampedSocket
 
@@ -51,8 +51,8 @@ class Decoder(Protocol):
     #: Nothing more is decoded.
     ended: bool
 
-    def feed(self, data: bytes, arrived_ns: int) -> None:
-        """Decode the next bytes, at least one, which arrived then (wall clock, ns)."""
+    def feed(self, data: bytes, arrived_ns: int, empty_ns: int | None) -> None:
+        """Decode the bytes of one read; see `OnBytes`."""
 
 
 class WebSocketTransport:
@@ -184,7 +184,7 @@ class WebSocketTransport:
             except OSError as error:
                 raise ConnectFailed("subscribe", cause_of(error), str(error)) from error
             if data:
-                decoder.feed(data, arrival.arrived_ns)
+                decoder.feed(data, arrival.arrived_ns, arrival.emptied_ns)
             else:
                 self._check_left()
                 raise ConnectFailed("subscribe", "connection closed")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
+from sseload_users.core.causes import CONNECTING, is_local
 from sseload_users.core.formatting import clean, count, number, shorten
 from sseload_users.verdict import capacity, hints, saturation
 from sseload_users.verdict.reasons import GRADES, Reason, make_reason, worst
@@ -175,7 +176,7 @@ def _connect_timeouts(connections: Mapping[str, Any], rule: Rule) -> Reason:
     timed_out = sum(
         cause["count"]
         for cause in connections["causes"]
-        if cause["operation"] in hints.CONNECTING and "timed out" in cause["cause"]
+        if cause["operation"] in CONNECTING and "timed out" in cause["cause"]
     )
     return _failures(
         "connect_timeouts",
@@ -369,7 +370,7 @@ def _lost(losses: Sequence[tuple[int, str]]) -> str:
 def _commonest(
     causes: Iterable[Mapping[str, Any]], *, connecting: bool
 ) -> Mapping[str, Any] | None:
-    own = (each for each in causes if (each["operation"] in hints.CONNECTING) == connecting)
+    own = (each for each in causes if (each["operation"] in CONNECTING) == connecting)
     return max(own, key=lambda each: each["count"], default=None)
 
 
@@ -379,6 +380,6 @@ def _most_often(cause: Mapping[str, Any] | None, words: str = ", most often") ->
 
 def _blame(cause: Mapping[str, Any] | None, general: str) -> str:
     """The general hint, unless the commonest cause lies with the machine that tests."""
-    if cause is None or not hints.is_local(cause["operation"], cause["cause"]):
+    if cause is None or not is_local(cause["operation"], cause["cause"]):
         return general
     return hints.hint(cause["operation"], cause["cause"])

@@ -24,8 +24,7 @@ from sseload_users.transports.socketio import SocketIOTransport
 from sseload_users.transports.sse import SseTransport
 from sseload_users.transports.websocket import WebSocketTransport
 from tests.support.socket_servers import read_until, serving
-from tests.transports.test_frames import frame
-from tests.transports.test_websocket import answer
+from tests.support.wire import accept_websocket, frame
 
 #: Seconds that a client has to connect, and those that nothing may take.
 PATIENCE, FAR_TOO_LONG = 0.3, 8.0
@@ -133,7 +132,7 @@ def shaking(*parts: bytes, then: bytes = b"") -> Callable[[socket.socket], None]
     """A server that accepts a WebSocket's handshake, and sends some bytes and others."""
 
     def handle(connection: socket.socket) -> None:
-        connection.sendall(answer(connection) + b"".join(parts))
+        connection.sendall(accept_websocket(connection) + b"".join(parts))
         if then:
             for_ever(connection, then)
         else:

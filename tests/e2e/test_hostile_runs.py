@@ -17,8 +17,7 @@ from tests.e2e.test_hostile import FRAMES, for_ever
 from tests.e2e.test_hostile_http import BOMB, OK
 from tests.support.harness import QUICK, Outcome, run, sequence_of
 from tests.support.socket_servers import read_until, serving
-from tests.transports.test_frames import frame
-from tests.transports.test_websocket import answer_to
+from tests.support.wire import acceptance_of, frame
 
 pytestmark = pytest.mark.e2e
 
@@ -58,7 +57,7 @@ class Server:
                 with self._lock:
                     self._connections += 1
                     number = self._connections
-                connection.sendall(answer_to(head))
+                connection.sendall(acceptance_of(head))
                 (self._on_listener or self.keep)(number, connection)
                 return
             if head.startswith(b"POST"):

@@ -38,7 +38,8 @@ from sseload_users.transports.packets import (
 _MOST = 200
 
 
-def _share(arrived_ns: int) -> int:
+def _share(arrived_ns: int, empty_ns: int | None) -> int:
+    del empty_ns
     return arrived_ns
 
 
@@ -70,7 +71,7 @@ def frames(data: bytes) -> None:
             _share,
         )
         for piece in cut(data):
-            decoder.feed(piece, 1)
+            decoder.feed(piece, 1, None)
         assert len(ends) <= 1
         assert decoder.ended == bool(ends)
         assert all(len(each) <= _MOST for each in messages)
@@ -88,7 +89,7 @@ def events(data: bytes) -> None:
         ends: list[Closed] = []
         stream = EventStream(lambda block, _: messages.append(block), ends.append, _MOST, _share)
         for piece in cut(data):
-            stream.feed(piece, 1)
+            stream.feed(piece, 1, None)
         return messages, ends, stream.last_event_id, stream.retry_ms
 
     found = decode(_whole)
@@ -114,7 +115,7 @@ def bodies(data: bytes) -> None:
         body = ChunkedBody(stream, on_close) if chunked else Body(stream, on_close, len(data) // 2)
         for piece in cut(data):
             if not body.ended:
-                body.feed(piece, 1)
+                body.feed(piece, 1, None)
         assert len(ends) <= 1
         return messages, ends
 

@@ -128,7 +128,7 @@ def test_the_verdict_comes_last_and_the_worst_of_it_first() -> None:
     at = [text.index(words) for words in parts]
     assert at == sorted(at)
     assert "120  HTTP 503  handshake" in text
-    assert "→ The server or its proxy says that it is overloaded" in text
+    assert "→ The server or its proxy reports that it is overloaded" in text
 
 
 @given(samples(), st.integers(60, 140))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sseload_users.transports import Closed, ParsedMessage
 from sseload_users.transports.event_stream import EventStream, parse_event
-from tests.transports.test_frames import share
+from tests.support.wire import cut_stream, share
 
 BOM = b"\xef\xbb\xbf"
 
@@ -83,7 +83,7 @@ class Decoded:
 
     def read(self, *reads: bytes) -> Decoded:
         for data in reads:
-            self.stream.feed(data, 0)
+            self.stream.feed(data, 0, None)
         return self
 
 
@@ -124,22 +124,8 @@ streams = st.builds(
 rubbish = st.text("\r\n\n:dati e\0\ufeff\xff", max_size=40).map(lambda text: text.encode("utf-8"))
 
 
-@st.composite
-def cut(draw: st.DrawFn, data: st.SearchStrategy[bytes]) -> list[bytes]:
-    """A stream as the reads it came in: byte by byte, block by block, or cut anywhere."""
-    stream = draw(data)
-    how = draw(st.sampled_from(["bytes", "blocks", "anywhere"]))
-    if how == "bytes":
-        return [stream[i : i + 1] for i in range(len(stream))]
-    if how == "blocks":
-        return [read for read in re.findall(rb"(?s)(.*?(?:\n\n|\r\n\r\n|\Z))", stream) if read]
-    places = sorted(draw(st.sets(st.integers(1, max(len(stream) - 1, 1)), max_size=8)))
-    reads = [stream[at:end] for at, end in zip([0, *places], [*places, None], strict=True)]
-    return [read for read in reads if read]
-
-
 @settings(max_examples=300, deadline=None)
-@given(cut(st.one_of(streams, streams, rubbish)))
+@given(cut_stream(st.one_of(streams, streams, rubbish)))
 @example([b"data: a\n\ndata: b\n\n", b"data: c\n\n", b": hi\n\n", b"data: d\n\n"])
 @example([b"data: a\r\n\r", b"\ndata: b\r\n\r\n"])
 @example([b"\xef", b"\xbb", b"\xbfdata: a\n\n", BOM + b"data: b\n\n"])
@@ -166,7 +152,7 @@ def test_after_every_read_the_events_are_those_of_the_standard(reads: list[bytes
 
 
 @settings(max_examples=200, deadline=None)
-@given(cut(streams))
+@given(cut_stream(streams))
 def test_a_message_is_the_same_bytes_for_every_cut_and_way_of_ending_lines(
     reads: list[bytes],
 ) -> None:
@@ -205,17 +191,17 @@ def test_an_event_has_the_stamp_of_the_read_that_completed_it() -> None:
     for stamp, data in enumerate(
         [b"data: a\n", b"\n", b"data: b\n\ndata: c\r\n\r", b"\n", b"data: d\n\n"]
     ):
-        decoded.stream.feed(data, stamp)
+        decoded.stream.feed(data, stamp, stamp - 1 if stamp else None)
     assert decoded.stamps == [1, -2, 2, 4]
 
 
 def test_those_before_a_reads_last_bytes_share_a_stamp() -> None:
     decoded = Decoded()
-    decoded.stream.feed(b"data: a\n\ndata: b\n\n: comment\n\n", 1)
-    decoded.stream.feed(b"data: c\n\n", 2, followed=True)
-    decoded.stream.feed(b"data: d\n\ndata: e\n\n", 2)
-    decoded.stream.feed(b"data: f\n\ndata", 3)
-    decoded.stream.feed(b": g\n\n", 4)
+    decoded.stream.feed(b"data: a\n\ndata: b\n\n: comment\n\n", 1, 0)
+    decoded.stream.feed(b"data: c\n\n", 2, 1, followed=True)
+    decoded.stream.feed(b"data: d\n\ndata: e\n\n", 2, 1)
+    decoded.stream.feed(b"data: f\n\ndata", 3, 2)
+    decoded.stream.feed(b": g\n\n", 4, 3)
     assert decoded.stamps == [-1, -1, -2, -2, 2, -3, 4]
 
 
@@ -262,8 +248,8 @@ def test_decoding_stops_in_the_middle_of_a_read() -> None:
         stream.ended = True
 
     stream = EventStream(take, lambda _: None, 1000, share)
-    stream.feed(b"data: 1\n\ndata: 2\n\n", 0)
-    stream.feed(b"data: 3\n\n", 0)
+    stream.feed(b"data: 1\n\ndata: 2\n\n", 0, None)
+    stream.feed(b"data: 3\n\n", 0, None)
     assert received == [b"data: 1"]
 
 

@@ -26,6 +26,7 @@ from sseload_users.transports.frames import (
     is_text,
     text_frame,
 )
+from tests.support.wire import frame, share, unmask
 
 NO_LIMIT = 1 << 64
 
@@ -36,14 +37,6 @@ class Outcome:
     answers: list[tuple[int, bytes]] = field(default_factory=list)
     closed: tuple[int | None, str] | None = None
     error: str | None = None
-
-
-def unmask(answer: bytes) -> tuple[int, bytes]:
-    """A short client's frame: its first byte and its payload."""
-    assert answer[1] & 0x80, "a client masks"
-    mask, body = answer[2:6], answer[6:]
-    assert len(body) == answer[1] & 0x7F
-    return answer[0], bytes(byte ^ mask[i % 4] for i, byte in enumerate(body))
 
 
 class Script:
@@ -112,40 +105,13 @@ def by_decoder(reads: list[bytes], max_message: int = NO_LIMIT) -> Outcome:
         share,
     )
     for read in reads:
-        decoder.feed(read, 0)
+        decoder.feed(read, 0, None)
     return outcome
-
-
-def share(arrived_ns: int) -> int:
-    """Marks a stamp that is not a message's own."""
-    return -arrived_ns
 
 
 def describe(error: WebSocketException) -> str:
     # websocket-client quotes the whole payload that it cannot decode.
     return f"{type(error).__name__}: {str(error)[:13]}"
-
-
-def frame(
-    first: int,
-    payload: bytes,
-    *,
-    mask: bytes | None = None,
-    form: int = 0,
-    length: int | None = None,
-) -> bytes:
-    """A frame, with its length in at least the given form: 0, 126 or 127."""
-    size = len(payload) if length is None else length
-    if size > 0xFFFF or form == 127:
-        head = bytes([first, 127]) + struct.pack("!Q", size)
-    elif size > 125 or form == 126:
-        head = bytes([first, 126]) + struct.pack("!H", size)
-    else:
-        head = bytes([first, size])
-    if mask is None:
-        return head + payload
-    body = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
-    return bytes([head[0], head[1] | 0x80]) + head[2:] + mask + body
 
 
 payloads = st.one_of(
@@ -306,8 +272,8 @@ def test_each_end_has_a_cause_that_can_be_counted(data: bytes, cause: str) -> No
     decoder = FrameDecoder(
         lambda *_: None, lambda closed, _: ends.append(closed), lambda _: None, 1000, share
     )
-    decoder.feed(data + frame(0x81, b"after the end"), 0)
-    decoder.feed(frame(0x81, b"long after the end"), 0)
+    decoder.feed(data + frame(0x81, b"after the end"), 0, None)
+    decoder.feed(frame(0x81, b"long after the end"), 0, None)
     assert [closed.cause for closed in ends] == [cause]
 
 
@@ -320,15 +286,15 @@ def test_a_message_has_the_stamp_of_the_read_that_completed_it() -> None:
         1000,
         share,
     )
-    decoder.feed(frame(0x81, b"one") + frame(0x81, b"two") + frame(0x81, b"three")[:4], 5)
-    decoder.feed(frame(0x81, b"three")[4:], 6)
-    decoder.feed(frame(0x01, b"fo"), 7)
-    decoder.feed(frame(0x80, b"ur"), 8)
+    decoder.feed(frame(0x81, b"one") + frame(0x81, b"two") + frame(0x81, b"three")[:4], 5, 4)
+    decoder.feed(frame(0x81, b"three")[4:], 6, 5)
+    decoder.feed(frame(0x01, b"fo"), 7, 6)
+    decoder.feed(frame(0x80, b"ur"), 8, 7)
     assert received == [(b"one", -5), (b"two", -5), (b"three", 6), (b"four", 8)]
     del received[:]
-    decoder.feed(frame(0x81, b"five") + frame(0x81, b"six"), 9)
-    decoder.feed(frame(0x81, b"seven") + frame(0x81, b"eight")[:4], 10)
-    decoder.feed(frame(0x81, b"eight")[4:] + frame(0x89, b""), 11)
+    decoder.feed(frame(0x81, b"five") + frame(0x81, b"six"), 9, 8)
+    decoder.feed(frame(0x81, b"seven") + frame(0x81, b"eight")[:4], 10, 9)
+    decoder.feed(frame(0x81, b"eight")[4:] + frame(0x89, b""), 11, 10)
     assert received == [(b"five", -9), (b"six", 9), (b"seven", -10), (b"eight", -11)]
 
 
@@ -340,7 +306,7 @@ def test_decoding_stops_in_the_middle_of_a_read() -> None:
         decoder.ended = True
 
     decoder = FrameDecoder(take, lambda *_: None, lambda _: None, 1000, share)
-    decoder.feed(frame(0x81, b"one") + frame(0x81, b"two"), 0)
+    decoder.feed(frame(0x81, b"one") + frame(0x81, b"two"), 0, None)
     assert received == [b"one"]
 
 
@@ -350,7 +316,7 @@ def test_what_the_callback_raises_is_not_swallowed() -> None:
 
     decoder = FrameDecoder(refuse, lambda *_: None, lambda _: None, 1000, share)
     with pytest.raises(KeyError):
-        decoder.feed(frame(0x81, b"one"), 0)
+        decoder.feed(frame(0x81, b"one"), 0, None)
 
 
 def test_a_frame_in_many_reads_costs_in_proportion_to_its_length() -> None:

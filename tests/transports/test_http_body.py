@@ -18,8 +18,8 @@ from sseload_users.transports.event_stream import EventStream
 from sseload_users.transports.frames import FrameDecoder
 from sseload_users.transports.http_body import Body, ChunkedBody
 from sseload_users.transports.http_head import StreamRequest
-from tests.transports.test_event_stream import cut
-from tests.transports.test_frames import frame, share
+from sseload_users.transports.reading import OnBytes
+from tests.support.wire import chunk, cut_stream, frame, share
 
 END = Closed("server", "end of stream")
 CUT = Closed("network", "connection closed")
@@ -42,7 +42,7 @@ def by_body(reads: list[bytes], length: int | None = None, *, chunked: bool = Tr
     events = EventStream(lambda block, _: outcome.messages.append(block), on_close, 1 << 20, share)
     body = ChunkedBody(events, on_close) if chunked else Body(events, on_close, length)
     for read in reads:
-        body.feed(read, 0)
+        body.feed(read, 0, None)
     return outcome
 
 
@@ -57,17 +57,13 @@ def by_h11(stream: bytes) -> Outcome:
     try:
         while (event := client.next_event()) is not h11.NEED_DATA:
             if isinstance(event, h11.Data):
-                events.feed(bytes(event.data), 0)
+                events.feed(bytes(event.data), 0, None)
             elif isinstance(event, h11.EndOfMessage):
                 outcome.closed = END
                 break
     except h11.RemoteProtocolError:
         outcome.closed = BAD_CHUNK
     return outcome
-
-
-def chunk(data: bytes, extension: bytes = b"", form: str = "x") -> bytes:
-    return f"{len(data):{form}}".encode() + extension + b"\r\n" + data + b"\r\n"
 
 
 contents = st.sampled_from(
@@ -116,7 +112,7 @@ bodies = st.builds(
 
 
 @settings(max_examples=300, deadline=None)
-@given(cut(bodies))
+@given(cut_stream(bodies))
 @example([chunk(b"data: a\n\n"), chunk(b"data: b\n\n"), chunk(b"data: a\n\n")[:-2], b"\r", b"\n"])
 @example([chunk(b"data: a\n\n"), b"0x9\r\ndata: b\n\n\r\n"])
 @example([chunk(b"data: a\n\n") + chunk(b"data: b\n\n"), b"0\r\n", b"A: b\r", b"\n\r\n", b"x"])
@@ -128,7 +124,7 @@ def test_chunks_yield_what_h11_makes_of_them(reads: list[bytes]) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(cut(st.lists(contents, max_size=8).map(b"".join)), st.integers(0, 60))
+@given(cut_stream(st.lists(contents, max_size=8).map(b"".join)), st.integers(0, 60))
 def test_a_body_with_a_length_ends_there(reads: list[bytes], length: int) -> None:
     stream = b"".join(reads)
     whole = by_body([stream[:length]] if stream[:length] else [], chunked=False)
@@ -179,8 +175,8 @@ def test_only_a_reads_last_message_has_its_own_stamp(data: bytes, stamps: list[i
     found: list[int] = []
     events = EventStream(lambda _, stamp: found.append(stamp), print, 100, share)
     body = ChunkedBody(events, print)
-    body.feed(chunk(b"data: 1\n\n"), 5)
-    body.feed(data, 7)
+    body.feed(chunk(b"data: 1\n\n"), 5, 4)
+    body.feed(data, 7, 6)
     assert found == [5, *stamps]
 
 
@@ -304,14 +300,14 @@ def test_what_is_no_answer(head: bytes, then: bytes | None, cause: str) -> None:
 def test_a_usual_message_costs_about_what_a_frame_costs() -> None:
     text = b'{"code":"LT-1a2b3c4d-000123-1k2j3h4g5f6d","source":"load-test","type":"default"}'
 
-    def websocket() -> Callable[[bytes, int], None]:
+    def websocket() -> OnBytes:
         return FrameDecoder(lambda *_: None, lambda *_: None, lambda _: None, 1 << 20, share).feed
 
-    def stream() -> Callable[[bytes, int], None]:
+    def stream() -> OnBytes:
         events = EventStream(lambda *_: None, lambda _: None, 1 << 20, share)
         return ChunkedBody(events, lambda _: None).feed
 
-    def seconds(make: Callable[[], Callable[[bytes, int], None]], data: bytes) -> float:
+    def seconds(make: Callable[[], OnBytes], data: bytes) -> float:
         feeds = [make() for _ in range(1000)]
         best = 1.0
         gc.disable()
@@ -320,7 +316,7 @@ def test_a_usual_message_costs_about_what_a_frame_costs() -> None:
                 reads = [bytes(bytearray(data)) for _ in feeds]
                 began = time.process_time()
                 for feed, read in zip(feeds, reads, strict=True):
-                    feed(read, 1)
+                    feed(read, 1, 0)
                 best = min(best, time.process_time() - began)
         finally:
             gc.enable()

@@ -16,8 +16,7 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.network import Network
 from sseload_users.transports.socketio import SocketIOTransport
 from tests.support.socket_servers import Handler, read_until, serving
-from tests.transports.test_frames import frame, unmask
-from tests.transports.test_websocket import answer
+from tests.support.wire import accept_websocket, frame, unmask
 
 LEFT = Closed("client", "left")
 DISCONNECTED = Closed("server", "disconnected by server")
@@ -92,7 +91,7 @@ def speaks(*steps: str | bytes | float, stays: bool = False, heard: Any = None) 
 
     def server(connection: socket.socket) -> None:
         said = [] if heard is None else heard
-        connection.sendall(answer(connection) + texts(OPEN))
+        connection.sendall(accept_websocket(connection) + texts(OPEN))
         said.append(hears(connection))
         for waits, some in itertools.groupby(steps, lambda step: isinstance(step, float)):
             if waits:
@@ -137,7 +136,7 @@ def test_the_code_servers_exchange() -> None:
     heard: list[str] = []
 
     def server(connection: socket.socket) -> None:
-        connection.sendall(answer(connection))
+        connection.sendall(accept_websocket(connection))
         time.sleep(0.02)
         connection.sendall(texts(OPEN))
         heard.append(hears(connection))
@@ -260,7 +259,7 @@ def test_all_that_a_refusal_says_is_kept(step: str, cause: str, said: str | None
 )
 def test_a_closed_socket_is_a_refusal_too(steps: tuple[bytes, ...], cause: str) -> None:
     def server(connection: socket.socket) -> None:
-        connection.sendall(answer(connection) + texts(OPEN))
+        connection.sendall(accept_websocket(connection) + texts(OPEN))
         hears(connection)
         connection.sendall(b"".join(steps))
 
@@ -274,7 +273,7 @@ def test_a_closed_socket_is_a_refusal_too(steps: tuple[bytes, ...], cause: str) 
 )
 def test_a_server_of_another_protocol_is_told(opening: str) -> None:
     def server(connection: socket.socket) -> None:
-        connection.sendall(answer(connection) + texts(opening))
+        connection.sendall(accept_websocket(connection) + texts(opening))
         connection.recv(100)
 
     with serving(server) as port, pytest.raises(ConnectFailed) as failed:
@@ -311,7 +310,7 @@ def test_the_profiles_own_subscription_comes_after_the_acknowledgement() -> None
     heard: list[str] = []
 
     def server(connection: socket.socket) -> None:
-        connection.sendall(answer(connection) + texts(OPEN))
+        connection.sendall(accept_websocket(connection) + texts(OPEN))
         heard.append(hears(connection))
         connection.sendall(texts(JOINED))
         heard.extend([hears(connection), hears(connection)])
@@ -431,7 +430,7 @@ def short_heartbeats(*pauses: float) -> tuple[Handler, list[str]]:
 
     def server(connection: socket.socket) -> None:
         opening = '0{"sid":"x","pingInterval":200,"pingTimeout":300}'
-        connection.sendall(answer(connection) + texts(opening))
+        connection.sendall(accept_websocket(connection) + texts(opening))
         hears(connection)
         connection.sendall(texts(JOINED))
         for pause in pauses:
@@ -475,7 +474,7 @@ def test_leaving_says_goodbye_twice() -> None:
     ends: list[Any] = []
 
     def server(connection: socket.socket) -> None:
-        connection.sendall(answer(connection) + texts(OPEN))
+        connection.sendall(accept_websocket(connection) + texts(OPEN))
         hears(connection)
         connection.sendall(texts(JOINED))
         ends.append(hears(connection))
@@ -515,7 +514,7 @@ def test_what_a_callback_raises_ends_the_session_for_early_events_too() -> None:
 @pytest.mark.parametrize("stall_at", [0.0, 0.15])
 def test_connect_time_is_not_the_generators_own_queue(stall_at: float) -> None:
     def server(connection: socket.socket) -> None:
-        accepted = answer(connection)
+        accepted = accept_websocket(connection)
         time.sleep(0.1)
         connection.sendall(accepted + texts(OPEN))
         hears(connection)

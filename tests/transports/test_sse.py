@@ -17,7 +17,7 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.network import Network
 from sseload_users.transports.sse import SseTransport
 from tests.support.socket_servers import CERTIFICATES, Handler, read_until, serving
-from tests.transports.test_http_body import chunk
+from tests.support.wire import chunk
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"

@@ -20,12 +20,12 @@ import gevent.event
 import gevent.socket
 import pytest
 
-from sseload_users.core import clock
-from sseload_users.core import timestamps as stamps
-from sseload_users.transports import ConnectFailed, network, reader
-from sseload_users.transports import tcp_connect as dial
+from sseload_users.core import clock, timestamps
+from sseload_users.transports import ConnectFailed, network, reader, tcp_connect
 from sseload_users.transports.causes import cause_of
+from sseload_users.transports.lag import LagRecorder
 from sseload_users.transports.network import Network
+from sseload_users.transports.reading import READ_BYTES
 from sseload_users.transports.stamped_socket import StampedSocket
 from tests.support.socket_servers import CERTIFICATES, Handler, read_until, serving
 
@@ -63,7 +63,7 @@ class Watched:
         self.ended: gevent.event.AsyncResult[Exception | None] = gevent.event.AsyncResult()
         connection.watch(self.on_bytes, self.ended.set)
 
-    def on_bytes(self, data: bytes, arrived_ns: int) -> None:
+    def on_bytes(self, data: bytes, arrived_ns: int, empty_ns: int | None) -> None:
         self.reads.append((data, arrived_ns))
 
     @property
@@ -116,17 +116,17 @@ def test_the_stamp_is_the_kernels_however_late_the_hub_reads(scheme: str) -> Non
 class Lines:
     """Messages that are lines, with the bounds of their arrival, as decoders have them."""
 
-    def __init__(self, lag: reader.LagRecorder) -> None:
+    def __init__(self, lag: LagRecorder) -> None:
         self.found: dict[bytes, tuple[int, int]] = {}
         self._lag = lag
 
-    def on_bytes(self, data: bytes, arrived_ns: int) -> None:
+    def on_bytes(self, data: bytes, arrived_ns: int, empty_ns: int | None) -> None:
         *before, last, rest = data.split(b"\n")
         assert rest == b""
         if before:
-            shared = self._lag.share(arrived_ns)
-            self.found |= dict.fromkeys(before, (stamps.earliest(shared), shared))
-        self.found[last] = stamps.earliest(arrived_ns), arrived_ns
+            shared = self._lag.share(arrived_ns, empty_ns)
+            self.found |= dict.fromkeys(before, (timestamps.earliest(shared), shared))
+        self.found[last] = timestamps.earliest(arrived_ns), arrived_ns
 
 
 @kernel_stamps
@@ -208,7 +208,7 @@ def test_what_waits_while_nothing_else_comes_is_known_to_be_new() -> None:
 @kernel_stamps
 def test_a_read_that_leaves_something_behind_is_not_taken_for_all() -> None:
     told = threading.Event()
-    large = b"x" * (3 * reader.READ_BYTES) + b"\n"
+    large = b"x" * (3 * READ_BYTES) + b"\n"
 
     def server(connection: socket.socket) -> None:
         connection.sendall(large)
@@ -221,9 +221,9 @@ def test_a_read_that_leaves_something_behind_is_not_taken_for_all() -> None:
         bounds: list[int | None] = []
         sizes: list[int] = []
 
-        def on_bytes(data: bytes, arrived_ns: int) -> None:
+        def on_bytes(data: bytes, arrived_ns: int, empty_ns: int | None) -> None:
             del arrived_ns
-            bounds.append(shared.lag.empty_ns)
+            bounds.append(empty_ns)
             sizes.append(len(data))
             time.sleep(0.05)
 
@@ -233,7 +233,7 @@ def test_a_read_that_leaves_something_behind_is_not_taken_for_all() -> None:
             gevent.sleep(0.01)
         told.set()
         connection.close()
-    assert sizes[:3] == [reader.READ_BYTES] * 3
+    assert sizes[:3] == [READ_BYTES] * 3
     # What a later read finds may have come as early as what the first found.
     assert len(set(bounds)) == 1
 
@@ -253,8 +253,8 @@ def test_even_the_first_read_of_a_connection_is_stamped() -> None:
 def test_without_the_kernels_stamp_it_is_the_time_of_reading(
     shared: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dial, "_stamp", lambda sock: None)
-    assert dial.stamps_arrivals.__wrapped__() is False
+    monkeypatch.setattr(tcp_connect, "_stamp", lambda sock: None)
+    assert tcp_connect.stamps_arrivals.__wrapped__() is False
     with serving(lambda connection: connection.sendall(b"hello")) as port:
         connection = open_to(shared, port)
         time.sleep(0.05)
@@ -283,7 +283,7 @@ def test_stamps_are_on_the_clock_that_sends_are_on(shared: Network) -> None:
 
 
 def test_lag_is_drained_in_whole_microseconds() -> None:
-    lag = reader.LagRecorder()
+    lag = LagRecorder()
     for nanoseconds in (0, 999, 1_000, 2_500_000, -7):
         lag.add(nanoseconds)
     assert list(lag.drain()) == [0, 0, 1, 2500, 0]
@@ -385,7 +385,7 @@ def test_a_callback_that_raises_ends_its_own_watch_only(shared: Network) -> None
         told.wait(5)
         connection.sendall(b"2")
 
-    def refuse(data: bytes, arrived_ns: int) -> None:
+    def refuse(data: bytes, arrived_ns: int, empty_ns: int | None) -> None:
         raise KeyError(data)
 
     with serving(server) as port:
@@ -421,7 +421,7 @@ def test_a_callback_may_close_any_connection(shared: Network) -> None:
     connections: list[StampedSocket] = []
     seen: list[bytes] = []
 
-    def close_all(data: bytes, arrived_ns: int) -> None:
+    def close_all(data: bytes, arrived_ns: int, empty_ns: int | None) -> None:
         seen.append(data)
         for connection in connections:
             connection.close()
@@ -573,7 +573,7 @@ def test_a_host_is_looked_up_once_for_all(monkeypatch: pytest.MonkeyPatch) -> No
 
         def counted(family: int, address: Any, *others: Any) -> Any:
             dialled.append(address)
-            return dial.connect_tcp(family, address, *others)
+            return tcp_connect.connect_tcp(family, address, *others)
 
         monkeypatch.setattr(network, "connect_tcp", counted)
         come_and_go()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import http
 import socket
 import struct
@@ -26,7 +24,7 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.network import Network
 from sseload_users.transports.websocket import WebSocketTransport
 from tests.support.socket_servers import CERTIFICATES, Handler, read_until, serving
-from tests.transports.test_frames import frame, unmask
+from tests.support.wire import accept_websocket, frame, unmask
 
 MS = 1_000_000
 
@@ -65,25 +63,6 @@ def websocket_server(
     finally:
         server.shutdown()
         thread.join(5)
-
-
-def answer(connection: socket.socket) -> bytes:
-    """Read a handshake's request; the answer that accepts it."""
-    return answer_to(read_until(connection, b"\r\n\r\n"))
-
-
-def answer_to(request: bytes) -> bytes:
-    """The answer that accepts a handshake."""
-    key = next(
-        line.split(b":", 1)[1].strip()
-        for line in request.split(b"\r\n")
-        if line.lower().startswith(b"sec-websocket-key:")
-    )
-    accept = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
-    return (
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + base64.b64encode(accept) + b"\r\n\r\n"
-    )
 
 
 class Listener:
@@ -153,7 +132,7 @@ def test_messages_of_all_shapes_and_the_close_arrive() -> None:
 @pytest.mark.parametrize("stall_at", [0.0, 0.02, 0.15])
 def test_connect_time_is_not_the_generators_own_queue(scheme: str, stall_at: float) -> None:
     def server(connection: socket.socket) -> None:
-        accepted = answer(connection)
+        accepted = accept_websocket(connection)
         time.sleep(0.1)
         connection.sendall(accepted)
         connection.recv(1000)
@@ -180,7 +159,9 @@ def test_connect_time_is_not_the_generators_own_queue(scheme: str, stall_at: flo
 @pytest.mark.parametrize("tls", [False, True])
 def test_what_comes_with_the_handshakes_answer_is_not_lost(tls: bool) -> None:
     def server(connection: socket.socket) -> None:
-        connection.sendall(answer(connection) + frame(0x81, b"first") + frame(0x81, b"second")[:3])
+        connection.sendall(
+            accept_websocket(connection) + frame(0x81, b"first") + frame(0x81, b"second")[:3]
+        )
         time.sleep(0.05)
         connection.sendall(frame(0x81, b"second")[3:] + frame(0x88, b"\x03\xe8"))
         connection.recv(100)
@@ -210,7 +191,7 @@ def subscription(url: str, **more: object) -> Endpoint:
 
 def test_only_what_comes_after_the_confirmation_is_handed_over() -> None:
     def server(connection: socket.socket) -> None:
-        connection.sendall(answer(connection) + frame(0x81, b"too early"))
+        connection.sendall(accept_websocket(connection) + frame(0x81, b"too early"))
         time.sleep(0.05)
         data = frame(0x81, b"ping 7") + frame(0x81, b"joined") + frame(0x81, b"in the same read")
         connection.sendall(data)
@@ -257,7 +238,7 @@ def drop(connection: ServerConnection) -> None:
 
 
 def vanish(connection: socket.socket) -> None:
-    connection.sendall(answer(connection))
+    connection.sendall(accept_websocket(connection))
 
 
 def say_nothing(connection: ServerConnection) -> None:
@@ -482,7 +463,7 @@ def test_one_users_cookies_are_not_sent_by_another() -> None:
 
 def ends(data: bytes, *, reset: bool = False) -> Handler:
     def server(connection: socket.socket) -> None:
-        connection.sendall(answer(connection) + frame(0x81, b"hello") + data)
+        connection.sendall(accept_websocket(connection) + frame(0x81, b"hello") + data)
         if reset:
             time.sleep(0.1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -523,7 +504,7 @@ def test_a_frame_that_breaks_the_protocol_ends_the_session(
     heard = []
 
     def server(connection: socket.socket) -> None:
-        connection.sendall(answer(connection) + data)
+        connection.sendall(accept_websocket(connection) + data)
         heard.append(unmask(connection.recv(100)))
 
     with serving(server) as port:
@@ -685,7 +666,7 @@ print(len(received), {one.value.cause for one in people})
 @pytest.mark.parametrize("tls", [False, True])
 def test_it_works_where_locust_has_patched_everything_first(tls: bool) -> None:
     def server(connection: socket.socket) -> None:
-        head = answer(connection)
+        head = accept_websocket(connection)
         for data in (head, frame(0x81, b"one") + frame(0x01, b"tw"), frame(0x80, b"o")):
             connection.sendall(data)
             time.sleep(0.01)

@@ -124,7 +124,7 @@ def test_waiting_is_no_idling(starve: Starve) -> None:
     """A process that wants all of a core and gets a little of it says so."""
     script = (
         "import time\n"
-        "from sseload_users.run.generator_load import Health\n"
+        "from sseload_users.run.generator_load import GeneratorLoad\n"
         "health = GeneratorLoad()\n"
         "print('ready', flush=True)\n"
         "input()\n"

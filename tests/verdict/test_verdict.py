@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sseload_users.core.causes import CauseKind, is_local
 from sseload_users.run.thresholds_file import load_thresholds
 from sseload_users.verdict import hints
 from sseload_users.verdict import rules as verdict
@@ -316,20 +317,20 @@ def test_the_exit_status_is_what_the_caller_asked_to_fail_on(
         ("tls", "certificate for another host", "names another host"),
         ("tls", "certificate not trusted", "not trusted"),
         ("tls", "wrong version number", "does not speak TLS"),
-        ("tls", "something new", "TLS could not be agreed on"),
+        ("tls", "something new", "TLS negotiation failed"),
         ("handshake", "HTTP 403", "user names"),
         ("handshake", "HTTP 404", "no such path"),
         ("handshake", "HTTP 429", "rate of connections"),
         ("handshake", "HTTP 502", "asleep"),
         ("handshake", "HTTP 503", "overloaded"),
-        ("handshake", "redirected: HTTP 301", "elsewhere"),
+        ("handshake", "redirected: HTTP 301", "redirects"),
         ("handshake", "bad handshake answer", "not a server of this protocol"),
         ("subscribe", "Unauthorized or unknown username", "user names"),
         ("session", "closed by server: 1000", "on purpose"),
         ("session", "closed by server: 1001", "going away"),
         ("session", "closed by server: 1011", "heartbeat"),
         ("session", "closed by server: no code", "ended the session"),
-        ("session", "no close frame", "without a word"),
+        ("session", "no close frame", "without a close message"),
         ("session", "connection reset", "cut the connection"),
         ("session", "heartbeat missed", "silent"),
         ("session", "message too large", "max_message"),
@@ -337,12 +338,12 @@ def test_the_exit_status_is_what_the_caller_asked_to_fail_on(
         ("message", "invalid UTF-8", "encoding"),
         ("ingest", "HTTP 400", "ingest body"),
         ("ingest", "HTTP 403", "broadcaster's user"),
-        ("ingest", "HTTP 410", "switched off"),
+        ("ingest", "HTTP 410", "no longer has that ingest path"),
         ("ingest", "HTTP 429", "rate of codes"),
         ("ingest", "HTTP 500", "database"),
         ("ingest", "HTTP 504", "proxy"),
-        ("ingest", "no answer in time", "No answer came in time"),
-        ("ingest", "timed out", "No answer came in time"),
+        ("ingest", "no answer in time", "No response came in time"),
+        ("ingest", "timed out", "No response came in time"),
     ],
 )
 def test_each_cause_has_its_own_hint(operation: str, cause: str, said: str) -> None:
@@ -374,9 +375,13 @@ def test_a_refused_origin_is_told_by_the_servers_words(
         assert "version" not in hint
 
 
+def test_each_kind_of_cause_has_a_hint() -> None:
+    assert hints._HINTS.keys() == set(CauseKind)
+
+
 def test_an_unknown_cause_has_no_hint() -> None:
     assert hints.hint("session", "the dog ate it") == ""
-    assert not hints.is_local("session", "the dog ate it")
+    assert not is_local("session", "the dog ate it")
 
 
 def _judged_anew(report: dict[str, Any], rule: str) -> str:

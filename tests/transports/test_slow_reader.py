@@ -12,7 +12,7 @@ import gevent.event
 import pytest
 
 from sseload_users.transports.network import Network
-from sseload_users.transports.slow import SlowReader
+from sseload_users.transports.slow_reader import SlowReader
 from sseload_users.transports.stamped_socket import StampedSocket
 from tests.support.socket_servers import CERTIFICATES, read_until, serving
 
@@ -37,7 +37,7 @@ class Watched:
         self.connection = connection
         connection.watch(self.on_bytes, self.ended.set)
 
-    def on_bytes(self, data: bytes, arrived_ns: int) -> None:
+    def on_bytes(self, data: bytes, arrived_ns: int, empty_ns: int | None) -> None:
         self.sizes.append(len(data))
         self.stamps.append(arrived_ns)
         self.at.append(time.monotonic())
@@ -153,7 +153,7 @@ def test_a_connection_can_be_left_at_any_time_and_by_its_own_callback() -> None:
         connections = [slow(shared, port) for _ in range(3)]
         reads = []
 
-        def leave(data: bytes, _: int) -> None:
+        def leave(data: bytes, *_: int | None) -> None:
             reads.append(len(data))
             for each in connections:
                 each.close()

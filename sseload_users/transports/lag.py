@@ -1,0 +1,60 @@
+"""The generator's lag, and how exact the arrival times are that messages share."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from typing import TypeAlias
+
+from sseload_users.core.timestamps import SharedStamp
+
+#: Makes the stamp of messages that lie before the last bytes of a read; see
+#: `LagRecorder.share`.
+ShareStamp: TypeAlias = Callable[[int, int | None], int]
+
+
+class LagRecorder:
+    """Records the time from the kernel's timestamp to the read, one sample per read.
+
+    Attributes:
+        add: record one sample, in nanoseconds.
+    """
+
+    __slots__ = ("_errors", "_samples", "add")
+
+    def __init__(self) -> None:
+        self._samples = array("q")
+        self._errors = array("q")
+        self.add: Callable[[int], None] = self._samples.append
+
+    def share(self, arrived_ns: int, empty_ns: int | None) -> int:
+        """Return the stamp of messages that lie before the last bytes of the same read.
+
+        Call it once per read: it records how far that stamp may be off.
+
+        Args:
+            arrived_ns: when the last bytes of the read arrived (wall clock, ns).
+            empty_ns: when the socket's buffer was last known to be empty (wall clock, ns);
+                None if that is not known.
+        """
+        if empty_ns is None or empty_ns >= arrived_ns or isinstance(arrived_ns, SharedStamp):
+            return arrived_ns
+        self._errors.append(arrived_ns - empty_ns)
+        return SharedStamp.of(arrived_ns, empty_ns)
+
+    def drain(self) -> array[int]:
+        """Return the samples since the last drain, in whole microseconds.
+
+        A negative sample, from a clock that was stepped back, counts as zero.
+        """
+        samples, self._samples = self._samples, array("q")
+        self.add = self._samples.append
+        return array("q", [sample // 1000 if sample > 0 else 0 for sample in samples])
+
+    def drain_errors(self) -> array[int]:
+        """Return the largest possible errors of shared stamps, in whole microseconds.
+
+        There is one value for each read since the last drain whose messages share a stamp.
+        """
+        errors, self._errors = self._errors, array("q")
+        return array("q", [error // 1000 for error in errors])
