@@ -19,19 +19,20 @@ class Endpoint:
         url: ``ws://`` or ``wss://`` for WebSocket and Socket.IO, ``http://`` or
             ``https://`` for server-sent events.
         headers: further request headers, in order. ``Host``, ``Origin`` and ``Cookie``
-            replace what would be sent by default.
+            replace the default ones.
         subprotocols: WebSocket subprotocols to offer; the server must choose one.
-        hello: text frames to send after the handshake.
-        confirm: says whether a message confirms the subscription; without it the
-            handshake does.
-        refuse: the cause, if a message refuses the subscription.
-        reply: what to answer to a keep-alive message, or None. Only asked about messages
-            in which no code was found.
-        max_message: bytes; a larger message ends the session: "message too large".
-        namespace: Socket.IO's namespace to join.
-        auth: what Socket.IO sends along with the wish to join, as JSON.
-        last_event_id: of the session before, where an event stream is to go on from.
-        slow: it reads slowly, as the network says.
+        hello: text messages to send after the handshake.
+        confirm: whether a message confirms the subscription; None if the handshake does.
+        refuse: returns a cause if a message refuses the subscription, else None.
+        reply: returns the answer to a keep-alive message, or None. It is only called with
+            messages that contain no code.
+        max_message: size limit in bytes; a larger message ends the session with the cause
+            "message too large".
+        namespace: Socket.IO namespace to join.
+        auth: Socket.IO's connect payload, sent as JSON.
+        last_event_id: ID of the last event of the previous session, from which an event
+            stream resumes; empty if there is none.
+        slow: whether to read at the network's slow rate.
     """
 
     url: str = field(repr=False)
@@ -48,11 +49,11 @@ class Endpoint:
     slow: bool = False
 
 
-def origin(url: str) -> tuple[str, int, bool]:
-    """The host, the port and whether TLS is asked for.
+def parse_origin(url: str) -> tuple[str, int, bool]:
+    """Return a URL's host, its port, and whether it requires TLS.
 
     Raises:
-        ConnectFailed: at "resolve", for a URL that names no host or no known scheme.
+        ConnectFailed: at "resolve": the URL has no host or an unknown scheme.
     """
     try:
         parts = urlsplit(url)

@@ -1,9 +1,8 @@
-"""Events from the bytes of an event stream, cut in any way; no sockets.
+"""Decoding of event streams (HTML Standard §9.2.5, §9.2.6), split anywhere; no sockets.
 
-HTML living standard §9.2.5 and §9.2.6. The stream is cut into blocks, each ended by a blank
-line. A block that has data is a message, and is handed on as bytes: the same ones for every
-cut, its lines ended by LF, without comments. `parse_event` decodes it, once for all copies of
-a broadcast.
+A stream consists of blocks, each ended by a blank line. A block with data is a message. It is
+handed on as bytes that do not depend on how the stream was split: lines end with LF, comments
+are left out. `parse_event` parses it, once for all copies of a broadcast.
 """
 
 from __future__ import annotations
@@ -15,27 +14,27 @@ from sseload_users.transports import Closed, OnMessage, ParsedMessage
 from sseload_users.transports.lag import ShareStamp
 
 _BOM = b"\xef\xbb\xbf"
-# A byte is found several times faster by its number.
+# Searching for a byte by its number is several times faster.
 _NUL, _LF, _CR, _COLON = 0x00, 0x0A, 0x0D, 0x3A
-#: A number with more digits is no time that anybody waits.
+#: Longer numbers are ignored: nobody waits that long.
 _RETRY_DIGITS = 12
-#: Bytes of a block whose lines are remembered.
-_LONGEST_REMEMBERED = 4096
+#: Largest block, in bytes, whose lines are cached.
+_LARGEST_CACHED = 4096
 
 
 class EventStream:
-    """Cuts an event stream into messages.
+    """Splits an event stream into messages.
 
     Args:
-        on_message: gets each block that has data, without the blank line, and the stamp of
-            the bytes that completed it.
-        on_close: is told once, when a block or a line is too large.
-        max_message: the most bytes of a block, and of a line.
-        share: gives those messages their stamp that came before the last bytes of a read.
+        on_message: gets each block with data, without its blank line, and the stamp of the
+            bytes that completed it.
+        on_close: called once, when a block or a line is too large.
+        max_message: size limit of a block, and of a line, in bytes.
+        share: makes the stamp of messages that lie before the last bytes of a read.
 
     Attributes:
-        ended: nothing more is decoded; set it to stop in the middle of a read.
-        retry_ms: how long the server wants a client to wait before it comes back, if it said.
+        ended: whether decoding has stopped; set it to stop in the middle of a read.
+        retry_ms: the reconnection time that the server has set; None if it has not.
     """
 
     __slots__ = (
@@ -68,25 +67,25 @@ class EventStream:
         self._on_close = on_close
         self._max_message = max_message
         self._share = share
-        # The last shared stamp, and what it was made of.
+        # The arrival whose stamp was last shared, and that shared stamp.
         self._shared: tuple[int, int] = 0, 0
         self._ended = False
-        # Between two blocks, with nothing to remember of what came.
+        # Between two blocks, without any state from earlier bytes.
         self._between = False
-        # The stream's first bytes, as long as they may be a byte order mark.
+        # The stream's first bytes while they may be a byte order mark; None after them.
         self._beginning: bytes | None = b""
         self._after_cr = False
         self._at_line = True
-        # Bytes of the comment at hand, which is dropped as it comes.
+        # Size of the current comment, whose bytes are dropped as they arrive.
         self._comment = 0
-        # What came of the block at hand, and how many bytes that has.
+        # The current block's bytes so far, and their number.
         self._pieces: list[bytes] | None = None
         self._have = 0
         self._last_id: bytes | None = None
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more is decoded."""
+        """Whether decoding has stopped."""
         return self._ended
 
     @ended.setter
@@ -96,7 +95,7 @@ class EventStream:
 
     @property
     def last_event_id(self) -> str | None:
-        """The last event ID; None if the stream gave none. The empty one takes it back."""
+        """The last event ID; None if the stream set none, empty if it reset it."""
         return None if self._last_id is None else self._last_id.decode(errors="replace")
 
     def feed(
@@ -112,7 +111,7 @@ class EventStream:
                 known.
             followed: whether more bytes of the same read follow.
         """
-        # What may be too large is looked at line by line: comments do not count.
+        # A larger read goes line by line: comments do not count towards the limit.
         if self._between and len(data) <= self._max_message and (block := _only_block(data)):
             read = _lines_of(block) if _LF in block else None
             if read is None or not read.has_blank:
@@ -147,7 +146,7 @@ class EventStream:
         )
 
     def _with_lf(self, data: bytes) -> bytes:
-        """The bytes without the stream's byte order mark, and with each line ended by LF."""
+        """Return the bytes without the stream's byte order mark, and with LF line ends."""
         if self._beginning is not None:
             data = self._beginning + data
             if len(data) < len(_BOM) and _BOM.startswith(data):
@@ -159,13 +158,13 @@ class EventStream:
             self._after_cr = False
             data = data.removeprefix(b"\n")
         if _CR in data:
-            # The line ends here, whether or not an LF follows that belongs to it.
+            # The line ends here, whether or not its LF follows.
             self._after_cr = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return data
 
     def _skip_comment(self, data: bytes, at: int) -> int:
-        # Some servers send nothing else for hours, without a blank line; it must not pile up.
+        # Some servers send only comments for hours, without a blank line: keep none of it.
         end = data.find(_LF, at) + 1
         stop = end or len(data)
         self._comment += stop - at
@@ -178,7 +177,7 @@ class EventStream:
 
     def _keep(self, piece: bytes) -> None:
         self._have += len(piece)
-        # The end of the last line is none of the block's.
+        # The last line end does not count.
         if self._have - piece.endswith(b"\n") > self._max_message:
             self._end_too_large()
             return
@@ -207,7 +206,7 @@ class EventStream:
         *,
         shared: bool,
     ) -> None:
-        """Take a whole block, and its lines if they were read."""
+        """Hand on a whole block; its lines are given if they have been read."""
         if len(block) > self._max_message:
             self._end_too_large()
             return
@@ -234,7 +233,10 @@ class EventStream:
 
 
 def _only_block(data: bytes) -> bytes:
-    """The usual read's one block, unless a blank line is within it; empty for other reads."""
+    """Return the only block of a usual read; empty if the read is another one.
+
+    The block may still contain a blank line.
+    """
     if data.endswith(b"\n\n"):
         block = data[:-2]
     elif data.endswith(b"\r\n\r\n"):
@@ -245,13 +247,13 @@ def _only_block(data: bytes) -> bytes:
 
 
 class _Lines:
-    """What the lines of a block say beside the event.
+    """What the lines of a block contain beside the event.
 
     Attributes:
-        has_blank: one of them is blank, so that this is no one block.
+        has_blank: whether a line is blank, so that this is more than one block.
         payload: the block without comments; empty if it has no data.
-        last_id: the event ID that it sets, if it does.
-        retry_ms: the reconnection time that it sets, if it does.
+        last_id: the event ID that the block sets; None if it sets none.
+        retry_ms: the reconnection time that the block sets; None if it sets none.
     """
 
     __slots__ = ("has_blank", "last_id", "payload", "retry_ms")
@@ -277,17 +279,17 @@ class _Lines:
         self.payload = block if has_data else b""
 
 
-# All copies of a broadcast have the same lines, which are read once.
-_remembered_lines_of = functools.lru_cache(maxsize=128)(_Lines)
+# All copies of a broadcast have the same lines: read them once.
+_cached_lines_of = functools.lru_cache(maxsize=128)(_Lines)
 
 
 def _lines_of(block: bytes) -> _Lines:
-    # Long blocks would take much memory.
-    return _remembered_lines_of(block) if len(block) <= _LONGEST_REMEMBERED else _Lines(block)
+    # Large blocks would take too much memory.
+    return _cached_lines_of(block) if len(block) <= _LARGEST_CACHED else _Lines(block)
 
 
 def parse_event(block: bytes) -> ParsedMessage | None:
-    """The event that a block of lines says; None if it has no data."""
+    """Parse a block of lines; return None if it has no data."""
     name = ""
     data: list[str] = []
     for line in block.decode(errors="replace").split("\n"):

@@ -1,4 +1,4 @@
-"""One HTTP request beside the load: health checks, token pages, keep-alive requests."""
+"""Single HTTP requests beside the load: health checks, token pages, keep-alive requests."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ import gevent
 
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
 
-#: As much of an answer's body as is read: a health check or a token page is short.
+#: Most bytes of a response's body that are read: health checks and token pages are short.
 _BODY_BYTES = 1 << 20
-#: As much as is taken of an answer in all: its head, or any number of interim ones, too.
-_ANSWER_BYTES = 2 * _BODY_BYTES
-#: Bytes after which others have their turn, and a limit of time can strike.
+#: Most bytes of a whole response, including its head and any interim responses.
+_RESPONSE_BYTES = 2 * _BODY_BYTES
+#: Bytes after which other greenlets get a turn, and the timeout can fire.
 _TURN_BYTES = 65536
 
 
 def fetch(
     request: HttpRequest, context: Callable[[], ssl.SSLContext], timeout_s: float
 ) -> HttpResponse:
-    """Make a request on a connection of its own.
+    """Make a request on its own connection.
 
     Args:
-        request: what to ask.
-        context: gives the TLS settings, where the URL asks for TLS.
-        timeout_s: seconds for all of it.
+        request: is sent.
+        context: returns the TLS settings; called if the URL requires TLS.
+        timeout_s: seconds for the whole exchange.
 
     Raises:
-        OSError: no answer: refused, broken, not trusted; a TimeoutError where it took too long.
+        OSError: there was no valid response; a TimeoutError if it took too long.
     """
     parts = urlsplit(request.url)
     host, port = parts.hostname or "", parts.port
@@ -51,7 +51,7 @@ def fetch(
             response = connection.getresponse()
             return HttpResponse(response.status, response.read(_BODY_BYTES))
     except OSError:
-        raise  # before what follows: an untrusted certificate is a ValueError, too
+        raise  # not as a ValueError, which an untrusted certificate is as well
     except (http.client.HTTPException, ValueError) as error:
         raise ConnectionError(f"bad answer: {type(error).__name__}") from error
     finally:
@@ -59,19 +59,19 @@ def fetch(
 
 
 class _Response(http.client.HTTPResponse):
-    """A response of which only so much is read: http.client has limits for lines alone."""
+    """A response of limited size: http.client limits only the length of its lines."""
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         unlimited: Any = self.fp
-        self.fp = io.BufferedReader(_Limited(unlimited.detach()))
+        self.fp = io.BufferedReader(_LimitedStream(unlimited.detach()))
 
 
-class _Limited(io.RawIOBase):
-    """A stream of bytes that breaks where there are too many.
+class _LimitedStream(io.RawIOBase):
+    """A stream that fails once more than a limit was read.
 
     Args:
-        stream: the unlimited one.
+        stream: is read.
     """
 
     def __init__(self, stream: io.RawIOBase) -> None:
@@ -79,25 +79,25 @@ class _Limited(io.RawIOBase):
         self._read = 0
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """Read as `io.RawIOBase.readinto` does.
+        """Read into a buffer; see `io.RawIOBase.readinto`.
 
         Raises:
-            ConnectionError: there are too many.
+            ConnectionError: the limit is exceeded.
         """
         before = self._read
-        many: int | None = self._stream.readinto(buffer)
-        self._read += many or 0
-        if self._read > _ANSWER_BYTES:
+        count: int | None = self._stream.readinto(buffer)
+        self._read += count or 0
+        if self._read > _RESPONSE_BYTES:
             raise ConnectionError("answer too large")
         if self._read // _TURN_BYTES != before // _TURN_BYTES:
             gevent.sleep(0)
-        return many
+        return count
 
     def close(self) -> None:
-        """Close the stream, too."""
+        """Close both streams."""
         self._stream.close()
         super().close()

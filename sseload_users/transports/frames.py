@@ -1,11 +1,10 @@
-"""WebSocket frames from bytes, cut in any way; no sockets.
+"""Decoding of WebSocket frames (RFC 6455 §5) from bytes, split anywhere; no sockets.
 
-websocket-client owns the protocol (RFC 6455 §5); the decoder here only saves it work.
-A whole, final, unmasked data frame without reserved bits is sliced out of the bytes in
-place. Any other frame is given to websocket-client as soon as all its bytes are there,
-so that it never waits and can be asked right in the hub: fragments, control frames,
-masked frames, whatever breaks the protocol. What comes out is what websocket-client
-alone would have made of the same bytes.
+websocket-client owns the protocol; the decoder only saves it work. A whole, final, unmasked
+data frame without reserved bits is sliced out of the bytes. Every other frame (fragments,
+control frames, masked frames, protocol errors) goes to websocket-client once all of its bytes
+are there, so that it never waits and can run in the hub. The result is the same as if
+websocket-client had decoded all the bytes alone.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from websocket import (
 from sseload_users.transports import Closed, OnMessage
 from sseload_users.transports.lag import ShareStamp
 
-#: Called when the frames end the session: how, and with which error, if it was one.
+#: Called when the frames end the session: with how, and with the error if there was one.
 OnClose = Callable[[Closed, WebSocketException | None], None]
 
 _TEXT, _BINARY = 0x80 | ABNF.OPCODE_TEXT, 0x80 | ABNF.OPCODE_BINARY
 _unpack_length: Callable[[bytes, int], tuple[Any, ...]] = struct.Struct("!Q").unpack_from
 
-# What websocket-client says, in words that can be counted.
+# Causes for websocket-client's error texts.
 _PROTOCOL_ERRORS = {
     "rsv is not implemented, yet": "reserved bits",
     "Invalid ping frame.": "fragmented ping",
@@ -42,21 +41,21 @@ _PROTOCOL_ERRORS = {
 
 
 class MessageTooLarge(WebSocketException):
-    """A message has more bytes than were allowed."""
+    """A message exceeds the size limit."""
 
 
 class FrameDecoder:
-    """Turns bytes into messages and, in the end, the way that the session closed.
+    """Decodes bytes into messages and finally into how the session closed.
 
     Args:
-        on_message: gets each text or binary message and the stamp of its last bytes.
-        on_close: is told once, when a close frame or an error ends the session.
-        send: takes the bytes that answer pings and close frames.
-        max_message: the most bytes of a message; a larger one ends the session.
-        share: gives those messages their stamp that came before the last bytes of a read.
+        on_message: gets each text or binary message, and the stamp of its last bytes.
+        on_close: called once, when a close frame or an error ends the session.
+        send: sends the pongs and close frames that answer the server's.
+        max_message: size limit of a message in bytes; a larger one ends the session.
+        share: makes the stamp of messages that lie before the last bytes of a read.
 
     Attributes:
-        ended: nothing more is decoded; set it to stop in the middle of a read.
+        ended: whether decoding has stopped; set it to stop in the middle of a read.
     """
 
     __slots__ = (
@@ -87,13 +86,13 @@ class FrameDecoder:
         self._send = send
         self._max_message = max_message
         self._share = share
-        # The frame at hand is incomplete while _need is more than zero: it, or its header,
-        # takes that many bytes, and the chunks have _have of them.
+        # While _need is not zero, the current frame is incomplete: the frame, or its header,
+        # takes _need bytes, and the chunks hold _have of them.
         self._need = 0
         self._have = 0
         self._chunks: list[bytes] | None = None
-        # websocket-client, while it holds the beginning of a fragmented message, and how
-        # many bytes that has.
+        # websocket-client while it holds the beginning of a fragmented message, and the
+        # size of that beginning in bytes.
         self._client: Any = None
         self._collected = 0
 
@@ -109,7 +108,7 @@ class FrameDecoder:
         if self.ended:
             return
         if self._need:
-            # Joined only when the frame is whole: the cost stays linear in its length.
+            # Join only once the frame is complete: the cost stays linear in its length.
             self._have += len(data)
             chunks = self._chunks
             assert chunks is not None  # noqa: S101
@@ -148,7 +147,7 @@ class FrameDecoder:
                     length = _unpack_length(data, at + 2)[0]
                 if masked:
                     start += 4
-                    first = 0  # no head that is taken below
+                    first = 0  # no fast path
             if length > self._max_message:
                 self._end_too_large()
                 return
@@ -165,19 +164,19 @@ class FrameDecoder:
                 if payload.isascii() or is_text(payload):
                     self.on_message(payload, stamp)
                 else:
-                    self._ask_client(data[at:end], length, stamp)
+                    self._decode_by_client(data[at:end], length, stamp)
             elif first == _BINARY and self._client is None:
                 self.on_message(data[start:end], stamp)
             else:
-                self._ask_client(data[at:end], length, stamp)
+                self._decode_by_client(data[at:end], length, stamp)
             at = end
             if at == size or self.ended:
                 return
         self._have = size - at
         self._chunks = [data[at:]]
 
-    def _ask_client(self, frame: bytes, length: int, arrived_ns: int) -> None:
-        """Let websocket-client judge one whole frame."""
+    def _decode_by_client(self, frame: bytes, length: int, arrived_ns: int) -> None:
+        """Decode one whole frame by websocket-client."""
         client = self._client
         if client is None:
             client = _new_client(self._send)
@@ -192,17 +191,17 @@ class FrameDecoder:
             opcode, answer = client.recv_data_frame(control_frame=True)
             if opcode == ABNF.OPCODE_TEXT and not is_text(answer.data):
                 raise WebSocketPayloadException("cannot decode")
-        except _MoreWantedError:
+        except _NeedsFrameError:
             self._client = client  # it keeps a fragment
         except WebSocketException as error:
-            self._end(Closed("client", cause_of_error(error)), error)
+            self._end(Closed("client", protocol_error_cause(error)), error)
         else:
             # A control frame may come between fragments.
             self._client = client if client.cont_frame.cont_data else None
             if opcode in (ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY):
                 self.on_message(answer.data, arrived_ns)
             elif opcode == ABNF.OPCODE_CLOSE:
-                self._end(closed_by(answer.data), None)
+                self._end(parse_close(answer.data), None)
 
     def _end_too_large(self) -> None:
         error = MessageTooLarge("message too large")
@@ -215,57 +214,57 @@ class FrameDecoder:
 
 
 def is_text(payload: bytes) -> bool:
-    """Whether websocket-client takes the payload for UTF-8.
+    """Whether websocket-client accepts the payload as UTF-8.
 
-    It asks for the beginning of a valid text: a last character that is cut short passes.
+    It accepts the beginning of a valid text, so the last character may be incomplete.
     """
     try:
         _, valid = codecs.utf_8_decode(payload, "strict", False)
     except UnicodeDecodeError:
         return False
-    # Python waits for a surrogate's third byte before it refuses it.
+    # Python rejects a surrogate only at its third byte.
     rest = payload[valid:]
     return len(rest) < 2 or rest[0] != 0xED or rest[1] < 0xA0
 
 
-def closed_by(body: bytes) -> Closed:
-    """How the server closed, from a close frame's payload (RFC 6455 §5.5.1)."""
+def parse_close(body: bytes) -> Closed:
+    """Return how the server closed, from a close frame's payload (RFC 6455 §5.5.1)."""
     if not body:
         return Closed("server", "closed by server: no code")
     code = int.from_bytes(body[:2], "big")
     return Closed("server", f"closed by server: {code}", code, body[2:].decode(errors="replace"))
 
 
-def cause_of_error(error: WebSocketException) -> str:
-    """A short, countable cause for what websocket-client said about a frame."""
-    words = str(error)
+def protocol_error_cause(error: WebSocketException) -> str:
+    """Return a short, countable cause for websocket-client's error about a frame."""
+    text = str(error)
     if isinstance(error, WebSocketPayloadException):
         cause = "invalid UTF-8"
-    elif words.startswith("Invalid opcode"):
+    elif text.startswith("Invalid opcode"):
         cause = "unknown opcode"
-    elif words.startswith("Invalid close opcode"):
+    elif text.startswith("Invalid close opcode"):
         cause = "bad close code"
     else:
-        cause = _PROTOCOL_ERRORS.get(words, "bad frame")
+        cause = _PROTOCOL_ERRORS.get(text, "bad frame")
     return f"protocol error: {cause}"
 
 
 def close_frame(code: int) -> bytes:
-    """A client's close frame."""
+    """Return a client's close frame with a status code (RFC 6455 §7.4)."""
     return ABNF.create_frame(struct.pack("!H", code), ABNF.OPCODE_CLOSE).format()
 
 
 def text_frame(text: str) -> bytes:
-    """A client's text frame."""
+    """Return a client's text frame."""
     return ABNF.create_frame(text, ABNF.OPCODE_TEXT).format()
 
 
-class _MoreWantedError(Exception):
-    """websocket-client asks for a further frame."""
+class _NeedsFrameError(Exception):
+    """websocket-client needs another frame."""
 
 
-class _Feeder:
-    """What websocket-client takes for its socket: one frame in, answers out."""
+class _FrameSocket:
+    """The socket that websocket-client sees: it reads one frame and sends its answers."""
 
     __slots__ = ("_at", "_frame", "_send")
 
@@ -285,7 +284,7 @@ class _Feeder:
     def recv(self, size: int) -> bytes:
         chunk = self._frame[self._at : self._at + size]
         if not chunk:
-            raise _MoreWantedError
+            raise _NeedsFrameError
         self._at += len(chunk)
         return chunk
 
@@ -299,7 +298,7 @@ class _Feeder:
 
 def _new_client(send: Callable[[bytes], object]) -> Any:
     client: Any = WebSocket(enable_multithread=False)
-    client.sock = _Feeder(send)
-    # Its own check takes a step of Python for each byte; is_text judges the same.
+    client.sock = _FrameSocket(send)
+    # Its own check takes Python code for each byte; is_text gives the same result.
     client.cont_frame.skip_utf8_validation = True
     return client

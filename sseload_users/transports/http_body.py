@@ -1,7 +1,7 @@
-"""The body of an HTTP/1.1 response that is an event stream, cut in any way; no sockets.
+"""Decoding of HTTP/1.1 response bodies (RFC 9112 §6, §7), split anywhere; no sockets.
 
-RFC 9112 §6 and §7. h11 reads the response's head; it gives a body as one object for each
-piece, which costs more than all else that a message costs.
+h11 reads the response's head. For the body it would make one object per piece, which costs
+more than everything else that a message costs.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Callable
 from sseload_users.transports import Closed, OnMessage
 from sseload_users.transports.event_stream import EventStream
 
-# As h11 has it: extensions are passed over, blanks before the line's end too.
-_CHUNK_HEAD = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[^\r\n]*)?[ \t]*\r\n")
-#: Most bytes of a chunk's head with its extensions, and of the trailer.
+# As lenient as h11: ignores extensions, and blanks before the line end.
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[^\r\n]*)?[ \t]*\r\n")
+#: Most bytes of a chunk's first line with its extensions, and of the trailer.
 _LINE_BYTES, _TRAILER_BYTES = 4096, 16384
-#: Most bytes of a chunk's head that are looked at before it is taken apart.
-_SHORT_HEAD = 20
+#: Most bytes of a chunk's first line on the fast path.
+_SHORT_LINE = 20
 _LF = 0x0A
 _END = Closed("server", "end of stream")
 _CUT = Closed("network", "connection closed")
@@ -26,15 +26,15 @@ _BAD_CHUNK = Closed("client", "protocol error: bad chunk")
 
 
 class Body:
-    """A response's body; this one goes on until its length is reached or the stream ends.
+    """A response's body that ends after a given length or with the connection.
 
     Args:
-        events: what gets the bytes.
-        on_close: is told once, when the body is over or broken.
-        length: bytes; None where the end of the stream is the end of the body.
+        events: gets the body's bytes.
+        on_close: called once, when the body is complete or invalid.
+        length: in bytes; None if the body ends with the connection.
 
     Attributes:
-        at_end: how the session ended, should the stream of bytes end now.
+        at_end: how the session has closed if the connection ends now.
     """
 
     __slots__ = ("_events", "_left", "_on_close", "at_end")
@@ -52,7 +52,7 @@ class Body:
 
     @property
     def on_message(self) -> OnMessage:
-        """What gets each message."""
+        """Gets each message."""
         return self._events.on_message
 
     @on_message.setter
@@ -61,7 +61,7 @@ class Body:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more is decoded."""
+        """Whether decoding has stopped."""
         return self._events.ended
 
     @ended.setter
@@ -92,24 +92,24 @@ class Body:
 
 
 class ChunkedBody(Body):
-    """A body in chunks.
+    """A response's body in chunks (RFC 9112 §7.1).
 
     Args:
-        events: what gets the bytes.
-        on_close: is told once, when the body is over or broken.
+        events: gets the body's bytes.
+        on_close: called once, when the body is complete or invalid.
     """
 
-    __slots__ = ("_between", "_due", "_line", "_trailer")
+    __slots__ = ("_between", "_left_in_chunk", "_line", "_trailer")
 
     def __init__(self, events: EventStream, on_close: Callable[[Closed], None]) -> None:
         super().__init__(events, on_close, 0)
-        # Between two chunks, with nothing to remember of what came.
+        # Between two chunks, without any state from earlier bytes.
         self._between = True
-        # Bytes that are due of the chunk at hand; None between chunks, 0 before its line end.
-        self._due: int | None = None
-        # What came of a line that is not complete.
+        # Bytes left of the current chunk; None between chunks, 0 before its final line end.
+        self._left_in_chunk: int | None = None
+        # The beginning of an incomplete line.
         self._line = b""
-        # Bytes of the trailer; None before it.
+        # Size of the trailer so far; None before it.
         self._trailer: int | None = None
 
     def feed(self, data: bytes, arrived_ns: int, empty_ns: int | None) -> None:
@@ -123,10 +123,10 @@ class ChunkedBody(Body):
         events = self._events
         size = len(data)
         if self._between:
-            # The usual read: one whole chunk.
+            # The fast path: the read is one whole chunk.
             start = data.find(_LF) + 1
             if (
-                start < _SHORT_HEAD
+                start < _SHORT_LINE
                 and start + _length_of(data[:start]) == size - 2 > start
                 and data.endswith(b"\r\n")
             ):
@@ -134,11 +134,11 @@ class ChunkedBody(Body):
                 return
         at = 0
         while at < size and not events.ended:
-            if self._due:
-                piece = data[at : at + self._due]
+            if self._left_in_chunk:
+                piece = data[at : at + self._left_in_chunk]
                 at += len(piece)
-                self._due -= len(piece)
-                # The chunk's own line end is no more of the stream.
+                self._left_in_chunk -= len(piece)
+                # The chunk's own line end is not part of the body.
                 events.feed(piece, arrived_ns, empty_ns, followed=size - at > len(b"\r\n"))
             else:
                 end = data.find(_LF, at) + 1
@@ -149,11 +149,13 @@ class ChunkedBody(Body):
                 elif end:
                     line, self._line = self._line, b""
                     self._take_line(line)
-        self._between = self._due is self._trailer is None and not (self._line or events.ended)
+        self._between = self._left_in_chunk is self._trailer is None and not (
+            self._line or events.ended
+        )
 
     def _take_line(self, line: bytes) -> None:
-        if self._due == 0:
-            self._due = None
+        if self._left_in_chunk == 0:
+            self._left_in_chunk = None
             if line != b"\r\n":
                 self._close(_BAD_CHUNK)
         elif self._trailer is not None:
@@ -163,7 +165,7 @@ class ChunkedBody(Body):
             elif self._trailer > _TRAILER_BYTES:
                 self._close(_BAD_CHUNK)
         elif (length := _length_of(line)) > 0:
-            self._due = length
+            self._left_in_chunk = length
         elif length == 0:
             self._trailer = 0
         else:
@@ -171,7 +173,7 @@ class ChunkedBody(Body):
 
 
 @functools.lru_cache(maxsize=256)  # the messages of a broadcast share a few lengths
-def _length_of(head: bytes) -> int:
-    """A chunk's length in bytes, from its first line; less than zero for a line that is none."""
-    found = _CHUNK_HEAD.fullmatch(head)
+def _length_of(line: bytes) -> int:
+    """Return a chunk's length in bytes, from its first line; negative if that is invalid."""
+    found = _CHUNK_LINE.fullmatch(line)
     return -_LINE_BYTES if found is None else int(found[1], 16)

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 import h11
 
 from sseload_users.transports import ConnectFailed
-from sseload_users.transports.endpoint import Endpoint, origin
+from sseload_users.transports.endpoint import Endpoint, parse_origin
 from sseload_users.transports.refusal import HEAD_BYTES, Answer
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -145,7 +145,7 @@ def _headers(endpoint: Endpoint) -> list[tuple[bytes, bytes]]:
 
 
 def _host(url: str) -> str:
-    host, port, _ = origin(url)
+    host, port, _ = parse_origin(url)
     if ":" in host:
         host = f"[{host}]"
     elif not host.isascii():

@@ -1,4 +1,4 @@
-"""What all connections of a process share: addresses, TLS, timeouts, the generator's lag."""
+"""The state that all connections of a process share: resolver, TLS, readers, lag."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ from functools import cached_property
 from typing import Literal
 
 import gevent
-import gevent.event
-import gevent.monkey
-import gevent.socket
 
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of, text_of
-from sseload_users.transports.endpoint import origin
+from sseload_users.transports.endpoint import parse_origin
 from sseload_users.transports.lag import LagRecorder
 from sseload_users.transports.reader import make_reader
 from sseload_users.transports.reading import Reader
@@ -32,28 +29,27 @@ _logger = logging.getLogger(__name__)
 
 
 class Network:
-    """What all connections of a process share.
+    """Opens connections and holds what all connections of a process share.
 
     Args:
         connect_timeout: seconds for a transport's ``connect`` as a whole: TCP, TLS,
             handshake and subscription.
-        ca_file: a PEM file of certificate authorities to trust instead of the system's.
-        client_certificate: a PEM file with the client's certificate chain, and its key
-            unless ``client_key`` has it.
-        client_key: a PEM file with the client certificate's key.
+        ca_file: PEM file of the certificate authorities to trust instead of the system's.
+        client_certificate: PEM file of the client's certificate chain, and of its key
+            unless ``client_key`` is given.
+        client_key: PEM file of the client certificate's key.
         insecure: accept any server certificate.
-        resume_tls: offer the newest TLS session to later connections, as a browser that
-            comes back does; by default each connection makes a full handshake.
+        resume_tls: offer the newest TLS session to later connections, as a returning
+            browser does; by default each connection makes a full handshake.
         source_addresses: local addresses to connect from, in turn.
-        slow_rate: bytes a second that slow connections read.
+        slow_rate: bytes per second that slow connections read.
 
     Attributes:
-        timestamps: "kernel" where received bytes are stamped by the kernel, else
-            "userspace".
-        lag: the generator's lag, one sample for each stamped read.
+        timestamps: "kernel" if the kernel stamps received bytes, else "userspace".
+        lag: the generator's lag, one sample per stamped read.
 
     Raises:
-        ValueError: a source address that is none; one sentence.
+        ValueError: a source address is not an IP address; one sentence.
     """
 
     def __init__(
@@ -89,7 +85,7 @@ class Network:
         """The TLS settings that all connections share.
 
         Raises:
-            ValueError: a certificate file that cannot be used; one sentence.
+            ValueError: a certificate file cannot be used; one sentence.
         """
         try:
             context = ssl.create_default_context(cafile=self._ca_file)
@@ -113,27 +109,27 @@ class Network:
 
     @cached_property
     def reader(self) -> Reader:
-        """What watches this process's connections, in the hub that first asked for it."""
+        """Reads this process's connections, in the hub that first used it."""
         return make_reader(self.lag, stamped=self.timestamps == "kernel")
 
     @cached_property
     def slow_reader(self) -> SlowReader:
-        """What reads this process's slow connections."""
+        """Reads this process's slow connections."""
         return SlowReader(self.lag, self._slow_rate)
 
     def open(self, url: str, deadline: float, *, slow: bool = False) -> StampedSocket:
-        """Connect to a URL's host: TCP, and TLS where the scheme asks for it.
+        """Connect to a URL's host by TCP, and by TLS if the scheme requires it.
 
         Args:
-            url: ws, wss, http or https; only its scheme, host and port are looked at.
-            deadline: until when, on ``time.monotonic``'s clock. It stays the arrival's
-                deadline for what is received and sent next.
-            slow: it is to read slowly, once it is watched.
+            url: with scheme ws, wss, http or https; only scheme, host and port are used.
+            deadline: when to give up, on ``time.monotonic``'s clock. It also applies to the
+                socket's blocking calls from then on.
+            slow: whether to read slowly once the socket is watched.
 
         Raises:
             ConnectFailed: at "resolve", "connect" or "tls".
         """
-        host, port, secure = origin(url)
+        host, port, secure = parse_origin(url)
         addresses = self._resolver.resolve(host, port, deadline)
         failed: OSError | None = None
         reader = self.slow_reader if slow else self.reader
@@ -145,32 +141,32 @@ class Network:
                 failed = error
                 continue
             if address is not addresses[0]:
-                # What answers goes first: "localhost" is two addresses and most servers
-                # listen on one of them.
+                # The address that accepts goes first: "localhost" has two, and most
+                # servers listen on one of them.
                 addresses.remove(address)
                 addresses.insert(0, address)
-            arrival = StampedSocket(*connected, reader, deadline)
+            connection = StampedSocket(*connected, reader, deadline)
             if secure:
                 try:
-                    self._start_tls(arrival, host)
+                    self._start_tls(connection, host)
                 except BaseException:
-                    arrival.close()
+                    connection.close()
                     raise
-            return arrival
+            return connection
         if failed is None:
             raise ConnectFailed("resolve", "no such host", host)
-        # The host may have moved: the next connection asks anew.
+        # The host may have moved: the next connection looks it up again.
         self._resolver.forget(host, port)
         raise ConnectFailed("connect", cause_of(failed), str(failed)) from failed
 
-    def keep_tls_session(self, url: str, arrival: StampedSocket) -> None:
-        """Remember a connection's TLS session for later ones, if they are to resume it."""
-        if self.resume_tls and (session := arrival.tls_session()) is not None:
-            self._tls_sessions[origin(url)[0]] = session
+    def keep_tls_session(self, url: str, connection: StampedSocket) -> None:
+        """Keep a connection's TLS session for later ones, if they are to resume it."""
+        if self.resume_tls and (session := connection.tls_session()) is not None:
+            self._tls_sessions[parse_origin(url)[0]] = session
 
-    def _start_tls(self, arrival: StampedSocket, host: str) -> None:
+    def _start_tls(self, connection: StampedSocket, host: str) -> None:
         try:
-            arrival.start_tls(self.ssl_context, host, self._tls_sessions.get(host))
+            connection.start_tls(self.ssl_context, host, self._tls_sessions.get(host))
         except ssl.SSLCertVerificationError as error:
             raise ConnectFailed("tls", cause_of(error), error.verify_message) from error
         except ssl.SSLError as error:
@@ -180,7 +176,7 @@ class Network:
             raise ConnectFailed("tls", cause_of(error), str(error)) from error
 
     def log_once(self, error: Exception) -> None:
-        """Log what a callback raised, once for each kind: it may come from every session."""
+        """Log an error that a callback raised, once per kind: every session may raise it."""
         if isinstance(error, MemoryError):
             gevent.get_hub().handle_error(self, MemoryError, error, None)
             return
@@ -204,7 +200,7 @@ def _sources_by_family(addresses: Sequence[str]) -> dict[int, Iterator[str]]:
             version = ipaddress.ip_address(address).version
         except ValueError:
             raise ValueError(
-                f"source address {address!r} is no IP address; give addresses of this "
+                f"source address {address!r} is not an IP address; give addresses of this "
                 "machine, such as 192.0.2.10"
             ) from None
         family = socket.AF_INET if version == 4 else socket.AF_INET6

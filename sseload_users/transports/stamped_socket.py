@@ -1,7 +1,7 @@
-"""One connected socket whose bytes carry the time at which the kernel received them.
+"""A connected socket whose bytes come with the time at which the kernel received them.
 
-The socket is always a plain, non-blocking one, because only such a socket gives the
-kernel's timestamp along with the bytes; TLS runs above it, in memory.
+The socket is always plain and non-blocking: only such a socket delivers the kernel's timestamps
+with the bytes. TLS runs above it, in memory.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from sseload_users.transports.reading import OnBytes, OnEnd, Reader, end_watch, 
 
 #: Most bytes that wait for a slow receiver before ``send_now`` refuses more.
 _BACKLOG_BYTES = 65536
-#: So many reads in a row that had not to wait end a greenlet's turn: a server that never
-#: stops talking does not keep all others from theirs, nor go on beyond the deadline.
+#: A greenlet yields after this many reads in a row without waiting, so that a server that
+#: never stops sending neither blocks other greenlets nor outlasts the deadline.
 _TURN_READS = 16
 #: The most plaintext that one TLS record carries (RFC 8446 §5.1).
 _RECORD_BYTES = 16384
@@ -30,38 +30,37 @@ _RECORD_BYTES = 16384
 class StampedSocket:
     """One connected socket, plain or TLS, with kernel receive timestamps.
 
-    First it is used like a socket, from one greenlet, for the handshake; its reading and
-    writing calls wait cooperatively, until the deadline at most. Then ``watch`` hands
-    what arrives to a callback in the hub.
+    For the handshake it is used like a socket, from one greenlet: reads and writes wait
+    cooperatively, at most until the deadline. Then ``watch`` hands everything that arrives
+    to a callback in the hub.
 
     Args:
         sock: a connected, non-blocking socket.
         connected_ns: when it was connected (wall clock, ns).
-        reader: what watches it.
-        deadline: until when blocking calls may take, on ``time.monotonic``'s clock; None
-            for no limit.
+        reader: reads it once it is watched.
+        deadline: end of all blocking calls, on ``time.monotonic``'s clock; None for no
+            limit.
 
     Attributes:
-        arrived_ns: when the newest bytes that ``recv`` read from the socket arrived
-            (wall clock, ns); before them, when the connection was there.
-        empty_ns: when, while it was used like a socket, it was last seen that nothing was there
-            to be read (the kernel's clock, ns).
-        late_ns: how long this side, while it was used like a socket, has taken in all from
-            an arrival to what it sent next. Without the kernel's stamp it is not known.
+        arrived_ns: when the newest bytes that ``recv`` has read arrived (wall clock, ns);
+            before any, when the socket was connected.
+        empty_ns: when a blocking read last found nothing to read (the kernel's clock, ns).
+        late_ns: total time this process took during the handshake from each arrival to the
+            next write. It includes no wake-up delay where the kernel does not stamp.
         sock: the plain socket.
-        on_bytes: what the reader calls with bytes from the socket and their stamp.
-        on_end: what the reader calls when there will be no more.
+        on_bytes: the reader calls it with each read of the plain socket.
+        on_end: the reader calls it when there will be no more bytes.
         backlog: bytes that the socket had no room for yet.
     """
 
     __slots__ = (
         "_at",
+        "_awaits_write",
         "_buffer",
         "_deadline",
         "_reader",
         "_reads",
         "_tls",
-        "_unanswered",
         "arrived_ns",
         "backlog",
         "empty_ns",
@@ -81,24 +80,24 @@ class StampedSocket:
         self._reader = reader
         self._deadline = deadline
         self._reads = 0
-        self._tls: _Tls | None = None
+        self._tls: _TlsLayer | None = None
         self._buffer = b""
         self._at = 0
         self.arrived_ns = connected_ns
         self.empty_ns = time.time_ns()
         self.late_ns = 0
-        self._unanswered = True
+        self._awaits_write = True
         self.backlog = b""
 
     @property
     def emptied_ns(self) -> int:
-        """When, before ``arrived_ns``, there was last nothing to read (wall clock, ns)."""
+        """When a blocking read last found nothing to read (wall clock, ns)."""
         return from_kernel(self.empty_ns)
 
     # As a socket
 
     def recv(self, size: int) -> bytes:
-        """Up to ``size`` bytes; empty at the end of the stream.
+        """Return up to ``size`` bytes; none at the end of the stream.
 
         Raises:
             TimeoutError: the deadline has passed.
@@ -113,7 +112,7 @@ class StampedSocket:
         return chunk
 
     def send(self, data: bytes) -> int:
-        """Send everything; say how much that was.
+        """Send everything; return the number of bytes.
 
         Raises:
             TimeoutError: the deadline has passed.
@@ -134,27 +133,27 @@ class StampedSocket:
         self._send_plain(data)
 
     def settimeout(self, seconds: float | None) -> None:
-        """Let all blocking calls from now on take this long together; None: no limit."""
+        """Limit all further blocking calls together to this many seconds; None: no limit."""
         self._deadline = None if seconds is None else time.monotonic() + seconds
 
     def gettimeout(self) -> float | None:
-        """Seconds left until the deadline; None: no limit."""
+        """Return the seconds left until the deadline; None: no limit."""
         if self._deadline is None:
             return None
-        # Zero means "do not block" to whoever uses this as a socket.
+        # To the users of a socket, zero means "do not block".
         return max(self._deadline - time.monotonic(), 0.001)
 
     def fileno(self) -> int:
-        """The socket's file descriptor; -1 once closed."""
+        """Return the socket's file descriptor; -1 once closed."""
         return self.sock.fileno()
 
     def shutdown(self, how: int = socket.SHUT_RDWR) -> None:
-        """End the stream; whoever waits for it, in a greenlet or the hub, learns of it."""
+        """End the stream; wakes up whoever waits for it, in a greenlet or the hub."""
         with contextlib.suppress(OSError):
             self.sock.shutdown(how)
 
     def close(self) -> None:
-        """Stop watching, close, and let go of all buffers."""
+        """Stop watching, close, and release all buffers."""
         if self.sock.fileno() >= 0:
             self._reader.remove(self)
             self.sock.close()
@@ -165,13 +164,11 @@ class StampedSocket:
     # In the hub
 
     def watch(self, on_bytes: OnBytes, on_end: OnEnd) -> None:
-        """Hand over what has arrived and, from the hub, all that will arrive.
+        """Hand over everything that has arrived and, from the hub, all that will arrive.
 
         Args:
-            on_bytes: gets bytes and when they arrived (wall clock, ns). It must not
-                block; if it raises, the watch ends with what it raised.
-            on_end: is called once, when there will be no more bytes: with None at the
-                end of the stream, or with the error. Not called after ``unwatch``.
+            on_bytes: see `OnBytes`. If it raises, the watch ends with that error.
+            on_end: see `OnEnd`. It is called once, and not after ``unwatch``.
         """
         self.on_end = on_end
         self.on_bytes = on_bytes if self._tls is None else self._decrypting(self._tls, on_bytes)
@@ -184,18 +181,18 @@ class StampedSocket:
                 end_watch(self._reader, self, error)
 
     def unwatch(self) -> None:
-        """Hand over nothing more."""
+        """Stop handing over."""
         if self.sock.fileno() >= 0:
             self._reader.remove(self)
 
     def send_now(self, data: bytes) -> bool:
         """Send without waiting, from the hub or any greenlet.
 
-        What the socket has no room for is kept and sent as soon as it has.
+        Data that the socket has no room for is kept, and sent as soon as there is room.
 
         Returns:
-            Whether the data was taken: not if the connection is broken, or too much
-            waits already.
+            Whether the data was accepted: not if the connection is broken or its backlog is
+            full.
         """
         if self._tls is not None:
             if len(self.backlog) > _BACKLOG_BYTES:
@@ -206,8 +203,8 @@ class StampedSocket:
                 return False
         elif len(self.backlog) + len(data) > _BACKLOG_BYTES and self.backlog:
             return False
-        if self._unanswered:
-            self._answer()
+        if self._awaits_write:
+            self._count_delay()
         if self.backlog:
             self.backlog += data
             return True
@@ -223,13 +220,13 @@ class StampedSocket:
         return True
 
     def flush_backlog(self) -> None:
-        """Send what had no room before; called when there is room. Never raises."""
+        """Send the backlog as far as there is room; never raises."""
         try:
             sent = self.sock.send(self.backlog)
         except BlockingIOError:
             return
         except OSError:
-            # The next read tells what is wrong.
+            # The next read reports the error.
             sent = len(self.backlog)
         self.backlog = self.backlog[sent:]
         if not self.backlog:
@@ -240,14 +237,14 @@ class StampedSocket:
     def start_tls(
         self, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None = None
     ) -> None:
-        """Make a TLS client's handshake; all bytes after it are encrypted.
+        """Make a TLS client handshake; all further bytes are encrypted.
 
         Raises:
             ssl.SSLError: the handshake failed.
             TimeoutError: the deadline has passed.
             OSError: the connection is broken.
         """
-        tls = _Tls(context, host, session)
+        tls = _TlsLayer(context, host, session)
         while True:
             try:
                 tls.ssl.do_handshake()
@@ -259,23 +256,23 @@ class StampedSocket:
                 else:
                     tls.incoming.write_eof()
             except ssl.SSLError:
-                self.send_now(tls.outgoing.read())  # the alert that tells the server why
+                self.send_now(tls.outgoing.read())  # the alert for the server
                 raise
             else:
                 break
         self._send_plain(tls.outgoing.read())
         self._tls = tls
-        # What follows the handshake in the same read: TLS 1.3's session tickets, data.
+        # The last read may contain more: TLS 1.3 session tickets, data.
         self._buffer = tls.decrypt(b"")[0]
 
     def tls_session(self) -> ssl.SSLSession | None:
-        """The TLS session, for a later connection to resume."""
+        """Return the TLS session, for a later connection to resume; None without TLS."""
         return None if self._tls is None else self._tls.ssl.session
 
-    def _decrypting(self, tls: _Tls, on_bytes: OnBytes) -> OnBytes:
+    def _decrypting(self, tls: _TlsLayer, on_bytes: OnBytes) -> OnBytes:
         def on_ciphertext(data: bytes, stamp: int, empty_ns: int | None) -> None:
             plain, ended = tls.decrypt(data)
-            if tls.outgoing.pending:  # an answer to a key update
+            if tls.outgoing.pending:  # the response to a key update
                 self._send_raw_now(tls.outgoing.read())
             if plain:
                 on_bytes(plain, stamp, empty_ns)
@@ -312,41 +309,41 @@ class StampedSocket:
             except BlockingIOError:
                 self._reads = 0
                 self.empty_ns = time.time_ns()
-                gevent.socket.wait_read(self.sock.fileno(), *self._patience())
+                gevent.socket.wait_read(self.sock.fileno(), *self._time_left())
             else:
-                self._unanswered = True
+                self._awaits_write = True
                 self._reads += 1
                 if self._reads % _TURN_READS == 0:
-                    self._patience()
+                    self._time_left()
                     gevent.sleep(0)
                 return data
 
-    def _answer(self) -> None:
-        self._unanswered = False
+    def _count_delay(self) -> None:
+        self._awaits_write = False
         self.late_ns += max(wall_ns() - self.arrived_ns, 0)
 
     def _send_plain(self, data: bytes) -> None:
-        if self._unanswered:
-            self._answer()
+        if self._awaits_write:
+            self._count_delay()
         data = self.backlog + data
         self.backlog = b""
         while data:
             try:
                 data = data[self.sock.send(data) :]
             except BlockingIOError:
-                gevent.socket.wait_write(self.sock.fileno(), *self._patience())
+                gevent.socket.wait_write(self.sock.fileno(), *self._time_left())
 
-    def _patience(self) -> tuple[float | None, TimeoutError]:
-        late = TimeoutError("timed out")
+    def _time_left(self) -> tuple[float | None, TimeoutError]:
+        timeout = TimeoutError("timed out")
         if self._deadline is None:
-            return None, late
+            return None, timeout
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise late
-        return left, late
+            raise timeout
+        return left, timeout
 
 
-class _Tls:
+class _TlsLayer:
     """A TLS client between two memory buffers."""
 
     __slots__ = ("incoming", "outgoing", "ssl")
@@ -359,10 +356,10 @@ class _Tls:
         )
 
     def decrypt(self, data: bytes) -> tuple[bytes, bool]:
-        """The plaintext of all whole records so far, and whether the stream has ended."""
+        """Return the plaintext of all whole records, and whether the stream has ended."""
         incoming = self.incoming
         incoming.write(data)
-        # Nearly every read is one whole record; asking once more after the last one would
+        # Nearly every read is one whole record; another read after the last record would
         # cost an exception each time.
         plain, ended = self._read()
         if ended or not incoming.pending:
@@ -385,6 +382,6 @@ class _Tls:
         return plain, not plain
 
     def encrypt(self, data: bytes) -> bytes:
-        """The records that carry the data."""
+        """Return the records that carry the data."""
         self.ssl.write(data)
         return self.outgoing.read()

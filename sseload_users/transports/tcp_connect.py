@@ -1,4 +1,4 @@
-"""Making TCP connections whose bytes the kernel stamps on arrival."""
+"""TCP connections whose received bytes carry the kernel's timestamps."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ import gevent.socket
 from sseload_users.core.clock import wall_ns
 from sseload_users.transports.reading import ANCILLARY_BYTES
 
-# Linux's numbers (asm-generic/socket.h, linux/in.h), which the socket module has not all.
+# Linux's numbers (asm-generic/socket.h, linux/in.h): the socket module lacks some of them.
 _SO_TIMESTAMPNS = 35
 _IP_BIND_ADDRESS_NO_PORT = 24
 # struct tcp_info's tcpi_rtt (µs) and tcpi_total_retrans (linux/tcp.h).
 _TCP_INFO = struct.Struct("68xI28xI")
 
-# As websocket-client sets them: no delay for small frames, and a peer that vanished
-# without a word is missed within a minute.
+# The options that websocket-client sets: no delay for small frames, and a peer that vanishes
+# silently is noticed within a minute.
 _OPTIONS = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -39,15 +39,14 @@ for _name, _value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT
 def connect_tcp(
     family: int, address: Any, source: str | None, deadline: float, receive_buffer: int | None
 ) -> tuple[_socket.socket, int]:
-    """A non-blocking TCP connection that stamps what it receives, where that exists.
+    """Open a non-blocking TCP connection, with receive timestamps where the system has them.
 
     Args:
         family: ``AF_INET`` or ``AF_INET6``.
         address: the server's socket address.
-        source: the local address to connect from; None: whichever the system takes.
-        deadline: until when, on ``time.monotonic``'s clock.
-        receive_buffer: bytes that the kernel is to take before the server must wait; None:
-            as many as it sees fit.
+        source: local address to connect from; None leaves the choice to the system.
+        deadline: when to give up, on ``time.monotonic``'s clock.
+        receive_buffer: size of the receive buffer in bytes; None leaves it to the kernel.
 
     Returns:
         The socket, and when it was connected (wall clock, ns).
@@ -56,7 +55,7 @@ def connect_tcp(
         TimeoutError: the deadline has passed.
         OSError: the connection was refused, or could not be made.
     """
-    # The bare class: no Python object's weight, and gevent does not wrap it.
+    # The C class: smaller than its Python subclass, and not wrapped by gevent.
     sock = _socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
@@ -64,7 +63,7 @@ def connect_tcp(
             sock.setsockopt(*option)
         _stamp(sock)
         if receive_buffer is not None:
-            # Before the connection is there: its window is agreed on then.
+            # Before connecting, as the handshake negotiates the window.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if source is not None:
             _bind(sock, source)
@@ -76,11 +75,11 @@ def connect_tcp(
 
 @functools.cache
 def stamps_arrivals() -> bool:
-    """Whether reads were seen to carry the kernel's timestamp; from then on, all do.
+    """Whether the kernel stamps received bytes.
 
-    Linux switches stamping on with the first socket that asks for it, a moment later, and
-    off with the last. So one stays open as long as the process lives: the first read of
-    each new connection has its timestamp too.
+    Linux switches stamping on shortly after the first socket enables it, and off with the
+    last such socket. So one stays open for as long as the process lives, and even the first
+    read of each new connection is stamped.
     """
     if sys.platform != "linux":
         return False
@@ -108,11 +107,11 @@ def _connect(sock: _socket.socket, address: Any, deadline: float) -> int:
     started_ns = wall_ns()
     code = sock.connect_ex(address)
     if code in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY):
-        late = TimeoutError("timed out")
+        timeout = TimeoutError("timed out")
         left = deadline - time.monotonic()
         if left <= 0:
-            raise late
-        gevent.socket.wait_write(sock.fileno(), left, late)
+            raise timeout
+        gevent.socket.wait_write(sock.fileno(), left, timeout)
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
         raise OSError(code, os.strerror(code))
@@ -120,8 +119,8 @@ def _connect(sock: _socket.socket, address: Any, deadline: float) -> int:
     if sys.platform == "linux":
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
         round_trip_us, retransmitted = _TCP_INFO.unpack(info)
-        # The one round trip measured so far is the handshake's. It tells when the server's
-        # answer came, however late this side woke up for it; but not if it had to ask twice.
+        # The only round trip so far is the handshake's. It shows when the server's SYN-ACK
+        # arrived, however late this process woke up; not if the SYN was sent twice.
         if not retransmitted:
             now_ns = min(started_ns + int(round_trip_us) * 1000, now_ns)
     return now_ns
@@ -129,8 +128,8 @@ def _connect(sock: _socket.socket, address: Any, deadline: float) -> int:
 
 def _bind(sock: _socket.socket, source: str) -> None:
     if sys.platform == "linux":
-        # The port is chosen when the destination is known; otherwise each local port
-        # would serve one connection in all, not one for each destination.
+        # Choose the port once the destination is known. Otherwise each local port could
+        # serve one connection in total instead of one per destination.
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
     sock.bind((source, 0))

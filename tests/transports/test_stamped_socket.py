@@ -602,7 +602,7 @@ def test_source_addresses_take_turns() -> None:
     other = Network(source_addresses=["::1"])
     with pytest.raises(ConnectFailed, match="no source address of this family"):
         other.open(f"ws://127.0.0.1:{port}/", time.monotonic() + 5)
-    with pytest.raises(ValueError, match=r"source address 'eth0' is no IP address; give"):
+    with pytest.raises(ValueError, match=r"source address 'eth0' is not an IP address; give"):
         Network(source_addresses=["eth0"])
 
 
