@@ -17,6 +17,7 @@ import msgpack
 from bench.tables import Table, spread
 from sseload_users.core.ledger import Ledger
 from sseload_users.core.totals import Totals
+from sseload_users.core.worker_report import Gauges, PackedWorkerReport, WorkerReport
 from sseload_users.run.snapshot import snapshot
 
 _S = 1_000_000_000
@@ -51,22 +52,14 @@ class _Worker:
             session.receive(code, sent_ns + late_ns)
         self.ledger.settle(sent_ns + _S // 2)
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> PackedWorkerReport:
         """What it would report now."""
         second = self.ledger.tally
         second.lag.add_all(self._random.choices(range(200, 4000), k=len(self._sessions)))
-        return {
-            "kind": "report",
-            "run": "abc123",
-            "final": False,
-            "tally": self.ledger.take().pack(),
-            "received": dict(self.ledger.received_per_connection()),
-            "gauges": dict.fromkeys(
-                ("listeners", "broadcasters", "pending", "connecting", "open", "peak_open",
-                 "settled", "in_flight", "owed", "delivered", "cpu_percent", "rss_mib",
-                 "clock_error_ns", "merged"), 12345,
-            ) | {"clock_known": True, "timestamps": "kernel"},
-        }  # fmt: skip
+        gauges = Gauges(open=len(self._sessions), peak_open=len(self._sessions), clock_known=True)
+        return WorkerReport(
+            self.ledger.take(), self.ledger.received_per_connection(), gauges
+        ).pack()
 
 
 def _replay(workers: int, connections: int, codes: int) -> tuple[float, float]:
@@ -81,17 +74,18 @@ def _replay(workers: int, connections: int, codes: int) -> tuple[float, float]:
         packed = list(_packed(own))
         size += sum(len(each) for _, each in packed)
         began = time.process_time()
-        totals.announced(sequence, sent_ns)
-        totals.answered(sequence, "accepted", 900)
+        totals.announce(sequence, sent_ns)
+        totals.set_status(sequence, "accepted", 900)
         for name, each in packed:
-            totals.report(name, msgpack.unpackb(each, strict_map_key=False)[1])
+            packed_report = msgpack.unpackb(each, strict_map_key=False)[1]
+            totals.add_report(name, WorkerReport.unpack(packed_report))
         for _ in range(_LOOKS):
             totals.fold(sent_ns)
             snapshot(
                 totals, phase="broadcast", now_ns=sent_ns, started_ns=sent_ns, expected=0, codes=0
             )
         spent += time.process_time() - began
-    assert totals.outcomes["delivered"] == workers * connections * codes
+    assert totals.outcomes.delivered == workers * connections * codes
     return size / codes, spent / codes
 
 

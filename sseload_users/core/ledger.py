@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from sseload_users.core.code_tally import CodeTally, Status
 from sseload_users.core.sessions import Bits, Code, Connection, Session
 from sseload_users.core.settled import Settled
-from sseload_users.core.tally import CodeTally, Status, Tally
+from sseload_users.core.tally import Tally
 from sseload_users.core.timestamps import earliest
 
 #: The sequence number, that no code has, under which codes are counted that nobody sent.
@@ -320,7 +321,7 @@ class Ledger:
                 session.connection.delivered += 1
             elif earliest(arrived_ns) <= latest_ns:
                 session.connection.delivered += 1
-                self.tally.counts["in_doubt"] += 1
+                self.tally.counters.in_doubt += 1
             else:
                 _count_owed("late", account, session.connection)
 
@@ -360,7 +361,7 @@ class Ledger:
                 _count("duplicate", account, session.connection, many)
             else:
                 account.unexpected += many
-                self.tally.counts["out_of_order"] += lower
+                self.tally.counters.out_of_order += lower
         code.more = None
 
     def further(self, session: Session, code: Code, arrived_ns: int) -> None:
@@ -397,7 +398,7 @@ class Ledger:
         if earliest(arrived_ns) <= latest_ns:
             # It was there in time; only the reading of it was not.
             connection.delivered += 1
-            self.tally.counts["in_doubt"] += int(arrived_ns > latest_ns)
+            self.tally.counters.in_doubt += int(arrived_ns > latest_ns)
             in_time_ns = min(arrived_ns, latest_ns)
             latencies_us = [(in_time_ns - sent_ns) // 1000]
             _count_delivered(account, latencies_us, [in_time_ns])
@@ -407,7 +408,7 @@ class Ledger:
 
     def _note_order(self, session: Session, code: Code) -> None:
         if code.sequence < session.newest:
-            self.tally.counts["out_of_order"] += 1
+            self.tally.counters.out_of_order += 1
         else:
             session.newest = code.sequence
 
@@ -458,5 +459,5 @@ def _count_delivered(account: CodeTally, latencies_us: list[int], arrived_ns: li
     """Count copies that came in time, in the order of their arrival."""
     account.owed += len(arrived_ns)
     account.delivered += len(arrived_ns)
-    account.arrived(arrived_ns[0], arrived_ns[-1])
+    account.add_arrivals(arrived_ns[0], arrived_ns[-1])
     account.latencies.add_all(latencies_us)

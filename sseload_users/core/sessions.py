@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from sseload_users.core.tally import OWED_STATUSES, CodeTally, Status, Tally
+from sseload_users.core.code_tally import OWED_STATUSES, CodeTally, Status
+from sseload_users.core.tally import Tally
 
 
 class Book(Protocol):
@@ -110,7 +111,7 @@ class Session:
             return
         copies[self] = arrived_ns
         if code.sequence < self.newest:
-            self._book.tally.counts["out_of_order"] += 1
+            self._book.tally.counters.out_of_order += 1
         else:
             self.newest = code.sequence
 

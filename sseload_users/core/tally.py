@@ -1,186 +1,60 @@
-"""What has been counted: a worker's news since its last report, and the whole run's total.
+"""The tally: what has been counted, since a worker's last report or in the whole run.
 
-Both are the same thing, since everything in it adds up: a worker counts into a tally, sends
-it, and begins an empty one; the master merges them all. The order of merging does not
-matter, and nothing is counted twice.
+Everything in a tally adds up. A worker counts into one, sends it and starts an empty one;
+the leader merges them all, in any order.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable
+from typing import Any, TypedDict
 
 from sseload_users.core.causes import Cause, bounded_cause
-from sseload_users.core.histogram import Coarse, Histogram
+from sseload_users.core.code_tally import CodeTally
+from sseload_users.core.counters import Counters
+from sseload_users.core.histogram import Histogram
+from sseload_users.core.second import Second
 
-#: What became of a code's request; "pending" until that is known.
-Status: TypeAlias = Literal["pending", "accepted", "rejected", "unanswered", "unsent"]
+_S = 1_000_000_000
 
-#: The statuses of codes that sessions are owed.
-OWED_STATUSES = ("accepted", "unanswered")
-
-#: The outcomes of pairs and messages, as they are named in the report.
-OUTCOMES = ("owed", "delivered", "late", "interrupted", "missing", "released", "duplicate",
-            "unexpected")  # fmt: skip
-
-
-@dataclass(slots=True)
-class CodeTally:
-    """One code's account.
-
-    Attributes:
-        status: what became of its request; like the next one, known to the leader, who is
-            told of each by the broadcaster at once.
-        sent_ns: when it was sent (the leader's wall clock, ns); 0 where that is not known.
-        owed: pairs with sessions that were subscribed when it was sent; like the next
-            seven, an outcome of the report.
-        first_ns: its first arrival in time (wall clock, ns); 0 before.
-        last_ns: its last arrival in time.
-        latencies: of what was delivered, in microseconds.
-    """
-
-    status: Status = "pending"
-    sent_ns: int = 0
-    owed: int = 0
-    delivered: int = 0
-    late: int = 0
-    interrupted: int = 0
-    missing: int = 0
-    released: int = 0
-    duplicate: int = 0
-    unexpected: int = 0
-    first_ns: int = 0
-    last_ns: int = 0
-    latencies: Histogram = field(default_factory=Histogram)
-
-    def merge(self, other: CodeTally) -> None:
-        """Take over all that `other` has counted."""
-        if other.status != "pending":
-            self.status = other.status
-        self.sent_ns = self.sent_ns or other.sent_ns
-        for name in OUTCOMES:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.arrived(other.first_ns, other.last_ns)
-        self.latencies.merge(other.latencies)
-
-    def arrived(self, first_ns: int, last_ns: int) -> None:
-        """Take over a span of arrivals; 0 for none."""
-        if first_ns:
-            self.first_ns = min(self.first_ns or first_ns, first_ns)
-            self.last_ns = max(self.last_ns, last_ns)
-
-    def pack(self) -> list[Any]:
-        """As msgpack-able data, see `unpack`."""
-        values = [getattr(self, each.name) for each in fields(self)]
-        values[-1] = self.latencies.pack() if self.latencies.total else None
-        return values
-
-    @classmethod
-    def unpack(cls, data: list[Any]) -> CodeTally:
-        """The account that was packed."""
-        *values, latencies = data
-        names = [each.name for each in fields(cls)][:-1]
-        unpacked = Histogram.unpack(latencies) if latencies else Histogram()
-        return cls(**dict(zip(names, values, strict=True)), latencies=unpacked)
-
-
-def highest(values: Iterable[float | None]) -> float | None:
-    """The highest of those that are known."""
-    return max((each for each in values if each is not None), default=None)
-
-
-@dataclass(slots=True)
-class Second:
-    """One second of the run, on one worker or on all of them.
-
-    Attributes:
-        open: connections that were subscribed at its end.
-        connecting: those that were connecting at its end.
-        dropped: sessions that the server or the network ended in it.
-        sent: codes sent in it.
-        received: first copies that arrived in it.
-        errors: operations that failed in it.
-        cpu_percent: of the busiest generator process, 100 for a whole core.
-        waited_percent: the longest that one waited for a core, in percent of the second; None if
-            that is not known.
-        busy_percent: the most that one used and waited together.
-        rss_mib: resident memory of all generator processes, in MiB.
-        delivery: latencies of what arrived in it, in microseconds, within 1 %.
-        lag: the generator's lag, likewise.
-    """
-
-    open: int = 0
-    connecting: int = 0
-    dropped: int = 0
-    sent: int = 0
-    received: int = 0
-    errors: int = 0
-    cpu_percent: float = 0.0
-    waited_percent: float | None = None
-    busy_percent: float = 0.0
-    rss_mib: float = 0.0
-    delivery: Coarse = field(default_factory=Coarse)
-    lag: Coarse = field(default_factory=Coarse)
-
-    def merge(self, other: Second) -> None:
-        """Take over another worker's same second, or more of the same one's."""
-        for name in ("open", "connecting", "dropped", "sent", "received", "errors"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.cpu_percent = max(self.cpu_percent, other.cpu_percent)
-        self.waited_percent = highest((self.waited_percent, other.waited_percent))
-        self.busy_percent = max(self.busy_percent, other.busy_percent)
-        self.rss_mib += other.rss_mib
-        self.delivery.merge(other.delivery)
-        self.lag.merge(other.lag)
-
-    def pack(self) -> list[Any]:
-        """As msgpack-able data, see `unpack`."""
-        return [
-            self.open, self.connecting, self.dropped, self.sent, self.received, self.errors,
-            self.cpu_percent, self.waited_percent, self.busy_percent, self.rss_mib,
-            self.delivery.pack() if self.delivery.total else None,
-            self.lag.pack() if self.lag.total else None,
-        ]  # fmt: skip
-
-    @classmethod
-    def unpack(cls, data: list[Any]) -> Second:
-        """The second that was packed."""
-        *counts, delivery, lag = data
-        return cls(*counts, *(Coarse.unpack(h) if h else Coarse() for h in (delivery, lag)))
-
-
-#: The latencies that are kept beside those of codes and seconds.
+#: The histograms beside those of codes and seconds.
 _HISTOGRAMS = ("connect", "recovery", "storm", "slip", "ingest", "lag", "stamp_error", "stalls")
 
 
+class PackedTally(TypedDict):
+    """A tally as plain data."""
+
+    counters: tuple[int, ...]
+    causes: list[tuple[str, str, int]]
+    codes: dict[int, list[Any]]
+    seconds: dict[int, list[Any]]
+    histograms: list[list[object]]
+
+
 class Tally:
-    """Counts, causes, latencies, codes and seconds.
+    """Counters, causes, latencies, codes and seconds.
 
     Attributes:
-        counts: by name: "attempted", "succeeded", "failed", "dropped", "reconnected",
-            "replaced", "stormed", "scheduled", "out_of_order", "foreign", "malformed",
-            "in_doubt".
-        causes: failed operations by step and cause.
+        counters: numbers of operations.
+        causes: failed operations by operation and cause.
         connect: connect times, in microseconds; like the next seven, a histogram.
-        recovery: from a session's drop to the next one's subscription.
-        storm: from a storm's beginning to the first subscription after it.
+        recovery: from a session's drop to the next session's subscription.
+        storm: from the beginning of a storm to the first subscription after it.
         slip: how much later than scheduled codes were sent.
-        ingest: from a code's sending to the server's answer.
-        lag: the generator's lag, within 1 %.
-        stamp_error: how much too late the stamps of messages can be at most that share one; a
-            value for each read.
-        stalls: how much later than asked for the event loop went on.
+        ingest: from a code's sending to the server's response.
+        lag: generator lag, within 1 %.
+        stamp_error: stamp error of each read that found several messages.
+        stalls: how much later than asked for the event loop continued.
         codes: each code's account, by sequence number.
-        seconds: by whole seconds since the Unix epoch.
+        seconds: figures by whole seconds since the Unix epoch.
     """
 
     __slots__ = (
         "causes",
         "codes",
         "connect",
-        "counts",
+        "counters",
         "ingest",
         "lag",
         "recovery",
@@ -192,7 +66,7 @@ class Tally:
     )
 
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
+        self.counters = Counters()
         self.causes: Counter[Cause] = Counter()
         self.connect = Histogram()
         self.recovery = Histogram()
@@ -206,74 +80,82 @@ class Tally:
         self.seconds: dict[int, Second] = {}
 
     def code(self, sequence: int) -> CodeTally:
-        """A code's account, begun if there is none."""
+        """Return a code's account; create it if there is none."""
         found = self.codes.get(sequence)
         if found is None:
             found = self.codes[sequence] = CodeTally()
         return found
 
     def second(self, at_ns: int) -> Second:
-        """The second that a moment (wall clock, ns) is in, begun if there is none."""
-        key = at_ns // 1_000_000_000
+        """Return the second that contains a time (wall clock, ns); create it if there is none."""
+        key = at_ns // _S
         found = self.seconds.get(key)
         if found is None:
             found = self.seconds[key] = Second()
         return found
 
-    def failed(self, operation: str, cause: str, at_ns: int) -> None:
-        """Count a failed operation."""
+    def count_failure(self, operation: str, cause: str, at_ns: int) -> None:
+        """Count a failed operation.
+
+        Args:
+            operation: the operation.
+            cause: why it failed.
+            at_ns: when (wall clock, ns).
+        """
         self.causes[bounded_cause((operation, cause), self.causes)] += 1
         self.second(at_ns).errors += 1
 
-    def merge(self, other: Tally) -> None:
-        """Take over all that `other` has counted."""
-        self.counts.update(other.counts)
+    def merge(self, other: Tally, first_code: int = 0) -> None:
+        """Add another tally.
+
+        Args:
+            other: the tally; it is not changed, and nothing of it is shared afterwards.
+            first_code: lowest sequence number of the codes that count.
+        """
+        self.counters.merge(other.counters)
         for cause, count in other.causes.items():
             self.causes[bounded_cause(cause, self.causes)] += count
         for name in _HISTOGRAMS:
             getattr(self, name).merge(getattr(other, name))
         for sequence, code in other.codes.items():
-            self.code(sequence).merge(code)
+            if sequence >= first_code:
+                self.code(sequence).merge(code)
         for key, second in other.seconds.items():
-            self.second(key * 1_000_000_000).merge(second)
+            self.second(key * _S).merge(second)
 
-    def move(self, to: Callable[[int], int], nearly: Callable[[int], int]) -> None:
-        """Put all moments on another clock, before it is sent to where that one counts.
+    def convert_times(self, to: Callable[[int], int], roughly: Callable[[int], int]) -> None:
+        """Convert all times to another clock, that of the process which merges the tally.
 
         Args:
-            to: a moment on that clock, from one on this (both wall clocks, ns).
-            nearly: the same for whole seconds, where its error does not matter.
+            to: converts a time (wall clock, ns).
+            roughly: the same, for whole seconds, where its error does not matter.
         """
         for code in self.codes.values():
             if code.first_ns:
                 code.first_ns, code.last_ns = to(code.first_ns), to(code.last_ns)
         seconds, self.seconds = self.seconds, {}
         for key, second in seconds.items():
-            self.second(nearly(key * 1_000_000_000 + 500_000_000)).merge(second)
+            self.second(roughly(key * _S + _S // 2)).merge(second)
 
-    def total(self, outcome: str) -> int:
-        """The sum of an outcome over all codes."""
-        return sum(getattr(code, outcome) for code in self.codes.values())
-
-    def pack(self) -> dict[str, Any]:
-        """As msgpack-able data, see `unpack`."""
+    def pack(self) -> PackedTally:
+        """Return the tally as plain data, for `unpack`."""
         return {
-            "counts": dict(self.counts),
-            "causes": [[*cause, count] for cause, count in self.causes.items()],
+            "counters": self.counters.pack(),
+            "causes": [(*cause, count) for cause, count in self.causes.items()],
             "codes": {sequence: code.pack() for sequence, code in self.codes.items()},
             "seconds": {key: second.pack() for key, second in self.seconds.items()},
-            **{name: getattr(self, name).pack() for name in _HISTOGRAMS},
+            "histograms": [getattr(self, name).pack() for name in _HISTOGRAMS],
         }
 
     @classmethod
-    def unpack(cls, data: Mapping[str, Any]) -> Tally:
-        """The tally that was packed."""
+    def unpack(cls, data: PackedTally) -> Tally:
+        """Return the tally that was packed."""
         new = cls()
-        new.counts.update(data["counts"])
+        new.counters = Counters.unpack(data["counters"])
         for operation, cause, count in data["causes"]:
             new.causes[operation, cause] = count
         new.codes = {key: CodeTally.unpack(code) for key, code in data["codes"].items()}
         new.seconds = {key: Second.unpack(second) for key, second in data["seconds"].items()}
-        for name in _HISTOGRAMS:
-            setattr(new, name, Histogram.unpack(data[name]))
+        for name, histogram in zip(_HISTOGRAMS, data["histograms"], strict=True):
+            setattr(new, name, Histogram.unpack(histogram))
         return new

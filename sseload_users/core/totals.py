@@ -1,134 +1,112 @@
-"""The whole run's account, from what its workers report; pure."""
+"""The account of the whole run, from what its workers report."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from sseload_users.core.code_tally import Outcomes, Status
 from sseload_users.core.connection_row import ConnectionRow
-from sseload_users.core.histogram import Coarse, Histogram
-from sseload_users.core.tally import OUTCOMES, CodeTally, Second, Status, Tally, highest
+from sseload_users.core.counters import Counters
+from sseload_users.core.histogram import Histogram
+from sseload_users.core.percentiles import PercentileHistory
+from sseload_users.core.second import highest
+from sseload_users.core.tally import Tally
+from sseload_users.core.worker_report import Gauges, WorkerReport
 
-#: Seconds after which a code's or a second's histogram is folded into a few figures: nothing
-#: but stragglers comes after that, and a run may be long.
-_FOLD_AFTER_S = 30
-
-#: How far back the last few seconds go.
-_RECENT_S = 3
+_S = 1_000_000_000
 
 
 @dataclass(slots=True)
 class WorkerTotals:
-    """What is known of one worker.
+    """The account of one worker.
 
     Attributes:
-        name: for people.
-        region: where it says that it is; empty if it does not.
-        gauges: as it last reported them; empty before its first report.
-        cpu_percent: the most that it used of a core; None if that is not known.
-        waited_percent: the longest that it waited for a core in a second, in percent of it; None
-            if that is not known.
-        counts: its part of the tally's.
-        outcomes: its part of each outcome.
+        name: name for people.
+        region: region the worker says it is in; empty if it does not.
+        gauges: its state at its last report; None before its first.
+        cpu_percent: most CPU it used, 100 for a whole core; None if unknown.
+        waited_percent: longest time that it waited for a core in a second, in percent of it;
+            None if unknown.
+        counters: its part of the tally's counters.
+        outcomes: its part of the outcomes.
         connect: its connect times, in microseconds.
         delivery: its delivery latencies, in microseconds.
-        received: how many of its connections received how many codes in time.
+        received: number of its connections by number of codes received in time.
         connections: its part of connections.csv; empty before its final report.
-        final: its account is closed, and all of it is here.
-        lost: it went away without closing its account.
-        left: it closed its account and went away while the run went on.
+        final: its account is closed and complete here.
+        lost: it disappeared without closing its account.
+        left: it closed its account and left while the run went on.
     """
 
     name: str = ""
     region: str = ""
-    gauges: dict[str, Any] = field(default_factory=dict)
+    gauges: Gauges | None = None
     cpu_percent: float | None = None
     waited_percent: float | None = None
-    counts: Counter[str] = field(default_factory=Counter)
-    outcomes: Counter[str] = field(default_factory=Counter)
+    counters: Counters = field(default_factory=Counters)
+    outcomes: Outcomes = field(default_factory=Outcomes)
     connect: Histogram = field(default_factory=Histogram)
     delivery: Histogram = field(default_factory=Histogram)
-    received: dict[int, int] = field(default_factory=dict)
-    connections: list[ConnectionRow] = field(default_factory=list)
+    received: Counter[int] = field(default_factory=Counter)
+    connections: Sequence[ConnectionRow] = ()
     final: bool = False
     lost: bool = False
     left: bool = False
 
 
-class _Folded(Coarse):
-    """Stands for all histograms that were folded: nothing is added to them any more."""
-
-    __slots__ = ()
-
-    def merge(self, other: Histogram) -> None:
-        """Leave out a straggler, of which the folded figures do not know either."""
-
-
-_FOLDED = _Folded()
-
-
-@dataclass(frozen=True, slots=True)
-class Percentiles:
-    """A few figures of a histogram that is not kept, in milliseconds."""
-
-    p50: float | None
-    p95: float | None
-    p99: float | None
-
-
 class Totals:
-    """Everything that workers have reported.
+    """The account of all workers together.
+
+    Args:
+        first_code: lowest sequence number of the codes that count; those of an earlier step
+            do not.
 
     Attributes:
-        workers: by name.
-        tally: the sum of all that was counted.
-        outcomes: the sum of each outcome over all codes.
-        statuses: how many codes' requests came to what.
-        sent: codes whose request was written.
-        peak_open: the most connections that were open at once.
+        workers: each worker's account, by its id.
+        tally: sum of all that was counted.
+        percentiles: percentiles of each code and each second.
+        outcomes: sum of the outcomes of all codes.
+        statuses: number of codes by status.
+        sent: number of codes whose request was written.
+        peak_open: most connections that were open at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first_code: int = 0) -> None:
         self.workers: dict[str, WorkerTotals] = {}
         self.tally = Tally()
-        self.outcomes: Counter[str] = Counter()
-        self.statuses: Counter[str] = Counter()
+        self.percentiles = PercentileHistory(self.tally)
+        self.outcomes = Outcomes()
+        self.statuses: Counter[Status] = Counter()
         self.sent = 0
         self.peak_open = 0
-        self._folded: dict[int, Percentiles] = {}
-        self._folded_seconds: dict[int, tuple[Percentiles, Percentiles]] = {}
-        none = Percentiles(None, None, None)
-        self._recent = (0, (none, none))
         self._step: Totals | None = None
-        self._first = 0
-        # Those that are not folded yet, the oldest first.
-        self._codes: dict[int, CodeTally] = {}
-        self._seconds: dict[int, Second] = {}
+        self._first_code = first_code
 
     def worker(self, name: str) -> WorkerTotals:
-        """What is known of a worker, which may be nothing yet."""
+        """Return a worker's account; create it if there is none."""
         return self.workers.setdefault(name, WorkerTotals(name))
 
-    def announced(self, sequence: int, sent_ns: int, slip_us: int | None = None) -> None:
-        """A code was sent; told by the broadcaster, once.
+    def announce(self, sequence: int, sent_ns: int, slip_us: int | None = None) -> None:
+        """Note that a code was sent.
 
         Args:
-            sequence: the code's.
-            sent_ns: when (the leader's wall clock, ns).
-            slip_us: how much later that was than it should have been, if it is known.
+            sequence: the code's sequence number.
+            sent_ns: when it was sent (the leader's wall clock, ns).
+            slip_us: how much later than scheduled that was; None if unknown.
         """
         if self._step is not None:
-            self._step.announced(sequence, sent_ns, slip_us)
+            self._step.announce(sequence, sent_ns, slip_us)
         self.tally.code(sequence).sent_ns = sent_ns
         self.tally.second(sent_ns).sent += 1
         if slip_us is not None:
             self.tally.slip.add(slip_us)
         self.sent += 1
-        self._touch(sequence, sent_ns // 1_000_000_000)
+        self.percentiles.touch_code(sequence)
+        self.percentiles.touch_second(sent_ns // _S)
 
-    def answered(
+    def set_status(
         self,
         sequence: int,
         status: Status,
@@ -136,128 +114,110 @@ class Totals:
         cause: str | None = None,
         at_ns: int = 0,
     ) -> None:
-        """What became of a code's request; of two words the later one is its status.
+        """Set the status of a code; a later one replaces an earlier one.
 
         Args:
-            sequence: the code's.
-            status: what.
-            ingest_us: after how long, if it is known.
-            cause: why it failed; None if it did not.
+            sequence: the code's sequence number.
+            status: its status.
+            ingest_us: time from its sending to the response; None if unknown.
+            cause: why its request failed; None if it did not.
             at_ns: when it failed (the leader's wall clock, ns).
         """
         code = self.tally.code(sequence)
         if code.status != "pending":
             self.statuses[code.status] -= 1
         if self._step is not None:
-            self._step.answered(sequence, status, ingest_us, cause, at_ns)
+            self._step.set_status(sequence, status, ingest_us, cause, at_ns)
         code.status = status
         self.statuses[status] += 1
-        self._touch(sequence)
-        if cause is None and ingest_us is not None:
-            self.tally.ingest.add(ingest_us)
+        self.percentiles.touch_code(sequence)
         if cause is not None:
-            self.tally.failed("ingest", cause, at_ns)
-            self._touch(None, at_ns // 1_000_000_000)
+            self.tally.count_failure("ingest", cause, at_ns)
+            self.percentiles.touch_second(at_ns // _S)
+        elif ingest_us is not None:
+            self.tally.ingest.add(ingest_us)
 
-    def report(self, name: str, data: Mapping[str, Any]) -> None:
-        """Take a worker's report."""
-        if self._step is not None:
-            self._step.report(name, data)
-        worker, news = self.worker(name), Tally.unpack(data["tally"])
-        # A step's account has nothing of what is still found out about earlier codes.
-        news.codes = {each: code for each, code in news.codes.items() if each >= self._first}
-        self.tally.merge(news)
-        for sequence, code in news.codes.items():
-            for outcome in OUTCOMES:
-                many = getattr(code, outcome)
-                self.outcomes[outcome] += many
-                worker.outcomes[outcome] += many
-            worker.delivery.merge(code.latencies)
-            self._touch(sequence)
-        self._touch(None, *news.seconds)
-        worker.counts.update(news.counts)
-        worker.connect.merge(news.connect)
-        worker.gauges = gauges = dict(data["gauges"])
-        worker.cpu_percent = max(worker.cpu_percent or 0.0, gauges["cpu_percent"])
-        worker.waited_percent = highest((worker.waited_percent, gauges["waited_percent"]))
-        worker.received = {int(codes): count for codes, count in data["received"].items()}
-        worker.final = worker.final or data["final"]
-        if "connections" in data:
-            worker.connections = [ConnectionRow(*row) for row in data["connections"]]
-        if len(self.workers) == 1:
-            self.peak_open = max(self.peak_open, worker.gauges["peak_open"])
-        self.peak_open = max(self.peak_open, self.gauge("open"))
-
-    def begin_step(self, first: int) -> None:
-        """Begin to keep an account of a step beside that of the whole run.
+    def add_report(self, name: str, report: WorkerReport) -> None:
+        """Add a worker's report.
 
         Args:
-            first: the sequence number of its first code.
+            name: id of the worker.
+            report: its report.
         """
-        self._step = Totals()
-        self._step._first = first  # noqa: SLF001 - one of this very class
+        if self._step is not None:
+            self._step.add_report(name, report)
+        worker, news, gauges = self.worker(name), report.tally, report.gauges
+        self.tally.merge(news, self._first_code)
+        for sequence, code in news.codes.items():
+            if sequence < self._first_code:
+                continue
+            self.outcomes.add(code)
+            worker.outcomes.add(code)
+            worker.delivery.merge(code.latencies)
+            self.percentiles.touch_code(sequence)
+        for second in news.seconds:
+            self.percentiles.touch_second(second)
+        worker.counters.merge(news.counters)
+        worker.connect.merge(news.connect)
+        worker.gauges = gauges
+        worker.cpu_percent = highest((worker.cpu_percent, gauges.cpu_percent))
+        worker.waited_percent = highest((worker.waited_percent, gauges.waited_percent))
+        worker.received = Counter(report.received)
+        worker.final = worker.final or report.final
+        if report.connections:
+            worker.connections = report.connections
+        if len(self.workers) == 1:
+            self.peak_open = max(self.peak_open, gauges.peak_open)
+        self.peak_open = max(self.peak_open, self.sum_gauges(lambda each: each.open))
+
+    def begin_step(self, first_code: int) -> None:
+        """Begin an account of one step beside that of the whole run.
+
+        Args:
+            first_code: sequence number of the step's first code.
+        """
+        self._step = Totals(first_code)
 
     def end_step(self) -> Totals:
-        """The step's account."""
+        """End the account of the step and return it."""
         step, self._step = self._step, None
         return step or Totals()
 
-    def _touch(self, sequence: int | None, *moments: int) -> None:
-        """Note that there is news of a code, and of some seconds."""
-        if sequence is not None and sequence not in self._folded:
-            self._codes[sequence] = self.tally.codes[sequence]
-        for moment in moments:
-            if moment not in self._folded_seconds:
-                self._seconds[moment] = self.tally.seconds[moment]
-
-    def gauge(self, name: str) -> int:
-        """A gauge, summed up over all workers."""
-        return sum(each.gauges.get(name, 0) for each in self.workers.values())
+    def sum_gauges(self, gauge: Callable[[Gauges], int]) -> int:
+        """Return the sum of a gauge over all workers."""
+        return sum(gauge(each.gauges) for each in self.workers.values() if each.gauges)
 
     def clock_error_ms(self) -> float:
-        """How wrong a latency between two workers can be by their clocks."""
-        errors = sorted(each.gauges.get("clock_error_ns", 0) for each in self.workers.values())
+        """Return the error of a latency between two workers that their clocks can cause."""
+        errors = sorted(each.gauges.clock_error_ns for each in self.workers.values() if each.gauges)
         return float(sum(errors[-2:])) / 1e6
 
     def received_per_connection(self) -> Counter[int]:
-        """How many connections received how many codes in time."""
+        """Return the number of connections by number of codes received in time."""
         total: Counter[int] = Counter()
         for each in self.workers.values():
             total.update(each.received)
         return total
 
     def fold(self, now_ns: int) -> None:
-        """Fold what is old enough, so that a long run stays small."""
+        """Fold old histograms, so that the memory of a long run stays small.
+
+        Args:
+            now_ns: the time (wall clock, ns).
+        """
         if self._step is not None:
             self._step.fold(now_ns)
-        before = now_ns // 1_000_000_000 - _FOLD_AFTER_S
-        for sequence, code in list(self._codes.items()):
-            if code.sent_ns // 1_000_000_000 >= before:
-                break  # the later ones are younger
-            self._folded[sequence] = _percentiles(code.latencies)
-            code.latencies = _FOLDED
-            del self._codes[sequence]
-        for moment, second in list(self._seconds.items()):
-            if moment >= before:
-                break
-            self._folded_seconds[moment] = (
-                _percentiles(second.delivery),
-                _percentiles(second.lag),
-            )
-            second.delivery = second.lag = _FOLDED
-            del self._seconds[moment]
-
-    # For the report
+        self.percentiles.fold(now_ns)
 
     def delivery(self) -> Histogram:
-        """Delivery latencies of all codes."""
+        """Return the delivery latencies of all codes, in microseconds."""
         total = Histogram()
         for worker in self.workers.values():
             total.merge(worker.delivery)
         return total
 
     def spread(self) -> Histogram:
-        """For each code that anybody received, from its first arrival to its last."""
+        """Return each delivered code's time from first to last arrival, in microseconds."""
         total = Histogram()
         total.add_all(
             (code.last_ns - code.first_ns) // 1000
@@ -265,39 +225,3 @@ class Totals:
             if code.first_ns
         )
         return total
-
-    def code_percentiles(self, sequence: int) -> Percentiles:
-        """Of a code's delivery latencies."""
-        folded = self._folded.get(sequence)
-        return folded or _percentiles(self.tally.codes[sequence].latencies)
-
-    def second_percentiles(self, moment: int) -> tuple[Percentiles, Percentiles]:
-        """Of the delivery latencies, and of the lag, in one second."""
-        folded = self._folded_seconds.get(moment)
-        if folded is not None:
-            return folded
-        second: Second = self.tally.seconds[moment]
-        return _percentiles(second.delivery), _percentiles(second.lag)
-
-    def recent(self, now_ns: int) -> tuple[Percentiles, Percentiles]:
-        """Of the delivery latencies, and of the lag, in the last few seconds."""
-        now_s = now_ns // 1_000_000_000
-        # Asked several times a second, worked out once: with a thousand connections this
-        # would cost more than reading what they get.
-        if self._recent[0] != now_s:
-            self._recent = (now_s, self._latest(now_s))
-        return self._recent[1]
-
-    def _latest(self, now_s: int) -> tuple[Percentiles, Percentiles]:
-        delivery, lag = Coarse(), Coarse()
-        for moment in range(now_s - _RECENT_S, now_s + 1):
-            second = self.tally.seconds.get(moment)
-            if second is not None:
-                delivery.merge(second.delivery)
-                lag.merge(second.lag)
-        return _percentiles(delivery), _percentiles(lag)
-
-
-def _percentiles(histogram: Histogram) -> Percentiles:
-    p50, p95, p99 = histogram.percentiles_ms((50, 95, 99))
-    return Percentiles(p50, p95, p99)

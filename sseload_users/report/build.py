@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from sseload_users.core.causes import CONNECTING
+from sseload_users.core.code_tally import CodeTally, Status
 from sseload_users.core.formatting import ms
 from sseload_users.core.histogram import Histogram
-from sseload_users.core.tally import OUTCOMES, CodeTally, highest
+from sseload_users.core.second import highest
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
 from sseload_users.report.timeline import POINTS, timeline
@@ -110,20 +111,20 @@ def parts(run: Run, totals: Totals, *, so_far: bool = False) -> dict[str, Any]:
             occurred) instead of `hdr`, which would take long.
     """
     tally = totals.tally
-    counts, causes = tally.counts, Counter(tally.causes)
+    counters, causes = tally.counters, Counter(tally.causes)
     if not so_far:
         causes["ingest", "left"] += sum(map(_was_cut_off, tally.codes.values()))
     latency = _counted if so_far else Histogram.latency
     codes = _codes(totals, latency, so_far=so_far)
-    attempted = counts["succeeded"] + counts["failed"] if so_far else counts["attempted"]
-    deliveries = {name: totals.outcomes[name] for name in OUTCOMES}
+    attempted = counters.succeeded + counters.failed if so_far else counters.attempted
+    deliveries = asdict(totals.outcomes)
     undelivered = codes["rejected"] + codes["unanswered"] + codes["unsent"]
-    operations = attempted + codes["scheduled"] + counts["upkeep"]
+    operations = attempted + codes["scheduled"] + counters.upkeep
     failed = (
-        counts["failed"]
-        + counts["dropped"]
-        + counts["malformed"]
-        + counts["upkeep_failed"]
+        counters.failed
+        + counters.dropped
+        + counters.malformed
+        + counters.upkeep_failed
         + undelivered
     )
     return {
@@ -145,12 +146,12 @@ def parts(run: Run, totals: Totals, *, so_far: bool = False) -> dict[str, Any]:
         ],
         "connections": {
             "attempted": attempted,
-            "succeeded": counts["succeeded"],
-            "success_rate": _rate(counts["succeeded"], attempted),
-            "failed": counts["failed"],
-            "dropped": counts["dropped"],
-            "reconnected": counts["reconnected"],
-            "replaced": counts["replaced"],
+            "succeeded": counters.succeeded,
+            "success_rate": _rate(counters.succeeded, attempted),
+            "failed": counters.failed,
+            "dropped": counters.dropped,
+            "reconnected": counters.reconnected,
+            "replaced": counters.replaced,
             "peak_open": totals.peak_open,
             "connect_ms": latency(tally.connect),
             "recovery_ms": latency(tally.recovery),
@@ -159,9 +160,9 @@ def parts(run: Run, totals: Totals, *, so_far: bool = False) -> dict[str, Any]:
         "codes": codes,
         "deliveries": {
             **deliveries,
-            "out_of_order": counts["out_of_order"],
-            "foreign": counts["foreign"],
-            "malformed": counts["malformed"],
+            "out_of_order": counters.out_of_order,
+            "foreign": counters.foreign,
+            "malformed": counters.malformed,
             "delivery_rate": _rate(deliveries["delivered"], deliveries["owed"]),
         },
         "delivery_ms": latency(totals.delivery()),
@@ -242,7 +243,7 @@ def per_code(totals: Totals, latest: int | None = None) -> Iterator[dict[str, An
         due.reverse()
     for sequence in due:
         code = codes[sequence]
-        percentiles = totals.code_percentiles(sequence)
+        percentiles = totals.percentiles.code(sequence)
         yield {
             "seq": sequence,
             "sent_at": moment(code.sent_ns) if code.sent_ns else None,
@@ -277,7 +278,7 @@ def _counted(histogram: Histogram) -> dict[str, Any]:
 
 def _storm(run: Run, totals: Totals) -> dict[str, Any]:
     """What became of the connections that the run's storms ended."""
-    back, ended = totals.tally.storm, totals.tally.counts["stormed"]
+    back, ended = totals.tally.storm, totals.tally.counters.stormed
     shares = {"back_50_s": 0.5, "back_95_s": 0.95, "back_100_s": 1.0}
     times: dict[str, float | None] = dict.fromkeys(shares)
     for name, share in shares.items():
@@ -296,8 +297,8 @@ def _storm(run: Run, totals: Totals) -> dict[str, Any]:
 
 def _codes(totals: Totals, latency: _Summary, *, so_far: bool) -> dict[str, Any]:
     tally = totals.tally
-    statuses = ("accepted", "rejected", "unanswered", "unsent")
-    by_status = {status: totals.statuses[status] for status in statuses}
+    statuses: tuple[Status, ...] = ("accepted", "rejected", "unanswered", "unsent")
+    by_status: dict[str, int] = {status: totals.statuses[status] for status in statuses}
     if not so_far:
         by_status["unanswered"] += sum(map(_was_cut_off, tally.codes.values()))
     sent = by_status["accepted"] + by_status["rejected"] + by_status["unanswered"]
@@ -305,7 +306,7 @@ def _codes(totals: Totals, latency: _Summary, *, so_far: bool) -> dict[str, Any]
         "scheduled": sent + by_status["unsent"],
         "sent": sent,
         **by_status,
-        "overlapping": tally.counts["overlapping"],
+        "overlapping": tally.counters.overlapping,
         "schedule_slip_ms": latency(tally.slip),
         "ingest_ms": latency(tally.ingest),
     }
@@ -327,7 +328,7 @@ def _generator(
     workers = [each.gauges for each in totals.workers.values() if each.gauges]
     seconds = totals.tally.seconds
     lag = latency(totals.tally.lag)
-    in_doubt = totals.tally.counts["in_doubt"]
+    in_doubt = totals.tally.counters.in_doubt
     # While a run goes on, its last half-hour has to do, as this is asked for all the time.
     since = run.finished_ns // _S - POINTS if so_far else 0
     recent = (
@@ -344,7 +345,7 @@ def _generator(
     ]
     return {
         "timestamps": (
-            "userspace" if any(each["timestamps"] != "kernel" for each in workers) else "kernel"
+            "userspace" if any(each.timestamps != "kernel" for each in workers) else "kernel"
         ),
         "lag_ms": lag,
         "stamp_error_ms": latency(totals.tally.stamp_error),
@@ -352,7 +353,7 @@ def _generator(
         "stall_ms": latency(totals.tally.stalls),
         "cpu_percent_max": max((each.cpu_percent for each in recent), default=None),
         "waited_percent_max": highest(each.waited_percent for each in recent),
-        "rss_mib": round(sum(each["rss_mib"] for each in workers), 1) if workers else None,
+        "rss_mib": round(sum(each.rss_mib for each in workers), 1) if workers else None,
         "clock_error_ms": run.clock_error_ms,
         "saturated": is_saturated(under_load, lag["p99"], slip["p99"], in_doubt),
     }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sseload_users.core.tally import OWED_STATUSES
+from sseload_users.core.code_tally import OWED_STATUSES
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
 from sseload_users.report.build import Run, parts, per_code

@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sseload_users.core.tally import Second, highest
+from sseload_users.core.second import Second, highest
 from sseload_users.core.totals import Totals
 
 _S = 1_000_000_000
@@ -65,7 +65,7 @@ def _point(
     started_ns: int, moments: Sequence[int], seconds: Mapping[int, Second], totals: Totals
 ) -> dict[str, Any]:
     last = seconds[moments[-1]]
-    percentiles = [totals.second_percentiles(each) for each in moments]
+    percentiles = [totals.percentiles.second(each) for each in moments]
     return {
         "t": round(max(0.0, moments[-1] + 1 - started_ns / _S), 3),
         "open": last.open,
@@ -74,10 +74,10 @@ def _point(
         "sent": sum(seconds[each].sent for each in moments),
         "received": sum(seconds[each].received for each in moments),
         # Where several seconds share a point: the middle one's median, the worst one's p99.
-        "p50_ms": _middle(delivery.p50 for delivery, _ in percentiles),
-        "p99_ms": highest(delivery.p99 for delivery, _ in percentiles),
+        "p50_ms": _middle(each.delivery.p50 for each in percentiles),
+        "p99_ms": highest(each.delivery.p99 for each in percentiles),
         "errors": sum(seconds[each].errors for each in moments),
-        "lag_p99_ms": highest(lag.p99 for _, lag in percentiles),
+        "lag_p99_ms": highest(each.lag.p99 for each in percentiles),
         "cpu_percent": max(seconds[each].cpu_percent for each in moments),
         "waited_percent": highest(seconds[each].waited_percent for each in moments),
         "rss_mib": round(max(seconds[each].rss_mib for each in moments), 1),

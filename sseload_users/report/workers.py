@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sseload_users.core.code_tally import Outcomes
+from sseload_users.core.counters import Counters
 from sseload_users.core.histogram import Histogram
-from sseload_users.core.tally import highest
+from sseload_users.core.second import highest
 from sseload_users.core.totals import WorkerTotals
-
-_COUNTS = ("attempted", "succeeded", "failed", "dropped")
-_OUTCOMES = ("owed", "delivered", "late", "interrupted", "missing")
 
 
 def worker_rows(workers: Iterable[WorkerTotals]) -> list[dict[str, Any]]:
@@ -41,22 +39,28 @@ def region_rows(workers: Iterable[WorkerTotals]) -> list[dict[str, Any]]:
 
 
 def _figures(workers: Sequence[WorkerTotals]) -> dict[str, Any]:
-    counts: Counter[str] = Counter()
+    counters, outcomes = Counters(), Outcomes()
     connect, delivery = Histogram(), Histogram()
     for each in workers:
-        counts.update({name: each.counts[name] for name in _COUNTS})
-        counts.update({name: each.outcomes[name] for name in _OUTCOMES})
+        counters.merge(each.counters)
+        outcomes.add(each.outcomes)
         connect.merge(each.connect)
         delivery.merge(each.delivery)
     gauges = [each.gauges for each in workers if each.gauges]
     return {
-        **{name: counts[name] for name in (*_COUNTS, *_OUTCOMES)},
+        "attempted": counters.attempted,
+        "succeeded": counters.succeeded,
+        "failed": counters.failed,
+        "dropped": counters.dropped,
+        "owed": outcomes.owed,
+        "delivered": outcomes.delivered,
+        "late": outcomes.late,
+        "interrupted": outcomes.interrupted,
+        "missing": outcomes.missing,
         "connect_ms": connect.latency(),
         "delivery_ms": delivery.latency(),
-        "clock_error_ms": (
-            max(each["clock_error_ns"] for each in gauges) / 1e6 if gauges else None
-        ),
+        "clock_error_ms": (max(each.clock_error_ns for each in gauges) / 1e6 if gauges else None),
         "cpu_percent": highest(each.cpu_percent for each in workers),
         "waited_percent": highest(each.waited_percent for each in workers),
-        "rss_mib": round(sum(each["rss_mib"] for each in gauges), 1) if gauges else None,
+        "rss_mib": round(sum(each.rss_mib for each in gauges), 1) if gauges else None,
     }

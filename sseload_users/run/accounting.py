@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import astuple
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import gevent
@@ -14,6 +13,7 @@ from sseload_users.core.clock import wall_ns
 from sseload_users.core.connection_row import connection_row
 from sseload_users.core.histogram import Coarse
 from sseload_users.core.ledger import Ledger
+from sseload_users.core.worker_report import Gauges, UserCounts, WorkerReport
 from sseload_users.options import Options
 from sseload_users.run.generator_load import GeneratorLoad
 from sseload_users.run.locust_stats import ReceiptStats
@@ -50,7 +50,8 @@ class Accounting:
         network: has the generator's lag.
         receipts: tells Locust of deliveries.
         clock: puts times on the leader's clock.
-        gauges: what the users are doing now, in counts.
+        users: returns what the users are doing now.
+        phase: returns the number of the phase that this worker knows of.
         tell: tells the process that leads.
 
     Attributes:
@@ -66,7 +67,8 @@ class Accounting:
         receipts: ReceiptStats,
         clock: RunClock,
         *,
-        gauges: Callable[[], Mapping[str, int]],
+        users: Callable[[], UserCounts],
+        phase: Callable[[], int],
         tell: Tell,
     ) -> None:
         self.ledger = Ledger(options.delivery_timeout, self._on_arrivals)
@@ -76,7 +78,8 @@ class Accounting:
         self._network = network
         self._receipts = receipts
         self._time = clock
-        self._gauges = gauges
+        self._users = users
+        self._phase = phase
         self._send = tell
         self._closing = False
         # Nobody connects any more; nobody is there any more; no code is on its way.
@@ -95,7 +98,7 @@ class Accounting:
         self._catch_up(self._looked_s + _TICK_S)
         now = wall_ns()
         # Who is connecting now will be taken away: neither a success nor a failure.
-        self.ledger.tally.counts["attempted"] -= self._gauges()["connecting"]
+        self.ledger.tally.counters.attempted -= self._users().connecting
         self.ledger.report_arrivals()
         self.ledger.release_all(now)
         self.ledger.settle(now, final=True)
@@ -124,8 +127,8 @@ class Accounting:
 
     def _is_awaited(self) -> bool:
         """Whether something has come about since the last look that the leader waits for."""
-        before, gauges = self._reached, self._gauges()
-        self._reached = (not gauges["pending"], not gauges["listeners"], not self.ledger.in_flight)
+        before, users = self._reached, self._users()
+        self._reached = (not users.pending, not users.listeners, not self.ledger.in_flight)
         return any(now and not then for now, then in zip(self._reached, before, strict=True))
 
     def _catch_up(self, due_s: float) -> None:
@@ -157,7 +160,7 @@ class Accounting:
         tally = self.ledger.tally
         earliest_us = -((self._time.clocks.error_ns + self._time.sender_error_ns) // 1000)
         if latencies_us[0] < earliest_us:
-            tally.counts["before_sent"] += sum(each < earliest_us for each in latencies_us)
+            tally.counters.before_sent += sum(each < earliest_us for each in latencies_us)
         first, last = arrived_ns[0] // _S, arrived_ns[-1] // _S
         if first == last:
             second = tally.second(arrived_ns[0])
@@ -184,7 +187,7 @@ class Accounting:
         lag = Coarse()
         lag.add_all(self._network.lag.drain())
         tally = self.ledger.tally
-        connecting = self._gauges()["connecting"]
+        connecting = self._users().connecting
         tally.lag.merge(lag)
         tally.stamp_error.add_all(self._network.lag.drain_errors())
         now_s = now_ns // _S
@@ -212,28 +215,35 @@ class Accounting:
         news = self.ledger.take()
         clocks = self._time.clocks
         if clocks.known and not clocks.same:
-            news.move(clocks.to_leader, lambda here_ns: here_ns + clocks.at(here_ns).ns)
-        data: dict[str, Any] = {
-            "final": final,
-            "tally": news.pack(),
-            "received": dict(self.ledger.received_per_connection()),
-            "gauges": {
-                **self._gauges(),
-                "open": 0 if final else self.ledger.open,
-                "peak_open": self._peak_open,
-                "in_flight": self.ledger.in_flight,
-                "owed": owed,
-                "delivered": delivered,
-                "cpu_percent": self._health.cpu_percent,
-                "waited_percent": self._health.waited_percent,
-                "rss_mib": self._health.rss_mib,
-                "clock_known": clocks.known,
-                "clock_error_ns": clocks.error_ns,
-                "timestamps": self._network.timestamps,
-            },
-        }
-        if final and self._options.delivery_report is not None:
-            data["connections"] = [
-                astuple(connection_row(each)) for each in self.ledger.connections
-            ]
-        self._send("report", **data)
+            news.convert_times(clocks.to_leader, lambda here_ns: here_ns + clocks.at(here_ns).ns)
+        wants_rows = final and self._options.delivery_report is not None
+        connections = self.ledger.connections if wants_rows else ()
+        report = WorkerReport(
+            tally=news,
+            received=self.ledger.received_per_connection(),
+            gauges=self._gauges(owed, delivered),
+            final=final,
+            connections=tuple(map(connection_row, connections)),
+        )
+        self._send("report", report=report.pack())
+
+    def _gauges(self, owed: int, delivered: int) -> Gauges:
+        users, clocks = self._users(), self._time.clocks
+        return Gauges(
+            listeners=users.listeners,
+            broadcasters=users.broadcasters,
+            pending=users.pending,
+            connecting=users.connecting,
+            phase=self._phase(),
+            open=0 if self.closed else self.ledger.open,
+            peak_open=self._peak_open,
+            in_flight=self.ledger.in_flight,
+            owed=owed,
+            delivered=delivered,
+            cpu_percent=self._health.cpu_percent,
+            waited_percent=self._health.waited_percent,
+            rss_mib=self._health.rss_mib,
+            clock_known=clocks.known,
+            clock_error_ns=clocks.error_ns,
+            timestamps=self._network.timestamps,
+        )

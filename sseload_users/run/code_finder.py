@@ -43,7 +43,7 @@ class CodeFinder:
             return []
         readings = [reading for text in texts if (reading := self._read(text)) is not None]
         if not readings:
-            self._station.counted("foreign")
+            self._station.counters.foreign += 1
             return []
         codes = [self._station.ledger.code(each.sequence, each.sent_ns) for each in readings]
         if len(codes) == 1:

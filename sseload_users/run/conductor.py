@@ -20,11 +20,12 @@ from locust.env import Environment
 from sseload_users.core import clock
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.clock_findings import ClockFindings, came_early
+from sseload_users.core.code_tally import Status
 from sseload_users.core.formatting import count, seconds
 from sseload_users.core.plan import Outcome, Plan, Step
 from sseload_users.core.schedule import Schedule
-from sseload_users.core.tally import Status
 from sseload_users.core.totals import Totals
+from sseload_users.core.worker_report import WorkerReport
 from sseload_users.options import Options
 from sseload_users.report.build import Run, step_in_words, step_report
 from sseload_users.report.progress import Progress, Snapshot
@@ -158,14 +159,14 @@ class Conductor:
                 self._tell("time", asked=data["asked"], leader=wall_ns(), only=worker)
             case "sent":
                 sequence, sent_ns, *_ = data["code"]
-                self.totals.announced(sequence, sent_ns, data["slip_us"])
+                self.totals.announce(sequence, sent_ns, data["slip_us"])
                 self._unanswered.add(sequence)
                 self._tell("sent", code=data["code"], but=worker)
             case "answered":
                 sequence, status = data["code"]
                 self._answered(sequence, status, data["ingest_us"], data["cause"], by=worker)
             case "report":
-                self.totals.report(worker, data)
+                self.totals.add_report(worker, WorkerReport.unpack(data["report"]))
             case "broadcast_done":
                 self._broadcast_done = True
             case "stepped":
@@ -193,7 +194,7 @@ class Conductor:
             # It was given up, as its broadcaster was.
             return
         self._unanswered.discard(sequence)
-        self.totals.answered(sequence, status, ingest_us, cause, wall_ns())
+        self.totals.set_status(sequence, status, ingest_us, cause, wall_ns())
         self._tell("answered", code=[sequence, status], but=by)
 
     def _note_set(self, host: str, by_ns: int, whose: str) -> None:
@@ -259,7 +260,7 @@ class Conductor:
             raise Unfit("Nobody listens: -u counts the one that broadcasts, too; give 2 or more.")
         self._enter("settle", f"Waiting {seconds(self.options.settle)} before the first code.")
         gevent.sleep(self.options.settle)
-        opened = self.totals.gauge("open")
+        opened = self.totals.sum_gauges(lambda each: each.open)
         self._broadcast(step.schedule)
         self._enter("drain", "Waiting for the last codes to arrive.")
         patience = self.options.delivery_timeout + self.options.ingest_timeout + _GRACE_S
@@ -290,12 +291,10 @@ class Conductor:
         if step.connections is None:
             return
         self._wait(self._crowd.all_begun)
-        if self.totals.gauge("listeners") or self._crowd.expected():
+        if self._listeners() or self._crowd.expected():
             self._enter("disconnect", f"Making room for {step.name}.")
             self._crowd.resize(0)
-            self._wait(
-                lambda: self._crowd.all_begun() and not self.totals.gauge("listeners"), _FINISH_S
-            )
+            self._wait(lambda: self._crowd.all_begun() and not self._listeners(), _FINISH_S)
         if self.outcomes:
             self._enter("warm-up", "Waiting for the server to be well again.")
             await_return(self._target, self._network, self.options)
@@ -372,15 +371,18 @@ class Conductor:
 
     def _all_connected(self) -> bool:
         present = self._roster.present()
-        there = self.totals.gauge("listeners") >= self._crowd.expected()
+        there = self._listeners() >= self._crowd.expected()
         return (
             self._crowd.all_begun()
             and (there or len(present) < len(self.totals.workers))
             and all(
-                each.gauges and each.gauges["pending"] == 0 and each.gauges["clock_known"]
+                each.gauges and each.gauges.pending == 0 and each.gauges.clock_known
                 for each in present
             )
         )
+
+    def _listeners(self) -> int:
+        return self.totals.sum_gauges(lambda each: each.listeners)
 
     def _broadcast_over(self) -> bool:
         return self._broadcast_done or self._roster.broadcaster() != self._broadcaster
@@ -389,7 +391,11 @@ class Conductor:
         # In a report that knows of this phase, all codes are that were announced before it.
         return all(
             each.final
-            or (each.gauges.get("phase") == self._phases and each.gauges["in_flight"] == 0)
+            or (
+                each.gauges is not None
+                and each.gauges.phase == self._phases
+                and each.gauges.in_flight == 0
+            )
             for each in self._roster.present()
         )
 
@@ -435,12 +441,12 @@ class Conductor:
             self._whole and not cut_short and not self.unfit and self._roster.is_whole()
         )
         self.run.clock_error_ms = self._clock_error_ms()
-        if slow := self.totals.tally.counts["slow"]:
+        if slow := self.totals.tally.counters.slow:
             self.run.notes.append(
                 f"{count(slow, 'connection')} read slowly, at {self.options.slow_rate:,.0f} bytes "
                 "a second (--slow-share): what they had not read by the end is missing."
             )
-        if early := self.totals.tally.counts["before_sent"]:
+        if early := self.totals.tally.counters.before_sent:
             self.run.notes.append(came_early(early, self._clock_error_ms()))
 
     def _clock_error_ms(self) -> float:

@@ -214,7 +214,7 @@ class Leader:
             return
         if conductor.unfit:
             self._cannot(conductor.unfit)
-            if not conductor.totals.tally.counts["attempted"]:
+            if not conductor.totals.tally.counters.attempted:
                 return
         if self._headless and not self._swarm.workers():
             # Locust ends a run whose last worker went missing, and then waits for others.

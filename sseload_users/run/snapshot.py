@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sseload_users.core.tally import highest
+from sseload_users.core.second import highest
 from sseload_users.core.totals import Totals
 from sseload_users.report.progress import Snapshot
 
@@ -26,29 +26,29 @@ def snapshot(
         expected: connections that there are to be.
         codes: those that are to be sent in all.
     """
-    outcomes, counts, causes = totals.outcomes, totals.tally.counts, totals.tally.causes
-    delivery, lag = totals.recent(now_ns)
-    gauges = [each.gauges for each in totals.workers.values()]
+    outcomes, counters, causes = totals.outcomes, totals.tally.counters, totals.tally.causes
+    recent = totals.percentiles.recent(now_ns)
+    gauges = [each.gauges for each in totals.workers.values() if each.gauges]
     return Snapshot(
         phase=phase,
         elapsed_s=(now_ns - started_ns) / 1e9,
         expected=expected,
-        attempted=counts["attempted"],
-        open=totals.gauge("open"),
-        connecting=totals.gauge("connecting"),
-        failed=counts["failed"],
-        dropped=counts["dropped"],
+        attempted=counters.attempted,
+        open=sum(each.open for each in gauges),
+        connecting=sum(each.connecting for each in gauges),
+        failed=counters.failed,
+        dropped=counters.dropped,
         codes_scheduled=codes,
         codes_sent=totals.sent,
         accepted=totals.statuses["accepted"],
-        delivered=outcomes["delivered"] + totals.gauge("delivered"),
-        owed=outcomes["owed"] + totals.gauge("owed"),
-        late=outcomes["late"],
-        missing=outcomes["missing"] + outcomes["interrupted"],
+        delivered=outcomes.delivered + sum(each.delivered for each in gauges),
+        owed=outcomes.owed + sum(each.owed for each in gauges),
+        late=outcomes.late,
+        missing=outcomes.missing + outcomes.interrupted,
         errors=sum(causes.values()),
-        p50_ms=delivery.p50,
-        p99_ms=delivery.p99,
-        lag_p99_ms=lag.p99,
-        cpu_percent=max((each.get("cpu_percent", 0.0) for each in gauges), default=None),
-        waited_percent=highest(each.get("waited_percent") for each in gauges),
+        p50_ms=recent.delivery.p50,
+        p99_ms=recent.delivery.p99,
+        lag_p99_ms=recent.lag.p99,
+        cpu_percent=highest(each.cpu_percent for each in gauges),
+        waited_percent=highest(each.waited_percent for each in gauges),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from sseload_users.core.formatting import clean, count
 from sseload_users.core.totals import Totals, WorkerTotals
@@ -101,11 +102,11 @@ class WorkerRegistry:
     def _lose(self, worker: str, view: WorkerTotals) -> None:
         view.lost = True
         # What was on its way there is not any more.
-        if not view.gauges:
+        if view.gauges is None:
             self._incomplete(f"{self.name(worker)} was lost before it reported anything.")
             return
-        view.gauges.update(open=0, connecting=0, owed=0, delivered=0)
-        listeners = count(view.gauges["listeners"], "connection")
+        view.gauges = replace(view.gauges, open=0, connecting=0, owed=0, delivered=0)
+        listeners = count(view.gauges.listeners, "connection")
         self._incomplete(
             f"{self.name(worker)} was lost with {listeners}: what they got after its last report "
             "is not accounted for."
@@ -118,7 +119,7 @@ class WorkerRegistry:
     def broadcaster(self) -> str | None:
         """The worker that has the user who broadcasts."""
         for worker, view in self._totals.workers.items():
-            if view.gauges.get("broadcasters") and not view.lost and not view.left:
+            if view.gauges and view.gauges.broadcasters and not view.lost and not view.left:
                 return worker
         return None
 

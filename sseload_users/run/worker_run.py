@@ -24,11 +24,13 @@ from locust.env import Environment
 from sseload_users import targets
 from sseload_users.core.causes import Cause, bounded_cause
 from sseload_users.core.clock import wall_ns
+from sseload_users.core.code_tally import Status
 from sseload_users.core.codes import CodeShape
+from sseload_users.core.counters import Counters
 from sseload_users.core.formatting import clean
 from sseload_users.core.in_flight import InFlight
 from sseload_users.core.schedule import Schedule
-from sseload_users.core.tally import Status
+from sseload_users.core.worker_report import UserCounts
 from sseload_users.options import Options
 from sseload_users.run.accounting import Accounting
 from sseload_users.run.churn import Churn
@@ -109,7 +111,8 @@ class WorkerRun:
             self.network,
             ReceiptStats(environment, transport_for(transport).kind),
             self._time,
-            gauges=self._gauges,
+            users=self._user_counts,
+            phase=lambda: self._phase,
             tell=self._to_leader,
         )
         self.ledger = self._books.ledger
@@ -205,7 +208,7 @@ class WorkerRun:
         """Count a failed operation; returns the cause as which it was counted."""
         cause = self._apart(operation, cause)
         if not self.finished:
-            self.ledger.tally.failed(operation, cause, wall_ns())
+            self.ledger.tally.count_failure(operation, cause, wall_ns())
         return cause
 
     def _apart(self, operation: str, cause: str) -> str:
@@ -214,10 +217,10 @@ class WorkerRun:
         self._causes.add(found)
         return found[1]
 
-    def counted(self, name: str, count: int = 1) -> None:
-        """Count something of the tally's `counts`."""
-        if not self.finished:
-            self.ledger.tally.counts[name] += count
+    @property
+    def counters(self) -> Counters:
+        """The counters to add to now; once the account is closed, they are discarded."""
+        return Counters() if self.finished else self.ledger.tally.counters
 
     @contextlib.contextmanager
     def expecting(self) -> Iterator[None]:
@@ -242,21 +245,21 @@ class WorkerRun:
         cause = self._apart("session", cause)
         if not self.finished:
             now = wall_ns()
-            self.ledger.tally.counts["dropped"] += 1
+            self.ledger.tally.counters.dropped += 1
             self.ledger.tally.second(now).dropped += 1
-            self.ledger.tally.failed("session", cause, now)
+            self.ledger.tally.count_failure("session", cause, now)
         return cause
 
     def kept_alive(self, cause: str | None) -> None:
         """Count a request that keeps a session alive, and why it failed if it did."""
-        self.counted("upkeep")
+        self.counters.upkeep += 1
         if cause is not None:
-            self.counted("upkeep_failed")
+            self.counters.upkeep_failed += 1
             self.failed("upkeep", cause)
 
     def malformed(self, cause: str) -> None:
         """Count a frame, packet or message that cannot be decoded."""
-        self.counted("malformed")
+        self.counters.malformed += 1
         self.failed("message", cause)
 
     # For the broadcaster
@@ -293,7 +296,8 @@ class WorkerRun:
             return
         clocks = self._time.clocks
         leader_ns = clocks.to_leader(sent_ns)
-        self.counted("overlapping", int(self._under_way.sent(sequence)))
+        overlaps = self._under_way.sent(sequence)
+        self.counters.overlapping += int(overlaps)
         self.ledger.sent(sequence, sent_ns, text_ns)
         code = [sequence, leader_ns, clocks.error_ns, text_ns]
         self._to_leader("sent", code=code, slip_us=slip_us)
@@ -364,7 +368,8 @@ class WorkerRun:
                 self.hush()
                 self._to_leader("hushed")
             case "storm":
-                self.counted("stormed", self.turnover.storm(wall_ns()))
+                ended = self.turnover.storm(wall_ns())
+                self.counters.stormed += ended
             case "finish":
                 self.finish()
 
@@ -411,14 +416,8 @@ class WorkerRun:
         """How large a message with a code is; those of one run hardly differ."""
         self._books.message_bytes = message_bytes
 
-    def _gauges(self) -> dict[str, int]:
-        return {
-            "listeners": self.listeners,
-            "broadcasters": self.broadcasters,
-            "pending": self.pending,
-            "connecting": self.connecting,
-            "phase": self._phase,
-        }
+    def _user_counts(self) -> UserCounts:
+        return UserCounts(self.listeners, self.broadcasters, self.pending, self.connecting)
 
 
 _stations: weakref.WeakKeyDictionary[Environment, WorkerRun | None] = weakref.WeakKeyDictionary()

@@ -15,7 +15,7 @@ from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
 
 from sseload_users.core.clock import wall_ns
-from sseload_users.core.tally import Status
+from sseload_users.core.code_tally import Status
 from sseload_users.run.worker_run import worker_run_of
 from sseload_users.transports.causes import cause_of
 from sseload_users.users.ingest_client import AnswerTooLarge, IngestClient

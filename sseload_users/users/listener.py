@@ -91,7 +91,7 @@ class CodeListener(User):
     def listen(self) -> None:
         """Connect and listen until the run ends: the only task, and it never returns."""
         self._station.listeners += 1
-        self._station.counted("slow", int(self._slow))
+        self._station.counters.slow += int(self._slow)
         reader = None if self._inbox is None else gevent.spawn(self._read_inbox, self._inbox)
         try:
             with self._station.expecting():
@@ -114,7 +114,7 @@ class CodeListener(User):
         """Have another session follow one that ended; whether there is one now."""
         station = self._station
         if hold.why:
-            station.counted("replaced")
+            station.counters.replaced += 1
         if hold.why == "over":
             # Somebody else comes, who knows nothing of the codes before.
             self._transport = None
@@ -156,7 +156,7 @@ class CodeListener(User):
 
     def _recovered(self) -> None:
         assert self._transport is not None  # noqa: S101
-        self._station.counted("reconnected")
+        self._station.counters.reconnected += 1
         down_ns = self._transport.subscribed_ns - self._dropped_ns
         self._station.ledger.tally.recovery.add(down_ns // 1000)
 
@@ -172,7 +172,7 @@ class CodeListener(User):
 
     def _try_to_connect(self) -> bool:
         station, connection = self._station, self._connection
-        station.counted("attempted")
+        station.counters.attempted += 1
         kind, began_ns = self._transport_type.kind, wall_ns()
         meant_since_ns = station.ledger.under_way_since() or began_ns
         errands = self._errands = SessionRequests(
@@ -198,16 +198,16 @@ class CodeListener(User):
                 cause = station.failed(error.operation, errands.without_secrets(error.cause))
                 failed = ConnectFailed(error.operation, cause)
                 _logger.debug("%s: %s", failed, clean(errands.without_secrets(error.detail)))
-                station.counted("failed")
+                station.counters.failed += 1
                 connection.last_cause = str(failed)
                 passed_ms = (wall_ns() - began_ns) / 1e6
                 fire(self.environment, kind, "connect", passed_ms, error=failed)
             return False
         except BaseException:
             # Taken away while it connected: neither a success nor a failure of the server.
-            station.counted("attempted", -1)
+            station.counters.attempted -= 1
             raise
-        station.counted("succeeded")
+        station.counters.succeeded += 1
         connect_us = max(transport.subscribed_ns - transport.started_ns, 0) // 1000
         if connection.connect_us is None:
             connection.connect_us = connect_us

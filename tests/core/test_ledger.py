@@ -3,7 +3,6 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from unittest import mock
 
@@ -13,11 +12,12 @@ from hypothesis import strategies as st
 
 from sseload_users.core import ledger as ledger_module
 from sseload_users.core import settled
+from sseload_users.core.code_tally import CodeTally, Status
 from sseload_users.core.ledger import STRAY, Ledger
 from sseload_users.core.sessions import Bits, Session
-from sseload_users.core.tally import OUTCOMES, CodeTally, Status, Tally
+from sseload_users.core.tally import PackedTally, Tally
 from sseload_users.core.timestamps import SharedStamp
-from tests.support.ledger_model import KINDS, Op, World, ops
+from tests.support.ledger_model import KINDS, OUTCOMES, Op, World, ops, total_of
 
 T0 = 1_700_000_000 * 10**9
 S = 10**9
@@ -67,14 +67,13 @@ def test_long_stories_end_as_the_model_says(seed: int) -> None:
     for group in world.groups:
         world.check(group, group.total(seed))
     total = world.groups[0].total(seed)
-    assert all(total.total(outcome) > 0 for outcome in OUTCOMES)
-    assert total.counts["out_of_order"] > 0
+    assert all(total_of(total, outcome) > 0 for outcome in OUTCOMES)
+    assert total.counters.out_of_order > 0
 
 
-def comparable(tally: Tally) -> dict[str, object]:
+def comparable(tally: Tally) -> PackedTally:
     packed = tally.pack()
     packed["codes"] = {k: row for k, row in packed["codes"].items() if row != CodeTally().pack()}
-    packed["counts"] = +Counter(packed["counts"])
     return packed
 
 
@@ -112,7 +111,7 @@ class Books:
 
     def out_of_order(self) -> int:
         self.total.merge(self.ledger.take())
-        return self.total.counts["out_of_order"]
+        return self.total.counters.out_of_order
 
 
 DELIVERED, LATE = {"owed": 1, "delivered": 1}, {"owed": 1, "late": 1}
@@ -164,7 +163,7 @@ def test_who_may_have_been_in_time_is_not_called_late(
     stamp = SharedStamp.of(T0 + latest_ns, T0 + earliest_ns)
     books = books_with_a_copy(stamp, settled_before=settled_before)
     assert books.of(1) == outcome
-    assert books.total.counts["in_doubt"] == in_doubt
+    assert books.total.counters.in_doubt == in_doubt
     # A latency beyond the timeout would be one of a late copy.
     told_ns = min(latest_ns, S)
     assert books.told == ([(told_ns // 1000, T0 + told_ns)] if outcome == DELIVERED else [])
@@ -636,7 +635,7 @@ def test_what_remains_of_a_settled_code_is_its_times() -> None:
         if sequence % 100 == 0:
             ledger.settle(at_ns + 2 * MS)
             taken = ledger.take()
-            assert taken.total("delivered") == 5000
+            assert total_of(taken, "delivered") == 5000
         if sequence % 50_000 == 0:
             sizes.append(size_of(ledger))
     assert ledger.in_flight == 0
@@ -657,9 +656,9 @@ def test_a_server_that_delivers_nothing_costs_a_few_hundred_bytes_a_code() -> No
         ledger.answered(sequence, "accepted")
         if sequence % 10 == 0:
             ledger.settle(at_ns)
-            missing += ledger.take().total("missing")
+            missing += total_of(ledger.take(), "missing")
     ledger.settle(at_ns + 11 * S)
-    missing += ledger.take().total("missing")
+    missing += total_of(ledger.take(), "missing")
     assert missing == 500 * 2000
     assert (size_of(ledger) - empty) / 2000 < 600
     # When they all come after all, only the latest codes remain as such.
@@ -667,7 +666,7 @@ def test_a_server_that_delivers_nothing_costs_a_few_hundred_bytes_a_code() -> No
         for session in list(ledger._open):
             session.receive(ledger.code(sequence), T0 + 1000 * S)
     late = ledger.take()
-    assert (late.total("late"), late.total("missing")) == (500 * 2000, -500 * 2000)
+    assert (total_of(late, "late"), total_of(late, "missing")) == (500 * 2000, -500 * 2000)
     assert size_of(ledger) - empty < settled._RECENT * 1000
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from dataclasses import fields
 from typing import Any
 
@@ -10,12 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sseload_users.core.causes import bounded_cause
+from sseload_users.core.code_tally import CodeTally
+from sseload_users.core.counters import Counters
 from sseload_users.core.histogram import Coarse, Histogram
-from sseload_users.core.tally import OUTCOMES, CodeTally, Second, Tally
+from sseload_users.core.second import Second
+from sseload_users.core.tally import PackedTally, Tally
+from tests.support.ledger_model import OUTCOMES, total_of
 
 S = 10**9
 T0 = 1_700_000_000 * S
-HISTOGRAMS = ("connect", "recovery", "storm", "slip", "ingest", "lag", "stalls")
+HISTOGRAMS = ("connect", "recovery", "storm", "slip", "ingest", "lag", "stamp_error", "stalls")
 
 
 def histogram(values: list[int]) -> Histogram:
@@ -43,7 +46,7 @@ def code_tallies(draw: st.DrawFn) -> CodeTally:
     for name in OUTCOMES:
         setattr(new, name, draw(counts))
     if (span := draw(spans)) is not None:
-        new.arrived(span[0], sum(span))
+        new.add_arrivals(span[0], sum(span))
     return new
 
 
@@ -62,8 +65,8 @@ def seconds(draw: st.DrawFn) -> Second:
 @st.composite
 def tallies(draw: st.DrawFn) -> Tally:
     new = Tally()
-    names = st.sampled_from(["attempted", "dropped", "out_of_order"])
-    new.counts.update(draw(st.dictionaries(names, st.integers(-3, 10**9))))
+    names = st.sampled_from([each.name for each in fields(Counters)])
+    new.counters = Counters(**draw(st.dictionaries(names, st.integers(-3, 10**9))))
     steps = st.tuples(st.sampled_from(["connect", "ingest"]), st.sampled_from(["a", "b: c", "ü"]))
     new.causes.update(draw(st.dictionaries(steps, st.integers(1, 10**6))))
     for name in HISTOGRAMS:
@@ -73,10 +76,9 @@ def tallies(draw: st.DrawFn) -> Tally:
     return new
 
 
-def seen(tally: Tally) -> dict[str, Any]:
+def seen(tally: Tally) -> PackedTally:
     """All that it says, comparable."""
     packed = tally.pack()
-    packed["counts"] = {name: many for name, many in packed["counts"].items() if many}
     packed["causes"] = sorted(packed["causes"])
     return packed
 
@@ -117,11 +119,10 @@ def test_the_order_of_merging_does_not_matter(parts: list[Tally], shuffle: Any) 
 def test_a_total_is_the_sum_of_its_parts(parts: list[Tally]) -> None:
     total = merged(parts)
     for outcome in OUTCOMES:
-        assert total.total(outcome) == sum(part.total(outcome) for part in parts)
-    wanted: Counter[str] = Counter()
-    for part in parts:
-        wanted.update(part.counts)
-    assert {k: v for k, v in total.counts.items() if v} == {k: v for k, v in wanted.items() if v}
+        assert total_of(total, outcome) == sum(total_of(part, outcome) for part in parts)
+    for each in fields(Counters):
+        counted = sum(getattr(part.counters, each.name) for part in parts)
+        assert getattr(total.counters, each.name) == counted
     for sequence, code in total.codes.items():
         mine = [part.codes[sequence] for part in parts if sequence in part.codes]
         firsts = [each.first_ns for each in mine if each.first_ns]
@@ -154,17 +155,17 @@ def test_a_correction_takes_back_what_was_said() -> None:
     first.code(1).owed, first.code(1).missing = 1, 1
     then.code(1).missing, then.code(1).late = -1, 1
     total = merged([travelled(first), travelled(then)])
-    assert (total.total("owed"), total.total("missing"), total.total("late")) == (1, 0, 1)
+    assert (total.codes[1].owed, total.codes[1].missing, total.codes[1].late) == (1, 0, 1)
 
 
 def test_arrivals_span_from_the_first_to_the_last() -> None:
     code = CodeTally()
-    code.arrived(0, 0)
+    code.add_arrivals(0, 0)
     assert (code.first_ns, code.last_ns) == (0, 0)
-    code.arrived(T0 + 5, T0 + 7)
-    code.arrived(T0 + 6, T0 + 6)
-    code.arrived(0, 0)
-    code.arrived(T0 + 1, T0 + 2)
+    code.add_arrivals(T0 + 5, T0 + 7)
+    code.add_arrivals(T0 + 6, T0 + 6)
+    code.add_arrivals(0, 0)
+    code.add_arrivals(T0 + 1, T0 + 2)
     assert (code.first_ns, code.last_ns) == (T0 + 1, T0 + 7)
 
 
@@ -173,8 +174,8 @@ def test_a_second_is_found_by_any_moment_in_it() -> None:
     second = tally.second(T0)
     assert tally.second(T0 + S - 1) is second
     assert tally.second(T0 + S) is not second
-    tally.failed("connect", "timed out", T0 + S)
-    tally.failed("connect", "timed out", T0 + S + 1)
+    tally.count_failure("connect", "timed out", T0 + S)
+    tally.count_failure("connect", "timed out", T0 + S + 1)
     assert tally.causes == {("connect", "timed out"): 2}
     assert tally.second(T0 + S).errors == 2
     assert second.errors == 0
@@ -192,11 +193,11 @@ def test_a_move_puts_arrivals_and_seconds_on_another_clock_and_no_send_times() -
     tally = Tally()
     code = tally.code(1)
     code.sent_ns = T0
-    code.arrived(T0 + 5, T0 + 9)
+    code.add_arrivals(T0 + 5, T0 + 9)
     tally.code(2).missing = 1
     tally.second(T0).received = 7
     tally.second(T0 + S).received = 5
-    tally.move(lambda at_ns: at_ns + 3, lambda at_ns: at_ns - 2 * S - S // 4)
+    tally.convert_times(lambda at_ns: at_ns + 3, lambda at_ns: at_ns - 2 * S - S // 4)
     assert (code.first_ns, code.last_ns, code.sent_ns) == (T0 + 8, T0 + 12, T0)
     assert (tally.codes[2].first_ns, tally.codes[2].last_ns) == (0, 0)
     assert {key - T0 // S: each.received for key, each in tally.seconds.items()} == {-2: 7, -1: 5}
@@ -212,5 +213,5 @@ def test_a_move_loses_nothing(received: dict[int, int], by_ns: int, rate: float)
     tally = Tally()
     for key, many in received.items():
         tally.second(key * S).received = many
-    tally.move(lambda at_ns: at_ns, lambda at_ns: round(at_ns * rate) + by_ns)
+    tally.convert_times(lambda at_ns: at_ns, lambda at_ns: round(at_ns * rate) + by_ns)
     assert sum(each.received for each in tally.seconds.values()) == sum(received.values())

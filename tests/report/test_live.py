@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sseload_users.core.counters import Counters
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.tally import Tally
 from sseload_users.core.totals import Totals
@@ -31,9 +32,9 @@ S = 1_000_000_000
 
 def connecting(succeeded: int, failed: int, waiting: int) -> Live:
     totals, tally = Totals(), Tally()
-    tally.counts.update(attempted=succeeded + failed + waiting, succeeded=succeeded, failed=failed)
+    tally.counters = Counters(succeeded + failed + waiting, succeeded, failed)
     tally.causes["connect", "connection refused"] += failed
-    totals.report("local", lives.report(tally, open=succeeded, connecting=waiting))
+    totals.add_report("local", lives.report(tally, open=succeeded, connecting=waiting))
     return lives.live(totals, 1)
 
 
@@ -69,11 +70,11 @@ def test_who_is_connecting_is_no_failure_and_who_failed_is_one() -> None:
 
 def test_what_waits_for_an_answer_is_left_out() -> None:
     totals = lives.account(5)
-    totals.announced(4, lives.START_NS + 5 * S)
+    totals.announce(4, lives.START_NS + 5 * S)
     report = live.so_far(lives.live(totals, 5))
     assert report["codes"]["scheduled"] == report["codes"]["accepted"] == 3
     assert report["verdict"]["grade"] == "good"
-    totals.answered(4, "rejected")
+    totals.set_status(4, "rejected")
     report = live.so_far(lives.live(totals, 5))
     assert (report["codes"]["rejected"], report["codes"]["scheduled"]) == (1, 4)
     assert report["verdict"]["grade"] == "issues"
@@ -172,14 +173,14 @@ def test_the_latest_codes_are_the_end_of_all() -> None:
 
 def test_a_code_on_its_way_says_so_and_one_that_nobody_was_owed_does_in_the_end() -> None:
     totals = lives.account(4)
-    totals.announced(3, lives.START_NS + 4 * S)
+    totals.announce(3, lives.START_NS + 4 * S)
     assert [row["status"] for row in live.latest_codes(lives.live(totals, 5), 2)] == [
         "accepted", "on its way",
     ]  # fmt: skip
-    totals.answered(3, "accepted")
+    totals.set_status(3, "accepted")
     assert live.latest_codes(lives.live(totals, 5), 1)[0]["status"] == "on its way"
     assert live.latest_codes(lives.live(totals, 50), 1)[0]["status"] == "accepted"
-    totals.answered(3, "rejected")
+    totals.set_status(3, "rejected")
     assert live.latest_codes(lives.live(totals, 5), 1)[0]["status"] == "rejected"
 
 

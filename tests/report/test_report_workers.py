@@ -5,13 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sseload_users.core.code_tally import Outcomes
+from sseload_users.core.counters import Counters
 from sseload_users.core.totals import WorkerTotals
+from sseload_users.core.worker_report import Gauges
 from sseload_users.report import console
 from sseload_users.report.workers import region_rows, worker_rows
 from sseload_users.report.workers_table import MOST, Places
 from tests.support.reports import sample
 
-_FATES = ("delivered", "late", "interrupted", "missing")
+_ENDS = ("delivered", "late", "interrupted", "missing")
 
 
 @st.composite
@@ -20,17 +23,15 @@ def workers(draw: st.DrawFn) -> list[WorkerTotals]:
     all_of_them = []
     for number in range(draw(st.integers(1, 6))):
         worker = WorkerTotals(f"worker {number} (host)", draw(st.sampled_from(["", "eu", "us"])))
-        for name in ("succeeded", "failed"):
-            worker.counts[name] = draw(st.integers(0, 50))
-        worker.counts["attempted"] = worker.counts["succeeded"] + worker.counts["failed"]
-        for name in _FATES:
-            worker.outcomes[name] = draw(st.integers(0, 50))
-        worker.outcomes["owed"] = sum(worker.outcomes[name] for name in _FATES)
+        succeeded, failed = draw(st.integers(0, 50)), draw(st.integers(0, 50))
+        worker.counters = Counters(succeeded + failed, succeeded, failed)
+        ends = {name: draw(st.integers(0, 50)) for name in _ENDS}
+        worker.outcomes = Outcomes(owed=sum(ends.values()), **ends)
         for latency in draw(st.lists(st.integers(0, 10_000_000), max_size=5)):
             worker.delivery.add(latency)
         worker.lost = draw(st.booleans())
         if draw(st.booleans()):
-            worker.gauges = {"clock_error_ns": draw(st.integers(0, 10**9)), "rss_mib": 50.0}
+            worker.gauges = Gauges(clock_error_ns=draw(st.integers(0, 10**9)), rss_mib=50.0)
             worker.cpu_percent = draw(st.floats(0, 200))
             worker.waited_percent = draw(st.none() | st.floats(0, 100))
         all_of_them.append(worker)
@@ -48,7 +49,7 @@ def test_regions_have_all_that_their_workers_have(all_of_them: list[WorkerTotals
         own = [row for row in rows if row["region"] == region["name"]]
         assert region["workers"] == len(own)
         assert region["lost"] == sum(row["lost"] for row in own)
-        for name in ("attempted", "succeeded", "failed", "dropped", "owed", *_FATES):
+        for name in ("attempted", "succeeded", "failed", "dropped", "owed", *_ENDS):
             assert region[name] == sum(row[name] for row in own)
         latencies = [row["delivery_ms"] for row in own]
         assert region["delivery_ms"]["count"] == sum(each["count"] for each in latencies)

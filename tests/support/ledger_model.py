@@ -11,16 +11,17 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal, TypeAlias
 
 import msgpack
 from hypothesis import strategies as st
 
+from sseload_users.core.code_tally import Outcomes, Status
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.ledger import STRAY, Ledger
 from sseload_users.core.sessions import Code, Connection, Session
-from sseload_users.core.tally import OUTCOMES, Status, Tally
+from sseload_users.core.tally import Tally
 
 #: One step of the world's time, and the delivery timeout.
 STEP_NS = 100_000_000
@@ -141,6 +142,14 @@ class Worker:
         # As it travels from a worker to the master.
         packed = msgpack.packb(taken.pack())
         self.taken.append(Tally.unpack(msgpack.unpackb(packed, strict_map_key=False)))
+
+
+OUTCOMES = tuple(each.name for each in fields(Outcomes))
+
+
+def total_of(tally: Tally, outcome: str) -> int:
+    """The sum of an outcome over all codes."""
+    return sum(getattr(code, outcome) for code in tally.codes.values())
 
 
 class Group:
@@ -332,7 +341,7 @@ class World:
         }
         wanted = {sequence: +counts for sequence, counts in expected.codes.items()}
         assert {k: v for k, v in rows.items() if v} == {k: v for k, v in wanted.items() if v}
-        assert total.counts["out_of_order"] == expected.out_of_order
+        assert total.counters.out_of_order == expected.out_of_order
         assert all(
             row.owed == row.delivered + row.late + row.interrupted + row.missing
             for row in total.codes.values()
@@ -342,7 +351,7 @@ class World:
             mine = expected.connections.get(at, Counter())
             assert counts == {name: mine[name] for name in ON_CONNECTIONS}
         for name in ON_CONNECTIONS:
-            assert total.total(name) == sum(getattr(each, name) for each in group.connections)
+            assert total_of(total, name) == sum(getattr(each, name) for each in group.connections)
         for sequence, row in total.codes.items():
             wanted_latencies = Histogram()
             wanted_latencies.add_all(expected.latencies_us.get(sequence, ()))

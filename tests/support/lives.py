@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 from sseload_users.core.tally import Tally
 from sseload_users.core.totals import Totals
+from sseload_users.core.worker_report import Gauges, WorkerReport
 from sseload_users.report.build import Run
 from sseload_users.report.live import Live
 from sseload_users.report.progress import Snapshot
@@ -17,18 +19,13 @@ START_NS = 1_795_512_600_250_000_000
 _S = 1_000_000_000
 
 
-def report(tally: Tally, **gauges: Any) -> dict[str, Any]:
-    """What a worker sends: its news, and its gauges."""
-    known = {
-        "listeners": 0, "broadcasters": 1, "pending": 0, "connecting": 0, "open": 0,
-        "peak_open": gauges.get("open", 0), "settled": 0, "in_flight": 0, "owed": 0,
-        "delivered": 0, "cpu_percent": 12.0, "waited_percent": 0.5, "rss_mib": 96.0,
-        "clock_known": True, "clock_error_ns": 0, "timestamps": "kernel", "phase": 4,
-    }  # fmt: skip
-    return {
-        "run": "k3x9q2", "final": False, "tally": tally.pack(), "received": {},
-        "gauges": known | gauges,
-    }  # fmt: skip
+def report(tally: Tally, **gauges: Any) -> WorkerReport:
+    """A worker's report with this tally and these gauges."""
+    known = Gauges(
+        broadcasters=1, peak_open=gauges.get("open", 0), cpu_percent=12.0, waited_percent=0.5,
+        rss_mib=96.0, clock_known=True, phase=4,
+    )  # fmt: skip
+    return WorkerReport(tally, {}, replace(known, **gauges))
 
 
 def account(
@@ -51,7 +48,7 @@ def account(
             at_ns = START_NS + second * _S
             tally = Tally()
             if second == 0:
-                tally.counts.update(attempted=connections, succeeded=connections)
+                tally.counters.attempted = tally.counters.succeeded = connections
                 for _ in range(connections):
                     tally.connect.add(random_.randint(500, 9000))
             now = tally.second(at_ns)
@@ -65,8 +62,8 @@ def account(
                 sequence += 1
                 code = tally.code(sequence)
                 if worker == 0:
-                    totals.announced(sequence, at_ns)
-                    totals.answered(sequence, "accepted")
+                    totals.announce(sequence, at_ns)
+                    totals.set_status(sequence, "accepted")
                     tally.slip.add(300)
                     tally.ingest.add(2000)
                 code.owed = connections
@@ -76,8 +73,8 @@ def account(
                 code.latencies.add_all(times)
                 now.delivery.add_all(times)
                 if times:
-                    code.arrived(at_ns + min(times) * 1000, at_ns + max(times) * 1000)
-            totals.report(
+                    code.add_arrivals(at_ns + min(times) * 1000, at_ns + max(times) * 1000)
+            totals.add_report(
                 f"worker {worker}", report(tally, listeners=connections, open=connections)
             )
             totals.fold(at_ns)
@@ -102,15 +99,15 @@ def live(totals: Totals, seconds: int, **changes: Any) -> Live:
     snapshot = Snapshot(
         phase="broadcast",
         elapsed_s=float(seconds),
-        expected=totals.gauge("listeners"),
-        attempted=totals.tally.counts["attempted"],
-        open=totals.gauge("open"),
+        expected=totals.sum_gauges(lambda each: each.listeners),
+        attempted=totals.tally.counters.attempted,
+        open=totals.sum_gauges(lambda each: each.open),
         codes_scheduled=seconds,
         codes_sent=totals.sent,
         accepted=totals.statuses["accepted"],
-        delivered=outcomes["delivered"],
-        owed=outcomes["owed"],
-        missing=outcomes["missing"],
+        delivered=outcomes.delivered,
+        owed=outcomes.owed,
+        missing=outcomes.missing,
         p50_ms=3.0,
         p99_ms=9.0,
     )

@@ -1,0 +1,109 @@
+"""The account of one code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from sseload_users.core.histogram import Histogram
+
+#: The result of a code's request; "pending" until it is known.
+Status: TypeAlias = Literal["pending", "accepted", "rejected", "unanswered", "unsent"]
+
+#: The statuses of codes that are owed.
+OWED_STATUSES = ("accepted", "unanswered")
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """How owed pairs and further copies of codes ended.
+
+    Counts may be negative in a report of changes, when a worker corrects an earlier one.
+
+    Attributes:
+        owed: pairs of a code and a session that was owed it: the sum of the next four.
+        delivered: pairs whose first copy came in time.
+        late: pairs whose first copy came after the delivery timeout.
+        interrupted: pairs whose session closed before the code came.
+        missing: pairs whose code never came although the session stayed up.
+        released: pairs that are not owed, because sseload closed the session itself.
+        duplicate: further copies.
+        unexpected: copies that were not owed.
+    """
+
+    owed: int = 0
+    delivered: int = 0
+    late: int = 0
+    interrupted: int = 0
+    missing: int = 0
+    released: int = 0
+    duplicate: int = 0
+    unexpected: int = 0
+
+    def add(self, other: Outcomes) -> None:
+        """Add another's counts."""
+        self.owed += other.owed
+        self.delivered += other.delivered
+        self.late += other.late
+        self.interrupted += other.interrupted
+        self.missing += other.missing
+        self.released += other.released
+        self.duplicate += other.duplicate
+        self.unexpected += other.unexpected
+
+
+@dataclass(slots=True)
+class CodeTally(Outcomes):
+    """One code's account.
+
+    Attributes:
+        status: result of its request; known to the leader only.
+        sent_ns: when it was sent (the leader's wall clock, ns); 0 if unknown; known to the
+            leader only.
+        first_ns: its first arrival in time (wall clock, ns); 0 before.
+        last_ns: its last arrival in time (wall clock, ns); 0 before.
+        latencies: of its deliveries, in microseconds.
+    """
+
+    status: Status = "pending"
+    sent_ns: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+    latencies: Histogram = field(default_factory=Histogram)
+
+    def merge(self, other: CodeTally) -> None:
+        """Add another's account of the same code."""
+        if other.status != "pending":
+            self.status = other.status
+        self.sent_ns = self.sent_ns or other.sent_ns
+        self.add(other)
+        self.add_arrivals(other.first_ns, other.last_ns)
+        self.latencies.merge(other.latencies)
+
+    def add_arrivals(self, first_ns: int, last_ns: int) -> None:
+        """Extend the span of arrivals.
+
+        Args:
+            first_ns: first arrival (wall clock, ns); 0 for none.
+            last_ns: last arrival (wall clock, ns).
+        """
+        if first_ns:
+            self.first_ns = min(self.first_ns or first_ns, first_ns)
+            self.last_ns = max(self.last_ns, last_ns)
+
+    def pack(self) -> list[Any]:
+        """Return the account as plain data, for `unpack`."""
+        return [
+            self.owed, self.delivered, self.late, self.interrupted, self.missing, self.released,
+            self.duplicate, self.unexpected, self.status, self.sent_ns, self.first_ns,
+            self.last_ns, self.latencies.pack() if self.latencies.total else None,
+        ]  # fmt: skip
+
+    @classmethod
+    def unpack(cls, data: list[Any]) -> CodeTally:
+        """Return the account that was packed."""
+        *values, latencies = data
+        new = cls(*values)
+        if latencies:
+            new.latencies = Histogram.unpack(latencies)
+        return new

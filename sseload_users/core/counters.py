@@ -1,0 +1,64 @@
+"""Counters of operations, and of things found in messages."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+
+
+@dataclass(slots=True)
+class Counters:
+    """Numbers that add up over time and over workers.
+
+    Attributes:
+        attempted: connect attempts.
+        succeeded: connect attempts that ended in a subscription.
+        failed: connect attempts that failed.
+        dropped: sessions that the server or the network ended.
+        reconnected: further connect attempts of a connection.
+        replaced: sessions that churn ended and a new one follows.
+        stormed: sessions that a storm ended.
+        slow: connections that read slowly on purpose.
+        upkeep: requests and messages that keep sessions alive.
+        upkeep_failed: those of them that failed.
+        out_of_order: first copies that came after a code with a higher sequence number.
+        foreign: messages without a code of this run.
+        malformed: frames, packets and messages that cannot be decoded.
+        in_doubt: deliveries that came in time, or late by less than the stamp error.
+        before_sent: first copies that arrived before they were sent, by more than the clock
+            error.
+        overlapping: codes sent while another one was unanswered.
+    """
+
+    attempted: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    dropped: int = 0
+    reconnected: int = 0
+    replaced: int = 0
+    stormed: int = 0
+    slow: int = 0
+    upkeep: int = 0
+    upkeep_failed: int = 0
+    out_of_order: int = 0
+    foreign: int = 0
+    malformed: int = 0
+    in_doubt: int = 0
+    before_sent: int = 0
+    overlapping: int = 0
+
+    def merge(self, other: Counters) -> None:
+        """Add another's counts."""
+        for name in _NAMES:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def pack(self) -> tuple[int, ...]:
+        """Return the counts as plain data, for `unpack`."""
+        return astuple(self)
+
+    @classmethod
+    def unpack(cls, data: tuple[int, ...]) -> Counters:
+        """Return the counters that were packed."""
+        return cls(*data)
+
+
+_NAMES = tuple(each.name for each in fields(Counters))
