@@ -17,7 +17,7 @@ import gevent
 from gevent.event import Event
 from locust.argument_parser import LocustArgumentParser
 
-from sseload_users import hints, options, target
+from sseload_users import hints, options
 from sseload_users.clock import wall_ns
 from sseload_users.codes import CodeShape, new_run_id
 from sseload_users.errands import Errands
@@ -26,7 +26,7 @@ from sseload_users.identities import who_connects
 from sseload_users.options import Options
 from sseload_users.report.words import clean, count, ms, shorten
 from sseload_users.settings import ConfigError
-from sseload_users.target import Request, Target
+from sseload_users.target import Request
 from sseload_users.transports import Closed, ConnectFailed, Malformed, Transport
 from sseload_users.transports.network import Endpoint, Network, cause_of
 from sseload_users.transports.refusal import SHOWN, adds_to, words_of_body
@@ -96,12 +96,7 @@ class _Check:
 
     def __init__(self, given: Options, host: str) -> None:
         self._options = given
-        self._target = Target(
-            target.load(given.target),
-            host,
-            headers=given.header,
-            ingest_headers=given.ingest_header,
-        )
+        self._target = given.make_target(host)
         people = who_connects(given.users_file, given.username)
         self._target.check(people)
         self._identity = people[0]
@@ -217,7 +212,7 @@ class _Check:
         self._errands = errands
         try:
             errands.before(self._tell_before)
-            endpoint = self._overheard(errands.endpoint(kind, ""))
+            endpoint = self._overheard(errands.endpoint(""))
             transport = kind(endpoint, self._network, self._on_message, self._on_malformed)
             transport.connect()
             errands.begin(transport)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from typing import Protocol
 
 import gevent
@@ -12,16 +11,12 @@ from sseload_users.fetch import Answer, fetch
 from sseload_users.identities import Identity
 from sseload_users.options import Options
 from sseload_users.target import Request, Target, Upkeep
-from sseload_users.transports import ConnectFailed, Event, Malformed
+from sseload_users.transports import ConnectFailed
 from sseload_users.transports.network import Endpoint, Network, cause_of
 
 
 class Line(Protocol):
     """The transport, as upkeep needs it."""
-
-    @staticmethod
-    def event(payload: bytes) -> Event | None:
-        """What a payload says."""
 
     def send(self, text: str) -> bool:
         """Send a text message."""
@@ -75,30 +70,15 @@ class Errands:
             tell(request, answer)
             self._captured |= step.read(answer.status, answer.body)
 
-    def endpoint(self, line: type[Line], last_event_id: str) -> Endpoint:
+    def endpoint(self, last_event_id: str) -> Endpoint:
         """Where to connect; what the confirming message gives is kept for upkeep.
 
         Args:
-            line: the transport's class.
             last_event_id: of the session before; empty if there was none.
         """
-        endpoint = self._target.endpoint(self._identity, self._captured, last_event_id)
-        confirm = endpoint.confirm
-        if confirm is None:
-            return endpoint
-
-        def confirm_and_capture(payload: bytes) -> bool:
-            if not confirm(payload):
-                return False
-            try:
-                event = line.event(payload)
-            except Malformed:
-                return True
-            if event is not None:
-                self._captured |= self._target.captures(event)
-            return True
-
-        return replace(endpoint, confirm=confirm_and_capture)
+        return self._target.endpoint(
+            self._identity, self._captured, last_event_id, self._captured.update
+        )
 
     @property
     def captured(self) -> Collection[str]:

@@ -14,12 +14,10 @@ import gevent
 from locust import stats as locust_stats
 from locust.env import Environment
 
-from sseload_users import capacity, thresholds, verdict, watch
-from sseload_users import target as targets
+from sseload_users import capacity, option_texts, thresholds, verdict, watch
 from sseload_users.clock import wall_ns
 from sseload_users.codes import new_run_id
 from sseload_users.demo import process as demo
-from sseload_users.identities import who_connects
 from sseload_users.limits import fitting, make_room
 from sseload_users.objective import Objective
 from sseload_users.options import Options
@@ -58,6 +56,7 @@ class Leading:
         self._report: dict[str, Any] | None = None
         self._trouble = ""
         self._printed = False
+        self._values: dict[str, str] = {}
         self._status: int | None = None
         self._headless = bool(getattr(environment.parsed_options, "headless", False))
         swarm.leading = self
@@ -85,7 +84,25 @@ class Leading:
             )
         if self._users.host(environment) is None:
             environment.host = self._start_embedded()
-        watch.sources(*self._read(), self._embedded_pid)
+        self._keep_values()
+        options, target, network = self._read()
+        parsed = environment.parsed_options
+        # In the web UI's form there may yet be said what is missing.
+        if self._headless or getattr(parsed, "autostart", False):
+            target.check(self._users.identities(options))
+        watch.sources(options, target, network, self._embedded_pid)
+
+    def _keep_values(self) -> None:
+        """Take the values for the profile's names that are new, and go on with the others.
+
+        The web form shows none of them, so that what it sends lacks those it was begun with.
+
+        Raises:
+            ConfigError: one cannot be.
+        """
+        parsed: Any = self._environment.parsed_options
+        self._values |= option_texts.values(parsed.value or ())
+        parsed.value = option_texts.joined(self._values)
 
     def _start_embedded(self) -> str:
         parsed = self._environment.parsed_options
@@ -111,14 +128,7 @@ class Leading:
         """
         options = self._users.options(self._environment)
         self._thresholds = thresholds.load(options.thresholds)
-        profile = targets.load(options.target)
-        target = Target(
-            profile,
-            self._users.host(self._environment) or "",
-            headers=options.header,
-            ingest_headers=options.ingest_header,
-        )
-        target.check(who_connects(options.users_file, options.username))
+        target = options.make_target(self._users.host(self._environment) or "")
         if options.delivery_report is not None:
             files.prepare(options.delivery_report)
         try:
@@ -141,7 +151,9 @@ class Leading:
         """Locust begins a test."""
         environment = self._environment
         try:
+            self._keep_values()
             options, target, network = self._read()
+            target.check(self._users.identities(options))
             sources = watch.sources(options, target, network, self._embedded_pid)
             asked = getattr(environment.runner, "target_user_count", 0)
             users = max(asked, *(size + 1 for size in options.ladder), 0)

@@ -181,7 +181,7 @@ class CodeListener(User):
         try:
             errands.before()
             last_event_id = getattr(self._transport, "last_event_id", "")
-            endpoint = errands.endpoint(self._transport_type, last_event_id)
+            endpoint = errands.endpoint(last_event_id)
             transport = self._transport = self._transport_type(
                 replace(endpoint, slow=self._slow),
                 station.network,

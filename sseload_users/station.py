@@ -149,12 +149,7 @@ class Station:
         profile, host = profile or self.options.target, host or ""
         key = (profile, host)
         if key not in self._targets:
-            self._targets[key] = Target(
-                targets.load(profile),
-                host,
-                headers=self.options.header,
-                ingest_headers=self.options.ingest_header,
-            )
+            self._targets[key] = self.options.make_target(host, profile)
         return self._targets[key]
 
     def identity(self, number: int) -> Identity:

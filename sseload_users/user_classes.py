@@ -9,6 +9,7 @@ from locust import User
 from locust.env import Environment
 
 from sseload_users.broadcaster import CodeBroadcaster
+from sseload_users.identities import Identity, who_connects
 from sseload_users.listener import CodeListener
 from sseload_users.options import Options
 from sseload_users.settings import ConfigError
@@ -62,6 +63,18 @@ class UserClasses:
         options.check()
         options.check_times()
         return options
+
+    def identities(self, options: Options) -> list[Identity]:
+        """All who connect or broadcast.
+
+        Raises:
+            ConfigError: the users file cannot be read.
+        """
+        own = (getattr(each, "username", None) for each in (*self.listeners, *self.broadcasters))
+        return [
+            *who_connects(options.users_file, options.username),
+            *map(Identity, filter(None, own)),
+        ]
 
     def host(self, environment: Environment) -> str | None:
         """The host that is given, by an option or in code."""

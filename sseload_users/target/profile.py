@@ -12,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 from sseload_users.report.words import clean
 from sseload_users.settings import ConfigError, config_path
 from sseload_users.target.private import says_secret
-from sseload_users.target.schema import Spec, TransportName
+from sseload_users.target.schema import TransportName
+from sseload_users.target.spec import Spec
 
 #: The profile that is used where none is named.
 DEFAULT = "code-server"
