@@ -13,6 +13,7 @@ from sseload_users.options import Options
 from sseload_users.target import Request, Target, Upkeep
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.network import Endpoint, Network, cause_of
+from sseload_users.transports.refusal import words_of_body
 
 
 class Line(Protocol):
@@ -31,7 +32,7 @@ class Errands:
         target: whose profile asks for errands.
         identity: who connects.
         on_upkeep: is told of each request that kept the session alive: None, or the cause
-            of its failure.
+            of its failure, and the server's words.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Errands:
         options: Options,
         target: Target,
         identity: Identity,
-        on_upkeep: Callable[[str | None], None] = lambda _: None,
+        on_upkeep: Callable[[str | None, str], None] = lambda *_: None,
     ) -> None:
         self._network = network
         self._options = options
@@ -114,6 +115,7 @@ class Errands:
 
     def _ask(self, upkeep: Upkeep) -> None:
         assert upkeep.request is not None  # noqa: S101
+        said = ""
         try:
             answer = fetch(
                 upkeep.request,
@@ -124,4 +126,6 @@ class Errands:
             cause: str | None = cause_of(error)
         else:
             cause = upkeep.accepts(answer.status, answer.body)
-        self._on_upkeep(cause)
+            if cause is not None:
+                said = self.without_secrets(words_of_body(answer.body))
+        self._on_upkeep(cause, said)

@@ -175,6 +175,7 @@ class Leading:
             transport=target.profile.transport,
             options={**options.public(), **self._locust_options()},
             versions=_versions(),
+            advise=target.advice,
         )
         if options.insecure:
             run.notes.append("Any server certificate was accepted (--insecure).")

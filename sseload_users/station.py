@@ -29,7 +29,7 @@ from sseload_users.decoder import Decoder
 from sseload_users.identities import Identity, who_connects
 from sseload_users.options import Options
 from sseload_users.receipts import Receipts
-from sseload_users.report.words import clean
+from sseload_users.report.words import clean, shorten
 from sseload_users.schedule import Schedule
 from sseload_users.swarm import Swarm
 from sseload_users.tally import Cause, Status, told_apart
@@ -37,6 +37,7 @@ from sseload_users.target import Target
 from sseload_users.timekeeping import Timekeeping
 from sseload_users.transports import Event as Message
 from sseload_users.transports.network import Network
+from sseload_users.transports.refusal import SHOWN, adds_to
 from sseload_users.transports.registry import transport_for
 from sseload_users.turnover import Turnover
 from sseload_users.under_way import UnderWay
@@ -197,11 +198,20 @@ class Station:
             self._decoders[target] = Decoder(self, target, event)
         return self._decoders[target]
 
-    def failed(self, operation: str, cause: str) -> str:
-        """Count a failed operation; returns the cause as which it was counted."""
+    def failed(self, operation: str, cause: str, said: str = "") -> str:
+        """Count a failed operation.
+
+        Args:
+            operation: the step.
+            cause: why it failed.
+            said: the server's own words, without secrets.
+
+        Returns:
+            The cause as which it was counted.
+        """
         cause = self._apart(operation, cause)
         if not self.finished:
-            self.ledger.tally.failed(operation, cause, wall_ns())
+            self.ledger.tally.failed(operation, cause, wall_ns(), _words(cause, said))
         return cause
 
     def _apart(self, operation: str, cause: str) -> str:
@@ -233,22 +243,22 @@ class Station:
         finally:
             self.connecting -= 1
 
-    def dropped(self, cause: str) -> str:
+    def dropped(self, cause: str, said: str = "") -> str:
         """Count a session that the server or the network ended; see `failed`."""
         cause = self._apart("session", cause)
         if not self.finished:
             now = wall_ns()
             self.ledger.tally.counts["dropped"] += 1
             self.ledger.tally.second(now).dropped += 1
-            self.ledger.tally.failed("session", cause, now)
+            self.ledger.tally.failed("session", cause, now, _words(cause, said))
         return cause
 
-    def kept_alive(self, cause: str | None) -> None:
+    def kept_alive(self, cause: str | None, said: str = "") -> None:
         """Count a request that keeps a session alive, and why it failed if it did."""
         self.counted("upkeep")
         if cause is not None:
             self.counted("upkeep_failed")
-            self.failed("upkeep", cause)
+            self.failed("upkeep", cause, said)
 
     def malformed(self, cause: str) -> None:
         """Count a frame, packet or message that cannot be decoded."""
@@ -295,7 +305,7 @@ class Station:
         self._to_leader("sent", code=code, slip_us=slip_us)
 
     def answered(
-        self, sequence: int, status: Status, ingest_us: int, cause: str | None
+        self, sequence: int, status: Status, ingest_us: int, cause: str | None, said: str = ""
     ) -> str | None:
         """What became of a code's request.
 
@@ -304,6 +314,7 @@ class Station:
             status: what.
             ingest_us: after how long.
             cause: why it failed; None if it did not.
+            said: the server's own words where it failed, without secrets.
 
         Returns:
             The cause as which it is counted.
@@ -313,7 +324,8 @@ class Station:
             cause = self._apart("ingest", cause)
         if not self.finished:
             self.ledger.answered(sequence, status)
-            answer = {"ingest_us": ingest_us, "cause": cause}
+            words = "" if cause is None else _words(cause, said)
+            answer = {"ingest_us": ingest_us, "cause": cause, "said": words}
             self._to_leader("answered", code=[sequence, status], **answer)
         return cause
 
@@ -415,6 +427,11 @@ class Station:
             "connecting": self.connecting,
             "phase": self._phase,
         }
+
+
+def _words(cause: str, said: str) -> str:
+    """What is told of a server's words in a failure: nothing, where the cause says as much."""
+    return adds_to(cause, shorten(clean(said).strip(), SHOWN))
 
 
 _stations: weakref.WeakKeyDictionary[Environment, Station | None] = weakref.WeakKeyDictionary()

@@ -13,6 +13,7 @@ from sseload_users.settings import config_path
 from sseload_users.target import Request, Target, Upkeep
 from sseload_users.transports import ConnectFailed, Event, Malformed
 from sseload_users.transports.network import Endpoint
+from sseload_users.transports.refusal import words_of_event
 from sseload_users.transports.registry import transport_for
 
 ALICE = Identity("alice")
@@ -411,6 +412,17 @@ def test_stomp_refuses(frame: str, cause: str) -> None:
     assert Told("stomp").hear(frame).refused == cause
 
 
+def test_stomp_refuses_in_the_broker_s_words() -> None:
+    frame = (
+        "ERROR\nmessage:Bad CONNECT\ncontent-type:text/plain\nversion:1.0,1.1,1.2\n"
+        "content-length:32\n\nAccess refused for user 'nobody'\0"
+    )
+    assert Told("stomp").hear(frame).refused == "refused: Bad CONNECT"
+    event = transport_for("websocket").event(frame.encode())
+    assert event is not None
+    assert words_of_event(event).endswith("\n\nAccess refused for user 'nobody'")
+
+
 # The documentation
 
 
@@ -451,6 +463,13 @@ def test_other_examples_in_the_documentation_fit_into_a_profile(tmp_path: Path, 
     request = Told(str(path)).target.ingest(CODE, Identity("a", {"rabbitmq": "Z3Vlc3Q="}))
     assert request.url.startswith("http://127.0.0.1:")
     assert CODE in request.body.decode()
+
+
+def test_the_advice_in_the_documentation_is_given(tmp_path: Path) -> None:
+    (block,) = (each.split("```")[0] for each in BLOCKS if each.startswith("[[advice]]"))
+    path = tmp_path / "mine.toml"
+    path.write_text(f"{BLOCKS[0].split('```')[0]}\n{block}", encoding="utf-8")
+    assert "--target mine-3.toml" in at(str(path)).advice("ingest", "HTTP 410")
 
 
 @pytest.mark.parametrize("name", target.names())
