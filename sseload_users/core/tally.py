@@ -184,6 +184,7 @@ class Tally:
             "replaced", "stormed", "scheduled", "out_of_order", "foreign", "malformed",
             "in_doubt".
         causes: failed operations by step and cause.
+        said: the server's own words in one failure of a cause.
         connect: connect times, in microseconds; like the next seven, a histogram.
         recovery: from a session's drop to the next one's subscription.
         storm: from a storm's beginning to the first subscription after it.
@@ -205,6 +206,7 @@ class Tally:
         "ingest",
         "lag",
         "recovery",
+        "said",
         "seconds",
         "slip",
         "stalls",
@@ -215,6 +217,7 @@ class Tally:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.causes: Counter[Cause] = Counter()
+        self.said: dict[Cause, str] = {}
         self.connect = Histogram()
         self.recovery = Histogram()
         self.storm = Histogram()
@@ -241,22 +244,38 @@ class Tally:
             found = self.seconds[key] = Second()
         return found
 
-    def failed(self, operation: str, cause: str, at_ns: int) -> None:
-        """Count a failed operation."""
-        self.causes[told_apart((operation, cause), self.causes)] += 1
+    def failed(self, operation: str, cause: str, at_ns: int, said: str = "") -> None:
+        """Count a failed operation.
+
+        Args:
+            operation: the step.
+            cause: why it failed.
+            at_ns: when (wall clock, ns).
+            said: the server's own words; empty where it said nothing.
+        """
+        counted = told_apart((operation, cause), self.causes)
+        self.causes[counted] += 1
+        self._keep_words(counted, said)
         self.second(at_ns).errors += 1
 
     def merge(self, other: Tally) -> None:
         """Take over all that `other` has counted."""
         self.counts.update(other.counts)
         for cause, count in other.causes.items():
-            self.causes[told_apart(cause, self.causes)] += count
+            counted = told_apart(cause, self.causes)
+            self.causes[counted] += count
+            self._keep_words(counted, other.said.get(cause, ""))
         for name in _HISTOGRAMS:
             getattr(self, name).merge(getattr(other, name))
         for sequence, code in other.codes.items():
             self.code(sequence).merge(code)
         for key, second in other.seconds.items():
             self.second(key * 1_000_000_000).merge(second)
+
+    def _keep_words(self, cause: Cause, said: str) -> None:
+        # Of several, the same is kept whatever the order.
+        if said:
+            self.said[cause] = min(said, self.said.get(cause, said))
 
     def move(self, to: Callable[[int], int], nearly: Callable[[int], int]) -> None:
         """Put all moments on another clock, before it is sent to where that one counts.
@@ -280,7 +299,9 @@ class Tally:
         """As msgpack-able data, see `unpack`."""
         return {
             "counts": dict(self.counts),
-            "causes": [[*cause, count] for cause, count in self.causes.items()],
+            "causes": [
+                [*cause, count, self.said.get(cause, "")] for cause, count in self.causes.items()
+            ],
             "codes": {sequence: code.pack() for sequence, code in self.codes.items()},
             "seconds": {key: second.pack() for key, second in self.seconds.items()},
             **{name: getattr(self, name).pack() for name in _HISTOGRAMS},
@@ -291,8 +312,10 @@ class Tally:
         """The tally that was packed."""
         new = cls()
         new.counts.update(data["counts"])
-        for operation, cause, count in data["causes"]:
+        for operation, cause, count, said in data["causes"]:
             new.causes[operation, cause] = count
+            if said:
+                new.said[operation, cause] = said
         new.codes = {key: CodeTally.unpack(code) for key, code in data["codes"].items()}
         new.seconds = {key: Second.unpack(second) for key, second in data["seconds"].items()}
         for name in _HISTOGRAMS:

@@ -135,6 +135,8 @@ class Totals:
         ingest_us: int | None = None,
         cause: str | None = None,
         at_ns: int = 0,
+        *,
+        said: str = "",
     ) -> None:
         """What became of a code's request; of two words the later one is its status.
 
@@ -144,19 +146,20 @@ class Totals:
             ingest_us: after how long, if it is known.
             cause: why it failed; None if it did not.
             at_ns: when it failed (the leader's wall clock, ns).
+            said: the server's own words where it failed.
         """
         code = self.tally.code(sequence)
         if code.status != "pending":
             self.statuses[code.status] -= 1
         if self._step is not None:
-            self._step.answered(sequence, status, ingest_us, cause, at_ns)
+            self._step.answered(sequence, status, ingest_us, cause, at_ns, said=said)
         code.status = status
         self.statuses[status] += 1
         self._touch(sequence)
         if cause is None and ingest_us is not None:
             self.tally.ingest.add(ingest_us)
         if cause is not None:
-            self.tally.failed("ingest", cause, at_ns)
+            self.tally.failed("ingest", cause, at_ns, said)
             self._touch(None, at_ns // 1_000_000_000)
 
     def report(self, name: str, data: Mapping[str, Any]) -> None:

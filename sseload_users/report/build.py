@@ -12,7 +12,7 @@ from typing import Any
 
 from sseload_users.core.formatting import ms
 from sseload_users.core.histogram import Histogram
-from sseload_users.core.tally import OUTCOMES, CodeTally, highest
+from sseload_users.core.tally import OUTCOMES, Cause, CodeTally, highest
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
 from sseload_users.report.timeline import POINTS, timeline
@@ -42,6 +42,8 @@ class Run:
         storms_ns: when its connections were ended all at once.
         notes: sentences; why it is incomplete comes first.
         clock_error_ms: how wrong a latency between two machines can be; None if unknown.
+        advise: what the profile advises to do about a failure, by step, cause and the server's
+            words; empty where it knows nothing.
     """
 
     run_id: str
@@ -56,6 +58,7 @@ class Run:
     complete: bool = False
     notes: list[str] = field(default_factory=list)
     clock_error_ms: float | None = 0.0
+    advise: Callable[[str, str, str], str] = lambda *_: ""
 
 
 def build(
@@ -153,7 +156,7 @@ def parts(run: Run, totals: Totals, *, so_far: bool = False) -> dict[str, Any]:
             "peak_open": totals.peak_open,
             "connect_ms": latency(tally.connect),
             "recovery_ms": latency(tally.recovery),
-            "causes": _causes(causes, {*hints.CONNECTING, "session"}),
+            "causes": _causes(run, causes, tally.said, {*hints.CONNECTING, "session"}),
         },
         "codes": codes,
         "deliveries": {
@@ -169,7 +172,7 @@ def parts(run: Run, totals: Totals, *, so_far: bool = False) -> dict[str, Any]:
             "operations": operations,
             "failed": failed,
             "error_rate": _rate(failed, operations),
-            "causes": _causes(causes, None),
+            "causes": _causes(run, causes, tally.said, None),
         },
         "generator": _generator(run, totals, latency, codes["schedule_slip_ms"], so_far=so_far),
     }
@@ -358,7 +361,10 @@ def _generator(
 
 
 def _causes(
-    causes: Mapping[tuple[str, str], int], operations: set[str] | None
+    run: Run,
+    causes: Mapping[Cause, int],
+    words: Mapping[Cause, str],
+    operations: set[str] | None,
 ) -> list[dict[str, Any]]:
     own = [
         (operation, cause, count)
@@ -372,9 +378,11 @@ def _causes(
             "cause": cause,
             "count": count,
             "share": round(count / total, 6),
-            "hint": hints.hint(operation, cause),
+            "said": said,
+            "hint": run.advise(operation, cause, said) or hints.hint(operation, cause, said),
         }
         for operation, cause, count in sorted(own, key=lambda each: (-each[2], each[:2]))
+        for said in [words.get((operation, cause), "")]
     ]
 
 

@@ -163,7 +163,9 @@ class Conductor:
                 self._tell("sent", code=data["code"], but=worker)
             case "answered":
                 sequence, status = data["code"]
-                self._answered(sequence, status, data["ingest_us"], data["cause"], by=worker)
+                self._answered(
+                    sequence, status, data["ingest_us"], data["cause"], data["said"], by=worker
+                )
             case "report":
                 self.totals.report(worker, data)
             case "broadcast_done":
@@ -186,6 +188,7 @@ class Conductor:
         status: Status,
         ingest_us: int | None,
         cause: str | None,
+        said: str = "",
         *,
         by: str | None,
     ) -> None:
@@ -193,7 +196,7 @@ class Conductor:
             # It was given up, as its broadcaster was.
             return
         self._unanswered.discard(sequence)
-        self.totals.answered(sequence, status, ingest_us, cause, wall_ns())
+        self.totals.answered(sequence, status, ingest_us, cause, wall_ns(), said=said)
         self._tell("answered", code=[sequence, status], but=by)
 
     def _note_set(self, host: str, by_ns: int, whose: str) -> None:

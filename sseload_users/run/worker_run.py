@@ -24,7 +24,7 @@ from locust.env import Environment
 from sseload_users import targets
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.codes import CodeShape
-from sseload_users.core.formatting import clean
+from sseload_users.core.formatting import clean, shorten
 from sseload_users.core.in_flight import InFlight
 from sseload_users.core.schedule import Schedule
 from sseload_users.core.tally import Cause, Status, told_apart
@@ -39,6 +39,7 @@ from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity, who_connects
 from sseload_users.transports import Event as Message
 from sseload_users.transports.network import Network
+from sseload_users.transports.refusal import SHOWN, adds_to
 from sseload_users.transports.registry import transport_for
 
 
@@ -147,12 +148,7 @@ class WorkerRun:
         profile, host = profile or self.options.target, host or ""
         key = (profile, host)
         if key not in self._targets:
-            self._targets[key] = Target(
-                targets.load(profile),
-                host,
-                headers=self.options.header,
-                ingest_headers=self.options.ingest_header,
-            )
+            self._targets[key] = self.options.make_target(host, profile)
         return self._targets[key]
 
     def identity(self, number: int) -> Identity:
@@ -200,11 +196,20 @@ class WorkerRun:
             self._decoders[target] = CodeFinder(self, target, event)
         return self._decoders[target]
 
-    def failed(self, operation: str, cause: str) -> str:
-        """Count a failed operation; returns the cause as which it was counted."""
+    def failed(self, operation: str, cause: str, said: str = "") -> str:
+        """Count a failed operation.
+
+        Args:
+            operation: the step.
+            cause: why it failed.
+            said: the server's own words, without secrets.
+
+        Returns:
+            The cause as which it was counted.
+        """
         cause = self._apart(operation, cause)
         if not self.finished:
-            self.ledger.tally.failed(operation, cause, wall_ns())
+            self.ledger.tally.failed(operation, cause, wall_ns(), _words(cause, said))
         return cause
 
     def _apart(self, operation: str, cause: str) -> str:
@@ -236,22 +241,22 @@ class WorkerRun:
         finally:
             self.connecting -= 1
 
-    def dropped(self, cause: str) -> str:
+    def dropped(self, cause: str, said: str = "") -> str:
         """Count a session that the server or the network ended; see `failed`."""
         cause = self._apart("session", cause)
         if not self.finished:
             now = wall_ns()
             self.ledger.tally.counts["dropped"] += 1
             self.ledger.tally.second(now).dropped += 1
-            self.ledger.tally.failed("session", cause, now)
+            self.ledger.tally.failed("session", cause, now, _words(cause, said))
         return cause
 
-    def kept_alive(self, cause: str | None) -> None:
+    def kept_alive(self, cause: str | None, said: str = "") -> None:
         """Count a request that keeps a session alive, and why it failed if it did."""
         self.counted("upkeep")
         if cause is not None:
             self.counted("upkeep_failed")
-            self.failed("upkeep", cause)
+            self.failed("upkeep", cause, said)
 
     def malformed(self, cause: str) -> None:
         """Count a frame, packet or message that cannot be decoded."""
@@ -298,7 +303,7 @@ class WorkerRun:
         self._to_leader("sent", code=code, slip_us=slip_us)
 
     def answered(
-        self, sequence: int, status: Status, ingest_us: int, cause: str | None
+        self, sequence: int, status: Status, ingest_us: int, cause: str | None, said: str = ""
     ) -> str | None:
         """What became of a code's request.
 
@@ -307,6 +312,7 @@ class WorkerRun:
             status: what.
             ingest_us: after how long.
             cause: why it failed; None if it did not.
+            said: the server's own words where it failed, without secrets.
 
         Returns:
             The cause as which it is counted.
@@ -316,7 +322,8 @@ class WorkerRun:
             cause = self._apart("ingest", cause)
         if not self.finished:
             self.ledger.answered(sequence, status)
-            answer = {"ingest_us": ingest_us, "cause": cause}
+            words = "" if cause is None else _words(cause, said)
+            answer = {"ingest_us": ingest_us, "cause": cause, "said": words}
             self._to_leader("answered", code=[sequence, status], **answer)
         return cause
 
@@ -418,6 +425,11 @@ class WorkerRun:
             "connecting": self.connecting,
             "phase": self._phase,
         }
+
+
+def _words(cause: str, said: str) -> str:
+    """What is told of a server's words in a failure: nothing, where the cause says as much."""
+    return adds_to(cause, shorten(clean(said).strip(), SHOWN))
 
 
 _stations: weakref.WeakKeyDictionary[Environment, WorkerRun | None] = weakref.WeakKeyDictionary()

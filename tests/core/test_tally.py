@@ -65,6 +65,9 @@ def tallies(draw: st.DrawFn) -> Tally:
     new.counts.update(draw(st.dictionaries(names, st.integers(-3, 10**9))))
     steps = st.tuples(st.sampled_from(["connect", "ingest"]), st.sampled_from(["a", "b: c", "ü"]))
     new.causes.update(draw(st.dictionaries(steps, st.integers(1, 10**6))))
+    for cause in new.causes:
+        if said := draw(st.sampled_from(["", "no", '"Not an accepted origin."'])):
+            new.said[cause] = said
     for name in HISTOGRAMS:
         setattr(new, name, draw(histograms))
     new.codes = draw(st.dictionaries(st.integers(0, 4), code_tallies(), max_size=3))
@@ -177,6 +180,17 @@ def test_a_second_is_found_by_any_moment_in_it() -> None:
     assert tally.causes == {("connect", "timed out"): 2}
     assert tally.second(T0 + S).errors == 2
     assert second.errors == 0
+
+
+def test_a_cause_has_the_words_of_one_failure() -> None:
+    tally, other = Tally(), Tally()
+    tally.failed("ingest", "HTTP 410", T0)
+    assert tally.said == {}
+    tally.failed("ingest", "HTTP 410", T0, "disabled")
+    other.failed("ingest", "HTTP 410", T0, "gone")
+    other.failed("ingest", "HTTP 400", T0)
+    assert merged([tally, other]).said == {("ingest", "HTTP 410"): "disabled"}
+    assert merged([other, travelled(tally)]).said == {("ingest", "HTTP 410"): "disabled"}
 
 
 def test_only_so_many_causes_are_told_apart_and_the_rest_by_their_step() -> None:
