@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
-from sseload_users.target.spec import Spec
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.profile import Profile
 from sseload_users.targets.requests import Headers
 from sseload_users.targets.schema import BUILT_IN_NAMES
+from sseload_users.targets.spec import Spec
 from sseload_users.targets.template import names_in
 
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from sseload_users.core.errors import ConfigError, config_path
 from sseload_users.core.formatting import clean
-from sseload_users.target.spec import Spec
 from sseload_users.targets.redaction import says_secret
 from sseload_users.targets.schema import TransportName
+from sseload_users.targets.spec import Spec
 
 #: The profile that is used where none is named.
 DEFAULT = "code-server"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from sseload_users.target.spec import Spec
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.requests import Headers
+from sseload_users.targets.spec import Spec
 from sseload_users.targets.template import Json, dump, encode, names_in
 
 #: Header names whose values say nothing that must not be shown.

@@ -7,7 +7,6 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StrictBool, model_validator
 
-from sseload_users.target.texts import Text, texts
 from sseload_users.targets.schema import (
     Advice,
     Before,
@@ -24,6 +23,7 @@ from sseload_users.targets.schema import (
     named,
 )
 from sseload_users.targets.template import names_in
+from sseload_users.targets.texts import Text, texts
 
 
 class Spec(Model):

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
-from sseload_users.target.reader import Reader
 from sseload_users.targets import needs
 from sseload_users.targets.hosts import normalised, origin
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.messages import code_of, said
 from sseload_users.targets.profile import Profile
+from sseload_users.targets.reader import Reader
 from sseload_users.targets.redaction import hidden, secret_values
 from sseload_users.targets.requests import (
     Headers,
