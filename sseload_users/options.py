@@ -12,8 +12,8 @@ from typing import Any, Literal, NoReturn, get_args, get_type_hints
 
 from locust.argument_parser import LocustArgumentParser
 
-from sseload_users import option_texts, targets
-from sseload_users.core import objective
+from sseload_users import targets
+from sseload_users.core import objective, option_texts
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
 from sseload_users.monitor import exposition

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from locust.argument_parser import LocustArgumentParser, get_empty_argument_parser
 
-from sseload_users import option_texts, options
+from sseload_users import options
+from sseload_users.core import option_texts
 from sseload_users.core.errors import ConfigError
 from sseload_users.options import Options
 

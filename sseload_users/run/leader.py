@@ -14,7 +14,7 @@ import gevent
 from locust import stats as locust_stats
 from locust.env import Environment
 
-from sseload_users import option_texts
+from sseload_users.core import option_texts
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.codes import new_run_id
 from sseload_users.core.errors import ConfigError
