@@ -9,18 +9,18 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NoReturn, get_args, get_type_hints
-from urllib.parse import urlsplit
 
 from locust.argument_parser import LocustArgumentParser
 
-from sseload_users.core import objective
+from sseload_users import targets
+from sseload_users.core import objective, option_texts
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
 from sseload_users.core.metric_selectors import MetricSelector, parse_selectors
+from sseload_users.targets import Target
 from sseload_users.verdict.rules import FailOn
 
 _HEADERS = ("header", "ingest_header")
-_HEADER = re.compile(r"(?P<name>[!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(?P<value>[^\r\n\0]*?)[ \t]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Options:
     users_file: str | None = None
     header: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     ingest_header: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    value: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     connect_concurrency: int = 20
     connect_timeout: float = 30.0
     connect_attempts: int = 1
@@ -85,8 +86,10 @@ class Options:
             if given.get(each.name) not in (None, ""):
                 values[each.name] = given[each.name]
         for name in _HEADERS:
-            values[name] = tuple(_header(name, each) for each in values.pop(name, ()))
-        values["ladder"] = _sizes(values.pop("ladder", ""))
+            given_headers = values.pop(name, ())
+            values[name] = tuple(option_texts.header(_flag(name), each) for each in given_headers)
+        values["value"] = option_texts.values(values.pop("value", ()))
+        values["ladder"] = option_texts.sizes(values.pop("ladder", ""))
         addresses = values.pop("source_addresses", "")
         values["source_addresses"] = tuple(filter(None, re.split(r"[,\s]+", addresses)))
         values["watch_series"] = parse_selectors(values.pop("watch_series", ""))
@@ -95,14 +98,32 @@ class Options:
         return options
 
     def public(self) -> dict[str, Any]:
-        """The options that may be shown, by name: no header's value, no key's place."""
+        """The options that may be shown, by name: no header's text, no key's place."""
         shown = {each.name: getattr(self, each.name) for each in fields(self) if each.repr}
         shown["ladder"] = list(self.ladder)
         shown["source_addresses"] = list(self.source_addresses)
         shown["watch_series"] = [str(each) for each in self.watch_series]
-        for each in _HEADERS:
+        for each in (*_HEADERS, "value"):
             shown[each] = [name for name, _ in getattr(self, each)]
         return shown
+
+    def make_target(self, host: str, profile: str | None = None) -> Target:
+        """What is tested.
+
+        Args:
+            host: its URL.
+            profile: how it is spoken to, where that is not for `target` to say.
+
+        Raises:
+            ConfigError: there is no such profile, or the host is no URL.
+        """
+        return Target(
+            targets.load(profile or self.target),
+            host,
+            headers=self.header,
+            ingest_headers=self.ingest_header,
+            values=dict(self.value),
+        )
 
     def check_times(self) -> None:
         """See that one thing comes before the other, once classes have said what they have to.
@@ -127,7 +148,7 @@ class Options:
             value = getattr(self, name)
             if not math.isfinite(value) or value < lowest:
                 raise ConfigError(
-                    f"--{name.replace('_', '-')} {value:g} cannot be: it must be "
+                    f"{_flag(name)} {value:g} cannot be: it must be "
                     f"{'at least' if lowest else '0 or more, not below'} {lowest:g}."
                 )
         if self.slow_share > 1:
@@ -142,7 +163,7 @@ class Options:
             raise ConfigError("--client-key goes with --client-certificate: give both.")
         if bool(self.watch_metrics) != bool(self.watch_series):
             raise ConfigError("--watch-metrics and --watch-series go together: give both.")
-        if self.watch_metrics and not _is_plain_url(self.watch_metrics):
+        if self.watch_metrics and not option_texts.is_plain_url(self.watch_metrics):
             # It is not repeated: it may hold a secret.
             raise ConfigError(
                 "--watch-metrics is no URL of the form http://host:port/path, with neither user "
@@ -200,6 +221,14 @@ def add_to(parser: LocustArgumentParser) -> None:
         "the same for the requests alone that hand codes in; may be repeated",
         action="append",
         include_in_web_ui=False,
+    )
+    _add(
+        group,
+        "--value",
+        "text for a name of the profile, name=text; may be repeated (in the web form, with "
+        "blanks between); it is kept secret",
+        action="append",
+        is_secret=True,
     )
 
     group = parser.add_argument_group("sseload: connections")
@@ -316,7 +345,15 @@ def add_to(parser: LocustArgumentParser) -> None:
     _add(group, "--metrics-host", "address that this port listens at", **further)
 
 
-def _add(group: Any, flag: str, words: str, *, include_in_web_ui: bool = True, **how: Any) -> None:
+def _add(
+    group: Any,
+    flag: str,
+    words: str,
+    *,
+    include_in_web_ui: bool = True,
+    is_secret: bool = False,
+    **how: Any,
+) -> None:
     """Add one option, with its type and default as `Options` has them."""
     name = flag.removeprefix("--").replace("-", "_")
     default = next(each.default for each in fields(Options) if each.name == name)
@@ -331,36 +368,12 @@ def _add(group: Any, flag: str, words: str, *, include_in_web_ui: bool = True, *
     action = group.add_argument(flag, help=words, env_var=f"SSELOAD_{name.upper()}", **how)
     # What Locust's parser does for its own options, but not for those in groups.
     action.include_in_web_ui = include_in_web_ui
-    action.is_secret = action.is_required = action.is_multiple = False
+    action.is_secret = is_secret
+    action.is_required = action.is_multiple = False
 
 
-def _sizes(text: str) -> tuple[int, ...]:
-    words = [each for each in re.split(r"[,\s]+", text) if each]
-    if not all(each.isascii() and each.isdigit() and int(each) > 0 for each in words):
-        raise ConfigError(
-            f"--ladder {clean(text)!r} cannot be: write numbers of connections with commas "
-            "between, such as 50,100,200,500."
-        )
-    return tuple(int(each) for each in words)
-
-
-def _is_plain_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        port_is_one = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    known = parts.scheme in ("http", "https") and bool(parts.hostname)
-    return known and port_is_one and "@" not in parts.netloc and text.isprintable()
-
-
-def _header(option: str, text: str) -> tuple[str, str]:
-    match = _HEADER.fullmatch(text)
-    if match is None:
-        # The text is not repeated: it may hold a token.
-        flag = option.replace("_", "-")
-        raise ConfigError(f"--{flag}: one is not of the form 'Name: value'.")
-    return match["name"], match["value"]
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _one_sentence(message: str) -> NoReturn:

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from locust.argument_parser import LocustArgumentParser, get_empty_argument_parser
 
 from sseload_users import options
+from sseload_users.core import option_texts
 from sseload_users.core.errors import ConfigError
 from sseload_users.options import Options
 
@@ -83,6 +86,56 @@ def test_a_header_that_is_none_is_not_repeated(text: str) -> None:
     with pytest.raises(ConfigError, match=r"^--header: one is not of the form") as raised:
         read("--header", text)
     assert SECRET not in str(raised.value)
+
+
+def test_values_are_told_by_name_and_never_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = read("--value", "token=a=b, c", "--value", "room=")
+    assert found.value == (("token", "a=b, c"), ("room", ""))
+    assert found.public()["value"] == ["token", "room"]
+    assert "a=b" not in repr(found) + str(found.public())
+    # In the environment and in a file as headers are.
+    monkeypatch.setenv("SSELOAD_VALUE", "token=from outside")
+    assert read().value == (("token", "from outside"),)
+    monkeypatch.setenv("SSELOAD_VALUE", "[token=1, room=2]")
+    assert read().value == (("token", "1"), ("room", "2"))
+    assert read("--value", "token=3").value == (("token", "3"),)
+    monkeypatch.delenv("SSELOAD_VALUE")
+    path = tmp_path / "test.conf"
+    path.write_text("value = [token=4, room=5]\n")
+    found = Options.read(parser(path).parse_args([]))
+    assert found.value == (("token", "4"), ("room", "5"))
+
+
+def test_the_web_form_says_several_values_in_one_field() -> None:
+    assert Options.read({"value": "token=1 room='a b' who=\"c\""}).value == (
+        ("token", "1"),
+        ("room", "a b"),
+        ("who", "c"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["hunter2"], "--value: one is not of the form name=text."),
+        (["=hunter2"], "--value: one is not of the form name=text."),
+        (["a b=hunter2"], "--value: one is not of the form name=text."),
+        (["a=hunter2", "a=hunter2"], "--value a is given twice; give it once."),
+        ("a=hunter2 b", "--value: one is not of the form name=text."),
+        ("a='hunter2", "--value: a quotation mark is not closed; close it."),
+    ],
+)
+def test_a_value_that_is_none_is_not_repeated(texts: str | list[str], said: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Options.read({"value": texts})
+    assert str(raised.value) == said
+
+
+@given(st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]*", fullmatch=True), st.text()))
+def test_values_survive_their_one_text(values: dict[str, str]) -> None:
+    assert dict(option_texts.values(option_texts.joined(values))) == values
 
 
 def test_source_addresses_are_told_apart_by_commas() -> None:

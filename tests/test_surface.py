@@ -14,7 +14,7 @@ from tests.support.harness import QUICK, Run, running
 
 pytestmark = pytest.mark.e2e
 
-SECRETS = ("hunter2-alpha", "hunter2-beta", "hunter2-gamma")
+SECRETS = ("hunter2-alpha", "hunter2-beta", "hunter2-gamma", "hunter2-delta")
 
 
 def listening(run: Run) -> dict[int, str]:
@@ -33,10 +33,13 @@ def test_secrets_are_given_in_the_environment_and_stand_in_no_process_list(tmp_p
         answers(connection)
 
     server = Server(None, on_code)
-    alpha, beta, gamma = SECRETS
+    alpha, beta, gamma, delta = SECRETS
     environment = {
-        "SSELOAD_HEADER": f"[X-Alpha: {alpha}, 'Authorization: Bearer {beta}']",
+        "SSELOAD_HEADER": (
+            f"[X-Alpha: {alpha}, 'Authorization: Bearer {beta}', 'X-Delta: {{delta}}']"
+        ),
         "SSELOAD_INGEST_HEADER": f"X-Gamma: {gamma}",
+        "SSELOAD_VALUE": f"delta={delta}",
     }
     words = ("4", "4", "2", *QUICK, "--target", "websocket")
     with (
@@ -56,6 +59,7 @@ def test_secrets_are_given_in_the_environment_and_stand_in_no_process_list(tmp_p
     for head in server.heads:
         assert f"X-Alpha: {alpha}".encode() in head
         assert f"Authorization: Bearer {beta}".encode() in head
+        assert f"X-Delta: {delta}".encode() in head
         assert (f"X-Gamma: {gamma}".encode() in head) == (head in posts)
 
 

@@ -18,13 +18,11 @@ from gevent.event import Event
 from locust.argument_parser import LocustArgumentParser
 
 from sseload_users import options
-from sseload_users import targets as target
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.codes import CodeShape, new_run_id
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean, count, ms, shorten
 from sseload_users.options import Options
-from sseload_users.targets import Target
 from sseload_users.targets.identities import who_connects
 from sseload_users.transports import Closed, ConnectFailed, Malformed, Transport
 from sseload_users.transports.causes import cause_of
@@ -101,12 +99,7 @@ class _Check:
 
     def __init__(self, given: Options, host: str) -> None:
         self._options = given
-        self._target = Target(
-            target.load(given.target),
-            host,
-            headers=given.header,
-            ingest_headers=given.ingest_header,
-        )
+        self._target = given.make_target(host)
         people = who_connects(given.users_file, given.username)
         self._target.check(people)
         self._identity = people[0]
@@ -222,7 +215,7 @@ class _Check:
         self._errands = errands
         try:
             errands.before(self._tell_before)
-            endpoint = self._overheard(errands.endpoint(kind, ""))
+            endpoint = self._overheard(errands.endpoint(""))
             transport = kind(endpoint, self._network, self._on_message, self._on_malformed)
             transport.connect()
             errands.begin(transport)

@@ -26,7 +26,7 @@ class PackedTally(TypedDict):
     """A tally as plain data."""
 
     counters: tuple[int, ...]
-    causes: list[tuple[str, str, int]]
+    causes: list[tuple[str, str, int, str]]
     codes: dict[int, list[Any]]
     seconds: dict[int, list[Any]]
     histograms: list[list[object]]
@@ -38,6 +38,7 @@ class Tally:
     Attributes:
         counters: numbers of operations.
         causes: failed operations by operation and cause.
+        server_words: by cause, the server's own words in one of its failures.
         connect: connect times, in microseconds; like the next seven, a histogram.
         recovery: from a session's drop to the next session's subscription.
         storm: from the beginning of a storm to the first subscription after it.
@@ -59,6 +60,7 @@ class Tally:
         "lag",
         "recovery",
         "seconds",
+        "server_words",
         "slip",
         "stalls",
         "stamp_error",
@@ -68,6 +70,7 @@ class Tally:
     def __init__(self) -> None:
         self.counters = Counters()
         self.causes: Counter[Cause] = Counter()
+        self.server_words: dict[Cause, str] = {}
         self.connect = Histogram()
         self.recovery = Histogram()
         self.storm = Histogram()
@@ -94,15 +97,18 @@ class Tally:
             found = self.seconds[key] = Second()
         return found
 
-    def count_failure(self, operation: str, cause: str, at_ns: int) -> None:
+    def count_failure(self, operation: str, cause: str, at_ns: int, server_words: str = "") -> None:
         """Count a failed operation.
 
         Args:
             operation: the operation.
             cause: why it failed.
             at_ns: when (wall clock, ns).
+            server_words: the server's own words; empty if there were none.
         """
-        self.causes[bounded_cause((operation, cause), self.causes)] += 1
+        counted = bounded_cause((operation, cause), self.causes)
+        self.causes[counted] += 1
+        self._keep_words(counted, server_words)
         self.second(at_ns).errors += 1
 
     def merge(self, other: Tally, first_code: int = 0) -> None:
@@ -114,7 +120,9 @@ class Tally:
         """
         self.counters.merge(other.counters)
         for cause, count in other.causes.items():
-            self.causes[bounded_cause(cause, self.causes)] += count
+            counted = bounded_cause(cause, self.causes)
+            self.causes[counted] += count
+            self._keep_words(counted, other.server_words.get(cause, ""))
         for name in _HISTOGRAMS:
             getattr(self, name).merge(getattr(other, name))
         for sequence, code in other.codes.items():
@@ -122,6 +130,11 @@ class Tally:
                 self.code(sequence).merge(code)
         for key, second in other.seconds.items():
             self.second(key * _S).merge(second)
+
+    def _keep_words(self, cause: Cause, words: str) -> None:
+        # The smallest text, so that the order of merging does not matter.
+        if words:
+            self.server_words[cause] = min(words, self.server_words.get(cause, words))
 
     def convert_times(self, to: Callable[[int], int], roughly: Callable[[int], int]) -> None:
         """Convert all times to another clock, that of the process which merges the tally.
@@ -141,7 +154,10 @@ class Tally:
         """Return the tally as plain data, for `unpack`."""
         return {
             "counters": self.counters.pack(),
-            "causes": [(*cause, count) for cause, count in self.causes.items()],
+            "causes": [
+                (*cause, count, self.server_words.get(cause, ""))
+                for cause, count in self.causes.items()
+            ],
             "codes": {sequence: code.pack() for sequence, code in self.codes.items()},
             "seconds": {key: second.pack() for key, second in self.seconds.items()},
             "histograms": [getattr(self, name).pack() for name in _HISTOGRAMS],
@@ -152,8 +168,10 @@ class Tally:
         """Return the tally that was packed."""
         new = cls()
         new.counters = Counters.unpack(data["counters"])
-        for operation, cause, count in data["causes"]:
+        for operation, cause, count, words in data["causes"]:
             new.causes[operation, cause] = count
+            if words:
+                new.server_words[operation, cause] = words
         new.codes = {key: CodeTally.unpack(code) for key, code in data["codes"].items()}
         new.seconds = {key: Second.unpack(second) for key, second in data["seconds"].items()}
         for name, histogram in zip(_HISTOGRAMS, data["histograms"], strict=True):

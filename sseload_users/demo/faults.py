@@ -29,10 +29,11 @@ class Faults:
             connection, or for ``reorder_seconds``.
         garbage: share of deliveries that something undecodable follows.
         foreign: share of deliveries that a code of somebody else's follows.
-        drop: share of accepted connections that end after ``drop_after`` codes.
+        drop: share of listening connections that end after ``drop_after`` codes.
         refuse: share of handshakes that are refused.
         ingest_share: share of ingests that are answered with ``ingest_status``.
         ingest_hang: share of ingests that are never answered.
+        ingest_reset: share of ingests whose connection is reset instead of an answer.
     """
 
     lose: float = 0.0
@@ -53,6 +54,7 @@ class Faults:
     ingest_status: int | None = None
     ingest_share: float = 1.0
     ingest_hang: float = 0.0
+    ingest_reset: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class Plan:
         )
 
     def drops(self, connection: int) -> bool:
-        """Whether the ``connection``-th accepted connection ends after its codes."""
+        """Whether the ``connection``-th listening connection ends after its codes."""
         return self._due(self.faults.drop, 7, connection)
 
     def refuses(self, connection: int) -> bool:
@@ -141,6 +143,10 @@ class Plan:
     def hangs(self, ingest: int) -> bool:
         """Whether the ``ingest``-th ingest is never answered."""
         return self._due(self.faults.ingest_hang, 10, ingest)
+
+    def resets(self, ingest: int) -> bool:
+        """Whether the ``ingest``-th ingest's connection is reset instead of an answer."""
+        return self._due(self.faults.ingest_reset, 11, ingest)
 
     def _drawn(self, share: float, fault: int, code: int, connection: int) -> bool:
         if share <= 0.0:

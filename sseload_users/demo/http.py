@@ -41,7 +41,13 @@ class Exchange:
 
     def send(self, status: int, kind: str, text: str, *headers: tuple[str, str]) -> None:
         """Answer with text of a content type."""
-        self._http.answer(status, kind, text.encode(), headers)
+        data = text.encode()
+        self._http.answer(status, data, *_sized(kind, data), *headers)
+
+    def send_chunked(self, status: int, kind: str, text: str) -> None:
+        """Answer with text whose length is not said before, in a chunk (RFC 9112 §7.1)."""
+        headers = (("Transfer-Encoding", "chunked"), ("Content-Type", kind))
+        self._http.answer(status, text.encode(), *headers)
 
     def switch(self, *headers: tuple[str, str]) -> bytes:
         """Answer 101 and leave HTTP; the bytes that came after the request."""
@@ -77,15 +83,12 @@ class Http:
         self._body = b""
         wire.on_bytes = self._receive
 
-    def answer(
-        self, status: int, kind: str, body: bytes, headers: tuple[tuple[str, str], ...]
-    ) -> None:
-        """Answer the request at hand."""
+    def answer(self, status: int, body: bytes, *headers: tuple[str, str]) -> None:
+        """Answer the request at hand; how long the body is, the headers say."""
         if self._wire.gone:
             return
-        all_headers = (("Content-Type", kind), ("Content-Length", str(len(body))), *headers)
         events: list[h11.Event] = [
-            h11.Response(status_code=status, headers=_raw(all_headers), reason=_reason(status))
+            h11.Response(status_code=status, headers=_raw(headers), reason=_reason(status))
         ]
         if self._request is None or self._request.method != b"HEAD":
             events.append(h11.Data(data=body))
@@ -143,12 +146,8 @@ class Http:
 
     def _fail(self, status: int, sentence: str) -> None:
         if self._state.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            self.answer(
-                status,
-                "application/json",
-                dump({"error": sentence}).encode(),
-                (("Connection", "close"),),
-            )
+            body = dump({"error": sentence}).encode()
+            self.answer(status, body, *_sized("application/json", body), ("Connection", "close"))
         self._wire.close()
 
     def _exchange(self, request: h11.Request) -> Exchange:
@@ -166,15 +165,20 @@ class Http:
         )
 
 
+def _sized(kind: str, body: bytes) -> tuple[tuple[str, str], ...]:
+    return (("Content-Type", kind), ("Content-Length", str(len(body))))
+
+
 def _raw(headers: tuple[tuple[str, str], ...]) -> list[tuple[bytes, bytes]]:
     return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
 
 
 def _reason(status: int) -> bytes:
     try:
-        return HTTPStatus(status).phrase.encode("ascii")
+        # In capitals, as Werkzeug writes it.
+        return HTTPStatus(status).phrase.upper().encode("ascii")
     except ValueError:
-        return b"Unknown"
+        return b"UNKNOWN"
 
 
 def _discard(_: bytes) -> None:

@@ -1,118 +1,96 @@
-"""Codes in: the answers of the code server to ``POST /api/ingest``, and their faults."""
+"""Codes in by HTTP: the code server's answers to ``POST /api/ingest``."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
-from collections import deque
-from datetime import UTC, datetime
 from typing import Any
 
 from sseload_users.core.clock import wall_ns
+from sseload_users.demo import intake
 from sseload_users.demo.http import Exchange
+from sseload_users.demo.intake import Mistake
 from sseload_users.demo.messages import Code
 from sseload_users.demo.push import Context
 
-#: The longest code that is taken, in characters.
-_CODE_LENGTH = 1000
+_GONE = {
+    "error": "HTTP ingest has been disabled",
+    "next_steps": "Connect to the /ws/ingest Socket.IO namespace and include the shared ingest "
+    "token.",
+}
 
 
-class Ingest:
-    """Takes codes, answers, and hands them on to be broadcast, in this order.
+class HttpSubmission:
+    """A code in a request.
 
     Args:
         context: the server.
+        exchange: the request.
     """
 
-    def __init__(self, context: Context) -> None:
+    connection: int | None = None
+
+    def __init__(self, context: Context, exchange: Exchange) -> None:
+        read = _payload(exchange)
+        self.payload = read or {}
+        self.username = intake.text(self.payload, "username")
+        self._readable = read is not None
         self._context = context
-        self._requests = 0
-        self._recent: deque[tuple[float, str, str]] = deque()
+        self._exchange = exchange
 
-    def handle(self, exchange: Exchange) -> None:
-        """Answer one request, now or after ``--ingest-delay``."""
-        self._requests += 1
-        delay = self._context.settings.ingest_delay
-        if delay:
-            loop = asyncio.get_running_loop()
-            loop.call_later(delay, self._answer, exchange, self._requests, wall_ns())
-        else:
-            self._answer(exchange, self._requests, wall_ns())
+    def mistake(self) -> Mistake | None:
+        """What is wrong with it, in the order in which the code server looks."""
+        if not self._readable:
+            return Mistake(500, "Internal server error")
+        if not self.username:
+            return Mistake(400, "username is required")
+        if self._context.user_id(self.username) is None:
+            return Mistake(403, "Unknown username")
+        return intake.invalid(self.payload)
 
-    def _answer(self, exchange: Exchange, request: int, came_ns: int) -> None:
-        plan = self._context.plan
-        payload = _payload(exchange)
-        text = _text(payload, "code")
-
-        def note(status: int | str, index: int | None = None, fault: str = "") -> None:
-            self._context.recorder.write(
-                "ingest", code=text, status=status, index=index, ns=came_ns, fault=fault
-            )
-
-        ordered = plan.rejects(request)
-        if ordered is not None:
-            exchange.answer(ordered, {"error": "This answer was ordered"})
-            note(ordered, fault="status")
-            return
-        status, mistake = self._judge(payload)
-        if payload is None or mistake:
-            exchange.answer(status, {"error": mistake})
-            note(status)
-            return
-        username = _text(payload, "username")
-        answer = {
-            "message": "Code received and broadcasted",
-            "status": "success",
-            "username": username,
-        }
-        if self._repeated(username, text):
-            exchange.answer(200, answer)
-            note(200, fault="dedupe")
-            return
-        hangs = plan.hangs(request)
-        if not hangs:
-            # The answer comes first, as the code server's does: it promises no delivery.
-            exchange.answer(200, answer)
-        index = self._context.hub.broadcast(
-            Code(
-                text,
-                username=username,
-                user_id=self._context.user_id(username) or 0,
-                timestamp=datetime.now(UTC).replace(tzinfo=None).isoformat(),
-                source=_text(payload, "source"),
-                type=_text(payload, "type") or "default",
-                metadata=_metadata(payload),
-            )
+    def code(self) -> Code:
+        """What is to be broadcast."""
+        return Code(
+            intake.text(self.payload, "code"),
+            username=self.username,
+            user_id=self._context.user_id(self.username) or 0,
+            timestamp=intake.now(),
+            source=intake.text(self.payload, "source"),
+            type=intake.text(self.payload, "type") or "default",
+            metadata=intake.metadata(self.payload),
         )
-        note("hang" if hangs else 200, index, "hang" if hangs else "")
 
-    def _judge(self, payload: dict[str, Any] | None) -> tuple[int, str]:
-        """The status, and what is wrong; nothing if all is well."""
-        if payload is None:
-            return 500, "Internal server error"
-        username = _text(payload, "username")
-        if not username:
-            return 400, "username is required"
-        if self._context.user_id(username) is None:
-            return 403, "Unknown username"
-        code = _text(payload, "code")
-        if not code.strip() or len(code) > _CODE_LENGTH:
-            return 400, "Invalid code data"
-        return 200, ""
+    def accept(self) -> int:
+        """Answer 200."""
+        self._exchange.answer(
+            200,
+            {
+                "message": "Code received and broadcasted",
+                "status": "success",
+                "username": self.username,
+            },
+        )
+        return 200
 
-    def _repeated(self, username: str, code: str) -> bool:
-        """Whether ``--dedupe`` swallows this code; one that it does not is remembered."""
-        seconds = self._context.settings.dedupe
-        if not seconds:
-            return False
-        now = time.monotonic()
-        while self._recent and self._recent[0][0] <= now - seconds:
-            self._recent.popleft()
-        if any(seen[1:] == (username, code) for seen in self._recent):
-            return True
-        self._recent.append((now, username, code))
-        return False
+    def reject(self, mistake: Mistake) -> int:
+        """Answer with the status and the words."""
+        self._exchange.answer(mistake.status, {"error": mistake.error})
+        return mistake.status
+
+    def reset(self) -> None:
+        """Reset the request's connection."""
+        self._exchange.wire.reset()
+
+
+def gone(context: Context, exchange: Exchange) -> None:
+    """Answer as the server does today: 410, whatever the request, and where codes go in now."""
+    exchange.answer(410, _GONE)
+    context.recorder.write(
+        "ingest",
+        code=intake.text(_payload(exchange) or {}, "code"),
+        status=410,
+        index=None,
+        ns=wall_ns(),
+    )
 
 
 def _payload(exchange: Exchange) -> dict[str, Any] | None:
@@ -125,13 +103,3 @@ def _payload(exchange: Exchange) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def _text(payload: dict[str, Any] | None, name: str) -> str:
-    value = payload.get(name) if payload else None
-    return value if isinstance(value, str) else ""
-
-
-def _metadata(payload: dict[str, Any]) -> dict[str, Any]:
-    value = payload.get("metadata")
-    return value if isinstance(value, dict) else {}

@@ -28,6 +28,7 @@ class Code:
     Attributes:
         index: 1 for the first code that was broadcast; 0 before.
         timestamp: when it came, in ISO 8601, UTC.
+        codetype: the type once more, as the code server says it today; empty before.
     """
 
     code: str
@@ -37,6 +38,7 @@ class Code:
     source: str = ""
     type: str = "default"
     metadata: dict[str, Any] = field(default_factory=dict, hash=False)
+    codetype: str = ""
     index: int = 0
 
 
@@ -82,16 +84,7 @@ class SocketIOFormat:
 
     def code(self, code: Code) -> bytes:
         """A broadcast code."""
-        data = {
-            "code": code.code,
-            "source": code.source,
-            "type": code.type,
-            "username": code.username,
-            "user_id": code.user_id,
-            "metadata": code.metadata,
-            "timestamp": code.timestamp,
-        }
-        return frame(event(self.namespace, "new_code", data))
+        return frame(event(self.namespace, "new_code", _whole(code)))
 
     def foreign(self) -> bytes:
         """A code of somebody else's."""
@@ -110,7 +103,8 @@ class StreamFormat:
 
     Attributes:
         chunked: inside HTTP/1.1 chunks; HTTP/1.0 has none.
-        numbered: each code carries its index as ``id``, for ``Last-Event-ID``.
+        numbered: the plain stream: each code carries its index as ``id``, for
+            ``Last-Event-ID``. Otherwise it is written as the code server does.
     """
 
     chunked: bool = True
@@ -118,7 +112,9 @@ class StreamFormat:
 
     def code(self, code: Code) -> bytes:
         """A broadcast code."""
-        number = f"id: {code.index}\n" if self.numbered and code.index else ""
+        if not self.numbered:
+            return self.data(_whole(code))
+        number = f"id: {code.index}\n" if code.index else ""
         return self.block(f"{number}data: {_plain(code)}\n\n")
 
     def foreign(self) -> bytes:
@@ -165,6 +161,20 @@ def event(namespace: str, name: str, data: object) -> str:
 def dump(value: object) -> str:
     """Compact JSON."""
     return json.dumps(value, separators=(",", ":"))
+
+
+def _whole(code: Code) -> dict[str, Any]:
+    """All fields of a code, as the code server sends them."""
+    return {
+        "code": code.code,
+        "source": code.source,
+        "type": code.type,
+        **({"codetype": code.codetype} if code.codetype else {}),
+        "username": code.username,
+        "user_id": code.user_id,
+        "metadata": code.metadata,
+        "timestamp": code.timestamp,
+    }
 
 
 def _plain(code: Code) -> str:

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from sseload_users.core.errors import ConfigError
+from sseload_users.demo import values
 from sseload_users.demo.faults import Faults
+
+#: What the server speaks like: the code server that the guide was written for, or the same
+#: server as it runs today.
+Version = Literal["guide", "today"]
+
+#: What each version does where nothing else is said; None belongs to the other version alone.
+_DEFAULTS: dict[Version, dict[str, Any]] = {
+    "guide": {"dedupe": 0.0, "ingest_token": None, "origins": None, "page_limit": None},
+    "today": {
+        "dedupe": 5.0,
+        "ingest_token": "demo-ingest-token",
+        "origins": ("https://codes.example",),
+        "page_limit": (25, 60.0),
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one server is told. Times in seconds; see ``--help`` for each."""
+    """What one server is told. Times in seconds; see ``--help`` for each.
 
+    Attributes:
+        ingest_token: of ``today`` alone, as ``origins`` and ``page_limit``; else None.
+    """
+
+    version: Version
     host: str
     port: int
     users: tuple[str, ...]
@@ -41,6 +61,10 @@ class Settings:
     ping_timeout: float
     sse_ping: float
     pong_timeout: float
+    token_lifetime: float
+    ingest_token: str | None
+    origins: tuple[str, ...] | None
+    page_limit: tuple[int, float] | None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -56,6 +80,7 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, dict[str, Any]]:
         SystemExit: ``--help`` was asked for.
     """
     given = vars(_parser().parse_args(arguments))
+    _complete(given)
     options = {name: str(v) if isinstance(v, Path) else v for name, v in given.items()}
     if given["tls_key"] is not None and given["tls_cert"] is None:
         raise ConfigError("--tls-key needs --tls-cert: give the certificate too.")
@@ -69,7 +94,21 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, dict[str, Any]]:
         reorder_seconds=reorder_seconds,
         **{name: given.pop(name) for name in names},
     )
-    return Settings(faults=faults, **given), options
+    return Settings(version=given.pop("as"), faults=faults, **given), options
+
+
+def _complete(given: dict[str, Any]) -> None:
+    """Put in what the version does by default.
+
+    Raises:
+        ConfigError: an option is not this version's.
+    """
+    version = given["as"]
+    for name, default in _DEFAULTS[version].items():
+        if given[name] is None:
+            given[name] = default
+        elif default is None:
+            raise ConfigError(f"--{name.replace('_', '-')} needs --as today.")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,17 +120,51 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    add("--port", type=_port, default=0, help="port to listen on; 0 for a free one (the default)")
+    add(
+        "--port",
+        type=values.port,
+        default=0,
+        help="port to listen on; 0 for a free one (the default)",
+    )
     add(
         "--users",
-        type=_names,
+        type=values.names,
         default=("loadtest", "alice", "bob"),
         metavar="A,B,…",
         help="known user names (default: loadtest,alice,bob)",
     )
+    add(
+        "--as",
+        choices=tuple(_DEFAULTS),
+        default="guide",
+        help="speak like the code server that the guide was written for, with plain WebSocket "
+        "and event streams beside it, or like the same server as it runs today "
+        "(default: guide)",
+    )
     add("--exit-with-parent", action="store_true", help="end when standard input ends")
     add("--record", type=Path, metavar="FILE", help="write what was done to whom, as JSON lines")
     add("--seed", type=int, default=0, help="the faults' seed (default: 0)")
+
+    today = parser.add_argument_group("the server as it runs today (--as today)").add_argument
+    today(
+        "--ingest-token",
+        metavar="TOKEN",
+        help="the shared token of /ws/ingest (default: demo-ingest-token)",
+    )
+    today(
+        "--origins",
+        type=values.names,
+        metavar="A,B,…",
+        help="accepted origins; a Socket.IO client may also send none "
+        "(default: https://codes.example)",
+    )
+    today(
+        "--page-limit",
+        type=values.count_and_seconds(60.0),
+        metavar="N[:SECONDS]",
+        help="answer /embed-stream so many times a minute, or in SECONDS, for each user; "
+        "0 is no limit (default: 25)",
+    )
 
     tls = parser.add_argument_group("TLS").add_argument
     tls(
@@ -107,21 +180,21 @@ def _parser() -> argparse.ArgumentParser:
     ).add_argument
     limits(
         "--max-connections",
-        type=_count,
+        type=values.count,
         default=0,
         metavar="N",
         help="with N connections open, refuse one more by HTTP 503",
     )
     limits(
         "--mute-connections",
-        type=_count,
+        type=values.count,
         default=0,
         metavar="N",
         help="with N connections open, accept TCP but answer no request any more",
     )
     limits(
         "--memory-limit-connections",
-        type=_count,
+        type=values.count,
         default=0,
         metavar="N",
         help="when N connections are open, the whole server is killed (SIGKILL), as a host "
@@ -129,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     limits(
         "--cost-per-delivery",
-        type=_seconds_or_zero,
+        type=values.seconds_or_zero,
         default=0.0,
         metavar="SECONDS",
         help="deliver to one subscriber after the other, so much apart: a broadcast to N takes "
@@ -137,45 +210,55 @@ def _parser() -> argparse.ArgumentParser:
     )
     limits(
         "--max-streams",
-        type=_count,
+        type=values.count,
         default=500,
         metavar="N",
         help="with N event streams open, one more gets a 500 (default: 500)",
     )
 
-    beats = parser.add_argument_group("heartbeats").add_argument
-    beats("--ping-interval", type=_seconds, default=25.0, help="Engine.IO's (default: 25 s)")
-    beats("--ping-timeout", type=_seconds, default=20.0, help="Engine.IO's (default: 20 s)")
+    beats = parser.add_argument_group("heartbeats and tokens").add_argument
+    beats("--ping-interval", type=values.seconds, default=25.0, help="Engine.IO's (default: 25 s)")
+    beats("--ping-timeout", type=values.seconds, default=20.0, help="Engine.IO's (default: 20 s)")
     beats(
-        "--sse-ping", type=_seconds, default=10.0, help="between pings on streams (default: 10 s)"
+        "--sse-ping",
+        type=values.seconds,
+        default=10.0,
+        help="between pings on streams (default: 10 s)",
     )
     beats(
         "--pong-timeout",
-        type=_seconds,
+        type=values.seconds,
         default=120.0,
         help="without /sse-pong for so long, a stream gets no more codes (default: 120 s)",
     )
 
+    beats(
+        "--token-lifetime",
+        type=values.seconds,
+        default=900.0,
+        help="how long a token of /embed-stream is good (default: 900 s)",
+    )
+
     faults = parser.add_argument_group("faults in deliveries").add_argument
-    faults("--lose", type=_share, default=0.0, metavar="SHARE", help="never write them")
+    faults("--lose", type=values.share, default=0.0, metavar="SHARE", help="never write them")
     faults(
         "--delay",
-        type=_share_and_seconds(None),
+        type=values.share_and_seconds(None),
         default=(0.0, 0.0),
         metavar="SHARE:SECONDS",
         help="write them later",
     )
-    faults("--duplicate", type=_share, default=0.0, metavar="SHARE", help="write them twice")
+    faults("--duplicate", type=values.share, default=0.0, metavar="SHARE", help="write them twice")
     faults(
         "--reorder",
-        type=_share_and_seconds(10.0),
+        type=values.share_and_seconds(10.0),
         default=(0.0, 10.0),
         metavar="SHARE[:SECONDS]",
         help="hold them until after the connection's next code, or for SECONDS (default: 10)",
     )
     faults(
         "--garbage",
-        type=_share,
+        type=values.share,
         default=0.0,
         metavar="SHARE",
         help="write something undecodable after them",
@@ -188,7 +271,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     faults(
         "--foreign",
-        type=_share,
+        type=values.share,
         default=0.0,
         metavar="SHARE",
         help="write somebody else's code after them",
@@ -196,16 +279,27 @@ def _parser() -> argparse.ArgumentParser:
     faults("--replay", action="store_true", help="write all earlier codes to late joiners")
 
     ends = parser.add_argument_group("faults of connections").add_argument
-    ends("--drop", type=_share, default=0.0, metavar="SHARE", help="end them")
+    ends("--drop", type=values.share, default=0.0, metavar="SHARE", help="end them")
     ends(
         "--drop-how",
         choices=("close", "reset", "silent"),
         default="close",
         help="in order, by TCP reset, or not at all but write nothing more (default: close)",
     )
-    ends("--drop-code", type=_close_code, default=1001, help="WebSocket close code (default: 1001)")
-    ends("--drop-after", type=_positive, default=1, metavar="N", help="after N codes (default: 1)")
-    ends("--refuse", type=_share, default=0.0, metavar="SHARE", help="refuse their handshake")
+    ends(
+        "--drop-code",
+        type=values.close_code,
+        default=1001,
+        help="WebSocket close code (default: 1001)",
+    )
+    ends(
+        "--drop-after",
+        type=values.positive,
+        default=1,
+        metavar="N",
+        help="after N codes (default: 1)",
+    )
+    ends("--refuse", type=values.share, default=0.0, metavar="SHARE", help="refuse their handshake")
     ends(
         "--refuse-how",
         choices=("503", "reset", "hang"),
@@ -215,122 +309,55 @@ def _parser() -> argparse.ArgumentParser:
     ends("--accept-only", action="store_true", help="accept TCP and never answer anything")
     ends(
         "--asleep",
-        type=_seconds_or_zero,
+        type=values.seconds_or_zero,
         default=0.0,
         metavar="SECONDS",
         help="answer every request with a 502 for so long after the start",
     )
 
     ingest = parser.add_argument_group("faults of ingests").add_argument
-    ingest("--ingest-status", type=_status, metavar="CODE", help="answer so, and broadcast nothing")
-    ingest("--ingest-share", type=_share, default=1.0, metavar="SHARE", help="of ingests (all)")
+    ingest(
+        "--ingest-status",
+        type=values.status,
+        metavar="CODE",
+        help="answer so, and broadcast nothing; over /ws/ingest, say that it was ordered",
+    )
+    ingest(
+        "--ingest-share", type=values.share, default=1.0, metavar="SHARE", help="of ingests (all)"
+    )
     ingest(
         "--ingest-delay",
-        type=_seconds_or_zero,
+        type=values.seconds_or_zero,
         default=0.0,
         metavar="SECONDS",
         help="wait before each answer, and so before each broadcast",
     )
     ingest(
         "--ingest-hang",
-        type=_share,
+        type=values.share,
         default=0.0,
         metavar="SHARE",
         help="broadcast, but never answer",
     )
     ingest(
-        "--dedupe",
-        type=_seconds_or_zero,
+        "--ingest-reset",
+        type=values.share,
         default=0.0,
+        metavar="SHARE",
+        help="broadcast, but reset the connection instead of answering",
+    )
+    ingest(
+        "--dedupe",
+        type=values.seconds_or_zero,
         metavar="SECONDS",
-        help="answer, but do not broadcast, a code repeated within SECONDS",
+        help="answer, but do not broadcast, a code repeated within SECONDS "
+        "(default: 0, or 5 with --as today)",
     )
     ingest(
         "--stop-after",
-        type=_count,
+        type=values.count,
         default=0,
         metavar="N",
         help="after N codes the whole server is killed (SIGKILL)",
     )
     return parser
-
-
-def _share(text: str) -> float:
-    value = _number(text)
-    if not 0.0 <= value <= 1.0:
-        raise argparse.ArgumentTypeError(f"{text} is not a share between 0 and 1")
-    return value
-
-
-def _share_and_seconds(default: float | None) -> Callable[[str], tuple[float, float]]:
-    def convert(text: str) -> tuple[float, float]:
-        share, colon, seconds = text.partition(":")
-        if not colon and default is not None:
-            return _share(share), default
-        if not colon:
-            raise argparse.ArgumentTypeError(f"{text} has no seconds: write SHARE:SECONDS")
-        return _share(share), _seconds(seconds)
-
-    return convert
-
-
-def _seconds(text: str) -> float:
-    value = _number(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return value
-
-
-def _seconds_or_zero(text: str) -> float:
-    return 0.0 if _number(text) == 0 else _seconds(text)
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return value
-
-
-def _integer(text: str, low: int, high: int, what: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = low - 1
-    if not low <= value <= high:
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
-    return value
-
-
-def _port(text: str) -> int:
-    return _integer(text, 0, 65535, "a port between 0 and 65535")
-
-
-def _count(text: str) -> int:
-    return _integer(text, 0, 1 << 31, "a number of 0 or more")
-
-
-def _positive(text: str) -> int:
-    return _integer(text, 1, 1 << 31, "a number of 1 or more")
-
-
-def _status(text: str) -> int:
-    return _integer(text, 400, 599, "an HTTP error between 400 and 599")
-
-
-def _close_code(text: str) -> int:
-    # 1005 and 1006 are never sent, 1015 neither (RFC 6455 §7.4.1).
-    value = _integer(text, 1000, 4999, "a WebSocket close code between 1000 and 4999")
-    if value in {1004, 1005, 1006, 1015} or 1015 < value < 3000:
-        raise argparse.ArgumentTypeError(f"{text} is a close code that no server may send")
-    return value
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    if not all(names):
-        raise argparse.ArgumentTypeError("a user name is empty: write names with commas between")
-    return names

@@ -21,7 +21,7 @@ class Context:
     Attributes:
         stop_hard: end the process at once, as if killed; told why.
         handshakes: how many have come; the next one's ordinal is one more.
-        accepted: how many of them were answered with success.
+        listeners: how many of the connections have ever been subscribed.
         open: every push connection that has not ended.
     """
 
@@ -31,7 +31,7 @@ class Context:
     hub: Hub
     stop_hard: Callable[[str], None]
     handshakes: int = 0
-    accepted: int = 0
+    listeners: int = 0
     open: dict[PushConnection, None] = field(default_factory=dict)
 
     def user_id(self, username: str) -> int | None:
@@ -62,8 +62,8 @@ class PushConnection:
         self.wire = wire
         self.ordinal = ordinal
         self.silent = False
-        context.accepted += 1
-        self.doomed = context.plan.drops(context.accepted)
+        self.doomed = False
+        self._listens = False
         self._by = ""
         self._code: int | None = None
         self._subscriptions: dict[str, Subscription] = {}
@@ -79,6 +79,10 @@ class PushConnection:
 
     def subscribe(self, form: Format, namespace: str = "", after: int | None = None) -> None:
         """Send it codes from now on; see ``Hub.subscribe``."""
+        if not self._listens:
+            self._listens = True
+            self.context.listeners += 1
+            self.doomed = self.context.plan.drops(self.context.listeners)
         subscribed = self.context.hub.subscribe(self, form, namespace, after)
         self._subscriptions[namespace] = subscribed
 

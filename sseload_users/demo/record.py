@@ -73,13 +73,14 @@ class ConnectionRecord:
         subscribed: when each subscription began (wall clock, ns), by namespace; "" where
             the transport has none.
         replayed: codes of the history written to it.
-        refused: why it was refused ("503", "reset", "hang", "unknown username", "bad token",
-            "too many connections", "too many streams", "mute"), or None.
+        refused: why it was refused ("503", "reset", "hang", "unknown username", "origin",
+            "bad token", "too many connections", "too many streams", "mute"), or None.
         dropped: how the server ended it by a fault ("close", "reset", "silent", "no pong",
             "too far behind"), or None.
         closed_ns: when it ended, or None.
         closed_by: "client", "server" or "network"; empty while it is open.
         closed_code: the WebSocket close code, where there was one.
+        publishing_ns: when it was let in to hand in codes, or None.
     """
 
     connection: int
@@ -93,19 +94,22 @@ class ConnectionRecord:
     closed_ns: int | None = None
     closed_by: str = ""
     closed_code: int | None = None
+    publishing_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class IngestRecord:
-    """One request to ``/api/ingest``.
+    """One code that was handed in.
 
     Attributes:
         code: what it carried, as far as that could be read; empty otherwise.
-        status: the HTTP status it was answered with, or "hang".
+        status: the HTTP status it was answered with; over a connection "accepted", or the
+            error in words; "hang" or "reset" where there was no answer.
         index: the broadcast code's index; None if it was not broadcast.
         ns: when it came (wall clock, ns).
-        fault: the status, the missing answer or the silence was ordered: "status", "hang"
-            or "dedupe"; empty otherwise.
+        fault: the status, the missing answer or the silence was ordered: "status", "hang",
+            "reset" or "dedupe"; empty otherwise.
+        connection: the ordinal of the connection that it came over; None for a request.
     """
 
     code: str
@@ -113,6 +117,22 @@ class IngestRecord:
     index: int | None
     ns: int
     fault: str = ""
+    connection: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageRecord:
+    """One request for the page that gives a token.
+
+    Attributes:
+        username: as given by the client; empty if it gave none.
+        status: the HTTP status it was answered with.
+        ns: when it came (wall clock, ns).
+    """
+
+    username: str
+    status: int
+    ns: int
 
 
 class Recorder:
@@ -156,6 +176,7 @@ class Record:
         options: the server's options, as it wrote them.
         connections: by ordinal.
         ingests: in the order in which they were answered.
+        pages: in the order in which they were asked for.
         codes: by index.
         stopped: why the server stopped; empty if it could not say.
     """
@@ -163,6 +184,7 @@ class Record:
     options: dict[str, Any] = field(default_factory=dict)
     connections: dict[int, ConnectionRecord] = field(default_factory=dict)
     ingests: list[IngestRecord] = field(default_factory=list)
+    pages: list[PageRecord] = field(default_factory=list)
     codes: dict[int, CodeRecord] = field(default_factory=dict)
     stopped: str = ""
 
@@ -277,6 +299,10 @@ def _add(record: Record, line: dict[str, Any]) -> None:
             record.stopped = line["why"]
         case "ingest":
             record.ingests.append(IngestRecord(**line))
+        case "page":
+            record.pages.append(PageRecord(**line))
+        case "publishing":
+            record.connections[line["connection"]].publishing_ns = line["ns"]
         case "code":
             record.codes[line["index"]] = CodeRecord(**line)
         case "opened" | "refused":

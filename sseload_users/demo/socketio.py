@@ -16,17 +16,28 @@ from sseload_users.demo.push import Context
 from sseload_users.demo.websocket import WebSocketConnection
 from sseload_users.demo.wire import Wire
 
+#: What a client is told that joins a namespace, if anything; it can join no others.
+GREETINGS: dict[str, str] = {"/": "", "/events": "Connected to events endpoint"}
+
 _MAX_PAYLOAD = 1_000_000
 
 
 class SocketIOConnection(WebSocketConnection):
-    """A client of Socket.IO, in the default namespace, in ``/events``, or in both."""
+    """A client of Socket.IO, in the default namespace, in ``/events``, or in both.
+
+    Attributes:
+        greetings: as ``GREETINGS``.
+        username: as the client gave it.
+        joined: the namespaces that it is in.
+    """
 
     transport = "socketio"
+    greetings = GREETINGS
 
     def __init__(self, context: Context, wire: Wire, ordinal: int, username: str) -> None:
         super().__init__(context, wire, ordinal, username)
-        self._username = username
+        self.username = username
+        self.joined: set[str] = set()
         self._heartbeat: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
@@ -39,7 +50,7 @@ class SocketIOConnection(WebSocketConnection):
             "pingInterval": round(settings.ping_interval * 1000),
             "maxPayload": _MAX_PAYLOAD,
         }
-        self._send(f"0{dump(opening)}")
+        self.send(f"0{dump(opening)}")
         self._later(settings.ping_interval, self._ping)
 
     def stop(self) -> None:
@@ -58,39 +69,50 @@ class SocketIOConnection(WebSocketConnection):
         elif text.startswith("40"):
             self._join(_namespace(text))
         elif text.startswith("41"):
+            self.joined.discard(_namespace(text))
             self.unsubscribe(_namespace(text))
 
+    def welcome(self, namespace: str) -> None:
+        """The client has joined a namespace: send it codes."""
+        self.subscribe(SocketIOFormat(namespace), namespace)
+
+    def send(self, text: str) -> None:
+        """Write an Engine.IO packet."""
+        if not self.silent:
+            self.wire.write(frame(text))
+
     def _join(self, namespace: str) -> None:
-        if namespace in self._subscriptions:
+        if namespace in self.joined:
             return
-        if namespace not in {"/", "/events"}:
-            self._send(packet("4", namespace, dump("Unable to connect")))
+        if namespace not in self.greetings:
+            self.send(packet("4", namespace, dump("Unable to connect")))
             return
-        if namespace == "/events":
-            if self.context.user_id(self._username) is None:
+        greeting = self.greetings[namespace]
+        if greeting:
+            if self.context.user_id(self.username) is None:
                 self._refuse(namespace)
                 return
-            hello = {"message": "Connected to events endpoint"}
-            self._send(event(namespace, "connected", hello))
-        self._send(packet("0", namespace, dump({"sid": secrets.token_urlsafe(15)})))
-        self.subscribe(SocketIOFormat(namespace), namespace)
+            self.send(event(namespace, "connected", {"message": greeting}))
+        self.send(packet("0", namespace, dump({"sid": secrets.token_urlsafe(15)})))
+        self.joined.add(namespace)
+        self.welcome(namespace)
 
     def _refuse(self, namespace: str) -> None:
         why = {"message": "Unauthorized or unknown username"}
-        self._send(event(namespace, "error", why))
-        self._send(packet("1", namespace))
-        self._send(packet("4", namespace, dump({"message": "Connection rejected by server"})))
+        self.send(event(namespace, "error", why))
+        self.send(packet("1", namespace))
+        self.send(packet("4", namespace, dump({"message": "Connection rejected by server"})))
         self.context.recorder.write(
             "refused",
             connection=self.ordinal,
             transport=self.transport,
-            username=self._username,
+            username=self.username,
             how="unknown username",
             ns=wall_ns(),
         )
 
     def _ping(self) -> None:
-        self._send("2")
+        self.send("2")
         self._later(self.context.settings.ping_timeout, self._miss)
 
     def _miss(self) -> None:
@@ -101,10 +123,6 @@ class SocketIOConnection(WebSocketConnection):
         if self._heartbeat is not None:
             self._heartbeat.cancel()
         self._heartbeat = asyncio.get_running_loop().call_later(seconds, action)
-
-    def _send(self, text: str) -> None:
-        if not self.silent:
-            self.wire.write(frame(text))
 
 
 def _namespace(text: str) -> str:

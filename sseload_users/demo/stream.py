@@ -3,45 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import secrets
-import time
 
 from sseload_users.demo.http import Exchange
 from sseload_users.demo.messages import StreamFormat
 from sseload_users.demo.push import Context, PushConnection
-
-#: Seconds for which a token opens streams.
-_TOKEN_SECONDS = 3600
 
 HEADERS = (
     ("Content-Type", "text/event-stream; charset=utf-8"),
     ("Cache-Control", "no-cache"),
     ("X-Accel-Buffering", "no"),
 )
-
-
-class Tokens:
-    """Tokens ``user:expiry:signature``, good for one user until the expiry (Unix time)."""
-
-    def __init__(self) -> None:
-        self._secret = secrets.token_bytes(32)
-
-    def make(self, username: str) -> str:
-        """A new token."""
-        claim = f"{username}:{int(time.time()) + _TOKEN_SECONDS}"
-        return f"{claim}:{self._sign(claim)}"
-
-    def check(self, token: str, username: str) -> bool:
-        """Whether a token is genuine, this user's, and not expired."""
-        claim, _, signature = token.rpartition(":")
-        user, _, expiry = claim.rpartition(":")
-        genuine = hmac.compare_digest(self._sign(claim).encode(), signature.encode())
-        return genuine and user == username and int(expiry) >= time.time()
-
-    def _sign(self, claim: str) -> str:
-        return hmac.new(self._secret, claim.encode(), hashlib.sha256).hexdigest()
 
 
 class StreamConnection(PushConnection):
@@ -69,6 +41,7 @@ class StreamConnection(PushConnection):
         self.connection_id = secrets.token_hex(8)
         self._loop = asyncio.get_running_loop()
         self._format = StreamFormat(chunked=exchange.http11, numbered=not needs_pong)
+        self._ping_message = {"type": "ping"}
         self._comment_next = True
         self._pongs_missing = False
         self._pong_timer: asyncio.TimerHandle | None = None
@@ -78,6 +51,7 @@ class StreamConnection(PushConnection):
         self.subscribe(self._format, after=None if needs_pong else _after(exchange))
         self._await_ping()
         if needs_pong:
+            self._ping_message["connection_id"] = self.connection_id
             self._await_pong()
 
     def pong(self) -> None:
@@ -114,7 +88,7 @@ class StreamConnection(PushConnection):
             if self._comment_next:
                 self.wire.write(self._format.block(": SSE keepalive\n\n"))
             else:
-                self.wire.write(self._format.data({"type": "ping"}))
+                self.wire.write(self._format.data(self._ping_message))
         self._comment_next = not self._comment_next
         self._await_ping()
 

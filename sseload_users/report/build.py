@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from sseload_users.core.causes import CONNECTING
+from sseload_users.core.causes import CONNECTING, Cause
 from sseload_users.core.code_tally import CodeTally, Status
 from sseload_users.core.formatting import ms
 from sseload_users.core.histogram import Histogram
@@ -44,6 +44,8 @@ class Run:
         storms_ns: when its connections were ended all at once.
         notes: sentences; why it is incomplete comes first.
         clock_error_ms: how wrong a latency between two machines can be; None if unknown.
+        advise: returns the profile's advice on a failure, by operation, cause and the server's
+            words; empty if it has none.
     """
 
     run_id: str
@@ -58,6 +60,7 @@ class Run:
     complete: bool = False
     notes: list[str] = field(default_factory=list)
     clock_error_ms: float | None = 0.0
+    advise: Callable[[str, str, str], str] = lambda *_: ""
 
 
 def build(
@@ -155,7 +158,7 @@ def parts(run: Run, totals: Totals, *, so_far: bool = False) -> dict[str, Any]:
             "peak_open": totals.peak_open,
             "connect_ms": latency(tally.connect),
             "recovery_ms": latency(tally.recovery),
-            "causes": _causes(causes, {*CONNECTING, "session"}),
+            "causes": _causes(run, causes, tally.server_words, {*CONNECTING, "session"}),
         },
         "codes": codes,
         "deliveries": {
@@ -171,7 +174,7 @@ def parts(run: Run, totals: Totals, *, so_far: bool = False) -> dict[str, Any]:
             "operations": operations,
             "failed": failed,
             "error_rate": _rate(failed, operations),
-            "causes": _causes(causes, None),
+            "causes": _causes(run, causes, tally.server_words, None),
         },
         "generator": _generator(run, totals, latency, codes["schedule_slip_ms"], so_far=so_far),
     }
@@ -360,7 +363,10 @@ def _generator(
 
 
 def _causes(
-    causes: Mapping[tuple[str, str], int], operations: set[str] | None
+    run: Run,
+    causes: Mapping[Cause, int],
+    server_words: Mapping[Cause, str],
+    operations: set[str] | None,
 ) -> list[dict[str, Any]]:
     own = [
         (operation, cause, count)
@@ -374,9 +380,11 @@ def _causes(
             "cause": cause,
             "count": count,
             "share": round(count / total, 6),
-            "hint": hints.hint(operation, cause),
+            "said": words,
+            "hint": run.advise(operation, cause, words) or hints.hint(operation, cause, words),
         }
         for operation, cause, count in sorted(own, key=lambda each: (-each[2], each[:2]))
+        for words in [server_words.get((operation, cause), "")]
     ]
 
 

@@ -16,7 +16,16 @@ from rich.table import Table
 from rich.text import Text
 
 from sseload_users.core import vitals
-from sseload_users.core.formatting import NOTABLE_WAIT, clean, count, ms, number, seconds, share
+from sseload_users.core.formatting import (
+    NOTABLE_WAIT,
+    clean,
+    count,
+    ms,
+    number,
+    seconds,
+    share,
+    shorten,
+)
 from sseload_users.report.glue import GLUE, glued, listed
 from sseload_users.report.progress import Progress, Snapshot, columns
 from sseload_users.report.steps_table import rungs
@@ -27,6 +36,8 @@ __all__ = ["Progress", "Snapshot", "distribution", "print_summary", "summary"]
 
 _NARROWEST, _WIDEST = 60, 100
 _MOST_CAUSES, _MOST_CAUSE_HINTS = 8, 3
+#: Most characters of what a server said.
+_MOST_WORDS = 160
 _LABEL = 13  # columns that a section's name takes
 
 _STYLES = {"good": "green", "warning": "yellow", "issues": "red"}
@@ -291,6 +302,8 @@ def _causes(errors: Mapping[str, Any]) -> RenderableType:
             (clean(cause["cause"]), "red"), (f"  {clean(cause['operation'])}", "dim")
         )
         table.add_row(Text(f"  {number(cause['count'])}"), said)
+        if words := cause.get("said", ""):
+            table.add_row("", glued(f"the server said: {shorten(clean(words), _MOST_WORDS)}"))
         if cause["hint"] and rank < _MOST_CAUSE_HINTS:
             table.add_row("", _hint(cause["hint"]))
     rest = causes[_MOST_CAUSES:]

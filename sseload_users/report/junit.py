@@ -9,6 +9,9 @@ from xml.etree import ElementTree as ET
 
 from sseload_users.core.formatting import clean
 
+#: Causes of failure in the summary.
+_MOST_CAUSES = 20
+
 
 def document(report: Mapping[str, Any]) -> str:
     """A test suite whose cases are the rules; an issue is a failure, a warning is not.
@@ -61,7 +64,14 @@ def _summary(report: Mapping[str, Any]) -> list[str]:
             "{missing} missing"
         ).format_map(report["deliveries"]),
         "delivery latency in ms: p50 {p50}, p99 {p99}, max {max}".format_map(report["delivery_ms"]),
+        *(_failures(cause) for cause in report["errors"]["causes"][:_MOST_CAUSES]),
     ]
+
+
+def _failures(cause: Mapping[str, Any]) -> str:
+    """How often operations failed for one cause, and what the server said."""
+    said = f"; the server said: {cause['said']}" if cause.get("said") else ""
+    return _text(f"failed: {cause['count']} times {cause['operation']}: {cause['cause']}{said}")
 
 
 def _seconds(run: Mapping[str, Any]) -> float:

@@ -164,7 +164,14 @@ class Conductor:
                 self._tell("sent", code=data["code"], but=worker)
             case "answered":
                 sequence, status = data["code"]
-                self._answered(sequence, status, data["ingest_us"], data["cause"], by=worker)
+                self._answered(
+                    sequence,
+                    status,
+                    data["ingest_us"],
+                    data["cause"],
+                    data["server_words"],
+                    by=worker,
+                )
             case "report":
                 self.totals.add_report(worker, WorkerReport.unpack(data["report"]))
             case "broadcast_done":
@@ -187,6 +194,7 @@ class Conductor:
         status: Status,
         ingest_us: int | None,
         cause: str | None,
+        server_words: str = "",
         *,
         by: str | None,
     ) -> None:
@@ -194,7 +202,9 @@ class Conductor:
             # It was given up, as its broadcaster was.
             return
         self._unanswered.discard(sequence)
-        self.totals.set_status(sequence, status, ingest_us, cause, wall_ns())
+        self.totals.set_status(
+            sequence, status, ingest_us, cause, wall_ns(), server_words=server_words
+        )
         self._tell("answered", code=[sequence, status], but=by)
 
     def _note_set(self, host: str, by_ns: int, whose: str) -> None:

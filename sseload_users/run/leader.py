@@ -14,7 +14,7 @@ import gevent
 from locust import stats as locust_stats
 from locust.env import Environment
 
-from sseload_users import targets
+from sseload_users.core import option_texts
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.codes import new_run_id
 from sseload_users.core.errors import ConfigError
@@ -36,7 +36,6 @@ from sseload_users.run.link import Link
 from sseload_users.run.server_sources import server_sources
 from sseload_users.run.thresholds_file import load_thresholds
 from sseload_users.targets import Target
-from sseload_users.targets.identities import who_connects
 from sseload_users.transports.network import Network
 from sseload_users.users.classes import UserClasses
 from sseload_users.verdict import capacity
@@ -61,6 +60,7 @@ class Leader:
         self._report: dict[str, Any] | None = None
         self._trouble = ""
         self._printed = False
+        self._values: dict[str, str] = {}
         self._status: int | None = None
         self._headless = bool(getattr(environment.parsed_options, "headless", False))
         swarm.leading = self
@@ -88,7 +88,24 @@ class Leader:
             )
         if self._users.host(environment) is None:
             environment.host = self._start_embedded()
-        server_sources(*self._read(), self._embedded_pid)
+        self._keep_values()
+        options, target, network = self._read()
+        # What is missing may still be entered in the web form.
+        if self._headless or getattr(environment.parsed_options, "autostart", False):
+            target.check(self._users.identities(options))
+        server_sources(options, target, network, self._embedded_pid)
+
+    def _keep_values(self) -> None:
+        """Remember new values for the profile's names, and restore those given earlier.
+
+        The web form does not show them, so its data lacks the values of the command line.
+
+        Raises:
+            ConfigError: a value is invalid.
+        """
+        parsed: Any = self._environment.parsed_options
+        self._values |= option_texts.values(parsed.value or ())
+        parsed.value = option_texts.joined(self._values)
 
     def _start_embedded(self) -> str:
         parsed = self._environment.parsed_options
@@ -114,14 +131,7 @@ class Leader:
         """
         options = self._users.options(self._environment)
         self._thresholds = load_thresholds(options.thresholds)
-        profile = targets.load(options.target)
-        target = Target(
-            profile,
-            self._users.host(self._environment) or "",
-            headers=options.header,
-            ingest_headers=options.ingest_header,
-        )
-        target.check(who_connects(options.users_file, options.username))
+        target = options.make_target(self._users.host(self._environment) or "")
         if options.delivery_report is not None:
             files.prepare(options.delivery_report)
         try:
@@ -144,7 +154,9 @@ class Leader:
         """Locust begins a test."""
         environment = self._environment
         try:
+            self._keep_values()
             options, target, network = self._read()
+            target.check(self._users.identities(options))
             sources = server_sources(options, target, network, self._embedded_pid)
             asked = getattr(environment.runner, "target_user_count", 0)
             users = max(asked, *(size + 1 for size in options.ladder), 0)
@@ -166,6 +178,7 @@ class Leader:
             transport=target.profile.transport,
             options={**options.public(), **self._locust_options()},
             versions=_versions(),
+            advise=target.advice,
         )
         if options.insecure:
             run.notes.append("Any server certificate was accepted (--insecure).")

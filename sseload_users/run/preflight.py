@@ -96,8 +96,9 @@ def _await_health(
                 )
             assert request is not None  # noqa: S101
             raise Unfit(
-                f"{request.safe_url} did not say within {seconds(options.warm_up)} that the server "
-                f"is well ({said}); give it longer with --warm-up, or check it."
+                f"{target.without_secrets(request.safe_url, who)} did not say within "
+                f"{seconds(options.warm_up)} that the server is well ({said}); give it longer with "
+                "--warm-up, or check it."
             )
         gevent.sleep(_KNOCK_S)
 
@@ -119,10 +120,11 @@ def _verify(
         request = target.verify(who)
         if request is None:
             return []
+        place = target.without_secrets(request.safe_url, who)
         try:
             answer = fetch(request, lambda: network.ssl_context, options.connect_timeout)
         except OSError as error:
-            why = why or f"{request.safe_url}: {cause_of(error)}"
+            why = why or f"{place}: {cause_of(error)}"
             # Twenty times the timeout would be too long a wait for an answer that is not needed.
             unclear += [each.username for each in people[number:]]
             break
@@ -137,7 +139,7 @@ def _verify(
             cause = f"HTTP {answer.status}"
             said = target.without_secrets(words_of_body(answer.body), who)
             advice = advice or target.advice("verify", cause, said)
-            why = why or f"{request.safe_url}: {cause}: {shorten(clean(said), 80)}".rstrip(" .:")
+            why = why or f"{place}: {cause}: {shorten(clean(said), 80)}".rstrip(" .:")
     if not unclear:
         return []
     whom = f"the user {clean(unclear[0])!r}"

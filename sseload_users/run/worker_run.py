@@ -27,7 +27,7 @@ from sseload_users.core.clock import wall_ns
 from sseload_users.core.code_tally import Status
 from sseload_users.core.codes import CodeShape
 from sseload_users.core.counters import Counters
-from sseload_users.core.formatting import clean
+from sseload_users.core.formatting import clean, shorten
 from sseload_users.core.in_flight import InFlight
 from sseload_users.core.schedule import Schedule
 from sseload_users.core.worker_report import UserCounts
@@ -42,6 +42,7 @@ from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity, who_connects
 from sseload_users.transports import ParsedMessage
 from sseload_users.transports.network import Network
+from sseload_users.transports.refusal import SHOWN, adds_to
 from sseload_users.transports.registry import transport_for
 
 
@@ -151,12 +152,7 @@ class WorkerRun:
         profile, host = profile or self.options.target, host or ""
         key = (profile, host)
         if key not in self._targets:
-            self._targets[key] = Target(
-                targets.load(profile),
-                host,
-                headers=self.options.header,
-                ingest_headers=self.options.ingest_header,
-            )
+            self._targets[key] = self.options.make_target(host, profile)
         return self._targets[key]
 
     def identity(self, number: int) -> Identity:
@@ -204,11 +200,21 @@ class WorkerRun:
             self._decoders[target] = CodeFinder(self, target, event)
         return self._decoders[target]
 
-    def failed(self, operation: str, cause: str) -> str:
-        """Count a failed operation; returns the cause as which it was counted."""
+    def failed(self, operation: str, cause: str, server_words: str = "") -> str:
+        """Count a failed operation.
+
+        Args:
+            operation: the operation.
+            cause: why it failed.
+            server_words: the server's own words, without secrets.
+
+        Returns:
+            The cause under which it was counted.
+        """
         cause = self._apart(operation, cause)
         if not self.finished:
-            self.ledger.tally.count_failure(operation, cause, wall_ns())
+            words = _words_beyond(cause, server_words)
+            self.ledger.tally.count_failure(operation, cause, wall_ns(), words)
         return cause
 
     def _apart(self, operation: str, cause: str) -> str:
@@ -240,22 +246,23 @@ class WorkerRun:
         finally:
             self.connecting -= 1
 
-    def dropped(self, cause: str) -> str:
+    def dropped(self, cause: str, server_words: str = "") -> str:
         """Count a session that the server or the network ended; see `failed`."""
         cause = self._apart("session", cause)
         if not self.finished:
             now = wall_ns()
             self.ledger.tally.counters.dropped += 1
             self.ledger.tally.second(now).dropped += 1
-            self.ledger.tally.count_failure("session", cause, now)
+            words = _words_beyond(cause, server_words)
+            self.ledger.tally.count_failure("session", cause, now, words)
         return cause
 
-    def kept_alive(self, cause: str | None) -> None:
+    def kept_alive(self, cause: str | None, server_words: str = "") -> None:
         """Count a request that keeps a session alive, and why it failed if it did."""
         self.counters.upkeep += 1
         if cause is not None:
             self.counters.upkeep_failed += 1
-            self.failed("upkeep", cause)
+            self.failed("upkeep", cause, server_words)
 
     def malformed(self, cause: str) -> None:
         """Count a frame, packet or message that cannot be decoded."""
@@ -303,7 +310,12 @@ class WorkerRun:
         self._to_leader("sent", code=code, slip_us=slip_us)
 
     def answered(
-        self, sequence: int, status: Status, ingest_us: int, cause: str | None
+        self,
+        sequence: int,
+        status: Status,
+        ingest_us: int,
+        cause: str | None,
+        server_words: str = "",
     ) -> str | None:
         """What became of a code's request.
 
@@ -312,6 +324,7 @@ class WorkerRun:
             status: what.
             ingest_us: after how long.
             cause: why it failed; None if it did not.
+            server_words: the server's own words where it failed, without secrets.
 
         Returns:
             The cause as which it is counted.
@@ -321,7 +334,8 @@ class WorkerRun:
             cause = self._apart("ingest", cause)
         if not self.finished:
             self.ledger.answered(sequence, status)
-            answer = {"ingest_us": ingest_us, "cause": cause}
+            words = "" if cause is None else _words_beyond(cause, server_words)
+            answer = {"ingest_us": ingest_us, "cause": cause, "server_words": words}
             self._to_leader("answered", code=[sequence, status], **answer)
         return cause
 
@@ -418,6 +432,11 @@ class WorkerRun:
 
     def _user_counts(self) -> UserCounts:
         return UserCounts(self.listeners, self.broadcasters, self.pending, self.connecting)
+
+
+def _words_beyond(cause: str, server_words: str) -> str:
+    """Return the server's words as they are reported: empty if the cause says as much."""
+    return adds_to(cause, shorten(clean(server_words).strip(), SHOWN))
 
 
 _stations: weakref.WeakKeyDictionary[Environment, WorkerRun | None] = weakref.WeakKeyDictionary()

@@ -13,7 +13,7 @@ from sseload_users.core.config_path import config_path
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
 from sseload_users.targets.redaction import says_secret
-from sseload_users.targets.schema import Spec
+from sseload_users.targets.spec import Spec
 from sseload_users.transports import TransportName
 
 #: The profile that is used where none is named.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.requests import Headers
-from sseload_users.targets.schema import Spec
-from sseload_users.targets.template import dump, encode, names_in
+from sseload_users.targets.spec import Spec
+from sseload_users.targets.template import Json, dump, encode, names_in
 
 #: Header names whose values say nothing that must not be shown.
 _HARMLESS = frozenset(
@@ -41,7 +41,8 @@ def secret_values(
     """Every text to blot out: as it is, percent-encoded, and escaped for JSON.
 
     Those are the values of the user's headers, of users' further fields, what servers gave,
-    and the profile's own values, headers and queries whose names say so. Texts of fewer than
+    and the profile's own texts whose names say so: values, headers, queries, and what is in
+    bodies and messages. Texts of fewer than
     four characters are left alone: without them no report could be read, and they protect
     nothing.
     """
@@ -83,10 +84,19 @@ def says_secret(name: str) -> bool:
 
 
 def _named_values(spec: Spec) -> Iterator[tuple[str, str]]:
-    calls = [spec.connect, spec.ingest, spec.health, spec.verify, *spec.before]
-    calls += [each.request for each in spec.upkeep]
     yield from spec.values.items()
-    for call in calls:
-        if call is not None:
-            yield from call.headers.items()
-            yield from call.query.items()
+    for each in spec.texts():
+        if each.filled:
+            yield from _pairs(each.value)
+
+
+def _pairs(value: Json) -> Iterator[tuple[str, str]]:
+    """Every text that has a name of its own, wherever it is in a table or list."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            if isinstance(each, str):
+                yield str(name), each
+            yield from _pairs(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _pairs(each)

@@ -115,7 +115,8 @@ def with_query(url: str, query: Mapping[str, str], values: Mapping[str, str]) ->
     """A URL, filled, with a query behind the one that it may have."""
     filled = fill_url(url, values)
     for name, value in query.items():
-        filled += f"{'&' if '?' in filled else '?'}{encode(name)}={encode(fill(value, values))}"
+        pair = f"{encode(fill(name, values))}={encode(fill(value, values))}"
+        filled += f"{'&' if '?' in filled else '?'}{pair}"
     return filled
 
 

@@ -1,4 +1,4 @@
-"""What a profile's file may say: its keys, their types, and what must fit together.
+"""The tables that a profile's file is made of: their keys and types.
 
 `docs/targets.md` has the keys in a table.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -22,8 +22,7 @@ from pydantic import (
 
 from sseload_users.core.codes import DEFAULT_TEMPLATE, CodeShape
 from sseload_users.targets.paths import JsonPath
-from sseload_users.targets.template import Json, names_in
-from sseload_users.transports import TransportName
+from sseload_users.targets.template import Json, fill, fill_json
 
 #: The steps in which a server can refuse; the reports' errors by cause name them so.
 Step: TypeAlias = Literal[
@@ -128,7 +127,12 @@ def check_header(name: str, value: str) -> None:
         raise ValueError(f"the value of header {name} has a control character")
 
 
-def _named(value: dict[str, Any]) -> dict[str, Any]:
+def named(value: dict[str, Any]) -> dict[str, Any]:
+    """Names with something to each: refuse what is none, or taken.
+
+    Raises:
+        ValueError: one sentence.
+    """
     for name in value:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name; use letters, digits and underscores")
@@ -147,19 +151,45 @@ _JsonPath = Annotated[JsonPath, PlainValidator(_json_path)]
 _Conditions = Annotated[dict[JsonPath, Json], PlainValidator(_conditions)]
 _Pattern = Annotated[re.Pattern[str], PlainValidator(_pattern)]
 _Headers = Annotated[dict[str, str], AfterValidator(_headers)]
-_Frame = Annotated[Json, PlainValidator(_frame)]
+Frame = Annotated[Json, PlainValidator(_frame)]
 _Path = Annotated[str, AfterValidator(_path)]
 _Address = Annotated[str, AfterValidator(_address)]
 _Status = Annotated[int, Field(strict=True), AfterValidator(_status)]
 
 
 class Model(BaseModel):
-    """A table of the file."""
+    """A table of the file.
+
+    Attributes:
+        literal: the keys whose texts are taken as they are: names in them are not replaced.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
+    literal: ClassVar[frozenset[str]] = frozenset()
 
-class Message(Model):
+
+class Conditional(Model):
+    """A table with conditions that a message must meet: some of event, fields and text."""
+
+    def filled(self, values: Mapping[str, str]) -> Self:
+        """The same, with the values of the names that its conditions have.
+
+        Raises:
+            UnknownNameError: a name has no value.
+        """
+        given = {key: getattr(self, key, None) for key in ("event", "fields", "text")}
+        # A text is compared as a whole: it is not written anew, even if it is JSON.
+        update = {
+            key: fill(each, values) if isinstance(each, str) else fill_json(each, values)
+            for key, each in given.items()
+            if each
+        }
+        same = all(given[key] == each for key, each in update.items())
+        return self if same else self.model_copy(update=update)
+
+
+class Message(Conditional):
     """Which messages are meant: all that is given must hold."""
 
     any: StrictBool = False
@@ -193,7 +223,7 @@ class Capture(Model):
         return self
 
 
-_Captures = Annotated[dict[str, Capture], AfterValidator(_named)]
+_Captures = Annotated[dict[str, Capture], AfterValidator(named)]
 
 
 class Confirm(Message):
@@ -205,6 +235,8 @@ class Confirm(Message):
 class Refuse(Message):
     """A message that refuses the subscription, and what that is called in the report."""
 
+    literal: ClassVar[frozenset[str]] = frozenset({"cause"})
+
     cause: str = Field("refused", min_length=1)
     reason: _JsonPath | None = None
 
@@ -212,11 +244,13 @@ class Refuse(Message):
 class Reply(Message):
     """A message that must be answered."""
 
-    send: _Frame
+    send: Frame
 
 
 class Answer(Model):
     """Which answers to a request count as success."""
+
+    literal: ClassVar[frozenset[str]] = frozenset({"fields"})
 
     status: tuple[_Status, ...] = ()
     fields: _Conditions = {}
@@ -225,6 +259,8 @@ class Answer(Model):
 
 class AnswerKind(Model):
     """Which answers to a request are meant: all that is given must hold."""
+
+    literal: ClassVar[frozenset[str]] = frozenset({"fields"})
 
     status: tuple[_Status, ...] = ()
     fields: _Conditions = {}
@@ -245,7 +281,7 @@ class Call(Model):
     path: _Address
     query: dict[str, str] = {}
     headers: _Headers = {}
-    body: _Frame | None = None
+    body: Frame | None = None
     expect: Answer = Answer()
 
     @model_validator(mode="after")
@@ -272,7 +308,7 @@ class Upkeep(Model):
 
     every: float = Field(gt=0, strict=True, allow_inf_nan=False)
     request: Call | None = None
-    send: _Frame | None = None
+    send: Frame | None = None
 
     @model_validator(mode="after")
     def _one_thing(self) -> Upkeep:
@@ -290,12 +326,14 @@ class Connect(Model):
     subprotocols: tuple[str, ...] = ()
     namespace: str = Field("/", pattern=r"^/[^,?]*$")
     auth: Annotated[dict[str, Any], AfterValidator(_json)] | None = None
-    send: tuple[_Frame, ...] = ()
+    send: tuple[Frame, ...] = ()
     max_message: int = Field(1 << 20, gt=0, strict=True)
 
 
-class Code(Model):
+class Code(Conditional):
     """Where a code is in a message, and which codes the server takes."""
+
+    literal: ClassVar[frozenset[str]] = frozenset({"template"})
 
     event: str | None = None
     fields: _Conditions = {}
@@ -321,6 +359,8 @@ class Code(Model):
 class Advice(Model):
     """What to do about a failure: of which step, by which status or which words of the server."""
 
+    literal: ClassVar[frozenset[str]] = frozenset({"hint"})
+
     step: Step
     status: tuple[_Status, ...] = ()
     regex: _Pattern | None = None
@@ -336,79 +376,3 @@ class Advice(Model):
 def _longest(template: str) -> str:
     """A code as long as codes of the template get, in a run of a million codes."""
     return CodeShape("aaaaaa", template).mint(999_999, 2 * 10**18)
-
-
-class Spec(Model):
-    """A profile's file."""
-
-    transport: TransportName
-    lines: StrictBool = False
-    values: Annotated[dict[str, str], AfterValidator(_named)] = {}
-    health: Call | None = None
-    verify: Verify | None = None
-    before: tuple[Before, ...] = ()
-    connect: Connect
-    confirm: Confirm | None = None
-    refuse: tuple[Refuse, ...] = ()
-    reply: tuple[Reply, ...] = ()
-    upkeep: tuple[Upkeep, ...] = ()
-    code: Code
-    ingest: Call
-    advice: tuple[Advice, ...] = ()
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Spec:
-        for key, transports in _ONLY_FOR.items():
-            if self.transport not in transports and self._is_given(*key.split(".")):
-                raise ValueError(
-                    f"{key} is only for {' and '.join(transports)}, not for {self.transport}"
-                )
-        if self.refuse and self.confirm is None and self.transport != "socketio":
-            raise ValueError(
-                "refuse is looked at until a message confirms the subscription; give confirm, too"
-            )
-        if "code" not in names_in(self.ingest.model_dump()):
-            raise ValueError("ingest has no {code}: put it into its body, path, query or headers")
-        for key, text in self.texts():
-            if "code" in names_in(text) and key != "ingest":
-                raise ValueError(f"{key} has {{code}}, which is only known in ingest")
-        return self
-
-    def _is_given(self, key: str, inner: str = "") -> bool:
-        """Whether the file has a key, or any of the tables there has an inner one."""
-        if not inner:
-            return key in self.model_fields_set
-        value = getattr(self, key)
-        tables: Iterable[Model | None] = value if isinstance(value, tuple) else (value,)
-        return any(table is not None and inner in table.model_fields_set for table in tables)
-
-    def texts(self) -> Iterator[tuple[str, Json]]:
-        """Every table that may have names in it, with its key."""
-        for key in ("health", "verify", "connect", "ingest"):
-            if (table := getattr(self, key)) is not None:
-                yield key, table.model_dump()
-        for key in ("before", "reply", "upkeep"):
-            for index, table in enumerate(getattr(self, key)):
-                yield f"{key}[{index}]", table.model_dump()
-
-    def captured(self) -> set[str]:
-        """The names that answers and the confirming message give."""
-        captures = [each.capture for each in self.before]
-        if self.confirm is not None:
-            captures.append(self.confirm.capture)
-        return {name for capture in captures for name in capture}
-
-
-_ONLY_FOR: dict[str, tuple[TransportName, ...]] = {
-    "connect.subprotocols": ("websocket",),
-    "connect.namespace": ("socketio",),
-    "connect.auth": ("socketio",),
-    "connect.send": ("websocket", "socketio"),
-    "reply": ("websocket", "socketio"),
-    "upkeep.send": ("websocket", "socketio"),
-    "confirm.event": ("socketio", "sse"),
-    "refuse.event": ("socketio", "sse"),
-    "reply.event": ("socketio", "sse"),
-    "code.event": ("socketio", "sse"),
-    "lines": ("websocket",),
-}

@@ -9,32 +9,39 @@ from functools import cached_property
 
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
+from sseload_users.targets import needs
 from sseload_users.targets.hosts import normalised, origin
 from sseload_users.targets.identities import Identity
-from sseload_users.targets.messages import Said, cause_of, code_of, means, said
+from sseload_users.targets.messages import code_of, said
 from sseload_users.targets.profile import Profile
+from sseload_users.targets.reader import Reader
 from sseload_users.targets.redaction import hidden, secret_values
 from sseload_users.targets.requests import (
     Headers,
     Step,
     Upkeep,
-    capture,
     fill_call,
     is_meant,
     merge_headers,
     refusal,
     with_query,
 )
-from sseload_users.targets.schema import BUILT_IN_NAMES, Answer, Before, Call, check_header
-from sseload_users.targets.template import Json, UnknownNameError, fill_json, fill_text, names_in
+from sseload_users.targets.schema import Answer, Before, Call, Code, check_header
+from sseload_users.targets.template import (
+    Json,
+    UnknownNameError,
+    encode,
+    fill,
+    fill_json,
+    fill_namespace,
+    fill_text,
+)
 from sseload_users.transports import ConnectFailed, Malformed, ParsedMessage
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.http_request import HttpRequest
 
 #: How the causes begin that have an HTTP status.
 _HTTP = re.compile(r"HTTP (\d+)\b")
-#: What is asked once, before anybody connects.
-_BEFORE_ALL = ("health", "verify")
 
 
 class Target:
@@ -46,6 +53,7 @@ class Target:
         headers: for every request, the connection's handshake included; they replace the
             profile's of the same name, and may have ``{name}`` in them.
         ingest_headers: further ones for the requests that carry codes.
+        values: texts by name, for names that the profile leaves open or has in ``[values]``.
 
     Attributes:
         host: "scheme://host[:port][/base]" with http or https.
@@ -61,41 +69,36 @@ class Target:
         *,
         headers: Headers = (),
         ingest_headers: Headers = (),
+        values: Mapping[str, str] = {},
     ) -> None:
         self.profile = profile
         self.host = normalised(host)
         self._spec = profile.spec
+        self._given = values
         self._headers = _checked(headers)
         replaced = {name.lower() for name, _ in ingest_headers}
         self._ingest_headers = (
             *((name, value) for name, value in headers if name.lower() not in replaced),
             *_checked(ingest_headers),
         )
-        self._newest: tuple[bytes, tuple[Said, ...]] = (b"", ())
+        self._reader = Reader(profile)
 
     def check(self, identities: Sequence[Identity]) -> None:
         """Find out, before anything connects, what the profile needs and nobody gave.
 
         Raises:
-            ConfigError: one sentence that names the key and the name.
+            ConfigError: one sentence that names the key and the name; or a value is given
+                that the profile has no use for.
         """
-        known = {*BUILT_IN_NAMES, "code", *self._spec.values}
-        texts = [
-            *self._spec.texts(),
-            ("a header", [text for _, text in (*self._headers, *self._ingest_headers)]),
-        ]
-        for key, table in texts:
-            # The health check and the like come before anything is captured.
-            given = known if key in _BEFORE_ALL else known | self._spec.captured()
-            for name in names_in(table):
-                if name not in given and not all(name in each.fields for each in identities):
-                    raise self._lacks(name, key)
+        wanted = [*needs.needs(self._spec, self._headers, self._ingest_headers)]
+        needs.check(self.profile, wanted, self._given, identities)
 
     def endpoint(
         self,
         identity: Identity,
         captured: Mapping[str, str] = {},
         last_event_id: str = "",
+        on_captured: Callable[[Mapping[str, str]], None] = lambda _: None,
     ) -> Endpoint:
         """Where and how a connection connects.
 
@@ -103,24 +106,29 @@ class Target:
             identity: who connects.
             captured: what the steps before gave.
             last_event_id: of the session before, for event streams that go on.
+            on_captured: is given what the confirming message gives.
 
         Raises:
             ConfigError: the profile needs a name that nobody gave.
         """
         spec, connect = self._spec, self._spec.connect
         values = self._values(identity, captured)
+
+        def hide(words: str) -> str:
+            return self.without_secrets(words, identity, captured.values())
+
         scheme = self.host if spec.transport == "sse" else "ws" + self.host.removeprefix("http")
         try:
             return Endpoint(
                 url=with_query(scheme + connect.path, connect.query, values),
                 headers=merge_headers(connect.headers, self._headers, values),
-                subprotocols=connect.subprotocols,
+                subprotocols=tuple(fill(each, values, encode) for each in connect.subprotocols),
                 hello=tuple(self._frame(each, values) for each in connect.send),
-                confirm=None if spec.confirm is None else self._confirms,
-                refuse=self._refuses(identity, captured) if spec.refuse else None,
-                reply=self._replies(values),
+                confirm=self._reader.confirms(values, on_captured),
+                refuse=self._reader.refuses(values, hide),
+                reply=self._reader.replies(values, self._frame),
                 max_message=connect.max_message,
-                namespace=connect.namespace,
+                namespace=fill_namespace(connect.namespace, values),
                 auth=fill_json(connect.auth, values),
                 last_event_id=last_event_id,
             )
@@ -160,22 +168,13 @@ class Target:
             found.append(Upkeep(each.every, request, text, expect))
         return tuple(found)
 
-    def captures(self, event: ParsedMessage) -> dict[str, str]:
-        """What the confirming message gives for upkeep; nothing, if it is another message."""
-        confirm = self._spec.confirm
-        if confirm is not None and confirm.capture:
-            for what in said(event, lines=self._spec.lines):
-                if means(confirm, what):
-                    return capture(confirm.capture, what.text, what.value)
-        return {}
-
     def codes_in(self, event: ParsedMessage) -> list[str]:
         """The texts of the codes that an event carries: more than one only by lines.
 
         Raises:
             Malformed: it should be JSON and is not.
         """
-        code, lines = self._spec.code, self._spec.lines
+        code, lines = self._code, self._spec.lines
         if isinstance(event.data, bytes) and (code.field is not None or code.fields):
             raise Malformed("not UTF-8")
         found = (code_of(code, what) for what in said(event, lines=lines))
@@ -255,7 +254,8 @@ class Target:
             captured: what the server gave for that user's requests.
         """
         headers = (*self._headers, *self._ingest_headers)
-        return hidden(text, secret_values(self._spec, headers, [identity], captured))
+        given = [*captured, *self._given.values()]
+        return hidden(text, secret_values(self._spec, headers, [identity], given))
 
     def public(self) -> dict[str, str]:
         """What may be shown of the target: nothing that was filled in, and no header."""
@@ -268,61 +268,17 @@ class Target:
             "ingest": f"{spec.ingest.method} {spec.ingest.path.partition('?')[0]}",
         }
 
-    def _confirms(self, payload: bytes) -> bool:
-        confirm = self._spec.confirm
-        return confirm is not None and any(means(confirm, what) for what in self._said(payload))
-
-    def _refuses(
-        self, identity: Identity, captured: Mapping[str, str]
-    ) -> Callable[[bytes], str | None]:
-        def hide(words: str) -> str:
-            return self.without_secrets(words, identity, captured.values())
-
-        def refuses(payload: bytes) -> str | None:
-            for what in self._said(payload):
-                for refuse in self._spec.refuse:
-                    if means(refuse, what):
-                        return cause_of(refuse, what, hide)
-            return None
-
-        return refuses
-
-    def _replies(self, values: Mapping[str, str]) -> Callable[[bytes], str | None] | None:
-        """What answers a connection's messages: made now, for there is no failing later."""
-        if not self._spec.reply:
-            return None
-        answers = [(each, self._frame(each.send, values)) for each in self._spec.reply]
-
-        def reply(payload: bytes) -> str | None:
-            for what in self._said(payload):
-                for message, answer in answers:
-                    if means(message, what):
-                        return answer
-            return None
-
-        return reply
-
     @cached_property
-    def _event(self) -> Callable[[bytes], ParsedMessage | None]:
-        from sseload_users.transports.registry import transport_for
-
-        return transport_for(self.profile.transport).parse
-
-    def _said(self, payload: bytes) -> tuple[Said, ...]:
-        """The messages in a payload; the newest one's are remembered for the next question."""
-        if self._newest[0] != payload:
-            try:
-                event = self._event(payload)
-            except Malformed:
-                event = None
-            found = () if event is None else tuple(said(event, lines=self._spec.lines))
-            self._newest = (payload, found)
-        return self._newest[1]
+    def _code(self) -> Code:
+        try:
+            return self._spec.code.filled(self._constants)
+        except UnknownNameError as error:
+            raise self._lacks(error.name, "code.fields") from None
 
     def _frame(self, send: Json, values: Mapping[str, str]) -> str:
         """A message to send; for Socket.IO a list is an event with its arguments."""
         if self._spec.transport == "socketio" and isinstance(send, list):
-            namespace = self._spec.connect.namespace
+            namespace = fill_namespace(self._spec.connect.namespace, values)
             return f"42{'' if namespace == '/' else namespace + ','}{fill_text(send, values)}"
         return fill_text(send, values)
 
@@ -344,9 +300,13 @@ class Target:
         except UnknownNameError as error:
             raise self._lacks(error.name, key) from None
 
+    @property
+    def _constants(self) -> dict[str, str]:
+        return {**self._spec.values, **self._given}
+
     def _values(self, identity: Identity, captured: Mapping[str, str]) -> dict[str, str]:
         return {
-            **self._spec.values,
+            **self._constants,
             **identity.fields,
             **captured,
             "username": identity.username,
@@ -358,10 +318,7 @@ class Target:
     def _lacks(self, name: str, key: str) -> ConfigError | ConnectFailed:
         if name in self._spec.captured():
             return ConnectFailed("subscribe", f"the server gave no {name}")
-        return ConfigError(
-            f"target {self.profile.name}: {key} needs {{{name}}}; give a users file with a "
-            f"column {name}, or write {name} into the profile's [values]."
-        )
+        return needs.lacking(self.profile, key, name)
 
 
 def _checked(headers: Headers) -> tuple[tuple[str, str], ...]:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 Json: TypeAlias = Any
 
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_ENDS_NAMESPACE = re.compile(r"[,?\x00-\x1f\x7f]")
 _NOT_IN_HEADERS = re.compile(r"[^\x20-\x7e]+")
 
 
@@ -37,7 +38,8 @@ def names_in(value: Json) -> Iterator[str]:
     if isinstance(value, str):
         yield from _FIELD.findall(value)
     elif isinstance(value, Mapping):
-        for each in value.values():
+        for key, each in value.items():
+            yield from names_in(key)
             yield from names_in(each)
     elif isinstance(value, list | tuple):
         for each in value:
@@ -70,6 +72,11 @@ def encode(value: str) -> str:
     return quote(value, safe="", errors="replace")
 
 
+def fill_namespace(text: str, values: Mapping[str, str]) -> str:
+    """A Socket.IO namespace; what would end it within a packet is percent-encoded."""
+    return fill(text, values, lambda value: _ENDS_NAMESPACE.sub(lambda end: encode(end[0]), value))
+
+
 def fill_header(text: str, values: Mapping[str, str]) -> str:
     """A header's value; characters that no header carries safely are percent-encoded.
 
@@ -89,7 +96,10 @@ def fill_json(value: Json, values: Mapping[str, str]) -> Json:
             return value
         return dump(fill_json(read_json(value), values)) if is_json(value) else fill(value, values)
     if isinstance(value, Mapping):
-        return {key: fill_json(each, values) for key, each in value.items()}
+        return {
+            fill(key, values) if isinstance(key, str) else key: fill_json(each, values)
+            for key, each in value.items()
+        }
     if isinstance(value, list | tuple):
         return [fill_json(each, values) for each in value]
     return value

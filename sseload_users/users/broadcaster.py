@@ -18,6 +18,7 @@ from sseload_users.core.clock import wall_ns
 from sseload_users.core.code_tally import Status
 from sseload_users.run.worker_run import worker_run_of
 from sseload_users.transports.causes import cause_of
+from sseload_users.transports.refusal import words_of_body
 from sseload_users.users.ingest_client import AnswerTooLarge, IngestClient
 
 #: The name of the requests in Locust's table.
@@ -114,7 +115,9 @@ class CodeBroadcaster(FastHttpUser):
             ) as response,
         ):
             status, cause = self._outcome(response, body)
-            cause = station.answered(sequence, status, (wall_ns() - body.sent_ns) // 1000, cause)
+            took_us = (wall_ns() - body.sent_ns) // 1000
+            said = "" if cause is None else self._words(response)
+            cause = station.answered(sequence, status, took_us, cause, said)
             if cause is None:
                 response.success()
             else:
@@ -145,6 +148,11 @@ class CodeBroadcaster(FastHttpUser):
         else:
             cause = type(error).__name__
         return "unanswered" if body.written else "unsent", cause
+
+    def _words(self, response: ResponseContextManager) -> str:
+        """What the server says where it does not accept a code."""
+        body = response.content if response.status_code else b""
+        return self._target.without_secrets(words_of_body(body or b""), self._identity)
 
 
 class _StampedBody(bytes):

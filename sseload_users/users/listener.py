@@ -181,7 +181,7 @@ class CodeListener(User):
         try:
             errands.before()
             last_event_id = getattr(self._transport, "last_event_id", "")
-            endpoint = errands.endpoint(self._transport_type, last_event_id)
+            endpoint = errands.endpoint(last_event_id)
             transport = self._transport = self._transport_type(
                 replace(endpoint, slow=self._slow),
                 station.network,
@@ -195,7 +195,8 @@ class CodeListener(User):
                 self._transport.leave()
             if not station.finished:
                 # In its words the server may have repeated what it was sent.
-                cause = station.failed(error.operation, errands.without_secrets(error.cause))
+                cause, said = map(errands.without_secrets, (error.cause, error.said))
+                cause = station.failed(error.operation, cause, said)
                 failed = ConnectFailed(error.operation, cause)
                 _logger.debug("%s: %s", failed, clean(errands.without_secrets(error.detail)))
                 station.counters.failed += 1
@@ -228,13 +229,15 @@ class CodeListener(User):
             with station.turnover.holding(transport) as hold:
                 closed = transport.listen()
         finally:
+            said = closed.reason
             if self._errands is not None:
+                said = self._errands.without_secrets(said)
                 self._errands.end()
             dropped = closed.cause != LEFT
             station.ledger.closed(session, wall_ns(), released=not dropped)
             if dropped and not station.finished:
                 self._dropped_ns = wall_ns()
-                cause = station.dropped(closed.cause)
+                cause = station.dropped(closed.cause, said)
                 self._connection.drops += 1
                 self._connection.last_cause = f"session: {cause}"
                 fire(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from typing import Protocol
 
 import gevent
@@ -11,20 +10,17 @@ import gevent
 from sseload_users.options import Options
 from sseload_users.targets import Target, Upkeep
 from sseload_users.targets.identities import Identity
-from sseload_users.transports import ConnectFailed, Malformed, ParsedMessage
+from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.fetch import fetch
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.network import Network
+from sseload_users.transports.refusal import words_of_body
 
 
 class Line(Protocol):
     """The transport, as upkeep needs it."""
-
-    @staticmethod
-    def parse(payload: bytes) -> ParsedMessage | None:
-        """What a payload says."""
 
     def send(self, text: str) -> bool:
         """Send a text message."""
@@ -39,7 +35,7 @@ class SessionRequests:
         target: whose profile asks for errands.
         identity: who connects.
         on_upkeep: is told of each request that kept the session alive: None, or the cause
-            of its failure.
+            of its failure, and the server's words.
     """
 
     def __init__(
@@ -48,7 +44,7 @@ class SessionRequests:
         options: Options,
         target: Target,
         identity: Identity,
-        on_upkeep: Callable[[str | None], None] = lambda _: None,
+        on_upkeep: Callable[[str | None, str], None] = lambda *_: None,
     ) -> None:
         self._network = network
         self._options = options
@@ -78,30 +74,15 @@ class SessionRequests:
             tell(request, answer)
             self._captured |= step.read(answer.status, answer.body)
 
-    def endpoint(self, line: type[Line], last_event_id: str) -> Endpoint:
+    def endpoint(self, last_event_id: str) -> Endpoint:
         """Where to connect; what the confirming message gives is kept for upkeep.
 
         Args:
-            line: the transport's class.
             last_event_id: of the session before; empty if there was none.
         """
-        endpoint = self._target.endpoint(self._identity, self._captured, last_event_id)
-        confirm = endpoint.confirm
-        if confirm is None:
-            return endpoint
-
-        def confirm_and_capture(payload: bytes) -> bool:
-            if not confirm(payload):
-                return False
-            try:
-                event = line.parse(payload)
-            except Malformed:
-                return True
-            if event is not None:
-                self._captured |= self._target.captures(event)
-            return True
-
-        return replace(endpoint, confirm=confirm_and_capture)
+        return self._target.endpoint(
+            self._identity, self._captured, last_event_id, self._captured.update
+        )
 
     @property
     def captured(self) -> Collection[str]:
@@ -137,6 +118,7 @@ class SessionRequests:
 
     def _ask(self, upkeep: Upkeep) -> None:
         assert upkeep.request is not None  # noqa: S101
+        said = ""
         try:
             answer = fetch(
                 upkeep.request,
@@ -147,4 +129,6 @@ class SessionRequests:
             cause: str | None = cause_of(error)
         else:
             cause = upkeep.accepts(answer.status, answer.body)
-        self._on_upkeep(cause)
+            if cause is not None:
+                said = self.without_secrets(words_of_body(answer.body))
+        self._on_upkeep(cause, said)

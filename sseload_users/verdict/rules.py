@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict
 
 from sseload_users.core.causes import CONNECTING, is_local
 from sseload_users.core.formatting import clean, count, number, shorten
-from sseload_users.verdict import capacity, hints, saturation
+from sseload_users.verdict import capacity, saturation
 from sseload_users.verdict.reasons import GRADES, Reason, make_reason, worst
 from sseload_users.verdict.thresholds import Figure, Grade, Rule, Thresholds
 
@@ -127,7 +127,7 @@ def _connection_success(connections: Mapping[str, Any], rule: Rule) -> Reason:
         grade = "issues"
         tried = count(figure.whole, "connect attempt")
         sentence = f"Nothing was connected: none of {tried} succeeded{failures}."
-        hint = (cause and hints.hint(cause["operation"], cause["cause"])) or hint
+        hint = (cause and cause["hint"]) or hint
     return make_reason(
         "connection_success",
         grade,
@@ -210,7 +210,7 @@ def _codes_accepted(codes: Mapping[str, Any], errors: Mapping[str, Any], rule: R
     grade, sentence = figure.grade, figure.says("codes were accepted by the server", _lost(losses))
     if not codes["sent"]:
         grade, sentence = "issues", f"Nothing was sent, of {count(due, 'code')} due."
-    hint = cause and hints.hint(cause["operation"], cause["cause"])
+    hint = cause and cause["hint"]
     return make_reason(
         "codes_accepted",
         grade,
@@ -382,4 +382,4 @@ def _blame(cause: Mapping[str, Any] | None, general: str) -> str:
     """The general hint, unless the commonest cause lies with the machine that tests."""
     if cause is None or not is_local(cause["operation"], cause["cause"]):
         return general
-    return hints.hint(cause["operation"], cause["cause"])
+    return str(cause["hint"])

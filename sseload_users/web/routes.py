@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from typing import Any
 
 from flask import Blueprint, Response, redirect, request, url_for
 from locust.web import WebUI
@@ -57,6 +58,24 @@ def attach(web_ui: WebUI, views: Views) -> None:
     route("/metrics", "metrics", lambda: Response(views.metrics(), content_type=_METRICS))
     app.register_blueprint(blueprint)
     web_tab.attach(web_ui, app, views)
+    _hide_secrets(web_ui)
+
+
+def _hide_secrets(web_ui: WebUI) -> None:
+    """Keep out of Locust's page what the command line said in secret.
+
+    Locust masks such a field, and writes its text into the page all the same.
+    """
+    update: Callable[[], None] = web_ui.update_template_args
+
+    def update_without_secrets() -> None:
+        update()
+        options: dict[str, Any] = web_ui.template_args["extra_options"]
+        for option in options.values():
+            if option["is_secret"]:
+                option["default_value"] = ""
+
+    web_ui.update_template_args = update_without_secrets  # type: ignore[method-assign]
 
 
 _JSON = "application/json"

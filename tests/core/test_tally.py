@@ -69,6 +69,9 @@ def tallies(draw: st.DrawFn) -> Tally:
     new.counters = Counters(**draw(st.dictionaries(names, st.integers(-3, 10**9))))
     steps = st.tuples(st.sampled_from(["connect", "ingest"]), st.sampled_from(["a", "b: c", "ü"]))
     new.causes.update(draw(st.dictionaries(steps, st.integers(1, 10**6))))
+    for cause in new.causes:
+        if words := draw(st.sampled_from(["", "no", '"Not an accepted origin."'])):
+            new.server_words[cause] = words
     for name in HISTOGRAMS:
         setattr(new, name, draw(histograms))
     new.codes = draw(st.dictionaries(st.integers(0, 4), code_tallies(), max_size=3))
@@ -179,6 +182,18 @@ def test_a_second_is_found_by_any_moment_in_it() -> None:
     assert tally.causes == {("connect", "timed out"): 2}
     assert tally.second(T0 + S).errors == 2
     assert second.errors == 0
+
+
+def test_a_cause_keeps_the_server_words_of_one_failure() -> None:
+    tally, other = Tally(), Tally()
+    tally.count_failure("ingest", "HTTP 410", T0)
+    assert tally.server_words == {}
+    tally.count_failure("ingest", "HTTP 410", T0, "disabled")
+    other.count_failure("ingest", "HTTP 410", T0, "gone")
+    other.count_failure("ingest", "HTTP 400", T0)
+    words = {("ingest", "HTTP 410"): "disabled"}
+    assert merged([tally, other]).server_words == words
+    assert merged([other, travelled(tally)]).server_words == words
 
 
 def test_the_number_of_distinct_causes_is_bounded() -> None:

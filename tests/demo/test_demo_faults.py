@@ -21,6 +21,7 @@ ONE_BY_ONE: dict[str, Callable[[Plan, int], bool]] = {
     "refuse": lambda plan, index: plan.refuses(index),
     "ingest_share": lambda plan, index: plan.rejects(index) is not None,
     "ingest_hang": lambda plan, index: plan.hangs(index),
+    "ingest_reset": lambda plan, index: plan.resets(index),
 }
 #: Each fault of deliveries, as a function of a delivery.
 OF_DELIVERIES: dict[str, Callable[[Delivery], bool]] = {

@@ -166,6 +166,18 @@ def test_a_code_whose_answer_hangs_is_broadcast(tmp_path: Path) -> None:
     assert [(each.status, each.index) for each in truth.ingests] == [("hang", 1)]
 
 
+def test_a_code_whose_connection_is_reset_is_broadcast(tmp_path: Path) -> None:
+    with target(tmp_path, "--ingest-reset", "1") as server:
+        client = Client(server, "websocket")
+        client.seen.subscribed.wait(PATIENCE)
+        with pytest.raises(requests.ConnectionError):
+            server.post("C-1")
+        wait_until(lambda: client.seen.codes, "the code")
+        truth = server.stop()
+        client.join()
+    assert [(each.status, each.index) for each in truth.ingests] == [("reset", 1)]
+
+
 def test_a_repeated_code_is_dropped_for_a_while(tmp_path: Path) -> None:
     with target(tmp_path, "--dedupe", "0.5") as server:
         client = Client(server, "websocket")

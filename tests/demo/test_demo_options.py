@@ -26,7 +26,16 @@ from sseload_users.demo.__main__ import main
         (["--drop-code", "999"], "'999' is not a WebSocket close code between 1000 and 4999"),
         (["--drop-how", "gently"], "Argument --drop-how: invalid choice: 'gently'"),
         (["--ingest-status", "200"], "'200' is not an HTTP error between 400 and 599"),
-        (["--users", "alice,,bob"], "a user name is empty: write names with commas between"),
+        (
+            ["--users", "alice,,bob"],
+            "'alice,,bob' has an empty entry: write entries with commas between",
+        ),
+        (["--as", "tomorrow"], "Argument --as: invalid choice: 'tomorrow'"),
+        (["--origins", "https://a.example"], "--origins needs --as today."),
+        (["--as", "guide", "--page-limit", "3"], "--page-limit needs --as today."),
+        (["--ingest-token", "t"], "--ingest-token needs --as today."),
+        (["--as", "today", "--page-limit", "3:"], "'' is not a number; see --help."),
+        (["--as", "today", "--page-limit", "-3"], "'-3' is not a number of 0 or more"),
         (["--tls-key", "k.pem"], "--tls-key needs --tls-cert: give the certificate too."),
         (["--los", "1"], "Unrecognized arguments: --los 1; see --help."),
     ],
@@ -68,6 +77,16 @@ def test_help_tells_of_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert settings.host == "127.0.0.1"
     for name in given:
         assert f"--{name.replace('_', '-')}" in told
+
+
+def test_the_server_of_today_has_defaults_of_its_own() -> None:
+    guide, _ = options.parse([])
+    today, given = options.parse(["--as", "today"])
+    assert (guide.version, guide.dedupe, guide.origins) == ("guide", 0.0, None)
+    assert (today.version, today.dedupe, today.page_limit) == ("today", 5.0, (25, 60.0))
+    assert given["as"] == "today"
+    changed, _ = options.parse(["--as", "today", "--dedupe", "0", "--page-limit", "3:0.5"])
+    assert (changed.dedupe, changed.page_limit) == (0.0, (3, 0.5))
 
 
 def test_shares_and_seconds_become_faults() -> None:

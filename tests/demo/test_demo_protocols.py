@@ -17,22 +17,23 @@ import socketio
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.demo_clients import PATIENCE, Target, dial, target, wait_until
+from tests.support.demo_clients import (
+    PATIENCE,
+    SOCKETIO,
+    Stream,
+    Target,
+    dial,
+    receive,
+    target,
+    wait_until,
+)
 from tests.support.socket_servers import CERTIFICATES
-
-SOCKETIO = "/socket.io/?EIO=4&transport=websocket"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     with target(tmp_path_factory.mktemp("protocols")) as running:
         yield running
-
-
-def receive(connection: ClientConnection) -> str:
-    text = connection.recv(timeout=PATIENCE)
-    assert isinstance(text, str)
-    return text
 
 
 def status_of(url: str) -> int:
@@ -209,34 +210,6 @@ class TestSocketIO:
         assert status_of(f"{server.websocket_url}/socket.oi/?EIO=4&transport=websocket") == 404
 
 
-class Stream:
-    """An event stream read block by block."""
-
-    def __init__(self, url: str, **headers: str) -> None:
-        self.response = requests.get(url, headers=headers, stream=True, timeout=PATIENCE)
-        self._pieces = self.response.iter_content(None)
-        self._text = ""
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.response.close()
-
-    def block(self) -> str:
-        while "\n\n" not in self._text:
-            self._text += next(self._pieces).decode()
-        block, _, self._text = self._text.partition("\n\n")
-        return block
-
-    def data(self) -> dict[str, Any]:
-        """The next message, comments left out."""
-        while not (block := self.block()).startswith("data: "):
-            assert block.startswith(":")
-        found: dict[str, Any] = json.loads(block.removeprefix("data: "))
-        return found
-
-
 def embedded(server: Target, user: str = "loadtest") -> str:
     """The URL that the page for this user holds."""
     page = requests.get(
@@ -339,11 +312,13 @@ class TestStreams:
             f"{server.url}/events",
         ]
         for each in forged:
-            assert requests.get(each, timeout=PATIENCE).status_code == 403
+            refused = requests.get(each, timeout=PATIENCE)
+            assert refused.status_code == 401
+            assert refused.json() == {"error": "Invalid or expired token"}
         with Stream(url) as stream:
             identity = stream.data()["connection_id"]
             pong = f"{server.url}/sse-pong?token=x&connection_id="
-            assert requests.post(pong + identity, timeout=PATIENCE).status_code == 403
+            assert requests.post(pong + identity, timeout=PATIENCE).status_code == 401
             assert requests.post(pong + "x", timeout=PATIENCE).status_code == 404
 
     def test_one_stream_too_many_gets_a_500(self, tmp_path: Path) -> None:

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from sseload_users.demo import record
-from sseload_users.demo.record import CodeRecord, ConnectionRecord, IngestRecord, Recorder
+from sseload_users.demo.record import (
+    CodeRecord,
+    ConnectionRecord,
+    IngestRecord,
+    PageRecord,
+    Recorder,
+)
 
 
 def written(path: Path) -> None:
@@ -20,6 +26,9 @@ def written(path: Path) -> None:
     recorder.write("refused", connection=2, **who, how="503", ns=12)
     recorder.write("ingest", code="A", status=200, index=1, ns=13, fault="")
     recorder.write("ingest", code="B", status="hang", index=None, ns=14, fault="hang")
+    recorder.write("publishing", connection=1, ns=14)
+    recorder.write("ingest", code="C", status="No", index=None, ns=14, fault="", connection=1)
+    recorder.write("page", username="alice", status=429, ns=14)
     recorder.code(CodeRecord(1, "A", 20, 21, 2, sent=[1], lost=[3], duplicated=[1, 1]))
     recorder.write("dropped", connection=1, how="close", ns=15)
     recorder.write("closed", connection=1, by="server", code=1001, ns=16)
@@ -35,14 +44,16 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert truth.stopped == "SIGTERM"
     assert truth.connections == {
         1: ConnectionRecord(
-            1, "websocket", "alice", 10, {"": 11}, 4, None, "close", 16, "server", 1001
+            1, "websocket", "alice", 10, {"": 11}, 4, None, "close", 16, "server", 1001, 14
         ),
         2: ConnectionRecord(2, "websocket", "alice", refused="503"),
     }
     assert truth.ingests == [
         IngestRecord("A", 200, 1, 13),
         IngestRecord("B", "hang", None, 14, "hang"),
+        IngestRecord("C", "No", None, 14, connection=1),
     ]
+    assert truth.pages == [PageRecord("alice", 429, 14)]
     assert (truth.opened, truth.refused, truth.dropped, truth.replayed) == (1, 1, 1, 4)
     assert (truth.subscribers, truth.sent, truth.lost, truth.duplicated) == (2, 1, 1, 2)
     assert truth.connection_total("duplicated", 1) == 2
@@ -79,5 +90,8 @@ def test_a_line_that_is_none_is_told(tmp_path: Path, line: str) -> None:
 def test_without_a_path_nothing_is_written() -> None:
     recorder = Recorder(None)
     recorder.write("stopped", why="")
+    recorder.write("publishing", connection=1, ns=14)
+    recorder.write("ingest", code="C", status="No", index=None, ns=14, fault="", connection=1)
+    recorder.write("page", username="alice", status=429, ns=14)
     recorder.code(CodeRecord(1, "A"))
     recorder.close()

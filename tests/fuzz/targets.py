@@ -199,12 +199,15 @@ def profiles(data: bytes) -> None:
         for each in events:
             with contextlib.suppress(Malformed):
                 assert all(isinstance(code, str) for code in target.codes_in(each))
-            assert all(isinstance(value, str) for value in target.captures(each).values())
+        captured: dict[str, str] = {}
         endpoint = target.endpoint(
-            Identity("x", {"token": "t", "app_key": "k", "pin": "p"}), {"token": "t"}
+            Identity("x", {"token": "t", "app_key": "k", "pin": "p"}),
+            {"token": "t"},
+            on_captured=captured.update,
         )
         if endpoint.confirm is not None:
             assert isinstance(endpoint.confirm(data), bool)
+            assert all(isinstance(value, str) for value in captured.values())
         if endpoint.refuse is not None:
             refused = endpoint.refuse(data)
             assert refused is None or len(refused) < 200

@@ -154,10 +154,12 @@ def test_what_servers_say_reaches_no_terminal_as_an_escape() -> None:
     for group in ("connections", "errors"):
         report[group]["causes"][0]["cause"] = "\x1b[2J[red]gone[/red]\r\nVerdict ✓ GOOD"
         report[group]["causes"][0]["hint"] = "\x9b31m"
+        report[group]["causes"][0]["said"] = "\x1b]0;no\x07 [b]origin[/b]"
     report["run"]["target"] = "http://\x1b[8m"
     text = console.summary(report)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
     assert "[red]gone[/red]  Verdict" in text
+    assert "the server said: \ufffd]0;no\ufffd [b]origin[/b]" in text
 
 
 def test_colours_are_for_terminals(

@@ -44,7 +44,7 @@ def hostile_report() -> dict[str, Any]:
         phase["name"] = everything
     for group in ("connections", "errors"):
         for cause in report[group]["causes"]:
-            cause.update(dict.fromkeys(("operation", "cause", "hint"), everything))
+            cause.update(dict.fromkeys(("operation", "cause", "said", "hint"), everything))
     for reason in report["verdict"]["reasons"]:
         told = ("rule", "measured", "threshold", "sentence", "hint")
         reason.update(dict.fromkeys(told, everything))
@@ -302,7 +302,8 @@ def test_hours_with_thousands_of_codes_make_a_small_page_soon() -> None:
     ]
     report["per_code"] = [per_code[seq % 40] | {"seq": seq + 1} for seq in range(10_000)]
     report["received_per_connection"] = {str(codes): 7 for codes in range(10_000)}
-    cause = {"operation": "connect", "cause": "x" * 80, "count": 1, "share": 0.0, "hint": "y" * 99}
+    told = {"operation": "connect", "cause": "x" * 80, "said": "z" * 300, "hint": "y" * 99}
+    cause = told | {"count": 1, "share": 0.0}
     report["errors"]["causes"] = [cause] * 5000
     started = time.perf_counter()
     page = html.document(report)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import requests
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
@@ -24,6 +25,8 @@ from sseload_users.demo import process, record
 TRANSPORTS = ("websocket", "socketio", "sse")
 #: Seconds after which a test that waits has failed.
 PATIENCE = 10.0
+#: Where Socket.IO is spoken.
+SOCKETIO = "/socket.io/?EIO=4&transport=websocket"
 
 
 @dataclass(slots=True)
@@ -74,6 +77,42 @@ def dial(url: str, *, patience: float = PATIENCE) -> ClientConnection:
     )
     assert isinstance(connection, ClientConnection)
     return connection
+
+
+def receive(connection: ClientConnection) -> str:
+    """The next message, which is text."""
+    text = connection.recv(timeout=PATIENCE)
+    assert isinstance(text, str)
+    return text
+
+
+class Stream:
+    """An event stream read block by block."""
+
+    def __init__(self, url: str, **headers: str) -> None:
+        self.response = requests.get(url, headers=headers, stream=True, timeout=PATIENCE)
+        self._pieces = self.response.iter_content(None)
+        self._text = ""
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.response.close()
+
+    def block(self) -> str:
+        """The next block, comments included."""
+        while "\n\n" not in self._text:
+            self._text += next(self._pieces).decode()
+        block, _, self._text = self._text.partition("\n\n")
+        return block
+
+    def data(self) -> dict[str, Any]:
+        """The next message, comments left out."""
+        while not (block := self.block()).startswith("data: "):
+            assert block.startswith(":")
+        found: dict[str, Any] = json.loads(block.removeprefix("data: "))
+        return found
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:

@@ -359,6 +359,7 @@ def _causes(causes: list[tuple[str, str, int]]) -> list[dict[str, Any]]:
             "cause": cause,
             "count": count,
             "share": count / total,
+            "said": "",
             "hint": hints.hint(operation, cause),
         }
         for operation, cause, count in sorted(causes, key=lambda each: -each[2])

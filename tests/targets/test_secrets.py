@@ -23,7 +23,8 @@ pytestmark = pytest.mark.e2e
 HEADER, INGEST_HEADER = "Hd-aaaa-hunter2-Zz", "Ih/bbbb+hunter2=Zz"
 COLUMN, QUERY_COLUMN = "Co cccc hunter2 Zz", 'Qu"dddd"hunter2&Zz'
 VALUE, CAPTURED = "Va-eeee-hunter2-Zz", "Cp.ffff.hunter2.Zz"
-SECRETS = (HEADER, INGEST_HEADER, COLUMN, QUERY_COLUMN, VALUE, CAPTURED)
+GIVEN = "Gv gggg=hunter2,Zz"
+SECRETS = (HEADER, INGEST_HEADER, COLUMN, QUERY_COLUMN, VALUE, CAPTURED, GIVEN)
 
 PROFILE = f"""\
 transport = "websocket"
@@ -33,7 +34,7 @@ api_key = "{VALUE}"
 
 [[before]]
 path = "/page"
-query = {{ "key" = "{{api_key}}", "pin" = "{{pin}}" }}
+query = {{ "key" = "{{api_key}}", "pin" = "{{pin}}", "lobby" = "{{lobby}}" }}
 capture = {{ "ticket" = {{ regex = "ticket=([^&]*)" }} }}
 
 [connect]
@@ -55,7 +56,7 @@ field = "code"
 [ingest]
 method = "POST"
 path = "/in"
-body = {{ "code" = "{{code}}", "key" = "{{api_key}}" }}
+body = {{ "code" = "{{code}}", "key" = "{{api_key}}", "lobby" = "{{lobby}}" }}
 """
 
 #: Where the server repeats what it was sent.
@@ -168,7 +169,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[
             words = (
                 "--host", f"http://127.0.0.1:{port}", "--target", str(profile),
                 "--users-file", str(users), "--header", f"Authorization: Bearer {HEADER}",
-                "--ingest-header", f"X-Key: {INGEST_HEADER}", "--connect-timeout", "2", *QUICK,
+                "--ingest-header", f"X-Key: {INGEST_HEADER}", "--value", f"lobby={GIVEN}",
+                "--connect-timeout", "2", *QUICK,
             )  # fmt: skip
             load = run(
                 folder / "load", "3", "2", "1", *words, "--loglevel", "DEBUG", "--print-stats",
@@ -191,7 +193,7 @@ def test_nothing_that_a_run_writes_has_a_secret_in_it(
     runs: dict[str, Future[Played]], where: str
 ) -> None:
     played = runs[where].result()
-    assert played.seen >= {HEADER, QUERY_COLUMN, VALUE}, "the server was not told"
+    assert played.seen >= {HEADER, QUERY_COLUMN, VALUE, GIVEN}, "the server was not told"
     assert played.load.reported
     files = [each for each in played.folder.rglob("*") if each.is_file()]
     assert {"stdout", "stderr", "report.json", "report.html", "junit.xml", "connections.csv",

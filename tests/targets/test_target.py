@@ -200,21 +200,22 @@ def test_nonces_are_long_and_differ() -> None:
 def test_what_nobody_gave_is_told_before_anything_connects(tmp_path: Path) -> None:
     found = mine(tmp_path, connect='query = { "t" = "{token}" }')
     said = (
-        f"target {tmp_path / 'mine.toml'}: connect needs {{token}}; give a users file with a "
-        "column token, or write token into the profile's [values]."
+        f"target {tmp_path / 'mine.toml'}: connect.query needs {{token}}; give it with "
+        "--value token=TEXT, in a column token of a users file, or in the profile's [values]."
     )
-    for fails in (lambda: found.check([ALICE]), lambda: found.endpoint(ALICE)):
-        with pytest.raises(ConfigError) as raised:
-            fails()
-        assert str(raised.value) == said
+    with pytest.raises(ConfigError) as raised:
+        found.check([ALICE])
+    assert str(raised.value) == said
+    with pytest.raises(ConfigError, match=r": connect needs \{token\}; give it with"):
+        found.endpoint(ALICE)
     found.check([Identity("bob", {"token": "t"})])
-    with pytest.raises(ConfigError, match=r"connect needs \{token\}"):
+    with pytest.raises(ConfigError, match=r"connect.query needs \{token\}"):
         found.check([Identity("bob", {"token": "t"}), ALICE])
 
 
 def test_headers_are_checked_for_names_too() -> None:
     found = Target(target.load("nchan"), HOST, headers=[("Authorization", "Bearer {jwt}")])
-    with pytest.raises(ConfigError, match=r"a header needs \{jwt\}"):
+    with pytest.raises(ConfigError, match=r"--header needs \{jwt\}"):
         found.check([ALICE])
 
 

@@ -54,7 +54,7 @@ def test_the_streams_of_the_embedded_target_from_page_to_pong(embedded: str) -> 
     captured: dict[str, str] = {}
     for step in found.before(ALICE):
         captured |= step.read(*answered(step.request(captured)))
-    endpoint = found.endpoint(ALICE, captured)
+    endpoint = found.endpoint(ALICE, captured, on_captured=captured.update)
     response, connection = ask(HttpRequest("GET", endpoint.url, endpoint.headers, b""))
     try:
         assert response.status == 200
@@ -65,7 +65,8 @@ def test_the_streams_of_the_embedded_target_from_page_to_pong(embedded: str) -> 
                 line = response.readline()
             return line.decode().removeprefix("data: ").rstrip("\n")
 
-        captured |= found.captures(ParsedMessage("", data()))
+        assert endpoint.confirm is not None
+        assert endpoint.confirm(f"data: {data()}".encode())
         (pong,) = found.upkeep(ALICE, captured)
         assert pong.request is not None
         assert pong.accepts(*answered(pong.request)) is None

@@ -11,9 +11,10 @@ from sseload_users import targets as target
 from sseload_users.core.config_path import config_path
 from sseload_users.targets import Target, Upkeep
 from sseload_users.targets.identities import Identity
-from sseload_users.transports import Malformed, ParsedMessage
+from sseload_users.transports import ConnectFailed, Malformed, ParsedMessage
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.http_request import HttpRequest
+from sseload_users.transports.refusal import words_of_event
 from sseload_users.transports.registry import transport_for
 
 ALICE = Identity("alice")
@@ -126,19 +127,41 @@ def test_code_server_sse_finds_the_token_however_the_page_writes_it() -> None:
     request = step.request({})
     assert request.url.startswith("http://127.0.0.1:8000/embed-stream?user=a%20b&nonce=")
     assert dict(request.headers) == {"Origin": "http://127.0.0.1:8000"}
+    signature = "0123456789abcdef" * 4
     for page in (
-        'new EventSource("/events?user=a&token=a%20b:1764000000:0f0f")',
-        "<iframe src='/events?user=a&amp;token=a%20b:1764000000:0f0f'>",
-        '<a href="/events?token=a%20b%3A1764000000%3A0f0f&user=a">',
+        # Today's: a template literal, and a semicolon behind it.
+        (
+            f"const sseUrl = `/events?user=a%20b&token=a%20b:1764000000:{signature}`;\n"
+            "fetch(`/sse-pong?connection_id=${data.connection_id}"
+            f"&token=a%20b:1764000000:{signature}`, {{"
+        ),
+        f"fetch(`/events?user=a b&token=a b:1764000000:{signature}`);",
+        # Older ones, and those of other frameworks.
+        f'new EventSource("/events?user=a&token=a%20b:1764000000:{signature}")',
+        f"<iframe src='/events?user=a&amp;token=a%20b:1764000000:{signature}'>",
+        f'<a href="/events?token=a%20b%3A1764000000%3A{signature}&user=a">',
+        f'{{"url": "/events?user=a\\u0026token=a%20b:1764000000:{signature}"}}',
+        f"/events?user=a&token=a%20b:1764000000:{signature}",
     ):
-        assert step.read(200, page.encode()) == {"token": "a b:1764000000:0f0f"}
+        assert step.read(200, page.encode()) == {"token": f"a b:1764000000:{signature}"}
+    for page in (
+        "new EventSource(`/events?token=${token}`)",
+        f"/events?token=a:1764000000:{signature}0",
+        f"/events?token=a:1764000000:{signature[1:]}",
+        f"/events?token=a:soon:{signature}",
+    ):
+        with pytest.raises(ConnectFailed, match="no token in the answer"):
+            step.read(200, page.encode())
 
 
 def test_code_server_sse_pongs_with_what_page_and_stream_gave() -> None:
     found = at("code-server-sse")
-    event = ParsedMessage("", '{"type":"connected","connection_id":"c/1"}')
-    captured = {"token": "a:1:f", **found.captures(event)}
-    assert found.captures(ParsedMessage("", '{"type":"ping"}')) == {}
+    captured = {"token": "a:1:f"}
+    confirm = found.endpoint(Identity("a"), captured, on_captured=captured.update).confirm
+    assert confirm is not None
+    assert not confirm(b'data: {"type":"ping","connection_id":"c/0"}')
+    assert confirm(b'data: {"type":"connected","connection_id":"c/1"}')
+    assert captured == {"token": "a:1:f", "connection_id": "c/1"}
     pong = upkeep(found, captured)
     assert (pong.every, pong.text) == (30, None)
     assert pong.request == HttpRequest(
@@ -393,6 +416,17 @@ def test_stomp_refuses(frame: str, cause: str) -> None:
     assert Told("stomp").hear(frame).refused == cause
 
 
+def test_stomp_refuses_in_the_broker_s_words() -> None:
+    frame = (
+        "ERROR\nmessage:Bad CONNECT\ncontent-type:text/plain\nversion:1.0,1.1,1.2\n"
+        "content-length:32\n\nAccess refused for user 'nobody'\0"
+    )
+    assert Told("stomp").hear(frame).refused == "refused: Bad CONNECT"
+    event = transport_for("websocket").parse(frame.encode())
+    assert event is not None
+    assert words_of_event(event).endswith("\n\nAccess refused for user 'nobody'")
+
+
 # The documentation
 
 
@@ -422,15 +456,24 @@ def test_the_worked_example_in_the_documentation_works(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("block", BLOCKS[1:])
-def test_other_examples_in_the_documentation_replace_the_ingest(tmp_path: Path, block: str) -> None:
+def test_other_examples_in_the_documentation_fit_into_a_profile(tmp_path: Path, block: str) -> None:
     given = block.split("```")[0]
-    assert given.startswith("[ingest]\n")
-    built_in = config_path("targets/stomp.toml").read_text(encoding="utf-8")
+    text = config_path("targets/stomp.toml").read_text(encoding="utf-8")
+    # An [ingest] takes the place of the one that is there, and other tables come in addition.
+    if given.startswith("[ingest]\n"):
+        text = text.split("[ingest]\n")[0]
     path = tmp_path / "mine.toml"
-    path.write_text(built_in.split("[ingest]\n")[0] + given, encoding="utf-8")
+    path.write_text(text + given, encoding="utf-8")
     request = Told(str(path)).target.ingest(CODE, Identity("a", {"rabbitmq": "Z3Vlc3Q="}))
     assert request.url.startswith("http://127.0.0.1:")
     assert CODE in request.body.decode()
+
+
+def test_the_advice_in_the_documentation_is_given(tmp_path: Path) -> None:
+    (block,) = (each.split("```")[0] for each in BLOCKS if each.startswith("[[advice]]"))
+    path = tmp_path / "mine.toml"
+    path.write_text(f"{BLOCKS[0].split('```')[0]}\n{block}", encoding="utf-8")
+    assert "--target mine-3.toml" in at(str(path)).advice("ingest", "HTTP 410")
 
 
 @pytest.mark.parametrize("name", target.names())

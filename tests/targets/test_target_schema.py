@@ -168,7 +168,7 @@ def mistake(path: Path) -> str:
         ),
         (
             changed('"/ws"', '"/ws?code={code}"'),
-            "connect has {code}, which is only known in ingest.",
+            "connect.path has {code}, which is only known in ingest.",
         ),
         # what does not go together
         (

@@ -156,7 +156,10 @@ def test_a_saturated_generator_is_not_the_servers_fault(timestamps: str) -> None
 
 def test_this_machines_own_limits_are_not_the_servers_fault() -> None:
     report = sample(50, 10, refused=10)
-    report["connections"]["causes"][0]["cause"] = "too many open files"
+    report["connections"]["causes"][0] |= {
+        "cause": "too many open files",
+        "hint": hints.hint("connect", "too many open files"),
+    }
     report["verdict"] = judge(report, DEFAULT)
     for rule in ("connection_success", "size_target"):
         assert reason(report, rule)["hint"].startswith("This machine's limit of open files")
@@ -450,10 +453,16 @@ def test_the_hint_is_about_the_commonest_loss(losses: dict[str, Any], begins: st
 def test_the_hint_for_rejected_codes_is_that_of_their_commonest_cause() -> None:
     report = sample(50, 10, rejected=4)
     report["errors"]["causes"] = [
-        {"operation": "ingest", "cause": cause, "count": many, "share": 0.5, "hint": ""}
+        {
+            "operation": "ingest",
+            "cause": cause,
+            "count": many,
+            "share": 0.5,
+            "hint": f"About {cause}.",
+        }
         for cause, many in (("HTTP 500", 1), ("HTTP 401", 3))
     ]
     (found,) = (
         each for each in judge(report, DEFAULT)["reasons"] if each["rule"] == "codes_accepted"
     )
-    assert found["hint"] == hints.hint("ingest", "HTTP 401")
+    assert found["hint"] == "About HTTP 401."

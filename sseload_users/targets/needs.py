@@ -1,0 +1,153 @@
+"""Which names a profile needs, and whether somebody gives each of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sseload_users.core.errors import ConfigError
+from sseload_users.core.formatting import clean
+from sseload_users.targets.identities import Identity
+from sseload_users.targets.profile import Profile
+from sseload_users.targets.requests import Headers
+from sseload_users.targets.schema import BUILT_IN_NAMES
+from sseload_users.targets.spec import Spec
+from sseload_users.targets.template import names_in
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A name that a text has in it.
+
+    Attributes:
+        key: where the text is: "connect.query", "--header".
+        name: between the braces.
+        captured: what the server has given by the time that the text is needed.
+    """
+
+    key: str
+    name: str
+    captured: Collection[str] = ()
+
+
+def needs(spec: Spec, headers: Headers, ingest_headers: Headers) -> Iterator[Need]:
+    """Every name that a profile and the headers beside it ask for.
+
+    Args:
+        spec: the profile's.
+        headers: those of --header, which go with every request, the first one too.
+        ingest_headers: those of --ingest-header.
+    """
+    for each in spec.texts():
+        captured = _captured_by(each.key, spec)
+        yield from (Need(each.key, name, captured) for name in names_in(each.value))
+    for flag, given in (("--header", headers), ("--ingest-header", ingest_headers)):
+        for _, text in given:
+            yield from (Need(flag, name) for name in names_in(text))
+
+
+def check(
+    profile: Profile,
+    wanted: Sequence[Need],
+    values: Mapping[str, str],
+    identities: Sequence[Identity],
+) -> None:
+    """See that every name has a value when it is needed, and every value a name.
+
+    Args:
+        profile: the target's.
+        wanted: its needs.
+        values: those of --value.
+        identities: who will connect.
+
+    Raises:
+        ConfigError: one sentence that names the key and the name.
+    """
+    spec = profile.spec
+    constant = spec.values.keys() | values.keys()
+
+    def of_everybody(name: str) -> bool:
+        return all(name in each.fields for each in identities)
+
+    for need in wanted:
+        if need.name in BUILT_IN_NAMES or need.name in need.captured:
+            given = not need.key.startswith("code.")
+        elif need.name == "code":
+            given = need.key.startswith(("ingest.", "--ingest"))
+        elif need.key.startswith("code."):
+            given = need.name in constant and not any(
+                need.name in each.fields for each in identities
+            )
+        else:
+            given = need.name in constant or of_everybody(need.name)
+        if not given:
+            raise lacking(profile, need.key, need.name)
+    for name in values:
+        _check_used(profile, name, wanted)
+
+
+def lacking(profile: Profile, key: str, name: str) -> ConfigError:
+    """What to say of a name without a value.
+
+    Args:
+        profile: the target's.
+        key: where the name stands.
+        name: which.
+    """
+    begin = f"target {clean(profile.name)}: {key} needs {{{name}}}"
+    if key.startswith("code."):
+        return ConfigError(
+            f"{begin}, but codes are looked for in the same way for all connections: give it "
+            f"with --value {name}=TEXT or in the profile's [values], and not by user."
+        )
+    if name == "code":
+        return ConfigError(f"{begin}, which is only known where a code is sent; leave it out.")
+    if name in profile.spec.captured():
+        return ConfigError(
+            f"{begin}, which the server has not given by then: leave it out there, or give it "
+            f"with --value {name}=TEXT."
+        )
+    return ConfigError(
+        f"{begin}; give it with --value {name}=TEXT, in a column {name} of a users file, or in "
+        "the profile's [values]."
+    )
+
+
+def _captured_by(key: str, spec: Spec) -> set[str]:
+    """What the server has given by the time that a text is needed."""
+    table = re.match(r"(\w+)(?:\[(\d+)\])?", key)
+    assert table is not None  # noqa: S101
+    match table[1]:
+        case "before":
+            return spec.captured_before(int(table[2]))
+        case "connect" | "confirm" | "refuse" | "reply":
+            return spec.captured_before(len(spec.before))
+        case "upkeep":
+            return spec.captured()
+    # The health check and the like come before any connection, and codes go in beside them.
+    return set()
+
+
+def _check_used(profile: Profile, name: str, wanted: Sequence[Need]) -> None:
+    """See that a name of --value is one that the profile uses.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    spec = profile.spec
+    if name in (*BUILT_IN_NAMES, "code"):
+        raise ConfigError(f"--value {name}: that name is built in; leave it out.")
+    names = {each.name for each in wanted if each.name not in each.captured} | spec.values.keys()
+    names -= {*BUILT_IN_NAMES, "code"}
+    if name in names:
+        return
+    if name in spec.captured():
+        raise ConfigError(
+            f"--value {name}: target {clean(profile.name)} takes {name} from what the server "
+            "answers; leave it out."
+        )
+    there_are = f"it has: {', '.join(sorted(names))}" if names else "it takes no values"
+    raise ConfigError(
+        f"--value {name}: target {clean(profile.name)} has no {{{name}}}; {there_are}."
+    )

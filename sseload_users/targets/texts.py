@@ -1,0 +1,67 @@
+"""Every text of a profile, wherever it stands: what may have ``{name}`` in it is found here.
+
+It goes by the tables' types, so that a new key is not forgotten.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from sseload_users.targets.paths import JsonPath
+from sseload_users.targets.template import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text, or a table or list of them.
+
+    Attributes:
+        key: where in the file it is: "before[0].query".
+        value: what is there.
+        filled: whether names in it are replaced by their values.
+    """
+
+    key: str
+    value: Json
+    filled: bool = True
+
+
+def texts(table: BaseModel, key: str = "") -> Iterator[Text]:
+    """All texts of a table and of the tables in it.
+
+    Args:
+        table: a `schema.Model`.
+        key: its own, empty for the whole file.
+    """
+    literal: frozenset[str] = getattr(table, "literal", frozenset())
+    for name in type(table).model_fields:
+        place = f"{key}.{name}" if key else name
+        yield from _texts_in(getattr(table, name), place, filled=name not in literal)
+
+
+def _texts_in(value: object, key: str, *, filled: bool) -> Iterator[Text]:
+    match value:
+        case BaseModel():
+            yield from texts(value, key)
+        case re.Pattern():
+            yield Text(key, value.pattern, filled=False)
+        case JsonPath():
+            yield Text(key, value.text, filled=False)
+        case tuple():
+            for index, each in enumerate(value):
+                yield from _texts_in(each, f"{key}[{index}]", filled=filled)
+        case Mapping():
+            for name, each in value.items():
+                if isinstance(name, JsonPath):
+                    yield Text(key, name.text, filled=False)
+                    yield Text(key, each, filled)
+                elif isinstance(each, BaseModel):
+                    yield from texts(each, f"{key}.{name}")
+                else:
+                    yield Text(key, {name: each}, filled)
+        case str() | list():
+            yield Text(key, value, filled)

@@ -1,0 +1,313 @@
+"""Names in a profile: filled wherever they stand, or refused before anything connects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sseload_users import targets as target
+from sseload_users.core.errors import ConfigError
+from sseload_users.targets import Target
+from sseload_users.targets.identities import Identity
+from sseload_users.targets.template import fill_json, names_in
+from sseload_users.transports import ParsedMessage
+
+HOST = "http://127.0.0.1:8000"
+ALICE = Identity("alice")
+
+PROFILE = """\
+transport = "{transport}"
+[connect]
+path = "/ws"
+{connect}
+[code]
+field = "code"
+{code}
+[ingest]
+method = "POST"
+path = "/in"
+body = {{ "code" = "{{code}}" }}
+{more}
+"""
+
+BEFORE = '[[before]]\npath = "/page"\ncapture = { "token" = { field = "token" } }\n'
+
+Make = Callable[..., Target]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    def make(
+        connect: str = "",
+        more: str = "",
+        *,
+        code: str = "",
+        transport: str = "websocket",
+        headers: tuple[tuple[str, str], ...] = (),
+        ingest_headers: tuple[tuple[str, str], ...] = (),
+        values: Mapping[str, str] | None = None,
+        **further: str,
+    ) -> Target:
+        path = tmp_path / "mine.toml"
+        text = PROFILE.format(transport=transport, connect=connect, code=code, more=more)
+        path.write_text(text, "utf-8")
+        return Target(
+            target.load(str(path)),
+            HOST,
+            headers=headers,
+            ingest_headers=ingest_headers,
+            values={**(values or {}), **further},
+        )
+
+    return make
+
+
+def refused(found: Callable[[], Target], *people: Identity) -> str:
+    """Why a profile is refused, without its path."""
+    with pytest.raises(ConfigError) as raised:
+        found().check(people or [ALICE])
+    sentence = str(raised.value)
+    assert "\n" not in sentence
+    assert sentence.endswith(".")
+    return sentence.partition("mine.toml: ")[2] or sentence
+
+
+def test_a_value_is_filled_in_wherever_a_name_stands(make: Make) -> None:
+    found = make(
+        'query = { "{topic}" = "{key}" }\nheaders = { "X-Key" = "{key}" }\n'
+        'send = [["{key}", { "{topic}" = 1 }], "{key}"]\nsubprotocols = ["bearer.{key}"]',
+        '[[reply]]\ntext = "{topic}?"\nsend = "{key}"\n'
+        '[[upkeep]]\nevery = 1\nsend = "{key}"\n'
+        '[health]\npath = "/{key}"\n[verify]\npath = "/{topic}?{key}"\n',
+        headers=(("X-Other", "{key}"),),
+        key="a b",
+        topic="t",
+    )
+    found.check([ALICE])
+    endpoint = found.endpoint(ALICE)
+    assert endpoint.url == "ws://127.0.0.1:8000/ws?t=a%20b"
+    assert endpoint.headers == (("X-Key", "a b"), ("X-Other", "a b"))
+    assert endpoint.hello == ('["a b",{"t":1}]', "a b")
+    assert endpoint.subprotocols == ("bearer.a%20b",)
+    assert endpoint.reply is not None
+    assert (endpoint.reply(b"t?"), endpoint.reply(b"{topic}?")) == ("a b", None)
+    assert found.upkeep(ALICE, {})[0].text == "a b"
+    health, verify = found.health(ALICE), found.verify(ALICE)
+    assert health is not None
+    assert verify is not None
+    assert (health.url, verify.url) == (f"{HOST}/a%20b", f"{HOST}/t?a%20b")
+    assert dict(found.ingest("C", ALICE).headers)["X-Other"] == "a b"
+
+
+def test_a_namespace_and_what_socketio_sends_there_are_filled_for_each_user(make: Make) -> None:
+    found = make(
+        'namespace = "/room-{room}"\nauth = { "{room}" = ["{room}"] }\nsend = [["join", "{room}"]]',
+        transport="socketio",
+    )
+    found.check([Identity("bob", {"room": "7"})])
+    endpoint = found.endpoint(Identity("bob", {"room": "7"}))
+    assert endpoint.namespace == "/room-7"
+    assert endpoint.auth == {"7": ["7"]}
+    assert endpoint.hello == ('42/room-7,["join","7"]',)
+    # A value does not end the namespace that it stands in.
+    endpoint = found.endpoint(Identity("bob", {"room": "a,b?c d/é"}))
+    assert endpoint.namespace == "/room-a%2Cb%3Fc d/é"
+    assert endpoint.hello[0].startswith('42/room-a%2Cb%3Fc d/é,["join",')
+
+
+def test_conditions_are_about_the_connection_that_they_are_asked_for(make: Make) -> None:
+    found = make(
+        'send = [{ "id" = "{nonce}", "room" = "{room}" }]',
+        '[confirm]\nfields = { "id" = "{nonce}", "room" = "{room}" }\n'
+        'capture = { "sid" = { field = "sid" } }\n'
+        '[[refuse]]\ntext = \'{"no": "{room}"}\'\n',
+    )
+    rooms = [Identity("a", {"room": "7"}), Identity("b", {"room": 'x"y'})]
+    found.check(rooms)
+    for each in rooms:
+        captured: dict[str, str] = {}
+        endpoint = found.endpoint(each, on_captured=captured.update)
+        sent = json.loads(endpoint.hello[0])
+        assert sent["room"] == each.fields["room"]
+        assert endpoint.confirm is not None
+        for other in ({**sent, "room": "8"}, {**sent, "id": "{nonce}"}, {"room": "{room}"}):
+            assert not endpoint.confirm(json.dumps({**other, "sid": "no"}).encode())
+        assert captured == {}
+        assert endpoint.confirm(json.dumps({**sent, "sid": "yes"}).encode())
+        assert captured == {"sid": "yes"}
+    refuse = found.endpoint(rooms[0]).refuse
+    assert refuse is not None
+    assert refuse(b'{"no": "7"}') == "refused"
+    assert refuse(b'{"no": "8"}') is None
+
+
+def test_codes_are_looked_for_by_names_that_all_connections_share(make: Make) -> None:
+    code = 'fields = { "room" = "{room}" }'
+    for found in (make(code=code, room="7"), make(code=code, more='[values]\nroom = "7"\n')):
+        found.check([ALICE])
+        assert found.codes_in(ParsedMessage("", '{"code":"C","room":"7"}')) == ["C"]
+        assert found.codes_in(ParsedMessage("", '{"code":"C","room":"8"}')) == []
+    said = (
+        "code.fields needs {room}, but codes are looked for in the same way for all connections: "
+        "give it with --value room=TEXT or in the profile's [values], and not by user."
+    )
+    in_room = Identity("bob", {"room": "7"})
+    assert refused(lambda: make(code=code)) == said
+    assert refused(lambda: make(code=code), in_room) == said
+    assert refused(lambda: make(code=code, room="8"), ALICE, in_room) == said
+    said = said.replace("room", "username")
+    assert refused(lambda: make(code='fields = { "to" = "{username}" }')) == said
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            "[confirm]\nregex = '^joined {room}$'\n",
+            (
+                "confirm.regex has {room}, but names are not replaced there; use text or fields, "
+                r"or write \{room\} for the braces themselves."
+            ),
+        ),
+        (
+            '[verify]\npath = "/"\nexpect = { fields = { "name" = "{username}" } }\n',
+            (
+                "verify.expect.fields has {username}, but names are not replaced there; write the "
+                "text itself."
+            ),
+        ),
+        (
+            '[confirm]\nany = true\n[[refuse]]\ntext = "no"\ncause = "no {room}"\n',
+            "refuse[0].cause has {room}, but names are not replaced there; write the text itself.",
+        ),
+        (
+            '[confirm]\nfields = { "rooms.{room}" = 1 }\n',
+            "confirm.fields has {room}, but names are not replaced there; write the text itself.",
+        ),
+        (
+            '[confirm]\nhas = ["{room}"]\n',
+            "confirm.has[0] has {room}, but names are not replaced there; write the text itself.",
+        ),
+        (
+            '[[before]]\npath = "/"\ncapture = { "a" = { regex = "{room}=(.)" } }\n',
+            (
+                "before[0].capture.a.regex has {room}, but names are not replaced there; use text "
+                r"or fields, or write \{room\} for the braces themselves."
+            ),
+        ),
+    ],
+)
+def test_where_names_are_not_replaced_they_are_refused(make: Make, more: str, said: str) -> None:
+    assert refused(lambda: make(more=more, room="7")) == said
+
+
+def test_braces_in_a_regular_expression_can_still_be_meant(make: Make) -> None:
+    confirm = make(more="[confirm]\nregex = '^\\{room\\}x{2}$'\n").endpoint(ALICE).confirm
+    assert confirm is not None
+    assert confirm(b"{room}xx")
+
+
+@pytest.mark.parametrize(
+    ("key", "more", "headers"),
+    [
+        ("health.query", '[health]\npath = "/"\nquery = { "t" = "{token}" }\n', ()),
+        ("verify.headers", '[verify]\npath = "/"\nheaders = { "t" = "{token}" }\n', ()),
+        ("ingest.headers", 'headers = { "t" = "{token}" }\n', ()),
+        ("--header", "", (("Cookie", "{token}"),)),
+        ("before[0].path", '[[before]]\npath = "/{token}"\n', ()),
+    ],
+)
+def test_what_the_server_gives_later_is_refused(
+    make: Make, key: str, more: str, headers: tuple[tuple[str, str], ...]
+) -> None:
+    text = more + BEFORE
+    said = refused(lambda: make(more=text, headers=headers))
+    assert said == (
+        f"{key} needs {{token}}, which the server has not given by then: leave it out there, or "
+        "give it with --value token=TEXT."
+    )
+    make(more=text, headers=headers, token="t").check([ALICE])
+
+
+def test_what_the_confirmation_gives_is_for_upkeep_alone(make: Make) -> None:
+    confirm = '[confirm]\nany = true\ncapture = { "id" = { field = "id" } }\n'
+    make(more=confirm + '[[upkeep]]\nevery = 1\nsend = "{id}"\n').check([ALICE])
+    reply = confirm + '[[reply]]\ntext = "ping"\nsend = "pong {id}"\n'
+    assert refused(lambda: make(more=reply)).startswith(
+        "reply[0].send needs {id}, which the server"
+    )
+    assert refused(lambda: make('send = ["{id}"]', confirm)).startswith(
+        "connect.send[0] needs {id}"
+    )
+
+
+def test_a_code_is_known_only_where_it_is_sent(make: Make) -> None:
+    make(ingest_headers=(("X-Code", "{code}"),)).check([ALICE])
+    said = refused(lambda: make(headers=(("X-Code", "{code}"),)))
+    assert said == "--header needs {code}, which is only known where a code is sent; leave it out."
+
+
+def test_a_missing_value_is_told_with_every_way_to_give_it(make: Make) -> None:
+    body = 'query = { "t" = "{ingest_token}" }\n'
+    assert refused(lambda: make(more=body)) == (
+        "ingest.query needs {ingest_token}; give it with --value ingest_token=TEXT, in a column "
+        "ingest_token of a users file, or in the profile's [values]."
+    )
+    with_token = Identity("bob", {"ingest_token": "t"})
+    make(more=body).check([with_token])
+    assert refused(lambda: make(more=body), ALICE, with_token).startswith("ingest.query needs")
+    make(more=body, ingest_token="").check([ALICE])
+
+
+def test_values_go_before_the_profiles_and_behind_the_users(make: Make) -> None:
+    found = make('send = ["{room}"]', '[values]\nroom = "lobby"\n', room="7")
+    found.check([ALICE])
+    assert found.endpoint(ALICE).hello == ("7",)
+    assert found.endpoint(Identity("bob", {"room": "8"})).hello == ("8",)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"rom": "7"}, "mine.toml has no {rom}; it has: other, room."),
+        ({"username": "7"}, "--value username: that name is built in; leave it out."),
+        ({"code": "7"}, "--value code: that name is built in; leave it out."),
+        ({"token": "7"}, "mine.toml takes token from what the server answers; leave it out."),
+    ],
+)
+def test_a_value_that_is_of_no_use_is_refused(
+    make: Make, values: dict[str, str], said: str
+) -> None:
+    more = '[values]\nroom = "lobby"\n' + BEFORE
+    connect = 'send = ["{room} {other} {token} {username}"]'
+    assert refused(lambda: make(connect, more, values=values, other="o")).endswith(said)
+
+
+def test_a_profile_without_names_says_so(make: Make) -> None:
+    assert refused(lambda: make(token="7")).endswith("has no {token}; it takes no values.")
+
+
+def test_values_are_secret_whatever_they_are_called(make: Make) -> None:
+    found = make('send = ["{room}"]', room="hunter2")
+    assert found.without_secrets("no hunter2 here", ALICE) == "no *** here"
+    assert "hunter2" not in json.dumps(found.public())
+
+
+def test_what_a_profile_says_in_secret_is_hidden_wherever_it_stands(make: Make) -> None:
+    found = make('send = [["auth", { "api_token" = "hunter2", "room" = "lobby" }]]')
+    assert found.without_secrets("hunter2 in lobby", ALICE) == "*** in lobby"
+
+
+_TEXTS = st.text(max_size=8) | st.sampled_from(["{a}", "x{b}y", '{"{a}": "{b}"}'])
+_KEYS = st.sampled_from(["k", "{a}"])
+
+
+@given(st.recursive(_TEXTS, lambda of: st.lists(of, max_size=3) | st.dictionaries(_KEYS, of)))
+def test_nothing_is_left_that_looks_like_a_name(value: object) -> None:
+    values = dict.fromkeys(names_in(value), "v")
+    assert [*names_in(fill_json(value, values))] == []
