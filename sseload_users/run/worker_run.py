@@ -28,7 +28,7 @@ from sseload_users.core.code_tally import Status
 from sseload_users.core.codes import CodeShape
 from sseload_users.core.counters import Counters
 from sseload_users.core.formatting import clean
-from sseload_users.core.in_flight import InFlight
+from sseload_users.core.overlap import OverlapDetector
 from sseload_users.core.schedule import Schedule
 from sseload_users.core.worker_report import UserCounts
 from sseload_users.options import Options
@@ -133,7 +133,7 @@ class WorkerRun:
         # What was told of codes, and waits for the leader's time.
         self._undated: list[Any] = []
         self._requests = gevent.pool.Group()
-        self._under_way = InFlight()
+        self._under_way = OverlapDetector()
         self._phase = 0
 
     # For the users
@@ -298,7 +298,7 @@ class WorkerRun:
         leader_ns = clocks.to_leader(sent_ns)
         overlaps = self._under_way.sent(sequence)
         self.counters.overlapping += int(overlaps)
-        self.ledger.sent(sequence, sent_ns, text_ns)
+        self.ledger.announce(sequence, sent_ns, text_ns)
         code = [sequence, leader_ns, clocks.error_ns, text_ns]
         self._to_leader("sent", code=code, slip_us=slip_us)
 
@@ -320,7 +320,7 @@ class WorkerRun:
         if cause is not None:
             cause = self._apart("ingest", cause)
         if not self.finished:
-            self.ledger.answered(sequence, status)
+            self.ledger.set_status(sequence, status)
             answer = {"ingest_us": ingest_us, "cause": cause}
             self._to_leader("answered", code=[sequence, status], **answer)
         return cause
@@ -379,11 +379,11 @@ class WorkerRun:
         if clocks.known:
             for news in self._undated:
                 if len(news) == 2:
-                    self.ledger.answered(*news)
+                    self.ledger.set_status(*news)
                     continue
                 sequence, leader_ns, error_ns, text_ns = news
                 self._time.sender_error_ns = max(self._time.sender_error_ns, error_ns)
-                self.ledger.sent(sequence, clocks.to_here(leader_ns), text_ns)
+                self.ledger.announce(sequence, clocks.to_here(leader_ns), text_ns)
             self._undated.clear()
 
     def _enter(self, phase: str, number: int) -> None:

@@ -59,7 +59,7 @@ class CodeListener(User):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self._station = station = worker_run_of(environment)
-        self._connection = station.ledger.connection()
+        self._connection = station.ledger.add_connection()
         identity = station.identity(self._connection.number)
         self._identity = identity if self.username is None else Identity(self.username)
         self._connection.username = self._identity.username
@@ -174,7 +174,7 @@ class CodeListener(User):
         station, connection = self._station, self._connection
         station.counters.attempted += 1
         kind, began_ns = self._transport_type.kind, wall_ns()
-        meant_since_ns = station.ledger.under_way_since() or began_ns
+        meant_since_ns = station.ledger.codes.oldest_unreceived_ns() or began_ns
         errands = self._errands = SessionRequests(
             station.network, station.options, self._target, self._identity, station.kept_alive
         )
@@ -212,7 +212,7 @@ class CodeListener(User):
         if connection.connect_us is None:
             connection.connect_us = connect_us
         station.ledger.tally.connect.add(connect_us)
-        self._session = station.ledger.opened(
+        self._session = station.ledger.open_session(
             connection, min(meant_since_ns, began_ns), transport.subscribed_ns
         )
         fire(self.environment, kind, "connect", connect_us / 1000)
@@ -231,7 +231,7 @@ class CodeListener(User):
             if self._errands is not None:
                 self._errands.end()
             dropped = closed.cause != LEFT
-            station.ledger.closed(session, wall_ns(), released=not dropped)
+            station.ledger.close_session(session, wall_ns(), released=not dropped)
             if dropped and not station.finished:
                 self._dropped_ns = wall_ns()
                 cause = station.dropped(closed.cause)
