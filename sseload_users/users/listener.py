@@ -21,8 +21,9 @@ from sseload_users.run.churn import Hold
 from sseload_users.run.locust_stats import fire
 from sseload_users.run.worker_run import worker_run_of
 from sseload_users.targets import Identity, Target
-from sseload_users.transports import Closed, ConnectFailed, Malformed, Transport
+from sseload_users.transports import Closed, ConnectFailed, Malformed
 from sseload_users.transports.registry import transport_for
+from sseload_users.transports.transport import Transport
 from sseload_users.users.session_requests import SessionRequests
 
 _logger = logging.getLogger(__name__)
@@ -163,7 +164,7 @@ class CodeListener(User):
     def _back_off(self, attempt: int) -> None:
         # What the server of an event stream asks for is the least; it holds until it says
         # something else.
-        retry_ms = getattr(self._transport, "retry_ms", None)
+        retry_ms = None if self._transport is None else self._transport.retry_ms
         if retry_ms is not None:
             self._retry_s = retry_ms / 1000
         # Jitter over the whole time, so that those who were dropped together come apart.
@@ -180,7 +181,7 @@ class CodeListener(User):
         )
         try:
             errands.before()
-            last_event_id = getattr(self._transport, "last_event_id", "")
+            last_event_id = "" if self._transport is None else self._transport.last_event_id
             endpoint = errands.endpoint(self._transport_type, last_event_id)
             transport = self._transport = self._transport_type(
                 replace(endpoint, slow=self._slow),

@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 import gevent
 import pytest
 
-from sseload_users.transports import Closed, ConnectFailed, Transport
+from sseload_users.transports import Closed, ConnectFailed
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.network import Network
 from sseload_users.transports.registry import transport_for
+from sseload_users.transports.transport import Transport
 from tests.support.socket_servers import CERTIFICATES, Handler, read_until, serving
 from tests.support.wire import accept_websocket, chunk, frame, receive_frame
 
