@@ -15,6 +15,7 @@ from typing import Any
 import msgpack
 
 from bench.tables import Table, spread
+from sseload_users.core.connection_row import received_per_connection
 from sseload_users.core.ledger import Ledger
 from sseload_users.core.totals import Totals
 from sseload_users.core.worker_report import Gauges, PackedWorkerReport, WorkerReport
@@ -34,7 +35,8 @@ class _Worker:
         self.ledger = Ledger(10.0, self._arrived)
         began = 1_700_000_000 * _S
         self._sessions = [
-            self.ledger.opened(self.ledger.connection(), began, began) for _ in range(connections)
+            self.ledger.open_session(self.ledger.add_connection(), began, began)
+            for _ in range(connections)
         ]
 
     def _arrived(self, latencies_us: list[int], arrived_ns: list[int]) -> None:
@@ -44,8 +46,8 @@ class _Worker:
 
     def receive(self, sequence: int, sent_ns: int) -> None:
         """Let every session get a code, and its account be closed."""
-        self.ledger.sent(sequence, sent_ns)
-        self.ledger.answered(sequence, "accepted")
+        self.ledger.announce(sequence, sent_ns)
+        self.ledger.set_status(sequence, "accepted")
         code = self.ledger.code(sequence)
         for session in self._sessions:
             late_ns = round(self._random.lognormvariate(1.5, 0.5) * 1e6)
@@ -58,7 +60,7 @@ class _Worker:
         second.lag.add_all(self._random.choices(range(200, 4000), k=len(self._sessions)))
         gauges = Gauges(open=len(self._sessions), peak_open=len(self._sessions), clock_known=True)
         return WorkerReport(
-            self.ledger.take(), self.ledger.received_per_connection(), gauges
+            self.ledger.take(), received_per_connection(self.ledger.connections), gauges
         ).pack()
 
 

@@ -24,14 +24,15 @@ from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean, count, ms, shorten
 from sseload_users.options import Options
 from sseload_users.targets.identities import who_connects
-from sseload_users.transports import Closed, ConnectFailed, Malformed, Transport
+from sseload_users.transports import Closed, ConnectFailed, Malformed
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.fetch import fetch
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.network import Network
-from sseload_users.transports.refusal import SHOWN, adds_to, words_of_body
 from sseload_users.transports.registry import transport_for
+from sseload_users.transports.server_text import MAX_TEXT, body_text, text_beyond
+from sseload_users.transports.transport import Transport
 from sseload_users.users.session_requests import SessionRequests
 from sseload_users.verdict import hints
 
@@ -177,7 +178,7 @@ class _Check:
         if not self._target.healthy(answer.status, answer.body):
             hint = ""
             if answer.status >= 400:
-                hint = self._hint("health", f"HTTP {answer.status}", words_of_body(answer.body))
+                hint = self._hint("health", f"HTTP {answer.status}", body_text(answer.body))
             said += ": not what the profile expects of a server that is well"
             raise _Failed("health", said, hint)
         self._tell("health", f"{said}, in {ms(took_ms)} ms")
@@ -203,7 +204,7 @@ class _Check:
             )
         if known is None:
             self._tell("verify", f"warning: {said}: {user}")
-            words = words_of_body(answer.body)
+            words = body_text(answer.body)
             if advice := self._target.advice("verify", f"HTTP {answer.status}", words):
                 self._tell("", f"→ {advice}")
             return
@@ -281,7 +282,7 @@ class _Check:
         said = f"{request.method} {request.safe_url}: {self._answer(answer)}"
         cause = self._target.accepts(answer.status, answer.body)
         if cause is not None:
-            hint = self._hint("ingest", cause, words_of_body(answer.body))
+            hint = self._hint("ingest", cause, body_text(answer.body))
             raise _Failed("send", f"{said}: not accepted ({cause})", hint)
         self._tell("send", f"{said}, in {ms(took_ms)} ms")
 
@@ -323,8 +324,8 @@ class _Check:
         closed = self._closed
         assert closed is not None  # noqa: S101
         said = f"the session ended {when} the code came: {closed.cause}"
-        if adds_to(closed.cause, closed.reason):
-            said += f" ({self._words(closed.reason, SHOWN)})"
+        if text_beyond(closed.cause, closed.reason):
+            said += f" ({self._words(closed.reason, MAX_TEXT)})"
         raise _Failed(step, said, self._hint("session", closed.cause, closed.reason))
 
     def _show_others(self) -> None:
@@ -336,8 +337,8 @@ class _Check:
 
     def _fail(self, step: str, what: str, cause: str, detail: str) -> NoReturn:
         said = f"{what}: {cause}"
-        if adds_to(cause, detail) and "[Errno" not in detail:
-            said += f" ({self._words(detail, SHOWN)})"
+        if text_beyond(cause, detail) and "[Errno" not in detail:
+            said += f" ({self._words(detail, MAX_TEXT)})"
         operation = "ingest" if step == "send" else what if step == "connect" else "connect"
         raise _Failed(step, said, self._hint(operation, cause, detail))
 
@@ -345,7 +346,7 @@ class _Check:
         return self._target.advice(operation, cause, said) or hints.hint(operation, cause, said)
 
     def _answer(self, answer: HttpResponse) -> str:
-        return f"HTTP {answer.status} {self._words(words_of_body(answer.body), 160)}".rstrip()
+        return f"HTTP {answer.status} {self._words(body_text(answer.body), 160)}".rstrip()
 
     def _excerpt(self, data: bytes) -> str:
         return self._words(data[:400].decode(errors="replace"), 160)

@@ -34,7 +34,7 @@ def to_base36(number: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ParsedCode:
     """What a code's text says.
 
     Attributes:
@@ -123,7 +123,7 @@ class CodeShape:
         """
         return self.template.format(run=self.run_id, seq=sequence, sent=to_base36(sent_ns))
 
-    def read(self, text: str) -> Reading | None:
+    def read(self, text: str) -> ParsedCode | None:
         """What `text` says, or None if it is no code of this run."""
         match = self._pattern.fullmatch(text)
         if match is None:
@@ -132,7 +132,7 @@ class CodeShape:
         sequence, sent = int(fields["seq"]), fields.get("sent")
         if not sequence:
             return None
-        return Reading(sequence, int(sent, 36) if sent else None)
+        return ParsedCode(sequence, int(sent, 36) if sent else None)
 
 
 def _is_width(width: str) -> bool:

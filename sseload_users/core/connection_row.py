@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sseload_users.core.sessions import Connection
@@ -64,3 +66,8 @@ def connection_row(connection: Connection) -> ConnectionRow:
         duplicate=connection.duplicate,
         last_cause=connection.last_cause,
     )
+
+
+def received_per_connection(connections: Iterable[Connection]) -> Counter[int]:
+    """Return the number of connections, of those that ever connected, by codes delivered."""
+    return Counter(each.delivered for each in connections if each.sessions)

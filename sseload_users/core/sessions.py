@@ -1,4 +1,4 @@
-"""What the ledger keeps: connections and their sessions, and codes while they matter."""
+"""Connections and their sessions, and codes while they are tracked."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sseload_users.core.code_tally import OWED_STATUSES, CodeTally, Status
 from sseload_users.core.tally import Tally
 
 
-class Book(Protocol):
-    """The ledger, as a session sees it."""
+class SessionLedger(Protocol):
+    """The ledger, as a session uses it."""
 
     tally: Tally
 
-    def further(self, session: Session, code: Code, arrived_ns: int) -> None:
-        """Note a copy that is not the first, or that came after its code was settled."""
+    def count_further_copy(self, session: Session, code: TrackedCode, arrived_ns: int) -> None:
+        """Count a copy that is not the first, or whose code is settled."""
 
 
 @dataclass(slots=True, eq=False)
@@ -25,14 +25,14 @@ class Connection:
     """One simulated client, through all its sessions.
 
     Attributes:
-        number: from 1, within its worker.
-        username: as whom it connects.
-        connect_us: how long its first successful connect took; None before.
-        sessions: how many it has had.
-        drops: how many of them the server or the network ended.
-        delivered: pairs owed to its sessions that came in time; like the next four, an
-            outcome, of settled codes.
-        last_cause: of its last failure or drop.
+        number: number within its worker, from 1.
+        username: user it connects as.
+        connect_us: duration of its first successful connect; None before.
+        sessions: number of its sessions.
+        drops: number of sessions that the server or the network ended.
+        delivered: owed pairs of settled codes that were delivered; the next four count other
+            outcomes.
+        last_cause: cause of its last failure or drop.
     """
 
     number: int
@@ -49,7 +49,7 @@ class Connection:
 
     @property
     def owed(self) -> int:
-        """Pairs owed to its sessions, of settled codes."""
+        """Pairs of settled codes that its sessions were owed."""
         return self.delivered + self.late + self.missing + self.interrupted
 
 
@@ -57,19 +57,19 @@ class Session:
     """One stretch of a connection, from subscribed to closed.
 
     Attributes:
-        connection: whose it is.
-        number: from 0, in the order in which sessions began.
+        connection: the connection.
+        number: number of the session, from 0, in the order in which sessions were opened.
         started_ns: when its connect began (wall clock, ns).
         subscribed_ns: since when it is owed codes (wall clock, ns).
         closed_ns: when it ended; None while it is open.
         released: sseload ended it.
-        newest: the highest sequence number that has come.
-        early: the settled codes that came although they were sent before `subscribed_ns`,
-            by sequence number; None if there are none.
+        newest: highest sequence number that has arrived.
+        early: sequence numbers of settled codes that arrived although they were sent before
+            `subscribed_ns`; None if there are none.
     """
 
     __slots__ = (
-        "_book",
+        "_ledger",
         "closed_ns",
         "connection",
         "early",
@@ -82,7 +82,7 @@ class Session:
 
     def __init__(
         self,
-        book: Book,
+        ledger: SessionLedger,
         connection: Connection,
         number: int,
         started_ns: int,
@@ -96,10 +96,10 @@ class Session:
         self.released = False
         self.newest = 0
         self.early: set[int] | None = None
-        self._book = book
+        self._ledger = ledger
 
-    def receive(self, code: Code, arrived_ns: int) -> None:
-        """Note a copy of a code. This is the hot path: once for each message.
+    def receive(self, code: TrackedCode, arrived_ns: int) -> None:
+        """Count a copy of a code. This is the hot path: once per message.
 
         Args:
             code: from `Ledger.code`.
@@ -107,16 +107,20 @@ class Session:
         """
         copies = code.copies
         if copies is None or self in copies:
-            self._book.further(self, code, arrived_ns)
+            self._ledger.count_further_copy(self, code, arrived_ns)
             return
         copies[self] = arrived_ns
         if code.sequence < self.newest:
-            self._book.tally.counters.out_of_order += 1
+            self._ledger.tally.counters.out_of_order += 1
         else:
             self.newest = code.sequence
 
-    def had_early(self, sequence: int) -> bool:
-        """Whether a code that was sent before `subscribed_ns` came before; it did now."""
+    def add_early(self, sequence: int) -> bool:
+        """Note the arrival of a code that was sent before `subscribed_ns`.
+
+        Returns:
+            Whether it had arrived before.
+        """
         if self.early is None:
             self.early = {sequence}
             return False
@@ -126,34 +130,34 @@ class Session:
         return False
 
 
-class Code:
-    """One code on its way, or what is left of it.
+class TrackedCode:
+    """A code in flight, or what is left of it once it is settled.
 
     Attributes:
-        sequence: its number in the run, from 1.
+        sequence: its sequence number in the run, from 1.
         sent_ns: when it was sent (wall clock, ns); None until that is known.
-        text_ns: the time in its text, on the sender's wall clock; None if there is none.
-        status: what became of its request.
-        announced: the broadcaster has told of it, so that it is not just a text that came.
-        copies: the first copy's arrival by session, in the order in which they were read;
-            None once the code is settled.
-        more: until it is settled: by session, how many further copies came, and how many
-            of these after a higher sequence number; None if none did.
-        in_time: what has been told of its first copies so far, to be counted if it is
+        text_ns: send time in its text, on the sender's wall clock; None if there is none.
+        status: result of its request.
+        announced: the broadcaster has announced it; a server can make up texts.
+        copies: arrival of the first copy by session, in the order of reading; None once the
+            code is settled.
+        further: number of further copies by session, and how many of them came after a higher
+            sequence number; None if there are none, or once the code is settled.
+        in_time: account of the first copies reported so far, to be counted if the code is
             owed; None once it is settled.
-        lacks: a session that had it not when that was last looked at.
+        lacks: a session that did not have it at the last check.
         owed: once it is settled: whether it was owed to anybody.
         missing: once it is settled: the sessions that miss it; None if there are none.
     """
 
     __slots__ = (
-        "_told",
+        "_reported",
         "announced",
         "copies",
+        "further",
         "in_time",
         "lacks",
         "missing",
-        "more",
         "owed",
         "sent_ns",
         "sequence",
@@ -167,26 +171,26 @@ class Code:
         self.status: Status = "pending"
         self.announced = False
         self.copies: dict[Session, int] | None = {}
-        self.more: dict[Session, tuple[int, int]] | None = None
+        self.further: dict[Session, tuple[int, int]] | None = None
         self.in_time: CodeTally | None = None
         self.lacks: Session | None = None
         self.owed = False
-        self.missing: Bits | None = None
-        self._told = 0
+        self.missing: SessionSet | None = None
+        self._reported = 0
 
-    def fresh(self) -> Iterable[tuple[Session, int]]:
-        """The first copies, and their arrivals, since it was last asked."""
-        if not self.copies or len(self.copies) == self._told:
+    def take_new_copies(self) -> Iterable[tuple[Session, int]]:
+        """Return the first copies, with their arrivals, that came since the last call."""
+        if not self.copies or len(self.copies) == self._reported:
             return ()
-        told, self._told = self._told, len(self.copies)
-        return islice(self.copies.items(), told, None)
+        reported, self._reported = self._reported, len(self.copies)
+        return islice(self.copies.items(), reported, None)
 
-    def again(self, session: Session) -> None:
-        """Note a further copy, of a code that is not settled."""
-        if self.more is None:
-            self.more = {}
-        many, lower = self.more.get(session, (0, 0))
-        self.more[session] = (many + 1, lower + (self.sequence < session.newest))
+    def count_further(self, session: Session) -> None:
+        """Count a further copy; the code is not settled."""
+        if self.further is None:
+            self.further = {}
+        copies, lower = self.further.get(session, (0, 0))
+        self.further[session] = (copies + 1, lower + (self.sequence < session.newest))
 
     @property
     def is_owed(self) -> bool:
@@ -195,23 +199,23 @@ class Code:
 
     @property
     def settled(self) -> bool:
-        """Whether its account is closed, but for what still comes late."""
+        """Whether its account is closed; late copies may still correct it."""
         return self.copies is None
 
 
-class Bits:
-    """A set of sessions, one bit each: those of a broken server are many."""
+class SessionSet:
+    """A set of sessions, one bit each: with a broken server they are many."""
 
-    __slots__ = ("_bits", "_first", "_many")
+    __slots__ = ("_bits", "_first", "_size")
 
     def __init__(self, first: int, last: int) -> None:
         self._first = first
         self._bits = bytearray((last - first) // 8 + 1)
-        self._many = 0
+        self._size = 0
 
     @classmethod
-    def of(cls, sessions: Iterable[Session]) -> Bits | None:
-        """The set of some sessions; None of none."""
+    def of(cls, sessions: Iterable[Session]) -> SessionSet | None:
+        """Return the set of these sessions; None if there are none."""
         numbers = [each.number for each in sessions]
         if not numbers:
             return None
@@ -219,24 +223,24 @@ class Bits:
         for number in numbers:
             at = number - new._first
             new._bits[at >> 3] |= 1 << (at & 7)
-        new._many = len(numbers)
+        new._size = len(numbers)
         return new
 
     def __len__(self) -> int:
-        return self._many
+        return self._size
 
     def add(self, session: Session) -> None:
-        """Put a session in that began after all those that the set was made of."""
+        """Add a session that was opened after all sessions of the set."""
         at = session.number - self._first
         self._bits.extend(bytes(max(0, (at >> 3) + 1 - len(self._bits))))
         self._bits[at >> 3] |= 1 << (at & 7)
-        self._many += 1
+        self._size += 1
 
     def remove(self, session: Session) -> bool:
-        """Take a session out; whether it was in."""
+        """Remove a session; return whether it was in the set."""
         at = session.number - self._first
         if not 0 <= at < len(self._bits) * 8 or not self._bits[at >> 3] & (1 << (at & 7)):
             return False
         self._bits[at >> 3] &= ~(1 << (at & 7))
-        self._many -= 1
+        self._size -= 1
         return True

@@ -38,7 +38,7 @@ class Tally:
     Attributes:
         counters: numbers of operations.
         causes: failed operations by operation and cause.
-        server_words: by cause, the server's own words in one of its failures.
+        server_texts: by cause, the server's own words in one of its failures.
         connect: connect times, in microseconds; like the next seven, a histogram.
         recovery: from a session's drop to the next session's subscription.
         storm: from the beginning of a storm to the first subscription after it.
@@ -60,7 +60,7 @@ class Tally:
         "lag",
         "recovery",
         "seconds",
-        "server_words",
+        "server_texts",
         "slip",
         "stalls",
         "stamp_error",
@@ -70,7 +70,7 @@ class Tally:
     def __init__(self) -> None:
         self.counters = Counters()
         self.causes: Counter[Cause] = Counter()
-        self.server_words: dict[Cause, str] = {}
+        self.server_texts: dict[Cause, str] = {}
         self.connect = Histogram()
         self.recovery = Histogram()
         self.storm = Histogram()
@@ -97,18 +97,18 @@ class Tally:
             found = self.seconds[key] = Second()
         return found
 
-    def count_failure(self, operation: str, cause: str, at_ns: int, server_words: str = "") -> None:
+    def count_failure(self, operation: str, cause: str, at_ns: int, server_text: str = "") -> None:
         """Count a failed operation.
 
         Args:
             operation: the operation.
             cause: why it failed.
             at_ns: when (wall clock, ns).
-            server_words: the server's own words; empty if there were none.
+            server_text: the server's own words; empty if there were none.
         """
         counted = bounded_cause((operation, cause), self.causes)
         self.causes[counted] += 1
-        self._keep_words(counted, server_words)
+        self._keep_words(counted, server_text)
         self.second(at_ns).errors += 1
 
     def merge(self, other: Tally, first_code: int = 0) -> None:
@@ -122,7 +122,7 @@ class Tally:
         for cause, count in other.causes.items():
             counted = bounded_cause(cause, self.causes)
             self.causes[counted] += count
-            self._keep_words(counted, other.server_words.get(cause, ""))
+            self._keep_words(counted, other.server_texts.get(cause, ""))
         for name in _HISTOGRAMS:
             getattr(self, name).merge(getattr(other, name))
         for sequence, code in other.codes.items():
@@ -134,7 +134,7 @@ class Tally:
     def _keep_words(self, cause: Cause, words: str) -> None:
         # The smallest text, so that the order of merging does not matter.
         if words:
-            self.server_words[cause] = min(words, self.server_words.get(cause, words))
+            self.server_texts[cause] = min(words, self.server_texts.get(cause, words))
 
     def convert_times(self, to: Callable[[int], int], roughly: Callable[[int], int]) -> None:
         """Convert all times to another clock, that of the process which merges the tally.
@@ -155,7 +155,7 @@ class Tally:
         return {
             "counters": self.counters.pack(),
             "causes": [
-                (*cause, count, self.server_words.get(cause, ""))
+                (*cause, count, self.server_texts.get(cause, ""))
                 for cause, count in self.causes.items()
             ],
             "codes": {sequence: code.pack() for sequence, code in self.codes.items()},
@@ -171,7 +171,7 @@ class Tally:
         for operation, cause, count, words in data["causes"]:
             new.causes[operation, cause] = count
             if words:
-                new.server_words[operation, cause] = words
+                new.server_texts[operation, cause] = words
         new.codes = {key: CodeTally.unpack(code) for key, code in data["codes"].items()}
         new.seconds = {key: Second.unpack(second) for key, second in data["seconds"].items()}
         for name, histogram in zip(_HISTOGRAMS, data["histograms"], strict=True):

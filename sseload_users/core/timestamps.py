@@ -1,31 +1,30 @@
-"""Arrival times that are known between two bounds only; pure.
+"""Arrival times that are known only to lie between two bounds.
 
-The kernel keeps one timestamp for what lies together in a socket's buffer: that of the
-newest bytes, or of the stream's end behind them. Of messages that were read together, all
-but the last came at that time or before, though not before this process last saw the buffer
-empty.
+The kernel keeps one timestamp for all bytes in a socket's buffer: that of the newest, or of the
+stream's end after them. Of messages that were read together, all but the last arrived at that
+time or before, but not before this process last found the buffer empty.
 """
 
 from __future__ import annotations
 
 
 class SharedStamp(int):
-    """The latest time at which a message can have come (wall clock, ns).
+    """The latest possible arrival time of a message (wall clock, ns).
 
     Attributes:
-        earliest_ns: the earliest.
+        earliest_ns: its earliest possible arrival time.
     """
 
     earliest_ns: int
 
     @classmethod
     def of(cls, latest_ns: int, earliest_ns: int) -> SharedStamp:
-        """A stamp between these bounds."""
+        """Return a stamp with these bounds."""
         new = cls(latest_ns)
         new.earliest_ns = earliest_ns
         return new
 
 
 def earliest(arrived_ns: int) -> int:
-    """The earliest time at which a message with this stamp can have come."""
+    """Return the earliest possible arrival time that a stamp stands for."""
     return arrived_ns.earliest_ns if isinstance(arrived_ns, SharedStamp) else arrived_ns

@@ -114,7 +114,7 @@ class Totals:
         cause: str | None = None,
         at_ns: int = 0,
         *,
-        server_words: str = "",
+        server_text: str = "",
     ) -> None:
         """Set the status of a code; a later one replaces an earlier one.
 
@@ -124,20 +124,20 @@ class Totals:
             ingest_us: time from its sending to the response; None if unknown.
             cause: why its request failed; None if it did not.
             at_ns: when it failed (the leader's wall clock, ns).
-            server_words: the server's own words where it failed.
+            server_text: the server's own words where it failed.
         """
         code = self.tally.code(sequence)
         if code.status != "pending":
             self.statuses[code.status] -= 1
         if self._step is not None:
             self._step.set_status(
-                sequence, status, ingest_us, cause, at_ns, server_words=server_words
+                sequence, status, ingest_us, cause, at_ns, server_text=server_text
             )
         code.status = status
         self.statuses[status] += 1
         self.percentiles.touch_code(sequence)
         if cause is not None:
-            self.tally.count_failure("ingest", cause, at_ns, server_words)
+            self.tally.count_failure("ingest", cause, at_ns, server_text)
             self.percentiles.touch_second(at_ns // _S)
         elif ingest_us is not None:
             self.tally.ingest.add(ingest_us)

@@ -158,7 +158,7 @@ def parts(run: Run, totals: Totals, *, so_far: bool = False) -> dict[str, Any]:
             "peak_open": totals.peak_open,
             "connect_ms": latency(tally.connect),
             "recovery_ms": latency(tally.recovery),
-            "causes": _causes(run, causes, tally.server_words, {*CONNECTING, "session"}),
+            "causes": _causes(run, causes, tally.server_texts, {*CONNECTING, "session"}),
         },
         "codes": codes,
         "deliveries": {
@@ -174,7 +174,7 @@ def parts(run: Run, totals: Totals, *, so_far: bool = False) -> dict[str, Any]:
             "operations": operations,
             "failed": failed,
             "error_rate": _rate(failed, operations),
-            "causes": _causes(run, causes, tally.server_words, None),
+            "causes": _causes(run, causes, tally.server_texts, None),
         },
         "generator": _generator(run, totals, latency, codes["schedule_slip_ms"], so_far=so_far),
     }
@@ -365,7 +365,7 @@ def _generator(
 def _causes(
     run: Run,
     causes: Mapping[Cause, int],
-    server_words: Mapping[Cause, str],
+    server_texts: Mapping[Cause, str],
     operations: set[str] | None,
 ) -> list[dict[str, Any]]:
     own = [
@@ -384,7 +384,7 @@ def _causes(
             "hint": run.advise(operation, cause, words) or hints.hint(operation, cause, words),
         }
         for operation, cause, count in sorted(own, key=lambda each: (-each[2], each[:2]))
-        for words in [server_words.get((operation, cause), "")]
+        for words in [server_texts.get((operation, cause), "")]
     ]
 
 

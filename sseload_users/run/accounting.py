@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import gevent
 
 from sseload_users.core.clock import wall_ns
-from sseload_users.core.connection_row import connection_row
+from sseload_users.core.connection_row import connection_row, received_per_connection
 from sseload_users.core.histogram import Coarse
 from sseload_users.core.ledger import Ledger
 from sseload_users.core.worker_report import Gauges, UserCounts, WorkerReport
@@ -128,7 +128,7 @@ class Accounting:
     def _is_awaited(self) -> bool:
         """Whether something has come about since the last look that the leader waits for."""
         before, users = self._reached, self._users()
-        self._reached = (not users.pending, not users.listeners, not self.ledger.in_flight)
+        self._reached = (not users.pending, not users.listeners, not self.ledger.codes.in_flight)
         return any(now and not then for now, then in zip(self._reached, before, strict=True))
 
     def _catch_up(self, due_s: float) -> None:
@@ -152,7 +152,7 @@ class Accounting:
         self.ledger.settle(now)
         if now // _S > self._sampled_s:
             self._sample(now)
-        self._peak_open = max(self._peak_open, self.ledger.open)
+        self._peak_open = max(self._peak_open, self.ledger.open_sessions)
         if report:
             self.report()
 
@@ -193,7 +193,7 @@ class Accounting:
         now_s = now_ns // _S
         for moment in range(self._sampled_s, max(now_s, self._sampled_s + 1)):
             second = tally.second(moment * _S)
-            second.open = self.ledger.open
+            second.open = self.ledger.open_sessions
             second.connecting = connecting
             second.cpu_percent = self._health.cpu_percent
             second.waited_percent = self._health.waited_percent
@@ -211,16 +211,18 @@ class Accounting:
         """
         if self.closed and not final:
             return
-        owed, delivered = self.ledger.standing()
+        owed, delivered = self.ledger.codes.pairs_in_flight(self.ledger.open_sessions)
         news = self.ledger.take()
         clocks = self._time.clocks
         if clocks.known and not clocks.same:
-            news.convert_times(clocks.to_leader, lambda here_ns: here_ns + clocks.at(here_ns).ns)
+            news.convert_times(
+                clocks.to_leader, lambda here_ns: here_ns + clocks.difference_at(here_ns).ns
+            )
         wants_rows = final and self._options.delivery_report is not None
         connections = self.ledger.connections if wants_rows else ()
         report = WorkerReport(
             tally=news,
-            received=self.ledger.received_per_connection(),
+            received=received_per_connection(self.ledger.connections),
             gauges=self._gauges(owed, delivered),
             final=final,
             connections=tuple(map(connection_row, connections)),
@@ -235,9 +237,9 @@ class Accounting:
             pending=users.pending,
             connecting=users.connecting,
             phase=self._phase(),
-            open=0 if self.closed else self.ledger.open,
+            open=0 if self.closed else self.ledger.open_sessions,
             peak_open=self._peak_open,
-            in_flight=self.ledger.in_flight,
+            in_flight=len(self.ledger.codes.in_flight),
             owed=owed,
             delivered=delivered,
             cpu_percent=self._health.cpu_percent,

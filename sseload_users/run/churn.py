@@ -13,7 +13,7 @@ from typing import Literal
 
 import gevent
 
-from sseload_users.transports import Transport
+from sseload_users.transports.transport import Transport
 
 #: Why a session was ended by sseload; empty for one that was not.
 Why = Literal["", "over", "storm"]

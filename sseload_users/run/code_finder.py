@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sseload_users.core.sessions import Code
+from sseload_users.core.sessions import TrackedCode
 from sseload_users.targets import Target
 from sseload_users.transports import Malformed, ParsedMessage
 
@@ -28,13 +28,13 @@ class CodeFinder:
     def __init__(
         self, station: WorkerRun, target: Target, event: Callable[[bytes], ParsedMessage | None]
     ) -> None:
-        self.known: dict[bytes, Code] = {}
+        self.known: dict[bytes, TrackedCode] = {}
         self._station = station
         self._target = target
         self._event = event
         self._read = station.shape(target).read
 
-    def look(self, payload: bytes) -> list[Code]:
+    def look(self, payload: bytes) -> list[TrackedCode]:
         """The codes that a message carries; it is counted if it carries none of this run's."""
         try:
             texts = self.texts(payload)

@@ -17,9 +17,8 @@ from gevent.event import Event
 from locust import User
 from locust.env import Environment
 
-from sseload_users.core import clock
-from sseload_users.core.clock import wall_ns
-from sseload_users.core.clock_findings import ClockFindings, came_early
+from sseload_users.core.clock import host_id, wall_ns
+from sseload_users.core.clock_steps import ClockStepDetector, ClockStepLog, before_sent_note
 from sseload_users.core.code_tally import Status
 from sseload_users.core.formatting import count, seconds
 from sseload_users.core.plan import Outcome, Plan, Step
@@ -114,8 +113,8 @@ class Conductor:
         self._broadcast_done = False
         self._codes_ordered = 0
         self._unanswered: set[int] = set()
-        self._setting = clock.ClockStepDetector()
-        self._clock_findings = ClockFindings()
+        self._step_detector = ClockStepDetector()
+        self._clock_steps = ClockStepLog()
         self._ended = False
         self._finishing = False
         self._at_end = False
@@ -150,7 +149,7 @@ class Conductor:
                     "welcome",
                     phase=self._phase,
                     number=self._phases,
-                    host=clock.identity(),
+                    host=host_id(),
                     only=worker,
                 )
                 if self._finishing:
@@ -169,7 +168,7 @@ class Conductor:
                     status,
                     data["ingest_us"],
                     data["cause"],
-                    data["server_words"],
+                    data["server_text"],
                     by=worker,
                 )
             case "report":
@@ -194,7 +193,7 @@ class Conductor:
         status: Status,
         ingest_us: int | None,
         cause: str | None,
-        server_words: str = "",
+        server_text: str = "",
         *,
         by: str | None,
     ) -> None:
@@ -203,15 +202,13 @@ class Conductor:
             return
         self._unanswered.discard(sequence)
         self.totals.set_status(
-            sequence, status, ingest_us, cause, wall_ns(), server_words=server_words
+            sequence, status, ingest_us, cause, wall_ns(), server_text=server_text
         )
         self._tell("answered", code=[sequence, status], but=by)
 
     def _note_set(self, host: str, by_ns: int, whose: str) -> None:
         """A clock was set while the run went on."""
-        sentence = self._clock_findings.was_set(
-            host, by_ns, "" if self._swarm.role == "local" else whose
-        )
+        sentence = self._clock_steps.add(host, by_ns, "" if self._swarm.role == "local" else whose)
         if sentence is not None:
             self.run.notes.append(sentence)
             self._progress.note(sentence)
@@ -457,10 +454,10 @@ class Conductor:
                 "a second (--slow-share): what they had not read by the end is missing."
             )
         if early := self.totals.tally.counters.before_sent:
-            self.run.notes.append(came_early(early, self._clock_error_ms()))
+            self.run.notes.append(before_sent_note(early, self._clock_error_ms()))
 
     def _clock_error_ms(self) -> float:
-        return self.totals.clock_error_ms() + self._clock_findings.worst_ns / 1e6
+        return self.totals.clock_error_ms() + self._clock_steps.worst_ns / 1e6
 
     def _wait_for_news(self, over: Callable[[], bool]) -> None:
         """Wait for what workers are to say at the end; for those that do not, not for long."""
@@ -476,8 +473,8 @@ class Conductor:
         while True:
             gevent.sleep(_PICTURE_S)
             self.totals.fold(wall_ns())
-            if self._swarm.role == "master" and (step_ns := self._setting.step_ns()):
-                self._note_set(clock.identity(), step_ns, "the master")
+            if self._swarm.role == "master" and (step_ns := self._step_detector.step_ns()):
+                self._note_set(host_id(), step_ns, "the master")
             self._progress.update(self.snapshot())
 
     def so_far(self) -> Run:

@@ -15,7 +15,7 @@ from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.fetch import fetch
 from sseload_users.transports.network import Network
-from sseload_users.transports.refusal import words_of_body
+from sseload_users.transports.server_text import body_text
 
 #: Seconds from one health check to the next, while a server wakes up.
 _KNOCK_S = 1.0
@@ -137,7 +137,7 @@ def _verify(
         if known is None:
             unclear.append(who.username)
             cause = f"HTTP {answer.status}"
-            said = target.without_secrets(words_of_body(answer.body), who)
+            said = target.without_secrets(body_text(answer.body), who)
             advice = advice or target.advice("verify", cause, said)
             why = why or f"{place}: {cause}: {shorten(clean(said), 80)}".rstrip(" .:")
     if not unclear:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import gevent
 
-from sseload_users.core import clock
-from sseload_users.core.clock import wall_ns
-from sseload_users.core.clock_sync import Clocks
+from sseload_users.core.clock import host_id, wall_ns
+from sseload_users.core.clock_steps import ClockStepDetector
+from sseload_users.core.clock_sync import ClockSync
 
 #: How often the leader is asked the time: often at first, then to follow the drift.
 _QUICK_QUESTIONS, _QUICKLY_S, _SLOWLY_S = 20, 0.05, 1.0
@@ -28,13 +28,13 @@ class RunClock:
     """
 
     def __init__(self, ask: Callable[[int], None], *, same: bool) -> None:
-        self.clocks = Clocks()
+        self.clocks = ClockSync()
         self.clocks.same = same
-        self.host = clock.identity()
+        self.host = host_id()
         self.sender_error_ns = 0
         self._ask = ask
         self._asker: gevent.Greenlet[..., None] | None = None
-        self._setting = clock.ClockStepDetector()
+        self._step_detector = ClockStepDetector()
 
     def leader_is_at(self, host: str) -> None:
         """Whose clock counts is known: on another host, begin to measure the difference."""
@@ -44,13 +44,13 @@ class RunClock:
 
     def answered(self, asked_ns: int, leader_ns: int) -> None:
         """The leader has told the time."""
-        self.clocks.answered(asked_ns, leader_ns, wall_ns())
+        self.clocks.add_exchange(asked_ns, leader_ns, wall_ns())
 
     def look(self) -> int:
         """See whether this clock was set; by how much since the last look (ns), or 0."""
-        step_ns = self._setting.step_ns()
+        step_ns = self._step_detector.step_ns()
         if step_ns:
-            self.clocks.stepped(step_ns)
+            self.clocks.shift(step_ns)
         return step_ns
 
     def end(self) -> None:

@@ -28,7 +28,7 @@ from sseload_users.core.code_tally import Status
 from sseload_users.core.codes import CodeShape
 from sseload_users.core.counters import Counters
 from sseload_users.core.formatting import clean, shorten
-from sseload_users.core.in_flight import InFlight
+from sseload_users.core.overlap import OverlapDetector
 from sseload_users.core.schedule import Schedule
 from sseload_users.core.worker_report import UserCounts
 from sseload_users.options import Options
@@ -42,8 +42,8 @@ from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity, who_connects
 from sseload_users.transports import ParsedMessage
 from sseload_users.transports.network import Network
-from sseload_users.transports.refusal import SHOWN, adds_to
 from sseload_users.transports.registry import transport_for
+from sseload_users.transports.server_text import MAX_TEXT, text_beyond
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class WorkerRun:
         # What was told of codes, and waits for the leader's time.
         self._undated: list[Any] = []
         self._requests = gevent.pool.Group()
-        self._under_way = InFlight()
+        self._under_way = OverlapDetector()
         self._phase = 0
 
     # For the users
@@ -200,21 +200,21 @@ class WorkerRun:
             self._decoders[target] = CodeFinder(self, target, event)
         return self._decoders[target]
 
-    def failed(self, operation: str, cause: str, server_words: str = "") -> str:
+    def failed(self, operation: str, cause: str, server_text: str = "") -> str:
         """Count a failed operation.
 
         Args:
             operation: the operation.
             cause: why it failed.
-            server_words: the server's own words, without secrets.
+            server_text: the server's own words, without secrets.
 
         Returns:
             The cause under which it was counted.
         """
         cause = self._apart(operation, cause)
         if not self.finished:
-            words = _words_beyond(cause, server_words)
-            self.ledger.tally.count_failure(operation, cause, wall_ns(), words)
+            text = _reported_text(cause, server_text)
+            self.ledger.tally.count_failure(operation, cause, wall_ns(), text)
         return cause
 
     def _apart(self, operation: str, cause: str) -> str:
@@ -246,23 +246,23 @@ class WorkerRun:
         finally:
             self.connecting -= 1
 
-    def dropped(self, cause: str, server_words: str = "") -> str:
+    def dropped(self, cause: str, server_text: str = "") -> str:
         """Count a session that the server or the network ended; see `failed`."""
         cause = self._apart("session", cause)
         if not self.finished:
             now = wall_ns()
             self.ledger.tally.counters.dropped += 1
             self.ledger.tally.second(now).dropped += 1
-            words = _words_beyond(cause, server_words)
-            self.ledger.tally.count_failure("session", cause, now, words)
+            text = _reported_text(cause, server_text)
+            self.ledger.tally.count_failure("session", cause, now, text)
         return cause
 
-    def kept_alive(self, cause: str | None, server_words: str = "") -> None:
+    def kept_alive(self, cause: str | None, server_text: str = "") -> None:
         """Count a request that keeps a session alive, and why it failed if it did."""
         self.counters.upkeep += 1
         if cause is not None:
             self.counters.upkeep_failed += 1
-            self.failed("upkeep", cause, server_words)
+            self.failed("upkeep", cause, server_text)
 
     def malformed(self, cause: str) -> None:
         """Count a frame, packet or message that cannot be decoded."""
@@ -305,7 +305,7 @@ class WorkerRun:
         leader_ns = clocks.to_leader(sent_ns)
         overlaps = self._under_way.sent(sequence)
         self.counters.overlapping += int(overlaps)
-        self.ledger.sent(sequence, sent_ns, text_ns)
+        self.ledger.announce(sequence, sent_ns, text_ns)
         code = [sequence, leader_ns, clocks.error_ns, text_ns]
         self._to_leader("sent", code=code, slip_us=slip_us)
 
@@ -315,7 +315,7 @@ class WorkerRun:
         status: Status,
         ingest_us: int,
         cause: str | None,
-        server_words: str = "",
+        server_text: str = "",
     ) -> str | None:
         """What became of a code's request.
 
@@ -324,7 +324,7 @@ class WorkerRun:
             status: what.
             ingest_us: after how long.
             cause: why it failed; None if it did not.
-            server_words: the server's own words where it failed, without secrets.
+            server_text: the server's own words where it failed, without secrets.
 
         Returns:
             The cause as which it is counted.
@@ -333,9 +333,9 @@ class WorkerRun:
         if cause is not None:
             cause = self._apart("ingest", cause)
         if not self.finished:
-            self.ledger.answered(sequence, status)
-            words = "" if cause is None else _words_beyond(cause, server_words)
-            answer = {"ingest_us": ingest_us, "cause": cause, "server_words": words}
+            self.ledger.set_status(sequence, status)
+            text = "" if cause is None else _reported_text(cause, server_text)
+            answer = {"ingest_us": ingest_us, "cause": cause, "server_text": text}
             self._to_leader("answered", code=[sequence, status], **answer)
         return cause
 
@@ -393,11 +393,11 @@ class WorkerRun:
         if clocks.known:
             for news in self._undated:
                 if len(news) == 2:
-                    self.ledger.answered(*news)
+                    self.ledger.set_status(*news)
                     continue
                 sequence, leader_ns, error_ns, text_ns = news
                 self._time.sender_error_ns = max(self._time.sender_error_ns, error_ns)
-                self.ledger.sent(sequence, clocks.to_here(leader_ns), text_ns)
+                self.ledger.announce(sequence, clocks.to_here(leader_ns), text_ns)
             self._undated.clear()
 
     def _enter(self, phase: str, number: int) -> None:
@@ -434,9 +434,9 @@ class WorkerRun:
         return UserCounts(self.listeners, self.broadcasters, self.pending, self.connecting)
 
 
-def _words_beyond(cause: str, server_words: str) -> str:
+def _reported_text(cause: str, server_text: str) -> str:
     """Return the server's words as they are reported: empty if the cause says as much."""
-    return adds_to(cause, shorten(clean(server_words).strip(), SHOWN))
+    return text_beyond(cause, shorten(clean(server_text).strip(), MAX_TEXT))
 
 
 _stations: weakref.WeakKeyDictionary[Environment, WorkerRun | None] = weakref.WeakKeyDictionary()

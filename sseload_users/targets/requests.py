@@ -21,7 +21,7 @@ from sseload_users.targets.template import (
 )
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.http_request import HttpRequest
-from sseload_users.transports.refusal import words_of_body
+from sseload_users.transports.server_text import body_text
 
 _FORM = "application/x-www-form-urlencoded"
 
@@ -50,7 +50,7 @@ class Step:
         text = body.decode(errors="replace")
         cause = refusal(self.call.expect, status, body)
         if cause is not None:
-            raise ConnectFailed("before", cause, said=words_of_body(body))
+            raise ConnectFailed("before", cause, server_text=body_text(body))
         found = capture(self.call.capture, text, json_or_missing(body))
         for name in self.call.capture:
             if name not in found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 #: A transport, as a target profile names it.
 TransportName: TypeAlias = Literal["websocket", "socketio", "sse"]
@@ -26,17 +26,20 @@ class ConnectFailed(Exception):  # noqa: N818 - mostly the server's doing
             "subscribe".
         cause: a short, countable cause without addresses or numbers that differ from
             one connection to the next ("connection refused", "HTTP 503", "timed out").
-        detail: what the system said, or whatever else the log should have.
-        said: the server's own words; they stand in for the detail.
+        detail: the system's message or another explanation for the log; the server's text
+            by default.
+        server_text: what the server sent with its refusal.
     """
 
-    def __init__(self, operation: str, cause: str, detail: str = "", *, said: str = "") -> None:
-        detail = detail or said
+    def __init__(
+        self, operation: str, cause: str, detail: str = "", *, server_text: str = ""
+    ) -> None:
+        detail = detail or server_text
         super().__init__(f"{operation}: {cause}" + (f" ({detail})" if detail else ""))
         self.operation = operation
         self.cause = cause
         self.detail = detail
-        self.said = said
+        self.server_text = server_text
 
 
 class Malformed(Exception):  # noqa: N818 - the message is
@@ -82,43 +85,3 @@ class Closed:
     cause: str
     code: int | None = None
     reason: str = ""
-
-
-class Transport(Protocol):
-    """One connection of one listener, used from the listener's own greenlet.
-
-    ``connect`` then ``listen``; ``leave`` may come from any greenlet at any time.
-    """
-
-    #: Locust's request type: "WS", "SIO" or "SSE".
-    kind: ClassVar[str]
-    #: When ``connect`` began, and when the last answer it needed arrived (wall clock, ns);
-    #: their difference is the connect time.
-    started_ns: int
-    subscribed_ns: int
-
-    @staticmethod
-    def parse(payload: bytes) -> ParsedMessage | None:
-        """What a payload that ``on_message`` was given says; None if it is no event.
-
-        Pure, and asked once for all copies of a broadcast.
-
-        Raises:
-            Malformed: it cannot be decoded.
-        """
-
-    def connect(self) -> None:
-        """Connect and subscribe; return when the server owes this session codes.
-
-        Raises:
-            ConnectFailed: at whatever step it failed, the connect timeout included.
-        """
-
-    def listen(self) -> Closed:
-        """Hand every message to ``on_message`` until the session ends; say how it ended."""
-
-    def keep_alive(self, message: bytes) -> None:
-        """Answer a message in which no code was found, if the endpoint has an answer."""
-
-    def leave(self) -> None:
-        """Close from this side: a best-effort goodbye, without waiting for an answer."""

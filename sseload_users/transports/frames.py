@@ -39,6 +39,8 @@ _PROTOCOL_ERRORS = {
     "Ping message is too long": "oversized ping",
 }
 
+_NO_CLOSE_FRAME = Closed("network", "no close frame")
+
 
 class MessageTooLarge(WebSocketException):
     """A message exceeds the size limit."""
@@ -194,7 +196,7 @@ class FrameDecoder:
         except _NeedsFrameError:
             self._client = client  # it keeps a fragment
         except WebSocketException as error:
-            self._end(Closed("client", protocol_error_cause(error)), error)
+            self._end(Closed("client", f"protocol error: {protocol_error_cause(error)}"), error)
         else:
             # A control frame may come between fragments.
             self._client = client if client.cont_frame.cont_data else None
@@ -211,6 +213,11 @@ class FrameDecoder:
         self.ended = True
         self._client = self._chunks = None
         self.on_close(closed, error)
+
+    @property
+    def at_end(self) -> Closed:
+        """How the session has closed if the stream of bytes ends now."""
+        return _NO_CLOSE_FRAME
 
 
 def is_text(payload: bytes) -> bool:
@@ -246,7 +253,7 @@ def protocol_error_cause(error: WebSocketException) -> str:
         cause = "bad close code"
     else:
         cause = _PROTOCOL_ERRORS.get(text, "bad frame")
-    return f"protocol error: {cause}"
+    return cause
 
 
 def close_frame(code: int) -> bytes:

@@ -22,7 +22,8 @@ _SHORT_LINE = 20
 _LF = 0x0A
 _END = Closed("server", "end of stream")
 _CUT = Closed("network", "connection closed")
-_BAD_CHUNK = Closed("client", "protocol error: bad chunk")
+#: How a session closes if a chunk is invalid.
+BAD_CHUNK = Closed("client", "protocol error: bad chunk")
 
 
 class Body:
@@ -145,7 +146,7 @@ class ChunkedBody(Body):
                 self._line += data[at : end or size]
                 at = end or size
                 if len(self._line) > _LINE_BYTES:
-                    self._close(_BAD_CHUNK)
+                    self._close(BAD_CHUNK)
                 elif end:
                     line, self._line = self._line, b""
                     self._take_line(line)
@@ -157,19 +158,19 @@ class ChunkedBody(Body):
         if self._left_in_chunk == 0:
             self._left_in_chunk = None
             if line != b"\r\n":
-                self._close(_BAD_CHUNK)
+                self._close(BAD_CHUNK)
         elif self._trailer is not None:
             self._trailer += len(line)
             if line in (b"\r\n", b"\n"):
                 self._close(_END)
             elif self._trailer > _TRAILER_BYTES:
-                self._close(_BAD_CHUNK)
+                self._close(BAD_CHUNK)
         elif (length := _length_of(line)) > 0:
             self._left_in_chunk = length
         elif length == 0:
             self._trailer = 0
         else:
-            self._close(_BAD_CHUNK)
+            self._close(BAD_CHUNK)
 
 
 @functools.lru_cache(maxsize=256)  # the messages of a broadcast share a few lengths

@@ -1,11 +1,11 @@
 """Socket.IO packets (protocol 5) in Engine.IO messages (protocol 4); no sockets.
 
 https://github.com/socketio/socket.io-protocol: an Engine.IO message is ``4`` and a Socket.IO
-packet: its type, for the binary types the number of attachments and ``-``, the namespace and
-``,`` unless it is ``/``, an id where an acknowledgement is asked for, and JSON.
+packet. A packet is its type, for binary types the number of attachments and ``-``, the
+namespace and ``,`` unless it is ``/``, an ID if an acknowledgement is requested, and JSON.
 
-python-socketio's codec owns the packets. What is here on the way of each message only tells
-them apart by their first bytes.
+python-socketio's codec owns the packets. The hot path only distinguishes them by their first
+bytes.
 """
 
 from __future__ import annotations
@@ -21,89 +21,89 @@ from socketio.packet import BINARY_EVENT, CONNECT, DISCONNECT, EVENT, Packet
 
 from sseload_users.transports import Malformed, ParsedMessage
 
-_HEAD = re.compile(rb"4[0-6](?:(\d{1,4})-)?(/[^,?]*)?")
+_HEADER = re.compile(rb"4[0-6](?:(\d{1,4})-)?(/[^,?]*)?")
 _DIGITS, _PUNCTUATION = frozenset(string.digits), string.punctuation
 _LONGEST_CAUSE, _LONGEST_WORD, _LONGEST_NUMBER = 80, 30, 3
-# An assembled binary event: its packet, then each attachment after one of these and its length.
-# JSON has no such byte.
+# A joined binary event is its packet and then, for each attachment, this byte, the length and
+# the attachment. JSON does not contain this byte.
 _ATTACHMENT = b"\0"
 _LENGTH_BYTES = 4
 
 
 def connect_packet(namespace: str, auth: Mapping[str, object] | None) -> str:
-    """The wish to join a namespace."""
+    """Return the packet that connects to a namespace."""
     data = None if auth is None else dict(auth)
     return f"4{Packet(CONNECT, data, namespace, binary=False).encode()}"
 
 
 def disconnect_packet(namespace: str) -> str:
-    """The goodbye to a namespace."""
+    """Return the packet that disconnects from a namespace."""
     return f"4{Packet(DISCONNECT, namespace=namespace).encode()}"
 
 
 def event_prefix(namespace: str) -> bytes:
-    """What nearly every event of a namespace begins with.
+    """Return the first bytes of nearly every event of a namespace.
 
-    In the default namespace an event that asks for an acknowledgement begins otherwise: its id
-    comes first.
+    In the default namespace, an event that requests an acknowledgement begins differently: with
+    its ID.
     """
     return b"42[" if namespace == "/" else f"42{namespace},".encode()
 
 
-def head(payload: bytes) -> tuple[int, bytes] | None:
-    """How many attachments a packet has, and its namespace; None for what is no packet."""
-    found = _HEAD.match(payload)
+def parse_header(payload: bytes) -> tuple[int, bytes] | None:
+    """Return a packet's number of attachments and its namespace; None if it is invalid."""
+    found = _HEADER.match(payload)
     if found is None or (found[1] is None) == (payload[1:2] in b"56"):
         return None
     return int(found[1] or 0), found[2] or b"/"
 
 
-def heartbeat(payload: bytes) -> float | None:
-    """The longest time between two pings that an open packet allows, in seconds.
+def heartbeat_timeout(payload: bytes) -> float | None:
+    """Return how many seconds may pass between two pings, from Engine.IO's open packet.
 
     Returns:
-        pingInterval + pingTimeout; None if this is no open packet.
+        pingInterval + pingTimeout; None if this is not a valid open packet.
     """
     if payload[:1] != b"0":
         return None
     try:
         opening = json.loads(payload[1:])
-        longest = (opening["pingInterval"] + opening["pingTimeout"]) / 1000
+        timeout = (opening["pingInterval"] + opening["pingTimeout"]) / 1000
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-    return longest if isinstance(longest, float) and 0 < longest < math.inf else None
+    return timeout if isinstance(timeout, float) and 0 < timeout < math.inf else None
 
 
-def acknowledged(payload: bytes) -> bool:
-    """Whether a connect packet is a server's acknowledgement: it names the session."""
-    data = said(payload)
+def is_connect_acknowledgement(payload: bytes) -> bool:
+    """Whether a connect packet is a server's acknowledgement: it contains a session ID."""
+    data = packet_data(payload)
     return isinstance(data, dict) and isinstance(data.get("sid"), str)
 
 
-def said(payload: bytes) -> Any:
-    """A packet's JSON; None where there is none, or it cannot be decoded."""
+def packet_data(payload: bytes) -> Any:
+    """Return a packet's JSON; None if there is none, or it is invalid."""
     try:
         return _decode(payload).data
     except Malformed:
         return None
 
 
-def words(data: object) -> str:
-    """What the server says in a refusal or an error event: a text, or a table's message."""
+def error_message(data: object) -> str:
+    """Return the message in the data of a refusal or an error event; empty if there is none."""
     if isinstance(data, Mapping):
         data = data.get("message", data.get("error", data.get("reason")))
     return data if isinstance(data, str) else ""
 
 
-def cause(text: str) -> str:
-    """The server's words as a short cause that is the same for all connections."""
+def countable_cause(text: str) -> str:
+    """Return a server's message as a short cause that is the same for all connections."""
     plain = "".join(each if each.isprintable() else " " for each in text[:500]).lower()
-    kept = ("…" if _is_own(word.strip(_PUNCTUATION)) else word for word in plain.split())
+    kept = ("…" if _is_specific(word.strip(_PUNCTUATION)) else word for word in plain.split())
     return " ".join(kept)[:_LONGEST_CAUSE].rstrip(" .!")
 
 
-def assemble(frames: Sequence[bytes]) -> bytes:
-    """One payload of a binary event and its attachments; ``parse_packet`` reads it."""
+def join_attachments(frames: Sequence[bytes]) -> bytes:
+    """Return a binary event and its attachments as one payload for ``parse_packet``."""
     packet, *attachments = frames
     parts = [packet]
     for each in attachments:
@@ -112,7 +112,7 @@ def assemble(frames: Sequence[bytes]) -> bytes:
 
 
 def parse_packet(payload: bytes) -> ParsedMessage | None:
-    """An event's name and its arguments; None for a packet that is no event.
+    """Return an event's name and the list of its arguments; None if this is no event.
 
     Raises:
         Malformed: "bad packet" or "bad JSON".
@@ -123,16 +123,16 @@ def parse_packet(payload: bytes) -> ParsedMessage | None:
     if packet.packet_type not in (EVENT, BINARY_EVENT):
         return None
     data = packet.data
-    # The reference implementation takes a number for a name, too.
+    # The reference implementation accepts numbers as names, too.
     if not isinstance(data, list) or not data or type(data[0]) not in (str, int, float):
         raise Malformed("bad packet")
     return ParsedMessage(str(data[0]), data[1:])
 
 
 def _decode(payload: bytes) -> Any:
-    if head(payload) is None:
+    if parse_header(payload) is None:
         raise Malformed("bad packet")
-    text, *attachments = _taken_apart(payload)
+    text, *attachments = _split_attachments(payload)
     try:
         packet: Any = Packet(encoded_packet=text[1:].decode())
     except json.JSONDecodeError as error:
@@ -147,18 +147,18 @@ def _decode(payload: bytes) -> Any:
     return packet
 
 
-def _is_own(word: str) -> bool:
-    """Whether a word differs from one connection to the next, or may be a secret.
+def _is_specific(word: str) -> bool:
+    """Whether a word may differ between connections, or be a secret.
 
-    Ids, addresses, tokens, names with a number; a short number, such as an HTTP status, says
-    something.
+    These are IDs, addresses, tokens and names with numbers. Short numbers, such as an HTTP
+    status, are kept.
     """
     if len(word) > _LONGEST_WORD or "@" in word:
         return True
     return len(word) > _LONGEST_NUMBER and not _DIGITS.isdisjoint(word)
 
 
-def _taken_apart(payload: bytes) -> list[bytes]:
+def _split_attachments(payload: bytes) -> list[bytes]:
     end = payload.find(_ATTACHMENT)
     if end < 0:
         return [payload]

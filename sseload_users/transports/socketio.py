@@ -1,4 +1,4 @@
-"""Socket.IO (protocol 5, Engine.IO 4) over WebSocket: one connection of one listener."""
+"""Socket.IO (protocol 5, Engine.IO protocol 4) over WebSocket as a transport."""
 
 from __future__ import annotations
 
@@ -14,64 +14,64 @@ from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessa
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.network import Network
 from sseload_users.transports.packets import (
-    acknowledged,
-    assemble,
-    cause,
     connect_packet,
+    countable_cause,
     disconnect_packet,
+    error_message,
     event_prefix,
-    head,
-    heartbeat,
+    heartbeat_timeout,
+    is_connect_acknowledgement,
+    join_attachments,
+    packet_data,
+    parse_header,
     parse_packet,
-    said,
-    words,
 )
-from sseload_users.transports.refusal import SHOWN, words_of
+from sseload_users.transports.server_text import MAX_TEXT, data_text
 from sseload_users.transports.websocket import WebSocketTransport
 
 _QUERY = {"EIO": "4", "transport": "websocket"}
 _OPEN, _CLOSE, _PING, _PONG = b"0", b"1", b"2", b"3"
-_QUIET = (_PONG, b"5", b"6")  # pong, upgrade and noop ask for nothing
+_IGNORED = (_PONG, b"5", b"6")  # pong, upgrade and noop
 _CONNECT, _DISCONNECT, _EVENT, _ACK, _CONNECT_ERROR = b"40", b"41", b"42", b"43", b"44"
 _BINARY_EVENT, _BINARY_ACK = b"45", b"46"
 
 _DISCONNECTED = Closed("server", "disconnected by server")
 _MISSED = Closed("network", "heartbeat missed")
 _TOO_LARGE = Closed("client", "message too large")
-#: Seconds in which a ping that is there already is read, however late this side is itself.
+#: Seconds to read a ping that has arrived already, should this process itself be late.
 _GRACE = 1.0
 
 
 class SocketIOTransport(WebSocketTransport):
-    """One connection to one namespace of a Socket.IO server.
+    """One connection to one namespace of a Socket.IO server; each event is a message.
 
-    The payload of a message is the packet as it came; that of a binary event has its
-    attachments behind it. The endpoint's ``hello`` are Engine.IO messages, sent once the
-    server has acknowledged the namespace; ``confirm``, ``refuse`` and ``reply`` are asked
-    about events of the namespace. What confirms is not handed on, all other events are.
+    The payload of a message is the packet as it arrived, followed by its attachments if it is
+    a binary event. The endpoint's ``hello`` are Engine.IO messages, sent once the server has
+    acknowledged the namespace; ``confirm``, ``refuse`` and ``reply`` get the events of the
+    namespace. All events are handed over but the one that confirms.
 
     Args:
         endpoint: where and how to connect.
-        network: what all connections share.
+        network: shared by all connections.
         on_message: gets each event of the namespace, in the hub.
-        on_malformed: gets the cause, when a frame or a packet cannot be decoded.
+        on_malformed: gets a cause for each frame or packet that cannot be decoded, in the hub.
     """
 
     __slots__ = (
         "_acknowledged_ns",
+        "_attachments_due",
         "_binary",
         "_binary_bytes",
-        "_due",
         "_early",
-        "_hand_on",
-        "_heartbeat",
+        "_heartbeat_timeout",
+        "_listener",
         "_namespace",
+        "_on_event",
         "_overdue",
         "_pinged",
         "_prefix",
         "_refusal",
         "_timer",
-        "_wanted",
     )
 
     kind: ClassVar[str] = "SIO"
@@ -87,125 +87,124 @@ class SocketIOTransport(WebSocketTransport):
         super().__init__(endpoint, network, self._on_packet, on_malformed)
         self._namespace = endpoint.namespace.encode()
         self._prefix = event_prefix(endpoint.namespace)
-        self._wanted = on_message
-        # Events that came before the subscription was there; handed on when listening begins.
+        self._listener = on_message
+        # Events that arrived before the subscription; handed over when listening begins.
         self._early: list[tuple[bytes, int]] = []
-        self._hand_on: OnMessage = self._keep
+        self._on_event: OnMessage = self._keep
         self._acknowledged_ns = 0
-        # The server's words, should it turn out that it refuses.
+        # Cause and text of a refusal, should the connect attempt fail.
         self._refusal: tuple[str, str] | None = None
-        # How many attachments are due, and those that came after their packet; None for one
-        # that nobody wants.
-        self._due = 0
+        # How many attachments are to follow, and their packet with those that have arrived;
+        # None if the packet is not wanted.
+        self._attachments_due = 0
         self._binary: list[bytes] | None = None
         self._binary_bytes = 0
-        # Seconds that may pass between two pings, and when the last one came.
-        self._heartbeat = 0.0
+        # Seconds that may pass between two pings, and when the last one arrived (monotonic).
+        self._heartbeat_timeout = 0.0
         self._pinged = 0.0
         self._overdue = False
         self._timer: Any = None
 
     @staticmethod
     def parse(payload: bytes) -> ParsedMessage | None:
-        """An event's name and the list of its arguments; None for what is no event.
+        """Return an event's name and the list of its arguments; None if this is no event.
 
         Raises:
             Malformed: "bad packet" or "bad JSON".
         """
         return parse_packet(payload)
 
-    def subscribe(self) -> None:
-        """Open Engine.IO, join the namespace, and wait for what confirms it.
+    def _subscribe(self) -> None:
+        """Open Engine.IO, connect to the namespace, and wait for the confirmation.
 
         Raises:
-            ConnectFailed: at "subscribe": refused, by whatever packet; closed; the time is
-                over.
+            ConnectFailed: at "subscribe": refused, closed, or timed out.
         """
         try:
             self._open_engine()
             self._join()
         except ConnectFailed as failed:
-            if self._refusal is None or failed.cause == "left":
+            if self._refusal is None:
                 raise
-            why, text = self._refusal
-            raise ConnectFailed("subscribe", why, said=text) from failed
+            cause, text = self._refusal
+            raise ConnectFailed("subscribe", cause, server_text=text) from failed
 
     def listen(self) -> Closed:
-        """Hand every event to ``on_message`` until the session ends; say how it ended."""
-        if self._arrival is None or self._closed is not None:
+        """Hand every event to ``on_message`` until the session ends; return how it ended."""
+        if self._connection is None or self._closed is not None:
             return super().listen()
-        self._await_ping(self._heartbeat)
+        self._start_timer(self._heartbeat_timeout)
         try:
             return super().listen()
         finally:
-            self._await_no_ping()
+            self._stop_timer()
 
     def _open_engine(self) -> None:
         try:
-            opening, _ = self.receive()
+            opening, _ = self._receive()
         except ConnectFailed as failed:
             if not failed.cause.startswith("protocol error"):
                 raise
-            # Engine.IO on Node answers by HTTP once more, where it wants another version.
+            # Engine.IO on Node sends a second HTTP response if it wants another version.
             raise ConnectFailed("subscribe", "bad handshake answer", failed.cause) from failed
-        longest = heartbeat(opening)
-        if longest is None:
+        timeout = heartbeat_timeout(opening)
+        if timeout is None:
             detail = opening[:200].decode(errors="replace")
             raise ConnectFailed("subscribe", "bad handshake answer", detail)
-        self._heartbeat = longest
+        self._heartbeat_timeout = timeout
         self._pinged = time.monotonic()
 
     def _join(self) -> None:
         endpoint, early = self.endpoint, self._early
         confirmed_ns = 0
-        looked_at = kept_bytes = 0
-        greeted = False
+        checked = kept_bytes = 0
+        hello_sent = False
         self.send(connect_packet(endpoint.namespace, endpoint.auth))
         while not (self._acknowledged_ns and (confirmed_ns or endpoint.confirm is None)):
-            self._on_packet(*self.receive())
-            if self._acknowledged_ns and not greeted:
-                greeted = True
+            self._on_packet(*self._receive())
+            if self._acknowledged_ns and not hello_sent:
+                hello_sent = True
                 for text in endpoint.hello:
                     self.send(text)
-            if len(early) == looked_at:
+            if len(early) == checked:
                 continue
             payload, arrived_ns = early[-1]
-            if endpoint.refuse is not None and (why := endpoint.refuse(payload)) is not None:
+            if endpoint.refuse is not None and (cause := endpoint.refuse(payload)) is not None:
                 self._refusal = None
-                raise ConnectFailed("subscribe", why, said=self._words(payload))
+                raise ConnectFailed("subscribe", cause, server_text=self._text_of(payload))
             if endpoint.confirm is not None and not confirmed_ns and endpoint.confirm(payload):
                 confirmed_ns = arrived_ns
                 early.pop()
                 continue
-            self._look_for_error(payload)
-            looked_at += 1
+            self._note_error_event(payload)
+            checked += 1
             kept_bytes += len(payload)
             if kept_bytes > endpoint.max_message:
                 raise ConnectFailed("subscribe", "never acknowledged")
         self.subscribed_ns = max(self._acknowledged_ns, confirmed_ns)
 
-    def _look_for_error(self, payload: bytes) -> None:
-        """An ``error`` event is a refusal, if no acknowledgement follows."""
-        data = said(payload)
+    def _note_error_event(self, payload: bytes) -> None:
+        """Keep an ``error`` event: it is a refusal unless an acknowledgement follows."""
+        data = packet_data(payload)
         if isinstance(data, list) and data[:1] == ["error"]:
             self._note_refusal(data[1] if len(data) > 1 else None)
 
     def _note_refusal(self, data: object) -> None:
         if self._refusal is None:
-            why = cause(words(data)) or "connection rejected by server"
-            self._refusal = (why, words_of(data)[:SHOWN])
+            cause = countable_cause(error_message(data)) or "connection rejected by server"
+            self._refusal = (cause, data_text(data)[:MAX_TEXT])
 
     def _say_goodbye(self) -> None:
         if self._acknowledged_ns:
             self.send(disconnect_packet(self.endpoint.namespace))
         super()._say_goodbye()
 
-    def _catch_up(self, held: deque[tuple[bytes, int]]) -> None:
-        self._hand_on = self._wanted
+    def _hand_over(self, held: deque[tuple[bytes, int]]) -> None:
+        self._on_event = self._listener
         early, self._early = self._early, []
         for payload, arrived_ns in early:
-            self._wanted(payload, arrived_ns)
-        super()._catch_up(held)
+            self._listener(payload, arrived_ns)
+        super()._hand_over(held)
 
     def _keep(self, payload: bytes, arrived_ns: int) -> None:
         self._early.append((payload, arrived_ns))
@@ -213,10 +212,10 @@ class SocketIOTransport(WebSocketTransport):
     # In the hub
 
     def _on_packet(self, payload: bytes, arrived_ns: int) -> None:
-        """Take an Engine.IO message. The hot path: once for each message."""
-        if not self._due and payload.startswith(self._prefix):
-            self._hand_on(payload, arrived_ns)
-        elif self._due:
+        """Handle an Engine.IO message. The hot path: runs for each message."""
+        if not self._attachments_due and payload.startswith(self._prefix):
+            self._on_event(payload, arrived_ns)
+        elif self._attachments_due:
             self._on_attachment(payload, arrived_ns)
         elif payload == _PING:
             self._pinged = time.monotonic()
@@ -226,36 +225,36 @@ class SocketIOTransport(WebSocketTransport):
             self._on_socketio(payload, arrived_ns)
         elif payload == _CLOSE:
             self.end(_DISCONNECTED)
-        elif payload not in _QUIET:
+        elif payload not in _IGNORED:
             self._on_malformed("bad packet")
 
     def _on_socketio(self, payload: bytes, arrived_ns: int) -> None:
-        parts = head(payload)
-        if parts is None:
+        header = parse_header(payload)
+        if header is None:
             self._on_malformed("bad packet")
             return
-        self._due, namespace = parts
+        self._attachments_due, namespace = header
         kind = payload[:2]
-        if self._due:
+        if self._attachments_due:
             wanted = kind == _BINARY_EVENT and namespace == self._namespace
             self._binary = [payload] if wanted else None
             self._binary_bytes = len(payload)
         elif namespace != self._namespace or kind in (_ACK, _BINARY_ACK):
             return
         elif kind in (_EVENT, _BINARY_EVENT):
-            self._hand_on(payload, arrived_ns)
+            self._on_event(payload, arrived_ns)
         elif kind == _CONNECT:
             self._on_connected(payload, arrived_ns)
         elif kind == _DISCONNECT:
             self.end(_DISCONNECTED)
         else:
-            data = said(payload)
+            data = packet_data(payload)
             self._note_refusal(data)
-            self.end(dataclasses.replace(_DISCONNECTED, reason=words_of(data)[:SHOWN]))
+            self.end(dataclasses.replace(_DISCONNECTED, reason=data_text(data)[:MAX_TEXT]))
 
     def _on_connected(self, payload: bytes, arrived_ns: int) -> None:
-        if not acknowledged(payload):
-            # Socket.IO 2 sends no session id, and takes no ``auth``.
+        if not is_connect_acknowledgement(payload):
+            # Socket.IO 2 sends no session ID, and accepts no ``auth``.
             self._refusal = ("bad handshake answer", payload[:200].decode(errors="replace"))
             self.end(Closed("client", "bad handshake answer"))
         elif not self._acknowledged_ns:
@@ -263,48 +262,47 @@ class SocketIOTransport(WebSocketTransport):
 
     def _on_attachment(self, payload: bytes, arrived_ns: int) -> None:
         binary = self._binary
-        self._due -= 1
+        self._attachments_due -= 1
         if binary is None:
             return
         binary.append(payload)
         self._binary_bytes += len(payload)
         if self._binary_bytes > self.endpoint.max_message:
             self.end(_TOO_LARGE)
-        elif not self._due:
+        elif not self._attachments_due:
             self._binary = None
-            self._hand_on(assemble(binary), arrived_ns)
+            self._on_event(join_attachments(binary), arrived_ns)
 
-    def _await_ping(self, seconds: float) -> None:
-        # One timer for each connection, which starts anew for what is left of its time: a ping
-        # costs no timer.
-        self._await_no_ping()
+    def _start_timer(self, seconds: float) -> None:
+        # One timer per connection, restarted for the time that is left: pings cost no timer.
+        self._stop_timer()
         self._timer = gevent.get_hub().loop.timer(seconds)
         self._timer.start(self._check_heartbeat)
 
-    def _await_no_ping(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.stop()
             self._timer.close()
             self._timer = None
 
     def _check_heartbeat(self) -> None:
-        left = self._pinged + self._heartbeat - time.monotonic()
+        left = self._pinged + self._heartbeat_timeout - time.monotonic()
         if left > 0:
-            self._await_ping(left)
+            self._start_timer(left)
         elif not self._overdue:
-            # After a stall of this side timers come first; what waits unread comes then.
+            # After a stall of this process, timers run before what waits unread is read.
             self._overdue = True
-            self._await_ping(_GRACE)
+            self._start_timer(_GRACE)
         else:
             self.end(_MISSED)
 
 
 def _with_query(url: str) -> str:
-    """The URL, with Engine.IO's parameters where it lacks them."""
+    """Return the URL with Engine.IO's query parameters added where they are missing."""
     try:
         parts = urlsplit(url)
     except ValueError:
-        return url  # it is refused where it is connected to
+        return url  # connecting to it fails
     given = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
     lacking = [f"{name}={value}" for name, value in _QUERY.items() if name not in given]
     query = "&".join([parts.query, *lacking] if parts.query else lacking)

@@ -18,7 +18,7 @@ from sseload_users.core.clock import wall_ns
 from sseload_users.core.code_tally import Status
 from sseload_users.run.worker_run import worker_run_of
 from sseload_users.transports.causes import cause_of
-from sseload_users.transports.refusal import words_of_body
+from sseload_users.transports.server_text import body_text
 from sseload_users.users.ingest_client import AnswerTooLarge, IngestClient
 
 #: The name of the requests in Locust's table.
@@ -116,8 +116,8 @@ class CodeBroadcaster(FastHttpUser):
         ):
             status, cause = self._outcome(response, body)
             took_us = (wall_ns() - body.sent_ns) // 1000
-            said = "" if cause is None else self._words(response)
-            cause = station.answered(sequence, status, took_us, cause, said)
+            text = "" if cause is None else self._server_text(response)
+            cause = station.answered(sequence, status, took_us, cause, text)
             if cause is None:
                 response.success()
             else:
@@ -149,10 +149,10 @@ class CodeBroadcaster(FastHttpUser):
             cause = type(error).__name__
         return "unanswered" if body.written else "unsent", cause
 
-    def _words(self, response: ResponseContextManager) -> str:
-        """What the server says where it does not accept a code."""
+    def _server_text(self, response: ResponseContextManager) -> str:
+        """Return what the server sent with a response that does not accept a code."""
         body = response.content if response.status_code else b""
-        return self._target.without_secrets(words_of_body(body or b""), self._identity)
+        return self._target.without_secrets(body_text(body or b""), self._identity)
 
 
 class _StampedBody(bytes):

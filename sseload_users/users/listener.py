@@ -21,8 +21,9 @@ from sseload_users.run.churn import Hold
 from sseload_users.run.locust_stats import fire
 from sseload_users.run.worker_run import worker_run_of
 from sseload_users.targets import Identity, Target
-from sseload_users.transports import Closed, ConnectFailed, Malformed, Transport
+from sseload_users.transports import Closed, ConnectFailed, Malformed
 from sseload_users.transports.registry import transport_for
+from sseload_users.transports.transport import Transport
 from sseload_users.users.session_requests import SessionRequests
 
 _logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class CodeListener(User):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self._station = station = worker_run_of(environment)
-        self._connection = station.ledger.connection()
+        self._connection = station.ledger.add_connection()
         identity = station.identity(self._connection.number)
         self._identity = identity if self.username is None else Identity(self.username)
         self._connection.username = self._identity.username
@@ -163,7 +164,7 @@ class CodeListener(User):
     def _back_off(self, attempt: int) -> None:
         # What the server of an event stream asks for is the least; it holds until it says
         # something else.
-        retry_ms = getattr(self._transport, "retry_ms", None)
+        retry_ms = None if self._transport is None else self._transport.retry_ms
         if retry_ms is not None:
             self._retry_s = retry_ms / 1000
         # Jitter over the whole time, so that those who were dropped together come apart.
@@ -174,13 +175,13 @@ class CodeListener(User):
         station, connection = self._station, self._connection
         station.counters.attempted += 1
         kind, began_ns = self._transport_type.kind, wall_ns()
-        meant_since_ns = station.ledger.under_way_since() or began_ns
+        meant_since_ns = station.ledger.codes.oldest_unreceived_ns() or began_ns
         errands = self._errands = SessionRequests(
             station.network, station.options, self._target, self._identity, station.kept_alive
         )
         try:
             errands.before()
-            last_event_id = getattr(self._transport, "last_event_id", "")
+            last_event_id = "" if self._transport is None else self._transport.last_event_id
             endpoint = errands.endpoint(last_event_id)
             transport = self._transport = self._transport_type(
                 replace(endpoint, slow=self._slow),
@@ -195,8 +196,8 @@ class CodeListener(User):
                 self._transport.leave()
             if not station.finished:
                 # In its words the server may have repeated what it was sent.
-                cause, said = map(errands.without_secrets, (error.cause, error.said))
-                cause = station.failed(error.operation, cause, said)
+                cause, text = map(errands.without_secrets, (error.cause, error.server_text))
+                cause = station.failed(error.operation, cause, text)
                 failed = ConnectFailed(error.operation, cause)
                 _logger.debug("%s: %s", failed, clean(errands.without_secrets(error.detail)))
                 station.counters.failed += 1
@@ -213,7 +214,7 @@ class CodeListener(User):
         if connection.connect_us is None:
             connection.connect_us = connect_us
         station.ledger.tally.connect.add(connect_us)
-        self._session = station.ledger.opened(
+        self._session = station.ledger.open_session(
             connection, min(meant_since_ns, began_ns), transport.subscribed_ns
         )
         fire(self.environment, kind, "connect", connect_us / 1000)
@@ -229,15 +230,15 @@ class CodeListener(User):
             with station.turnover.holding(transport) as hold:
                 closed = transport.listen()
         finally:
-            said = closed.reason
+            server_text = closed.reason
             if self._errands is not None:
-                said = self._errands.without_secrets(said)
+                server_text = self._errands.without_secrets(server_text)
                 self._errands.end()
             dropped = closed.cause != LEFT
-            station.ledger.closed(session, wall_ns(), released=not dropped)
+            station.ledger.close_session(session, wall_ns(), released=not dropped)
             if dropped and not station.finished:
                 self._dropped_ns = wall_ns()
-                cause = station.dropped(closed.cause, said)
+                cause = station.dropped(closed.cause, server_text)
                 self._connection.drops += 1
                 self._connection.last_cause = f"session: {cause}"
                 fire(

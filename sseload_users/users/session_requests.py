@@ -16,7 +16,7 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.fetch import fetch
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.network import Network
-from sseload_users.transports.refusal import words_of_body
+from sseload_users.transports.server_text import body_text
 
 
 class Line(Protocol):
@@ -118,7 +118,7 @@ class SessionRequests:
 
     def _ask(self, upkeep: Upkeep) -> None:
         assert upkeep.request is not None  # noqa: S101
-        said = ""
+        server_text = ""
         try:
             answer = fetch(
                 upkeep.request,
@@ -130,5 +130,5 @@ class SessionRequests:
         else:
             cause = upkeep.accepts(answer.status, answer.body)
             if cause is not None:
-                said = self.without_secrets(words_of_body(answer.body))
-        self._on_upkeep(cause, said)
+                server_text = self.without_secrets(body_text(answer.body))
+        self._on_upkeep(cause, server_text)

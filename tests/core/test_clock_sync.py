@@ -11,7 +11,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from sseload_users.core import clock
-from sseload_users.core.clock_sync import NONE, Clocks
+from sseload_users.core.clock import host_id
+from sseload_users.core.clock_steps import MIN_STEP_NS, ClockStepDetector
+from sseload_users.core.clock_sync import NO_DIFFERENCE, ClockSync
 from sseload_users.run.run_clock import RunClock
 
 S, MS = 1_000_000_000, 1_000_000
@@ -41,12 +43,12 @@ ways = st.one_of(st.integers(0, 2 * MS), st.integers(0, 3 * S))
 questions = st.lists(st.tuples(st.integers(0, 100 * S), ways, ways), min_size=1, max_size=100)
 
 
-def asked(truth: Truth, asking: list[tuple[int, int, int]]) -> tuple[Clocks, int]:
-    """Clocks that have had their questions answered, and when that was."""
-    clocks, now = Clocks(), START
+def asked(truth: Truth, asking: list[tuple[int, int, int]]) -> tuple[ClockSync, int]:
+    """A synchronized clock, and the time of its last exchange."""
+    clocks, now = ClockSync(), START
     for pause, there, back in asking:
         now += pause
-        clocks.answered(now, truth.leader(now + there), now + there + back)
+        clocks.add_exchange(now, truth.leader(now + there), now + there + back)
         now += there + back
     return clocks, now
 
@@ -61,7 +63,7 @@ def test_the_true_difference_is_within_the_error(
 ) -> None:
     clocks, now = asked(truth, asking)
     here = now + later
-    difference = clocks.at(here)
+    difference = clocks.difference_at(here)
     # One nanosecond, since the truth itself is rounded.
     assert abs(truth.leader(here) - here - difference.ns) <= difference.error_ns + 1
 
@@ -84,7 +86,9 @@ def test_the_error_is_no_larger_than_the_best_answer_makes_it(
 ) -> None:
     clocks, now = asked(truth, asking)
     _, there, back = asking[-1]
-    assert clocks.at(now).error_ns <= (there + back) // 2 + 2 + (there + back) * 500e-6 + 1
+    assert (
+        clocks.difference_at(now).error_ns <= (there + back) // 2 + 2 + (there + back) * 500e-6 + 1
+    )
 
 
 @given(truths, questions, st.integers(-3600 * S, 3600 * S), st.integers(0, 10 * S))
@@ -95,9 +99,9 @@ def test_a_step_of_this_clock_takes_nothing_away(
     later: int,
 ) -> None:
     clocks, now = asked(truth, before)
-    clocks.stepped(step)
+    clocks.shift(step)
     here = now + step + later
-    difference = clocks.at(here)
+    difference = clocks.difference_at(here)
     ahead = truth.leader(here - step) - here
     assert abs(ahead - difference.ns) <= difference.error_ns + 1
 
@@ -112,26 +116,26 @@ def test_a_step_of_the_leaders_clock_is_followed_at_the_next_good_answer(
 ) -> None:
     clocks, now = asked(truth, asking)
     # Only a step that cannot be an error of what was known is one for sure.
-    assume(step > 2 * (clocks.at(now + way).error_ns + way))
+    assume(step > 2 * (clocks.difference_at(now + way).error_ns + way))
     stepped = Truth(truth.ahead_ns + (-step if back else step), truth.drift_ppm)
-    clocks.answered(now, stepped.leader(now + way), now + way)
-    difference = clocks.at(now + way)
+    clocks.add_exchange(now, stepped.leader(now + way), now + way)
+    difference = clocks.difference_at(now + way)
     assert abs(stepped.leader(now + way) - now - way - difference.ns) <= difference.error_ns + 1
 
 
 def test_an_answer_that_came_before_its_question_says_nothing() -> None:
-    clocks = Clocks()
-    clocks.answered(START + 5, START, START)
+    clocks = ClockSync()
+    clocks.add_exchange(START + 5, START, START)
     assert not clocks.known
     with pytest.raises(LookupError):
-        clocks.at(START)
+        clocks.difference_at(START)
 
 
 def test_on_one_host_there_is_no_difference_at_all() -> None:
-    clocks = Clocks()
+    clocks = ClockSync()
     clocks.same = True
     assert clocks.known
-    assert clocks.at(START) == NONE
+    assert clocks.difference_at(START) == NO_DIFFERENCE
     assert clocks.to_leader(START) == clocks.to_here(START) == START
     assert clocks.error_ns == 0
 
@@ -139,23 +143,23 @@ def test_on_one_host_there_is_no_difference_at_all() -> None:
 @pytest.fixture
 def right_again() -> Iterator[None]:
     yield
-    clock.set_wrong(0)
+    clock.set_offset(0)
 
 
 @pytest.mark.usefixtures("right_again")
 @pytest.mark.parametrize("by_ns", [S, -3 * S, 20 * MS])
 def test_a_clock_that_is_set_is_seen_once(by_ns: int) -> None:
-    setting = clock.ClockStepDetector()
+    setting = ClockStepDetector()
     assert setting.step_ns() == 0
-    clock.set_wrong(by_ns)
-    assert abs(setting.step_ns() - by_ns) < clock.SET_NS
+    clock.set_offset(by_ns)
+    assert abs(setting.step_ns() - by_ns) < MIN_STEP_NS
     assert setting.step_ns() == 0
 
 
 @pytest.mark.usefixtures("right_again")
 def test_a_clock_that_is_steered_is_not_set() -> None:
-    setting = clock.ClockStepDetector()
-    clock.set_wrong(0, drift_ppm=500)
+    setting = ClockStepDetector()
+    clock.set_offset(0, drift_ppm=500)
     time.sleep(0.3)
     assert setting.step_ns() == 0
 
@@ -164,43 +168,43 @@ def test_a_clock_that_is_steered_is_not_set() -> None:
 def test_what_was_measured_before_a_clock_was_set_still_holds() -> None:
     time_ = RunClock(lambda _: None, same=False)
     now = clock.wall_ns()
-    time_.clocks.answered(now - 1000, now, now + 1000)
-    clock.set_wrong(2 * S)
-    assert abs(time_.look() - 2 * S) < clock.SET_NS
+    time_.clocks.add_exchange(now - 1000, now, now + 1000)
+    clock.set_offset(2 * S)
+    assert abs(time_.look() - 2 * S) < MIN_STEP_NS
     later = clock.wall_ns()
-    assert abs(time_.clocks.to_leader(later) - (later - 2 * S)) < clock.SET_NS
+    assert abs(time_.clocks.to_leader(later) - (later - 2 * S)) < MIN_STEP_NS
 
 
 def test_a_clock_that_is_wrong_is_like_no_other() -> None:
     try:
-        assert clock.identity() == clock.identity()
-        clock.set_wrong(1)
-        assert clock.identity() != clock.identity()
+        assert host_id() == host_id()
+        clock.set_offset(1)
+        assert host_id() != host_id()
     finally:
-        clock.set_wrong(0)
+        clock.set_offset(0)
 
 
 def test_a_slow_answer_does_not_displace_a_quick_one_that_it_agrees_with() -> None:
-    clocks = Clocks()
+    clocks = ClockSync()
     ahead = 1_000_000_000
-    clocks.answered(0, ahead + 50, 100)
+    clocks.add_exchange(0, ahead + 50, 100)
     # Ten milliseconds each way, and three of them off the middle.
-    clocks.answered(1_000_000, ahead + 14_000_000, 21_000_000)
-    difference = clocks.at(22_000_000)
+    clocks.add_exchange(1_000_000, ahead + 14_000_000, 21_000_000)
+    difference = clocks.difference_at(22_000_000)
     assert difference.error_ns < 20_000
     assert abs(difference.ns - ahead) <= difference.error_ns
 
 
 def test_an_answer_in_no_time_is_still_wrong_by_what_is_rounded() -> None:
-    clocks = Clocks()
-    clocks.answered(5, 10, 5)
-    assert clocks.at(5).error_ns >= 1
+    clocks = ClockSync()
+    clocks.add_exchange(5, 10, 5)
+    assert clocks.difference_at(5).error_ns >= 1
 
 
 def test_the_largest_error_of_all_that_was_put_on_the_other_clock_is_told() -> None:
-    for put in (Clocks.to_here, Clocks.to_leader):
-        clocks = Clocks()
-        clocks.answered(0, 1000, 2000)
+    for put in (ClockSync.to_here, ClockSync.to_leader):
+        clocks = ClockSync()
+        clocks.add_exchange(0, 1000, 2000)
         put(clocks, 10_000_000_000)
         most = clocks.error_ns
         assert most >= 5_000_000

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sseload_users.core.codes import DEFAULT_TEMPLATE, CodeShape, Reading, new_run_id, to_base36
+from sseload_users.core.codes import DEFAULT_TEMPLATE, CodeShape, ParsedCode, new_run_id, to_base36
 
 RUN = "k3x9p0"
 SENT_NS = 1_764_000_000_123_456_789
@@ -43,7 +43,7 @@ def shapes(draw: st.DrawFn) -> CodeShape:
 def test_what_was_minted_is_read_back(shape: CodeShape, sequence: int, sent_ns: int) -> None:
     knows_when = "{sent}" in shape.template
     minted = shape.mint(sequence, sent_ns)
-    assert shape.read(minted) == Reading(sequence, sent_ns if knows_when else None)
+    assert shape.read(minted) == ParsedCode(sequence, sent_ns if knows_when else None)
 
 
 @settings(deadline=None)
@@ -97,7 +97,7 @@ def test_codes_of_another_run_are_foreign(own: str, other: str, sequence: int, a
 def test_the_default_shape() -> None:
     minted = CodeShape(RUN).mint(7, SENT_NS)
     assert minted == f"LT-k3x9p0-7-{to_base36(SENT_NS)}"
-    assert CodeShape(RUN).read(minted) == Reading(7, SENT_NS)
+    assert CodeShape(RUN).read(minted) == ParsedCode(7, SENT_NS)
     assert CodeShape(RUN).template == DEFAULT_TEMPLATE
 
 
@@ -136,8 +136,8 @@ def test_near_misses_are_foreign(text: str) -> None:
 def test_padded_numbers_are_read_as_they_are_written() -> None:
     shape = CodeShape(RUN, "{seq:04}")
     assert (shape.mint(7, 0), shape.mint(12345, 0)) == ("0007", "12345")
-    assert shape.read("0007") == Reading(7, None)
-    assert shape.read("12345") == Reading(12345, None)
+    assert shape.read("0007") == ParsedCode(7, None)
+    assert shape.read("12345") == ParsedCode(12345, None)
     assert [shape.read(text) for text in ("7", "007", "00007", "012345", "0000")] == [None] * 5
 
 
@@ -197,7 +197,7 @@ def test_letters_between_the_numbers_are_enough() -> None:
     for template in ("{seq}x{sent}", "{sent}x{seq}", "{seq}1x{run}2{sent}", "{sent}9x{seq}"):
         shape = CodeShape("123456", template)
         for sequence, sent_ns in ((1, 1), (91, 36**3), (9, int("9x9x9", 36)), (99, SENT_NS)):
-            assert shape.read(shape.mint(sequence, sent_ns)) == Reading(sequence, sent_ns)
+            assert shape.read(shape.mint(sequence, sent_ns)) == ParsedCode(sequence, sent_ns)
 
 
 @settings(deadline=None)
@@ -217,4 +217,4 @@ def test_run_ids_are_six_characters_and_differ() -> None:
 
 def test_the_widest_sequence_number_is_read_back() -> None:
     shape = CodeShape("abc123", "{seq:018}")
-    assert shape.read(shape.mint(7, 0)) == Reading(7, None)
+    assert shape.read(shape.mint(7, 0)) == ParsedCode(7, None)

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sseload_users.core import ledger as ledger_module
-from sseload_users.core import settled
+from sseload_users.core import settled_codes
 from sseload_users.core.code_tally import CodeTally, Status
+from sseload_users.core.connection_row import received_per_connection
 from sseload_users.core.ledger import STRAY, Ledger
-from sseload_users.core.sessions import Bits, Session
+from sseload_users.core.sessions import Session, SessionSet
 from sseload_users.core.tally import PackedTally, Tally
 from sseload_users.core.timestamps import SharedStamp
 from tests.support.ledger_model import KINDS, OUTCOMES, Op, World, ops, total_of
@@ -32,7 +33,7 @@ def test_the_books_are_those_of_a_model_that_sees_everything_at_once(
     story: list[Op], release: bool, recent: int
 ) -> None:
     world = World([1])
-    with mock.patch.object(settled, "_RECENT", recent):
+    with mock.patch.object(settled_codes, "_MAX_RECENT", recent):
         world.run(story)
         world.end(release=release)
     (group,) = world.groups
@@ -90,18 +91,18 @@ class Books:
         self.session = self.open(started_ns, subscribed_ns)
 
     def open(self, started_ns: int = T0 - 5 * MS, subscribed_ns: int = T0) -> Session:
-        connection = self.ledger.connection()
-        return self.ledger.opened(connection, started_ns, subscribed_ns)
+        connection = self.ledger.add_connection()
+        return self.ledger.open_session(connection, started_ns, subscribed_ns)
 
     def send(self, sequence: int, sent_ns: int, status: Status = "accepted") -> None:
-        self.ledger.sent(sequence, sent_ns)
-        self.ledger.answered(sequence, status)
+        self.ledger.announce(sequence, sent_ns)
+        self.ledger.set_status(sequence, status)
 
     def receive(self, sequence: int, arrived_ns: int, session: Session | None = None) -> None:
         (session or self.session).receive(self.ledger.code(sequence), arrived_ns)
 
     def close(self, at_ns: int, *, released: bool = False) -> None:
-        self.ledger.closed(self.session, at_ns, released=released)
+        self.ledger.close_session(self.session, at_ns, released=released)
 
     def of(self, sequence: int) -> dict[str, int]:
         """What is not zero of a code's account."""
@@ -261,11 +262,11 @@ def test_what_came_before_a_session_ended_was_delivered() -> None:
             {"owed": 2, "delivered": 1, "late": 1, "duplicate": 2},
         ),
         (
-            lambda books, late: books.ledger.closed(late, T0 + 30, released=False),
+            lambda books, late: books.ledger.close_session(late, T0 + 30, released=False),
             {"owed": 2, "delivered": 1, "interrupted": 1},
         ),
         (
-            lambda books, late: books.ledger.closed(late, T0 + 30, released=True),
+            lambda books, late: books.ledger.close_session(late, T0 + 30, released=True),
             {"owed": 1, "delivered": 1, "released": 1},
         ),
     ],
@@ -280,7 +281,7 @@ def test_a_session_that_becomes_known_after_a_code_was_settled_is_owed_it(
         books.receive(sequence, T0 + 11)
     books.ledger.settle(T0 + 12)
     assert books.of(1) == DELIVERED
-    assert books.ledger.in_flight == 0
+    assert len(books.ledger.codes.in_flight) == 0
     late = books.open(T0 + 1, T0 + 10)
     after = books.open(T0 + 1, T0 + 11)
     then(books, late)
@@ -303,12 +304,12 @@ def test_copies_of_a_code_that_failed_are_unexpected_whenever_they_come(
     if when == "before":
         copies()
     if status == "rejected":
-        books.ledger.sent(1, T0)
+        books.ledger.announce(1, T0)
     if when == "between":
         copies()
-    books.ledger.answered(1, status)
+    books.ledger.set_status(1, status)
     books.ledger.settle(T0 + 1)
-    assert books.ledger.in_flight == 0
+    assert len(books.ledger.codes.in_flight) == 0
     if when == "after":
         copies()
     assert books.of(1) == {"unexpected": 2}
@@ -336,7 +337,7 @@ def test_copies_of_codes_that_nobody_sent_are_unexpected_and_have_no_account(man
     books.session.receive(held, T0 + 3)
     assert books.of(STRAY) == {"unexpected": 2 * many + 1}
     assert set(books.total.codes) == {STRAY}
-    assert books.ledger.settled == 0
+    assert books.ledger.codes.settled.count == 0
 
 
 def test_a_code_may_be_announced_long_after_its_copies() -> None:
@@ -344,8 +345,8 @@ def test_a_code_may_be_announced_long_after_its_copies() -> None:
     gone, left = books.open(), books.open()
     for session in (gone, left, books.session):
         books.receive(1, T0 + 10, session)
-    books.ledger.closed(gone, T0 + 20, released=False)
-    books.ledger.closed(left, T0 + 20, released=True)
+    books.ledger.close_session(gone, T0 + 20, released=False)
+    books.ledger.close_session(left, T0 + 20, released=True)
     for second in range(100):
         books.ledger.settle(T0 + second * S)
     books.send(1, T0 + 5)
@@ -364,13 +365,13 @@ def test_sessions_that_ended_are_kept_until_every_announcement_must_have_come() 
     books.send(1, T0)
     books.ledger.settle(T0 + 9 * S)
     assert books.of(1) == INTERRUPTED
-    books.ledger.sent(2, T0)
+    books.ledger.announce(2, T0)
     books.ledger.settle(T0 + 50 * S)  # one in flight keeps those that may be owed it
-    books.ledger.answered(2, "accepted")
+    books.ledger.set_status(2, "accepted")
     books.ledger.settle(T0 + 50 * S)
     assert books.of(2) == INTERRUPTED
     books.ledger.settle(T0 + 50 * S)
-    assert not books.ledger._ended
+    assert not books.ledger._closed
 
 
 @pytest.mark.parametrize("settled_between", [False, True])
@@ -421,7 +422,7 @@ def test_a_code_that_a_decoder_remembers_is_found_again_after_it_was_forgotten()
     books.send(1, T0)
     held = books.ledger.code(1)
     books.receive(1, T0 + 1)
-    for sequence in range(2, 2 * settled._RECENT):
+    for sequence in range(2, 2 * settled_codes._MAX_RECENT):
         books.send(sequence, T0 + 2)
         books.receive(sequence, T0 + 3)
     books.ledger.settle(T0 + 4)
@@ -435,7 +436,7 @@ def test_a_code_that_a_decoder_remembers_is_found_again_after_it_was_forgotten()
 def test_a_code_that_was_given_up_and_is_announced_after_all_counts_from_then_on() -> None:
     books = Books()
     held = books.ledger.code(1)
-    with mock.patch.object(ledger_module, "_MOST_UNKNOWN", 2):
+    with mock.patch.object(ledger_module, "_MAX_UNANNOUNCED", 2):
         for sequence in (7, 8):
             books.ledger.code(sequence)
     assert held.settled
@@ -451,32 +452,32 @@ def test_a_code_that_was_given_up_and_is_announced_after_all_counts_from_then_on
 def test_a_code_is_settled_once_all_have_it_or_its_time_is_over() -> None:
     books = Books()
     other = books.open()
-    books.ledger.sent(1, T0)
+    books.ledger.announce(1, T0)
     books.send(9, T0)
     books.ledger.settle(T0)
-    assert (books.ledger.in_flight, books.ledger.settled) == (2, 0)
+    assert (len(books.ledger.codes.in_flight), books.ledger.codes.settled.count) == (2, 0)
     books.receive(9, T0 + 1)
     books.receive(9, T0 + 1, other)
     books.receive(1, T0 + 1)
     books.receive(1, T0 + 1, other)
     books.ledger.settle(T0 + 9 * S)
-    assert books.ledger.in_flight == 1  # nobody knows what became of its request
-    books.ledger.answered(1, "accepted")
+    assert len(books.ledger.codes.in_flight) == 1  # nobody knows what became of its request
+    books.ledger.set_status(1, "accepted")
     books.ledger.settle(T0 + 2)
-    assert (books.ledger.in_flight, books.ledger.settled) == (0, 2)
+    assert (len(books.ledger.codes.in_flight), books.ledger.codes.settled.count) == (0, 2)
     books.send(2, T0 + 10)
     books.receive(2, T0 + 11)
     books.ledger.settle(T0 + 10 + S)
-    assert books.ledger.in_flight == 1
-    books.ledger.closed(other, T0 + 12, released=False)
+    assert len(books.ledger.codes.in_flight) == 1
+    books.ledger.close_session(other, T0 + 12, released=False)
     books.ledger.settle(T0 + 13)
-    assert books.ledger.in_flight == 0
+    assert len(books.ledger.codes.in_flight) == 0
     assert books.of(2) == {"owed": 2, "delivered": 1, "interrupted": 1}
     third = books.open(T0 + 14, T0 + 15)
     books.send(3, T0 + 14)
     books.receive(3, T0 + 16)
     books.ledger.settle(T0 + 17)  # the third may get it, but is not owed it
-    assert books.ledger.in_flight == 0
+    assert len(books.ledger.codes.in_flight) == 0
     books.receive(3, T0 + 18, third)
     assert books.of(3) == {"owed": 2, "delivered": 2}
 
@@ -487,14 +488,14 @@ def test_a_text_with_another_time_is_made_up() -> None:
     ledger, session = books.ledger, books.session
     # Before it was sent; on time; when it is settled; and long after.
     session.receive(ledger.code(1, T0 - 1), T0)
-    ledger.sent(1, T0, T0 + 7)
-    ledger.answered(1, "accepted")
+    ledger.announce(1, T0, T0 + 7)
+    ledger.set_status(1, "accepted")
     session.receive(ledger.code(1, T0 + 6), T0 + 1)
     ledger.settle(T0 + 9 * S)
     assert books.of(1) == MISSING
     for number in range(2, 300):
-        ledger.sent(number, T0 + number, T0 + number)
-        ledger.answered(number, "accepted")
+        ledger.announce(number, T0 + number, T0 + number)
+        ledger.set_status(number, "accepted")
         session.receive(ledger.code(number, T0 + number), T0 + number)
     ledger.settle(T0 + 20 * S)
     assert books.of(2) == DELIVERED
@@ -510,8 +511,8 @@ def test_the_real_text_is_known_though_it_came_before_its_announcement() -> None
     books = Books()
     books.session.receive(books.ledger.code(1, T0 - 1), T0)
     books.session.receive(books.ledger.code(1, T0 + 7), T0 + 1)
-    books.ledger.sent(1, T0, T0 + 7)
-    books.ledger.answered(1, "accepted")
+    books.ledger.announce(1, T0, T0 + 7)
+    books.ledger.set_status(1, "accepted")
     books.ledger.settle(T0 + 9 * S, final=True)
     assert books.of(1) == DELIVERED
     assert books.total.code(0).unexpected == 1
@@ -519,10 +520,10 @@ def test_the_real_text_is_known_though_it_came_before_its_announcement() -> None
 
 def test_an_answer_without_a_send_time_waits_for_it() -> None:
     books = Books()
-    books.ledger.answered(1, "accepted")
+    books.ledger.set_status(1, "accepted")
     books.ledger.settle(T0 + 9 * S)
-    assert books.ledger.in_flight == 1
-    books.ledger.sent(1, T0)
+    assert len(books.ledger.codes.in_flight) == 1
+    books.ledger.announce(1, T0)
     books.ledger.settle(T0 + 9 * S)
     assert books.of(1) == MISSING
 
@@ -531,12 +532,12 @@ def test_the_time_in_a_code_s_text_serves_where_no_other_was_told() -> None:
     books = Books()
     books.session.receive(books.ledger.code(1, T0 + 3), T0 + 5)
     books.session.receive(books.ledger.code(2, T0 + 3), T0 + 5)
-    books.ledger.answered(1, "accepted")
+    books.ledger.set_status(1, "accepted")
     books.send(2, T0 + 4)
     books.ledger.settle(T0 + 6)
     assert (books.of(1), books.of(2)) == (DELIVERED, DELIVERED)
     assert books.told == [(0, T0 + 5)] * 2
-    assert not books.ledger._unknown
+    assert not books.ledger.codes.unannounced
 
 
 def test_arrivals_are_told_once_and_only_of_what_was_owed() -> None:
@@ -546,7 +547,7 @@ def test_arrivals_are_told_once_and_only_of_what_was_owed() -> None:
     books.receive(1, T0 + 9 * MS, stranger)
     books.ledger.report_arrivals()
     assert books.told == []  # it may be made up
-    books.ledger.sent(1, T0 + MS)
+    books.ledger.announce(1, T0 + MS)
     books.ledger.report_arrivals()
     assert books.told == [(2000, T0 + 3 * MS)]
     other = books.open()
@@ -554,7 +555,7 @@ def test_arrivals_are_told_once_and_only_of_what_was_owed() -> None:
     books.receive(1, T0 + 4 * MS, other)
     books.ledger.report_arrivals()
     books.ledger.report_arrivals()
-    books.ledger.answered(1, "accepted")
+    books.ledger.set_status(1, "accepted")
     books.ledger.settle(T0 + 9 * S)
     books.receive(1, T0 + 4 * MS, other)
     assert books.told == [(2000, T0 + 3 * MS), (3000, T0 + 4 * MS)]
@@ -567,31 +568,31 @@ def test_late_copies_of_the_announcement_change_nothing() -> None:
     books.send(1, T0 + 50, "rejected")
     books.receive(1, T0 + S + 10)
     assert books.of(1) == LATE
-    assert (books.ledger.in_flight, books.ledger.settled) == (0, 1)
+    assert (len(books.ledger.codes.in_flight), books.ledger.codes.settled.count) == (0, 1)
 
 
 def test_the_live_figures() -> None:
     books = Books()
     other = books.open()
-    books.ledger.connection()  # never connects
-    assert books.ledger.open == 2
+    books.ledger.add_connection()  # never connects
+    assert books.ledger.open_sessions == 2
     books.send(1, T0)
     books.receive(1, T0 + 1)
     books.receive(99, T0 + 1)
-    assert books.ledger.standing() == (2, 1)
-    books.ledger.sent(2, T0)
+    assert books.ledger.codes.pairs_in_flight(books.ledger.open_sessions) == (2, 1)
+    books.ledger.announce(2, T0)
     books.send(3, T0, "rejected")
-    assert books.ledger.standing() == (4, 1)
+    assert books.ledger.codes.pairs_in_flight(books.ledger.open_sessions) == (4, 1)
     books.receive(1, T0 + 1, other)
     books.ledger.settle(T0 + 2)
-    assert books.ledger.standing() == (2, 0)
+    assert books.ledger.codes.pairs_in_flight(books.ledger.open_sessions) == (2, 0)
     books.receive(2, T0 + 3)
-    books.ledger.answered(2, "accepted")
+    books.ledger.set_status(2, "accepted")
     books.ledger.release_all(T0 + 4)
-    assert books.ledger.open == 0
+    assert books.ledger.open_sessions == 0
     books.ledger.settle(T0 + 5, final=True)
     assert books.of(2) == {"owed": 1, "delivered": 1, "released": 1}
-    assert books.ledger.received_per_connection() == {2: 1, 1: 1}
+    assert received_per_connection(books.ledger.connections) == {2: 1, 1: 1}
     assert [each.sessions for each in books.ledger.connections] == [1, 1, 0]
 
 
@@ -602,11 +603,11 @@ def test_the_live_figures() -> None:
 )
 def test_bits_are_a_set(first: set[int], changes: list[tuple[bool, int]]) -> None:
     ledger = Ledger(1.0)
-    sessions = [ledger.opened(ledger.connection(), T0, T0) for _ in range(201)]
-    bits, plain = Bits.of(sessions[number] for number in first), set(first)
+    sessions = [ledger.open_session(ledger.add_connection(), T0, T0) for _ in range(201)]
+    bits, plain = SessionSet.of(sessions[number] for number in first), set(first)
     if bits is None:
         assert not first
-        bits = Bits(0, 0)
+        bits = SessionSet(0, 0)
     lowest = min(first, default=0)
     for add, number in changes:
         if add and number >= lowest and number not in plain:
@@ -623,12 +624,12 @@ def test_bits_are_a_set(first: set[int], changes: list[tuple[bool, int]]) -> Non
 
 def test_what_remains_of_a_settled_code_is_its_times() -> None:
     ledger = Ledger(10.0)
-    sessions = [ledger.opened(ledger.connection(), T0, T0) for _ in range(50)]
+    sessions = [ledger.open_session(ledger.add_connection(), T0, T0) for _ in range(50)]
     sizes: list[int] = []
     for sequence in range(1, 100_001):
         at_ns = T0 + sequence * 10 * MS
-        ledger.sent(sequence, at_ns)
-        ledger.answered(sequence, "accepted")
+        ledger.announce(sequence, at_ns)
+        ledger.set_status(sequence, "accepted")
         code = ledger.code(sequence)
         for session in sessions:
             session.receive(code, at_ns + MS)
@@ -638,7 +639,7 @@ def test_what_remains_of_a_settled_code_is_its_times() -> None:
             assert total_of(taken, "delivered") == 5000
         if sequence % 50_000 == 0:
             sizes.append(size_of(ledger))
-    assert ledger.in_flight == 0
+    assert len(ledger.codes.in_flight) == 0
     # Twice eight bytes, and what arrays keep in reserve.
     assert (sizes[1] - sizes[0]) / 50_000 < 24
     assert sizes[1] < 2_200_000
@@ -647,13 +648,13 @@ def test_what_remains_of_a_settled_code_is_its_times() -> None:
 def test_a_server_that_delivers_nothing_costs_a_few_hundred_bytes_a_code() -> None:
     ledger = Ledger(10.0)
     for _ in range(500):
-        ledger.opened(ledger.connection(), T0, T0)
+        ledger.open_session(ledger.add_connection(), T0, T0)
     empty = size_of(ledger)
     missing = 0
     for sequence in range(1, 2001):
         at_ns = T0 + sequence * 100 * MS
-        ledger.sent(sequence, at_ns)
-        ledger.answered(sequence, "accepted")
+        ledger.announce(sequence, at_ns)
+        ledger.set_status(sequence, "accepted")
         if sequence % 10 == 0:
             ledger.settle(at_ns)
             missing += total_of(ledger.take(), "missing")
@@ -667,12 +668,12 @@ def test_a_server_that_delivers_nothing_costs_a_few_hundred_bytes_a_code() -> No
             session.receive(ledger.code(sequence), T0 + 1000 * S)
     late = ledger.take()
     assert (total_of(late, "late"), total_of(late, "missing")) == (500 * 2000, -500 * 2000)
-    assert size_of(ledger) - empty < settled._RECENT * 1000
+    assert size_of(ledger) - empty < settled_codes._MAX_RECENT * 1000
 
 
 def test_made_up_numbers_fill_no_memory_and_slow_nothing_down() -> None:
     ledger = Ledger(10.0)
-    sessions = [ledger.opened(ledger.connection(), T0, T0) for _ in range(10)]
+    sessions = [ledger.open_session(ledger.add_connection(), T0, T0) for _ in range(10)]
     draw, total, seconds = random.Random(1), Tally(), []
     for _ in range(10):
         before = time.perf_counter()
@@ -688,8 +689,8 @@ def test_made_up_numbers_fill_no_memory_and_slow_nothing_down() -> None:
     # The run's own codes are none the worse for it.
     for session in sessions:
         session.receive(ledger.code(1), T0 + MS)
-    ledger.sent(1, T0)
-    ledger.answered(1, "accepted")
+    ledger.announce(1, T0)
+    ledger.set_status(1, "accepted")
     ledger.settle(T0 + 2 * MS)
     ledger.settle(T0, final=True)
     total.merge(ledger.take())
@@ -700,15 +701,16 @@ def test_made_up_numbers_fill_no_memory_and_slow_nothing_down() -> None:
 
 def test_made_up_numbers_to_everybody_fill_no_memory() -> None:
     ledger = Ledger(10.0)
-    sessions = [ledger.opened(ledger.connection(), T0, T0) for _ in range(1000)]
-    with mock.patch.object(ledger_module, "_MOST_UNKNOWN_COPIES", 20_000):
+    sessions = [ledger.open_session(ledger.add_connection(), T0, T0) for _ in range(1000)]
+    with mock.patch.object(ledger_module, "_MAX_UNANNOUNCED_COPIES", 20_000):
         for sequence in range(10**6, 10**6 + 300):
             code = ledger.code(sequence)
             for session in sessions:
                 session.receive(code, T0)
                 session.receive(code, T0)
             ledger.settle(T0)
-            assert sum(len(code.copies or ()) for code in ledger._unknown.values()) <= 20_000
+            unannounced = ledger.codes.unannounced.values()
+            assert sum(len(code.copies or ()) for code in unannounced) <= 20_000
     ledger.settle(T0, final=True)
     assert ledger.take().codes[STRAY].unexpected == 600_000
 

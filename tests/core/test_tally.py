@@ -71,7 +71,7 @@ def tallies(draw: st.DrawFn) -> Tally:
     new.causes.update(draw(st.dictionaries(steps, st.integers(1, 10**6))))
     for cause in new.causes:
         if words := draw(st.sampled_from(["", "no", '"Not an accepted origin."'])):
-            new.server_words[cause] = words
+            new.server_texts[cause] = words
     for name in HISTOGRAMS:
         setattr(new, name, draw(histograms))
     new.codes = draw(st.dictionaries(st.integers(0, 4), code_tallies(), max_size=3))
@@ -184,16 +184,16 @@ def test_a_second_is_found_by_any_moment_in_it() -> None:
     assert second.errors == 0
 
 
-def test_a_cause_keeps_the_server_words_of_one_failure() -> None:
+def test_a_cause_keeps_the_server_text_of_one_failure() -> None:
     tally, other = Tally(), Tally()
     tally.count_failure("ingest", "HTTP 410", T0)
-    assert tally.server_words == {}
+    assert tally.server_texts == {}
     tally.count_failure("ingest", "HTTP 410", T0, "disabled")
     other.count_failure("ingest", "HTTP 410", T0, "gone")
     other.count_failure("ingest", "HTTP 400", T0)
     words = {("ingest", "HTTP 410"): "disabled"}
-    assert merged([tally, other]).server_words == words
-    assert merged([other, travelled(tally)]).server_words == words
+    assert merged([tally, other]).server_texts == words
+    assert merged([other, travelled(tally)]).server_texts == words
 
 
 def test_the_number_of_distinct_causes_is_bounded() -> None:

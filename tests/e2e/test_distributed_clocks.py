@@ -1,4 +1,4 @@
-"""Clocks that are wrong, drift, and are set: latencies stay within the error that is stated."""
+"""ClockSync that are wrong, drift, and are set: latencies stay within the error that is stated."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ pytestmark = pytest.mark.e2e
 
 CONNECTIONS, CODES, SECONDS = 12, 12, 3
 
-WRONG = "from sseload_users import clock\nclock.set_wrong({offset}, {drift})\n"
+WRONG = "from sseload_users.core import clock\nclock.set_offset({offset}, {drift})\n"
 #: Once the codes are on their way, somebody sets the clock forward by a second.
 SET = """
 import gevent
-from sseload_users import clock
-from sseload_users.run.worker_run import Station
-enter = Station._enter
+from sseload_users.core import clock
+from sseload_users.run.worker_run import WorkerRun
+enter = WorkerRun._enter
 def entered(self, phase, number):
     enter(self, phase, number)
     if phase == "broadcast":
-        gevent.spawn_later(0.6, clock.set_wrong, 1_000_000_000)
-Station._enter = entered
+        gevent.spawn_later(0.6, clock.set_offset, 1_000_000_000)
+WorkerRun._enter = entered
 """
 #: A clock of its own, which is not the leader's.
 OWN = WRONG.format(offset=1, drift=0)
@@ -127,8 +127,8 @@ def test_one_process_sees_that_its_clock_is_set(runs: dict[str, Future[Played]])
     assert report["deliveries"]["owed"] == truth.subscribers == CONNECTIONS * CODES
     (note,) = report["run"]["notes"]
     assert note.startswith("The clock was set forward by 1.00")
-    assert note.endswith("s during the run: the latencies of codes that were on their way then "
-                         "are not to be trusted.")  # fmt: skip
+    assert note.endswith("s during the run: do not rely on the latencies of codes that were "
+                         "in flight then.")  # fmt: skip
     assert report["generator"]["clock_error_ms"] >= 995
     assert note in " ".join(outcome.stdout.split())
 

@@ -22,8 +22,9 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.network import Network
 from sseload_users.transports.socketio import SocketIOTransport
 from sseload_users.transports.sse import SseTransport
+from sseload_users.transports.transport import Transport
 from sseload_users.transports.websocket import WebSocketTransport
-from tests.support.socket_servers import read_until, serving
+from tests.support.socket_servers import Handler, read_until, serving
 from tests.support.wire import accept_websocket, frame
 
 #: Seconds that a client has to connect, and those that nothing may take.
@@ -47,7 +48,7 @@ class Client:
 
     def __init__(
         self,
-        kind: type[WebSocketTransport],
+        kind: type[Transport],
         port: int,
         *,
         confirm: Callable[[bytes], bool] | None = None,
@@ -193,7 +194,7 @@ def test_a_handshake_is_answered_with(name: str) -> None:
 @pytest.mark.parametrize(
     "place", ["/", "http://127.0.0.1:{port}/", "ftp://127.0.0.1/", "file:///etc/passwd", "//x"]
 )
-def test_no_redirect_is_followed(kind: type[WebSocketTransport], place: str) -> None:
+def test_no_redirect_is_followed(kind: type[Transport], place: str) -> None:
     asked = []
 
     def handle(connection: socket.socket) -> None:
@@ -207,7 +208,7 @@ def test_no_redirect_is_followed(kind: type[WebSocketTransport], place: str) -> 
 
 
 @pytest.mark.parametrize("kind", [WebSocketTransport, SocketIOTransport])
-def test_messages_without_end_are_no_confirmation(kind: type[WebSocketTransport]) -> None:
+def test_messages_without_end_are_no_confirmation(kind: type[Transport]) -> None:
     begin = (OPENING, JOINED) if kind is SocketIOTransport else ()
     message = frame(0x81, b'42["no",1]')
     with serving(shaking(*begin, then=message)) as port:
@@ -267,7 +268,7 @@ def test_a_masked_frame_is_read_as_websocket_client_reads_it() -> None:
     assert client.messages == 1
 
 
-FLOODS = {
+FLOODS: dict[str, tuple[type[Transport], Handler]] = {
     "pings": (WebSocketTransport, shaking(then=frame(0x89, b"ping"))),
     "messages": (WebSocketTransport, shaking(then=frame(0x81, b"once more"))),
     "empty pieces": (WebSocketTransport, shaking(frame(0x01, b"x"), then=frame(0x00, b""))),

@@ -22,17 +22,17 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.event_stream import EventStream, parse_event
 from sseload_users.transports.frames import FrameDecoder
 from sseload_users.transports.http_body import Body, ChunkedBody
-from sseload_users.transports.http_head import StreamRequest
 from sseload_users.transports.packets import (
-    acknowledged,
-    assemble,
-    cause,
-    head,
-    heartbeat,
+    countable_cause,
+    error_message,
+    heartbeat_timeout,
+    is_connect_acknowledgement,
+    join_attachments,
+    packet_data,
+    parse_header,
     parse_packet,
-    said,
-    words,
 )
+from sseload_users.transports.sse_handshake import StreamRequest
 
 #: Most bytes of a message, so small that a fuzzer meets the limit.
 _MOST = 200
@@ -145,17 +145,17 @@ def heads(data: bytes) -> None:
 
 def packets(data: bytes) -> None:
     """Socket.IO packets, with attachments behind a blank line."""
-    longest = heartbeat(data)
+    longest = heartbeat_timeout(data)
     assert longest is None or longest > 0
-    assert isinstance(acknowledged(data), bool)
-    text = words(said(data))
-    assert len(cause(text)) <= 80
-    assert cause(text).isprintable()
+    assert isinstance(is_connect_acknowledgement(data), bool)
+    text = error_message(packet_data(data))
+    assert len(countable_cause(text)) <= 80
+    assert countable_cause(text).isprintable()
     packet, *attachments = data.split(b"\n\n")
-    parts = head(packet)
+    parts = parse_header(packet)
     payload = packet
     if parts is not None and 0 < parts[0] == len(attachments):
-        payload = assemble([packet, *attachments])
+        payload = join_attachments([packet, *attachments])
     with contextlib.suppress(Malformed):
         event = parse_packet(payload)
         assert event is None or isinstance(event.data, list)

@@ -96,8 +96,8 @@ def test_a_bad_run_has_every_reason_cause_and_hint() -> None:
     root = inert(html.document(report))
     said = words(root)
     for reason in report["verdict"]["reasons"]:
-        assert words_of(reason["sentence"]) in said
-        assert words_of(reason["hint"]) in said
+        assert data_text(reason["sentence"]) in said
+        assert data_text(reason["hint"]) in said
     reasons = [each.get("class", "") for each in classes(root, "reasons")[0]]
     assert reasons == sorted(reasons)
     causes = cells(section(root, "causes"))[1:]
@@ -105,12 +105,12 @@ def test_a_bad_run_has_every_reason_cause_and_hint() -> None:
     for row, cause in zip(causes, report["errors"]["causes"], strict=True):
         assert row[2] == cause["operation"]
         assert row[3].startswith(cause["cause"])
-        assert row[3].endswith(words_of(cause["hint"]))
+        assert row[3].endswith(data_text(cause["hint"]))
     assert "Worker b was lost" in words(section(root, "notes"))
     assert len(cells(section(root, "codes"))) == 1 + 20
 
 
-def words_of(text: str) -> str:
+def data_text(text: str) -> str:
     return " ".join(text.split())
 
 

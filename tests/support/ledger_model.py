@@ -18,9 +18,10 @@ import msgpack
 from hypothesis import strategies as st
 
 from sseload_users.core.code_tally import Outcomes, Status
+from sseload_users.core.connection_row import received_per_connection
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.ledger import STRAY, Ledger
-from sseload_users.core.sessions import Code, Connection, Session
+from sseload_users.core.sessions import Connection, Session, TrackedCode
 from sseload_users.core.tally import Tally
 
 #: One step of the world's time, and the delivery timeout.
@@ -123,13 +124,13 @@ class Worker:
         self.ledger = Ledger(TIMEOUT_NS / 1e9, self._on_arrivals)
         self.taken: list[Tally] = []
         self.told_us: Counter[int] = Counter()
-        self._memo: dict[int, Code] = {}
+        self._memo: dict[int, TrackedCode] = {}
 
     def _on_arrivals(self, latencies_us: list[int], arrived_ns: list[int]) -> None:
         assert len(latencies_us) == len(arrived_ns)
         self.told_us.update(latencies_us)
 
-    def code(self, sequence: int, *, remembered: bool) -> Code:
+    def code(self, sequence: int, *, remembered: bool) -> TrackedCode:
         """The code, as a decoder that remembers payloads has it."""
         if not remembered or sequence not in self._memo:
             self._memo[sequence] = self.ledger.code(sequence)
@@ -225,7 +226,7 @@ class World:
             for worker in group.workers:
                 worker.ledger.settle(self.now_ns, final=True)
                 worker.take()
-                assert worker.ledger.in_flight == 0
+                assert not worker.ledger.codes.in_flight
 
     # What happens
 
@@ -243,8 +244,8 @@ class World:
         for group in self.groups:
             while len(group.connections) <= connection:
                 owner = group.of(len(group.connections)).ledger
-                group.connections.append(owner.connection())
-            opened = group.of(connection).ledger.opened(
+                group.connections.append(owner.add_connection())
+            opened = group.of(connection).ledger.open_session(
                 group.connections[connection], started_ns, subscribed_ns
             )
             group.sessions.append(opened)
@@ -266,7 +267,7 @@ class World:
         session.closed_ns, session.released = at_ns, released
         for group in self.groups:
             ledger = group.of(session.connection).ledger
-            ledger.closed(group.sessions[at], at_ns, released=released)
+            ledger.close_session(group.sessions[at], at_ns, released=released)
 
     def broadcast(self, which: int, late_ns: int, detail: int) -> None:
         sequence, self._next = self._next, self._next + 1
@@ -274,7 +275,7 @@ class World:
             self.model.codes[sequence] = ModelCode(None, "unsent")
             for group in self.groups:
                 for worker in group.workers:
-                    worker.ledger.answered(sequence, "unsent")
+                    worker.ledger.set_status(sequence, "unsent")
         else:
             self._untold[sequence] = self.now_ns - late_ns // 4
 
@@ -287,7 +288,7 @@ class World:
         self.model.codes[sequence] = ModelCode(sent_ns)
         for group in self.groups:
             for worker in group.workers:
-                worker.ledger.sent(sequence, sent_ns)
+                worker.ledger.announce(sequence, sent_ns)
 
     def answer(self, which: int, late_ns: int, detail: int) -> None:
         open_ones = [each for each, code in self.model.codes.items() if code.status == "pending"]
@@ -296,7 +297,7 @@ class World:
             self.model.codes[sequence].status = status = ANSWERS[detail % len(ANSWERS)]
             for group in self.groups:
                 for worker in group.workers:
-                    worker.ledger.answered(sequence, status)
+                    worker.ledger.set_status(sequence, status)
 
     def receive(self, which: int, late_ns: int, detail: int) -> None:
         # Any code that was, or nearly that will be, and mostly a recent one.
@@ -362,7 +363,8 @@ class World:
                 max(arrivals, default=0),
             )
         received = sum(
-            (worker.ledger.received_per_connection() for worker in group.workers), Counter[int]()
+            (received_per_connection(worker.ledger.connections) for worker in group.workers),
+            Counter[int](),
         )
         had_a_session = {each.connection for each in self.model.sessions}
         assert received == Counter(

@@ -98,3 +98,22 @@ def cut_stream(draw: st.DrawFn, data: st.SearchStrategy[bytes]) -> list[bytes]:
     places = sorted(draw(st.sets(st.integers(1, max(len(stream) - 1, 1)), max_size=8)))
     reads = [stream[at:end] for at, end in zip([0, *places], [*places, None], strict=True)]
     return [read for read in reads if read]
+
+
+def receive_frame(connection: socket.socket) -> tuple[int, bytes]:
+    """Receive a client's short frame; return its first byte and its payload.
+
+    At the end of the stream both are empty.
+    """
+    head = _receive(connection, 2)
+    if len(head) < 2:
+        return 0, b""
+    return unmask(head + _receive(connection, 4 + (head[1] & 0x7F)))
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    # TLS sockets know no MSG_WAITALL.
+    data = b""
+    while len(data) < size and (more := connection.recv(size - len(data))):
+        data += more
+    return data

@@ -14,8 +14,8 @@ from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed, Malformed, ParsedMessage
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.http_request import HttpRequest
-from sseload_users.transports.refusal import words_of_event
 from sseload_users.transports.registry import transport_for
+from sseload_users.transports.server_text import message_text
 
 ALICE = Identity("alice")
 CODE = "LT-abc123-1-zzz"
@@ -424,7 +424,7 @@ def test_stomp_refuses_in_the_broker_s_words() -> None:
     assert Told("stomp").hear(frame).refused == "refused: Bad CONNECT"
     event = transport_for("websocket").parse(frame.encode())
     assert event is not None
-    assert words_of_event(event).endswith("\n\nAccess refused for user 'nobody'")
+    assert message_text(event).endswith("\n\nAccess refused for user 'nobody'")
 
 
 # The documentation

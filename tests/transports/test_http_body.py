@@ -17,8 +17,8 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.event_stream import EventStream
 from sseload_users.transports.frames import FrameDecoder
 from sseload_users.transports.http_body import Body, ChunkedBody
-from sseload_users.transports.http_head import StreamRequest
 from sseload_users.transports.reading import OnBytes
+from sseload_users.transports.sse_handshake import StreamRequest
 from tests.support.wire import chunk, cut_stream, frame, share
 
 END = Closed("server", "end of stream")
@@ -239,7 +239,7 @@ STREAM = b"Content-Type: text/event-stream\r\n"
 def test_what_opens_a_stream(head: bytes, chunked: bool, length: int | None) -> None:
     request = StreamRequest(Endpoint("http://h/"))
     head += b"\r\n"
-    assert not request.answer.refused
+    assert not request.response.refused
     assert [request.feed(head[:9]), request.feed(head[9:] + b"data")] == [False, True]
     request.check()
     assert (request.chunked, request.length, request.rest) == (chunked, length, b"data")

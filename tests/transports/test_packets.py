@@ -12,17 +12,17 @@ from socketio.packet import EVENT, Packet
 
 from sseload_users.transports import Malformed, ParsedMessage
 from sseload_users.transports.packets import (
-    acknowledged,
-    assemble,
-    cause,
     connect_packet,
+    countable_cause,
     disconnect_packet,
+    error_message,
     event_prefix,
-    head,
-    heartbeat,
+    heartbeat_timeout,
+    is_connect_acknowledgement,
+    join_attachments,
+    packet_data,
+    parse_header,
     parse_packet,
-    said,
-    words,
 )
 
 
@@ -63,7 +63,7 @@ def test_what_a_client_says() -> None:
 def test_packets_are_told_apart_by_their_first_bytes(
     payload: bytes, parts: tuple[int, bytes] | None
 ) -> None:
-    assert head(payload) == parts
+    assert parse_header(payload) == parts
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_packets_are_told_apart_by_their_first_bytes(
 def test_the_open_packet_says_how_often_the_server_pings(
     payload: bytes, seconds: float | None
 ) -> None:
-    assert heartbeat(payload) == (None if seconds is None else pytest.approx(seconds))
+    assert heartbeat_timeout(payload) == (None if seconds is None else pytest.approx(seconds))
 
 
 @pytest.mark.parametrize(
@@ -129,16 +129,16 @@ def test_events_are_decoded(payload: bytes, event: ParsedMessage | None) -> None
         (b'42["a"', "bad JSON"),
         (b'42/events,x["a"]', "bad JSON"),
         (b'42["a"]]', "bad JSON"),
-        (assemble([b'451-["a",{"_placeholder":true,"num":7}]', b"x"]), "bad packet"),
-        (assemble([b'451-["a",{"_placeholder":true,"num":"x"}]', b"x"]), "bad packet"),
-        (assemble([b'451-["a"]', b"x", b"y"]), "bad packet"),
+        (join_attachments([b'451-["a",{"_placeholder":true,"num":7}]', b"x"]), "bad packet"),
+        (join_attachments([b'451-["a",{"_placeholder":true,"num":"x"}]', b"x"]), "bad packet"),
+        (join_attachments([b'451-["a"]', b"x", b"y"]), "bad packet"),
     ],
 )
 def test_what_cannot_be_decoded_has_a_cause(payload: bytes, why: str) -> None:
     with pytest.raises(Malformed) as malformed:
         parse_packet(payload)
     assert malformed.value.cause == why
-    assert said(payload) is None or why == "bad packet"
+    assert packet_data(payload) is None or why == "bad packet"
 
 
 json_values = st.recursive(
@@ -170,10 +170,10 @@ def test_what_python_socketio_encodes_is_decoded_again(
     encoded: Any = Packet(EVENT, [name, *arguments], namespace, ack).encode()
     packet, *attachments = encoded if isinstance(encoded, list) else [encoded]
     frames = [f"4{packet}".encode(), *attachments]
-    assert head(frames[0]) == (len(attachments), namespace.encode())
+    assert parse_header(frames[0]) == (len(attachments), namespace.encode())
     if not attachments and ack is None:
         assert frames[0].startswith(event_prefix(namespace))
-    assert parse_packet(assemble(frames)) == ParsedMessage(name, arguments)
+    assert parse_packet(join_attachments(frames)) == ParsedMessage(name, arguments)
 
 
 @settings(max_examples=300, deadline=None)
@@ -198,7 +198,7 @@ def test_any_bytes_are_an_event_or_none_or_malformed(payload: bytes) -> None:
     ],
 )
 def test_an_acknowledgement_names_the_session(payload: bytes, is_one: bool) -> None:
-    assert acknowledged(payload) is is_one
+    assert is_connect_acknowledgement(payload) is is_one
 
 
 @pytest.mark.parametrize(
@@ -217,4 +217,4 @@ def test_an_acknowledgement_names_the_session(payload: bytes, is_one: bool) -> N
     ],
 )
 def test_refusals_have_short_causes_that_can_be_counted(data: object, short: str) -> None:
-    assert cause(words(json.loads(json.dumps(data)))) == short
+    assert countable_cause(error_message(json.loads(json.dumps(data)))) == short

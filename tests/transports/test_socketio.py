@@ -11,10 +11,11 @@ from typing import Any
 import gevent
 import pytest
 
-from sseload_users.transports import Closed, ConnectFailed, ParsedMessage, Transport
+from sseload_users.transports import Closed, ConnectFailed, ParsedMessage
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.network import Network
 from sseload_users.transports.socketio import SocketIOTransport
+from sseload_users.transports.transport import Transport
 from tests.support.socket_servers import Handler, read_until, serving
 from tests.support.wire import accept_websocket, frame, unmask
 
@@ -215,7 +216,7 @@ def test_a_refusal_is_no_success_though_the_socket_stays_open(
     assert one.messages == []
     assert one.transport.listen().by != "network"
     if steps == REFUSED_USER:
-        assert failed.value.said == "Unauthorized or unknown username"
+        assert failed.value.server_text == "Unauthorized or unknown username"
 
 
 @pytest.mark.parametrize(
@@ -246,7 +247,7 @@ def test_all_that_a_refusal_says_is_kept(step: str, cause: str, said: str | None
     with serving(speaks(step, stays=True)) as port, pytest.raises(ConnectFailed) as failed:
         listener(f"ws://127.0.0.1:{port}/", connect_timeout=0.4).transport.connect()
     assert failed.value.cause == cause
-    assert said in (None, failed.value.said)
+    assert said in (None, failed.value.server_text)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +293,7 @@ def test_engine_ios_own_error_is_an_http_status() -> None:
     with serving(server) as port, pytest.raises(ConnectFailed) as failed:
         listener(f"ws://127.0.0.1:{port}/").transport.connect()
     assert (failed.value.operation, failed.value.cause) == ("handshake", "HTTP 400")
-    assert "Unsupported protocol version" in failed.value.said
+    assert "Unsupported protocol version" in failed.value.server_text
 
 
 def test_events_that_are_never_acknowledged_do_not_pile_up() -> None:
@@ -377,7 +378,7 @@ def test_binary_events_and_acknowledgements_break_nothing() -> None:
     before: list[int] = []
     with serving(speaks(*steps)) as port:
         one = listener(f"ws://127.0.0.1:{port}/")
-        one.also = lambda _: before.append(one.transport._due)
+        one.also = lambda _: before.append(one.transport._attachments_due)
         assert one.run() == DISCONNECTED
     assert one.events == [
         ParsedMessage("new_code", [{"a": b"2", "b": [b"42/events,["]}]),

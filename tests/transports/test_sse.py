@@ -12,10 +12,11 @@ from typing import Any
 import gevent
 import pytest
 
-from sseload_users.transports import Closed, ConnectFailed, ParsedMessage, Transport
+from sseload_users.transports import Closed, ConnectFailed, ParsedMessage
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.network import Network
 from sseload_users.transports.sse import SseTransport
+from sseload_users.transports.transport import Transport
 from tests.support.socket_servers import CERTIFICATES, Handler, read_until, serving
 from tests.support.wire import chunk
 

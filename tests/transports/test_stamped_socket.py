@@ -269,7 +269,7 @@ def test_without_the_kernels_stamp_it_is_the_time_of_reading(
 
 def test_stamps_are_on_the_clock_that_sends_are_on(shared: Network) -> None:
     with serving(lambda connection: connection.sendall(b"hello")) as port:
-        clock.set_wrong(3600 * 1000 * MS)
+        clock.set_offset(3600 * 1000 * MS)
         try:
             connection = open_to(shared, port)
             assert connection.recv(1) == b"h"
@@ -278,7 +278,7 @@ def test_stamps_are_on_the_clock_that_sends_are_on(shared: Network) -> None:
             watched.ended.get()
             connection.close()
         finally:
-            clock.set_wrong(0)
+            clock.set_offset(0)
     assert watched.reads[0][1] - time.time_ns() > 3590 * 1000 * MS
 
 

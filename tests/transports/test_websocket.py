@@ -19,9 +19,10 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from sseload_users.transports import Closed, ConnectFailed, Transport
+from sseload_users.transports import Closed, ConnectFailed
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.network import Network
+from sseload_users.transports.transport import Transport
 from sseload_users.transports.websocket import WebSocketTransport
 from tests.support.socket_servers import CERTIFICATES, Handler, read_until, serving
 from tests.support.wire import accept_websocket, frame, unmask
@@ -257,7 +258,7 @@ def test_a_refused_subscription_is_a_failed_connect() -> None:
             with pytest.raises(ConnectFailed) as failed:
                 listener.transport.connect()
             assert (failed.value.operation, failed.value.cause) == ("subscribe", cause)
-            assert failed.value.said == said
+            assert failed.value.server_text == said
             assert listener.messages == []
     with serving(vanish) as port:
         with pytest.raises(ConnectFailed) as failed:
@@ -304,7 +305,7 @@ def test_a_handshake_that_fails_has_a_short_cause(server: Handler, cause: str) -
     assert (failed.value.operation, failed.value.cause) == ("handshake", cause)
     assert listener.transport.listen().by == "client"
     if cause == "HTTP 503":
-        assert failed.value.said == "sleepin"
+        assert failed.value.server_text == "sleepin"
 
 
 REFUSED = b"HTTP/1.1 400 BAD REQUEST\r\n"
@@ -368,7 +369,7 @@ def test_what_a_refusal_says_is_read_however_it_is_framed(server: Handler, said:
             listener.transport.connect()
         assert time.monotonic() - began < 3
     why = failed.value
-    assert (why.operation, why.cause, why.said) == ("handshake", "HTTP 400", said)
+    assert (why.operation, why.cause, why.server_text) == ("handshake", "HTTP 400", said)
 
 
 def test_a_refusal_that_trickles_holds_up_nobody_for_long() -> None:
@@ -392,7 +393,7 @@ def test_a_refusal_that_trickles_holds_up_nobody_for_long() -> None:
         with pytest.raises(ConnectFailed) as failed:
             listener.transport.connect()
         beating.kill()
-    assert set(failed.value.said) == {"x"}
+    assert set(failed.value.server_text) == {"x"}
     assert 0.5 < beats[-1] - beats[0] < 5
     assert len(beats) > 20
 
@@ -642,7 +643,7 @@ import gevent.monkey
 gevent.monkey.patch_all()
 import sys
 import gevent
-from sseload_users.transports import Transport
+from sseload_users.transports.transport import Transport
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.network import Network
 from sseload_users.transports.websocket import WebSocketTransport

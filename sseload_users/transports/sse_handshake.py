@@ -1,4 +1,4 @@
-"""Asking for an event stream by HTTP/1.1, and judging the answer; no sockets.
+"""The request for an event stream by HTTP/1.1, and the check of its response; no sockets.
 
 h11 owns the protocol (RFC 9110, RFC 9112) up to the end of the response's head.
 """
@@ -12,23 +12,23 @@ import h11
 
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.endpoint import Endpoint, parse_origin
-from sseload_users.transports.refusal import HEAD_BYTES, Answer
+from sseload_users.transports.handshake_response import HEAD_BYTES, HandshakeResponse
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-#: Most bytes of a media type in the report, and of what is wrong with an answer.
+#: Most characters of a media type in the report, and of a description of invalid HTTP.
 _TYPE_BYTES, _DETAIL_BYTES = 60, 200
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class StreamRequest:
-    """One request for an event stream, and the head of its answer.
+    """One request for an event stream, and its response.
 
     Args:
-        endpoint: where to ask, and with which headers.
+        endpoint: URL and headers of the request.
 
     Attributes:
-        data: the request, to be sent.
-        answer: what came of the answer.
+        data: the request, ready to be sent.
+        response: the response, as far as it has arrived.
 
     Raises:
         ConnectFailed: at "handshake": the URL or a header is not allowed in HTTP.
@@ -36,30 +36,30 @@ class StreamRequest:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._client = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
-        self.answer = Answer(self._client, 200)
+        self.response = HandshakeResponse(self._client, 200)
         try:
             request = h11.Request(
                 method="GET", target=_target(endpoint.url), headers=_headers(endpoint)
             )
             head, end = self._client.send(request), self._client.send(h11.EndOfMessage())
         except (h11.LocalProtocolError, UnicodeError):
-            # What h11 says quotes the header, which may be a secret.
+            # h11's error quotes the header, which may be a secret.
             raise ConnectFailed(
                 "handshake", "bad request", "a header or the URL is not allowed in HTTP"
             ) from None
         self.data: bytes = (head or b"") + (end or b"")
 
     def feed(self, data: bytes) -> bool:
-        """Take the next bytes of the answer; empty at its end.
+        """Parse the next bytes of the response; empty at the end of the stream.
 
         Returns:
-            Whether that is enough: the whole head and, of a refusal, what it says.
+            Whether the response is complete: its head and, if it refuses, enough of its body.
 
         Raises:
-            ConnectFailed: at "handshake": this is no answer, or it ends too early.
+            ConnectFailed: at "handshake": the response is invalid, or ends too early.
         """
         try:
-            return self.answer.feed(data)
+            return self.response.feed(data)
         except h11.RemoteProtocolError as error:
             if not data:
                 raise ConnectFailed("handshake", "connection closed") from error
@@ -67,44 +67,44 @@ class StreamRequest:
             raise ConnectFailed("handshake", "bad handshake answer", detail) from error
 
     def check(self) -> None:
-        """Judge the answer.
+        """Check that the response opens an event stream.
 
         Raises:
-            ConnectFailed: at "handshake": it opens no event stream that can be read.
+            ConnectFailed: at "handshake": it does not, or the stream's encoding is not
+                supported.
         """
-        answer = self.answer
-        if answer.head is None:
+        response = self.response
+        if response.head is None:
             raise ConnectFailed("handshake", "bad handshake answer")
-        status = answer.head.status_code
+        status = response.head.status_code
         if status in _REDIRECTS:
-            raise ConnectFailed(
-                "handshake", f"redirected: HTTP {status}", said=answer.header("location")
-            )
+            location = response.header("location")
+            raise ConnectFailed("handshake", f"redirected: HTTP {status}", server_text=location)
         if status != 200:
-            raise ConnectFailed("handshake", f"HTTP {status}", said=answer.words)
-        kind = answer.header("content-type").partition(";")[0].strip().lower()
+            raise ConnectFailed("handshake", f"HTTP {status}", server_text=response.text)
+        kind = response.header("content-type").partition(";")[0].strip().lower()
         if kind != "text/event-stream":
             cause = f"not an event stream: {kind[:_TYPE_BYTES] or 'no content type'}"
             raise ConnectFailed("handshake", cause)
-        coding = answer.header("content-encoding").strip().lower()
+        coding = response.header("content-encoding").strip().lower()
         if coding not in ("", "identity"):
             cause = f"content encoding not supported: {coding[:_TYPE_BYTES]}"
             raise ConnectFailed("handshake", cause)
 
     @property
     def chunked(self) -> bool:
-        """Whether the body comes in chunks; h11 takes no other transfer coding."""
-        return bool(self.answer.header("transfer-encoding"))
+        """Whether the body comes in chunks; h11 rejects other transfer codings."""
+        return bool(self.response.header("transfer-encoding"))
 
     @property
     def length(self) -> int | None:
-        """The body's length in bytes, if the answer says it."""
-        length = self.answer.header("content-length")
+        """The body's length in bytes; None if the response does not give it."""
+        length = self.response.header("content-length")
         return int(length) if length else None
 
     @property
     def rest(self) -> bytes:
-        """What came after the head."""
+        """The bytes that came after the head."""
         return self._client.trailing_data[0]
 
 
@@ -117,7 +117,7 @@ def _target(url: str) -> str:
 
 
 def _headers(endpoint: Endpoint) -> list[tuple[bytes, bytes]]:
-    """What a browser sends for an event stream; the endpoint's headers replace its own."""
+    """Return a browser's headers for an event stream; the endpoint's replace them."""
     own = {
         "host": ("Host", _host(endpoint.url)),
         "accept": ("Accept", "text/event-stream"),

@@ -1,0 +1,100 @@
+"""The codes that a worker knows of: in flight, not announced, or settled."""
+
+from __future__ import annotations
+
+from sseload_users.core.sessions import TrackedCode
+from sseload_users.core.settled_codes import SettledCodes
+
+
+class CodeRegistry:
+    """All codes of one worker.
+
+    Attributes:
+        in_flight: codes that are announced and not settled, by sequence number.
+        unannounced: codes that arrived and are not announced, by sequence number and the time
+            in their text, oldest first.
+        settled: codes that were announced and are settled.
+    """
+
+    def __init__(self) -> None:
+        self.in_flight: dict[int, TrackedCode] = {}
+        self.unannounced: dict[tuple[int, int | None], TrackedCode] = {}
+        self.settled = SettledCodes()
+
+    def find(self, sequence: int, text_ns: int | None) -> TrackedCode | None:
+        """Return a code; None if it is not known.
+
+        Args:
+            sequence: its sequence number.
+            text_ns: send time in its text; None if there is none. A text with a different
+                time than the code's is not that code: the server made it up.
+        """
+        known = self.in_flight.get(sequence) or self.settled.find(sequence)
+        if known is not None and (text_ns is None or known.text_ns in (None, text_ns)):
+            return known
+        return self.unannounced.get((sequence, text_ns))
+
+    def add_unannounced(self, sequence: int, text_ns: int | None) -> TrackedCode:
+        """Add a code that arrived before its announcement."""
+        new = self.unannounced[sequence, text_ns] = TrackedCode(sequence, text_ns)
+        return new
+
+    def announce(self, sequence: int, text_ns: int | None = None) -> TrackedCode:
+        """Return a code that is announced; it is in flight unless it is settled.
+
+        Args:
+            sequence: its sequence number.
+            text_ns: send time in its text; None if there is none.
+        """
+        code = self.unannounced.pop((sequence, text_ns), None) or self.find(sequence, text_ns)
+        if code is None and text_ns is None:
+            # As far as is known, whatever arrived with its sequence number was this code.
+            code = next(
+                (each for each in self.unannounced.values() if each.sequence == sequence), None
+            )
+            if code is not None:
+                del self.unannounced[sequence, code.text_ns]
+        code = code or TrackedCode(sequence, text_ns)
+        if not code.announced:
+            code.announced = True
+            self.in_flight[sequence] = code
+        return code
+
+    def settle(self, code: TrackedCode) -> None:
+        """Move a code from those in flight to the settled ones."""
+        del self.in_flight[code.sequence]
+        code.copies = code.in_time = code.lacks = None
+        self.settled.add(code)
+
+    def discard(self, code: TrackedCode) -> None:
+        """Discard a code that was not announced."""
+        del self.unannounced[code.sequence, code.text_ns]
+        code.copies = None
+
+    def oldest_unreceived_ns(self) -> int | None:
+        """Return when the oldest code was sent that has not arrived anywhere; None without one.
+
+        The server may not have broadcast it yet, so a session that is only now being opened may
+        receive it.
+        """
+        return min(
+            (
+                code.sent_ns
+                for code in self.in_flight.values()
+                if code.sent_ns is not None and not code.copies and code.is_owed
+            ),
+            default=None,
+        )
+
+    def pairs_in_flight(self, open_sessions: int) -> tuple[int, int]:
+        """Return how many pairs of codes in flight are owed, as far as is known, and delivered.
+
+        Args:
+            open_sessions: number of sessions that are open.
+        """
+        owed = delivered = 0
+        for code in self.in_flight.values():
+            if code.copies is not None and code.is_owed:
+                delivered += len(code.copies)
+                owed += max(open_sessions, len(code.copies))
+        return owed, delivered

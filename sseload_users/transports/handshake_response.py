@@ -1,0 +1,110 @@
+"""The response to a handshake: its head and, if it refuses, the beginning of its body.
+
+h11 owns HTTP/1.1 (RFC 9112): a body may have a length, come in chunks, or end with the
+connection.
+"""
+
+from __future__ import annotations
+
+import h11
+
+from sseload_users.transports.reading import READ_BYTES
+from sseload_users.transports.server_text import MAX_BODY, body_text
+from sseload_users.transports.stamped_socket import StampedSocket
+
+#: Most bytes of a response's head.
+HEAD_BYTES = 65536
+#: Seconds that the body of a refusal may take after its head.
+_BODY_SECONDS = 1.0
+
+
+class HandshakeResponse:
+    """The response to a handshake's request.
+
+    Args:
+        client: h11's connection, which has sent the request.
+        accepted: the status that accepts.
+
+    Attributes:
+        head: the final response's; None before it has arrived.
+    """
+
+    def __init__(self, client: h11.Connection, accepted: int) -> None:
+        self._client = client
+        self._accepted = accepted
+        self._body = b""
+        self.head: h11.Response | None = None
+
+    @classmethod
+    def to_upgrade(cls, head: bytes) -> HandshakeResponse:
+        """Return the response to an upgrade request that was sent without h11.
+
+        Args:
+            head: the response's head.
+
+        Raises:
+            h11.RemoteProtocolError: this is not HTTP.
+        """
+        client = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
+        client.send(h11.Request(method="GET", target="/", headers=[("Host", "any")]))
+        client.send(h11.EndOfMessage())
+        response = cls(client, 101)
+        response.feed(head)
+        return response
+
+    @property
+    def refused(self) -> bool:
+        """Whether the head has arrived and refuses."""
+        return self.head is not None and self.head.status_code != self._accepted
+
+    def feed(self, data: bytes) -> bool:
+        """Parse the next bytes of the response; empty at the end of the stream.
+
+        Returns:
+            Whether the response is complete: its head and, if it refuses, enough of its body.
+
+        Raises:
+            h11.RemoteProtocolError: this is not HTTP.
+        """
+        try:
+            self._client.receive_data(data)
+            while (event := self._client.next_event()) is not h11.NEED_DATA:
+                if isinstance(event, h11.Response):
+                    self.head = event
+                    if not self.refused:
+                        return True
+                elif isinstance(event, h11.Data):
+                    self._body += event.data
+                    if len(self._body) >= MAX_BODY:
+                        return True
+                elif not isinstance(event, h11.InformationalResponse):
+                    return True
+        except h11.RemoteProtocolError:
+            if self.head is None:
+                raise
+            return True
+        return False
+
+    def read_body(self, connection: StampedSocket) -> None:
+        """Read the body of a refusal, for one second at most."""
+        connection.settimeout(min(connection.gettimeout() or _BODY_SECONDS, _BODY_SECONDS))
+        try:
+            while not self.feed(connection.recv(READ_BYTES)):
+                pass
+        except OSError:
+            return  # the part that has arrived will do
+
+    def header(self, name: str) -> str:
+        """Return a header's value; empty if there is none."""
+        if self.head is None:
+            return ""
+        values = (value for key, value in self.head.headers if key == name.encode())
+        return ", ".join(value.decode(errors="replace") for value in values)
+
+    @property
+    def text(self) -> str:
+        """The text of a refusal: its body, or else the reason phrase."""
+        text = body_text(self._body)
+        if text or self.head is None:
+            return text
+        return self.head.reason.decode(errors="replace")

@@ -1,0 +1,329 @@
+"""The base of all transports: one connection of one listener, from connect to close."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import ClassVar, Protocol
+
+import gevent.event
+
+from sseload_users.core.clock import wall_ns
+from sseload_users.transports import (
+    Closed,
+    ConnectFailed,
+    Malformed,
+    OnMalformed,
+    OnMessage,
+    ParsedMessage,
+)
+from sseload_users.transports.causes import cause_of
+from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.network import Network
+from sseload_users.transports.reading import READ_BYTES
+from sseload_users.transports.server_text import message_text
+from sseload_users.transports.stamped_socket import StampedSocket
+
+_LEFT = Closed("client", "left")
+
+
+class StreamDecoder(Protocol):
+    """Decodes the bytes of a connection into messages.
+
+    Attributes:
+        on_message: gets each message.
+        ended: whether decoding has stopped; set it to stop in the middle of a read.
+    """
+
+    on_message: OnMessage
+    ended: bool
+
+    @property
+    def at_end(self) -> Closed:
+        """How the session has closed if the stream of bytes ends now."""
+
+    def feed(self, data: bytes, arrived_ns: int, empty_ns: int | None) -> None:
+        """Decode the bytes of one read; see `OnBytes`."""
+
+
+class Transport(ABC):
+    """One connection of one listener, used from the listener's own greenlet.
+
+    Call ``connect``, then ``listen``. ``leave`` may be called from any greenlet at any time.
+
+    Args:
+        endpoint: where and how to connect.
+        network: shared by all connections.
+        on_message: gets each message after the subscription, in the hub.
+        on_malformed: gets a cause for everything that cannot be decoded, in the hub.
+
+    Attributes:
+        kind: Locust's request type: "WS", "SIO" or "SSE".
+        started_ns: when ``connect`` began (wall clock, ns). Delays of this process during
+            the handshake are added, so that ``subscribed_ns - started_ns`` is the time that
+            network and server took.
+        subscribed_ns: when the last response that ``connect`` needed arrived (wall clock, ns).
+    """
+
+    __slots__ = (
+        "_closed",
+        "_connecting",
+        "_connection",
+        "_decoder",
+        "_done",
+        "_held",
+        "_on_malformed",
+        "_on_message",
+        "endpoint",
+        "network",
+        "started_ns",
+        "subscribed_ns",
+    )
+
+    kind: ClassVar[str]
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        network: Network,
+        on_message: OnMessage,
+        on_malformed: OnMalformed,
+    ) -> None:
+        self.endpoint = endpoint
+        self.network = network
+        self.started_ns = 0
+        self.subscribed_ns = 0
+        self._on_message = on_message
+        self._on_malformed = on_malformed
+        self._connecting = False
+        self._connection: StampedSocket | None = None
+        self._decoder: StreamDecoder | None = None
+        # Messages that arrived before they could be handed over.
+        self._held: deque[tuple[bytes, int]] | None = None
+        self._done: gevent.event.Event | None = None
+        self._closed: Closed | None = None
+
+    # What the protocols differ in
+
+    @staticmethod
+    @abstractmethod
+    def parse(payload: bytes) -> ParsedMessage | None:
+        """Parse a payload that ``on_message`` got; return None if it is no message.
+
+        Pure; called once for all copies of a broadcast.
+
+        Raises:
+            Malformed: the payload is invalid.
+        """
+
+    @abstractmethod
+    def _handshake(self, connection: StampedSocket) -> StreamDecoder:
+        """Make the handshake; return what decodes the bytes that follow.
+
+        The decoder hands messages to ``_hold``, which takes them from now on.
+
+        Raises:
+            ConnectFailed: at "handshake".
+        """
+
+    @abstractmethod
+    def _say_goodbye(self) -> None:
+        """Send whatever ends the session in an orderly way, without waiting."""
+
+    def send(self, text: str) -> bool:  # noqa: ARG002 - not every protocol can send
+        """Send a text message without waiting, from the hub or any greenlet.
+
+        Returns:
+            Whether it was accepted: not if the connection is broken, if its backlog is full,
+            or if the protocol has no messages to the server.
+        """
+        return False
+
+    @property
+    def last_event_id(self) -> str:
+        """ID of the last event, for the endpoint of the session that resumes from there."""
+        return self.endpoint.last_event_id
+
+    @property
+    def retry_ms(self) -> int | None:
+        """How long the server wants a client to wait before it reconnects, if it said so."""
+        return None
+
+    # Connect
+
+    def connect(self) -> None:
+        """Connect and subscribe; return when the server owes this session codes.
+
+        Raises:
+            ConnectFailed: a step failed, or the connect timeout has passed.
+        """
+        self.started_ns = wall_ns()
+        self._connecting = True
+        try:
+            connection = self._open()
+            opened_ns, late_ns = self.subscribed_ns, connection.late_ns
+            self._subscribe()
+            self._check_left()
+            if self.subscribed_ns != opened_ns:
+                late_ns = connection.late_ns
+            # This process's own delays are not part of the connect time.
+            self.started_ns += late_ns
+        except BaseException as error:
+            if self._connection is not None:
+                self._connection.close()
+            self._held = None
+            if isinstance(error, ConnectFailed):
+                self._check_left()
+            raise
+        finally:
+            self._connecting = False
+
+    def _open(self) -> StampedSocket:
+        endpoint, network = self.endpoint, self.network
+        deadline = time.monotonic() + network.connect_timeout
+        connection = network.open(endpoint.url, deadline, slow=endpoint.slow)
+        self._connection = connection
+        self._check_left()
+        self._held = deque()
+        self._decoder = self._handshake(connection)
+        self.subscribed_ns = connection.arrived_ns
+        network.keep_tls_session(endpoint.url, connection)
+        return connection
+
+    def _subscribe(self) -> None:
+        """Send the endpoint's hello and wait for the confirmation.
+
+        ``subscribed_ns`` is already the stamp of the handshake's response. A protocol with a
+        confirmation sets it to the stamp of the message that confirms.
+
+        Raises:
+            ConnectFailed: at "subscribe": refused, closed, or timed out.
+        """
+        endpoint = self.endpoint
+        for text in endpoint.hello:
+            self.send(text)
+        if endpoint.confirm is None:
+            return
+        while True:
+            payload, arrived_ns = self._receive()
+            if endpoint.refuse is not None and (cause := endpoint.refuse(payload)) is not None:
+                raise ConnectFailed("subscribe", cause, server_text=self._text_of(payload))
+            # The confirmation may want an answer, too.
+            self.keep_alive(payload)
+            if endpoint.confirm(payload):
+                self.subscribed_ns = arrived_ns
+                return
+
+    def _receive(self) -> tuple[bytes, int]:
+        """Return the next message and its arrival (wall clock, ns) while subscribing.
+
+        Messages that are not received here go to ``on_message`` when ``listen`` begins.
+
+        Raises:
+            ConnectFailed: at "subscribe": the session has ended, or the time is up.
+        """
+        connection, decoder, held = self._connection, self._decoder, self._held
+        if connection is None or decoder is None or held is None:
+            raise ConnectFailed("subscribe", "not connected")
+        while not held:
+            if self._closed is not None:
+                raise ConnectFailed(
+                    "subscribe", self._closed.cause, server_text=self._closed.reason
+                )
+            try:
+                data = connection.recv(READ_BYTES)
+            except OSError as error:
+                raise ConnectFailed("subscribe", cause_of(error), str(error)) from error
+            if not data:
+                raise ConnectFailed("subscribe", "connection closed")
+            decoder.feed(data, connection.arrived_ns, connection.emptied_ns)
+        return held.popleft()
+
+    def _text_of(self, payload: bytes) -> str:
+        """Return a message's data as text for people."""
+        try:
+            message = self.parse(payload)
+        except Malformed:
+            return ""
+        return "" if message is None else message_text(message)
+
+    def _check_left(self) -> None:
+        if self._closed is _LEFT:
+            raise ConnectFailed("connect", "left")
+
+    # Listen
+
+    def listen(self) -> Closed:
+        """Hand every message to ``on_message`` until the session ends; return how it ended."""
+        connection, decoder, held = self._connection, self._decoder, self._held
+        if connection is None or decoder is None or held is None:
+            return self._closed or _LEFT
+        self._done = gevent.event.Event()
+        try:
+            decoder.on_message = self._on_message
+            self._held = None
+            try:
+                self._hand_over(held)
+            except Exception as error:  # noqa: BLE001 - it ends this session, as in the hub
+                self._on_end(error)
+            del held
+            if self._closed is None:
+                connection.watch(decoder.feed, self._on_end)
+                self._done.wait()
+        finally:
+            # A greenlet that is killed while it waits still says goodbye.
+            self.leave()
+            connection.close()
+            self._connection = self._decoder = self._done = None
+        return self._closed or _LEFT
+
+    def keep_alive(self, payload: bytes) -> None:
+        """Answer a message that contains no code, if the endpoint has an answer to it."""
+        reply = self.endpoint.reply
+        if reply is not None and (answer := reply(payload)) is not None:
+            self.send(answer)
+
+    def _hand_over(self, held: deque[tuple[bytes, int]]) -> None:
+        """Hand over the messages that arrived before ``listen``."""
+        while held:
+            self._on_message(*held.popleft())
+
+    def _hold(self, payload: bytes, arrived_ns: int) -> None:
+        if self._held is not None:
+            self._held.append((payload, arrived_ns))
+
+    def _on_end(self, error: Exception | None) -> None:
+        if error is None:
+            assert self._decoder is not None  # noqa: S101
+            self.end(self._decoder.at_end)
+        elif isinstance(error, OSError):
+            self.end(Closed("network", cause_of(error)))
+        else:
+            self.network.log_once(error)
+            self.end(Closed("client", f"listener error: {type(error).__name__}"))
+
+    # End
+
+    def leave(self) -> None:
+        """Close from this side: a best-effort goodbye, without waiting for an answer."""
+        if self._closed is None:
+            self._say_goodbye()
+        self.end(_LEFT)
+
+    def end(self, closed: Closed) -> None:
+        """End the session; ``listen`` returns how.
+
+        From the hub or any greenlet. A session that has ended already keeps its first end.
+        """
+        if self._closed is None:
+            self._closed = closed
+        if self._decoder is not None:
+            self._decoder.ended = True
+        if self._connection is not None:
+            self._connection.unwatch()
+            self._connection.shutdown()
+            if self._done is None and not self._connecting:
+                self._connection.close()
+        if self._done is not None:
+            self._done.set()

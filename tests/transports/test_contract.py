@@ -1,0 +1,542 @@
+"""What every transport does, whatever its protocol: connect, subscribe, listen, end."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import gevent
+import pytest
+
+from sseload_users.transports import Closed, ConnectFailed
+from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.network import Network
+from sseload_users.transports.registry import transport_for
+from sseload_users.transports.transport import Transport
+from tests.support.socket_servers import CERTIFICATES, Handler, read_until, serving
+from tests.support.wire import accept_websocket, chunk, frame, receive_frame
+
+LEFT = Closed("client", "left")
+kernel_stamps = pytest.mark.skipif(
+    Network().timestamps != "kernel", reason="this kernel does not stamp what TCP receives"
+)
+
+
+@pytest.fixture(autouse=True)
+def _time_limit() -> Iterator[None]:
+    with gevent.Timeout(20):
+        yield
+
+
+class Wire(ABC):
+    """What the servers of one protocol send.
+
+    Attributes:
+        name: the transport's, as profiles have it.
+        scheme: the URL's, without TLS.
+        closed: how a session ends by `goodbye`.
+        cut: how a session ends by the end of the stream alone.
+        hears: whether clients can send.
+    """
+
+    name: ClassVar[Any]
+    scheme: ClassVar[str]
+    closed: ClassVar[Closed]
+    cut: ClassVar[Closed]
+    hears: ClassVar[bool] = True
+
+    @abstractmethod
+    def accept(self, connection: socket.socket) -> bytes:
+        """Accept a client; return the last bytes that it waits for."""
+
+    @abstractmethod
+    def message(self, text: str) -> bytes:
+        """Return a message as bytes on the wire."""
+
+    @abstractmethod
+    def payload(self, text: str) -> bytes:
+        """Return a message as the transport hands it over."""
+
+    @abstractmethod
+    def goodbye(self) -> bytes:
+        """Return the bytes that end a session in an orderly way."""
+
+    def endpoint(self, port: int, *, tls: bool = False, **more: Any) -> Endpoint:
+        """Return where to connect."""
+        return Endpoint(f"{self.scheme}{'s' if tls else ''}://127.0.0.1:{port}/push", **more)
+
+    def subscription(self) -> dict[str, Any]:
+        """Return an endpoint's options for a subscription that has to be confirmed."""
+        return {
+            "confirm": lambda payload: payload == self.payload("joined"),
+            "refuse": lambda payload: "not allowed" if payload == self.payload("no") else None,
+        }
+
+
+class WebSocketWire(Wire):
+    name = "websocket"
+    scheme = "ws"
+    closed = Closed("server", "closed by server: 4001", 4001, "enough")
+    cut = Closed("network", "no close frame")
+
+    def accept(self, connection: socket.socket) -> bytes:
+        return accept_websocket(connection)
+
+    def message(self, text: str) -> bytes:
+        return frame(0x81, self.payload(text))
+
+    def payload(self, text: str) -> bytes:
+        return text.encode()
+
+    def goodbye(self) -> bytes:
+        return frame(0x88, b"\x0f\xa1enough")
+
+
+class SocketIOWire(Wire):
+    name = "socketio"
+    scheme = "ws"
+    closed = Closed("server", "disconnected by server")
+    cut = Closed("network", "no close frame")
+
+    def accept(self, connection: socket.socket) -> bytes:
+        opening = b'0{"sid":"x","pingTimeout":20000,"pingInterval":25000}'
+        connection.sendall(accept_websocket(connection) + frame(0x81, opening))
+        assert receive_frame(connection) == (0x81, b"40")
+        return frame(0x81, b'40{"sid":"y"}')
+
+    def message(self, text: str) -> bytes:
+        return frame(0x81, self.payload(text))
+
+    def payload(self, text: str) -> bytes:
+        return f'42["{text}"]'.encode()
+
+    def goodbye(self) -> bytes:
+        return frame(0x81, b"41")
+
+
+class SseWire(Wire):
+    name = "sse"
+    scheme = "http"
+    closed = Closed("server", "end of stream")
+    cut = Closed("network", "connection closed")
+    hears = False
+
+    def accept(self, connection: socket.socket) -> bytes:
+        read_until(connection, b"\r\n\r\n")
+        return (
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+
+    def message(self, text: str) -> bytes:
+        return chunk(self.payload(text) + b"\n\n")
+
+    def payload(self, text: str) -> bytes:
+        return f"data: {text}".encode()
+
+    def goodbye(self) -> bytes:
+        return b"0\r\n\r\n"
+
+
+@pytest.fixture(params=[WebSocketWire, SocketIOWire, SseWire], ids=lambda each: each.name)
+def wire(request: pytest.FixtureRequest) -> Wire:
+    found: Wire = request.param()
+    return found
+
+
+class Listener:
+    """A transport, and everything that it has handed over."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        endpoint: Endpoint,
+        network: Network | None = None,
+        also: Callable[[bytes], object] = lambda _: None,
+    ) -> None:
+        self.also = also
+        self.messages: list[tuple[bytes, int]] = []
+        self.malformed: list[str] = []
+        self.transport: Transport = transport_for(wire.name)(
+            endpoint,
+            network or Network(connect_timeout=5, ca_file=str(CERTIFICATES / "ca.pem")),
+            self.on_message,
+            self.malformed.append,
+        )
+
+    def on_message(self, payload: bytes, arrived_ns: int) -> None:
+        self.messages.append((payload, arrived_ns))
+        self.also(payload)
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return [payload for payload, _ in self.messages]
+
+    def run(self) -> Closed:
+        self.transport.connect()
+        return self.transport.listen()
+
+    def fails(self) -> ConnectFailed:
+        """Connect in vain; return why."""
+        with pytest.raises(ConnectFailed) as failed:
+            self.transport.connect()
+        assert self.messages == []
+        assert self.transport.listen().by != "network"
+        return failed.value
+
+
+def sends(wire: Wire, *parts: bytes, stays: bool = False, reset: bool = False) -> Handler:
+    """A server that accepts, and sends the first part with it and the others after it."""
+
+    def server(connection: socket.socket) -> None:
+        first, *further = parts or (b"",)
+        connection.sendall(wire.accept(connection) + first)
+        for part in further:
+            time.sleep(0.02)
+            connection.sendall(part)
+        if stays:
+            drain(connection)
+        if reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    return server
+
+
+def answers(response: bytes) -> Handler:
+    """A server that has one answer to every request."""
+
+    def server(connection: socket.socket) -> None:
+        read_until(connection, b"\r\n\r\n")
+        connection.sendall(response)
+
+    return server
+
+
+def drain(connection: socket.socket) -> bytes:
+    """Return everything that the client sends until it closes."""
+    data = b""
+    while more := connection.recv(1000):
+        data += more
+    return data
+
+
+# Connect and receive
+
+
+def test_a_new_transport_knows_nothing_and_has_left(wire: Wire) -> None:
+    transport = Listener(wire, wire.endpoint(1, last_event_id="")).transport
+    assert (transport.started_ns, transport.subscribed_ns) == (0, 0)
+    assert transport.send("anything") is False
+    assert transport.listen() == LEFT
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_messages_arrive_in_order_with_their_stamps_until_the_server_ends(
+    wire: Wire, tls: bool
+) -> None:
+    long = "x" * 100_000
+    parts = [b"", *map(wire.message, ("one", "two")), wire.message("three") + wire.message(long)]
+    before = time.time_ns()
+    certificate = "server.pem" if tls else None
+    with serving(sends(wire, *parts, wire.goodbye()), certificate=certificate) as port:
+        listener = Listener(wire, wire.endpoint(port, tls=tls))
+        assert listener.run() == wire.closed
+    assert listener.payloads == [wire.payload(text) for text in ("one", "two", "three", long)]
+    transport = listener.transport
+    stamps = [transport.started_ns, transport.subscribed_ns, *(ns for _, ns in listener.messages)]
+    assert before <= stamps[0]
+    assert stamps == sorted(stamps)
+    assert stamps[-1] <= time.time_ns()
+    assert listener.malformed == []
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_messages_in_the_handshakes_last_read_wait_for_listen(wire: Wire, tls: bool) -> None:
+    second = wire.message("second")
+    parts = (wire.message("first") + second[:7], second[7:] + wire.goodbye())
+    certificate = "server.pem" if tls else None
+    with serving(sends(wire, *parts), certificate=certificate) as port:
+        listener = Listener(wire, wire.endpoint(port, tls=tls))
+        listener.transport.connect()
+        assert listener.messages == []
+        assert listener.transport.listen() == wire.closed
+    assert listener.payloads == [wire.payload("first"), wire.payload("second")]
+
+
+def test_a_session_can_end_with_the_handshake(wire: Wire) -> None:
+    with serving(sends(wire, wire.goodbye(), stays=True)) as port:
+        assert Listener(wire, wire.endpoint(port)).run() == wire.closed
+
+
+@kernel_stamps
+@pytest.mark.parametrize("stall_at", [0.0, 0.15])
+def test_the_connect_time_excludes_stalls_of_this_process(wire: Wire, stall_at: float) -> None:
+    def server(connection: socket.socket) -> None:
+        last = wire.accept(connection)
+        time.sleep(0.3)
+        connection.sendall(last)
+        drain(connection)
+
+    with serving(server) as port:
+        transport = Listener(wire, wire.endpoint(port)).transport
+        gevent.spawn_later(stall_at, time.sleep, 0.6)  # blocks the whole hub
+        began = time.monotonic()
+        transport.connect()
+        took = time.monotonic() - began
+        connect_time = (transport.subscribed_ns - transport.started_ns) / 1e9
+        transport.leave()
+    assert took > 0.6
+    assert 0.25 < connect_time < 0.45
+
+
+# Subscribe
+
+
+def test_the_message_that_confirms_starts_the_session(wire: Wire) -> None:
+    confirmed = wire.message("joined") + wire.message("same read")
+    parts = (b"", confirmed, wire.message("later") + wire.goodbye())
+    with serving(sends(wire, *parts)) as port:
+        listener = Listener(wire, wire.endpoint(port, **wire.subscription()))
+        assert listener.run() == wire.closed
+    assert listener.payloads == [wire.payload("same read"), wire.payload("later")]
+    # They came in one read: the second message's bounds end with the first's stamp.
+    assert abs(listener.messages[0][1] - listener.transport.subscribed_ns) < 1_000_000
+
+
+@pytest.mark.parametrize("ends", ["refused", "silent", "closed", "cut"])
+def test_a_subscription_that_fails_is_a_failed_connect(wire: Wire, ends: str) -> None:
+    parts, stays, cause = {
+        "refused": ((b"", wire.message("hm"), wire.message("no")), True, "not allowed"),
+        "silent": ((b"", wire.message("hm")), True, "timed out"),
+        "closed": ((b"", wire.goodbye()), True, wire.closed.cause),
+        "cut": ((b"", wire.message("hm")), False, "connection closed"),
+    }[ends]
+    with serving(sends(wire, *parts, stays=stays)) as port:
+        endpoint = wire.endpoint(port, **wire.subscription())
+        failed = Listener(wire, endpoint, Network(connect_timeout=0.5)).fails()
+    assert (failed.operation, failed.cause) == ("subscribe", cause)
+
+
+def test_keep_alive_sends_the_endpoints_reply(wire: Wire) -> None:
+    heard: list[bytes] = []
+
+    def server(connection: socket.socket) -> None:
+        connection.sendall(wire.accept(connection) + wire.message("ping"))
+        if wire.hears:
+            heard.append(receive_frame(connection)[1])
+        connection.sendall(wire.goodbye())
+        if not wire.hears:
+            heard.append(drain(connection))
+
+    with serving(server) as port:
+        endpoint = wire.endpoint(port, reply=lambda payload: f"pong to {payload.decode()}")
+        listener = Listener(wire, endpoint)
+        listener.also = listener.transport.keep_alive
+        assert listener.run() == wire.closed
+    assert heard == [b"pong to " + wire.payload("ping") if wire.hears else b""]
+
+
+# Refused or broken handshakes
+
+
+@pytest.mark.parametrize(
+    ("response", "cause"),
+    [
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 6\r\n\r\nasleep", "HTTP 503"),
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", "HTTP 404"),
+        (b"HTTP/1.1 302 F\r\nLocation: /elsewhere\r\n\r\n", "redirected: HTTP 302"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "bad handshake answer"),
+        (b"HTTP/1.1 200 OK\r\nTransf", "connection closed"),
+        (b"", "connection closed"),
+    ],
+)
+def test_a_handshake_that_fails_has_a_short_cause(wire: Wire, response: bytes, cause: str) -> None:
+    with serving(answers(response)) as port:
+        failed = Listener(wire, wire.endpoint(port)).fails()
+    assert (failed.operation, failed.cause) == ("handshake", cause)
+    if cause == "HTTP 503":
+        assert "asleep" in str(failed)
+
+
+def test_a_handshake_without_a_response_times_out(wire: Wire) -> None:
+    with serving(drain) as port:
+        failed = Listener(wire, wire.endpoint(port), Network(connect_timeout=0.3)).fails()
+    assert (failed.operation, failed.cause) == ("handshake", "timed out")
+
+
+def test_a_handshake_of_endless_headers_fails(wire: Wire) -> None:
+    with serving(answers(b"HTTP/1.1 200 OK\r\nA: " + b"x" * 100_000)) as port:
+        failed = Listener(wire, wire.endpoint(port)).fails()
+    assert (failed.operation, failed.cause) == ("handshake", "bad handshake answer")
+
+
+def test_a_port_that_nobody_listens_on_refuses(wire: Wire) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    failed = Listener(wire, wire.endpoint(port)).fails()
+    assert (failed.operation, failed.cause) == ("connect", "connection refused")
+
+
+def test_an_untrusted_certificate_fails(wire: Wire) -> None:
+    with serving(drain, certificate="server.pem") as port:
+        failed = Listener(wire, wire.endpoint(port, tls=True), Network(connect_timeout=5)).fails()
+    assert (failed.operation, failed.cause) == ("tls", "certificate not trusted")
+
+
+# Ends
+
+
+def test_a_stream_that_ends_without_goodbye_is_a_drop(wire: Wire) -> None:
+    cut = wire.message("cut off")[:5]
+    with serving(sends(wire, wire.message("one") + cut)) as port:
+        listener = Listener(wire, wire.endpoint(port))
+        assert listener.run() == wire.cut
+    assert listener.payloads == [wire.payload("one")]
+
+
+def test_a_reset_is_a_drop(wire: Wire) -> None:
+    with serving(sends(wire, wire.message("one"), b"", reset=True)) as port:
+        listener = Listener(wire, wire.endpoint(port))
+        assert listener.run() == Closed("network", "connection reset")
+
+
+def test_a_message_that_is_too_large_ends_the_session(wire: Wire) -> None:
+    parts = (b"", wire.message("small"), wire.message("x" * 2000), wire.message("after"))
+    with serving(sends(wire, *parts, stays=True)) as port:
+        listener = Listener(wire, wire.endpoint(port, max_message=1000))
+        assert listener.run() == Closed("client", "message too large")
+    assert listener.payloads == [wire.payload("small")]
+    assert listener.malformed == []
+
+
+def test_a_session_can_be_ended_from_above(wire: Wire) -> None:
+    with serving(sends(wire, stays=True)) as port:
+        listener = Listener(wire, wire.endpoint(port))
+        listener.transport.connect()
+        missed = Closed("network", "heartbeat missed")
+        gevent.spawn_later(0.05, listener.transport.end, missed)
+        assert listener.transport.listen() == missed
+
+
+def test_a_callback_that_raises_ends_only_its_own_session(
+    wire: Wire, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    everybody = threading.Event()
+
+    def server(connection: socket.socket) -> None:
+        connection.sendall(wire.accept(connection) + wire.message("hello"))
+        everybody.wait(5)
+        connection.sendall(wire.message("boom") + wire.message("fine") + wire.goodbye())
+        drain(connection)
+
+    def fail(payload: bytes) -> None:
+        if payload == wire.payload("boom"):
+            raise ZeroDivisionError
+
+    network = Network()
+    with serving(server) as port:
+        endpoint = wire.endpoint(port)
+        good = Listener(wire, endpoint, network)
+        bad = [Listener(wire, endpoint, network, fail) for _ in range(3)]
+        greenlets = [gevent.spawn(each.run) for each in [*bad, good]]
+        while not all(each.messages for each in [*bad, good]):
+            gevent.sleep(0.01)
+        everybody.set()
+        gevent.joinall(greenlets)
+    failed = Closed("client", "listener error: ZeroDivisionError")
+    assert [each.value for each in greenlets] == [failed, failed, failed, wire.closed]
+    assert good.payloads == [wire.payload(text) for text in ("hello", "boom", "fine")]
+    assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_callback_that_raises_on_a_held_message_ends_the_session(wire: Wire) -> None:
+    def fail(payload: bytes) -> None:
+        raise ZeroDivisionError
+
+    with serving(sends(wire, wire.message("held"), stays=True)) as port:
+        listener = Listener(wire, wire.endpoint(port), also=fail)
+        assert listener.run() == Closed("client", "listener error: ZeroDivisionError")
+
+
+# Leave
+
+
+def test_leaving_does_not_wait_for_the_server(wire: Wire) -> None:
+    with serving(sends(wire, wire.message("one"), stays=True)) as port:
+        listener = Listener(wire, wire.endpoint(port))
+        listener.transport.connect()
+        began = time.monotonic()
+        gevent.spawn_later(0.05, listener.transport.leave)
+        assert listener.transport.listen() == LEFT
+        assert listener.payloads == [wire.payload("one")]
+        # Never listened to, and left twice.
+        other = Listener(wire, wire.endpoint(port))
+        other.transport.connect()
+        other.transport.leave()
+        other.transport.leave()
+        assert other.transport.listen() == LEFT
+        assert time.monotonic() - began < 2
+
+
+def test_leaving_while_connecting_ends_the_attempt(wire: Wire) -> None:
+    for server in (drain, sends(wire, stays=True)):
+        with serving(server) as port:
+            listener = Listener(wire, wire.endpoint(port, **wire.subscription()))
+            gevent.spawn_later(0.1, listener.transport.leave)
+            began = time.monotonic()
+            assert listener.fails().cause == "left"
+            assert time.monotonic() - began < 3
+            assert listener.transport.listen() == LEFT
+
+
+def test_leaving_in_the_middle_of_a_read_hands_over_nothing_more(wire: Wire) -> None:
+    def leave_at_two(payload: bytes) -> None:
+        if payload == wire.payload("two"):
+            listener.transport.leave()
+
+    parts = (b"", b"".join(map(wire.message, ("one", "two", "three"))))
+    with serving(sends(wire, *parts, stays=True)) as port:
+        listener = Listener(wire, wire.endpoint(port), also=leave_at_two)
+        assert listener.run() == LEFT
+    assert listener.payloads == [wire.payload("one"), wire.payload("two")]
+
+
+def test_a_killed_listener_closes_its_connection(wire: Wire) -> None:
+    closed = threading.Event()
+
+    def server(connection: socket.socket) -> None:
+        connection.sendall(wire.accept(connection) + wire.message("one"))
+        drain(connection)
+        closed.set()
+
+    with serving(server) as port:
+        listener = Listener(wire, wire.endpoint(port))
+        greenlet = gevent.spawn(listener.run)
+        while not listener.messages:
+            gevent.sleep(0.01)
+        greenlet.kill(timeout=2)
+        assert greenlet.dead
+        assert closed.wait(5)
+
+
+# Slow consumers
+
+
+def test_a_slow_connection_reads_everything_at_its_rate(wire: Wire) -> None:
+    texts = [f"{number:04}" + "x" * 496 for number in range(20)]
+    data = b"".join(map(wire.message, texts))
+    rate = len(data) // 1.0
+    with serving(sends(wire, b"", data, wire.goodbye(), stays=True)) as port:
+        listener = Listener(wire, wire.endpoint(port, slow=True), Network(slow_rate=rate))
+        listener.transport.connect()
+        began = time.monotonic()
+        assert listener.transport.listen() == wire.closed
+        took = time.monotonic() - began
+    assert listener.payloads == [wire.payload(text) for text in texts]
+    assert took > 0.7
