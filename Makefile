@@ -11,7 +11,7 @@ ARGS ?=
 
 host = $(if $(HOST),--host $(HOST))
 
-.PHONY: load stress ladder capacity shape ui test test-matrix fuzz check format bench lock pictures clean help
+.PHONY: load stress ladder capacity shape ui test test-matrix fuzz check format schema bench lock pictures clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,10 @@ check: .venv/dev ## Lint, format check, types
 format: .venv/dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+schema: .venv/dev ## Generate the JSON Schema of report.json from its types
+	$(BIN)/python -m sseload_users.report.serialization > schema.tmp
+	mv schema.tmp sseload_users/report/schema.json
 
 bench: .venv/dev ## Measure the receive path (needs nginx with nchan; see docs/performance.md)
 	$(BIN)/python -m bench $(ARGS)

@@ -1,4 +1,4 @@
-"""Comparing two runs: on the console, as a page, and as an exit status for a build server."""
+"""The command `compare`: two runs on the console, as a page, and as an exit status."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from rich.text import Text
 
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean, shorten
-from sseload_users.core.nbsp import glued
 from sseload_users.report import charts
 from sseload_users.report.comparison import CLEAR, TOLERANCE_PERCENT, Comparison, Outcome, compare
 from sseload_users.report.console import encodable
+from sseload_users.report.glue import GLUE, glued
 from sseload_users.report.intervals import CONFIDENCE
+from sseload_users.report.model import Report
 from sseload_users.report.pages import SIGNS, page
 from sseload_users.report.progress import columns
-from sseload_users.report.reading import Report, read
+from sseload_users.report.serialization import read
 
 _NARROWEST, _WIDEST = 60, 100
 
@@ -36,7 +37,7 @@ _STYLES: dict[Outcome, str] = {
     "same": "dim",
     "not judged": "dim",
 }
-_SAID: dict[Outcome, str] = {
+_LABELS: dict[Outcome, str] = {
     "worse": "✗ worse",
     "better": "✓ better",
     "unclear": "unclear",
@@ -46,18 +47,16 @@ _SAID: dict[Outcome, str] = {
 _GRADES = {"good": "green", "warning": "yellow", "issues": "red"}
 
 _HOW = (
-    f"Clear is what noise explains in less than {round(100 * (1 - CONFIDENCE))} % of cases, by "
-    "Wilson's and Woodruff's intervals, widened by the spread from code to code."
+    f"A difference is clear if noise explains it in less than {round(100 * (1 - CONFIDENCE))} % of "
+    "cases, by Wilson's and Woodruff's intervals, widened for the variation between codes."
 )
-# Rich breaks lines at every kind of space, so it is a private character until all is whole.
-_GLUE = "\ue000"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Compare two reports, as the arguments say.
+    """Run the command.
 
     Args:
-        arguments: those of the command, without its name.
+        arguments: without the command's name.
 
     Returns:
         0 if B is not clearly worse than A, 1 if it is, 2 if they cannot be compared.
@@ -82,27 +81,27 @@ def print_comparison(
     tolerance: float = TOLERANCE_PERCENT,
     file: TextIO | None = None,
 ) -> None:
-    """Print a comparison, in colours where the file is a terminal; what counts comes last.
+    """Print a comparison, in colour on a terminal; the result comes last.
 
     Args:
         before: report A.
         after: report B.
-        result: what they were found to be.
-        tolerance: with which tolerance, in per cent.
-        file: standard output by default. What its encoding lacks is replaced.
+        result: of their comparison.
+        tolerance: as in the comparison, in per cent.
+        file: standard output by default. Characters that its encoding lacks are replaced.
     """
     stream = file or sys.stdout
     console = Console(file=stream, highlight=False, markup=False, emoji=False)
     width = min(max(columns(stream, console), _NARROWEST), _WIDEST)
     text = _rendered(console, _summary(before, after, result, tolerance), width)
-    # A reader that has gone away, as `head` does, takes nothing from the outcome.
+    # A reader that has gone away, such as `head`, does not change the exit status.
     with contextlib.suppress(BrokenPipeError):
         stream.write(encodable(text, getattr(stream, "encoding", None)))
         stream.flush()
 
 
 def summary(before: Report, after: Report, result: Comparison, width: int = 80) -> str:
-    """The comparison as plain text, `width` columns wide, from 60 on."""
+    """Return the comparison as plain text, `width` columns wide, 60 or more."""
     console = Console(file=io.StringIO(), highlight=False, markup=False, emoji=False)
     shown = _summary(before, after, result, TOLERANCE_PERCENT)
     return _rendered(console, shown, max(width, _NARROWEST))
@@ -111,13 +110,13 @@ def summary(before: Report, after: Report, result: Comparison, width: int = 80) 
 def document(
     before: Report, after: Report, result: Comparison, tolerance: float = TOLERANCE_PERCENT
 ) -> str:
-    """The comparison as a page of one file, with pictures.
+    """Return the comparison as a page of one file, with charts.
 
     Args:
         before: report A.
         after: report B.
-        result: what they were found to be.
-        tolerance: with which tolerance, in per cent.
+        result: of their comparison.
+        tolerance: as in the comparison, in per cent.
     """
     colours: dict[Outcome, str] = {"worse": "issues", "better": "good"}
     latencies = [
@@ -140,32 +139,31 @@ def document(
         tolerance=f"{tolerance:g} %",
         charts=[
             charts.changes(latencies),
-            charts.distribution(
-                {"A": before.delivery_ms.model_dump(), "B": after.delivery_ms.model_dump()}
-            ),
+            charts.distribution({"A": before.delivery_ms, "B": after.delivery_ms}),
         ],
-        said=_SAID,
+        labels=_LABELS,
     )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sseload_users compare",
-        description="Compare two runs by their reports: what changed, and whether noise "
-        "explains it.",
+        description="Compare the reports of two runs: what changed, and whether noise explains it.",
         epilog="Exit status: 0 if B is not clearly worse than A, 1 if it is, 2 if they cannot "
         "be compared.",
         allow_abbrev=False,
     )
-    parser.add_argument("a", metavar="A", help="a report.json, or a directory with one: before")
-    parser.add_argument("b", metavar="B", help="the same: after")
-    parser.add_argument("--html", metavar="FILE", help="write a page with pictures as well")
+    parser.add_argument(
+        "a", metavar="A", help="the report before: a report.json, or a directory with one"
+    )
+    parser.add_argument("b", metavar="B", help="the report after, likewise")
+    parser.add_argument("--html", metavar="FILE", help="also write a page with charts")
     parser.add_argument(
         "--tolerance",
         metavar="PERCENT",
         type=_tolerance,
         default=TOLERANCE_PERCENT,
-        help="changes of a latency up to it are never called one (%(default)g)",
+        help="latencies within PERCENT of each other count as equal (default: %(default)g)",
     )
     return parser
 
@@ -176,7 +174,7 @@ def _tolerance(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no percentage from 0 to 1000")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage from 0 to 1000")
     return value
 
 
@@ -185,7 +183,7 @@ def _write(place: str, text: str) -> None:
         Path(place).write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
         raise ConfigError(
-            f"{clean(place)}: the page cannot be written there "
+            f"{clean(place)}: the page cannot be written "
             f"({(error.strerror or type(error).__name__).lower()}); name another file with --html."
         ) from error
 
@@ -193,7 +191,7 @@ def _write(place: str, text: str) -> None:
 def _rendered(console: Console, shown: RenderableType, width: int) -> str:
     with console.capture() as capture:
         console.print(shown, width=width)
-    lines = capture.get().replace(_GLUE, " ").split("\n")
+    lines = capture.get().replace(GLUE, " ").split("\n")
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -203,13 +201,13 @@ def _summary(before: Report, after: Report, result: Comparison, tolerance: float
         parts += [Text(""), Text("Notes", style="bold")]
         parts += [_listed([("", "", note) for note in result.notes])]
     worse, better = (
-        [(_SAID[outcome][0], _STYLES[outcome], said) for said in result.sentences(outcome)]
+        [(_LABELS[outcome][0], _STYLES[outcome], each) for each in result.sentences(outcome)]
         for outcome in CLEAR
     )
     style = "red" if result.worse else "green"
     parts += [
         Text(""),
-        _text(f"{_HOW} Latencies within {tolerance:g} % count as equal.", "dim"),
+        glued(f"{_HOW} Latencies within {tolerance:g} % count as equal.", "dim"),
         Rule(style=style),
         Text(f"{'✗' if result.worse else '✓'} {answer(result)}", style=f"bold {style}"),
         _listed([*worse, *better]),
@@ -218,7 +216,7 @@ def _summary(before: Report, after: Report, result: Comparison, tolerance: float
 
 
 def _title() -> RenderableType:
-    return Text.assemble(("sseload", "bold"), (" · ", "dim"), "A against B")
+    return Text.assemble(("sseload", "bold"), (" · ", "dim"), "A compared with B")
 
 
 def _side(name: str, report: Report) -> RenderableType:
@@ -250,16 +248,16 @@ def _table(result: Comparison) -> RenderableType:
                 Text(row.before),
                 Text(row.after),
                 Text(row.change),
-                Text(f" {_SAID[row.outcome]}", style=_STYLES[row.outcome]),
+                Text(f" {_LABELS[row.outcome]}", style=_STYLES[row.outcome]),
             )
     return table
 
 
 def _listed(lines: Iterable[tuple[str, str, str]]) -> RenderableType:
-    """Signs, their styles, and sentences, one below the other."""
+    """Return signs, with their styles, and sentences, one below the other."""
     table = _grid(3)
     for sign, style, sentence in lines:
-        table.add_row(Text(sign, style=f"bold {style}"), _text(sentence))
+        table.add_row(Text(sign, style=f"bold {style}"), glued(sentence))
     return table
 
 
@@ -270,12 +268,8 @@ def _grid(width: int) -> Table:
     return table
 
 
-def _text(words: str, style: str = "") -> Text:
-    return Text(glued(clean(words), _GLUE), style=style)
-
-
 def answer(result: Comparison) -> str:
-    """What the comparison amounts to, in a few words."""
+    """Return the result of the comparison in a few words."""
     if result.worse:
         return "B is clearly worse."
     return "B is clearly better." if result.sentences("better") else "No clear difference."

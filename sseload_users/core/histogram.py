@@ -11,30 +11,14 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
-from typing import ClassVar, Self, TypedDict
+from typing import ClassVar, Self
 
 from hdrh.histogram import HdrHistogram
 
+from sseload_users.core.figures import LatencySummary
+
 #: One hour: nothing that a load test waits for takes longer.
 MAX_US = 3_600_000_000
-
-
-class Latency(TypedDict):
-    """A summary in milliseconds; all but `count` are None where `count` is 0.
-
-    `hdr` is None, too, where the values were not encoded.
-    """
-
-    count: int
-    min: float | None
-    mean: float | None
-    p50: float | None
-    p90: float | None
-    p95: float | None
-    p99: float | None
-    p99_9: float | None
-    max: float | None
-    hdr: str | None
 
 
 class Histogram:
@@ -138,19 +122,20 @@ class Histogram:
             found.append(min(lowest_us + width_us - 1, self.max_us) / 1000)
         return found
 
-    def latency(self, *, encoded: bool = True) -> Latency:
-        """The summary that goes into the report.
+    def latency(self, *, encoded: bool = True) -> LatencySummary:
+        """Return the summary for the report.
 
         Args:
-            encoded: with all values as `hdr`, which takes most of the time.
+            encoded: with all values as `hdr`, which takes most of the time; otherwise the summary
+                refers to this histogram's own `counts`.
         """
         if not self.total:
-            return Latency(
+            return LatencySummary(
                 count=0, min=None, mean=None, p50=None, p90=None, p95=None, p99=None,
                 p99_9=None, max=None, hdr=None,
             )  # fmt: skip
         p50, p90, p95, p99, p99_9 = self.percentiles_ms((50, 90, 95, 99, 99.9))
-        return Latency(
+        return LatencySummary(
             count=self.total,
             min=self.min_us / 1000,
             mean=round(self.total_us / self.total / 1000, 4),
@@ -161,6 +146,7 @@ class Histogram:
             p99_9=p99_9,
             max=self.max_us / 1000,
             hdr=self.encode() if encoded else None,
+            counts=None if encoded else self.counts,
         )
 
     def encode(self) -> str:

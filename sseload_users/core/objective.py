@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 from sseload_users.core.errors import ConfigError
+from sseload_users.core.figures import Account
 from sseload_users.core.formatting import clean, ms, share
 
 _TERM = re.compile(
@@ -105,27 +104,33 @@ class Objective:
             raise ConfigError("--objective is empty; write such as 'delivery>=99.9%'.")
         return cls(tuple(terms))
 
-    def broken(self, report: Mapping[str, Any]) -> list[tuple[Term, float | None]]:
-        """The conditions that a step's report does not keep, and the figures that it has."""
-        measured = ((term, measure(report, term.name)) for term in self.terms)
+    def broken(self, account: Account) -> list[tuple[Term, float | None]]:
+        """Return the conditions that an account does not meet, each with the measured figure."""
+        measured = ((term, measure(account, term.name)) for term in self.terms)
         return [(term, figure) for term, figure in measured if not term.holds(figure)]
 
 
-def measure(report: Mapping[str, Any], name: str) -> float | None:
-    """The figure that a condition is about; None where there was nothing to take it from."""
-    connections, codes = report["connections"], report["codes"]
+def measure(account: Account, name: str) -> float | None:
+    """Return the figure that a condition is about, a share or milliseconds; None without any."""
+    connections, codes, latency = account.connections, account.codes, account.delivery_ms
     match name:
         case "delivery":
-            value = report["deliveries"]["delivery_rate"]
+            return account.deliveries.delivery_rate
         case "connect":
-            value = connections["success_rate"]
+            return connections.success_rate
         case "accepted":
-            value = codes["accepted"] / codes["scheduled"] if codes["scheduled"] else None
+            return codes.accepted / codes.scheduled if codes.scheduled else None
         case "errors":
-            value = report["errors"]["error_rate"]
+            return account.errors.error_rate
         case "dropped":
-            held = connections["succeeded"]
-            value = connections["dropped"] / held if held else None
-        case _:
-            value = report["delivery_ms"][name.replace(".", "_")]
-    return None if value is None else float(value)
+            held = connections.succeeded
+            return connections.dropped / held if held else None
+    percentiles = {
+        "p50": latency.p50,
+        "p90": latency.p90,
+        "p95": latency.p95,
+        "p99": latency.p99,
+        "p99.9": latency.p99_9,
+        "max": latency.max,
+    }
+    return percentiles[name]

@@ -5,10 +5,11 @@ A plan is asked for the next step with the outcome of the one before, until it h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from sseload_users.core.figures import Account
 from sseload_users.core.schedule import Schedule
 
 
@@ -34,11 +35,11 @@ class Outcome:
 
     Attributes:
         step: which.
-        report: its own report, of schema 1's parts, verdict included.
+        account: of this step alone.
     """
 
     step: Step
-    report: Mapping[str, Any]
+    account: Account
 
 
 class Plan(Protocol):

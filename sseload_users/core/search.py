@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from sseload_users.core.causes import is_local
+from sseload_users.core.figures import Probe, SearchResult
 from sseload_users.core.objective import Objective
 from sseload_users.core.plan import Outcome, Step
 from sseload_users.core.schedule import Schedule
@@ -30,25 +31,6 @@ _AGREE = 2
 _NEAR_GENERATOR = 2.0
 #: How steeply to come down while nothing has held.
 _DOWN = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """One step of a search.
-
-    Attributes:
-        size: how many connections, or codes in a second.
-        held: whether the objective was kept.
-        broken: the conditions that were not kept, in words.
-        cause: of the most failures, "handshake: HTTP 503", where failures are what broke it.
-        saturated: the generator was at its own limit, so that the probe says nothing.
-    """
-
-    size: int
-    held: bool
-    broken: list[str]
-    cause: str
-    saturated: bool
 
 
 @dataclass(slots=True)
@@ -110,27 +92,23 @@ class Search:
         """The smallest size that is beyond the generator; None for none."""
         return min((each for each in self._sizes() if self._is_beyond(each)), default=None)
 
-    def result(self) -> dict[str, Any]:
-        """What has been found, for the report."""
+    def result(self) -> SearchResult:
+        """Return what has been found, for the report."""
         worst = self.worst
         broke = [each for each in self.probes if each.size == worst and not each.held]
-        told = next((each for each in broke if not each.saturated), None)
+        first = next((each for each in broke if not each.saturated), None)
         limited_by = self._limited_by
-        return {
-            "over": self.over,
-            "objective": [term.bound() for term in self.objective.terms],
-            "largest": self.best if limited_by in ("server", "limit") else None,
-            "held": self.best,
-            "broke_at": worst,
-            "limited_by": limited_by,
-            "first_broken": told.broken if told else [],
-            "cause": told.cause if told else "",
-            "probes": [
-                {"size": each.size, "held": each.held, "broken": each.broken,
-                 "cause": each.cause, "saturated": each.saturated}
-                for each in self.probes
-            ],
-        }  # fmt: skip
+        return SearchResult(
+            over=self.over,
+            objective=[term.bound() for term in self.objective.terms],
+            largest=self.best if limited_by in ("server", "limit") else None,
+            held=self.best,
+            broke_at=worst,
+            limited_by=limited_by,
+            first_broken=first.broken if first else [],
+            cause=first.cause if first else "",
+            probes=list(self.probes),
+        )
 
     def _step(self) -> Step:
         if self.over == "rate":
@@ -198,17 +176,17 @@ class Search:
 
 
 def _probe(size: int, outcome: Outcome, objective: Objective) -> Probe:
-    report = outcome.report
-    broken = objective.broken(report)
-    causes = report["errors"]["causes"]
-    # Slowness has no cause in the books; what failed beside it need not be it.
+    account = outcome.account
+    broken = objective.broken(account)
+    causes = account.errors.causes
+    # Slowness has no cause in the account; failures beside it need not explain it.
     first = causes[0] if causes and any(not term.is_latency for term, _ in broken) else None
-    # Where this machine ran out of something, it is not the server that gave out.
-    own = first is not None and is_local(first["operation"], first["cause"])
+    # Where this machine ran out of something, it is not the server that failed.
+    own = first is not None and is_local(first.operation, first.cause)
     return Probe(
         size,
         held=not broken,
         broken=[term.words(figure) for term, figure in broken],
-        cause=f"{first['operation']}: {first['cause']}" if first else "",
-        saturated=bool(report["generator"]["saturated"]) or own,
+        cause=f"{first.operation}: {first.cause}" if first else "",
+        saturated=account.generator.saturated or own,
     )

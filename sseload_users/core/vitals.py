@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from sseload_users.core.figures import VitalsSeries
 from sseload_users.core.formatting import count, number
 
 Source = Literal["process", "metrics", "health"]
@@ -64,24 +65,22 @@ class ServerVitals:
         values.extend([math.nan] * (index + 1 - len(values)))
         values[index] = value if math.isnan(values[index]) else max(value, values[index])
 
-    def columns(
-        self, started_ns: int, timeline: Sequence[Mapping[str, Any]]
-    ) -> list[dict[str, Any]]:
-        """Each series as the report has it: a figure, or None, for each point of the timeline.
+    def columns(self, started_ns: int, ends_s: Sequence[float]) -> list[VitalsSeries]:
+        """Return each series with a figure, or None, for each interval of the timeline.
 
         Args:
-            started_ns: what the points' times are counted from (wall clock, ns).
-            timeline: the report's, whose points end at `t`.
+            started_ns: when the run began (wall clock, ns).
+            ends_s: when each interval ends, in seconds since then.
         """
-        ends = [round(point["t"] + started_ns / _S) - self._from for point in timeline]
+        ends = [round(end + started_ns / _S) - self._from for end in ends_s]
         spans = list(zip([0, *ends], ends, strict=False))
         return [
-            {
-                "source": series.source,
-                "name": series.name,
-                "unit": series.unit,
-                "values": [_highest(values[max(0, start) : max(0, end)]) for start, end in spans],
-            }
+            VitalsSeries(
+                source=series.source,
+                name=series.name,
+                unit=series.unit,
+                values=[_highest(values[max(0, start) : max(0, end)]) for start, end in spans],
+            )
             for series, values in sorted(self._values.items(), key=_place)
         ]
 
@@ -99,22 +98,26 @@ def _highest(values: Sequence[float]) -> float | None:
     return round(max(known), 3) if known else None
 
 
-def memory_per_connection(report: Mapping[str, Any]) -> tuple[float, float] | None:
-    """What the server's memory was before the connections, and how much each of them took.
+def memory_per_connection(
+    vitals: Sequence[VitalsSeries], open_connections: Sequence[int]
+) -> tuple[float, float] | None:
+    """Return the server's memory before the connections, and how much each of them took.
 
-    From the moment with the fewest connections before the most were open, to the first at
-    which they were: what comes later may be codes, or a leak.
+    Measured from the moment with the fewest connections before the most were open, to the first
+    moment with the most: later growth may be caused by codes, or be a leak.
+
+    Args:
+        vitals: all series.
+        open_connections: how many were open at the end of each interval of the timeline.
 
     Returns:
-        MiB to begin with, and MiB for each connection; None where it did not grow, or nobody
-        looked.
+        MiB to begin with, and MiB for each connection; None where it did not grow, or was not
+        measured.
     """
-    rss: Sequence[float | None] = next(
-        (each["values"] for each in report["vitals"] if each["name"] == "rss"), []
-    )
+    rss: Sequence[float | None] = next((each.values for each in vitals if each.name == "rss"), [])
     points = [
-        (point["open"], value)
-        for point, value in zip(report["timeline"], rss, strict=False)
+        (many, value)
+        for many, value in zip(open_connections, rss, strict=False)
         if value is not None
     ]
     if not points:
@@ -127,13 +130,18 @@ def memory_per_connection(report: Mapping[str, Any]) -> tuple[float, float] | No
     return base, grown / more
 
 
-def sentences(report: Mapping[str, Any]) -> Iterator[str]:
-    """What the figures say about the server, for the summary."""
-    for each in report["vitals"]:
-        known = [value for value in each["values"] if value is not None]
+def sentences(vitals: Sequence[VitalsSeries], open_connections: Sequence[int]) -> Iterator[str]:
+    """Yield what the figures say about the server, for the summary.
+
+    Args:
+        vitals: all series.
+        open_connections: how many were open at the end of each interval of the timeline.
+    """
+    for each in vitals:
+        known = [value for value in each.values if value is not None]
         if known:
-            yield _in_words(each["name"], each["unit"], known)
-    memory = memory_per_connection(report)
+            yield _in_words(each.name, each.unit, known)
+    memory = memory_per_connection(vitals, open_connections)
     if memory is not None:
         base, each_mib = memory
         holds = max(0.0, _HOST_MIB - base) / each_mib

@@ -1,25 +1,39 @@
-"""The report of a run, schema 1, from its account; pure."""
+"""Build the report of a run from its account; pure."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from sseload_users.core.causes import CONNECTING, Cause
-from sseload_users.core.code_tally import CodeTally, Status
+from sseload_users.core.code_tally import CodeTally
+from sseload_users.core.figures import (
+    Account,
+    CodeFigures,
+    ConnectionFigures,
+    DeliveryFigures,
+    ErrorFigures,
+    FailureCause,
+    GeneratorFigures,
+    LatencySummary,
+    SearchResult,
+    StormRecovery,
+)
 from sseload_users.core.formatting import ms
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.second import highest
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
+from sseload_users.report.model import SCHEMA, CodeRow, CodeStatus, Phase, Report, RunInfo
 from sseload_users.report.timeline import POINTS, timeline
-from sseload_users.report.workers import region_rows, worker_rows
+from sseload_users.report.workers import region_shares, worker_shares
 from sseload_users.verdict import hints
+from sseload_users.verdict.reasons import StepReport
 from sseload_users.verdict.rules import judge, judge_step
 from sseload_users.verdict.saturation import is_saturated
 from sseload_users.verdict.thresholds import Thresholds
@@ -29,20 +43,20 @@ _S = 1_000_000_000
 
 @dataclass(slots=True)
 class Run:
-    """What is known of a run beside its account.
+    """Facts about a run that its account does not have.
 
     Attributes:
         run_id: its identity.
         started_ns: when it began (wall clock, ns).
         target: the server: scheme, host and port.
         transport: how codes reached the listeners: websocket, socketio or sse.
-        options: what may be shown of its options.
-        versions: of what it was run with.
+        options: its options, without secrets.
+        versions: of the software.
         finished_ns: when its account was closed.
         phases: name, beginning and end (wall clock, ns) of each phase.
-        complete: it went to its end, with every worker's account.
+        complete: whether it went to its end, with every worker's account.
         storms_ns: when its connections were ended all at once.
-        notes: sentences; why it is incomplete comes first.
+        notes: sentences; the reason why it is incomplete comes first.
         clock_error_ms: how wrong a latency between two machines can be; None if unknown.
         advise: returns the profile's advice on a failure, by operation, cause and the server's
             words; empty if it has none.
@@ -67,178 +81,211 @@ def build(
     run: Run,
     totals: Totals,
     thresholds: Thresholds,
-    steps: Sequence[Mapping[str, Any]] = (),
-    search: Mapping[str, Any] | None = None,
+    steps: Sequence[StepReport] = (),
+    search: SearchResult | None = None,
     *,
     vitals: ServerVitals | None = None,
-) -> dict[str, Any]:
-    """The report, verdict included.
+) -> Report:
+    """Return the report of a run that has ended.
 
     Args:
-        run: what is known beside the account.
+        run: facts beside the account.
         totals: the account.
         thresholds: what it is judged by.
         steps: the reports of its steps, if it has several; see `step_report`.
         search: what a search found.
-        vitals: what is known of the server.
+        vitals: the server's condition, if it was watched.
     """
+    account = account_of(run, totals)
     points = timeline(run.started_ns, totals)
-    report = {
-        "schema": 1,
-        **parts(run, totals),
-        "received_per_connection": {
+    ends_s = [point.t for point in points]
+    return Report(
+        schema=SCHEMA,
+        run=run_info(run, totals),
+        phases=phases(run),
+        connections=account.connections,
+        codes=account.codes,
+        deliveries=account.deliveries,
+        delivery_ms=account.delivery_ms,
+        spread_ms=account.spread_ms,
+        errors=account.errors,
+        generator=account.generator,
+        received_per_connection={
             str(received): many
             for received, many in sorted(totals.received_per_connection().items(), reverse=True)
         },
-        "per_code": list(per_code(totals)),
-        "timeline": points,
-        "storm": _storm(run, totals) if run.storms_ns else None,
-        "vitals": vitals.columns(run.started_ns, points) if vitals is not None else [],
-        "workers": worker_rows(totals.workers.values()),
-        "regions": region_rows(totals.workers.values()),
-        "steps": list(steps),
-        "search": search,
-    }
-    report["verdict"] = judge(report, thresholds)
-    return report
-
-
-def parts(run: Run, totals: Totals, *, so_far: bool = False) -> dict[str, Any]:
-    """Those parts of the report that do not grow with the run.
-
-    Args:
-        run: what is known beside the account.
-        totals: the account.
-        so_far: the run is going on. Whoever is connecting, and whatever waits for an answer,
-            is left out; a latency has its `counts` (how often each value in microseconds
-            occurred) instead of `hdr`, which would take long.
-    """
-    tally = totals.tally
-    counters, causes = tally.counters, Counter(tally.causes)
-    if not so_far:
-        causes["ingest", "left"] += sum(map(_was_cut_off, tally.codes.values()))
-    latency = _counted if so_far else Histogram.latency
-    codes = _codes(totals, latency, so_far=so_far)
-    attempted = counters.succeeded + counters.failed if so_far else counters.attempted
-    deliveries = asdict(totals.outcomes)
-    undelivered = codes["rejected"] + codes["unanswered"] + codes["unsent"]
-    operations = attempted + codes["scheduled"] + counters.upkeep
-    failed = (
-        counters.failed
-        + counters.dropped
-        + counters.malformed
-        + counters.upkeep_failed
-        + undelivered
+        per_code=list(per_code(totals)),
+        timeline=points,
+        storm=_storm(run, totals) if run.storms_ns else None,
+        vitals=vitals.columns(run.started_ns, ends_s) if vitals is not None else [],
+        workers=worker_shares(totals.workers.values()),
+        regions=region_shares(totals.workers.values()),
+        steps=list(steps),
+        search=search,
+        verdict=judge(
+            account,
+            thresholds,
+            complete=run.complete,
+            notes=run.notes,
+            steps=steps,
+            search=search,
+        ),
     )
-    return {
-        "run": {
-            "id": run.run_id,
-            "started_at": moment(run.started_ns),
-            "finished_at": moment(run.finished_ns),
-            "target": run.target,
-            "transport": run.transport,
-            "workers": max(1, len(totals.workers)),
-            "options": dict(run.options),
-            "versions": dict(run.versions),
-            "complete": run.complete,
-            "notes": list(run.notes),
-        },
-        "phases": [
-            {"name": name, "started_at": moment(start), "seconds": round((end - start) / _S, 3)}
-            for name, start, end in run.phases
-        ],
-        "connections": {
-            "attempted": attempted,
-            "succeeded": counters.succeeded,
-            "success_rate": _rate(counters.succeeded, attempted),
-            "failed": counters.failed,
-            "dropped": counters.dropped,
-            "reconnected": counters.reconnected,
-            "replaced": counters.replaced,
-            "peak_open": totals.peak_open,
-            "connect_ms": latency(tally.connect),
-            "recovery_ms": latency(tally.recovery),
-            "causes": _causes(run, causes, tally.server_texts, {*CONNECTING, "session"}),
-        },
-        "codes": codes,
-        "deliveries": {
-            **deliveries,
-            "out_of_order": counters.out_of_order,
-            "foreign": counters.foreign,
-            "malformed": counters.malformed,
-            "delivery_rate": _rate(deliveries["delivered"], deliveries["owed"]),
-        },
-        "delivery_ms": latency(totals.delivery()),
-        "spread_ms": latency(totals.spread()),
-        "errors": {
-            "operations": operations,
-            "failed": failed,
-            "error_rate": _rate(failed, operations),
-            "causes": _causes(run, causes, tally.server_texts, None),
-        },
-        "generator": _generator(run, totals, latency, codes["schedule_slip_ms"], so_far=so_far),
-    }
 
 
 def step_report(
     step: str, run: Run, totals: Totals, thresholds: Thresholds, *, asked: int, opened: int
-) -> dict[str, Any]:
-    """The report of one step: what is judged, without what goes over time or by code.
+) -> StepReport:
+    """Return the report of one step.
 
     Args:
         step: its name.
         run: with the step's phases alone.
         totals: the step's account.
         thresholds: what it is judged by.
-        asked: connections that there were to be.
-        opened: those that were open when the first code went out; not all of them need have
-            connected in this step.
+        asked: connections that were asked for.
+        opened: connections that were open when the first code was sent; not all of them need
+            have connected in this step.
     """
-    run = replace(run, complete=True, notes=[], finished_ns=run.started_ns)
-    report = build(run, totals, thresholds)
-    report["connections"] |= {
-        "attempted": asked,
-        "succeeded": opened,
-        "success_rate": _rate(opened, asked),
-        "failed": max(0, asked - opened),
-        "peak_open": opened,
-    }
+    account = account_of(replace(run, finished_ns=run.started_ns), totals)
+    account.connections = replace(
+        account.connections,
+        attempted=asked,
+        succeeded=opened,
+        success_rate=_rate(opened, asked),
+        failed=max(0, asked - opened),
+        peak_open=opened,
+    )
     target = thresholds.size_target(asked)
-    report["target"] = "" if target is None else str(target.success)
-    report["verdict"] = judge_step(report, thresholds)
-    for name in ("schema", "run", "phases", "per_code", "timeline"):
-        del report[name]
-    for name in ("received_per_connection", "storm", "vitals", "workers", "regions"):
-        del report[name]
-    for name in ("steps", "search"):
-        del report[name]
-    return {"name": step, **report}
-
-
-def step_in_words(report: Mapping[str, Any]) -> str:
-    """A step in one line: connected, delivered, how fast, the grade."""
-    connections, deliveries = report["connections"], report["deliveries"]
-    delivery = report["delivery_ms"]
-    latency = f", p99 {ms(delivery['p99'])} ms" if delivery["count"] else ""
-    return (
-        f"{connections['succeeded']:,} of {connections['attempted']:,} connected, "
-        f"{deliveries['delivered']:,} of {deliveries['owed']:,} delivered{latency}: "
-        f"{report['verdict']['grade']}."
+    return StepReport(
+        name=step,
+        connections=account.connections,
+        codes=account.codes,
+        deliveries=account.deliveries,
+        delivery_ms=account.delivery_ms,
+        spread_ms=account.spread_ms,
+        errors=account.errors,
+        generator=account.generator,
+        verdict=judge_step(account, thresholds),
+        target="" if target is None else str(target.success),
     )
 
 
-def per_code(totals: Totals, latest: int | None = None) -> Iterator[dict[str, Any]]:
-    """A row for each code, or for the latest ones.
+def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
+    """Return the figures that a run, or a step, is judged by.
+
+    Args:
+        run: facts beside the account.
+        totals: the account.
+        so_far: the run is going on. Whoever is connecting and whatever waits for an answer is
+            left out, and latencies have their `counts` instead of `hdr`, which takes long.
+    """
+    tally = totals.tally
+    counters, causes = tally.counters, Counter(tally.causes)
+    if not so_far:
+        causes["ingest", "left"] += sum(map(_was_cut_off, tally.codes.values()))
+    summarize = _counted if so_far else Histogram.latency
+    codes = _codes(totals, summarize, so_far=so_far)
+    attempted = counters.succeeded + counters.failed if so_far else counters.attempted
+    outcomes = totals.outcomes
+    operations = attempted + codes.scheduled + counters.upkeep
+    failed = (
+        counters.failed
+        + counters.dropped
+        + counters.malformed
+        + counters.upkeep_failed
+        + codes.rejected
+        + codes.unanswered
+        + codes.unsent
+    )
+    return Account(
+        connections=ConnectionFigures(
+            attempted=attempted,
+            succeeded=counters.succeeded,
+            success_rate=_rate(counters.succeeded, attempted),
+            failed=counters.failed,
+            dropped=counters.dropped,
+            reconnected=counters.reconnected,
+            replaced=counters.replaced,
+            peak_open=totals.peak_open,
+            connect_ms=summarize(tally.connect),
+            recovery_ms=summarize(tally.recovery),
+            causes=_causes(run, causes, tally.server_texts, {*CONNECTING, "session"}),
+        ),
+        codes=codes,
+        deliveries=DeliveryFigures(
+            owed=outcomes.owed,
+            delivered=outcomes.delivered,
+            late=outcomes.late,
+            interrupted=outcomes.interrupted,
+            missing=outcomes.missing,
+            released=outcomes.released,
+            duplicate=outcomes.duplicate,
+            out_of_order=counters.out_of_order,
+            unexpected=outcomes.unexpected,
+            foreign=counters.foreign,
+            malformed=counters.malformed,
+            delivery_rate=_rate(outcomes.delivered, outcomes.owed),
+        ),
+        delivery_ms=summarize(totals.delivery()),
+        spread_ms=summarize(totals.spread()),
+        errors=ErrorFigures(
+            operations=operations,
+            failed=failed,
+            error_rate=_rate(failed, operations),
+            causes=_causes(run, causes, tally.server_texts, None),
+        ),
+        generator=_generator(run, totals, summarize, codes.schedule_slip_ms, so_far=so_far),
+    )
+
+
+def run_info(run: Run, totals: Totals) -> RunInfo:
+    """Return what the report says about the run itself."""
+    return RunInfo(
+        id=run.run_id,
+        started_at=rfc3339(run.started_ns),
+        finished_at=rfc3339(run.finished_ns),
+        target=run.target,
+        transport=run.transport,
+        workers=max(1, len(totals.workers)),
+        options=dict(run.options),
+        versions=dict(run.versions),
+        complete=run.complete,
+        notes=list(run.notes),
+    )
+
+
+def phases(run: Run) -> list[Phase]:
+    """Return the run's phases so far."""
+    return [
+        Phase(name=name, started_at=rfc3339(start), seconds=round((end - start) / _S, 3))
+        for name, start, end in run.phases
+    ]
+
+
+def step_in_words(report: StepReport) -> str:
+    """Return a step in one line: connected, delivered, how fast, the grade."""
+    connections, deliveries, delivery = report.connections, report.deliveries, report.delivery_ms
+    latency = f", p99 {ms(delivery.p99)} ms" if delivery.count else ""
+    return (
+        f"{connections.succeeded:,} of {connections.attempted:,} connected, "
+        f"{deliveries.delivered:,} of {deliveries.owed:,} delivered{latency}: "
+        f"{report.verdict.grade}."
+    )
+
+
+def per_code(totals: Totals, latest: int | None = None) -> Iterator[CodeRow]:
+    """Yield a row for each code, in order of sequence.
 
     Args:
         totals: the account.
-        latest: how many; None for all.
+        latest: how many of the latest codes; None for all.
     """
     codes = totals.tally.codes
     if latest is None:
         due = sorted(seq for seq, code in codes.items() if _was_due(code))
     else:
-        # They are numbered without gaps: there is no need to look at all.
+        # Codes are numbered without gaps, so there is no need to visit all.
         backwards = range(max(codes, default=0), 0, -1)
         due = list(
             islice((seq for seq in backwards if seq in codes and _was_due(codes[seq])), latest)
@@ -247,92 +294,105 @@ def per_code(totals: Totals, latest: int | None = None) -> Iterator[dict[str, An
     for sequence in due:
         code = codes[sequence]
         percentiles = totals.percentiles.code(sequence)
-        yield {
-            "seq": sequence,
-            "sent_at": moment(code.sent_ns) if code.sent_ns else None,
-            "status": "unanswered" if _was_cut_off(code) else code.status,
-            "owed": code.owed,
-            "delivered": code.delivered,
-            "late": code.late,
-            "interrupted": code.interrupted,
-            "missing": code.missing,
-            "duplicate": code.duplicate,
-            "first_ms": _since(code.sent_ns, code.first_ns),
-            "p50_ms": percentiles.p50,
-            "p95_ms": percentiles.p95,
-            "p99_ms": percentiles.p99,
-            "last_ms": _since(code.sent_ns, code.last_ns),
-        }
+        yield CodeRow(
+            seq=sequence,
+            sent_at=rfc3339(code.sent_ns) if code.sent_ns else None,
+            status=_status(code),
+            owed=code.owed,
+            delivered=code.delivered,
+            late=code.late,
+            interrupted=code.interrupted,
+            missing=code.missing,
+            duplicate=code.duplicate,
+            first_ms=_since(code.sent_ns, code.first_ns),
+            p50_ms=percentiles.p50,
+            p95_ms=percentiles.p95,
+            p99_ms=percentiles.p99,
+            last_ms=_since(code.sent_ns, code.last_ns),
+        )
 
 
-def moment(at_ns: int) -> str:
-    """A moment (wall clock, ns) in RFC 3339, UTC, to the millisecond."""
+def rfc3339(at_ns: int) -> str:
+    """Return a wall clock time (ns) in RFC 3339, UTC, to the millisecond."""
     at = datetime.fromtimestamp(at_ns // _S, UTC)
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at_ns % _S // 1_000_000:03}Z"
 
 
 #: How a histogram is summed up.
-_Summary = Callable[[Histogram], Mapping[str, Any]]
+_Summarize = Callable[[Histogram], LatencySummary]
 
 
-def _counted(histogram: Histogram) -> dict[str, Any]:
-    return {**histogram.latency(encoded=False), "counts": histogram.counts}
+def _counted(histogram: Histogram) -> LatencySummary:
+    return histogram.latency(encoded=False)
 
 
-def _storm(run: Run, totals: Totals) -> dict[str, Any]:
-    """What became of the connections that the run's storms ended."""
+def _storm(run: Run, totals: Totals) -> StormRecovery:
     back, ended = totals.tally.storm, totals.tally.counters.stormed
-    shares = {"back_50_s": 0.5, "back_95_s": 0.95, "back_100_s": 1.0}
-    times: dict[str, float | None] = dict.fromkeys(shares)
-    for name, share in shares.items():
-        # Of all that were ended, not of those that came back.
+
+    def time_until(share: float) -> float | None:
+        # Of all connections that were ended, not of those that came back.
         rank = math.ceil(share * ended)
-        if 0 < rank <= back.total:
-            (ms,) = back.percentiles_ms((100 * (rank - 0.5) / back.total,))
-            times[name] = None if ms is None else round(ms / 1000, 6)
-    return {
-        "started_at": [moment(each) for each in run.storms_ns],
-        "ended": ended,
-        "back": back.total,
-        **times,
-    }
+        if not 0 < rank <= back.total:
+            return None
+        after_ms = back.percentile_ms(100 * (rank - 0.5) / back.total)
+        return None if after_ms is None else round(after_ms / 1000, 6)
+
+    return StormRecovery(
+        started_at=[rfc3339(each) for each in run.storms_ns],
+        ended=ended,
+        back=back.total,
+        back_50_s=time_until(0.5),
+        back_95_s=time_until(0.95),
+        back_100_s=time_until(1.0),
+    )
 
 
-def _codes(totals: Totals, latency: _Summary, *, so_far: bool) -> dict[str, Any]:
-    tally = totals.tally
-    statuses: tuple[Status, ...] = ("accepted", "rejected", "unanswered", "unsent")
-    by_status: dict[str, int] = {status: totals.statuses[status] for status in statuses}
+def _codes(totals: Totals, summarize: _Summarize, *, so_far: bool) -> CodeFigures:
+    tally, statuses = totals.tally, totals.statuses
+    unanswered = statuses["unanswered"]
     if not so_far:
-        by_status["unanswered"] += sum(map(_was_cut_off, tally.codes.values()))
-    sent = by_status["accepted"] + by_status["rejected"] + by_status["unanswered"]
-    return {
-        "scheduled": sent + by_status["unsent"],
-        "sent": sent,
-        **by_status,
-        "overlapping": tally.counters.overlapping,
-        "schedule_slip_ms": latency(tally.slip),
-        "ingest_ms": latency(tally.ingest),
-    }
+        unanswered += sum(map(_was_cut_off, tally.codes.values()))
+    sent = statuses["accepted"] + statuses["rejected"] + unanswered
+    return CodeFigures(
+        scheduled=sent + statuses["unsent"],
+        sent=sent,
+        accepted=statuses["accepted"],
+        rejected=statuses["rejected"],
+        unanswered=unanswered,
+        unsent=statuses["unsent"],
+        overlapping=tally.counters.overlapping,
+        schedule_slip_ms=summarize(tally.slip),
+        ingest_ms=summarize(tally.ingest),
+    )
+
+
+def _status(code: CodeTally) -> CodeStatus:
+    return "unanswered" if code.status == "pending" else code.status
 
 
 def _was_due(code: CodeTally) -> bool:
-    """Whether it was this run's broadcaster that told of a code."""
+    """Whether this run's broadcaster announced a code."""
     return code.status != "pending" or code.sent_ns > 0
 
 
 def _was_cut_off(code: CodeTally) -> bool:
-    """Whether the end of the run cut its request off: it was sent, and got no answer."""
+    """Whether the end of the run cut off a code's request: it was sent, and not answered."""
     return code.status == "pending" and code.sent_ns > 0
 
 
 def _generator(
-    run: Run, totals: Totals, latency: _Summary, slip: Mapping[str, Any], *, so_far: bool
-) -> dict[str, Any]:
+    run: Run,
+    totals: Totals,
+    summarize: _Summarize,
+    slip: LatencySummary,
+    *,
+    so_far: bool,
+) -> GeneratorFigures:
     workers = [each.gauges for each in totals.workers.values() if each.gauges]
     seconds = totals.tally.seconds
-    lag = latency(totals.tally.lag)
+    lag = summarize(totals.tally.lag)
     in_doubt = totals.tally.counters.in_doubt
-    # While a run goes on, its last half-hour has to do, as this is asked for all the time.
+    # While a run goes on, its last half-hour suffices, as this is asked for every second.
     since = run.finished_ns // _S - POINTS if so_far else 0
     recent = (
         [seconds[each] for each in range(since, run.finished_ns // _S + 1) if each in seconds]
@@ -346,20 +406,20 @@ def _generator(
         for each in range(max(start // _S, since), end // _S + 1)
         if each in seconds
     ]
-    return {
-        "timestamps": (
+    return GeneratorFigures(
+        timestamps=(
             "userspace" if any(each.timestamps != "kernel" for each in workers) else "kernel"
         ),
-        "lag_ms": lag,
-        "stamp_error_ms": latency(totals.tally.stamp_error),
-        "in_doubt": in_doubt,
-        "stall_ms": latency(totals.tally.stalls),
-        "cpu_percent_max": max((each.cpu_percent for each in recent), default=None),
-        "waited_percent_max": highest(each.waited_percent for each in recent),
-        "rss_mib": round(sum(each.rss_mib for each in workers), 1) if workers else None,
-        "clock_error_ms": run.clock_error_ms,
-        "saturated": is_saturated(under_load, lag["p99"], slip["p99"], in_doubt),
-    }
+        lag_ms=lag,
+        stamp_error_ms=summarize(totals.tally.stamp_error),
+        in_doubt=in_doubt,
+        stall_ms=summarize(totals.tally.stalls),
+        cpu_percent_max=max((each.cpu_percent for each in recent), default=None),
+        waited_percent_max=highest(each.waited_percent for each in recent),
+        rss_mib=round(sum(each.rss_mib for each in workers), 1) if workers else None,
+        clock_error_ms=run.clock_error_ms,
+        saturated=is_saturated(under_load, lag.p99, slip.p99, in_doubt),
+    )
 
 
 def _causes(
@@ -367,7 +427,7 @@ def _causes(
     causes: Mapping[Cause, int],
     server_texts: Mapping[Cause, str],
     operations: set[str] | None,
-) -> list[dict[str, Any]]:
+) -> list[FailureCause]:
     own = [
         (operation, cause, count)
         for (operation, cause), count in causes.items()
@@ -375,16 +435,16 @@ def _causes(
     ]
     total = sum(count for _, _, count in own)
     return [
-        {
-            "operation": operation,
-            "cause": cause,
-            "count": count,
-            "share": round(count / total, 6),
-            "said": words,
-            "hint": run.advise(operation, cause, words) or hints.hint(operation, cause, words),
-        }
+        FailureCause(
+            operation=operation,
+            cause=cause,
+            count=count,
+            share=round(count / total, 6),
+            said=text,
+            hint=run.advise(operation, cause, text) or hints.hint(operation, cause, text),
+        )
         for operation, cause, count in sorted(own, key=lambda each: (-each[2], each[:2]))
-        for words in [server_texts.get((operation, cause), "")]
+        for text in [server_texts.get((operation, cause), "")]
     ]
 
 

@@ -1,4 +1,4 @@
-"""Two reports side by side: what changed, and whether noise explains it; pure."""
+"""Compare two reports: what changed, and whether noise explains it; pure."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from typing import Literal, NamedTuple
 
 from sseload_users.core.formatting import clean, count, ms, number, of, shorten
 from sseload_users.core.histogram import Histogram
-from sseload_users.report import intervals
+from sseload_users.report import hdr, intervals
 from sseload_users.report.intervals import Interval, Part
+from sseload_users.report.model import SCHEMA, CodeRow, Report
 from sseload_users.report.pages import portion, setting
-from sseload_users.report.reading import Code, Report
 from sseload_users.verdict.thresholds import Grade
 
 Outcome = Literal["worse", "better", "unclear", "same", "not judged"]
 
-#: Changes of a latency up to it, in per cent, are never called one.
+#: Changes of a latency up to this, in per cent, count as equal.
 TOLERANCE_PERCENT = 10.0
 
-#: The outcomes that are told in sentences, the more important first.
+#: The outcomes that have sentences, the more important first.
 CLEAR: tuple[Outcome, ...] = ("worse", "better")
 
-_SCHEMA = 1
 _PERCENTILES = (("p50", 50.0), ("p90", 90.0), ("p95", 95.0), ("p99", 99.0), ("p99.9", 99.9))
 _MOST_OPTIONS = 6
-#: Options that change nothing about a run.
-_NO_MATTER = {"delivery_report"}
+#: Options that do not influence a run.
+_IRRELEVANT = {"delivery_report"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +39,11 @@ class Row:
         before: the figure of A, in words.
         after: that of B.
         change: from A to B, in words: of a latency in per cent, of a share in points.
-        outcome: what B is beside A; "unclear" where noise explains the change, and "same"
-            where there is none.
-        sentence: the outcome in words, where it is clear; of a latency, the words that
-            follow "B is slower: ".
-        interval: the change of a latency, 0.23 for 23 % more; None for what has none.
+        outcome: B compared with A; "unclear" if noise explains the change, "same" without
+            a change.
+        sentence: the outcome in words, if it is clear; of a latency, the words after
+            "B is slower: ".
+        interval: the change of a latency, 0.23 for 23 % more; None for other figures.
     """
 
     name: str
@@ -61,8 +60,8 @@ class Comparison:
     """What changed from run A to run B.
 
     Attributes:
-        verdicts: the grades. Only from good to issues, or back, is no noise: a grade
-            between them can be passed by a hair.
+        verdicts: the grades. Only a change between good and issues is clear: the grade between
+            them may be missed by a hair.
         shares: of connections, codes, deliveries and failed operations.
         latencies: percentiles of the delivery latency, and its maximum, which is not judged.
         connects: percentiles of the connect time, which are not judged either.
@@ -76,14 +75,14 @@ class Comparison:
     notes: Sequence[str]
 
     def sentences(self, outcome: Outcome) -> list[str]:
-        """What is clearly worse, or better, each a sentence."""
+        """Return what is clearly worse, or better, each a sentence."""
         rows = (self.verdicts, *self.shares)
-        said = [row.sentence for row in rows if row.outcome == outcome]
+        sentence = [row.sentence for row in rows if row.outcome == outcome]
         latencies = [row.sentence for row in self.latencies if row.outcome == outcome]
         if latencies:
             how = "slower" if outcome == "worse" else "faster"
-            said.append(f"B is {how}: {', '.join(latencies)}.")
-        return said
+            sentence.append(f"B is {how}: {', '.join(latencies)}.")
+        return sentence
 
     @property
     def worse(self) -> bool:
@@ -95,7 +94,7 @@ def compare(before: Report, after: Report, tolerance: float = TOLERANCE_PERCENT)
     """Compare two reports.
 
     Args:
-        before: report A, by which B is measured.
+        before: report A, the reference.
         after: report B.
         tolerance: the change of a latency, in per cent, up to which B is as fast as A.
     """
@@ -105,9 +104,9 @@ def compare(before: Report, after: Report, tolerance: float = TOLERANCE_PERCENT)
         latencies=list(_latencies(before, after, tolerance / 100)),
         connects=[
             Row(f"connect {name}", ms(old), ms(new), _percent(_growth(old, new)))
-            for name in ("p50", "p99")
-            for old, new in (
-                tuple(getattr(each.connections.connect_ms, name) for each in (before, after)),
+            for name, old, new in (
+                ("p50", before.connections.connect_ms.p50, after.connections.connect_ms.p50),
+                ("p99", before.connections.connect_ms.p99, after.connections.connect_ms.p99),
             )
         ],
         notes=list(_notes(before, after)),
@@ -120,12 +119,12 @@ def _verdicts(before: Grade, after: Grade) -> Row:
         ("issues", "good"): "better",
     }
     outcome = outcomes.get((before, after), "same" if before == after else "unclear")
-    said = f"The verdict of A is {before}, that of B is {after}."
-    return Row("verdict", before, after, outcome=outcome, sentence=said if outcome in CLEAR else "")
+    sentence = f"The verdict of A is {before}, that of B is {after}." if outcome in CLEAR else ""
+    return Row("verdict", before, after, outcome=outcome, sentence=sentence)
 
 
 class _Share(NamedTuple):
-    """A share that is compared, and what is said of it."""
+    """A share that is compared, and its sentences."""
 
     name: str
     more_is_better: bool
@@ -160,7 +159,7 @@ _SHARES = (
 
 
 def _shares(a: Report, b: Report) -> Iterator[Row]:
-    # A run without a loss cannot say how losses come, so the other's design effect is its too.
+    # A run without losses says nothing about how losses cluster, so both use the larger effect.
     effect = max(
         intervals.design_effect([(code.delivered, code.owed) for code in each.per_code])
         for each in (a, b)
@@ -174,17 +173,17 @@ def _shares(a: Report, b: Report) -> Iterator[Row]:
 def _share(figure: _Share, old: tuple[int, int], new: tuple[int, int], effect: float) -> Row:
     before, after = portion(*old), portion(*new)
     if not old[1] or not new[1]:
-        # Without anything to take a share of, nothing is as good as it was.
+        # Having nothing to take a share of is worse than before.
         if not (figure.more_is_better and (old[1] or new[1])):
             return Row(figure.name, before, after)
         gone = old[1] > 0
-        said = figure.worse if gone else figure.better
+        sentence = figure.worse if gone else figure.better
         return Row(
             figure.name,
             before,
             after,
             outcome="worse" if gone else "better",
-            sentence=f"{said}: {of(*old)} → {of(*new)}.",
+            sentence=f"{sentence}: {of(*old)} → {of(*new)}.",
         )
     measured = [
         intervals.share_interval(min(1.0, part / whole), max(1.0, whole / effect))
@@ -194,19 +193,19 @@ def _share(figure: _Share, old: tuple[int, int], new: tuple[int, int], effect: f
     outcome: Outcome = "unclear" if change.value else "same"
     if change.low > 0 or change.high < 0:
         outcome = "better" if (change.low > 0) == figure.more_is_better else "worse"
-    said = figure.better if outcome == "better" else figure.worse
+    sentence = figure.better if outcome == "better" else figure.worse
     return Row(
         figure.name,
         before,
         after,
         f"{100 * change.value:+.2g} pp" if change.value else "0 pp",
         outcome,
-        f"{said}: {of(*old)} → {of(*new)}." if outcome in CLEAR else "",
+        f"{sentence}: {of(*old)} → {of(*new)}." if outcome in CLEAR else "",
     )
 
 
 def _latencies(a: Report, b: Report, tolerance: float) -> Iterator[Row]:
-    histograms = [each.delivery_ms.histogram() for each in (a, b)]
+    histograms = [hdr.histogram(each.delivery_ms) for each in (a, b)]
     for name, percent in _PERCENTILES:
         measured = [
             _percentile(histogram, report.per_code, percent) if histogram else None
@@ -223,21 +222,21 @@ def _latencies(a: Report, b: Report, tolerance: float) -> Iterator[Row]:
             outcome = "worse"
         elif change.high < 0 and change.value < -tolerance:
             outcome = "better"
-        said = f"{name} {before} → {after} ms ({_percent(change.value)})"
+        sentence = f"{name} {before} → {after} ms ({_percent(change.value)})"
         yield Row(
             name,
             before,
             after,
             _percent(change.value),
             outcome,
-            said if outcome in CLEAR else "",
+            sentence if outcome in CLEAR else "",
             change,
         )
     old_max, new_max = a.delivery_ms.max, b.delivery_ms.max
     yield Row("max", ms(old_max), ms(new_max), _percent(_growth(old_max, new_max)))
 
 
-def _percentile(histogram: Histogram, per_code: Sequence[Code], percent: float) -> Interval:
+def _percentile(histogram: Histogram, per_code: Sequence[CodeRow], percent: float) -> Interval:
     value = histogram.percentile_ms(percent) or 0.0
     clusters: list[Part] = [
         (_below(code, value) * code.delivered, code.delivered)
@@ -248,8 +247,8 @@ def _percentile(histogram: Histogram, per_code: Sequence[Code], percent: float) 
     return intervals.percentile_interval(histogram, percent, observations, len(clusters))
 
 
-def _below(code: Code, value: float) -> float:
-    """About which share of a code's deliveries was as fast as that, from the five known."""
+def _below(code: CodeRow, value: float) -> float:
+    """Estimate the share of a code's deliveries up to a latency, from its five known points."""
     known = [
         (value, share)
         for value, share in (
@@ -276,7 +275,7 @@ def _growth(before: float | None, after: float | None) -> float | None:
 
 
 def _percent(change: float | None) -> str:
-    """A change in words: "+23 %", "-1.5 %", "0 %"."""
+    """Return a change in words: "+23 %", "-1.5 %", "0 %"."""
     if change is None or not math.isfinite(change):
         return "-"
     percent = 100 * change
@@ -286,10 +285,10 @@ def _percent(change: float | None) -> str:
 
 def _notes(a: Report, b: Report) -> Iterator[str]:
     for name, each in (("A", a), ("B", b)):
-        if each.number != _SCHEMA:
-            yield f"{name} is of schema {each.number}, not {_SCHEMA}: fields may mean other things."
+        if each.schema != SCHEMA:
+            yield f"{name} has schema {each.schema}, not {SCHEMA}: fields may have another meaning."
         if not each.run.complete:
-            yield f"{name} is of a run that is incomplete: it covers what was accounted for."
+            yield f"The run of {name} is incomplete: the report covers what was accounted for."
         if each.generator.saturated:
             yield f"The generator of {name} was saturated: its load may have been lighter."
     if a.run.id == b.run.id and a.run.started_at == b.run.started_at:
@@ -303,9 +302,9 @@ def _notes(a: Report, b: Report) -> Iterator[str]:
             yield f"The {what} differ: {_quoted(old)} and {_quoted(new)}."
     if a.generator.timestamps != b.generator.timestamps:
         yield (
-            "Arrivals were stamped by different means "
+            "Arrivals were timestamped by different means "
             f"({_quoted(a.generator.timestamps)} and {_quoted(b.generator.timestamps)}), so "
-            "latencies cannot be compared as they are."
+            "latencies are not directly comparable."
         )
     yield from _options(a, b)
 
@@ -314,7 +313,7 @@ def _options(a: Report, b: Report) -> Iterator[str]:
     old, new = a.run.options, b.run.options
     changed = [
         f"{_quoted(name)} {_quoted(before)} → {_quoted(after)}"
-        for name in sorted({*old, *new} - _NO_MATTER)
+        for name in sorted({*old, *new} - _IRRELEVANT)
         if (before := setting(old.get(name))) != (after := setting(new.get(name)))
     ]
     if changed:

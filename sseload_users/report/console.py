@@ -1,13 +1,13 @@
-"""The summary on the console: read in ten seconds, the verdict last."""
+"""Print the summary on the console: read in ten seconds, the verdict last."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sseload_users.core import vitals
+from sseload_users.core.figures import ErrorFigures, GeneratorFigures, LatencySummary
 from sseload_users.core.formatting import (
     NOTABLE_WAIT,
     clean,
@@ -26,27 +27,29 @@ from sseload_users.core.formatting import (
     share,
     shorten,
 )
+from sseload_users.report.distribution import distribution
 from sseload_users.report.glue import GLUE, glued, listed
-from sseload_users.report.progress import Progress, Snapshot, columns
-from sseload_users.report.steps_table import rungs
-from sseload_users.report.workers_table import Places
+from sseload_users.report.model import Report
+from sseload_users.report.progress import columns
+from sseload_users.report.steps_table import steps_tables
+from sseload_users.report.workers_table import WorkersTable
 from sseload_users.verdict.capacity import storm_in_words
-
-__all__ = ["Progress", "Snapshot", "distribution", "print_summary", "summary"]
+from sseload_users.verdict.reasons import Reason, Verdict
+from sseload_users.verdict.thresholds import Grade
 
 _NARROWEST, _WIDEST = 60, 100
 _MOST_CAUSES, _MOST_CAUSE_HINTS = 8, 3
-#: Most characters of what a server said.
-_MOST_WORDS = 160
-_LABEL = 13  # columns that a section's name takes
+#: Most characters of a server's text.
+_MAX_SERVER_TEXT = 160
+_LABEL = 13  # columns of a section's name
 
 _STYLES = {"good": "green", "warning": "yellow", "issues": "red"}
 _SIGNS = {"good": "✓", "warning": "!", "issues": "✗"}
 
-# For terminals and files whose encoding lacks them; each as wide as what it stands for.
+# For terminals and files whose encoding lacks these; each is as wide as its replacement.
 _PLAIN = str.maketrans("·█▏✓✗→─…", "-#|+x>-~")
 
-#: What each rule is about, in two words, for those that are good.
+#: Each rule's subject in two words, for rules that are good.
 _ABOUT = {
     "run_complete": "run complete",
     "connection_success": "connecting",
@@ -62,45 +65,34 @@ _ABOUT = {
     "malformed": "decoding",
     "generator": "generator",
 }
-#: What is counted beside the owed deliveries, and how it looks where there is some. A
-#: server's greeting is foreign, too: the word alone would alarm.
-_BESIDE = {
-    "duplicate": "yellow",
-    "out_of_order": "yellow",
-    "unexpected": "yellow",
-    "malformed": "yellow",
-    "foreign": "",
-    "released": "",
-}
-_BESIDE_WORDS = {"foreign": "other messages (foreign)"}
-#: What a good run says in full.
+#: Rules whose sentences are shown in full for a good run.
 _FOREMOST = ("connection_success", "codes_accepted", "codes_received", "search", "step ")
 
 
-def print_summary(report: Mapping[str, Any], file: TextIO | None = None) -> None:
+def print_summary(report: Report, file: TextIO | None = None) -> None:
     """Print the summary of a report, in colours where the file is a terminal.
 
     Args:
-        report: of schema 1, verdict included.
-        file: standard output by default. What its encoding lacks is replaced.
+        report: of the run.
+        file: standard output by default. Characters that its encoding lacks are replaced.
     """
     stream = file or sys.stdout
     console = _console(stream)
     width = min(max(columns(stream, console), _NARROWEST), _WIDEST)
     text = _rendered(report, console, width)
-    # A reader that has gone away, as `head` does, takes nothing from the run's outcome.
+    # A reader that has gone away, such as `head`, does not change the run's outcome.
     with contextlib.suppress(BrokenPipeError):
         stream.write(encodable(text, getattr(stream, "encoding", None)))
         stream.flush()
 
 
-def summary(report: Mapping[str, Any], width: int = 80) -> str:
-    """The summary as plain text, `width` columns wide, from 60 on."""
+def summary(report: Report, width: int = 80) -> str:
+    """Return the summary as plain text, `width` columns wide, 60 or more."""
     return _rendered(report, _console(io.StringIO()), max(width, _NARROWEST))
 
 
 def encodable(text: str, encoding: str | None) -> str:
-    """The text, with plainer characters where an encoding lacks the better ones."""
+    """Return the text, with plainer characters where the encoding lacks the better ones."""
     encoding = encoding or "utf-8"
     try:
         text.encode(encoding)
@@ -113,138 +105,162 @@ def _console(stream: TextIO) -> Console:
     return Console(file=stream, highlight=False, markup=False, emoji=False)
 
 
-def _rendered(report: Mapping[str, Any], console: Console, width: int) -> str:
+def _rendered(report: Report, console: Console, width: int) -> str:
     with console.capture() as capture:
         console.print(_summary(report), width=width)
     lines = capture.get().replace(GLUE, " ").split("\n")
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _summary(report: Mapping[str, Any]) -> RenderableType:
+def _summary(report: Report) -> RenderableType:
     parts: list[RenderableType] = [Text(""), _title(report), Text(""), _counts(report)]
     parts += [Text(""), _Latencies(report)]
-    for table in rungs(report):
+    for table in steps_tables(report):
         parts += [Text(""), table]
-    # Of a run in steps, each connection was there for one of them alone.
-    if report["received_per_connection"] and not report["steps"]:
+    # In a run of several steps, each connection existed in one of them only.
+    if report.received_per_connection and not report.steps:
         parts += [Text(""), _Received(report)]
-    places = Places(report)
-    if places.rows:
-        parts += [Text(""), places]
-    if report["errors"]["causes"]:
-        parts += [Text(""), _causes(report["errors"])]
+    workers = WorkersTable(report)
+    if workers.rows:
+        parts += [Text(""), workers]
+    if report.errors.causes:
+        parts += [Text(""), _causes(report.errors)]
     parts.append(Text(""))
-    if report["storm"]:
-        parts.append(_section("Storm", [glued(storm_in_words(report["storm"]))]))
-    if server := list(vitals.sentences(report)):
+    if report.storm:
+        parts.append(_section("Storm", [glued(storm_in_words(report.storm))]))
+    opens = [point.open for point in report.timeline]
+    if server := list(vitals.sentences(report.vitals, opens)):
         parts.append(_section("Server", [listed(server)]))
-    parts.append(_generator(report["generator"]))
-    if report["run"]["notes"]:
-        parts.append(_section("Notes", [glued(note) for note in report["run"]["notes"]]))
-    parts += [Text(""), *_verdict(report["verdict"])]
+    parts.append(_generator(report.generator))
+    if report.run.notes:
+        parts.append(_section("Notes", [glued(note) for note in report.run.notes]))
+    parts += [Text(""), *_verdict(report.verdict)]
     return Padding(Group(*parts), (0, 1))
 
 
-def _title(report: Mapping[str, Any]) -> RenderableType:
-    run = report["run"]
-    started, finished = (
-        datetime.fromisoformat(run[name]) for name in ("started_at", "finished_at")
-    )
+def _title(report: Report) -> RenderableType:
+    run = report.run
+    started, finished = map(datetime.fromisoformat, (run.started_at, run.finished_at))
     return listed(
         [
             Text("sseload", style="bold"),
-            f"run {run['id']}",
-            run["target"],
-            run["transport"],
-            *([count(run["workers"], "worker")] if run["workers"] > 1 else []),
+            f"run {run.id}",
+            run.target,
+            run.transport,
+            *([count(run.workers, "worker")] if run.workers > 1 else []),
             seconds((finished - started).total_seconds()),
         ]
     )
 
 
-def _counts(report: Mapping[str, Any]) -> RenderableType:
-    connections, codes = report["connections"], report["codes"]
-    deliveries, errors = report["deliveries"], report["errors"]
+def _counts(report: Report) -> RenderableType:
+    connections, codes = report.connections, report.codes
+    deliveries, errors = report.deliveries, report.errors
     table = _grid()
     table.add_row(
         _label("Connections"),
-        _of(connections["succeeded"], connections["attempted"], "connect attempts succeeded"),
+        _of(connections.succeeded, connections.attempted, "connect attempts succeeded"),
+    )
+    replaced = [(connections.replaced, "replaced", "")] if connections.replaced else []
+    table.add_row(
+        "",
+        _tally(
+            [
+                (connections.failed, "failed", "red"),
+                (connections.dropped, "dropped", "red"),
+                (connections.reconnected, "reconnected", "yellow"),
+                *replaced,
+                (connections.peak_open, "open at most", ""),
+            ]
+        ),
+    )
+    table.add_row(_label("Codes"), _of(codes.accepted, codes.scheduled, "accepted"))
+    table.add_row(
+        "",
+        _tally(
+            [
+                (codes.rejected, "rejected", "red"),
+                (codes.unanswered, "unanswered", "red"),
+                (codes.unsent, "unsent", "red"),
+            ]
+        ),
+    )
+    table.add_row(
+        _label("Deliveries"), _of(deliveries.delivered, deliveries.owed, "owed delivered")
     )
     table.add_row(
         "",
         _tally(
             [
-                (connections["failed"], "failed", "red"),
-                (connections["dropped"], "dropped", "red"),
-                (connections["reconnected"], "reconnected", "yellow"),
-                *([(replaced, "replaced", "")] if (replaced := connections["replaced"]) else []),
-                (connections["peak_open"], "open at most", ""),
+                (deliveries.late, "late", "red"),
+                (deliveries.interrupted, "interrupted", "red"),
+                (deliveries.missing, "missing", "red"),
             ]
         ),
     )
-    table.add_row(_label("Codes"), _of(codes["accepted"], codes["scheduled"], "accepted"))
-    table.add_row(
-        "", _tally([(codes[how], how, "red") for how in ("rejected", "unanswered", "unsent")])
-    )
-    table.add_row(
-        _label("Deliveries"), _of(deliveries["delivered"], deliveries["owed"], "owed delivered")
-    )
-    table.add_row(
-        "", _tally([(deliveries[how], how, "red") for how in ("late", "interrupted", "missing")])
-    )
-    beside = [
-        (deliveries[how], _BESIDE_WORDS.get(how, how.replace("_", " ")), style)
-        for how, style in _BESIDE.items()
-        if deliveries[how]
+    # A server's greeting is foreign, too: the word alone would alarm.
+    others = [
+        (deliveries.duplicate, "duplicate", "yellow"),
+        (deliveries.out_of_order, "out of order", "yellow"),
+        (deliveries.unexpected, "unexpected", "yellow"),
+        (deliveries.malformed, "malformed", "yellow"),
+        (deliveries.foreign, "other messages (foreign)", ""),
+        (deliveries.released, "released", ""),
     ]
-    if beside:
-        table.add_row("", _tally(beside))
-    table.add_row(
-        _label("Errors"), _of(errors["failed"], errors["operations"], "operations failed")
-    )
+    if some := [each for each in others if each[0]]:
+        table.add_row("", _tally(some))
+    table.add_row(_label("Errors"), _of(errors.failed, errors.operations, "operations failed"))
     return table
 
 
-class _Latencies:
-    """The table of percentiles, with as many columns as there is room for."""
+_PERCENTILES: Mapping[str, Callable[[LatencySummary], float | None]] = {
+    "p50": lambda latency: latency.p50,
+    "p90": lambda latency: latency.p90,
+    "p95": lambda latency: latency.p95,
+    "p99": lambda latency: latency.p99,
+    "p99.9": lambda latency: latency.p99_9,
+    "max": lambda latency: latency.max,
+}
+_FEW_PERCENTILES = {name: _PERCENTILES[name] for name in ("p50", "p95", "p99", "max")}
 
-    def __init__(self, report: Mapping[str, Any]) -> None:
+
+class _Latencies:
+    """The table of percentiles, with as many columns as fit."""
+
+    def __init__(self, report: Report) -> None:
         self._rows = [
-            ("delivery", report["delivery_ms"]),
-            ("spread of a code", report["spread_ms"]),
-            ("connect", report["connections"]["connect_ms"]),
-            ("recovery", report["connections"]["recovery_ms"]),
-            ("ingest answer", report["codes"]["ingest_ms"]),
+            ("delivery", report.delivery_ms),
+            ("spread of a code", report.spread_ms),
+            ("connect", report.connections.connect_ms),
+            ("recovery", report.connections.recovery_ms),
+            ("ingest answer", report.codes.ingest_ms),
         ]
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
-        names = ["p50", "p95", "p99", "max"]
-        if options.max_width >= 74:
-            names = ["p50", "p90", "p95", "p99", "p99_9", "max"]
+        shown = _FEW_PERCENTILES if options.max_width < 74 else _PERCENTILES
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(width=18, no_wrap=True)
-        for _each in names:
+        for _name in shown:
             table.add_column(justify="right", min_width=7, no_wrap=True)
         table.add_row(
             Text("Latency, ms", style="bold"),
-            *(Text(name.replace("_", "."), style="dim") for name in names),
+            *(Text(name, style="dim") for name in shown),
         )
         for label, latency in self._rows:
-            if not latency["count"]:
-                continue
-            table.add_row(Text(f"  {label}"), *(Text(ms(latency[name])) for name in names))
-        if not any(latency["count"] for _, latency in self._rows):
+            if latency.count:
+                figures = (Text(ms(figure(latency))) for figure in shown.values())
+                table.add_row(Text(f"  {label}"), *figures)
+        if not any(latency.count for _, latency in self._rows):
             table.add_row(Text("  nothing measured", style="dim"))
         yield table
 
 
 class _Received:
-    """How many connections received how many codes, as bars that fill the width."""
+    """A bar chart of how many connections received how many codes."""
 
-    def __init__(self, report: Mapping[str, Any]) -> None:
-        self._rows = distribution(report["received_per_connection"])
-        codes = report["codes"]
-        self._out = codes["accepted"] + codes["unanswered"]
+    def __init__(self, report: Report) -> None:
+        self._rows = distribution(report.received_per_connection)
+        self._out = report.codes.accepted + report.codes.unanswered
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
         yield Text.assemble(
@@ -267,77 +283,51 @@ class _Received:
             )
 
 
-def distribution(received: Mapping[str, int], rows: int = 8) -> list[tuple[str, int]]:
-    """How many connections received how many codes, the most codes first.
-
-    Where there are more than `rows` different numbers, the highest one and none at all keep
-    rows of their own, since they are what one looks for, and the rest is put into ranges.
-
-    Args:
-        received: the number of codes (as a text) to the number of connections.
-        rows: at most so many, four or more.
-    """
-    counts = {int(codes): many for codes, many in received.items() if many}
-    if len(counts) <= rows:
-        return [(number(codes), counts[codes]) for codes in sorted(counts, reverse=True)]
-    highest, none = max(counts), counts.pop(0, 0)
-    shown = [(number(highest), counts.pop(highest))]
-    lowest, top = min(counts), max(counts)
-    step = -(-(top - lowest + 1) // (rows - 2))
-    for start in range(top, lowest - 1, -step):
-        end = max(lowest, start - step + 1)
-        many = sum(counts.get(codes, 0) for codes in range(end, start + 1))
-        label = number(end) if end == start else f"{number(end)}-{number(start)}"
-        shown.append((label, many))
-    return shown + ([("0", none)] if none else [])
-
-
-def _causes(errors: Mapping[str, Any]) -> RenderableType:
-    causes: Sequence[Mapping[str, Any]] = errors["causes"]
+def _causes(errors: ErrorFigures) -> RenderableType:
+    causes = errors.causes
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     for rank, cause in enumerate(causes[:_MOST_CAUSES]):
-        said = Text.assemble(
-            (clean(cause["cause"]), "red"), (f"  {clean(cause['operation'])}", "dim")
-        )
-        table.add_row(Text(f"  {number(cause['count'])}"), said)
-        if words := cause.get("said", ""):
-            table.add_row("", glued(f"the server said: {shorten(clean(words), _MOST_WORDS)}"))
-        if cause["hint"] and rank < _MOST_CAUSE_HINTS:
-            table.add_row("", _hint(cause["hint"]))
+        text = Text.assemble((clean(cause.cause), "red"), (f"  {clean(cause.operation)}", "dim"))
+        table.add_row(Text(f"  {number(cause.count)}"), text)
+        if cause.said:
+            server_text = shorten(clean(cause.said), _MAX_SERVER_TEXT)
+            table.add_row("", glued(f"the server said: {server_text}"))
+        if cause.hint and rank < _MOST_CAUSE_HINTS:
+            table.add_row("", _hint(cause.hint))
     rest = causes[_MOST_CAUSES:]
     if rest:
-        further = sum(cause["count"] for cause in rest)
+        further = sum(cause.count for cause in rest)
         table.add_row(Text(f"  {number(further)}"), Text(f"of {count(len(rest), 'further cause')}"))
     return Group(Text("Errors by cause", style="bold"), table)
 
 
-def _generator(generator: Mapping[str, Any]) -> RenderableType:
-    told = [f"{generator['timestamps']} timestamps"]
-    if generator["lag_ms"]["count"]:
-        told.append(f"lag p99 {ms(generator['lag_ms']['p99'])} ms")
-    if generator["cpu_percent_max"] is not None:
-        told.append(f"CPU up to {generator['cpu_percent_max']:.0f} %")
-    if (generator["waited_percent_max"] or 0) >= NOTABLE_WAIT:
-        told.append(f"waited for a core up to {generator['waited_percent_max']:.0f} %")
-    if generator["rss_mib"] is not None:
-        told.append(f"{generator['rss_mib']:,.0f} MiB")
-    if generator["clock_error_ms"]:
-        told.append(f"clocks within {ms(generator['clock_error_ms'])} ms")
-    saturated = [Text("saturated", style="bold yellow")] if generator["saturated"] else []
-    return _section("Generator", [listed([*told, *saturated])])
+def _generator(generator: GeneratorFigures) -> RenderableType:
+    items = [f"{generator.timestamps} timestamps"]
+    if generator.lag_ms.count:
+        items.append(f"lag p99 {ms(generator.lag_ms.p99)} ms")
+    if generator.cpu_percent_max is not None:
+        items.append(f"CPU up to {generator.cpu_percent_max:.0f} %")
+    if (waited := generator.waited_percent_max or 0.0) >= NOTABLE_WAIT:
+        items.append(f"waited for a core up to {waited:.0f} %")
+    if generator.rss_mib is not None:
+        items.append(f"{generator.rss_mib:,.0f} MiB")
+    if generator.clock_error_ms:
+        items.append(f"clocks within {ms(generator.clock_error_ms)} ms")
+    saturated = [Text("saturated", style="bold yellow")] if generator.saturated else []
+    return _section("Generator", [listed([*items, *saturated])])
 
 
-def _verdict(verdict: Mapping[str, Any]) -> Iterator[RenderableType]:
-    grade, reasons = verdict["grade"], verdict["reasons"]
+def _verdict(verdict: Verdict) -> Iterator[RenderableType]:
+    grade, reasons = verdict.grade, verdict.reasons
     style = _STYLES[grade]
     yield Rule(style=style)
-    bad = [reason for each in ("issues", "warning") for reason in _graded(reasons, each)]
+    issues, warnings = _graded(reasons, "issues"), _graded(reasons, "warning")
     found = [
-        count(len(of_grade), noun)
-        for each, noun in (("issues", "issue"), ("warning", "warning"))
-        if (of_grade := _graded(reasons, each))
+        count(len(graded), noun)
+        for graded, noun in ((issues, "issue"), (warnings, "warning"))
+        if graded
     ]
     yield Text.assemble(
         ("Verdict  ", "bold"),
@@ -347,17 +337,18 @@ def _verdict(verdict: Mapping[str, Any]) -> Iterator[RenderableType]:
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(width=3, justify="right")
     table.add_column(overflow="fold")
-    told = bad or [reason for reason in reasons if reason["rule"].startswith(_FOREMOST)]
-    for reason in told:
-        sign = Text(_SIGNS[reason["grade"]], style=f"bold {_STYLES[reason['grade']]}")
-        table.add_row(sign, glued(reason["sentence"]))
+    bad = [*issues, *warnings]
+    shown = bad or [reason for reason in reasons if reason.rule.startswith(_FOREMOST)]
+    for reason in shown:
+        sign = Text(_SIGNS[reason.grade], style=f"bold {_STYLES[reason.grade]}")
+        table.add_row(sign, glued(reason.sentence))
         # First things first: a warning's hint can wait while there are issues.
-        if reason["hint"] and reason["grade"] == grade:
-            table.add_row("", _hint(reason["hint"]))
+        if reason.hint and reason.grade == grade:
+            table.add_row("", _hint(reason.hint))
     also = [
-        _ABOUT.get(reason["rule"], clean(reason["rule"]).replace("_", " "))
+        _ABOUT.get(reason.rule, clean(reason.rule).replace("_", " "))
         for reason in _graded(reasons, "good")
-        if reason not in told
+        if reason not in shown
     ]
     if also:
         table.add_row(
@@ -367,8 +358,8 @@ def _verdict(verdict: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield table
 
 
-def _graded(reasons: Iterable[Mapping[str, Any]], grade: str) -> list[Mapping[str, Any]]:
-    return [reason for reason in reasons if reason["grade"] == grade]
+def _graded(reasons: Iterable[Reason], grade: Grade) -> list[Reason]:
+    return [reason for reason in reasons if reason.grade == grade]
 
 
 def _grid() -> Table:
@@ -403,7 +394,7 @@ def _of(part: int, whole: int, what: str) -> Text:
 
 
 def _tally(counts: Iterable[tuple[int, str, str]]) -> Text:
-    """Counts in one line; those of nothing step back."""
+    """Return counts in one line; zeros are dim."""
     return listed(
         Text(f"{number(value)} {name}", style=style if value else "dim")
         for value, name, style in counts

@@ -1,29 +1,32 @@
-"""The files of a report: the whole, its tables, what a build server reads, and a page.
+"""Write a report's files: report.json, CSV tables, junit.xml and report.html.
 
-Each file appears whole or not at all, and one that cannot be written keeps none of the
-others back.
+Each file appears whole or not at all, and one that cannot be written does not keep the others
+from being written.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
-from sseload_users.report import html, junit
+from sseload_users.report import html, junit, serialization
+from sseload_users.report.model import CodeRow, Report
 
 _logger = logging.getLogger(__name__)
 
-#: What a spreadsheet takes for the beginning of a formula, the full-width forms included.
+_Row = TypeVar("_Row", CodeRow, ConnectionRow)
+
+#: Characters with which a spreadsheet's formula begins, the full-width forms included.
 _FORMULA = (
     *"=+-@\t\r\n",
     "\N{FULLWIDTH EQUALS SIGN}",
@@ -32,17 +35,12 @@ _FORMULA = (
     "\N{FULLWIDTH COMMERCIAL AT}",
 )
 
-_CODE_COLUMNS = (
-    "seq", "sent_at", "status", "owed", "delivered", "late", "interrupted", "missing",
-    "duplicate", "first_ms", "p50_ms", "p95_ms", "p99_ms", "last_ms",
-)  # fmt: skip
-
 
 class ReportError(ConfigError):
-    """A report that cannot be written, or not all of it; the message is one sentence.
+    """A report that cannot be written completely; the message is one sentence.
 
     Attributes:
-        written: the files that were written all the same.
+        written: the files that were written nevertheless.
     """
 
     def __init__(self, sentence: str, written: Sequence[Path] = ()) -> None:
@@ -51,10 +49,10 @@ class ReportError(ConfigError):
 
 
 def prepare(directory: str | os.PathLike[str]) -> Path:
-    """Make the directory, and see before the run that a file can be written in it.
+    """Create the directory, and check before the run that a file can be written there.
 
     Raises:
-        ReportError: it cannot.
+        ReportError: no file can be written there.
     """
     path = Path(directory)
     probe = path / f".sseload-{os.getpid()}.tmp"
@@ -72,26 +70,26 @@ def prepare(directory: str | os.PathLike[str]) -> Path:
 
 
 def write(
-    report: Mapping[str, Any],
+    report: Report,
     directory: str | os.PathLike[str],
     connections: Iterable[ConnectionRow],
 ) -> list[Path]:
     """Write report.json, its tables, junit.xml and report.html, replacing older ones.
 
     Args:
-        report: of schema 1, verdict included.
-        directory: made if it is not there.
-        connections: a row for each connection, in the order that they are to have.
+        report: of the run.
+        directory: created if it is missing.
+        connections: a row for each connection, in order.
 
     Returns:
         report.json, codes.csv, connections.csv, junit.xml and report.html.
 
     Raises:
-        ReportError: some cannot be written; the others are (`ReportError.written`).
+        ReportError: some cannot be written; the others are, see `ReportError.written`.
     """
     files: dict[str, Callable[[], str]] = {
-        "report.json": lambda: report_json(report),
-        "codes.csv": lambda: codes_csv(report["per_code"]),
+        "report.json": lambda: serialization.to_json(report),
+        "codes.csv": lambda: codes_csv(report.per_code),
         "connections.csv": lambda: connections_csv(connections),
         "junit.xml": lambda: junit.document(report),
         "report.html": lambda: html.document(report),
@@ -105,7 +103,7 @@ def write(
         except OSError as error:
             failed.append(f"{name} ({_why(error)})")
         except Exception as error:
-            # A mistake of this program's, which keeps none of the others back.
+            # A bug in this program must not keep the other files from being written.
             _logger.exception("%s could not be made", name)
             failed.append(f"{name} ({type(error).__name__}, see the log)")
     if failed:
@@ -113,39 +111,34 @@ def write(
     return written
 
 
-def report_json(report: Mapping[str, Any]) -> str:
-    """report.json: the whole report."""
-    return json.dumps(report, indent=1, allow_nan=False) + "\n"
-
-
-def codes_csv(per_code: Iterable[Mapping[str, Any]], *, head: bool = True) -> str:
-    """codes.csv: a line for each code that was due (RFC 4180).
+def codes_csv(per_code: Iterable[CodeRow], *, head: bool = True) -> str:
+    """Return codes.csv: a line for each code that was due (RFC 4180).
 
     Args:
         per_code: as in the report, or some of it.
         head: with the names of the columns as the first line.
     """
-    rows = ([row[name] for name in _CODE_COLUMNS] for row in per_code)
-    return _csv(_CODE_COLUMNS if head else (), rows)
+    return _csv(CodeRow, per_code, head=head)
 
 
 def connections_csv(connections: Iterable[ConnectionRow]) -> str:
-    """connections.csv: a line for each connection (RFC 4180)."""
-    columns = [field.name for field in fields(ConnectionRow)]
-    return _csv(columns, (asdict(row).values() for row in connections))
+    """Return connections.csv: a line for each connection (RFC 4180)."""
+    return _csv(ConnectionRow, connections)
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+def _csv(kind: type[_Row], rows: Iterable[_Row], *, head: bool = True) -> str:
+    columns = [field.name for field in fields(kind)]
+    values = attrgetter(*columns)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    if columns:
+    if head:
         writer.writerow(columns)
-    writer.writerows([_cell(value) for value in row] for row in rows)
+    writer.writerows(map(_cell, values(row)) for row in rows)
     return text.getvalue()
 
 
 def _cell(value: object) -> object:
-    """A value as a cell that no spreadsheet takes for a formula."""
+    """Return a value as a cell that no spreadsheet takes for a formula."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, str):
@@ -155,13 +148,13 @@ def _cell(value: object) -> object:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file beside its place, then move it there, so that no half of it is ever seen."""
+    """Write a file under another name, then rename it, so that it is never seen incomplete."""
     draft = path.with_name(f".{path.name}-{os.getpid()}.tmp")
     try:
         with draft.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())  # a full disk may show no earlier than here
+            os.fsync(file.fileno())  # a full disk may fail no earlier than here
         draft.replace(path)
     except BaseException:
         _remove(draft)

@@ -1,18 +1,17 @@
-"""The latencies behind a summary, read back from the histogram that it carries."""
+"""Read the latencies behind a summary back from its histogram."""
 
 from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
 from hdrh.codec import HdrCookieException, HdrLengthException
 from hdrh.histogram import HdrHistogram
 
+from sseload_users.core.figures import LatencySummary
 from sseload_users.core.histogram import Histogram
 
-#: What the library raises for texts that are no histogram of its kind.
+#: What the library raises for texts that are not histograms.
 _UNREADABLE = (
     ArithmeticError,
     HdrCookieException,
@@ -25,26 +24,22 @@ _UNREADABLE = (
 )
 
 
-def histogram(latency: Mapping[str, Any]) -> Histogram | None:
-    """The histogram of a summary of schema 1; None where nothing was measured.
-
-    Args:
-        latency: the summary; of a run that goes on, with `counts` (how often each value in
-            microseconds occurred) instead of `hdr`.
+def histogram(latency: LatencySummary) -> Histogram | None:
+    """Return the histogram of a summary; None where nothing was measured.
 
     Raises:
-        ValueError: what it carries is no HdrHistogram.
+        ValueError: `hdr` is not an HdrHistogram.
     """
-    counts = latency.get("counts")
+    counts = latency.counts
     if counts is None:
-        counts = _decoded(latency["hdr"]) if latency["hdr"] else {}
+        counts = _decoded(latency.hdr) if latency.hdr else {}
     if not counts:
         return None
     read = Histogram()
     read.counts = Counter(counts)
     read.total = sum(read.counts.values())
-    read.total_us = round(latency["mean"] * 1000 * latency["count"])
-    read.min_us, read.max_us = (round(latency[end] * 1000) for end in ("min", "max"))
+    read.total_us = round((latency.mean or 0.0) * 1000 * latency.count)
+    read.min_us, read.max_us = (round((end or 0.0) * 1000) for end in (latency.min, latency.max))
     return read
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 from sseload_users.core.histogram import Histogram
 
 #: How often the truth lies within an interval.
 CONFIDENCE = 0.99
-_Z = 2.5758293035489  # the normal distribution's quantile at (1 + CONFIDENCE) / 2
+_Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 _LEAST = 0.001
 
 #: A part of a whole, such as what was delivered of what was owed.

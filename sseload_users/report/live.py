@@ -1,53 +1,40 @@
-"""A run that is going on, in the parts of a report, with the verdict so far; pure."""
+"""Report a run that is going on: the report so far, with the verdict so far; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from sseload_users.core.code_tally import OWED_STATUSES
+from sseload_users.core.figures import Account
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
-from sseload_users.report.build import Run, parts, per_code
-from sseload_users.report.progress import Snapshot
+from sseload_users.report.build import Run, account_of, per_code, phases, run_info
+from sseload_users.report.model import SCHEMA, CodeRow, Report, TimelinePoint
+from sseload_users.report.snapshot import Snapshot
 from sseload_users.report.timeline import Points, timeline
-from sseload_users.verdict.rules import judge, worst
+from sseload_users.verdict.reasons import StepReport, Verdict
+from sseload_users.verdict.rules import judge
 from sseload_users.verdict.thresholds import Thresholds
 
-#: Seconds after which all workers have told what they saw in a second: it has to end, to be
+#: Seconds after which all workers have reported what they saw in a second: it has to end, to be
 #: sampled and to be reported, each twice a second or more often.
-_TOLD_AFTER_NS = 2_000_000_000
-
-#: Rules that have nothing to say before something is known: the part of the report, and the
-#: figure in it that must not be 0 (or None).
-_NEEDS = {
-    "connection_success": ("connections", "attempted"),
-    "size_target": ("connections", "attempted"),
-    "connect_timeouts": ("connections", "attempted"),
-    "connections_dropped": ("connections", "succeeded"),
-    "codes_accepted": ("codes", "scheduled"),
-    "codes_received": ("deliveries", "owed"),
-    "error_rate": ("errors", "operations"),
-    "duplicates": ("deliveries", "owed"),
-    "out_of_order": ("deliveries", "owed"),
-    "unexpected": ("deliveries", "owed"),
-    "malformed": ("deliveries", "owed"),
-}
+_REPORTED_AFTER_NS = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """How a run stands.
+    """The state of a run that is going on.
 
     Attributes:
-        doing: in a sentence.
-        run: what is known of it beside its account.
+        doing: what it is doing, in a sentence.
+        run: facts beside its account.
         totals: the account so far.
         now: the figures of this moment.
         thresholds: what it is judged by.
-        steps: the reports of those steps that have been taken, if it has several.
-        vitals: how the server fares, if that is watched.
+        steps: the reports of the steps taken so far, if it has several.
+        vitals: the server's condition, if it is watched.
     """
 
     doing: str
@@ -55,94 +42,148 @@ class Live:
     totals: Totals
     now: Snapshot
     thresholds: Thresholds
-    steps: Sequence[Mapping[str, Any]] = ()
+    steps: Sequence[StepReport] = ()
     vitals: ServerVitals | None = None
 
 
 @dataclass(slots=True)
-class Past:
-    """Points of a run's timeline that were worked out before and have not changed."""
+class TimelineCache:
+    """Points of a run's timeline that were computed before and have not changed."""
 
     run_id: str = ""
     points: Points = field(default_factory=dict)
 
 
-def so_far(live: Live) -> dict[str, Any]:
-    """The report's parts that do not grow with the run, and the verdict.
+class LatestCode(NamedTuple):
+    """One of the latest codes.
 
-    Only what has come to its end is judged: connects that succeeded or failed, codes that
-    were answered, deliveries that came or are known not to. The grade is None as long as
-    there is nothing to judge, and a rule has no reason as long as it has nothing to go by.
+    Attributes:
+        row: as in the report.
+        in_flight: whether its account is still open.
     """
-    report = parts(live.run, live.totals, so_far=True)
-    report |= {"steps": list(live.steps), "search": None}
-    judged = judge(report, live.thresholds)
-    reasons = [each for each in judged["reasons"] if _is_known(each["rule"], report)]
-    grade = worst(each["grade"] for each in reasons)
-    measured = any(each["rule"] not in ("run_complete", "generator") for each in reasons)
-    report["verdict"] = {
-        "grade": grade if measured or grade != "good" else None,
-        "reasons": reasons,
+
+    row: CodeRow
+    in_flight: bool = False
+
+    @property
+    def status(self) -> str:
+        """The outcome of its request, or that it is on its way."""
+        return "on its way" if self.in_flight else self.row.status
+
+
+def report_so_far(live: Live) -> Report:
+    """Return the report so far, without the parts that grow with the run.
+
+    Only what has been settled is judged: connects that succeeded or failed, codes that were
+    answered, deliveries that arrived or are known to be lost. A rule without any figures yet
+    has no reason; see `Verdict.is_judged`.
+    """
+    account = account_of(live.run, live.totals, so_far=True)
+    return Report(
+        schema=SCHEMA,
+        run=run_info(live.run, live.totals),
+        phases=phases(live.run),
+        connections=account.connections,
+        codes=account.codes,
+        deliveries=account.deliveries,
+        delivery_ms=account.delivery_ms,
+        spread_ms=account.spread_ms,
+        errors=account.errors,
+        generator=account.generator,
+        received_per_connection={},
+        per_code=[],
+        timeline=[],
+        storm=None,
+        vitals=[],
+        workers=[],
+        regions=[],
+        steps=list(live.steps),
+        search=None,
+        verdict=_verdict_so_far(live, account),
+    )
+
+
+def _verdict_so_far(live: Live, account: Account) -> Verdict:
+    connections, owed = account.connections, account.deliveries.owed
+    # Rules that have nothing to judge before something is known.
+    known = {
+        # That the run has not ended goes without saying; a lost worker does not.
+        "run_complete": not live.run.complete,
+        "connection_success": connections.attempted,
+        "size_target": connections.attempted,
+        "connect_timeouts": connections.attempted,
+        "connections_dropped": connections.succeeded,
+        "codes_accepted": account.codes.scheduled,
+        "codes_received": owed,
+        "error_rate": account.errors.operations,
+        "duplicates": owed,
+        "out_of_order": owed,
+        "unexpected": owed,
+        "malformed": owed,
     }
-    return report
+    judged = judge(
+        account,
+        live.thresholds,
+        complete=live.run.complete,
+        notes=live.run.notes,
+        steps=live.steps,
+    )
+    return Verdict.of(each for each in judged.reasons if known.get(each.rule, True))
 
 
-def _is_known(rule: str, report: Mapping[str, Any]) -> bool:
-    if rule == "run_complete":
-        # That it has not come to its end goes without saying; that a worker was lost does not.
-        return not report["run"]["complete"]
-    part, figure = _NEEDS.get(rule, ("", ""))
-    return not part or bool(report[part][figure])
-
-
-def course(live: Live, past: Past, pause: Callable[[], None]) -> list[dict[str, Any]]:
-    """The timeline as far as all workers have told it.
+def course(live: Live, cache: TimelineCache, pause: Callable[[], None]) -> list[TimelinePoint]:
+    """Return the timeline as far as all workers have reported it.
 
     Args:
-        live: how the run stands.
-        past: what was known before; brought up to date, and begun anew with another run.
-        pause: is called every few milliseconds.
+        live: the state of the run.
+        cache: what was known before; it is updated, and emptied for another run.
+        pause: called every few milliseconds.
     """
-    if past.run_id != live.run.run_id:
-        past.run_id, past.points = live.run.run_id, {}
+    if cache.run_id != live.run.run_id:
+        cache.run_id, cache.points = live.run.run_id, {}
     return timeline(
         live.run.started_ns,
         live.totals,
-        until_ns=live.run.finished_ns - _TOLD_AFTER_NS,
-        known=past.points,
+        until_ns=live.run.finished_ns - _REPORTED_AFTER_NS,
+        known=cache.points,
         pause=pause,
     )
 
 
-def latest_codes(live: Live, many: int) -> list[dict[str, Any]]:
-    """The newest codes, the oldest of them first.
-
-    Of one whose account is not closed yet the status is "on its way".
-    """
+def latest_codes(live: Live, many: int) -> list[LatestCode]:
+    """Return the newest codes, the oldest of them first."""
     codes = live.totals.tally.codes
-    flying_since = live.run.finished_ns - round(live.run.options["delivery_timeout"] * 1e9)
+    in_flight_since = live.run.finished_ns - round(live.run.options["delivery_timeout"] * 1e9)
     return [
-        row | {"status": "on its way"}
-        if codes[row["seq"]].status == "pending"
-        or (
-            row["status"] in OWED_STATUSES
-            and not row["owed"]
-            and codes[row["seq"]].sent_ns > flying_since
+        LatestCode(
+            row,
+            codes[row.seq].status == "pending"
+            or (
+                row.status in OWED_STATUSES
+                and not row.owed
+                and codes[row.seq].sent_ns > in_flight_since
+            ),
         )
-        else row
         for row in per_code(live.totals, many)
     ]
 
 
-def for_scraping(live: Live) -> dict[str, Any]:
-    """What `prometheus.text` is given of a run that is going on."""
-    now = {
-        "open": live.now.open,
-        "connecting": live.now.connecting,
-        "cpu_percent": live.now.cpu_percent,
-        "waited_percent": live.now.waited_percent,
-    }
-    report = so_far(live)
-    if report["verdict"]["grade"] is None:
-        del report["verdict"]
-    return report | {"timeline": [now]}
+def report_for_metrics(live: Live) -> Report:
+    """Return the report so far, with the figures of this moment as its only interval."""
+    now = live.now
+    point = TimelinePoint(
+        t=max(0.0, now.elapsed_s),
+        open=now.open,
+        connecting=now.connecting,
+        dropped=now.dropped,
+        sent=now.codes_sent,
+        received=now.delivered,
+        p50_ms=now.p50_ms,
+        p99_ms=now.p99_ms,
+        errors=now.errors,
+        lag_p99_ms=now.lag_p99_ms,
+        cpu_percent=now.cpu_percent,
+        waited_percent=now.waited_percent,
+        rss_mib=None,
+    )
+    return replace(report_so_far(live), timeline=[point])

@@ -13,7 +13,6 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, TextIO
 
 from rich.cells import cell_len
@@ -21,63 +20,13 @@ from rich.console import Console
 from rich.text import Text
 
 from sseload_users.core.formatting import NOTABLE_WAIT, clean, ms, number, seconds
+from sseload_users.report.snapshot import Snapshot, extent
 
 _PLAIN_EVERY_S = 5.0
 _NAME = 11  # columns that a phase's name takes
 _BAR = (8, 28)
 _ERASE = "\r\x1b[K"
 _PLAIN = str.maketrans("·━─…", "-=-~")
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """How the run stands; counts are of the whole run.
-
-    Attributes:
-        phase: the phase's name, as given to `Progress.phase`.
-        elapsed_s: seconds since the run began.
-        expected: connections that the run is to have.
-        attempted: connect attempts that were begun.
-        open: connections that are subscribed now.
-        connecting: those that are connecting now.
-        failed: connect attempts that failed.
-        dropped: sessions that the server or the network ended.
-        codes_scheduled: codes that the run is to send in all.
-        codes_sent: codes that were sent.
-        accepted: codes that the server answered with success.
-        delivered: owed pairs that came in time.
-        owed: pairs that are or were owed.
-        late: owed pairs that came too late.
-        missing: owed pairs that are known not to come, the interrupted among them.
-        errors: failed operations.
-        p50_ms: the median delivery latency of late, None before the first.
-        p99_ms: its 99th percentile.
-        lag_p99_ms: the 99th percentile of the generator lag, None before the first.
-        cpu_percent: CPU use of the busiest generator process, 100 for a whole core.
-        waited_percent: the longest that one waited for a core, in percent of the time.
-    """
-
-    phase: str
-    elapsed_s: float
-    expected: int = 0
-    attempted: int = 0
-    open: int = 0
-    connecting: int = 0
-    failed: int = 0
-    dropped: int = 0
-    codes_scheduled: int = 0
-    codes_sent: int = 0
-    accepted: int = 0
-    delivered: int = 0
-    owed: int = 0
-    late: int = 0
-    missing: int = 0
-    errors: int = 0
-    p50_ms: float | None = None
-    p99_ms: float | None = None
-    lag_p99_ms: float | None = None
-    cpu_percent: float | None = None
-    waited_percent: float | None = None
 
 
 class Progress:
@@ -282,19 +231,6 @@ def _fit(snapshot: Snapshot, width: int, *, bar: bool, named: bool = True) -> Te
     for index, (words, style) in enumerate(shown):
         line.append(" · " if index else "", style="dim").append(words, style=style)
     return line
-
-
-def extent(snapshot: Snapshot) -> tuple[int, int]:
-    """How far the phase has come, and how far it has to go; 0 where nobody can tell."""
-    match snapshot.phase:
-        case "connect":
-            return snapshot.attempted - snapshot.connecting, snapshot.expected
-        case "broadcast":
-            return snapshot.codes_sent, snapshot.codes_scheduled
-        case "drain":
-            return snapshot.delivered + snapshot.late + snapshot.missing, snapshot.owed
-        case _:
-            return 0, 0
 
 
 def _figures(snapshot: Snapshot) -> Iterator[tuple[str, str]]:

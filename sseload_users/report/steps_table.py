@@ -1,17 +1,19 @@
-"""The summary's tables of what a ladder's steps and a search's probes came to."""
+"""The summary's tables of a ladder's steps and a search's probes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from sseload_users.core.figures import Probe, SearchResult
 from sseload_users.core.formatting import ms, number, share
 from sseload_users.report.glue import glued
+from sseload_users.report.model import Report
 from sseload_users.verdict.capacity import ladder_in_words
+from sseload_users.verdict.reasons import StepReport
 
 _SIGNS = {"good": ("✓", "green"), "warning": ("!", "yellow"), "issues": ("✗", "red")}
 #: The columns of a ladder, by the width from which on there is room for them.
@@ -23,17 +25,17 @@ _COLUMNS = (
 _MOST_SIZES = 12
 
 
-def rungs(report: Mapping[str, Any]) -> list[RenderableType]:
-    """The table of a run's steps; none for a run of one step."""
-    if report["search"]:
-        return [_Probes(report["search"])] if report["search"]["probes"] else []
-    return [_Ladder(report["steps"])] if report["steps"] else []
+def steps_tables(report: Report) -> list[RenderableType]:
+    """Return the table of a run's steps or probes; none for a run of one step."""
+    if report.search:
+        return [_Probes(report.search)] if report.search.probes else []
+    return [_Ladder(report.steps)] if report.steps else []
 
 
 class _Ladder:
     """A row for each step, and where the ladder first falls short."""
 
-    def __init__(self, steps: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, steps: Sequence[StepReport]) -> None:
         self._steps = steps
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
@@ -46,41 +48,40 @@ class _Ladder:
         )
         for step in self._steps:
             cells = _cells(step)
-            grade = step["verdict"]["grade"]
+            grade = step.verdict.grade
             sign, style = _SIGNS[grade]
-            if grade != "good" and step["generator"]["saturated"]:
-                sign, style, grade = "?", "yellow", "saturated"
-            asked = Text(number(step["connections"]["attempted"]))
-            last = Text(f"{sign} {grade}", style=style)
+            result = f"{sign} {grade}"
+            if grade != "good" and step.generator.saturated:
+                result, style = "? saturated", "yellow"
+            asked = Text(number(step.connections.attempted))
+            last = Text(result, style=style)
             table.add_row(asked, *(cells[name] for name in names), last)
         yield table
         yield glued(ladder_in_words(self._steps))
 
 
-def _cells(step: Mapping[str, Any]) -> dict[str, Text]:
-    connections, deliveries = step["connections"], step["deliveries"]
-    asked, opened = connections["attempted"], connections["succeeded"]
-    owed, delivered = deliveries["owed"], deliveries["delivered"]
-    latency = step["delivery_ms"]
+def _cells(step: StepReport) -> dict[str, Text]:
+    asked, opened = step.connections.attempted, step.connections.succeeded
+    owed, delivered = step.deliveries.owed, step.deliveries.delivered
     return {
         "open": Text(f"{number(opened)} ({share(opened, asked)})"),
-        "target": Text(step["target"] or "none", style="dim"),
+        "target": Text(step.target or "none", style="dim"),
         "delivered": Text(share(delivered, owed), style="" if delivered == owed else "red"),
-        "p50 ms": Text(ms(latency["p50"])),
-        "p99 ms": Text(ms(latency["p99"])),
+        "p50 ms": Text(ms(step.delivery_ms.p50)),
+        "p99 ms": Text(ms(step.delivery_ms.p99)),
     }
 
 
 class _Probes:
-    """A row for each size that was tried: how its probes ended, and what broke."""
+    """A row for each size that was tried: its probes, and what broke."""
 
-    def __init__(self, search: Mapping[str, Any]) -> None:
-        self._what = "Connections" if search["over"] == "connections" else "Codes a second"
-        self._probes: Sequence[Mapping[str, Any]] = search["probes"]
-        self._answer = search["held"]
+    def __init__(self, search: SearchResult) -> None:
+        self._what = "Connections" if search.over == "connections" else "Codes a second"
+        self._probes = search.probes
+        self._answer = search.held
 
     def __rich_console__(self, _: Console, __: ConsoleOptions) -> RenderResult:
-        sizes = sorted({each["size"] for each in self._probes})
+        sizes = sorted({each.size for each in self._probes})
         by_distance = sorted(sizes, key=lambda size: abs(size - self._answer))
         shown = sorted(by_distance[:_MOST_SIZES])
         table = Table.grid(padding=(0, 2, 0, 0))
@@ -89,23 +90,23 @@ class _Probes:
         table.add_column(overflow="fold")
         table.add_row(Text(self._what, style="bold"), Text("probes", style="dim"))
         for size in shown:
-            own = [each for each in self._probes if each["size"] == size]
-            broken = next((each for each in reversed(own) if not each["held"]), None)
-            said = "; ".join(broken["broken"]) if broken else ""
-            if broken and broken["cause"]:
-                said += f"; {broken['cause']}"
-            if any(each["saturated"] for each in own):
-                said += f"{'; ' if said else ''}the generator was saturated"
+            own = [each for each in self._probes if each.size == size]
+            broken = next((each for each in reversed(own) if not each.held), None)
+            why = "; ".join(broken.broken) if broken else ""
+            if broken and broken.cause:
+                why += f"; {broken.cause}"
+            if any(each.saturated for each in own):
+                why += f"{'; ' if why else ''}the generator was saturated"
             signs = Text()
             for each in own:
                 signs.append(*_sign(each))
-            table.add_row(Text(number(size)), signs, glued(said, "dim"))
+            table.add_row(Text(number(size)), signs, glued(why, "dim"))
         yield table
         if len(shown) < len(sizes):
             yield Text(f"  {len(sizes) - len(shown)} further sizes, see report.json", style="dim")
 
 
-def _sign(probe: Mapping[str, Any]) -> tuple[str, str]:
-    if probe["saturated"]:
+def _sign(probe: Probe) -> tuple[str, str]:
+    if probe.saturated:
         return "?", "yellow"
-    return ("✓", "green") if probe["held"] else ("✗", "red")
+    return ("✓", "green") if probe.held else ("✗", "red")

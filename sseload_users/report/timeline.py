@@ -1,27 +1,27 @@
-"""The run over time, from its account; pure."""
+"""Build the run's timeline from its account; pure."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from sseload_users.core.second import Second, highest
 from sseload_users.core.totals import Totals
+from sseload_users.report.model import TimelinePoint
 
 _S = 1_000_000_000
 
 #: Most points of the timeline; of a longer run, several seconds share one.
 POINTS = 1800
 
-#: Seconds after which a second of the run is told in full.
+#: Seconds after which all workers have reported a second of the run in full.
 _FINAL_AFTER_S = 60
 
-#: Points that are worked out in a few milliseconds, however many seconds share one.
+#: Points that are computed in a few milliseconds, however many seconds share one.
 _WITHOUT_PAUSE = 50
 
 #: Points of the timeline by their first and last second.
-Points = dict[tuple[int, int], dict[str, Any]]
+Points = dict[tuple[int, int], TimelinePoint]
 
 
 def timeline(
@@ -31,16 +31,16 @@ def timeline(
     until_ns: int | None = None,
     known: Points | None = None,
     pause: Callable[[], None] = lambda: None,
-) -> list[dict[str, Any]]:
-    """The run over time: a point a second, or less often in a long run.
+) -> list[TimelinePoint]:
+    """Return the run over time: a point per second, or less often in a long run.
 
     Args:
         started_ns: when the run began (wall clock, ns).
         totals: the account.
-        until_ns: leave out the seconds after this moment, which are not told in full yet.
-        known: points of an earlier call. Those that nothing is added to any more are taken
-            from here, and it is brought up to date.
-        pause: is called every few milliseconds.
+        until_ns: leave out the seconds after this time, which are not reported in full yet.
+        known: points of an earlier call. Those that do not change any more are reused, and it
+            is updated.
+        pause: called every few milliseconds.
     """
     seconds = totals.tally.seconds
     moments = sorted(seconds)
@@ -63,25 +63,25 @@ def timeline(
 
 def _point(
     started_ns: int, moments: Sequence[int], seconds: Mapping[int, Second], totals: Totals
-) -> dict[str, Any]:
+) -> TimelinePoint:
     last = seconds[moments[-1]]
     percentiles = [totals.percentiles.second(each) for each in moments]
-    return {
-        "t": round(max(0.0, moments[-1] + 1 - started_ns / _S), 3),
-        "open": last.open,
-        "connecting": last.connecting,
-        "dropped": sum(seconds[each].dropped for each in moments),
-        "sent": sum(seconds[each].sent for each in moments),
-        "received": sum(seconds[each].received for each in moments),
+    return TimelinePoint(
+        t=round(max(0.0, moments[-1] + 1 - started_ns / _S), 3),
+        open=last.open,
+        connecting=last.connecting,
+        dropped=sum(seconds[each].dropped for each in moments),
+        sent=sum(seconds[each].sent for each in moments),
+        received=sum(seconds[each].received for each in moments),
         # Where several seconds share a point: the middle one's median, the worst one's p99.
-        "p50_ms": _middle(each.delivery.p50 for each in percentiles),
-        "p99_ms": highest(each.delivery.p99 for each in percentiles),
-        "errors": sum(seconds[each].errors for each in moments),
-        "lag_p99_ms": highest(each.lag.p99 for each in percentiles),
-        "cpu_percent": max(seconds[each].cpu_percent for each in moments),
-        "waited_percent": highest(seconds[each].waited_percent for each in moments),
-        "rss_mib": round(max(seconds[each].rss_mib for each in moments), 1),
-    }
+        p50_ms=_middle(each.delivery.p50 for each in percentiles),
+        p99_ms=highest(each.delivery.p99 for each in percentiles),
+        errors=sum(seconds[each].errors for each in moments),
+        lag_p99_ms=highest(each.lag.p99 for each in percentiles),
+        cpu_percent=max(seconds[each].cpu_percent for each in moments),
+        waited_percent=highest(seconds[each].waited_percent for each in moments),
+        rss_mib=round(max(seconds[each].rss_mib for each in moments), 1),
+    )
 
 
 def _middle(values: Iterable[float | None]) -> float | None:

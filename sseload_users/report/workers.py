@@ -1,44 +1,46 @@
-"""Each worker's part of a run, and each region's; pure."""
+"""Each worker's share of a run, and each region's; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from sseload_users.core.code_tally import Outcomes
 from sseload_users.core.counters import Counters
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.second import highest
 from sseload_users.core.totals import WorkerTotals
+from sseload_users.report.model import RegionShare, WorkerShare
+
+_T = TypeVar("_T", WorkerShare, RegionShare)
 
 
-def worker_rows(workers: Iterable[WorkerTotals]) -> list[dict[str, Any]]:
-    """A row for each worker."""
+def worker_shares(workers: Iterable[WorkerTotals]) -> list[WorkerShare]:
+    """Return each worker's share."""
     return [
-        {"name": each.name, "region": each.region, "lost": each.lost, **_figures([each])}
+        _share([each], partial(WorkerShare, name=each.name, region=each.region, lost=each.lost))
         for each in workers
     ]
 
 
-def region_rows(workers: Iterable[WorkerTotals]) -> list[dict[str, Any]]:
-    """A row for each region, in the order of their names; none where no worker names one."""
+def region_shares(workers: Iterable[WorkerTotals]) -> list[RegionShare]:
+    """Return each region's share, in the order of their names; none without named regions."""
     regions: dict[str, list[WorkerTotals]] = {}
     for each in workers:
         regions.setdefault(each.region, []).append(each)
     if not any(regions):
         return []
     return [
-        {
-            "name": name,
-            "workers": len(own),
-            "lost": sum(each.lost for each in own),
-            **_figures(own),
-        }
+        _share(
+            own,
+            partial(RegionShare, name=name, workers=len(own), lost=sum(each.lost for each in own)),
+        )
         for name, own in sorted(regions.items())
     ]
 
 
-def _figures(workers: Sequence[WorkerTotals]) -> dict[str, Any]:
+def _share(workers: Sequence[WorkerTotals], make: Callable[..., _T]) -> _T:
     counters, outcomes = Counters(), Outcomes()
     connect, delivery = Histogram(), Histogram()
     for each in workers:
@@ -47,20 +49,20 @@ def _figures(workers: Sequence[WorkerTotals]) -> dict[str, Any]:
         connect.merge(each.connect)
         delivery.merge(each.delivery)
     gauges = [each.gauges for each in workers if each.gauges]
-    return {
-        "attempted": counters.attempted,
-        "succeeded": counters.succeeded,
-        "failed": counters.failed,
-        "dropped": counters.dropped,
-        "owed": outcomes.owed,
-        "delivered": outcomes.delivered,
-        "late": outcomes.late,
-        "interrupted": outcomes.interrupted,
-        "missing": outcomes.missing,
-        "connect_ms": connect.latency(),
-        "delivery_ms": delivery.latency(),
-        "clock_error_ms": (max(each.clock_error_ns for each in gauges) / 1e6 if gauges else None),
-        "cpu_percent": highest(each.cpu_percent for each in workers),
-        "waited_percent": highest(each.waited_percent for each in workers),
-        "rss_mib": round(sum(each.rss_mib for each in gauges), 1) if gauges else None,
-    }
+    return make(
+        attempted=counters.attempted,
+        succeeded=counters.succeeded,
+        failed=counters.failed,
+        dropped=counters.dropped,
+        owed=outcomes.owed,
+        delivered=outcomes.delivered,
+        late=outcomes.late,
+        interrupted=outcomes.interrupted,
+        missing=outcomes.missing,
+        connect_ms=connect.latency(),
+        delivery_ms=delivery.latency(),
+        clock_error_ms=(max(each.clock_error_ns for each in gauges) / 1e6 if gauges else None),
+        cpu_percent=highest(each.cpu_percent for each in workers),
+        waited_percent=highest(each.waited_percent for each in workers),
+        rss_mib=round(sum(each.rss_mib for each in gauges), 1) if gauges else None,
+    )

@@ -1,15 +1,15 @@
-"""The summary's table of regions, or of workers: is one of them worse off than the others?"""
+"""The summary's table of regions or workers: is one of them worse off than the others?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from sseload_users.core.formatting import clean, count, ms, number, share, shorten
+from sseload_users.report.model import RegionShare, Report, WorkerShare
 
 #: Most rows: more would scroll the answer away.
 MOST = 8
@@ -22,24 +22,24 @@ _COLUMNS = (
 )
 _NARROWEST, _GAP = 7, 2
 
-Row = Mapping[str, Any]
+Row = WorkerShare | RegionShare
 
 
-class Places:
-    """The table, with as many columns as there is room for.
+class WorkersTable:
+    """The table, with as many columns as fit.
 
     Args:
-        report: of schema 1.
+        report: of the run.
 
     Attributes:
-        rows: those that are shown: regions where there are several, else workers; none where
-            there is but one.
+        rows: the rows to show: regions if there are several, else workers; none for one
+            worker.
     """
 
-    def __init__(self, report: Mapping[str, Any]) -> None:
-        by_region = len(report["regions"]) > 1
+    def __init__(self, report: Report) -> None:
+        by_region = len(report.regions) > 1
         self._what = "Region" if by_region else "Worker"
-        rows: Sequence[Row] = report["regions" if by_region else "workers"]
+        rows: Sequence[Row] = report.regions if by_region else report.workers
         worst = sorted(rows, key=_badness, reverse=True)[:MOST]
         self.rows = [row for row in rows if row in worst] if len(rows) > 1 else []
         self._left_out = len(rows) - len(self.rows)
@@ -63,29 +63,29 @@ class Places:
 
 
 def _badness(row: Row) -> tuple[int, int, float]:
-    return int(row["lost"]), _undelivered(row) + row["failed"], row["delivery_ms"]["p99"] or 0.0
+    return int(row.lost), _undelivered(row) + row.failed, row.delivery_ms.p99 or 0.0
 
 
 def _undelivered(row: Row) -> int:
-    return int(row["owed"] - row["delivered"])
+    return row.owed - row.delivered
 
 
 def _name(row: Row, room: int) -> Text:
-    name = clean(row["name"]) or "no region"
-    if row["lost"]:
+    name = clean(row.name) or "no region"
+    if row.lost:
         return Text(f"  {shorten(name, room - 7)} lost", style="red")
     return Text(f"  {shorten(name, room - 2)}")
 
 
 def _cells(row: Row) -> dict[str, Text]:
-    undelivered, latency = _undelivered(row), row["delivery_ms"]
+    undelivered, latency = _undelivered(row), row.delivery_ms
     return {
-        "connected": Text(number(row["succeeded"])),
-        "failed": _bad(row["failed"]),
-        "delivered": Text(share(row["delivered"], row["owed"]) if row["owed"] else "-"),
+        "connected": Text(number(row.succeeded)),
+        "failed": _bad(row.failed),
+        "delivered": Text(share(row.delivered, row.owed) if row.owed else "-"),
         "not in time": _bad(undelivered),
-        "p50 ms": Text(ms(latency["p50"])),
-        "p99 ms": Text(ms(latency["p99"])),
+        "p50 ms": Text(ms(latency.p50)),
+        "p99 ms": Text(ms(latency.p99)),
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +27,8 @@ from sseload_users.core.totals import Totals
 from sseload_users.core.worker_report import WorkerReport
 from sseload_users.options import Options
 from sseload_users.report.build import Run, step_in_words, step_report
-from sseload_users.report.progress import Progress, Snapshot
+from sseload_users.report.progress import Progress
+from sseload_users.report.snapshot import Snapshot
 from sseload_users.run.link import Link
 from sseload_users.run.population import Population
 from sseload_users.run.preflight import Unfit, await_return, wake
@@ -35,6 +36,7 @@ from sseload_users.run.snapshot import snapshot
 from sseload_users.run.worker_registry import WorkerRegistry
 from sseload_users.targets import Target
 from sseload_users.transports.network import Network
+from sseload_users.verdict.reasons import StepReport
 from sseload_users.verdict.thresholds import Thresholds
 
 _logger = logging.getLogger(__name__)
@@ -72,7 +74,6 @@ class Conductor:
         totals: the account.
         unfit: why the run could not be carried out; empty if it could.
         plan: the run's steps.
-        outcomes: of the steps that have names.
         doing: what it is doing, in a sentence.
     """
 
@@ -100,7 +101,7 @@ class Conductor:
         self._network = network
         self.plan = plan
         self._judge_by = judge_by
-        self.outcomes: list[Outcome] = []
+        self._step_reports: list[StepReport] = []
         self._progress = progress
         self._stop = stop
         self.doing = ""
@@ -232,7 +233,7 @@ class Conductor:
                 step = self.plan.next(self._take(step))
             self._at_end = True
         except Unfit as unfit:
-            if not self.outcomes:
+            if not self._step_reports:
                 self._refuse(str(unfit))
                 return
             # The steps that were taken have something to say.
@@ -284,10 +285,9 @@ class Conductor:
             asked=self._crowd.expected(),
             opened=opened,
         )
-        outcome = Outcome(step, report)
-        self.outcomes.append(outcome)
-        self._progress.note(f"{step.name}: {step_in_words(outcome.report)}")
-        return outcome
+        self._step_reports.append(report)
+        self._progress.note(f"{step.name}: {step_in_words(report)}")
+        return Outcome(step, report)
 
     def _make_room(self, step: Step) -> None:
         """Take away all connections, where a step is to have its own.
@@ -302,7 +302,7 @@ class Conductor:
             self._enter("disconnect", f"Making room for {step.name}.")
             self._crowd.resize(0)
             self._wait(lambda: self._crowd.all_begun() and not self._listeners(), _FINISH_S)
-        if self.outcomes:
+        if self._step_reports:
             self._enter("warm-up", "Waiting for the server to be well again.")
             await_return(self._target, self._network, self.options)
 
@@ -491,9 +491,9 @@ class Conductor:
             clock_error_ms=self._clock_error_ms(),
         )
 
-    def step_reports(self) -> list[Mapping[str, Any]]:
-        """The reports of those steps that have names and have been taken."""
-        return [outcome.report for outcome in self.outcomes]
+    def step_reports(self) -> list[StepReport]:
+        """Return the reports of the steps taken so far."""
+        return list(self._step_reports)
 
     def snapshot(self) -> Snapshot:
         """How the run stands."""

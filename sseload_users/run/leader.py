@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
 from typing import Any
@@ -29,6 +29,7 @@ from sseload_users.monitor.server_monitor import ServerMonitor
 from sseload_users.options import Options
 from sseload_users.report import console, files
 from sseload_users.report.build import Run, build
+from sseload_users.report.model import Report
 from sseload_users.report.progress import Progress
 from sseload_users.run.conductor import Conductor
 from sseload_users.run.limits import fitting, make_room
@@ -57,7 +58,7 @@ class Leader:
         self._watch: ServerMonitor | None = None
         self._embedded_pid: int | None = None
         self._thresholds = load_thresholds(None)
-        self._report: dict[str, Any] | None = None
+        self._report: Report | None = None
         self._trouble = ""
         self._printed = False
         self._values: dict[str, str] = {}
@@ -244,10 +245,12 @@ class Leader:
         )
         self._report = report
         # What was cut off before its first code says nothing about the server.
-        judged = not conductor.unfit and (report["run"]["complete"] or report["codes"]["scheduled"])
-        grade = report["verdict"]["grade"] if judged else None
+        judged = not conductor.unfit and (report.run.complete or report.codes.scheduled)
+        grade = report.verdict.grade if judged else None
         self._status = verdict.exit_status(
-            grade, conductor.options.fail_on, answered=capacity.answered(report)
+            grade,
+            conductor.options.fail_on,
+            answered=capacity.has_answer(report.steps, report.search),
         )
         if conductor.options.delivery_report is not None:
             workers = conductor.totals.workers.values()
@@ -299,7 +302,7 @@ class Leader:
         return self._conductor
 
     @property
-    def report(self) -> Mapping[str, Any] | None:
+    def report(self) -> Report | None:
         """Of the newest run, if it has ended."""
         return self._report
 

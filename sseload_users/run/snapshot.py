@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sseload_users.core.second import highest
 from sseload_users.core.totals import Totals
-from sseload_users.report.progress import Snapshot
+from sseload_users.report.snapshot import Snapshot
 
 
 def snapshot(

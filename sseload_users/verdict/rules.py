@@ -6,32 +6,55 @@ by rates that were rounded on the way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Literal
 
 from sseload_users.core.causes import CONNECTING, is_local
+from sseload_users.core.figures import (
+    Account,
+    CodeFigures,
+    ConnectionFigures,
+    DeliveryFigures,
+    ErrorFigures,
+    FailureCause,
+    SearchResult,
+)
 from sseload_users.core.formatting import clean, count, number, shorten
 from sseload_users.verdict import capacity, saturation
-from sseload_users.verdict.reasons import GRADES, Reason, make_reason, worst
+from sseload_users.verdict.reasons import GRADES, Reason, StepReport, Verdict, make_reason
 from sseload_users.verdict.thresholds import Figure, Grade, Rule, Thresholds
-
-__all__ = ["GRADES", "FailOn", "Reason", "Verdict", "exit_status", "judge", "judge_step", "worst"]
 
 FailOn = Literal["issues", "warning", "never"]
 
 
-class Verdict(TypedDict):
-    """The worst grade of all rules, and every rule's reason."""
+def judge(
+    account: Account,
+    thresholds: Thresholds,
+    *,
+    complete: bool,
+    notes: Sequence[str] = (),
+    steps: Sequence[StepReport] = (),
+    search: SearchResult | None = None,
+) -> Verdict:
+    """Judge a run.
 
-    grade: Grade
-    reasons: list[Reason]
-
-
-def judge(report: Mapping[str, Any], thresholds: Thresholds) -> Verdict:
-    """Judge a report of schema 1; what it says under "verdict" is not looked at."""
-    reasons = list(_reasons(report, thresholds))
-    return Verdict(grade=worst(reason["grade"] for reason in reasons), reasons=reasons)
+    Args:
+        account: of the whole run.
+        thresholds: the bounds.
+        complete: whether the run went to its end, with every worker's account.
+        notes: of an incomplete run, why, each a sentence.
+        steps: of a ladder, which is judged by them; empty for a run of one step.
+        search: what a search found, which is then judged by that alone.
+    """
+    reasons = [_run_complete(complete, notes)]
+    if search is not None:
+        reasons.append(capacity.search(search))
+    elif steps:
+        reasons += [*capacity.ladder(steps), saturation.judge(account.generator)]
+    else:
+        reasons += _single_step(account, thresholds)
+    return Verdict.of(reasons)
 
 
 def exit_status(grade: Grade | None, fail_on: FailOn = "issues", *, answered: bool = True) -> int:
@@ -40,7 +63,7 @@ def exit_status(grade: Grade | None, fail_on: FailOn = "issues", *, answered: bo
     Args:
         grade: the verdict's; None for a run that could not be carried out or judged.
         fail_on: the grade from which a run has failed.
-        answered: whether a ladder or a search came to an answer; see `capacity.answered`.
+        answered: whether a ladder or a search came to an answer; see `capacity.has_answer`.
 
     Returns:
         0 passed, 1 failed, 2 not judged, 3 no answer.
@@ -54,50 +77,42 @@ def exit_status(grade: Grade | None, fail_on: FailOn = "issues", *, answered: bo
     return int(GRADES.index(grade) >= GRADES.index(fail_on))
 
 
-def judge_step(report: Mapping[str, Any], thresholds: Thresholds) -> Verdict:
-    """Judge one step of several, for its size, by its own part of the account."""
-    connections = report["connections"]
-    cause = _commonest(connections["causes"], connecting=True)
+def judge_step(account: Account, thresholds: Thresholds) -> Verdict:
+    """Judge one step of several, for its size, by its own account."""
+    connections = account.connections
+    cause = _commonest(connections.causes, connecting=True)
     size = capacity.size_target(
         connections, thresholds, _most_often(cause), _blame(cause, _HINT_FOR_SIZE)
     )
-    found = [size, *_account(report, thresholds), *_defects(report, thresholds)]
-    if thresholds.size_target(connections["attempted"]) is None:
+    found = [size, *_account(account, thresholds), *_defects(account, thresholds)]
+    if thresholds.size_target(connections.attempted) is None:
         found = [capacity.may_degrade(each) for each in found]
-    found.append(saturation.judge(report["generator"]))
-    return Verdict(grade=worst(each["grade"] for each in found), reasons=found)
+    found.append(saturation.judge(account.generator))
+    return Verdict.of(found)
 
 
-def _reasons(report: Mapping[str, Any], thresholds: Thresholds) -> Iterator[Reason]:
-    yield _run_complete(report["run"])
-    if report["search"]:
-        yield capacity.search(report["search"])
-        return
-    if report["steps"]:
-        yield from capacity.ladder(report["steps"])
-        yield saturation.judge(report["generator"])
-        return
-    connections = report["connections"]
+def _single_step(account: Account, thresholds: Thresholds) -> Iterator[Reason]:
+    connections = account.connections
     yield _connection_success(connections, thresholds.connection_success)
     yield _size_target(connections, thresholds)
     yield _connect_timeouts(connections, thresholds.connect_timeouts)
-    yield from _account(report, thresholds)
-    yield _error_rate(report["errors"], thresholds.error_rate)
-    yield from _defects(report, thresholds)
-    yield saturation.judge(report["generator"])
+    yield from _account(account, thresholds)
+    yield _error_rate(account.errors, thresholds.error_rate)
+    yield from _defects(account, thresholds)
+    yield saturation.judge(account.generator)
 
 
-def _account(report: Mapping[str, Any], thresholds: Thresholds) -> Iterator[Reason]:
-    """What became of the connections that there were, and of the codes."""
-    yield _connections_dropped(report["connections"], thresholds.connections_dropped)
-    yield _codes_accepted(report["codes"], report["errors"], thresholds.codes_accepted)
-    yield _codes_received(report["deliveries"], thresholds.codes_received)
+def _account(account: Account, thresholds: Thresholds) -> Iterator[Reason]:
+    """Judge what became of the connections that there were, and of the codes."""
+    yield _connections_dropped(account.connections, thresholds.connections_dropped)
+    yield _codes_accepted(account.codes, account.errors, thresholds.codes_accepted)
+    yield _codes_received(account.deliveries, thresholds.codes_received)
 
 
-def _run_complete(run: Mapping[str, Any]) -> Reason:
-    if run["complete"]:
+def _run_complete(complete: bool, notes: Sequence[str]) -> Reason:
+    if complete:
         return make_reason("run_complete", "good", "The run is complete.", measured="complete")
-    notes = [note for each in run["notes"] if (note := clean(each).strip().rstrip("."))]
+    notes = [note for each in notes if (note := clean(each).strip().rstrip("."))]
     said = "; ".join(notes[:3]) or "it ended before its last code was settled"
     further = f"; and {number(len(notes) - 3)} more" if len(notes) > 3 else ""
     return make_reason(
@@ -109,9 +124,9 @@ def _run_complete(run: Mapping[str, Any]) -> Reason:
     )
 
 
-def _connection_success(connections: Mapping[str, Any], rule: Rule) -> Reason:
-    figure = Figure(connections["succeeded"], connections["attempted"], rule)
-    cause = _commonest(connections["causes"], connecting=True)
+def _connection_success(connections: ConnectionFigures, rule: Rule) -> Reason:
+    figure = Figure(connections.succeeded, connections.attempted, rule)
+    cause = _commonest(connections.causes, connecting=True)
     failures = _most_often(cause, ", failures most often")
     grade, sentence, hint = (
         figure.grade,
@@ -127,7 +142,7 @@ def _connection_success(connections: Mapping[str, Any], rule: Rule) -> Reason:
         grade = "issues"
         tried = count(figure.whole, "connect attempt")
         sentence = f"Nothing was connected: none of {tried} succeeded{failures}."
-        hint = (cause and cause["hint"]) or hint
+        hint = (cause and cause.hint) or hint
     return make_reason(
         "connection_success",
         grade,
@@ -141,12 +156,12 @@ def _connection_success(connections: Mapping[str, Any], rule: Rule) -> Reason:
 _HINT_FOR_SIZE = "Look at the server's workers, its memory and its limits of open files."
 
 
-def _size_target(connections: Mapping[str, Any], thresholds: Thresholds) -> Reason:
-    size, succeeded = connections["peak_open"], connections["succeeded"]
+def _size_target(connections: ConnectionFigures, thresholds: Thresholds) -> Reason:
+    size, succeeded = connections.peak_open, connections.succeeded
     target = thresholds.size_target(size)
     opened = f"With {count(size, 'connection')} open at once"
     if target is None:
-        figure = Figure(succeeded, connections["attempted"], thresholds.connection_success)
+        figure = Figure(succeeded, connections.attempted, thresholds.connection_success)
         return make_reason(
             "size_target",
             "good",
@@ -155,8 +170,8 @@ def _size_target(connections: Mapping[str, Any], thresholds: Thresholds) -> Reas
         )
     if not size:
         opened = "With no connection open at any time"
-    figure = Figure(succeeded, connections["attempted"], Rule(good=target.success))
-    cause = _commonest(connections["causes"], connecting=True)
+    figure = Figure(succeeded, connections.attempted, Rule(good=target.success))
+    cause = _commonest(connections.causes, connecting=True)
     if met := figure.grade == "good" and succeeded > 0:
         sentence = f"{opened}, the target for connecting ({target.success.words()}) is met."
     else:
@@ -172,15 +187,15 @@ def _size_target(connections: Mapping[str, Any], thresholds: Thresholds) -> Reas
     )
 
 
-def _connect_timeouts(connections: Mapping[str, Any], rule: Rule) -> Reason:
+def _connect_timeouts(connections: ConnectionFigures, rule: Rule) -> Reason:
     timed_out = sum(
-        cause["count"]
-        for cause in connections["causes"]
-        if cause["operation"] in CONNECTING and "timed out" in cause["cause"]
+        cause.count
+        for cause in connections.causes
+        if cause.operation in CONNECTING and "timed out" in cause.cause
     )
     return _failures(
         "connect_timeouts",
-        Figure(timed_out, connections["attempted"], rule),
+        Figure(timed_out, connections.attempted, rule),
         "No connect attempt timed out.",
         "connect attempts timed out",
         hint="The server was slow to accept: look at its workers, its CPU and its backlog, "
@@ -188,11 +203,11 @@ def _connect_timeouts(connections: Mapping[str, Any], rule: Rule) -> Reason:
     )
 
 
-def _connections_dropped(connections: Mapping[str, Any], rule: Rule) -> Reason:
-    cause = _commonest(connections["causes"], connecting=False)
+def _connections_dropped(connections: ConnectionFigures, rule: Rule) -> Reason:
+    cause = _commonest(connections.causes, connecting=False)
     return _failures(
         "connections_dropped",
-        Figure(connections["dropped"], connections["succeeded"], rule),
+        Figure(connections.dropped, connections.succeeded, rule),
         "No connection was dropped.",
         "connections were dropped",
         _most_often(cause),
@@ -200,17 +215,21 @@ def _connections_dropped(connections: Mapping[str, Any], rule: Rule) -> Reason:
     )
 
 
-def _codes_accepted(codes: Mapping[str, Any], errors: Mapping[str, Any], rule: Rule) -> Reason:
-    losses = [(codes[how], how) for how in ("rejected", "unanswered", "unsent")]
+def _codes_accepted(codes: CodeFigures, errors: ErrorFigures, rule: Rule) -> Reason:
+    losses = [
+        (codes.rejected, "rejected"),
+        (codes.unanswered, "unanswered"),
+        (codes.unsent, "unsent"),
+    ]
     # Codes that were due but that no request was even tried for count as well.
-    due = max(codes["scheduled"], codes["accepted"] + sum(lost for lost, _ in losses))
-    figure = Figure(codes["accepted"], due, rule)
-    ingest = [cause for cause in errors["causes"] if cause["operation"] == "ingest"]
+    due = max(codes.scheduled, codes.accepted + sum(lost for lost, _ in losses))
+    figure = Figure(codes.accepted, due, rule)
+    ingest = [cause for cause in errors.causes if cause.operation == "ingest"]
     cause = _commonest(ingest, connecting=False)
     grade, sentence = figure.grade, figure.says("codes were accepted by the server", _lost(losses))
-    if not codes["sent"]:
+    if not codes.sent:
         grade, sentence = "issues", f"Nothing was sent, of {count(due, 'code')} due."
-    hint = cause and cause["hint"]
+    hint = cause and cause.hint
     return make_reason(
         "codes_accepted",
         grade,
@@ -231,9 +250,13 @@ _LOSS_HINTS = {
 }
 
 
-def _codes_received(deliveries: Mapping[str, Any], rule: Rule) -> Reason:
-    figure = Figure(deliveries["delivered"], deliveries["owed"], rule)
-    losses = [(deliveries[how], how) for how in ("missing", "interrupted", "late")]
+def _codes_received(deliveries: DeliveryFigures, rule: Rule) -> Reason:
+    figure = Figure(deliveries.delivered, deliveries.owed, rule)
+    losses = [
+        (deliveries.missing, "missing"),
+        (deliveries.interrupted, "interrupted"),
+        (deliveries.late, "late"),
+    ]
     grade, sentence = figure.grade, figure.says("owed deliveries came in time", _lost(losses))
     hint = _LOSS_HINTS[max(losses, key=lambda loss: loss[0])[1]]
     if not figure.whole:
@@ -250,11 +273,11 @@ def _codes_received(deliveries: Mapping[str, Any], rule: Rule) -> Reason:
     )
 
 
-def _error_rate(errors: Mapping[str, Any], rule: Rule) -> Reason:
-    cause = max(errors["causes"], key=lambda each: each["count"], default=None)
+def _error_rate(errors: ErrorFigures, rule: Rule) -> Reason:
+    cause = max(errors.causes, key=lambda each: each.count, default=None)
     return _failures(
         "error_rate",
-        Figure(errors["failed"], errors["operations"], rule),
+        Figure(errors.failed, errors.operations, rule),
         "No operation failed.",
         "operations failed",
         _most_often(cause),
@@ -282,10 +305,10 @@ def _failures(
 
 @dataclass(frozen=True, slots=True)
 class _Defect:
-    """Something that should never arrive: its rule, its field in the report, its words."""
+    """Something that should never arrive: its rule, how it is counted, its words."""
 
     rule: str
-    field: str
+    counted: Callable[[DeliveryFigures], int]
     one: str
     many: str
     hint: str
@@ -294,7 +317,7 @@ class _Defect:
 _DEFECTS = (
     _Defect(
         "duplicates",
-        "duplicate",
+        lambda deliveries: deliveries.duplicate,
         "further copy of a code arrived",
         "further copies of codes arrived",
         "A client got the same code twice: look for a broadcast to two rooms or namespaces "
@@ -302,14 +325,14 @@ _DEFECTS = (
     ),
     _Defect(
         "out_of_order",
-        "out_of_order",
+        lambda deliveries: deliveries.out_of_order,
         "code came after a later one",
         "codes came after later ones",
         "Codes overtook each other: look for broadcasts that run side by side.",
     ),
     _Defect(
         "unexpected",
-        "unexpected",
+        lambda deliveries: deliveries.unexpected,
         "code came that was not owed",
         "codes came that were not owed",
         "Clients got codes from before they subscribed, or that the server had rejected: look at "
@@ -317,7 +340,7 @@ _DEFECTS = (
     ),
     _Defect(
         "malformed",
-        "malformed",
+        lambda deliveries: deliveries.malformed,
         "message could not be decoded",
         "messages could not be decoded",
         "Look at the broadcast's encoding, at proxies that rewrite it, and at the profile.",
@@ -325,31 +348,36 @@ _DEFECTS = (
 )
 
 
-def _defects(report: Mapping[str, Any], thresholds: Thresholds) -> Iterator[Reason]:
-    deliveries = report["deliveries"]
+def _defects(account: Account, thresholds: Thresholds) -> Iterator[Reason]:
+    rules = {
+        "duplicates": thresholds.duplicates,
+        "out_of_order": thresholds.out_of_order,
+        "unexpected": thresholds.unexpected,
+        "malformed": thresholds.malformed,
+    }
     for defect in _DEFECTS:
-        reason = _defect(deliveries, defect, getattr(thresholds, defect.rule))
+        reason = _defect(account.deliveries, defect, rules[defect.rule])
         if defect.rule == "out_of_order":
-            reason = _with_order_left_open(reason, deliveries["out_of_order"], report)
+            reason = _with_order_left_open(reason, account)
         yield reason
 
 
-def _with_order_left_open(reason: Reason, many: int, report: Mapping[str, Any]) -> Reason:
-    """No order is owed to codes that were under way to the server at the same time."""
-    open_codes = report["codes"]["overlapping"]
-    if reason["grade"] == "good" or many > open_codes * report["connections"]["peak_open"]:
+def _with_order_left_open(reason: Reason, account: Account) -> Reason:
+    """Excuse reordering as far as codes explain it that were sent side by side."""
+    many, open_codes = account.deliveries.out_of_order, account.codes.overlapping
+    if reason.grade == "good" or many > open_codes * account.connections.peak_open:
         return reason
     return make_reason(
         "out_of_order",
         "good",
         f"{count(many, 'code')} came after later ones, as those may that are under way side by "
         f"side: {number(open_codes)} were.",
-        measured=reason["measured"],
+        measured=reason.measured,
     )
 
 
-def _defect(deliveries: Mapping[str, Any], defect: _Defect, rule: Rule) -> Reason:
-    figure = Figure(deliveries[defect.field], deliveries["owed"], rule)
+def _defect(deliveries: DeliveryFigures, defect: _Defect, rule: Rule) -> Reason:
+    figure = Figure(defect.counted(deliveries), deliveries.owed, rule)
     found = count(figure.part, defect.one, defect.many) if figure.part else f"No {defect.one}"
     owed = f", beside {count(figure.whole, 'owed delivery', 'owed deliveries')}"
     return make_reason(
@@ -367,19 +395,17 @@ def _lost(losses: Sequence[tuple[int, str]]) -> str:
     return f": {said}" if said else ""
 
 
-def _commonest(
-    causes: Iterable[Mapping[str, Any]], *, connecting: bool
-) -> Mapping[str, Any] | None:
-    own = (each for each in causes if (each["operation"] in CONNECTING) == connecting)
-    return max(own, key=lambda each: each["count"], default=None)
+def _commonest(causes: Iterable[FailureCause], *, connecting: bool) -> FailureCause | None:
+    own = (each for each in causes if (each.operation in CONNECTING) == connecting)
+    return max(own, key=lambda each: each.count, default=None)
 
 
-def _most_often(cause: Mapping[str, Any] | None, words: str = ", most often") -> str:
-    return f"{words}: {shorten(clean(cause['cause']))}" if cause else ""
+def _most_often(cause: FailureCause | None, words: str = ", most often") -> str:
+    return f"{words}: {shorten(clean(cause.cause))}" if cause else ""
 
 
-def _blame(cause: Mapping[str, Any] | None, general: str) -> str:
+def _blame(cause: FailureCause | None, general: str) -> str:
     """The general hint, unless the commonest cause lies with the machine that tests."""
-    if cause is None or not is_local(cause["operation"], cause["cause"]):
+    if cause is None or not is_local(cause.operation, cause.cause):
         return general
-    return str(cause["hint"])
+    return cause.hint

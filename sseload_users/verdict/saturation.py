@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from sseload_users.core.figures import GeneratorFigures
 from sseload_users.core.formatting import NOTABLE_WAIT, count, ms
 from sseload_users.verdict.reasons import Reason, make_reason
 
@@ -48,28 +48,28 @@ def is_saturated(
     )
 
 
-def judge(generator: Mapping[str, Any]) -> Reason:
-    """The reason that a report's part on the generator gives its verdict."""
-    cpu, lag = generator["cpu_percent_max"], generator["lag_ms"]["p99"]
-    waited = generator["waited_percent_max"] or 0.0
+def judge(generator: GeneratorFigures) -> Reason:
+    """Return the reason for the verdict on the generator itself."""
+    cpu, lag = generator.cpu_percent_max, generator.lag_ms.p99
+    waited = generator.waited_percent_max or 0.0
     figures = [] if cpu is None else [f"CPU up to {cpu:.0f} %"]
     if waited >= NOTABLE_WAIT:
         figures.append(f"waited for a core up to {waited:.0f} %")
     if lag is not None:
         figures.append(f"lag p99 {ms(lag)} ms")
     measured = ", ".join(figures) or "not measured"
-    if not generator["saturated"]:
+    if not generator.saturated:
         kept = f"The generator kept up ({measured})."
         return make_reason("generator", "good", kept, measured=measured)
-    error = generator["stamp_error_ms"]
-    within = f" within {ms(error['max'])} ms" if error["count"] else ""
+    error = generator.stamp_error_ms
+    within = f" within {ms(error.max)} ms" if error.count else ""
     effect = (
         f"latencies stay true{within}, as the kernel stamped the arrivals, but the load may have "
         "been lighter than planned"
-        if generator["timestamps"] == "kernel"
+        if generator.timestamps == "kernel"
         else "the latencies hold its own delay too"
     )
-    if many := generator["in_doubt"]:
+    if many := generator.in_doubt:
         effect += (
             f". Whether {count(many, 'delivery', 'deliveries')} came in time it cannot tell, as "
             "it read too seldom; they count as delivered"

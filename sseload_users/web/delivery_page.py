@@ -1,19 +1,27 @@
-"""/delivery: how a run stands, as a page of Locust's web UI that keeps itself up to date."""
+"""Render /delivery: the state of a run, as a page in Locust's web UI that updates itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
 from sseload_users.core.formatting import count, ms, number, share
 from sseload_users.report import charts, html, pages
-from sseload_users.report.live import Live, Past, course, latest_codes, so_far
-from sseload_users.report.progress import Snapshot, extent
+from sseload_users.report.html import Figure
+from sseload_users.report.live import (
+    LatestCode,
+    Live,
+    TimelineCache,
+    course,
+    latest_codes,
+    report_so_far,
+)
+from sseload_users.report.model import Report
+from sseload_users.report.snapshot import Snapshot, extent
 
-#: Codes in the page's table, and those whose reach is drawn.
+#: Codes in the page's table, and codes whose reach is drawn.
 _CODES, _CURVES = 20, 5
 
 #: The phases of a run, or of each of its steps.
@@ -21,118 +29,123 @@ _PHASES = ("warm-up", "connect", "settle", "broadcast", "drain", "disconnect")
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Shown:
     """What there is to show.
 
     Attributes:
         live: the run that is going on.
-        report: otherwise, that of the newest run that has ended.
-        trouble: why what was asked for last could not be done; empty if it could.
+        report: otherwise, that of the latest run that has ended.
+        trouble: why the last request could not be carried out; empty if it could.
     """
 
     live: Live | None = None
-    report: Mapping[str, Any] | None = None
+    report: Report | None = None
     trouble: str = ""
 
 
-def document(standing: Standing, now: str) -> str:
-    """The whole page around what `fragment` made."""
+def document(shown: Shown, now: str) -> str:
+    """Return the whole page.
+
+    Args:
+        shown: what there is to show.
+        now: the part that changes, see `fragment`.
+    """
     return pages.page(
         "delivery.html",
-        title=_title(standing),
-        running=standing.live is not None,
+        title=_title(shown),
+        running=shown.live is not None,
         now=Markup(now),  # noqa: S704 - it is this package's, with every text in it escaped
     )
 
 
-def fragment(standing: Standing, past: Past, pause: Callable[[], None] = lambda: None) -> str:
-    """The part of the page that changes.
+def fragment(shown: Shown, cache: TimelineCache, pause: Callable[[], None] = lambda: None) -> str:
+    """Return the part of the page that changes.
 
     Args:
-        standing: what there is to show.
-        past: what is remembered of the run's timeline, see `live.course`.
-        pause: is called between the parts of the work, each of which takes a few
-            milliseconds, so that others can do theirs.
+        shown: what there is to show.
+        cache: of the run's timeline, see `live.course`.
+        pause: called between the parts of the work, each of which takes a few milliseconds, so
+            that others can do theirs.
     """
-    context: dict[str, Any] = dict.fromkeys(("run", "running", "report"))
-    if standing.live is not None:
-        context |= _running(standing.live, past, pause)
-    elif standing.report is not None:
-        context |= _finished(standing.report, pause)
+    context: dict[str, object] = dict.fromkeys(("run", "running", "report"))
+    if shown.live is not None:
+        context |= _running(shown.live, cache, pause)
+    elif shown.report is not None:
+        context |= _finished(shown.report, pause)
     pause()
-    return pages.page(
-        "delivery_now.html", title=_title(standing), trouble=standing.trouble, **context
-    )
+    return pages.page("delivery_now.html", title=_title(shown), trouble=shown.trouble, **context)
 
 
-def _title(standing: Standing) -> str:
-    if standing.live is not None:
-        return f"Delivery: {standing.live.now.phase or 'a run begins'}"
-    if standing.report is not None:
-        return f"Delivery: {standing.report['verdict']['grade']}"
+def _title(shown: Shown) -> str:
+    if shown.live is not None:
+        return f"Delivery: {shown.live.now.phase or 'a run begins'}"
+    if shown.report is not None:
+        return f"Delivery: {shown.report.verdict.grade}"
     return "Delivery"
 
 
-def _running(live: Live, past: Past, pause: Callable[[], None]) -> dict[str, Any]:
-    report = so_far(live)
+def _running(live: Live, cache: TimelineCache, pause: Callable[[], None]) -> dict[str, object]:
+    report = report_so_far(live)
     codes = latest_codes(live, _CODES)
     pause()
-    timeline = course(live, past, pause)
+    report.timeline = course(live, cache, pause)
+    report.per_code = [code.row for code in codes]
     pause()
-    watched = live.vitals.columns(live.run.started_ns, timeline) if live.vitals else []
+    if live.vitals is not None:
+        ends_s = [point.t for point in report.timeline]
+        report.vitals = live.vitals.columns(live.run.started_ns, ends_s)
     pause()
-    verdict = report["verdict"]
     return {
         "running": True,
         "report": report,
-        "run": report["run"],
+        "run": report.run,
         "elapsed": round(live.now.elapsed_s),
         "phases": list(_phases(live.now.phase)),
         "doing": live.doing,
         "extent": extent(live.now),
-        "verdict": verdict,
+        "verdict": report.verdict,
+        "judged": report.verdict.is_judged,
         "headline": headline(live),
         "figures": _figures_now(live.now, report),
-        "charts": _charts(
-            report | {"timeline": timeline, "per_code": codes, "vitals": watched}, pause
-        ),
+        "charts": _charts(report, pause),
         "codes": codes[::-1],
         "more_codes": max(0, len(live.totals.tally.codes) - _CODES),
     }
 
 
-def _finished(report: Mapping[str, Any], pause: Callable[[], None]) -> dict[str, Any]:
-    run = report["run"]
+def _finished(report: Report, pause: Callable[[], None]) -> dict[str, object]:
+    run = report.run
     return {
         "report": report,
         "run": run,
-        "elapsed": pages.duration(run["started_at"], run["finished_at"]),
-        "verdict": report["verdict"],
+        "elapsed": pages.duration(run.started_at, run.finished_at),
+        "verdict": report.verdict,
+        "judged": True,
         "headline": html.headline(report),
         "figures": html.figures(report),
         "charts": _charts(report, pause),
-        "codes": report["per_code"][: -_CODES - 1 : -1],
-        "more_codes": max(0, len(report["per_code"]) - _CODES),
+        "codes": [LatestCode(row) for row in report.per_code[: -_CODES - 1 : -1]],
+        "more_codes": max(0, len(report.per_code) - _CODES),
     }
 
 
-def _charts(report: Mapping[str, Any], pause: Callable[[], None]) -> list[Markup]:
-    timeline, phases = report["timeline"], report["phases"]
+def _charts(report: Report, pause: Callable[[], None]) -> list[Markup]:
+    timeline, phases = report.timeline, report.phases
     drawn = []
     for chart in (charts.latency, charts.connections, charts.traffic, charts.generator):
         drawn.append(chart(timeline, phases))
         pause()
-    drawn.insert(1, charts.reach(report["per_code"], _CURVES))
-    drawn.append(charts.distribution({"delivery": report["delivery_ms"]}))
+    drawn.insert(1, charts.reach(report.per_code, _CURVES))
+    drawn.append(charts.distribution({"delivery": report.delivery_ms}))
     pause()
-    if report["vitals"]:
-        drawn.append(charts.vitals(timeline, report["vitals"], phases))
+    if report.vitals:
+        drawn.append(charts.vitals(timeline, report.vitals, phases))
         pause()
     return drawn
 
 
 def headline(live: Live) -> str:
-    """What the run amounts to so far, in one sentence."""
+    """Return the result so far, in one sentence."""
     now = live.now
     lost = now.late + now.missing
     waiting = max(0, now.owed - now.delivered - lost)
@@ -142,10 +155,10 @@ def headline(live: Live) -> str:
             return "Nothing is connected yet."
         return f"So far, {count(now.open, 'connection is', 'connections are')} open."
     if not lost:
-        return f"So far, every connected client got every code in time.{on_way}"
+        return f"So far, every connected client received every code in time.{on_way}"
     settled = now.delivered + lost
     return (
-        f"So far, {share(now.delivered, settled)} of what connected clients were owed came in "
+        f"So far, {share(now.delivered, settled)} of what connected clients were owed arrived in "
         f"time.{on_way}"
     )
 
@@ -156,71 +169,69 @@ def _phases(phase: str) -> Iterator[tuple[str, str]]:
         yield name, "past" if index < at else "now" if index == at else "later"
 
 
-#: A figure: its name, its value, what more is told of it, and its grade.
-_Figure = tuple[str, str, list[str], str]
-
-
-def _figures_now(now: Snapshot, report: Mapping[str, Any]) -> list[_Figure]:
-    codes, grades = report["codes"], html.grades(report["verdict"]["reasons"])
+def _figures_now(now: Snapshot, report: Report) -> list[Figure]:
+    codes, errors = report.codes, report.errors
+    graded = html.summary_grades(report.verdict.reasons)
     lost = now.late + now.missing
     waiting = max(0, now.owed - now.delivered - lost)
+    failed_codes = (
+        (codes.rejected, "rejected"),
+        (codes.unanswered, "unanswered"),
+        (codes.unsent, "unsent"),
+    )
     return [
-        (
+        Figure(
             "Delivered",
             pages.portion(now.delivered, now.delivered + lost),
             [
                 f"{number(now.delivered)} of {number(now.owed)} owed, in time",
-                _told((waiting, "on the way"), (now.missing, "missing"), (now.late, "late")),
+                _listed((waiting, "on the way"), (now.missing, "missing"), (now.late, "late")),
             ]
             if now.owed
             else ["nothing was owed yet"],
-            grades["deliveries"],
+            graded.deliveries,
         ),
-        (
+        Figure(
             "Delivery latency",
             f"{ms(now.p50_ms)} ms" if now.p50_ms is not None else "-",
             ["median of the last 3 s", f"p99 {ms(now.p99_ms)} ms"]
             if now.p50_ms is not None
-            else ["nothing came in the last 5 s"],
-            "",
+            else ["nothing arrived in the last 3 s"],
+            None,
         ),
-        (
+        Figure(
             "Connections",
             number(now.open),
             [
                 f"open, of {number(now.expected)} asked for",
-                _told(
+                _listed(
                     (now.connecting, "connecting"), (now.failed, "failed"), (now.dropped, "dropped")
                 ),
             ],
-            grades["connections"],
+            graded.connections,
         ),
-        (
+        Figure(
             "Codes",
             number(now.codes_sent),
             [
                 f"sent, of {number(now.codes_scheduled)}",
-                f"{number(codes['accepted'])} accepted"
-                + "".join(
-                    f", {number(codes[how])} {how}"
-                    for how in ("rejected", "unanswered", "unsent")
-                    if codes[how]
-                ),
+                f"{number(codes.accepted)} accepted"
+                + "".join(f", {number(many)} {how}" for many, how in failed_codes if many),
             ],
-            grades["codes"],
+            graded.codes,
         ),
-        (
+        Figure(
             "Errors",
-            number(report["errors"]["failed"]),
-            [f"of {count(report['errors']['operations'], 'operation')} failed"],
-            grades["errors"],
+            number(errors.failed),
+            [f"of {count(errors.operations, 'operation')} failed"],
+            graded.errors,
         ),
     ]
 
 
-def _told(*counts: tuple[int, str]) -> str:
-    said = [f"{number(many)} {what}" for many, what in counts if many]
-    return ", ".join(said) or f"none {_or(what for _, what in counts)}"
+def _listed(*counts: tuple[int, str]) -> str:
+    some = [f"{number(many)} {what}" for many, what in counts if many]
+    return ", ".join(some) or f"none {_or(what for _, what in counts)}"
 
 
 def _or(words: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""In Locust's own page: a tab with a line for each code, and the way to /delivery."""
+"""Add a tab with a row for each code to Locust's own page, and a link to /delivery."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _logger = logging.getLogger(__name__)
 
 _KEY = "delivery"
 
-#: Locust makes camel case of the keys, so that they are single words.
+#: Locust converts keys to camel case, so each is a single word.
 _COLUMNS = {
     "code": "Code",
     "sent": "Sent (UTC)",
@@ -28,7 +28,7 @@ _COLUMNS = {
     "last": "Last (ms)",
 }
 
-#: Beside what Locust draws, as it has no place for a link in its own; in its colour.
+#: Locust's page has no place for links of plugins, so this one floats above it.
 _LINK = (
     '<a href="./delivery" style="position:fixed;right:16px;bottom:56px;z-index:1200;'
     "padding:8px 16px;border-radius:99px;background:#15803d;color:#fff;text-decoration:none;"
@@ -42,8 +42,8 @@ def attach(web_ui: WebUI, app: Flask, views: Views) -> None:
 
     Args:
         web_ui: Locust's.
-        app: its application.
-        views: what there is to be seen.
+        app: its Flask application.
+        views: what is shown.
     """
     structure = [{"key": key, "title": title} for key, title in _COLUMNS.items()]
     given: dict[str, Any] = web_ui.template_args
@@ -56,7 +56,7 @@ def attach(web_ui: WebUI, app: Flask, views: Views) -> None:
         ],
     }
     for name, more in added.items():
-        # Another plugin may have its own.
+        # Other plugins may have added theirs.
         given[name] = [*given.get(name, []), *more]
 
     def after(answer: Response) -> Response:
@@ -68,7 +68,7 @@ def attach(web_ui: WebUI, app: Flask, views: Views) -> None:
             elif request.endpoint == "locust.index":
                 _add_link(answer)
         except Exception:
-            # Locust's own page goes on without.
+            # Locust's own page must work without it.
             _logger.exception("the delivery tab cannot be shown")
         return answer
 
@@ -76,9 +76,9 @@ def attach(web_ui: WebUI, app: Flask, views: Views) -> None:
 
 
 def _add_rows(answer: Response, rows: list[dict[str, Any]]) -> None:
-    """Put the table into the statistics.
+    """Add the table to the statistics.
 
-    Locust gives the same answer again for two seconds, this table in it.
+    Locust caches the response for two seconds, with this table in it.
     """
     stats = answer.get_json(silent=True)
     if not isinstance(stats, dict):

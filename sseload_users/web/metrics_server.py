@@ -1,4 +1,4 @@
-"""The metrics of a run by HTTP on a port of their own, for runs without a web UI."""
+"""Serve the metrics of a run by HTTP on a port of their own, for runs without a web UI."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from gevent import socket
 from gevent.pywsgi import WSGIServer
 
 from sseload_users.core.errors import ConfigError
-from sseload_users.report import prometheus
-from sseload_users.transports.causes import cause_of
+from sseload_users.report.prometheus import Exposition
 
 _logger = logging.getLogger(__name__)
 
-#: WSGI's: how an answer begins.
+#: WSGI's start_response.
 _Start = Callable[[str, list[tuple[str, str]]], object]
 
 
-def serve(figures: Callable[[], str], host: str, port: int) -> WSGIServer:
+def serve(metrics: Callable[[str], Exposition], host: str, port: int) -> WSGIServer:
     """Serve ``/metrics`` in the background until the process ends.
 
     Args:
-        figures: the exposition, as `report.prometheus` writes it.
-        host: the address to listen at.
-        port: likewise; 0 for any that is free.
+        metrics: returns the exposition for an Accept header.
+        host: the address to listen on.
+        port: the port to listen on; 0 for any free one.
 
     Raises:
-        ConfigError: nobody can listen there.
+        ConfigError: the address is not available.
     """
 
     def answer(request: dict[str, Any], start: _Start) -> Iterable[bytes]:
         if request["PATH_INFO"] != "/metrics":
-            return _say(start, "404 Not Found", "The metrics are at /metrics.\n")
+            return _respond(start, "404 Not Found", b"The metrics are at /metrics.\n")
         if request["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            return _say(start, "405 Method Not Allowed", "The metrics are to be read.\n")
-        return _say(start, "200 OK", figures(), prometheus.CONTENT_TYPE)
+            return _respond(start, "405 Method Not Allowed", b"Use GET or HEAD.\n")
+        found = metrics(request.get("HTTP_ACCEPT", ""))
+        return _respond(start, "200 OK", found.body, found.content_type)
 
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
@@ -45,18 +45,18 @@ def serve(figures: Callable[[], str], host: str, port: int) -> WSGIServer:
         listener.listen()
     except OSError as error:
         listener.close()
+        why = (error.strerror or type(error).__name__).lower()
         raise ConfigError(
-            f"--metrics-port {port}: nobody can listen at {host} there ({cause_of(error)}); "
-            "give another port, or address (--metrics-host)."
+            f"--metrics-port {port}: cannot listen on {host} ({why}); "
+            "use another port, or another address (--metrics-host)."
         ) from error
     server = WSGIServer(listener, answer, log=None, error_log=_logger)
     server.start()
     return server
 
 
-def _say(
-    start: _Start, status: str, words: str, kind: str = "text/plain; charset=utf-8"
+def _respond(
+    start: _Start, status: str, body: bytes, content_type: str = "text/plain; charset=utf-8"
 ) -> Iterable[bytes]:
-    body = words.encode()
-    start(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
+    start(status, [("Content-Type", content_type), ("Content-Length", str(len(body)))])
     return [body]

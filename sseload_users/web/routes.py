@@ -1,4 +1,4 @@
-"""What Locust's web UI shows beside its own: /delivery with its files, and /metrics."""
+"""Add pages to Locust's web UI: /delivery with its files, and /metrics."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from flask import Blueprint, Response, redirect, request, url_for
 from locust.web import WebUI
 from werkzeug.wrappers import Response as AnyResponse
 
-from sseload_users.report import pages, prometheus
-from sseload_users.web import locust_tab as web_tab
+from sseload_users.report import pages
+from sseload_users.web import locust_tab
 from sseload_users.web.views import Views
 
 _logger = logging.getLogger(__name__)
@@ -25,19 +25,19 @@ _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
-_NOT_YET = "There is no report yet: it is written when the run ends."
+_NOT_YET = "There is no report yet: it is written when a run ends."
 
 View = Callable[[], AnyResponse]
 
 
 def attach(web_ui: WebUI, views: Views) -> None:
-    """Add to the web UI: a tab in Locust's page, and pages of our own.
+    """Add a tab to Locust's page, and pages of our own.
 
-    They are where Locust's are (``--web-base-path``), and ask for the same login.
+    They have the same base path (``--web-base-path``) and login as Locust's own pages.
 
     Args:
-        web_ui: before it has answered anything.
-        views: what there is to be seen.
+        web_ui: before its first request.
+        views: what is shown.
     """
     app = web_ui.app
     assert app is not None  # noqa: S101 - Locust makes it with the web UI
@@ -55,16 +55,16 @@ def attach(web_ui: WebUI, views: Views) -> None:
     route("/delivery/codes.csv", "codes", lambda: _codes(views))
     route("/delivery/report.html", "html", lambda: _report(views.report_html(), "text/html"))
     route("/delivery/report.json", "json", lambda: _report(views.report_json(), _JSON))
-    route("/metrics", "metrics", lambda: Response(views.metrics(), content_type=_METRICS))
+    route("/metrics", "metrics", lambda: _metrics(views))
     app.register_blueprint(blueprint)
-    web_tab.attach(web_ui, app, views)
+    locust_tab.attach(web_ui, app, views)
     _hide_secrets(web_ui)
 
 
 def _hide_secrets(web_ui: WebUI) -> None:
-    """Keep out of Locust's page what the command line said in secret.
+    """Remove the secrets of the command line from Locust's page.
 
-    Locust masks such a field, and writes its text into the page all the same.
+    Locust masks these fields but writes their values into the page nevertheless.
     """
     update: Callable[[], None] = web_ui.update_template_args
 
@@ -79,11 +79,10 @@ def _hide_secrets(web_ui: WebUI) -> None:
 
 
 _JSON = "application/json"
-_METRICS = prometheus.CONTENT_TYPE
 
 
 def _guarded(view: View) -> View:
-    """The view, in which a mistake of this program's costs nothing but this answer."""
+    """Return a view that answers with 500 if it raises, and adds security headers."""
 
     @wraps(view)
     def guarded() -> AnyResponse:
@@ -91,7 +90,7 @@ def _guarded(view: View) -> View:
             answer = view()
         except Exception:
             _logger.exception("%s cannot be answered", request.path)
-            answer = _text("This cannot be shown, because of a mistake in sseload: see the log.\n")
+            answer = _text("This cannot be shown because of a bug in sseload; see the log.\n")
             answer.status_code = 500
         answer.headers.setdefault("Content-Security-Policy", _POLICY)
         answer.headers["X-Content-Type-Options"] = "nosniff"
@@ -104,7 +103,7 @@ def _guarded(view: View) -> View:
 
 def _text(words: str, kind: str = "text/plain") -> Response:
     answer = Response(words, mimetype=kind)
-    # What a reader has already is not sent again.
+    # A client that has it already gets 304.
     answer.add_etag()
     answer.make_conditional(request)
     return answer
@@ -120,7 +119,7 @@ def _report(text: str | None, kind: str) -> Response:
         answer.status_code = 404
         return answer
     answer = Response(text.encode("utf-8", "replace"), mimetype=kind)
-    # report.html says by itself what it may load, which is less.
+    # report.html contains a policy of its own, which is stricter.
     answer.headers["Content-Security-Policy"] = "frame-ancestors 'self'"
     return answer
 
@@ -129,6 +128,11 @@ def _codes(views: Views) -> Response:
     answer = Response(views.codes_csv(), mimetype="text/csv")
     answer.headers["Content-Disposition"] = 'attachment; filename="codes.csv"'
     return answer
+
+
+def _metrics(views: Views) -> Response:
+    found = views.metrics(request.headers.get("Accept", ""))
+    return Response(found.body, content_type=found.content_type)
 
 
 def _style() -> str:

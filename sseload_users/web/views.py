@@ -1,65 +1,67 @@
-"""What the leading process shows of its runs: worked out seldom, given often.
+"""What the leading process shows of its runs: computed rarely, served often.
 
-Whoever asks gets what was worked out for somebody else a moment ago, and the work is done
-in pieces of a few milliseconds, between which the hub goes on: connections are read, and
-workers are heard.
+Requests within a second share one result, and the work is done in pieces of a few milliseconds,
+between which the hub goes on: connections are read, and workers are heard.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 import gevent
-from gevent.lock import RLock
+from prometheus_client.core import Metric
 
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
-from sseload_users.report import files, html, live, prometheus
+from sseload_users.report import files, html, live, prometheus, serialization
 from sseload_users.report.build import Run, per_code
+from sseload_users.report.live import LatestCode, Live
+from sseload_users.report.model import Report
 from sseload_users.report.pages import clock
-from sseload_users.report.progress import Snapshot
+from sseload_users.report.prometheus import Exposition
+from sseload_users.report.snapshot import Snapshot
+from sseload_users.verdict.reasons import StepReport
 from sseload_users.verdict.thresholds import Thresholds
-from sseload_users.web import delivery_page as delivery
-from sseload_users.web.delivery_page import Standing
+from sseload_users.web import delivery_page
+from sseload_users.web.delivery_page import Shown
+from sseload_users.web.ttl_cache import TtlCache
 
-#: Seconds for which something of a run that goes on is given again as it is.
-_FRESH_S = 1.0
+#: Seconds for which a result of a run that is going on is served again.
+_TTL_S = 1.0
 #: Rows of the tab's table; codes.csv has all.
 _TAB_ROWS = 100
-_TAB_LATENCIES = {"first": "first_ms", "median": "p50_ms", "p99": "p99_ms", "last": "last_ms"}
 #: Lines of codes.csv that are written in one piece.
 _PIECE = 200
 
 
 class Conducted(Protocol):
-    """A run that is under way, see `phases.Conductor`."""
+    """A run that is going on, see `conductor.Conductor`."""
 
     totals: Totals
     doing: str
 
     def so_far(self) -> Run:
-        """What is known of the run by now, beside its account."""
+        """Return the facts about the run so far."""
 
     def snapshot(self) -> Snapshot:
-        """How the run stands."""
+        """Return the figures of this moment."""
 
-    def step_reports(self) -> Sequence[Mapping[str, Any]]:
-        """The reports of those steps that have been taken."""
+    def step_reports(self) -> Sequence[StepReport]:
+        """Return the reports of the steps taken so far."""
 
 
 class Led(Protocol):
-    """What is led, see `leading.Leading`."""
+    """The leading side of a process, see `leader.Leader`."""
 
     @property
     def conductor(self) -> Conducted | None:
-        """Of the run that is under way."""
+        """The run that is going on."""
 
     @property
-    def report(self) -> Mapping[str, Any] | None:
-        """Of the newest run, if it has ended."""
+    def report(self) -> Report | None:
+        """The report of the latest run, if it has ended."""
 
     @property
     def thresholds(self) -> Thresholds:
@@ -67,86 +69,98 @@ class Led(Protocol):
 
     @property
     def vitals(self) -> ServerVitals | None:
-        """How the server fares, as far as that is watched."""
+        """The server's condition, if it is watched."""
 
     @property
     def trouble(self) -> str:
-        """Why what was asked for last could not be done."""
+        """Why the last request could not be carried out; empty if it could."""
 
 
 class Views:
-    """What there is to be seen.
+    """What is shown of the runs of this process.
 
     Args:
-        led: knows the run that is under way, and the newest report.
+        led: knows the run that is going on, and the latest report.
     """
 
     def __init__(self, led: Led) -> None:
         self._led = led
-        self._past = live.Past()
-        self._fragment: _Kept[str] = _Kept()
-        self._rows: _Kept[list[dict[str, Any]]] = _Kept()
-        self._figures: _Kept[str] = _Kept()
-        self._report_html: _Kept[str] = _Kept()
-        self._report_json: _Kept[str] = _Kept()
+        self._timeline = live.TimelineCache()
+        self._fragment: TtlCache[str] = TtlCache(_TTL_S)
+        self._tab: TtlCache[list[dict[str, Any]]] = TtlCache(_TTL_S)
+        self._metrics: TtlCache[list[Metric]] = TtlCache(_TTL_S)
+        self._report_html: TtlCache[str] = TtlCache(_TTL_S)
+        self._report_json: TtlCache[str] = TtlCache(_TTL_S)
 
-    def standing(self) -> Standing:
-        """What there is to show."""
+    def shown(self) -> Shown:
+        """Return what there is to show."""
         led, conductor = self._led, self._led.conductor
         if conductor is None:
-            return Standing(report=led.report, trouble=led.trouble)
-        return Standing(live=self._live(conductor), trouble=led.trouble)
+            return Shown(report=led.report, trouble=led.trouble)
+        return Shown(live=self._live(conductor), trouble=led.trouble)
 
     def document(self) -> str:
-        """The page /delivery."""
-        return delivery.document(self.standing(), self.fragment())
+        """Return the page /delivery."""
+        return delivery_page.document(self.shown(), self.fragment())
 
     def fragment(self) -> str:
-        """The part of it that changes."""
+        """Return the part of it that changes."""
         return self._fragment.get(
-            self._key(), lambda: delivery.fragment(self.standing(), self._past, _pause)
+            self._key(),
+            lambda: delivery_page.fragment(self.shown(), self._timeline, _pause),
+            changes=self._is_live(),
         )
 
     def tab(self) -> list[dict[str, Any]]:
-        """The rows of the tab in Locust's own page, the newest code first."""
-        return self._rows.get(self._key(), self._tab)
+        """Return the rows of the tab in Locust's own page, the newest code first."""
+        return self._tab.get(self._key(), self._tab_rows, changes=self._is_live())
 
-    def metrics(self) -> str:
-        """What Prometheus is told; nothing before the first run."""
-        return self._figures.get(self._key(), self._metrics)
+    def metrics(self, accept: str = "") -> Exposition:
+        """Return the metrics for Prometheus; none before the first run.
+
+        Args:
+            accept: the request's Accept header.
+        """
+        found = self._metrics.get(self._key(), self._metrics_now, changes=self._is_live())
+        return prometheus.exposition(found, accept)
 
     def codes_csv(self) -> Iterator[str]:
-        """codes.csv, piece by piece; of a run that goes on, what is known by now."""
+        """Yield codes.csv piece by piece; of a run that is going on, what is known so far."""
         conductor, report = self._led.conductor, self._led.report
-        rows = iter(per_code(conductor.totals) if conductor else (report or {}).get("per_code", ()))
+        rows = per_code(conductor.totals) if conductor else iter(report.per_code if report else ())
         yield files.codes_csv(())
         while piece := list(islice(rows, _PIECE)):
             yield files.codes_csv(piece, head=False)
             _pause()
 
     def report_html(self) -> str | None:
-        """report.html of the newest run; None before it has ended."""
+        """Return report.html of the latest run; None before it has ended."""
         report = self._led.report
         if report is None:
             return None
-        return self._report_html.get(self._key(), lambda: html.document(report))
+        return self._report_html.get(self._key(), lambda: html.document(report), changes=False)
 
     def report_json(self) -> str | None:
-        """report.json of the newest run; None before it has ended."""
+        """Return report.json of the latest run; None before it has ended."""
         report = self._led.report
         if report is None:
             return None
-        return self._report_json.get(self._key(), lambda: files.report_json(report))
+        return self._report_json.get(
+            self._key(), lambda: serialization.to_json(report), changes=False
+        )
 
-    def _key(self) -> tuple[Hashable, bool]:
-        """What is to be seen, and whether it still changes."""
+    def _is_live(self) -> bool:
+        return self._led.conductor is not None
+
+    def _key(self) -> Hashable:
+        """Return what distinguishes the things to show."""
         led, conductor = self._led, self._led.conductor
         if conductor is not None:
-            return (conductor.so_far().run_id, "live"), True
-        return ((led.report or {}).get("run", {}).get("id"), led.trouble), False
+            return conductor.so_far().run_id, "live"
+        return led.report.run.id if led.report else None, led.trouble
 
-    def _live(self, conductor: Conducted) -> live.Live:
-        return live.Live(
+    def _live(self, conductor: Conducted) -> Live:
+        return Live(
             doing=conductor.doing,
             run=conductor.so_far(),
             totals=conductor.totals,
@@ -156,58 +170,40 @@ class Views:
             vitals=self._led.vitals,
         )
 
-    def _tab(self) -> list[dict[str, Any]]:
-        standing = self.standing()
-        if standing.live is not None:
-            rows: Sequence[Mapping[str, Any]] = live.latest_codes(standing.live, _TAB_ROWS)
-        else:
-            rows = (standing.report or {}).get("per_code", ())[-_TAB_ROWS:]
-        return [
-            {
-                "code": row["seq"],
-                "sent": clock(row["sent_at"]),
-                **{name: row[name] for name in ("status", "owed", "delivered", "missing")},
-                **{
-                    name: None if row[figure] is None else round(row[figure], 2)
-                    for name, figure in _TAB_LATENCIES.items()
-                },
-            }
-            for row in reversed(rows)
-        ]
+    def _tab_rows(self) -> list[dict[str, Any]]:
+        shown = self.shown()
+        codes: list[LatestCode] = []
+        if shown.live is not None:
+            codes = live.latest_codes(shown.live, _TAB_ROWS)
+        elif shown.report is not None:
+            codes = [LatestCode(row) for row in shown.report.per_code[-_TAB_ROWS:]]
+        return [_tab_row(code) for code in reversed(codes)]
 
-    def _metrics(self) -> str:
-        standing = self.standing()
-        if standing.live is not None:
-            return prometheus.text(live.for_scraping(standing.live))
-        return prometheus.text(standing.report or {})
+    def _metrics_now(self) -> list[Metric]:
+        shown = self.shown()
+        report = live.report_for_metrics(shown.live) if shown.live is not None else shown.report
+        return list(prometheus.metrics_of(report)) if report is not None else []
 
 
-_T = TypeVar("_T")
+def _tab_row(code: LatestCode) -> dict[str, Any]:
+    """Return a row as Locust's page takes it, with the keys of `locust_tab`'s columns."""
+    row = code.row
+    return {
+        "code": row.seq,
+        "sent": clock(row.sent_at),
+        "status": code.status,
+        "owed": row.owed,
+        "delivered": row.delivered,
+        "missing": row.missing,
+        "first": _rounded(row.first_ms),
+        "median": _rounded(row.p50_ms),
+        "p99": _rounded(row.p99_ms),
+        "last": _rounded(row.last_ms),
+    }
 
 
-class _Kept(Generic[_T]):
-    """Something that was made a moment ago."""
-
-    def __init__(self) -> None:
-        self._lock = RLock()
-        self._key: object = object()
-        self._made_at = 0.0
-        self._made: _T | None = None
-
-    def get(self, key: tuple[Hashable, bool], make: Callable[[], _T]) -> _T:
-        """It, made anew if it is of something else, or old and of something that changes.
-
-        Args:
-            key: what it is of, and whether that changes.
-            make: makes it.
-        """
-        # Whoever asks while it is made waits, and gets the same.
-        with self._lock:
-            is_old = key[1] and time.monotonic() - self._made_at >= _FRESH_S
-            if self._made is None or self._key != key or is_old:
-                self._made = make()
-                self._key, self._made_at = key, time.monotonic()
-            return self._made
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
 
 
 def _pause() -> None:

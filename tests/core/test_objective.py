@@ -1,19 +1,19 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sseload_users.core.errors import ConfigError
+from sseload_users.core.figures import Account
 from sseload_users.core.objective import DEFAULT, Objective, measure
 from tests.support.reports import sample
 
 
-def broken(text: str, report: dict[str, Any]) -> list[str]:
-    return [term.words(figure) for term, figure in Objective.parse(text).broken(report)]
+def broken(text: str, account: Account) -> list[str]:
+    return [term.words(figure) for term, figure in Objective.parse(text).broken(account)]
 
 
 def test_a_clean_run_keeps_whatever_can_be_asked() -> None:
@@ -57,14 +57,15 @@ def test_a_figure_is_never_rounded_across_its_bound() -> None:
     report = sample(100, 100, missing=11)
     assert broken("delivery>=99.9%", report) == ["delivery 99.89 %, objective >= 99.9 %"]
     assert broken("delivery>=99.9%", sample(100, 100, missing=10)) == []
-    report["delivery_ms"]["p99"] = 500.2
+    report.delivery_ms.p99 = 500.2
     assert broken("p99<=500ms", report) == ["p99 500.200 ms, objective <= 500 ms"]
 
 
 @given(whole=st.integers(1, 10**6), tenths=st.integers(0, 1000), off=st.integers(-1, 1))
 def test_shares_are_held_exactly(whole: int, tenths: int, off: int) -> None:
     part = min(whole, max(0, whole * tenths // 1000 + off))
-    report = {"deliveries": {"delivery_rate": part / whole}, "connections": {}, "codes": {}}
+    report = sample(1, 1)
+    report.deliveries.delivery_rate = part / whole
     kept = not broken(f"delivery>={tenths / 10}%", report)
     assert kept == (part * 1000 >= whole * tenths)
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sseload_users.core.figures import SearchResult
 from sseload_users.core.objective import Objective
 from sseload_users.core.plan import Ladder, Outcome, Plan, Single, Step
 from sseload_users.core.schedule import Schedule
 from sseload_users.core.search import Search
+from tests.support.reports import causes_of, sample
 
 OBJECTIVE = Objective.parse("delivery>=99.9%, connect>=95%, p99<=500ms")
 SCHEDULE = Schedule(3, 0.5)
+#: What a step is changed from.
+ACCOUNT = sample(10, 1)
 #: More probes than any search may take.
 MANY = 60
 
@@ -30,17 +33,15 @@ def outcome(
     saturated: bool = False,
     cause: tuple[str, str] | None = None,
 ) -> Outcome:
-    """A step's outcome, with as much of its report as a plan looks at."""
-    causes = [{"operation": cause[0], "cause": cause[1], "count": 1}] if cause else []
-    report = {
-        "connections": {"success_rate": 1.0 if held or slow else 0.5},
-        "codes": {},
-        "deliveries": {"delivery_rate": 1.0},
-        "delivery_ms": {"p99": 900.0 if slow else 5.0},
-        "errors": {"error_rate": 0.0, "causes": causes},
-        "generator": {"saturated": saturated},
-    }
-    return Outcome(step, report)
+    """A step's outcome, of which a plan reads the figures that are changed here."""
+    account = replace(
+        ACCOUNT,
+        connections=replace(ACCOUNT.connections, success_rate=1.0 if held or slow else 0.5),
+        delivery_ms=replace(ACCOUNT.delivery_ms, p99=900.0 if slow else 5.0),
+        errors=replace(ACCOUNT.errors, causes=causes_of([(*cause, 1)] if cause else [])),
+        generator=replace(ACCOUNT.generator, saturated=saturated),
+    )
+    return Outcome(step, account)
 
 
 @dataclass
@@ -87,26 +88,34 @@ def play(plan: Plan, take: Callable[[Step], Outcome]) -> list[Step]:
     return steps
 
 
-def search(world: World, start: int, most: int = 1_000_000) -> dict[str, Any]:
+def bracketed(found: SearchResult, capacity: float) -> bool:
+    """Whether a search's answer is the capacity, as closely as it has to be."""
+    assert found.largest is not None
+    assert found.broke_at is not None
+    close = found.broke_at - found.largest <= max(1, 0.03 * found.largest)
+    return close and found.largest <= capacity < found.broke_at
+
+
+def search(world: World, start: int, most: int = 1_000_000) -> SearchResult:
     """A whole search over connections; its result, with what must always be true of it."""
     plan = Search(OBJECTIVE, "connections", start=start, most=most)
     steps = play(plan, lambda step: world.take(step, step.connections or 0))
     found = plan.result()
     sizes = [step.connections for step in steps]
-    assert [probe["size"] for probe in found["probes"]] == sizes
+    assert [probe.size for probe in found.probes] == sizes
     assert all(size is not None and 1 <= size <= most for size in sizes)
-    assert found["limited_by"] != "end"
-    if found["broke_at"] is not None:
-        assert found["held"] < found["broke_at"]
-    if found["limited_by"] == "server":
-        assert found["largest"] == found["held"]
-        for end in filter(None, (found["held"], found["broke_at"])):
-            own = [each for each in found["probes"] if each["size"] == end]
-            kept = sum(each["held"] for each in own if not each["saturated"])
-            lost = sum(not each["held"] for each in own if not each["saturated"])
+    assert found.limited_by != "end"
+    if found.broke_at is not None:
+        assert found.held < found.broke_at
+    if found.limited_by == "server":
+        assert found.largest == found.held
+        for end in filter(None, (found.held, found.broke_at)):
+            own = [each for each in found.probes if each.size == end]
+            kept = sum(each.held for each in own if not each.saturated)
+            lost = sum(not each.held for each in own if not each.saturated)
             # Two of them agree, and they are most.
-            assert (kept if end == found["held"] else lost) >= 2
-            assert (kept > lost) == (end == found["held"])
+            assert (kept if end == found.held else lost) >= 2
+            assert (kept > lost) == (end == found.held)
     return found
 
 
@@ -127,18 +136,17 @@ def test_a_ladder_leaves_no_size_out(sizes: list[int], held: bool) -> None:
 @given(capacity=st.integers(1, 50_000), start=st.integers(1, 100_000))
 def test_a_search_finds_any_capacity_from_anywhere(capacity: int, start: int) -> None:
     found = search(World(capacity), start)
-    assert found["limited_by"] == "server"
-    assert found["largest"] <= capacity < found["broke_at"]
-    assert found["broke_at"] - found["largest"] <= max(1, 0.03 * found["largest"])
-    assert found["first_broken"] == ["connect 50 %, objective >= 95 %"]
-    assert found["cause"] == "handshake: HTTP 503"
+    assert found.limited_by == "server"
+    assert bracketed(found, capacity)
+    assert found.first_broken == ["connect 50 %, objective >= 95 %"]
+    assert found.cause == "handshake: HTTP 503"
 
 
 @pytest.mark.parametrize("start", [1, 2, 5, 17, 50, 100, 136, 137, 138, 300, 1000, 10_000])
 def test_the_answer_does_not_depend_on_the_start(start: int) -> None:
     found = search(World(137), start)
-    assert found["largest"] == pytest.approx(137, rel=0.03)
-    assert len(found["probes"]) <= 25
+    assert found.largest == pytest.approx(137, rel=0.03)
+    assert len(found.probes) <= 25
 
 
 @settings(max_examples=300)
@@ -147,8 +155,8 @@ def test_chance_near_the_edge_does_not_move_the_answer_from_it(
     capacity: int, start: int, seed: int
 ) -> None:
     found = search(World(capacity, blur=0.015, seed=seed), start)
-    assert found["limited_by"] == "server"
-    assert found["largest"] == pytest.approx(capacity, rel=0.05, abs=1)
+    assert found.limited_by == "server"
+    assert found.largest == pytest.approx(capacity, rel=0.05, abs=1)
 
 
 @settings(max_examples=300)
@@ -163,9 +171,8 @@ def test_one_wrong_probe_anywhere_decides_nothing(capacity: int, start: int, wro
 
     play(plan, take)
     found = plan.result()
-    assert found["limited_by"] == "server"
-    assert found["largest"] <= capacity < found["broke_at"]
-    assert found["broke_at"] - found["largest"] <= max(1, 0.03 * found["largest"])
+    assert found.limited_by == "server"
+    assert bracketed(found, capacity)
 
 
 def test_noise_all_over_is_mostly_seen_through() -> None:
@@ -175,7 +182,7 @@ def test_noise_all_over_is_mostly_seen_through() -> None:
         chance = random.Random(seed)
         capacity, start = int(10 ** chance.uniform(1, 4)), int(10 ** chance.uniform(0, 4))
         found = search(World(capacity, blur=0.015, flips=0.02, busy=0.05, seed=seed), start)
-        off += abs(found["held"] - capacity) > max(1, 0.05 * capacity)
+        off += abs(found.held - capacity) > max(1, 0.05 * capacity)
     assert off / searches < 0.03
 
 
@@ -187,22 +194,22 @@ def test_a_server_that_is_beyond_the_generator_gets_no_number(
     capacity: int, generator: int, start: int
 ) -> None:
     found = search(World(capacity, generator=generator), start)
-    if found["limited_by"] == "generator":
+    if found.limited_by == "generator":
         # It is not known what the server would have done.
-        assert found["largest"] is None
-        assert found["held"] <= min(generator, capacity)
-        assert generator < 4 * max(1, found["held"])
+        assert found.largest is None
+        assert found.held <= min(generator, capacity)
+        assert generator < 4 * max(1, found.held)
     else:
         # The server's limit lay below the generator's.
-        assert found["largest"] <= capacity < found["broke_at"] <= generator
-        assert found["broke_at"] - found["largest"] <= max(1, 0.03 * found["largest"])
+        assert bracketed(found, capacity)
+        assert (found.broke_at or 0) <= generator
 
 
 def test_a_generator_that_is_always_saturated_says_nothing_at_all() -> None:
     found = search(World(1000, generator=0), 8)
-    assert (found["largest"], found["held"], found["broke_at"]) == (None, 0, None)
-    assert found["limited_by"] == "generator"
-    assert found["first_broken"] == []
+    assert (found.largest, found.held, found.broke_at) == (None, 0, None)
+    assert found.limited_by == "generator"
+    assert found.first_broken == []
 
 
 def test_a_generator_that_ran_out_of_something_is_not_the_server_breaking() -> None:
@@ -214,8 +221,8 @@ def test_a_generator_that_ran_out_of_something_is_not_the_server_breaking() -> N
         ),
     )
     found = plan.result()
-    assert found["limited_by"] == "generator"
-    assert found["broke_at"] is None
+    assert found.limited_by == "generator"
+    assert found.broke_at is None
 
 
 @given(most=st.integers(1, 5000), start=st.integers(1, 5000))
@@ -223,14 +230,14 @@ def test_what_holds_at_the_limit_is_said_to_be_no_limit_of_the_server(
     most: int, start: int
 ) -> None:
     found = search(World(5001), start, most)
-    assert (found["largest"], found["limited_by"], found["broke_at"]) == (most, "limit", None)
-    assert [each["size"] for each in found["probes"]].count(most) == 2
+    assert (found.largest, found.limited_by, found.broke_at) == (most, "limit", None)
+    assert [each.size for each in found.probes].count(most) == 2
 
 
 def test_a_server_that_holds_nothing() -> None:
     found = search(World(0), 100)
-    assert (found["largest"], found["held"], found["broke_at"]) == (0, 0, 1)
-    assert found["limited_by"] == "server"
+    assert (found.largest, found.held, found.broke_at) == (0, 0, 1)
+    assert found.limited_by == "server"
 
 
 def test_slowness_has_no_cause_in_the_books() -> None:
@@ -242,9 +249,9 @@ def test_slowness_has_no_cause_in_the_books() -> None:
         ),
     )
     found = plan.result()
-    assert found["largest"] == 20
-    assert found["first_broken"] == ["p99 900 ms, objective <= 500 ms"]
-    assert found["cause"] == ""
+    assert found.largest == 20
+    assert found.first_broken == ["p99 900 ms, objective <= 500 ms"]
+    assert found.cause == ""
 
 
 @given(capacity=st.integers(1, 2000), start=st.integers(1, 2000), codes=st.integers(1, 20))
@@ -257,9 +264,8 @@ def test_a_search_over_the_rate_makes_probes_of_one_length(
     world = World(capacity)
     steps = play(plan, lambda step: world.take(step, round(1 / step.schedule.interval_s)))
     found = plan.result()
-    assert found["over"] == "rate"
-    assert found["largest"] <= capacity < found["broke_at"]
-    assert found["broke_at"] - found["largest"] <= max(1, 0.03 * found["largest"])
+    assert found.over == "rate"
+    assert bracketed(found, capacity)
     for step in steps:
         assert step.connections == 7
         assert step.schedule.codes >= 2
@@ -275,6 +281,6 @@ def test_a_search_that_was_cut_short_says_what_it_knows_and_no_more() -> None:
         assert step is not None
         step = plan.next(world.take(step, step.connections or 0))
     found = plan.result()
-    assert found["limited_by"] == "end"
-    assert (found["largest"], found["held"], found["broke_at"]) == (None, 20, 40)
+    assert found.limited_by == "end"
+    assert (found.largest, found.held, found.broke_at) == (None, 20, 40)
     assert plan.probes

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sseload_users.core import vitals
+from sseload_users.core.figures import VitalsSeries
 from sseload_users.core.vitals import Series, ServerVitals
-from tests.support.reports import sample
 
 S = 10**9
 RSS = Series("process", "rss", "MiB")
@@ -32,9 +30,9 @@ def test_every_figure_is_in_the_interval_that_it_was_taken_in(
         found.note(RSS, started_ns + at_ns, value)
     first = started_ns // S
     ends = [first + step * (index + 1) for index in range(points)]
-    timeline = [{"t": round(end - started_ns / S, 3)} for end in ends]
-    (column,) = found.columns(started_ns, timeline)
-    assert (column["source"], column["name"], column["unit"]) == ("process", "rss", "MiB")
+    ends_s = [round(end - started_ns / S, 3) for end in ends]
+    (column,) = found.columns(started_ns, ends_s)
+    assert (column.source, column.name, column.unit) == ("process", "rss", "MiB")
     expected: list[float | None] = []
     for end in ends:
         inside = [
@@ -43,27 +41,25 @@ def test_every_figure_is_in_the_interval_that_it_was_taken_in(
             if end - step <= (started_ns + at_ns) // S < end
         ]
         expected.append(round(max(inside), 3) if inside else None)
-    assert column["values"] == expected
+    assert column.values == expected
 
 
-def watched(opens: list[int], rss: list[float | None], **others: list[float | None]) -> Any:
-    """A report with so many connections, and such figures, second by second."""
-    report = sample(max(opens), 1)
-    report["timeline"] = [{"t": t + 1.0, "open": many} for t, many in enumerate(opens)]
-    report["vitals"] = [
-        {"source": "process", "name": name.replace("_", " "), "unit": unit, "values": values}
+def watched(rss: list[float | None], **others: list[float | None]) -> list[VitalsSeries]:
+    """The resident memory, and other figures, second by second."""
+    return [
+        VitalsSeries(source="process", name=name.replace("_", " "), unit=unit, values=values)
         for name, unit, values in (
-            ("rss", "MiB", rss), *((name, "", values) for name, values in others.items())
+            ("rss", "MiB", rss),
+            *((name, "", values) for name, values in others.items()),
         )
-    ]  # fmt: skip
-    return report
+    ]
 
 
 def test_memory_is_told_for_each_connection() -> None:
-    report = watched([0, 50, 100, 100, 0], [60.0, 155.0, 250.0, 300.0, 280.0])
+    opens, rss = [0, 50, 100, 100, 0], watched([60.0, 155.0, 250.0, 300.0, 280.0])
     # What came after all were there may have been anything.
-    assert vitals.memory_per_connection(report) == (60.0, 1.9)
-    assert list(vitals.sentences(report)) == [
+    assert vitals.memory_per_connection(rss, opens) == (60.0, 1.9)
+    assert list(vitals.sentences(rss, opens)) == [
         "rss 60 to 300 MiB",
         "rss grew 1.9 MiB per connection; 2 GiB holds about 1,000",
     ]
@@ -84,14 +80,14 @@ def test_memory_is_told_for_each_connection() -> None:
 def test_memory_that_did_not_grow_with_connections_is_not_divided_by_them(
     opens: list[int], rss: list[float | None]
 ) -> None:
-    assert vitals.memory_per_connection(watched(opens or [0], rss)) is None
+    assert vitals.memory_per_connection(watched(rss), opens) is None
 
 
 def test_other_figures_are_told_by_their_range() -> None:
-    report = watched(
-        [0, 5], [20.0, 20.0], cpu=[None, 85.25], threads=[1.0, 1.0], open_files=[5.0, 12.0],
+    series = watched(
+        [20.0, 20.0], cpu=[None, 85.25], threads=[1.0, 1.0], open_files=[5.0, 12.0],
         a_total=[None, None],
     )  # fmt: skip
-    assert list(vitals.sentences(report)) == [
+    assert list(vitals.sentences(series, [0, 5])) == [
         "rss 20 MiB", "cpu up to 85.2", "1 thread", "open files 5 to 12",
     ]  # fmt: skip

@@ -248,7 +248,9 @@ def test_behind_a_path_and_a_login_and_with_hostile_words(
         begin(page, 6)
         page.goto(f"{url}/delivery")
         expect(page.locator("header")).to_have_attribute("data-running", "no")
-        expect(page.locator("h1")).to_contain_text("Every connected client got every code in time.")
+        expect(page.locator("h1")).to_contain_text(
+            "Every connected client received every code in time."
+        )
         page.get_by_role("link", name="report.html").click()
         assert "Every connected client" in heading(page)
         page.go_back()

@@ -50,7 +50,8 @@ def test_samples_are_parsed_as_written(
 
 
 def test_names_are_those_of_the_page() -> None:
-    text = prometheus.text(sample(20, 5, refused=2, missing=3))
+    metrics = prometheus.metrics_of(sample(20, 5, refused=2, missing=3))
+    text = prometheus.exposition(metrics).body.decode()
     families = text_string_to_metric_families(text)
     expected = {each.name for family in families for each in family.samples}
     assert {each.name for each in parse_samples(text)} == expected

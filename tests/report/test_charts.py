@@ -4,6 +4,7 @@ import itertools
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -12,39 +13,42 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
+from sseload_users.core.figures import VitalsSeries
 from sseload_users.core.histogram import Histogram
 from sseload_users.report import charts, hdr
 from sseload_users.report.charts import palette, scale
 from sseload_users.report.charts.bins import MOST_BINS, bins, chunks
+from sseload_users.report.model import CodeRow, Phase, Report, TimelinePoint
 from tests.support.pages import cells, classes, parse, words
 from tests.support.reports import sample, samples
 
-CHARTS: dict[str, Callable[[dict[str, Any]], Markup]] = {
-    "connections": lambda report: charts.connections(report["timeline"], report["phases"]),
-    "traffic": lambda report: charts.traffic(report["timeline"], report["phases"]),
-    "latency": lambda report: charts.latency(report["timeline"], report["phases"]),
-    "generator": lambda report: charts.generator(report["timeline"], report["phases"]),
-    "reach": lambda report: charts.reach(report["per_code"]),
-    "deliveries": lambda report: charts.deliveries(report["per_code"]),
-    "distribution": lambda report: charts.distribution({"delivery": report["delivery_ms"]}),
+CHARTS: dict[str, Callable[[Report], Markup]] = {
+    "connections": lambda report: charts.connections(report.timeline, report.phases),
+    "traffic": lambda report: charts.traffic(report.timeline, report.phases),
+    "latency": lambda report: charts.latency(report.timeline, report.phases),
+    "generator": lambda report: charts.generator(report.timeline, report.phases),
+    "reach": lambda report: charts.reach(report.per_code),
+    "deliveries": lambda report: charts.deliveries(report.per_code),
+    "distribution": lambda report: charts.distribution({"delivery": report.delivery_ms}),
 }
 
 
-def interval(t: float, **changes: Any) -> dict[str, Any]:
-    return {
-        "t": t, "open": 50, "connecting": 0, "dropped": 0, "sent": 0, "received": 0,
-        "p50_ms": None, "p99_ms": None, "errors": 0, "lag_p99_ms": None, "cpu_percent": None,
-        "waited_percent": None,
-    } | changes  # fmt: skip
+def interval(t: float, **changes: Any) -> TimelinePoint:
+    point = TimelinePoint(
+        t=t, open=50, connecting=0, dropped=0, sent=0, received=0, p50_ms=None, p99_ms=None,
+        errors=0, lag_p99_ms=None, cpu_percent=None, waited_percent=None, rss_mib=None,
+    )  # fmt: skip
+    return replace(point, **changes)
 
 
-def code(seq: int, owed: int, delivered: int, *arrivals: float, **changes: Any) -> dict[str, Any]:
+def code(seq: int, owed: int, delivered: int, *arrivals: float, **changes: Any) -> CodeRow:
     first, p50, p95, p99, last = arrivals or (None,) * 5
-    return {
-        "seq": seq, "sent_at": None, "status": "accepted", "owed": owed, "delivered": delivered,
-        "late": 0, "interrupted": 0, "missing": owed - delivered, "duplicate": 0,
-        "first_ms": first, "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "last_ms": last,
-    } | changes  # fmt: skip
+    row = CodeRow(
+        seq=seq, sent_at=None, status="accepted", owed=owed, delivered=delivered, late=0,
+        interrupted=0, missing=owed - delivered, duplicate=0, first_ms=first, p50_ms=p50,
+        p95_ms=p95, p99_ms=p99, last_ms=last,
+    )  # fmt: skip
+    return replace(row, **changes)
 
 
 def plot(figure: ET.Element) -> ET.Element:
@@ -70,7 +74,7 @@ def say(figure: ET.Element) -> list[str]:
 @pytest.mark.parametrize("name", CHARTS)
 @given(report=samples())
 @settings(max_examples=12, deadline=None)
-def test_every_chart_can_be_read_without_seeing_it(name: str, report: dict[str, Any]) -> None:
+def test_every_chart_can_be_read_without_seeing_it(name: str, report: Report) -> None:
     figure = parse(CHARTS[name](report))
     assert figure.tag == "figure"
     ids = {each.get("id"): each for each in figure.iter() if each.get("id")}
@@ -140,10 +144,10 @@ def test_drops_have_a_panel_of_their_own_and_are_failures_too() -> None:
 
 def test_each_series_of_the_server_has_a_panel_on_the_runs_own_time() -> None:
     timeline = [interval(t) for t in (1.0, 2.0, 3.0)]
-    vitals: list[dict[str, Any]] = [
-        {"source": "process", "name": "cpu", "unit": "%", "values": [10.0, 50.0, None]},
-        {"source": "process", "name": "rss", "unit": "MiB", "values": [80.0, 80.0, 100.0]},
-        {"source": "metrics", "name": '<b>"', "unit": "", "values": [None, None, None]},
+    vitals = [
+        VitalsSeries(source="process", name="cpu", unit="%", values=[10.0, 50.0, None]),
+        VitalsSeries(source="process", name="rss", unit="MiB", values=[80.0, 80.0, 100.0]),
+        VitalsSeries(source="metrics", name='<b>"', unit="", values=[None, None, None]),
     ]
     figure = parse(charts.vitals(timeline, vitals))
     assert path(figure, "s1") == [(333.3, 63.0), (666.7, 35.0)]
@@ -177,7 +181,7 @@ def test_what_was_lost_has_a_scale_of_its_own() -> None:
     assert [words(item) for item in figure.iter("li")] == ["delivered", "late", "missing"]
     (whole, lost) = classes(plot(figure), "fill-missing")
     assert (whole.get("height"), lost.get("height")) == ("1.5", "53.3")
-    assert "9,997 of 10,000 (99.97 %) owed deliveries came in time: 1 late, 2 missing." in words(
+    assert "9,997 of 10,000 (99.97 %) owed deliveries arrived in time: 1 late, 2 missing." in words(
         figure
     )
     assert cells(figure)[2] == ["2", "5,000", "4,997", "1", "0", "2"]
@@ -224,7 +228,7 @@ def test_what_is_no_histogram_is_said_to_be_none(text: Any) -> None:
     histogram = Histogram()
     histogram.add(5)
     with pytest.raises(ValueError, match="not an HdrHistogram"):
-        hdr.histogram(histogram.latency() | {"hdr": text})
+        hdr.histogram(replace(histogram.latency(), hdr=text))
 
 
 @given(st.lists(st.integers(0, 10**6), max_size=1000))
@@ -233,10 +237,10 @@ def test_thinning_keeps_extremes_and_sums(values: list[int]) -> None:
     timeline = [
         interval(float(t + 1), received=value, p99_ms=value / 10) for t, value in enumerate(values)
     ]
-    parts = bins(timeline)
+    parts = bins([point.t for point in timeline])
     assert len(parts) <= MOST_BINS
-    assert sum(part.total("received") for part in parts) == sum(values)
-    points = [point for part in parts for point in part.points("p99_ms")]
+    assert sum(part.total(values) for part in parts) == sum(values)
+    points = [point for part in parts for point in part.points([each.p99_ms for each in timeline])]
     assert len(points) <= 2 * MOST_BINS
     assert points == sorted(points)
     for end in (min, max):
@@ -252,12 +256,12 @@ def test_hours_and_thousands_are_drawn_small_and_soon() -> None:
                  errors=t % 2)
         for t in range(1, 36_001)
     ]  # fmt: skip
-    timeline[20_000]["p99_ms"] = 777.0
-    report = sample(20, 2) | {"timeline": timeline}
-    report["per_code"] = [code(seq, 500, 499, 1.0, 2.0, 3.0, 4.0, 5.0) for seq in range(1, 20_001)]
+    timeline[20_000].p99_ms = 777.0
+    report = replace(sample(20, 2), timeline=timeline)
+    report.per_code = [code(seq, 500, 499, 1.0, 2.0, 3.0, 4.0, 5.0) for seq in range(1, 20_001)]
     histogram = Histogram()
     histogram.add_all(1000 + step * step // 1000 for step in range(100_000))
-    report["delivery_ms"] = histogram.latency()
+    report.delivery_ms = histogram.latency()
     for name, draw in CHARTS.items():
         started = time.perf_counter()
         drawn = draw(report)
@@ -301,7 +305,7 @@ def test_one_straggler_among_many_makes_the_axis_logarithmic() -> None:
 
 def test_names_of_phases_are_words_and_nothing_else() -> None:
     hostile = '<b>" onload="\x1b\u202e'
-    phases = [{"name": hostile, "started_at": "2026-11-24T09:30:00Z", "seconds": 9.0}]
+    phases = [Phase(name=hostile, started_at="2026-11-24T09:30:00Z", seconds=9.0)]
     for draw in (charts.connections, charts.traffic, charts.latency, charts.generator):
         figure = draw(
             [
@@ -319,7 +323,7 @@ def test_names_of_phases_are_words_and_nothing_else() -> None:
 def test_of_many_steps_all_broadcasts_are_marked() -> None:
     names = ["warm-up", "connect", "settle", "broadcast", "drain", "disconnect"] * 4
     phases = [
-        {"name": name, "started_at": f"2026-11-24T09:30:{second:02}Z", "seconds": 1.0}
+        Phase(name=name, started_at=f"2026-11-24T09:30:{second:02}Z", seconds=1.0)
         for second, name in enumerate(names)
     ]
     figure = charts.traffic([interval(t, sent=1) for t in range(1, 25)], phases)
@@ -329,7 +333,7 @@ def test_of_many_steps_all_broadcasts_are_marked() -> None:
 
 def test_names_of_phases_stand_only_where_there_is_room() -> None:
     phases = [
-        {"name": name, "started_at": f"2026-11-24T09:30:{at:02}Z", "seconds": seconds}
+        Phase(name=name, started_at=f"2026-11-24T09:30:{at:02}Z", seconds=seconds)
         for name, at, seconds in (("one", 0, 2.0), ("two", 2, 0.5), ("three", 3, 7.0))
     ]
     figure = charts.traffic([interval(t, sent=1) for t in range(1, 11)], phases)

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import io
-import json
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,25 @@ from hypothesis import given, settings
 from sseload_users.cli import compare as front
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.histogram import Histogram
+from sseload_users.report import hdr
 from sseload_users.report.comparison import Comparison, Row, compare
 from sseload_users.report.intervals import percentile_interval, ratio
-from sseload_users.report.reading import Report, parse, read
+from sseload_users.report.model import Report
+from sseload_users.report.serialization import parse, read, to_json
 from tests.report.test_console import Terminal
 from tests.report.test_report_html import HOSTILE, hostile_report, inert, section
 from tests.support.pages import cells, words
-from tests.support.reports import sample, samples
+from tests.support.reports import as_data, sample, samples
 
 
 def report(**changes: Any) -> Report:
-    return parse(json.loads(json.dumps(sample(**{"connections": 200, "codes": 20} | changes))), "x")
+    return sample(**{"connections": 200, "codes": 20} | changes)
 
 
 def moody(seed: int, median_ms: float = 10.0, mood: float = 0.3) -> Report:
     """A run whose codes differ: each has a median of its own, around that of all."""
     random_ = random.Random(seed)
-    data = sample(1, 1)
+    made = sample(1, 1)
     delivery, per_code = Histogram(), []
     for seq in range(1, 31):
         own, centre = Histogram(), median_ms * random_.lognormvariate(0, mood)
@@ -39,14 +41,21 @@ def moody(seed: int, median_ms: float = 10.0, mood: float = 0.3) -> Report:
         delivery.merge(own)
         latency = own.latency()
         per_code.append(
-            data["per_code"][0]
-            | {"seq": seq, "owed": 200, "delivered": 200, "first_ms": latency["min"]}
-            | {f"{name}_ms": latency[name] for name in ("p50", "p95", "p99")}
-            | {"last_ms": latency["max"]}
+            replace(
+                made.per_code[0],
+                seq=seq,
+                owed=200,
+                delivered=200,
+                first_ms=latency.min,
+                p50_ms=latency.p50,
+                p95_ms=latency.p95,
+                p99_ms=latency.p99,
+                last_ms=latency.max,
+            )
         )
-    data |= {"per_code": per_code, "delivery_ms": delivery.latency()}
-    data["deliveries"] |= {"owed": 6000, "delivered": 6000}
-    return parse(data, "moody")
+    made.per_code, made.delivery_ms = per_code, delivery.latency()
+    made.deliveries.owed = made.deliveries.delivered = 6000
+    return made
 
 
 def rows(result: Comparison) -> dict[str, Row]:
@@ -101,7 +110,7 @@ def told_apart_as_if_independent(a: Report, b: Report) -> bool:
     measured = [
         percentile_interval(histogram, 50, histogram.total, histogram.total)
         for each in (a, b)
-        if (histogram := each.delivery_ms.histogram())
+        if (histogram := hdr.histogram(each.delivery_ms))
     ]
     change = ratio(*measured)
     return change.low > 0 or change.high < 0
@@ -144,11 +153,11 @@ def test_shares_are_judged_by_their_counts(
 
 
 def test_losses_spread_over_all_codes_are_clear_at_once() -> None:
-    data = sample(200, 20)
-    for code in data["per_code"]:
-        code |= {"delivered": 199, "missing": 1}
-    data["deliveries"] |= {"delivered": 199 * 20, "missing": 20}
-    result = compare(report(), parse(data, "x"))
+    made = sample(200, 20)
+    for code in made.per_code:
+        code.delivered, code.missing = 199, 1
+    made.deliveries.delivered, made.deliveries.missing = 199 * 20, 20
+    result = compare(report(), made)
     assert outcomes(result)["delivered"] == "worse"
     assert result.sentences("worse") == [
         "B delivers less of what is owed: 4,000 of 4,000 (100 %) → 3,980 of 4,000 (99.5 %)."
@@ -174,8 +183,7 @@ def test_nothing_to_measure_is_worse_than_something() -> None:
 
 @given(samples(), samples())
 @settings(max_examples=40, deadline=None)
-def test_any_two_reports_can_be_compared(a: dict[str, Any], b: dict[str, Any]) -> None:
-    before, after = parse(a, "a"), parse(b, "b")
+def test_any_two_reports_can_be_compared(before: Report, after: Report) -> None:
     result = compare(before, after)
     there, back = outcomes(result), outcomes(compare(after, before))
     opposite = {"worse": "better", "better": "worse"}
@@ -188,13 +196,13 @@ def test_any_two_reports_can_be_compared(a: dict[str, Any], b: dict[str, Any]) -
 
 
 def test_what_differs_beside_the_figures_is_noted() -> None:
-    data = sample(complete=False, saturated=True, timestamps="userspace", connections=60)
-    data["run"] |= {"target": "http://127.0.0.2", "workers": 3, "id": "other"}
-    data["schema"] = 2
-    notes = "\n".join(compare(report(connections=50), parse(data, "B")).notes)
+    made = sample(complete=False, saturated=True, timestamps="userspace", connections=60)
+    made.run.target, made.run.workers, made.run.id = "http://127.0.0.2", 3, "other"
+    made.schema = 2
+    notes = "\n".join(compare(report(connections=50), made).notes)
     for words_ in (
-        "B is of schema 2, not 1",
-        "B is of a run that is incomplete",
+        "B has schema 2, not 1",
+        "The run of B is incomplete",
         "The generator of B was saturated",
         "The targets differ: http://127.0.0.1:8000 and http://127.0.0.2.",
         "The numbers of workers differ: 1 and 3.",
@@ -205,9 +213,9 @@ def test_what_differs_beside_the_figures_is_noted() -> None:
 
 
 def test_many_options_are_bounded() -> None:
-    data = sample()
-    data["run"]["options"] = {f"option{index}": "x" * 500 for index in range(100)}
-    (options,) = (n for n in compare(report(), parse(data, "B")).notes if n.startswith("Options"))
+    made = sample()
+    made.run.options = {f"option{index}": "x" * 500 for index in range(100)}
+    (options,) = (n for n in compare(report(), made).notes if n.startswith("Options"))
     assert len(options) < 700
     assert options.endswith("more.")
 
@@ -225,11 +233,11 @@ def test_many_options_are_bounded() -> None:
     ],
 )
 def test_what_is_no_report_is_one_sentence(spoil: Callable[[Any], Any], said: str) -> None:
-    data = sample()
+    data = as_data(sample())
     spoil(data)
     with pytest.raises(ConfigError) as raised:
         parse(data, "B.json")
-    assert str(raised.value).startswith(f"B.json: is no report of sseload ({said}")
+    assert str(raised.value).startswith(f"B.json: is not a report of sseload ({said}")
     assert "\n" not in str(raised.value)
 
 
@@ -238,8 +246,7 @@ def files(tmp_path: Path) -> Callable[..., str]:
     def make(name: str, **changes: Any) -> str:
         path = tmp_path / name
         path.mkdir()
-        data = sample(**{"connections": 200, "codes": 20} | changes)
-        (path / "report.json").write_text(json.dumps(data))
+        (path / "report.json").write_text(to_json(report(**changes)))
         return str(path)
 
     return make
@@ -263,11 +270,11 @@ def test_the_exit_status_is_for_a_build_server(
     ("content", "said"),
     [
         (None, r"cannot be read \(no such file or directory\); name a report\.json or"),
-        (b"{", r"is no JSON \(.*\); name a report\.json"),
-        (b"\xff\xfe\xff", r"is no JSON \(.*\); name a report\.json"),
-        (b"[" * 100_000, r"is no JSON \(.*\); name a report\.json"),
-        (b"[]", r"is no report of sseload \(the whole: input should be .*\); name a"),
-        (b"{}", r"is no report of sseload \(schema: field required\); name a report\.json that"),
+        (b"{", r"is not JSON \(.*\); name a report\.json"),
+        (b"\xff\xfe\xff", r"is not JSON \(.*\); name a report\.json"),
+        (b"[" * 100_000, r"is not JSON \(.*\); name a report\.json"),
+        (b"[]", r"is not a report of sseload \(the whole: input should be .*\); name a"),
+        (b"{}", r"is not a report of sseload \(schema: field required\); name a report\.json that"),
     ],
 )
 def test_what_cannot_be_read_is_two(
@@ -287,7 +294,7 @@ def test_what_cannot_be_read_is_two(
 def test_a_tolerance_is_a_percentage(tolerance: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         front.main(["A", "B", f"--tolerance={tolerance}"])
-    assert "is no percentage from 0 to 1000" in capsys.readouterr().err
+    assert "is not a percentage from 0 to 1000" in capsys.readouterr().err
 
 
 def test_the_page_shows_both_runs(files: Callable[..., str], tmp_path: Path) -> None:
@@ -311,13 +318,13 @@ def test_a_page_that_cannot_be_written_is_two(
 ) -> None:
     place = files("a")
     assert front.main([place, place, "--html", str(tmp_path / "no" / "page.html")]) == 2
-    assert "the page cannot be written there (no such file or directory)" in capsys.readouterr().err
+    assert "the page cannot be written (no such file or directory)" in capsys.readouterr().err
 
 
 def test_what_reports_say_is_words_and_nothing_else() -> None:
-    data = hostile_report()
-    data["run"]["options"]["\x1b[2J"] = HOSTILE[0]
-    before, after = report(connections=50, codes=10), parse(data, "x")
+    after = hostile_report()
+    after.run.options = {**after.run.options, "\x1b[2J": HOSTILE[0]}
+    before = report(connections=50, codes=10)
     result = compare(before, after)
     text = front.summary(before, after, result)
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)

@@ -11,14 +11,17 @@ import termios
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fcntl import ioctl
-from typing import Any, TextIO
+from typing import TextIO
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sseload_users.report import console
-from sseload_users.report.console import Progress, Snapshot, distribution
+from sseload_users.report.distribution import distribution
+from sseload_users.report.model import Report
+from sseload_users.report.progress import Progress
+from sseload_users.report.snapshot import Snapshot
 from tests.support.reports import sample, samples
 
 WORST = {
@@ -133,7 +136,7 @@ def test_the_verdict_comes_last_and_the_worst_of_it_first() -> None:
 
 @given(samples(), st.integers(60, 140))
 @settings(max_examples=40, deadline=None)
-def test_the_summary_fits_every_width(report: dict[str, Any], columns: int) -> None:
+def test_the_summary_fits_every_width(report: Report, columns: int) -> None:
     text = console.summary(report, columns)
     assert max(map(len, text.splitlines())) <= columns
     assert "\x1b" not in text
@@ -151,11 +154,11 @@ def test_no_figure_is_torn_from_its_unit() -> None:
 
 def test_what_servers_say_reaches_no_terminal_as_an_escape() -> None:
     report = sample(50, 10, unavailable=20, notes=("see \x1b]8;;http://x\x07here",))
-    for group in ("connections", "errors"):
-        report[group]["causes"][0]["cause"] = "\x1b[2J[red]gone[/red]\r\nVerdict ✓ GOOD"
-        report[group]["causes"][0]["hint"] = "\x9b31m"
-        report[group]["causes"][0]["said"] = "\x1b]0;no\x07 [b]origin[/b]"
-    report["run"]["target"] = "http://\x1b[8m"
+    for group in (report.connections, report.errors):
+        group.causes[0].cause = "\x1b[2J[red]gone[/red]\r\nVerdict ✓ GOOD"
+        group.causes[0].hint = "\x9b31m"
+        group.causes[0].said = "\x1b]0;no\x07 [b]origin[/b]"
+    report.run.target = "http://\x1b[8m"
     text = console.summary(report)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
     assert "[red]gone[/red]  Verdict" in text
@@ -181,7 +184,7 @@ def test_colours_are_for_terminals(
 def test_an_encoding_without_the_signs_gets_plainer_ones() -> None:
     raw = io.BytesIO()
     report = sample(50, 10, missing=1)
-    report["run"]["target"] = "http://überlast"
+    report.run.target = "http://überlast"
     with io.TextIOWrapper(raw, encoding="ascii") as file:
         console.print_summary(report, file)
         file.flush()

@@ -15,17 +15,18 @@ from sseload_users.core.counters import Counters
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.tally import Tally
 from sseload_users.core.totals import Totals
-from sseload_users.report import hdr, live, prometheus
+from sseload_users.report import hdr, live
 from sseload_users.report.build import build, per_code
-from sseload_users.report.live import Live, Past
+from sseload_users.report.live import Live, TimelineCache
+from sseload_users.report.model import Report
 from sseload_users.report.timeline import timeline
 from sseload_users.web import delivery_page as delivery
-from sseload_users.web.delivery_page import Standing
-from tests.report.test_prometheus import metrics, values
+from sseload_users.web.delivery_page import Shown
 from tests.report.test_report_html import hostile_report
 from tests.support import lives
+from tests.support.metrics import families, text_of, values
 from tests.support.pages import cells, classes, parse, words
-from tests.support.reports import sample, samples
+from tests.support.reports import as_data, sample, samples, step_of
 
 S = 1_000_000_000
 
@@ -39,11 +40,11 @@ def connecting(succeeded: int, failed: int, waiting: int) -> Live:
 
 
 def rules(live_: Live) -> dict[str, str]:
-    return {each["rule"]: each["grade"] for each in live.so_far(live_)["verdict"]["reasons"]}
+    return {each.rule: each.grade for each in live.report_so_far(live_).verdict.reasons}
 
 
-def fragment(standing: Standing) -> ET.Element:
-    return parse(f"<body>{delivery.fragment(standing, Past())}</body>")
+def fragment(standing: Shown) -> ET.Element:
+    return parse(f"<body>{delivery.fragment(standing, TimelineCache())}</body>")
 
 
 def part(root: ET.Element, name: str) -> ET.Element:
@@ -56,13 +57,14 @@ def part(root: ET.Element, name: str) -> ET.Element:
 
 def test_before_anything_has_come_to_an_end_there_is_nothing_to_judge() -> None:
     for each in (lives.live(Totals(), 0), connecting(0, 0, 50)):
-        assert live.so_far(each)["verdict"]["grade"] is None
-        assert "verdict" not in live.for_scraping(each)
+        report = live.report_for_metrics(each)
+        assert not report.verdict.is_judged
+        assert "sseload_verdict" not in text_of(report)
         assert rules(each).keys() <= {"generator"}
 
 
 def test_who_is_connecting_is_no_failure_and_who_failed_is_one() -> None:
-    assert live.so_far(connecting(30, 0, 20))["connections"]["attempted"] == 30
+    assert live.report_so_far(connecting(30, 0, 20)).connections.attempted == 30
     assert rules(connecting(30, 0, 20))["connection_success"] == "good"
     assert rules(connecting(30, 20, 0))["connection_success"] == "issues"
     assert "codes_received" not in rules(connecting(30, 0, 20))
@@ -71,13 +73,13 @@ def test_who_is_connecting_is_no_failure_and_who_failed_is_one() -> None:
 def test_what_waits_for_an_answer_is_left_out() -> None:
     totals = lives.account(5)
     totals.announce(4, lives.START_NS + 5 * S)
-    report = live.so_far(lives.live(totals, 5))
-    assert report["codes"]["scheduled"] == report["codes"]["accepted"] == 3
-    assert report["verdict"]["grade"] == "good"
+    report = live.report_so_far(lives.live(totals, 5))
+    assert report.codes.scheduled == report.codes.accepted == 3
+    assert report.verdict.grade == "good"
     totals.set_status(4, "rejected")
-    report = live.so_far(lives.live(totals, 5))
-    assert (report["codes"]["rejected"], report["codes"]["scheduled"]) == (1, 4)
-    assert report["verdict"]["grade"] == "issues"
+    report = live.report_so_far(lives.live(totals, 5))
+    assert (report.codes.rejected, report.codes.scheduled) == (1, 4)
+    assert report.verdict.grade == "issues"
 
 
 def test_a_lost_worker_is_told_and_an_end_that_has_not_come_is_not() -> None:
@@ -89,32 +91,35 @@ def test_a_lost_worker_is_told_and_an_end_that_has_not_come_is_not() -> None:
 
 
 def test_steps_that_were_taken_are_what_is_judged() -> None:
-    bad = sample(100, 10, missing=300)
-    parts = ("connections", "codes", "deliveries", "delivery_ms", "errors", "generator", "verdict")
-    step = {"name": "100 connections"} | {name: bad[name] for name in parts}
+    step = step_of(sample(100, 10, missing=300), "100 connections")
     now = replace(lives.live(lives.account(5), 5), steps=[step])
-    assert live.so_far(now)["verdict"]["grade"] == "issues"
-    assert part(fragment(Standing(live=now)), "steps") is not None
+    assert live.report_so_far(now).verdict.grade == "issues"
+    assert part(fragment(Shown(live=now)), "steps") is not None
 
 
 def test_so_far_and_at_the_end_the_same_is_said_of_the_same_account() -> None:
     totals = lives.account(20, missing=3, workers=2)
     now = lives.live(totals, 20)
-    early, late = live.so_far(now), build(now.run, totals, now.thresholds)
-    for name in ("run", "phases", "connections", "codes", "deliveries", "errors", "generator"):
-        for key, value in early[name].items() if isinstance(early[name], dict) else ():
-            if key.endswith("_ms") and isinstance(value, dict):
-                assert {**value, "hdr": None, "counts": None} == {
-                    **late[name][key], "hdr": None, "counts": None,
-                }  # fmt: skip
-            else:
-                assert value == late[name][key], (name, key)
-    assert early["verdict"]["grade"] == late["verdict"]["grade"] == "warning"
-    read, counted = hdr.histogram(late["delivery_ms"]), hdr.histogram(early["delivery_ms"])
+    early, late = live.report_so_far(now), build(now.run, totals, now.thresholds)
+    assert _counted(early) == _counted(late)
+    assert early.verdict.grade == late.verdict.grade == "warning"
+    read, counted = hdr.histogram(late.delivery_ms), hdr.histogram(early.delivery_ms)
     assert read is not None
     assert counted is not None
     assert read.counts == counted.counts
     assert read.latency() == counted.latency()
+
+
+def _counted(report: Report) -> dict[str, Any]:
+    """The parts that a run has from its beginning, without how latencies are stored."""
+    data = as_data(report)
+    names = ("run", "phases", "connections", "codes", "deliveries", "errors", "generator")
+    parts = {name: data[name] for name in names}
+    for part in ("connections", "codes", "generator"):
+        for figure in data[part].values():
+            if isinstance(figure, dict):
+                del figure["hdr"]
+    return parts
 
 
 # Over time
@@ -122,9 +127,9 @@ def test_so_far_and_at_the_end_the_same_is_said_of_the_same_account() -> None:
 
 def test_seconds_that_are_not_told_in_full_are_left_out() -> None:
     totals = lives.account(30)
-    course = live.course(lives.live(totals, 30), Past(), lambda: None)
-    assert [point["t"] for point in course] == [each + 0.75 for each in range(29)]
-    assert {point["open"] for point in course} == {50}
+    course = live.course(lives.live(totals, 30), TimelineCache(), lambda: None)
+    assert [point.t for point in course] == [each + 0.75 for each in range(29)]
+    assert {point.open for point in course} == {50}
 
 
 @settings(max_examples=20, deadline=None)
@@ -134,7 +139,7 @@ def test_what_is_remembered_of_the_course_is_what_would_be_worked_out(
 ) -> None:
     end = sum(stretches)
     totals = lives.account(min(end, 40), connections=2)
-    past, at = Past(), 0
+    past, at = TimelineCache(), 0
     for stretch in stretches:
         at = min(at + stretch, 40)
         now = lives.live(totals, at)
@@ -144,7 +149,7 @@ def test_what_is_remembered_of_the_course_is_what_would_be_worked_out(
 
 def test_what_is_long_past_is_not_worked_out_again() -> None:
     totals = lives.account(4000, every_s=50, connections=2)
-    past, pauses = Past(), [0, 0]
+    past, pauses = TimelineCache(), [0, 0]
     for index in (0, 1):
 
         def pause(index: int = index) -> None:
@@ -157,7 +162,7 @@ def test_what_is_long_past_is_not_worked_out_again() -> None:
     assert pauses[0] > 20
     assert pauses[1] <= 1
     other = replace(now, run=replace(now.run, run_id="other", started_ns=lives.START_NS + 10 * S))
-    assert live.course(other, past, lambda: None)[0]["t"] < 4
+    assert live.course(other, past, lambda: None)[0].t < 4
     assert past.run_id == "other"
 
 
@@ -174,14 +179,14 @@ def test_the_latest_codes_are_the_end_of_all() -> None:
 def test_a_code_on_its_way_says_so_and_one_that_nobody_was_owed_does_in_the_end() -> None:
     totals = lives.account(4)
     totals.announce(3, lives.START_NS + 4 * S)
-    assert [row["status"] for row in live.latest_codes(lives.live(totals, 5), 2)] == [
+    assert [row.status for row in live.latest_codes(lives.live(totals, 5), 2)] == [
         "accepted", "on its way",
     ]  # fmt: skip
     totals.set_status(3, "accepted")
-    assert live.latest_codes(lives.live(totals, 5), 1)[0]["status"] == "on its way"
-    assert live.latest_codes(lives.live(totals, 50), 1)[0]["status"] == "accepted"
+    assert live.latest_codes(lives.live(totals, 5), 1)[0].status == "on its way"
+    assert live.latest_codes(lives.live(totals, 50), 1)[0].status == "accepted"
     totals.set_status(3, "rejected")
-    assert live.latest_codes(lives.live(totals, 5), 1)[0]["status"] == "rejected"
+    assert live.latest_codes(lives.live(totals, 5), 1)[0].status == "rejected"
 
 
 # For Prometheus
@@ -190,13 +195,13 @@ def test_a_code_on_its_way_says_so_and_one_that_nobody_was_owed_does_in_the_end(
 def test_prometheus_is_told_the_figures_of_the_moment() -> None:
     totals = lives.account(10, missing=2)
     now = lives.live(totals, 10)
-    found = metrics(prometheus.text(live.for_scraping(now)))
+    found = families(text_of(live.report_for_metrics(now)))
     assert values(found["sseload_connections_open"]) == {(): 50}
     assert values(found["sseload_connects"]) == {("succeeded",): 50, ("failed",): 0}
     assert values(found["sseload_deliveries"])["delivered",] == 8 * 50 - 2
     assert values(found["sseload_deliveries"])["missing",] == 2
-    count = [each.value for each in found["sseload_delivery_latency_seconds"].samples]
-    assert count[-1] == 8 * 50 - 2
+    latency = {each.name: each.value for each in found["sseload_delivery_latency_seconds"].samples}
+    assert latency["sseload_delivery_latency_seconds_count"] == 8 * 50 - 2
 
 
 # The page
@@ -204,9 +209,10 @@ def test_prometheus_is_told_the_figures_of_the_moment() -> None:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_page_shows_a_run_as_it_goes(workers: int) -> None:
-    root = fragment(Standing(live=lives.live(lives.account(20, workers=workers), 20)))
+    root = fragment(Shown(live=lives.live(lives.account(20, workers=workers), 20)))
     assert (
-        words(root.find(".//h1")) == "✓ Good So far, every connected client got every code in time."
+        words(root.find(".//h1"))
+        == "✓ Good So far, every connected client received every code in time."
     )
     head = part(root, "head")
     assert head.get("data-running") == "yes"
@@ -226,24 +232,26 @@ def test_the_page_shows_a_run_as_it_goes(workers: int) -> None:
 
 
 def test_the_page_says_what_was_lost_so_far() -> None:
-    root = fragment(Standing(live=lives.live(lives.account(5, missing=30), 5)))
+    root = fragment(Shown(live=lives.live(lives.account(5, missing=30), 5)))
     verdict = part(root, "verdict")
     assert verdict.get("class") == "verdict issues"
-    assert "So far, 80 % of what connected clients were owed came in time." in words(verdict)
+    assert "So far, 80 % of what connected clients were owed arrived in time." in words(verdict)
     assert "30 missing" in words(verdict)
     assert [each.get("class") for each in part(root, "codes").iter("tr")][-1] == "lost"
 
 
 def test_the_page_has_a_beginning_and_an_end() -> None:
-    nothing = fragment(Standing())
+    nothing = fragment(Shown())
     assert "No run yet" in words(nothing)
     assert part(nothing, "head").get("data-running") == "no"
     assert len(list(nothing.iter("a"))) == 2
-    refused = fragment(Standing(trouble="--codes 0 cannot be: it must be at least 1."))
-    assert "It could not be done. --codes 0 cannot be" in words(part(refused, "trouble"))
-    begun = fragment(Standing(live=lives.live(Totals(), 0)))
+    refused = fragment(Shown(trouble="--codes 0 cannot be: it must be at least 1."))
+    assert "The run could not be carried out. --codes 0 cannot be" in words(
+        part(refused, "trouble")
+    )
+    begun = fragment(Shown(live=lives.live(Totals(), 0)))
     assert words(part(begun, "verdict")) == "Nothing is connected yet."
-    done = fragment(Standing(report=sample(50, 10, missing=3)))
+    done = fragment(Shown(report=sample(50, 10, missing=3)))
     assert words(part(done, "verdict").find("h1")).startswith("! Warning 99.4 %")
     links = {each.get("href") for each in done.iter("a")}
     assert links == {
@@ -270,9 +278,9 @@ def safe(root: ET.Element) -> None:
 
 @given(samples())
 @settings(max_examples=12, deadline=None)
-def test_any_run_makes_a_page_that_is_whole(report: dict[str, Any]) -> None:
-    standing = Standing(report=report)
-    now = delivery.fragment(standing, Past())
+def test_any_run_makes_a_page_that_is_whole(report: Report) -> None:
+    standing = Shown(report=report)
+    now = delivery.fragment(standing, TimelineCache())
     root = parse(delivery.document(standing, now))
     safe(root)
     (script,) = root.iter("script")
@@ -283,15 +291,13 @@ def test_any_run_makes_a_page_that_is_whole(report: dict[str, Any]) -> None:
 
 def test_what_others_say_is_words_and_nothing_else() -> None:
     report = hostile_report()
-    text = delivery.fragment(Standing(report=report, trouble=report["run"]["id"]), Past())
+    text = delivery.fragment(Shown(report=report, trouble=report.run.id), TimelineCache())
     safe(parse(f"<body>{text}</body>"))
     assert "<script" not in text
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\ud800]", text)
     now = lives.live(lives.account(4), 4)
-    run = replace(
-        now.run, run_id=report["run"]["id"], target=report["run"]["target"], notes=["<b>"]
-    )
-    text = delivery.fragment(Standing(live=replace(now, run=run, doing="<script>")), Past())
+    run = replace(now.run, run_id=report.run.id, target=report.run.target, notes=["<b>"])
+    text = delivery.fragment(Shown(live=replace(now, run=run, doing="<script>")), TimelineCache())
     safe(parse(f"<body>{text}</body>"))
     assert "<script" not in text
 
@@ -299,7 +305,7 @@ def test_what_others_say_is_words_and_nothing_else() -> None:
 def test_the_page_of_a_long_run_is_made_soon_and_in_small_pieces() -> None:
     seconds = 1802
     now = lives.live(lives.account(seconds), seconds)
-    past, best, longest = Past(), 9.0, 9.0
+    past, best, longest = TimelineCache(), 9.0, 9.0
     marks: list[float] = []
 
     def mark() -> None:
@@ -308,7 +314,7 @@ def test_the_page_of_a_long_run_is_made_soon_and_in_small_pieces() -> None:
     for _ in range(5):
         marks.clear()
         mark()
-        text = delivery.fragment(Standing(live=now), past, mark)
+        text = delivery.fragment(Shown(live=now), past, mark)
         mark()
         best = min(best, marks[-1] - marks[0])
         longest = min(longest, max(after - before for before, after in pairwise(marks)))
@@ -322,7 +328,7 @@ def test_a_summary_with_counts_is_read_as_well_as_one_that_is_encoded() -> None:
     histogram = Histogram()
     for value in (3, 70_000, 70_001, 5):
         histogram.add(value)
-    read = hdr.histogram({**histogram.latency(encoded=False), "counts": histogram.counts})
+    read = hdr.histogram(histogram.latency(encoded=False))
     assert read is not None
     assert read.latency() == histogram.latency()
-    assert hdr.histogram({**Histogram().latency(encoded=False), "counts": {}}) is None
+    assert hdr.histogram(Histogram().latency(encoded=False)) is None

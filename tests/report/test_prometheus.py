@@ -2,38 +2,29 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client.metrics_core import Metric
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as openmetrics,
+)
 
+from sseload_users.core.figures import FailureCause
 from sseload_users.core.formatting import clean
 from sseload_users.core.histogram import Histogram
 from sseload_users.report import prometheus
+from sseload_users.report.model import Report
 from tests.report.test_console import WORST
 from tests.report.test_report_html import HOSTILE, hostile_report
+from tests.support.metrics import families, text_of, values
 from tests.support.reports import sample, samples
-
-
-def metrics(text: str) -> dict[str, Metric]:
-    families = list(text_string_to_metric_families(text))
-    names = [family.name for family in families]
-    assert len(names) == len(set(names))
-    return {family.name: family for family in families}
-
-
-def values(family: Metric) -> dict[tuple[str, ...], float]:
-    found = {tuple(each.labels.values()): each.value for each in family.samples}
-    assert len(found) == len(family.samples), family.name
-    return found
 
 
 def test_counts_are_those_of_the_report() -> None:
     report = sample(**WORST)  # type: ignore[arg-type]
-    found = metrics(prometheus.text(report))
+    found = families(text_of(report))
     assert values(found["sseload_verdict"]) == {("good",): 0, ("warning",): 0, ("issues",): 1}
     assert values(found["sseload_connects"]) == {("succeeded",): 360, ("failed",): 140}
     assert values(found["sseload_deliveries"]) == {
@@ -41,7 +32,7 @@ def test_counts_are_those_of_the_report() -> None:
     }  # fmt: skip
     assert values(found["sseload_codes"])["rejected",] == 2
     assert values(found["sseload_messages_beside"])["malformed",] == 5
-    assert values(found["sseload_errors"])["handshake", "HTTP 503"] == 120
+    assert values(found["sseload_errors"])["HTTP 503", "handshake"] == 120
     assert values(found["sseload_run_complete"]) == {(): 0}
     assert values(found["sseload_generator_cpu_ratio"]) == {(): 0.12}
     assert values(found["sseload_generator_wait_ratio"]) == {(): 0.005}
@@ -51,12 +42,12 @@ def test_counts_are_those_of_the_report() -> None:
 
 @given(samples())
 @settings(max_examples=25, deadline=None)
-def test_every_metric_is_named_typed_and_explained(report: dict[str, Any]) -> None:
-    text = prometheus.text(report)
+def test_every_metric_is_named_typed_and_explained(report: Report) -> None:
+    text = text_of(report)
     assert text.endswith("\n")
     for line in text.splitlines():
         assert re.match(r"# (HELP|TYPE) sseload_\w+ .|sseload_\w+(\{.*\})? [-+.\deNa]+$", line)
-    for name, family in metrics(text).items():
+    for name, family in families(text).items():
         assert name.startswith("sseload_")
         assert family.documentation.endswith(".")
         assert family.type in ("counter", "gauge", "histogram")
@@ -72,10 +63,11 @@ def test_buckets_count_what_is_not_above_their_bound(counts: dict[int, int]) -> 
     for value_us, times in counts.items():
         histogram.add(value_us, times)
     latency = histogram.latency()
-    live = {**histogram.latency(encoded=False), "counts": histogram.counts}
-    texts = [prometheus.text({"delivery_ms": each}) for each in (latency, live)]
+    live = histogram.latency(encoded=False)
+    report = sample(1, 1)
+    texts = [text_of(replace(report, delivery_ms=each)) for each in (latency, live)]
     assert texts[0] == texts[1]
-    family = metrics(texts[0])["sseload_delivery_latency_seconds"]
+    family = families(texts[0])["sseload_delivery_latency_seconds"]
     buckets = {each.labels["le"]: each.value for each in family.samples if "le" in each.labels}
     assert [float(bound) for bound in buckets] == [*prometheus.BUCKETS, math.inf]
     for bound, many in buckets.items():
@@ -90,42 +82,109 @@ def test_buckets_count_what_is_not_above_their_bound(counts: dict[int, int]) -> 
 @given(st.text(), st.text())
 def test_labels_are_read_back_as_they_were(target: str, cause: str) -> None:
     report = sample(3, 1, unavailable=1)
-    report["run"]["target"] = target
-    report["errors"]["causes"][0]["cause"] = cause
-    text = prometheus.text(report).encode().decode()
-    found = metrics(text)
+    report.run.target = target
+    report.errors.causes[0].cause = cause
+    text = text_of(report).encode().decode()
+    found = families(text)
     assert found["sseload_run_info"].samples[0].labels["target"] == clean(target)
     assert found["sseload_errors"].samples[0].labels["cause"] == clean(cause)
 
 
 def test_what_others_say_is_no_metric() -> None:
-    text = prometheus.text(hostile_report())
+    text = text_of(hostile_report())
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
-    labels = metrics(text)["sseload_run_info"].samples[0].labels
+    labels = families(text)["sseload_run_info"].samples[0].labels
     assert all(each in labels["target"] for each in HOSTILE[:5])
 
 
 def test_causes_are_bounded_and_none_is_lost() -> None:
     report = sample(3, 1)
-    report["errors"]["causes"] = [
-        {"operation": "connect", "cause": f"cause {index}\n" * (1 + index % 2), "count": index + 1,
-         "share": 0.0, "hint": ""}
+    report.errors.causes = [
+        FailureCause(
+            operation="connect",
+            cause=f"cause {index}\n" * (1 + index % 2),
+            count=index + 1,
+            share=0.0,
+            said="",
+            hint="",
+        )
         for index in range(500)
-    ]  # fmt: skip
-    found = values(metrics(prometheus.text(report))["sseload_errors"])
+    ]
+    found = values(families(text_of(report))["sseload_errors"])
     assert len(found) == prometheus.MOST_CAUSES + 1
     assert sum(found.values()) == sum(range(1, 501))
 
 
-def test_a_run_that_has_just_begun_has_what_there_is() -> None:
-    assert prometheus.text({}) == ""
+def test_what_is_not_known_is_not_a_number() -> None:
     report = sample(3, 1)
-    report["timeline"][-1] |= {"cpu_percent": None, "waited_percent": None}
-    found = metrics(prometheus.text({name: report[name] for name in ("run", "timeline")}))
-    assert set(found) == {
-        "sseload_run_info", "sseload_run_complete", "sseload_workers", "sseload_connections_open",
-        "sseload_connections_connecting", "sseload_generator_cpu_ratio",
-        "sseload_generator_wait_ratio",
-    }  # fmt: skip
+    report.timeline[-1].cpu_percent = report.timeline[-1].waited_percent = None
+    found = families(text_of(report))
     for name in ("cpu", "wait"):
         assert math.isnan(values(found[f"sseload_generator_{name}_ratio"])[()])
+
+
+def test_there_are_no_metrics_without_a_run() -> None:
+    assert prometheus.exposition([]).body == b""
+
+
+#: What was exposed before a client library wrote it: names of samples, with those of their labels.
+SERIES = {
+    "run_info": ("id", "target", "transport"),
+    "run_complete": (),
+    "workers": (),
+    "verdict": ("grade",),
+    "connections_open": (),
+    "connections_connecting": (),
+    "connections_peak": (),
+    "connects_total": ("result",),
+    "sessions_dropped_total": (),
+    "sessions_reconnected_total": (),
+    "codes_total": ("status",),
+    "deliveries_owed": (),
+    "deliveries": ("outcome",),
+    "messages_beside_total": ("kind",),
+    "operations_total": (),
+    "errors_total": ("cause", "operation"),
+    "generator_cpu_ratio": (),
+    "generator_wait_ratio": (),
+    "generator_resident_memory_bytes": (),
+    "generator_clock_error_seconds": (),
+    "generator_saturated": (),
+    **{
+        f"{name}_seconds_{part}": ("le",) if part == "bucket" else ()
+        for name in ("connect_time", "ingest_time", "delivery_latency", "code_spread",
+                     "generator_lag")
+        for part in ("bucket", "sum", "count")
+    },
+}  # fmt: skip
+
+
+def test_the_names_of_metrics_and_labels_are_a_contract() -> None:
+    found = {
+        each.name: tuple(sorted(each.labels))
+        for family in families(text_of(sample(5, 2, refused=1))).values()
+        for each in family.samples
+    }
+    assert found == {f"sseload_{name}": labels for name, labels in SERIES.items()}
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("", "text/plain; version=0.0.4; charset=utf-8"),
+        ("*/*", "text/plain; version=0.0.4; charset=utf-8"),
+        ("text/html", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "openmetrics-text"),
+        ("application/openmetrics-text;version=x", "text/plain; version=0.0.4; charset=utf-8"),
+    ],
+)
+def test_the_format_is_the_one_that_is_asked_for(accept: str, kind: str) -> None:
+    report = sample(20, 5, missing=3, unavailable=2)
+    body, content_type = prometheus.exposition(prometheus.metrics_of(report), accept)
+    assert kind in content_type
+    if "openmetrics" in kind:
+        read = {each.name: each for each in openmetrics(body.decode())}  # type: ignore[no-untyped-call]
+        assert values(read["sseload_deliveries"])["missing",] == 3
+        assert read.keys() == families(text_of(report)).keys()
+    else:
+        assert body.decode() == text_of(report)

@@ -17,11 +17,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sseload_users.report import files, html
+from sseload_users.report import files, html, serialization
 from sseload_users.report.files import ReportError
-from tests.support.reports import connection_rows, sample, samples
+from sseload_users.report.model import Report
+from sseload_users.report.serialization import parse
+from tests.support.reports import as_data, connection_rows, sample, samples
 
-SCHEMA = json.loads((Path(files.__file__).parent / "schema.json").read_text(encoding="utf-8"))
+PUBLISHED = Path(serialization.__file__).with_name("schema.json")
+SCHEMA = json.loads(PUBLISHED.read_text(encoding="utf-8"))
 NAMES = ["report.json", "codes.csv", "connections.csv", "junit.xml", "report.html"]
 
 validator = jsonschema.Draft202012Validator(
@@ -29,27 +32,27 @@ validator = jsonschema.Draft202012Validator(
 )
 
 
-def nodes(schema: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
-    """Every field of the schema, with its path."""
-    found = []
-    for name, field in schema.get("properties", {}).items():
-        found.append((f"{path}.{name}", field))
-        found += nodes(field, f"{path}.{name}")
-        found += nodes(field.get("items", {}), f"{path}.{name}[]")
-    return found
+def test_the_published_schema_is_that_of_the_types() -> None:
+    assert serialization.schema() == SCHEMA, "run make schema"
 
 
 def test_the_schema_is_one_and_describes_every_field() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    fields = nodes(SCHEMA)
-    for name, definition in SCHEMA["$defs"].items():
-        fields += nodes(definition, f"${name}")
+    fields = dict(SCHEMA["properties"])
+    for owner, definition in SCHEMA["$defs"].items():
+        assert definition["description"].endswith("."), owner
+        for name, field in definition["properties"].items():
+            fields[f"{owner}.{name}"] = field
     assert len(fields) > 100
-    for path, field in fields:
-        assert field.get("description", "").endswith("."), path
+    for path, field in fields.items():
+        # A part that is described by its type needs no further words.
+        own = SCHEMA["$defs"].get(field.get("$ref", "").removeprefix("#/$defs/"), {})
+        about = field.get("description") or own.get("description", "")
+        assert about.endswith("."), path
+        assert "\n" not in about
         if path.endswith(("_ms", "hdr")):
-            # a latency's unit is said once, in its definition
-            assert "second" in field["description"] or "$ref" in field, path
+            # a latency's unit is stated once, in its definition
+            assert "second" in about or "$ref" in field, path
 
 
 def test_every_object_of_the_schema_is_closed() -> None:
@@ -66,8 +69,11 @@ def test_every_object_of_the_schema_is_closed() -> None:
 
 @given(samples())
 @settings(max_examples=40, deadline=None)
-def test_reports_keep_to_the_schema(report: dict[str, Any]) -> None:
-    validator.validate(json.loads(json.dumps(report)))
+def test_reports_keep_to_the_schema(report: Report) -> None:
+    data = as_data(report)
+    validator.validate(data)
+    assert parse(as_data(report), "report.json") == report
+    assert list(data) == list(SCHEMA["properties"])
 
 
 def test_the_examples_of_the_documentation_read_a_report(
@@ -82,8 +88,8 @@ def test_the_examples_of_the_documentation_read_a_report(
         exec(example, {})
     assert len(examples) == 2
     highest = float(capsys.readouterr().out.split()[0])
-    assert highest == pytest.approx(report["delivery_ms"]["max"], rel=1e-3)
-    report["deliveries"]["owed"] = -1
+    assert highest == pytest.approx(report.delivery_ms.max, rel=1e-3)
+    report.deliveries.owed = -1
     files.write(report, tmp_path, [])
     with pytest.raises(jsonschema.ValidationError, match="-1 is less than"):
         exec(examples[0], {})
@@ -92,22 +98,22 @@ def test_the_examples_of_the_documentation_read_a_report(
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda report: report.update(extra=1),
-        lambda report: report.pop("timeline"),
-        lambda report: report.update(schema=2),
-        lambda report: report["run"].update(started_at="yesterday"),
-        lambda report: report["deliveries"].update(owed=-1),
-        lambda report: report["deliveries"].update(delivery_rate=1.5),
-        lambda report: report["delivery_ms"].update(p50=None),
-        lambda report: report["received_per_connection"].update(ten=1),
-        lambda report: report["per_code"][0].update(status="lost"),
-        lambda report: report["verdict"].update(grade="fine"),
+        lambda data: data.update(extra=1),
+        lambda data: data.pop("timeline"),
+        lambda data: data.update(schema=2),
+        lambda data: data["run"].update(started_at="yesterday"),
+        lambda data: data["deliveries"].update(owed=-1),
+        lambda data: data["deliveries"].update(delivery_rate=1.5),
+        lambda data: data["delivery_ms"].update(p50=None),
+        lambda data: data["received_per_connection"].update(ten=1),
+        lambda data: data["per_code"][0].update(status="lost"),
+        lambda data: data["verdict"].update(grade="fine"),
     ],
 )
 def test_the_schema_refuses_what_is_no_report(spoil: Any) -> None:
-    report = sample()
-    spoil(report)
-    assert not validator.is_valid(report)
+    data = as_data(sample())
+    spoil(data)
+    assert not validator.is_valid(data)
 
 
 def test_all_files_are_written_and_agree(tmp_path: Path) -> None:
@@ -115,7 +121,7 @@ def test_all_files_are_written_and_agree(tmp_path: Path) -> None:
     written = files.write(report, tmp_path / "a" / "b", connection_rows(report))
     assert [path.name for path in written] == NAMES
     assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == sorted(NAMES)
-    assert json.loads(written[0].read_text()) == json.loads(json.dumps(report))
+    assert json.loads(written[0].read_text()) == as_data(report)
     with written[1].open(newline="") as file:
         codes = list(csv.DictReader(file))
     assert [int(row["seq"]) for row in codes] == list(range(1, 11))
@@ -166,11 +172,11 @@ def test_no_cell_is_a_formula_or_an_escape(tmp_path: Path, text: str, cell: str)
 @given(st.text())
 def test_a_cell_begins_like_no_formula_whatever_the_text(text: str) -> None:
     _, line = files.codes_csv(
-        [dict.fromkeys(files._CODE_COLUMNS, 0) | {"seq": text}]
+        [replace(sample(1, 1).per_code[0], sent_at=text)]
     ).splitlines()  # fmt: skip
     (row,) = csv.reader([line])
-    assert not row[0].lstrip().startswith(tuple("=+-@\t\r\n"))
-    assert not [char for char in row[0] if unicodedata.category(char)[0] == "C"]
+    assert not row[1].lstrip().startswith(tuple("=+-@\t\r\n"))
+    assert not [char for char in row[1] if unicodedata.category(char)[0] == "C"]
 
 
 def test_junit_has_a_case_for_each_rule_and_fails_what_is_an_issue(tmp_path: Path) -> None:
@@ -182,7 +188,7 @@ def test_junit_has_a_case_for_each_rule_and_fails_what_is_an_issue(tmp_path: Pat
     cases = suite.findall("testcase")
     failed = [case for case in cases if case.find("failure") is not None]
     assert [case.get("name") for case in cases] == [
-        reason["rule"] for reason in report["verdict"]["reasons"]
+        reason.rule for reason in report.verdict.reasons
     ]
     assert [case.get("name") for case in failed] == ["codes_received"]
     assert suite.get("failures") == suites.get("failures") == "1"
@@ -203,11 +209,11 @@ def test_junit_is_read_by_those_who_read_junit(tmp_path: Path) -> None:
     xml = junitparser.JUnitXml.fromfile(str(files.write(report, tmp_path, [])[3]))
     assert isinstance(xml, junitparser.JUnitXml)
     (suite,) = xml
-    reasons = {reason["rule"]: reason for reason in report["verdict"]["reasons"]}
+    reasons = {reason.rule: reason for reason in report.verdict.reasons}
     assert suite.name == "sseload"
     assert suite.timestamp == "2026-11-24T09:30:00"
     assert (suite.tests, suite.failures, suite.errors) == (
-        len(reasons), sum(reason["grade"] == "issues" for reason in reasons.values()), 0,
+        len(reasons), sum(reason.grade == "issues" for reason in reasons.values()), 0,
     )  # fmt: skip
     assert suite.time == pytest.approx(62.9)
     properties = suite.properties()  # type: ignore[no-untyped-call]
@@ -215,11 +221,11 @@ def test_junit_is_read_by_those_who_read_junit(tmp_path: Path) -> None:
     for case in suite:
         reason = reasons.pop(case.name)
         assert case.classname == "sseload.verdict"
-        assert case.is_passed == (reason["grade"] != "issues")
-        assert case.system_out.startswith(f"{reason['grade']}: {reason['sentence']}")
+        assert case.is_passed == (reason.grade != "issues")
+        assert case.system_out.startswith(f"{reason.grade}: {reason.sentence}")
         for failure in case.result:
             assert isinstance(failure, junitparser.Failure)
-            assert failure.message == reason["sentence"]
+            assert failure.message == reason.sentence
     assert not reasons
     before = (suite.tests, suite.failures, suite.errors, suite.skipped)
     # Counted again by the reader, from the cases themselves.
@@ -229,8 +235,8 @@ def test_junit_is_read_by_those_who_read_junit(tmp_path: Path) -> None:
 
 def test_junit_survives_what_servers_say(tmp_path: Path) -> None:
     report = sample(50, 10, unavailable=20)
-    for each in report["verdict"]["reasons"]:
-        each["sentence"] += "\x00\x1b[2J <b>&amp;]]> \ud800 \ufffe"
+    for each in report.verdict.reasons:
+        each.sentence += "\x00\x1b[2J <b>&amp;]]> \ud800 \ufffe"
     path = files.write(report, tmp_path, [])[3]
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"[\x00-\x08\x0b-\x1f\ufffe]", text)

@@ -1,26 +1,32 @@
 from __future__ import annotations
 
 import base64
-import copy
 import hashlib
 import re
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sseload_users.core.figures import (
+    FailureCause,
+    Probe,
+    SearchResult,
+    StormRecovery,
+    VitalsSeries,
+)
 from sseload_users.report import html
-from sseload_users.run.thresholds_file import load_thresholds
-from sseload_users.verdict.rules import judge
+from sseload_users.report.model import CodeStatus, Report
 from tests.report.test_console import WORST
 from tests.support.browser import browser, tab
 from tests.support.pages import cells, classes, parse, words
-from tests.support.reports import sample, samples
+from tests.support.reports import judged, sample, samples, step_of
 
 HOSTILE = (
     "<script>window.stolen=1</script>",
@@ -33,23 +39,23 @@ HOSTILE = (
 )
 
 
-def hostile_report() -> dict[str, Any]:
-    report = copy.deepcopy(sample(50, 10, unavailable=5, missing=3, notes=HOSTILE))
-    run = report["run"]
+def hostile_report() -> Report:
+    """A report in which every text that others choose is hostile."""
+    report = sample(50, 10, unavailable=5, missing=3, notes=HOSTILE)
+    run = report.run
     everything = "".join(HOSTILE)
-    run["id"] = run["target"] = run["transport"] = everything
-    run["options"] |= {text: [text, {text: text}] for text in HOSTILE}
-    run["versions"] |= dict.fromkeys(HOSTILE, everything)
-    for phase in report["phases"]:
-        phase["name"] = everything
-    for group in ("connections", "errors"):
-        for cause in report[group]["causes"]:
-            cause.update(dict.fromkeys(("operation", "cause", "said", "hint"), everything))
-    for reason in report["verdict"]["reasons"]:
-        told = ("rule", "measured", "threshold", "sentence", "hint")
-        reason.update(dict.fromkeys(told, everything))
-    for code in report["per_code"]:
-        code["status"] = everything
+    run.id = run.target = run.transport = everything
+    run.options = {**run.options, **{text: [text, {text: text}] for text in HOSTILE}}
+    run.versions = {**run.versions, **dict.fromkeys(HOSTILE, everything)}
+    for phase in report.phases:
+        phase.name = everything
+    for cause in (*report.connections.causes, *report.errors.causes):
+        cause.operation = cause.cause = cause.said = cause.hint = everything
+    for reason in report.verdict.reasons:
+        reason.rule = reason.measured = reason.threshold = everything
+        reason.sentence = reason.hint = everything
+    for code in report.per_code:
+        code.status = cast("CodeStatus", everything)
     return report
 
 
@@ -83,7 +89,7 @@ def test_a_good_run_says_so_first() -> None:
     main = root.find(".//main")
     assert main is not None
     assert main[0].get("class") == "verdict good"
-    assert words(main[0].find("h1")) == "✓ Good Every connected client got every code in time."
+    assert words(main[0].find("h1")) == "✓ Good Every connected client received every code in time."
     figures = [words(each) for each in classes(root, "figure")]
     assert figures[0] == "Delivered 100 %500 of 500 owed, in time"
     assert figures[2] == "Connected 100 %50 of 50 attempts50 open at most, 0 dropped"
@@ -95,36 +101,36 @@ def test_a_bad_run_has_every_reason_cause_and_hint() -> None:
     report = sample(**WORST)  # type: ignore[arg-type]
     root = inert(html.document(report))
     said = words(root)
-    for reason in report["verdict"]["reasons"]:
-        assert data_text(reason["sentence"]) in said
-        assert data_text(reason["hint"]) in said
+    for reason in report.verdict.reasons:
+        assert words_of(reason.sentence) in said
+        assert words_of(reason.hint) in said
     reasons = [each.get("class", "") for each in classes(root, "reasons")[0]]
     assert reasons == sorted(reasons)
     causes = cells(section(root, "causes"))[1:]
-    assert [row[0] for row in causes] == [str(c["count"]) for c in report["errors"]["causes"]]
-    for row, cause in zip(causes, report["errors"]["causes"], strict=True):
-        assert row[2] == cause["operation"]
-        assert row[3].startswith(cause["cause"])
-        assert row[3].endswith(data_text(cause["hint"]))
+    assert [row[0] for row in causes] == [str(c.count) for c in report.errors.causes]
+    for row, cause in zip(causes, report.errors.causes, strict=True):
+        assert row[2] == cause.operation
+        assert row[3].startswith(cause.cause)
+        assert row[3].endswith(words_of(cause.hint))
     assert "Worker b was lost" in words(section(root, "notes"))
     assert len(cells(section(root, "codes"))) == 1 + 20
 
 
-def data_text(text: str) -> str:
+def words_of(text: str) -> str:
     return " ".join(text.split())
 
 
 def test_figures_are_those_of_the_report() -> None:
     report = sample(50, 10, missing=3, duplicate=1)
     root = parse(html.document(report))
-    fates = {row[0]: row[1:3] for row in cells(section(root, "fates")) if len(row) > 2}
+    fates = {row[0]: row[1:3] for row in cells(section(root, "outcomes")) if len(row) > 2}
     assert fates["owed"][0] == "500"
     assert fates["delivered"] == ["497", "99.4 %"]
     assert fates["missing"] == ["3", "0.6 %"]
     assert fates["duplicate"][0] == "1"
     latencies = {row[0]: row[1:] for row in cells(section(root, "latencies"))}
     assert latencies["Delivery"][0] == "497"
-    assert float(latencies["Delivery"][3]) == pytest.approx(report["delivery_ms"]["p50"], rel=0.01)
+    assert float(latencies["Delivery"][3]) == pytest.approx(report.delivery_ms.p50, rel=0.01)
     assert "Recovery from a drop" not in latencies
     received = cells(section(root, "received"))[1:]
     assert [row[:3] for row in received] == [["10", "47", "94 %"], ["9", "3", "6 %"]]
@@ -142,16 +148,16 @@ def test_figures_are_those_of_the_report() -> None:
 
 def test_how_accurate_the_figures_are_is_said_as_it_is() -> None:
     report = sample(50, 10, timestamps="userspace", saturated=True, complete=False, unsent=4)
-    report["generator"]["clock_error_ms"] = 1.25
+    report.generator.clock_error_ms = 1.25
     said = words(section(parse(html.document(report)), "accuracy"))
     assert "latencies contain the delay" in said
     assert "What 12 reads found may have come sooner, by" in said
     assert "The clocks agreed within 1.25 ms" in said
     assert "It was saturated" in said
     assert "6 of 10 (60 %) codes were sent" in said
-    report["generator"] |= {"clock_error_ms": None, "cpu_percent_max": None}
+    report.generator.clock_error_ms = report.generator.cpu_percent_max = None
     assert "one waited for a core up to 2 % of a second" in said
-    report["generator"]["waited_percent_max"] = None
+    report.generator.waited_percent_max = None
     said = words(section(parse(html.document(report)), "accuracy"))
     assert "is not known: a latency between two of them" in said
     assert "CPU not known." in said
@@ -159,7 +165,7 @@ def test_how_accurate_the_figures_are_is_said_as_it_is() -> None:
 
 @given(samples())
 @settings(max_examples=15, deadline=None)
-def test_any_run_makes_a_page_that_is_whole(report: dict[str, Any]) -> None:
+def test_any_run_makes_a_page_that_is_whole(report: Report) -> None:
     root = inert(html.document(report))
     ids = [each.get("id") for each in root.iter() if each.get("id")]
     assert len(ids) == len(set(ids))
@@ -180,8 +186,8 @@ def test_any_run_makes_a_page_that_is_whole(report: dict[str, Any]) -> None:
     [
         ({"connections": 3, "refused": 3}, "Nothing was connected."),
         ({"connections": 3, "codes": 2, "unsent": 2}, "Nothing was sent."),
-        ({"codes": 2, "rejected": 2}, "No code went out while a connection was subscribed."),
-        ({"missing": 1}, "99.8 % of what connected clients were owed came in time."),
+        ({"codes": 2, "rejected": 2}, "No code was sent while a connection was subscribed."),
+        ({"missing": 1}, "99.8 % of what connected clients were owed arrived in time."),
     ],
 )
 def test_the_headline_is_the_answer(changes: dict[str, Any], sentence: str) -> None:
@@ -190,29 +196,31 @@ def test_the_headline_is_the_answer(changes: dict[str, Any], sentence: str) -> N
 
 def test_steps_and_searches_are_told_in_order() -> None:
     report = sample(100, 10)
-    parts = ("connections", "codes", "deliveries", "delivery_ms", "spread_ms", "errors",
-             "generator", "verdict")  # fmt: skip
     for size, changes in ((50, {}), (100, {"missing": 300, "refused": 5, "saturated": True})):
-        step = sample(size, 10, **changes)  # type: ignore[arg-type]
-        name = f"{size} <connections>"
-        report["steps"].append({"name": name} | {part: step[part] for part in parts})
-    report["search"] = {
-        "over": "connections", "objective": ["99 % delivered", "p99 < 100 ms"], "largest": 50,
-        "held": 50, "broke_at": 100, "limited_by": "server", "first_broken": ["69 % delivered"],
-        "cause": "",
-        "probes": [
-            {"size": 100, "held": False, "broken": ["<69 %> delivered", "x"], "saturated": True},
-            {"size": 50, "held": True, "broken": [], "saturated": False},
+        whole = sample(size, 10, **changes)  # type: ignore[arg-type]
+        report.steps.append(step_of(whole, f"{size} <connections>"))
+    report.search = SearchResult(
+        over="connections",
+        objective=["99 % delivered", "p99 < 100 ms"],
+        largest=50,
+        held=50,
+        broke_at=100,
+        limited_by="server",
+        first_broken=["69 % delivered"],
+        cause="",
+        probes=[
+            Probe(100, held=False, broken=["<69 %> delivered", "x"], cause="", saturated=True),
+            Probe(50, held=True, broken=[], cause="", saturated=False),
         ],
-    }  # fmt: skip
-    report["verdict"] = judge(report, load_thresholds())
+    )
+    report.verdict = judged(report)
     root = inert(html.document(report))
     steps = cells(section(root, "steps"))
     assert [row[0] for row in steps[1:]] == ["50 <connections>", "100 <connections>"]
     assert steps[2][1:3] == ["95 of 100 (95 %)", "650 of 950 (68.4 %)"]
     assert steps[2][-2:] == ["saturated", "✗ issues"]
     search = section(root, "search")
-    assert "A size holds if 99 % delivered; p99 < 100 ms." in words(search)
+    assert "A size holds if the server meets 99 % delivered; p99 < 100 ms." in words(search)
     assert cells(search)[1:] == [
         ["100", "no", "<69 %> delivered; x; the generator was saturated"],
         ["50", "yes", ""],
@@ -224,13 +232,17 @@ def test_steps_and_searches_are_told_in_order() -> None:
 
 def test_workers_regions_storms_and_the_server_are_told_where_there_are_any() -> None:
     report = sample(100, 10, workers=2, regions=("eu", "us"), missing=3)
-    report["workers"][0] |= {"name": "<b>a", "region": "eu", "lost": True}
-    report["storm"] = {
-        "started_at": ["2026-11-24T09:30:00Z"], "ended": 100, "back": 100, "back_50_s": 1.0,
-        "back_95_s": 2.0, "back_100_s": 3.5,
-    }  # fmt: skip
-    values = [1.0] * len(report["timeline"])
-    report["vitals"] = [{"source": "metrics", "name": "<up>", "unit": "", "values": values}]
+    report.workers[0] = replace(report.workers[0], name="<b>a", region="eu", lost=True)
+    report.storm = StormRecovery(
+        started_at=["2026-11-24T09:30:00Z"],
+        ended=100,
+        back=100,
+        back_50_s=1.0,
+        back_95_s=2.0,
+        back_100_s=3.5,
+    )
+    values: list[float | None] = [1.0] * len(report.timeline)
+    report.vitals = [VitalsSeries(source="metrics", name="<up>", unit="", values=values)]
     root = inert(html.document(report))
     workers = cells(section(root, "workers"))
     assert workers[1][:3] == ["<b>a (lost)", "eu", "50 of 50 (100 %)"]
@@ -267,44 +279,45 @@ def test_what_others_say_is_words_and_nothing_else() -> None:
 @settings(max_examples=30, deadline=None)
 def test_no_text_breaks_out_of_the_page(text: str) -> None:
     report = sample(2, 1, unavailable=1, notes=(text,))
-    report["run"]["target"] = report["errors"]["causes"][0]["cause"] = text
-    report["run"]["options"][text] = text
+    report.run.target = report.errors.causes[0].cause = text
+    report.run.options = {**report.run.options, text: text}
     inert(html.document(report))
 
 
 def test_the_codes_that_are_shown_are_few_and_tell_of_the_worst() -> None:
     report = sample(2, 1)
-    (code,) = report["per_code"]
+    (code,) = report.per_code
     many = [
-        code | {"seq": seq, "owed": 9, "delivered": 9, "last_ms": 1 + seq * 7919 % 4999}
+        replace(code, seq=seq, owed=9, delivered=9, last_ms=1.0 + seq * 7919 % 4999)
         for seq in range(1, 5001)
     ]
-    many[2000] |= {"delivered": 2, "missing": 7}
-    many[3000] |= {"last_ms": 9e5}
-    many[4000] |= {"status": "rejected"}
+    many[2000] = replace(many[2000], delivered=2, missing=7)
+    many[3000].last_ms = 9e5
+    many[4000].status = "rejected"
     shown = html.selected(many)
-    numbers = [each["seq"] if each else None for each in shown]
+    numbers = [each.seq if each else None for each in shown]
     assert len([each for each in numbers if each]) == 50
     assert numbers[:11] == [*range(1, 11), None]
     assert numbers[-11:] == [None, *range(4991, 5001)]
     assert {2001, 3001, 4001} <= set(numbers)
     assert not [a for a, b in pairwise(numbers) if a is None is b]
     assert html.selected(many[:60]) == many[:60]
-    root = parse(html.document(report | {"per_code": many}))
+    root = parse(html.document(replace(report, per_code=many)))
     assert "Of 5,000 codes, the first 10, the last 10" in words(section(root, "codes"))
 
 
 def test_hours_with_thousands_of_codes_make_a_small_page_soon() -> None:
     report = sample(20, 40)
-    timeline, per_code = report["timeline"], report["per_code"]
-    report["timeline"] = [
-        timeline[t % len(timeline)] | {"t": float(t), "errors": t % 3} for t in range(1, 18_001)
+    timeline, per_code = report.timeline, report.per_code
+    report.timeline = [
+        replace(timeline[t % len(timeline)], t=float(t), errors=t % 3) for t in range(1, 18_001)
     ]
-    report["per_code"] = [per_code[seq % 40] | {"seq": seq + 1} for seq in range(10_000)]
-    report["received_per_connection"] = {str(codes): 7 for codes in range(10_000)}
-    told = {"operation": "connect", "cause": "x" * 80, "said": "z" * 300, "hint": "y" * 99}
-    cause = told | {"count": 1, "share": 0.0}
-    report["errors"]["causes"] = [cause] * 5000
+    report.per_code = [replace(per_code[seq % 40], seq=seq + 1) for seq in range(10_000)]
+    report.received_per_connection = {str(codes): 7 for codes in range(10_000)}
+    cause = FailureCause(
+        operation="connect", cause="x" * 80, count=1, share=0.0, said="z" * 300, hint="y" * 99
+    )
+    report.errors.causes = [cause] * 5000
     started = time.perf_counter()
     page = html.document(report)
     assert time.perf_counter() - started < 3

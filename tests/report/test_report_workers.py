@@ -10,8 +10,8 @@ from sseload_users.core.counters import Counters
 from sseload_users.core.totals import WorkerTotals
 from sseload_users.core.worker_report import Gauges
 from sseload_users.report import console
-from sseload_users.report.workers import region_rows, worker_rows
-from sseload_users.report.workers_table import MOST, Places
+from sseload_users.report.workers import region_shares, worker_shares
+from sseload_users.report.workers_table import MOST, WorkersTable
 from tests.support.reports import sample
 
 _ENDS = ("delivered", "late", "interrupted", "missing")
@@ -40,47 +40,48 @@ def workers(draw: st.DrawFn) -> list[WorkerTotals]:
 
 @given(workers())
 def test_regions_have_all_that_their_workers_have(all_of_them: list[WorkerTotals]) -> None:
-    rows, regions = worker_rows(all_of_them), region_rows(all_of_them)
+    rows, regions = worker_shares(all_of_them), region_shares(all_of_them)
     if not any(each.region for each in all_of_them):
         assert regions == []
         return
-    assert [row["name"] for row in regions] == sorted({each.region for each in all_of_them})
+    assert [row.name for row in regions] == sorted({each.region for each in all_of_them})
     for region in regions:
-        own = [row for row in rows if row["region"] == region["name"]]
-        assert region["workers"] == len(own)
-        assert region["lost"] == sum(row["lost"] for row in own)
+        own = [row for row in rows if row.region == region.name]
+        assert region.workers == len(own)
+        assert region.lost == sum(row.lost for row in own)
         for name in ("attempted", "succeeded", "failed", "dropped", "owed", *_ENDS):
-            assert region[name] == sum(row[name] for row in own)
-        latencies = [row["delivery_ms"] for row in own]
-        assert region["delivery_ms"]["count"] == sum(each["count"] for each in latencies)
-        longest = [each["max"] for each in latencies if each["count"]]
-        assert region["delivery_ms"]["max"] == max(longest, default=None)
+            assert getattr(region, name) == sum(getattr(row, name) for row in own)
+        latencies = [row.delivery_ms for row in own]
+        assert region.delivery_ms.count == sum(each.count for each in latencies)
+        longest = [each.max for each in latencies if each.max is not None]
+        assert region.delivery_ms.max == max(longest, default=None)
         for name in ("clock_error_ms", "cpu_percent", "waited_percent"):
-            known = [row[name] for row in own if row[name] is not None]
-            assert region[name] == max(known, default=None)
+            known = [getattr(row, name) for row in own if getattr(row, name) is not None]
+            assert getattr(region, name) == max(known, default=None)
 
 
 def test_one_worker_is_not_shown_apart() -> None:
-    assert Places(sample()).rows == []
-    assert Places(sample(regions=("eu",))).rows == []
+    assert WorkersTable(sample()).rows == []
+    assert WorkersTable(sample(regions=("eu",))).rows == []
 
 
 def test_several_workers_are_shown_by_region_where_those_are_named() -> None:
-    assert [row["name"] for row in Places(sample(workers=2)).rows] == [
+    assert [row.name for row in WorkersTable(sample(workers=2)).rows] == [
         "worker 1 (host)",
         "worker 2 (host)",
     ]
-    named = Places(sample(workers=2, regions=("eu", "us")))
-    assert [row["name"] for row in named.rows] == ["eu", "us"]
+    named = WorkersTable(sample(workers=2, regions=("eu", "us")))
+    assert [row.name for row in named.rows] == ["eu", "us"]
 
 
 def test_of_many_workers_the_worst_are_shown() -> None:
     report = sample(200, workers=20)
-    report["workers"][17] |= {"delivered": report["workers"][17]["delivered"] - 3, "missing": 3}
-    report["workers"][19]["lost"] = True
-    shown = Places(report).rows
+    report.workers[17].delivered -= 3
+    report.workers[17].missing = 3
+    report.workers[19].lost = True
+    shown = WorkersTable(report).rows
     assert len(shown) == MOST
-    names = [row["name"] for row in shown]
+    names = [row.name for row in shown]
     assert {"worker 18 (host)", "worker 20 (host)"} < set(names)
     assert names == sorted(names, key=lambda name: int(name.split()[1]))
     text = console.summary(report, 60)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sseload_users.core.connection_row import ConnectionRow
-from tests.support.harness import LOCUST, QUICK, ROOT, Outcome, Run, _validator, check_books
+from tests.support.harness import LOCUST, QUICK, ROOT, Outcome, Run, check_books, validator
 
 DEMO = (sys.executable, "-m", "sseload_users.demo")
 
@@ -176,7 +176,7 @@ def incomplete(outcome: Outcome) -> dict[str, Any]:
     Only connections.csv has no rows of theirs.
     """
     report: dict[str, Any] = json.loads((outcome.folder / "report.json").read_text("utf-8"))
-    _validator.validate(report)
+    validator.validate(report)
     check_workers(report)
     assert report["run"]["complete"] is False
     assert report["verdict"]["grade"] != "good"

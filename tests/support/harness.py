@@ -7,6 +7,7 @@ anew, and it is compared with the record in which the target wrote what it did t
 from __future__ import annotations
 
 import contextlib
+import copy
 import csv
 import json
 import os
@@ -27,9 +28,8 @@ import jsonschema
 import psutil
 
 from sseload_users.demo import process, record
-from sseload_users.report import files
-from sseload_users.run.thresholds_file import load_thresholds
-from sseload_users.verdict import rules as verdict
+from sseload_users.report import serialization
+from tests.support.reports import as_data, judged
 
 ROOT = Path(__file__).parents[2]
 #: The programs of the environment that the tests run in.
@@ -45,9 +45,11 @@ QUICK = ("--settle", "0.1", "--delivery-timeout", "1", "--warm-up", "3")
 #: In the environment of every child: all its descendants have it, and nobody else.
 _MARK = "SSELOAD_TEST_RUN"
 
-_SCHEMA = json.loads((Path(files.__file__).parent / "schema.json").read_text(encoding="utf-8"))
-_validator = jsonschema.Draft202012Validator(
-    _SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+SCHEMA = json.loads(
+    (Path(serialization.__file__).parent / "schema.json").read_text(encoding="utf-8")
+)
+validator = jsonschema.Draft202012Validator(
+    SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
 )
 
 
@@ -78,7 +80,7 @@ class Outcome:
     def report(self) -> dict[str, Any]:
         """The report, which keeps to its schema and whose books balance."""
         report: dict[str, Any] = json.loads((self.folder / "report.json").read_text("utf-8"))
-        _validator.validate(report)
+        validator.validate(report)
         check_books(report)
         connections, codes = self.table("connections"), self.table("codes")
         for outcome in ("owed", "delivered", "late", "missing", "interrupted"):
@@ -310,7 +312,9 @@ def check_books(report: Mapping[str, Any]) -> None:
     assert sum(point["errors"] for point in timeline) == failed - cut_off
     assert sum(point["dropped"] for point in timeline) == connections["dropped"]
     if report["run"]["options"].get("thresholds") is None:
-        assert report["verdict"] == verdict.judge(report, load_thresholds(None))
+        read = serialization.parse(copy.deepcopy(report), "report.json")
+        assert read.verdict == judged(read)
+        assert as_data(read) == report
 
 
 def truth_of(

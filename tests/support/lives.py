@@ -11,7 +11,7 @@ from sseload_users.core.totals import Totals
 from sseload_users.core.worker_report import Gauges, WorkerReport
 from sseload_users.report.build import Run
 from sseload_users.report.live import Live
-from sseload_users.report.progress import Snapshot
+from sseload_users.report.snapshot import Snapshot
 from sseload_users.run.thresholds_file import load_thresholds
 
 #: 2026-11-24 09:30:00.250 UTC.

@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, Literal, TypeVar, cast
 
 from hypothesis import strategies as st
 
 from sseload_users.core.connection_row import ConnectionRow
-from sseload_users.core.histogram import Histogram, Latency
+from sseload_users.core.figures import (
+    CodeFigures,
+    ConnectionFigures,
+    DeliveryFigures,
+    ErrorFigures,
+    FailureCause,
+    GeneratorFigures,
+    LatencySummary,
+)
+from sseload_users.core.histogram import Histogram
+from sseload_users.report.model import (
+    SCHEMA,
+    CodeRow,
+    CodeStatus,
+    Phase,
+    RegionShare,
+    Report,
+    RunInfo,
+    TimelinePoint,
+    WorkerShare,
+)
+from sseload_users.report.serialization import to_json
 from sseload_users.run.thresholds_file import load_thresholds
 from sseload_users.verdict import hints
-from sseload_users.verdict import rules as verdict
+from sseload_users.verdict.reasons import StepReport, Verdict
+from sseload_users.verdict.rules import judge
+from sseload_users.verdict.thresholds import Thresholds
 
 _START = datetime(2026, 11, 24, 9, 30, 0, 250_000, tzinfo=UTC)
 
@@ -39,12 +65,12 @@ def sample(
     complete: bool = True,
     notes: tuple[str, ...] = (),
     saturated: bool = False,
-    timestamps: str = "kernel",
+    timestamps: Literal["kernel", "userspace"] = "kernel",
     median_ms: float = 4.0,
     workers: int = 1,
     regions: tuple[str, ...] = (),
     seed: int = 1,
-) -> dict[str, Any]:
+) -> Report:
     """A report of one run, judged by the default thresholds.
 
     Args:
@@ -89,22 +115,22 @@ def sample(
     operations = connections + codes
     failed = sum(count for _, _, count in all_causes)
     seconds = codes * 6.0
-    report: dict[str, Any] = {
-        "schema": 1,
-        "run": {
-            "id": "k3x9q2",
-            "started_at": _at(0),
-            "finished_at": _at(seconds + 2.9),
-            "target": "http://127.0.0.1:8000",
-            "transport": "websocket",
-            "workers": workers,
-            "options": {"connections": connections, "codes": codes, "duration": seconds},
-            "versions": {"sseload": "0.1.0", "locust": "2.47.0", "python": "3.11.2"},
-            "complete": complete,
-            "notes": list(notes),
-        },
-        "phases": [
-            {"name": name, "started_at": _at(start), "seconds": length}
+    report = Report(
+        schema=SCHEMA,
+        run=RunInfo(
+            id="k3x9q2",
+            started_at=_at(0),
+            finished_at=_at(seconds + 2.9),
+            target="http://127.0.0.1:8000",
+            transport="websocket",
+            workers=workers,
+            options={"connections": connections, "codes": codes, "duration": seconds},
+            versions={"sseload": "0.1.0", "locust": "2.47.0", "python": "3.11.2"},
+            complete=complete,
+            notes=list(notes),
+        ),
+        phases=[
+            Phase(name=name, started_at=_at(start), seconds=length)
             for name, start, length in (
                 ("connect", 0.0, 1.2),
                 ("settle", 1.2, 1.0),
@@ -113,130 +139,163 @@ def sample(
                 ("disconnect", 2.7 + seconds, 0.2),
             )
         ],
-        "connections": {
-            "attempted": connections,
-            "succeeded": succeeded,
-            "success_rate": _rate(succeeded, connections),
-            "failed": connections - succeeded,
-            "dropped": dropped,
-            "reconnected": 0,
-            "replaced": 0,
-            "peak_open": succeeded,
-            "connect_ms": _spread(random_, succeeded, 7.0),
-            "recovery_ms": _spread(random_, 0, 1.0),
-            "causes": _causes(connect_causes),
-        },
-        "codes": {
-            "scheduled": codes,
-            "sent": sent,
-            "accepted": codes - rejected - unanswered - unsent,
-            "rejected": rejected,
-            "unanswered": unanswered,
-            "unsent": unsent,
-            "overlapping": 0,
-            "schedule_slip_ms": _spread(random_, sent, 0.3),
-            "ingest_ms": _spread(random_, sent - unanswered, 2.6),
-        },
-        "deliveries": {
-            "owed": owed,
-            "delivered": delivered,
-            "late": late,
-            "interrupted": interrupted,
-            "missing": missing,
-            "released": 0,
-            "duplicate": duplicate,
-            "out_of_order": out_of_order,
-            "unexpected": unexpected,
-            "foreign": 0,
-            "malformed": malformed,
-            "delivery_rate": _rate(delivered, owed),
-        },
-        "delivery_ms": delivery.latency(),
-        "spread_ms": _spread(random_, owed_codes if delivered else 0, 2 * median_ms),
-        "received_per_connection": received,
-        "errors": {
-            "operations": operations,
-            "failed": failed,
-            "error_rate": _rate(failed, operations),
-            "causes": _causes(all_causes),
-        },
-        "generator": {
-            "timestamps": timestamps,
-            "lag_ms": _spread(random_, delivered, 40.0 if saturated else 0.2),
-            "stamp_error_ms": _spread(random_, 12, 1.5),
-            "in_doubt": 0,
-            "stall_ms": _spread(random_, 40, 60.0 if saturated else 0.5),
-            "cpu_percent_max": 99.3 if saturated else 31.5,
-            "waited_percent_max": 1.5,
-            "rss_mib": 96.4,
-            "clock_error_ms": 0.0,
-            "saturated": saturated,
-        },
-        "per_code": per_code,
-        "storm": None,
-        "vitals": [],
-        "steps": [],
-        "search": None,
-        "timeline": [
-            {
-                "t": float(t),
-                "open": succeeded,
-                "connecting": 0,
-                "dropped": dropped if t == 3 else 0,
-                "sent": int(t % 6 == 2 and t < seconds),
-                "received": succeeded if t % 6 == 2 and t < seconds else 0,
-                "p50_ms": median_ms if t % 6 == 2 and succeeded else None,
-                "p99_ms": 2 * median_ms if t % 6 == 2 and succeeded else None,
-                "errors": 0,
-                "lag_p99_ms": 0.3,
-                "cpu_percent": 12.0,
-                "waited_percent": 0.5,
-                "rss_mib": 96.4,
-            }
+        connections=ConnectionFigures(
+            attempted=connections,
+            succeeded=succeeded,
+            success_rate=_rate(succeeded, connections),
+            failed=connections - succeeded,
+            dropped=dropped,
+            reconnected=0,
+            replaced=0,
+            peak_open=succeeded,
+            connect_ms=_spread(random_, succeeded, 7.0),
+            recovery_ms=_spread(random_, 0, 1.0),
+            causes=causes_of(connect_causes),
+        ),
+        codes=CodeFigures(
+            scheduled=codes,
+            sent=sent,
+            accepted=codes - rejected - unanswered - unsent,
+            rejected=rejected,
+            unanswered=unanswered,
+            unsent=unsent,
+            overlapping=0,
+            schedule_slip_ms=_spread(random_, sent, 0.3),
+            ingest_ms=_spread(random_, sent - unanswered, 2.6),
+        ),
+        deliveries=DeliveryFigures(
+            owed=owed,
+            delivered=delivered,
+            late=late,
+            interrupted=interrupted,
+            missing=missing,
+            released=0,
+            duplicate=duplicate,
+            out_of_order=out_of_order,
+            unexpected=unexpected,
+            foreign=0,
+            malformed=malformed,
+            delivery_rate=_rate(delivered, owed),
+        ),
+        delivery_ms=delivery.latency(),
+        spread_ms=_spread(random_, owed_codes if delivered else 0, 2 * median_ms),
+        received_per_connection=received,
+        errors=ErrorFigures(
+            operations=operations,
+            failed=failed,
+            error_rate=_rate(failed, operations),
+            causes=causes_of(all_causes),
+        ),
+        generator=GeneratorFigures(
+            timestamps=timestamps,
+            lag_ms=_spread(random_, delivered, 40.0 if saturated else 0.2),
+            stamp_error_ms=_spread(random_, 12, 1.5),
+            in_doubt=0,
+            stall_ms=_spread(random_, 40, 60.0 if saturated else 0.5),
+            cpu_percent_max=99.3 if saturated else 31.5,
+            waited_percent_max=1.5,
+            rss_mib=96.4,
+            clock_error_ms=0.0,
+            saturated=saturated,
+        ),
+        per_code=per_code,
+        storm=None,
+        vitals=[],
+        steps=[],
+        search=None,
+        timeline=[
+            TimelinePoint(
+                t=float(t),
+                open=succeeded,
+                connecting=0,
+                dropped=dropped if t == 3 else 0,
+                sent=int(t % 6 == 2 and t < seconds),
+                received=succeeded if t % 6 == 2 and t < seconds else 0,
+                p50_ms=median_ms if t % 6 == 2 and succeeded else None,
+                p99_ms=2 * median_ms if t % 6 == 2 and succeeded else None,
+                errors=0,
+                lag_p99_ms=0.3,
+                cpu_percent=12.0,
+                waited_percent=0.5,
+                rss_mib=96.4,
+            )
             for t in range(int(seconds) + 3)
         ],
-    }
-    report["workers"] = [
-        {"name": name, "region": "", "lost": False, **_share(random_, report, part, workers)}
-        for part, name in enumerate(_names(workers))
-    ]
-    report["regions"] = [
-        {"name": name, "workers": 1, "lost": 0, **_share(random_, report, part, len(regions))}
-        for part, name in enumerate(regions)
-    ]
-    for row, region in zip(report["workers"], regions, strict=False):
-        row["region"] = region
-    report["verdict"] = verdict.judge(report, load_thresholds())
+        workers=[],
+        regions=[],
+        verdict=Verdict(grade="good", reasons=[]),
+    )
+    for part, name in enumerate(_names(workers)):
+        region = regions[part] if part < len(regions) else ""
+        make = partial(WorkerShare, name=name, region=region, lost=False)
+        report.workers.append(_share(random_, report, part, workers, make))
+    for part, name in enumerate(regions):
+        make_region = partial(RegionShare, name=name, workers=1, lost=0)
+        report.regions.append(_share(random_, report, part, len(regions), make_region))
+    report.verdict = judged(report)
     return report
 
 
-def connection_rows(report: dict[str, Any]) -> list[ConnectionRow]:
+def judged(report: Report, thresholds: Thresholds | None = None) -> Verdict:
+    """The verdict on a report, by the default thresholds unless others are given."""
+    return judge(
+        report,
+        thresholds or load_thresholds(),
+        complete=report.run.complete,
+        notes=report.run.notes,
+        steps=report.steps,
+        search=report.search,
+    )
+
+
+def step_of(report: Report, name: str, *, target: str = "") -> StepReport:
+    """A step with the figures and the verdict of a whole run."""
+    return StepReport(
+        name=name,
+        connections=report.connections,
+        codes=report.codes,
+        deliveries=report.deliveries,
+        delivery_ms=report.delivery_ms,
+        spread_ms=report.spread_ms,
+        errors=report.errors,
+        generator=report.generator,
+        verdict=report.verdict,
+        target=target,
+    )
+
+
+def as_data(report: Report) -> Any:
+    """A report as `json.loads` returns it."""
+    return json.loads(to_json(report))
+
+
+def connection_rows(report: Report) -> list[ConnectionRow]:
     """A row for each connection of a sample; losses are not told apart by connection."""
-    connections = report["connections"]
-    owed = report["deliveries"]["owed"] // max(1, connections["succeeded"])
+    connections = report.connections
+    owed = report.deliveries.owed // max(1, connections.succeeded)
     return [
         ConnectionRow(
             connection=index,
             worker="local",
             username="loadtest",
-            connected=index <= connections["succeeded"],
-            connect_ms=7.25 if index <= connections["succeeded"] else None,
-            sessions=int(index <= connections["succeeded"]),
+            connected=index <= connections.succeeded,
+            connect_ms=7.25 if index <= connections.succeeded else None,
+            sessions=int(index <= connections.succeeded),
             drops=0,
-            owed=owed if index <= connections["succeeded"] else 0,
-            delivered=owed if index <= connections["succeeded"] else 0,
+            owed=owed if index <= connections.succeeded else 0,
+            delivered=owed if index <= connections.succeeded else 0,
             late=0,
             missing=0,
             interrupted=0,
             duplicate=0,
-            last_cause="" if index <= connections["succeeded"] else "connection refused",
+            last_cause="" if index <= connections.succeeded else "connection refused",
         )
-        for index in range(1, connections["attempted"] + 1)
+        for index in range(1, connections.attempted + 1)
     ]
 
 
 @st.composite
-def samples(draw: st.DrawFn) -> dict[str, Any]:
+def samples(draw: st.DrawFn) -> Report:
     """Samples of small runs in which anything may have gone wrong."""
     connections = draw(st.integers(0, 60))
     codes = draw(st.integers(0, 6))
@@ -275,27 +334,38 @@ def _names(workers: int) -> list[str]:
     return [f"worker {number} (host)" for number in range(1, workers + 1)]
 
 
-def _share(random_: random.Random, report: dict[str, Any], part: int, parts: int) -> dict[str, Any]:
+_T = TypeVar("_T", WorkerShare, RegionShare)
+
+
+def _share(
+    random_: random.Random, report: Report, part: int, parts: int, make: Callable[..., _T]
+) -> _T:
     """One of so many equal parts of a report's figures; the first have what is left over."""
 
     def own(whole: int) -> int:
         return whole // parts + (part < whole % parts)
 
-    connections, deliveries = report["connections"], report["deliveries"]
-    share = {name: own(connections[name]) for name in ("succeeded", "failed", "dropped")}
-    fates = ("delivered", "late", "interrupted", "missing")
-    share |= {name: own(deliveries[name]) for name in fates}
-    return {
-        **share,
-        "attempted": share["succeeded"] + share["failed"],
-        "owed": sum(share[name] for name in fates),
-        "connect_ms": _spread(random_, share["succeeded"], 7.0),
-        "delivery_ms": _spread(random_, share["delivered"], 4.0),
-        "clock_error_ms": 0.0,
-        "cpu_percent": 31.5,
-        "waited_percent": 1.5,
-        "rss_mib": 96.4 / parts,
-    }
+    connections, deliveries = report.connections, report.deliveries
+    succeeded, failed = own(connections.succeeded), own(connections.failed)
+    delivered, late = own(deliveries.delivered), own(deliveries.late)
+    interrupted, missing = own(deliveries.interrupted), own(deliveries.missing)
+    return make(
+        succeeded=succeeded,
+        failed=failed,
+        dropped=own(connections.dropped),
+        attempted=succeeded + failed,
+        delivered=delivered,
+        late=late,
+        interrupted=interrupted,
+        missing=missing,
+        owed=delivered + late + interrupted + missing,
+        connect_ms=_spread(random_, succeeded, 7.0),
+        delivery_ms=_spread(random_, delivered, 4.0),
+        clock_error_ms=0.0,
+        cpu_percent=31.5,
+        waited_percent=1.5,
+        rss_mib=96.4 / parts,
+    )
 
 
 def _per_code(
@@ -308,7 +378,7 @@ def _per_code(
     fates: dict[str, int],
     losses: dict[str, int],
     duplicate: int,
-) -> tuple[list[dict[str, Any]], Counter[str], dict[str, int]]:
+) -> tuple[list[CodeRow], Counter[str], dict[str, int]]:
     statuses = [how for how, many in fates.items() for _ in range(many)]
     statuses = ["accepted"] * (codes - len(statuses)) + statuses
     pairs = [
@@ -333,41 +403,46 @@ def _per_code(
         delivery.merge(latencies)
         latency = latencies.latency()
         rows.append(
-            {
-                "seq": code + 1,
-                "sent_at": None if status == "unsent" else _at(2.2 + code * 6),
-                "status": status,
-                "owed": counts.total(),
-                **{how: counts[how] for how in ("delivered", "late", "interrupted", "missing")},
-                "duplicate": duplicate if code == 0 else 0,
-                "first_ms": latency["min"],
-                "p50_ms": latency["p50"],
-                "p95_ms": latency["p95"],
-                "p99_ms": latency["p99"],
-                "last_ms": latency["max"],
-            }
+            CodeRow(
+                seq=code + 1,
+                sent_at=None if status == "unsent" else _at(2.2 + code * 6),
+                status=cast("CodeStatus", status),
+                owed=counts.total(),
+                delivered=counts["delivered"],
+                late=counts["late"],
+                interrupted=counts["interrupted"],
+                missing=counts["missing"],
+                duplicate=duplicate if code == 0 else 0,
+                first_ms=latency.min,
+                p50_ms=latency.p50,
+                p95_ms=latency.p95,
+                p99_ms=latency.p99,
+                last_ms=latency.max,
+            )
         )
     spread = Counter(received.values())
     return rows, totals, {str(many): spread[many] for many in sorted(spread, reverse=True)}
 
 
-def _causes(causes: list[tuple[str, str, int]]) -> list[dict[str, Any]]:
+def causes_of(causes: Iterable[tuple[str, str, int]]) -> list[FailureCause]:
+    """Causes by operation, cause and count, the most common first."""
+    causes = list(causes)
     total = sum(count for _, _, count in causes)
     return [
-        {
-            "operation": operation,
-            "cause": cause,
-            "count": count,
-            "share": count / total,
-            "said": "",
-            "hint": hints.hint(operation, cause),
-        }
+        FailureCause(
+            operation=operation,
+            cause=cause,
+            count=count,
+            share=count / total,
+            said="",
+            hint=hints.hint(operation, cause),
+        )
         for operation, cause, count in sorted(causes, key=lambda each: -each[2])
         if count
     ]
 
 
-def _spread(random_: random.Random, count: int, median_ms: float) -> Latency:
+def _spread(random_: random.Random, count: int, median_ms: float) -> LatencySummary:
     histogram = Histogram()
     for _ in range(count):
         histogram.add(int(random_.lognormvariate(0, 0.4) * median_ms * 1000))

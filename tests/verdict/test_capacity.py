@@ -2,78 +2,94 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
 import pytest
 
+from sseload_users.core.figures import Probe, SearchResult, StormRecovery
 from sseload_users.core.totals import Totals
 from sseload_users.report.build import Run, build, step_report
 from sseload_users.report.console import summary
 from sseload_users.report.html import headline
+from sseload_users.report.model import Report
 from sseload_users.run.thresholds_file import load_thresholds
 from sseload_users.verdict import capacity
 from sseload_users.verdict import rules as verdict
-from tests.support.harness import _validator
-from tests.support.reports import sample
+from sseload_users.verdict.reasons import StepReport
+from tests.support.harness import validator
+from tests.support.reports import as_data, judged, sample, step_of
 
 DEFAULT = load_thresholds()
-#: The parts of a whole report that a step has as well.
-PARTS = ("connections", "codes", "deliveries", "delivery_ms", "spread_ms", "errors", "generator")
 
 
-def step(size: int, **changes: Any) -> dict[str, Any]:
+def step(size: int, **changes: Any) -> StepReport:
     """A step of so many connections, judged."""
-    whole = sample(size, 10, **changes)
-    made: dict[str, Any] = {"name": f"{size:,} connections", "target": ""}
-    made |= {part: whole[part] for part in PARTS}
-    if (target := DEFAULT.size_target(size)) is not None:
-        made["target"] = str(target.success)
-    made["verdict"] = verdict.judge_step(made, DEFAULT)
+    target = DEFAULT.size_target(size)
+    made = step_of(
+        sample(size, 10, **changes),
+        f"{size:,} connections",
+        target="" if target is None else str(target.success),
+    )
+    made.verdict = verdict.judge_step(made, DEFAULT)
     return made
 
 
-def ladder(*steps: dict[str, Any]) -> dict[str, Any]:
+def ladder(*steps: StepReport) -> Report:
     """The report of a run with these steps."""
     report = sample(50, 10)
-    report["steps"] = list(steps)
-    report["verdict"] = verdict.judge(report, DEFAULT)
-    _validator.validate(report)
+    report.steps = list(steps)
+    report.verdict = judged(report)
+    validator.validate(as_data(report))
     return report
 
 
-def found(**changes: Any) -> dict[str, Any]:
+def found(**changes: Any) -> Report:
     """The report of a run that searched."""
     report = sample(50, 10)
-    search = {
-        "over": "connections",
-        "objective": ["delivery >= 99.9 %"],
-        "largest": 137,
-        "held": 137,
-        "broke_at": 140,
-        "limited_by": "server",
-        "first_broken": ["errors 2.1 %, objective <= 1 %"],
-        "cause": "handshake: HTTP 503",
-        "probes": [
-            {"size": size, "held": held, "broken": [] if held else ["errors 2.1 %"],
-             "cause": "" if held else "handshake: HTTP 503", "saturated": False}
-            for size, held in ((100, True), (200, False), (137, True), (140, False), (140, False),
-                               (137, True))
+    report.search = SearchResult(
+        over="connections",
+        objective=["delivery >= 99.9 %"],
+        largest=137,
+        held=137,
+        broke_at=140,
+        limited_by="server",
+        first_broken=["errors 2.1 %, objective <= 1 %"],
+        cause="handshake: HTTP 503",
+        probes=[
+            Probe(
+                size,
+                held=held,
+                broken=[] if held else ["errors 2.1 %"],
+                cause="" if held else "handshake: HTTP 503",
+                saturated=False,
+            )
+            for size, held in (
+                (100, True),
+                (200, False),
+                (137, True),
+                (140, False),
+                (140, False),
+                (137, True),
+            )
         ],
-    }  # fmt: skip
-    report["search"] = search | changes
-    report["verdict"] = verdict.judge(report, DEFAULT)
-    _validator.validate(report)
+    )
+    report.search = replace(report.search, **changes)
+    report.verdict = judged(report)
+    validator.validate(as_data(report))
     return report
 
 
-def status(report: dict[str, Any], fail_on: verdict.FailOn = "issues") -> int:
+def status(report: Report, fail_on: verdict.FailOn = "issues") -> int:
     return verdict.exit_status(
-        report["verdict"]["grade"], fail_on, answered=capacity.answered(report)
+        report.verdict.grade,
+        fail_on,
+        answered=capacity.has_answer(report.steps, report.search),
     )
 
 
-def shown(report: dict[str, Any], width: int = 80) -> str:
+def shown(report: Report, width: int = 80) -> str:
     """The summary, with every space and line break as one space."""
     return " ".join(summary(report, width).split())
 
@@ -95,28 +111,28 @@ def shown(report: dict[str, Any], width: int = 80) -> str:
     ],
 )
 def test_a_step_is_judged_for_its_own_size(size: int, refused: int, grade: str) -> None:
-    judged = step(size, refused=refused)["verdict"]
-    assert judged["grade"] == grade
-    assert judged["reasons"][0]["rule"] == "size_target"
+    graded = step(size, refused=refused).verdict
+    assert graded.grade == grade
+    assert graded.reasons[0].rule == "size_target"
     if grade == "issues":
-        sentence = judged["reasons"][0]["sentence"]
+        sentence = graded.reasons[0].sentence
         assert f"{size - refused} of {size} connections were open" in sentence
         assert "most often: connection refused" in sentence
 
 
 def test_lost_codes_weigh_at_any_size_below_the_last_target() -> None:
-    assert step(200, missing=1)["verdict"]["grade"] == "warning"
-    assert step(200, missing=500)["verdict"]["grade"] == "issues"
-    judged = step(600, missing=3000)["verdict"]
-    assert judged["grade"] == "warning"
-    (received,) = (each for each in judged["reasons"] if each["rule"] == "codes_received")
-    assert received["sentence"].endswith("a server of that size may degrade.")
+    assert step(200, missing=1).verdict.grade == "warning"
+    assert step(200, missing=500).verdict.grade == "issues"
+    graded = step(600, missing=3000).verdict
+    assert graded.grade == "warning"
+    (received,) = (each for each in graded.reasons if each.rule == "codes_received")
+    assert received.sentence.endswith("a server of that size may degrade.")
 
 
 def test_a_ladder_that_meets_every_target_is_good() -> None:
     report = ladder(step(50), step(100, refused=2), step(200, refused=10))
-    assert report["verdict"]["grade"] == "good"
-    assert capacity.falls_short(report["steps"]) is None
+    assert report.verdict.grade == "good"
+    assert capacity.falls_short(report.steps) is None
     assert status(report) == status(report, "warning") == 0
     text = shown(report)
     assert "Every step meets its target, up to 200 connections." in text
@@ -128,8 +144,8 @@ def test_a_ladder_that_meets_every_target_is_good() -> None:
 def test_a_ladder_says_where_it_first_falls_short_and_why() -> None:
     short = step(200, unavailable=60)
     report = ladder(step(50), step(100, missing=1), short, step(500, unavailable=300))
-    assert report["verdict"]["grade"] == "issues"
-    assert capacity.falls_short(report["steps"]) is short
+    assert report.verdict.grade == "issues"
+    assert capacity.falls_short(report.steps) is short
     assert status(report) == 1
     text = shown(report)
     assert (
@@ -140,7 +156,7 @@ def test_a_ladder_says_where_it_first_falls_short_and_why() -> None:
     assert "500 200 (40 %) none 100 %" in text
     assert "1 issue, 2 warnings" in text
     assert headline(report).startswith("It first falls short with 200 connections: 140 of 200")
-    rules = {each["rule"]: each["grade"] for each in report["verdict"]["reasons"]}
+    rules = {each.rule: each.grade for each in report.verdict.reasons}
     assert rules == {
         "run_complete": "good", "step 50": "good", "step 100": "warning", "step 200": "issues",
         "step 500": "warning", "generator": "good",
@@ -155,8 +171,8 @@ def test_a_mere_warning_is_said_to_be_one() -> None:
 
 def test_a_saturated_generator_leaves_a_ladder_without_an_answer() -> None:
     report = ladder(step(50), step(100, unavailable=50, saturated=True))
-    assert report["verdict"]["grade"] == "warning"
-    assert capacity.answered(report) is False
+    assert report.verdict.grade == "warning"
+    assert not capacity.has_answer(report.steps, report.search)
     assert (status(report), status(report, "never")) == (3, 0)
     text = shown(report)
     assert "? saturated" in text
@@ -241,9 +257,9 @@ def test_what_a_search_found(
 ) -> None:
     sentence = " ".join(sentences)
     report = found(**changes)
-    assert report["verdict"]["grade"] == grade
-    (reason,) = (each for each in report["verdict"]["reasons"] if each["rule"] == "search")
-    assert reason["sentence"] == sentence
+    assert report.verdict.grade == grade
+    (reason,) = (each for each in report.verdict.reasons if each.rule == "search")
+    assert reason.sentence == sentence
     assert sentence in shown(report)
     assert status(report) == ends
     assert status(report, "never") == 0
@@ -259,8 +275,7 @@ def test_the_probes_are_told_by_size() -> None:
         ["200", "✗", "errors", "2.1", "%;", "handshake:", "HTTP", "503"],
     ]
     probes = [
-        {"size": size, "held": True, "broken": [], "cause": "", "saturated": size > 100}
-        for size in range(1, 200)
+        Probe(size, held=True, broken=[], cause="", saturated=size > 100) for size in range(1, 200)
     ]
     text = summary(found(probes=probes))
     assert "187 further sizes, see report.json" in text
@@ -270,24 +285,27 @@ def test_the_probes_are_told_by_size() -> None:
 def test_a_steps_account_becomes_its_report() -> None:
     run = Run("abcdef", 10**18, "http://127.0.0.1", "websocket", {}, {})
     made = step_report("60 connections", run, Totals(), DEFAULT, asked=60, opened=57)
-    assert made["connections"]["attempted"] == 60
-    assert made["connections"]["succeeded"] == made["connections"]["peak_open"] == 57
-    assert made["connections"]["failed"] == 3
-    assert made["target"] == "> 95 %"
+    assert made.connections.attempted == 60
+    assert made.connections.succeeded == made.connections.peak_open == 57
+    assert made.connections.failed == 3
+    assert made.target == "> 95 %"
     report = build(run, Totals(), DEFAULT, [made])
+    data = as_data(report)
+    validator.validate(data)
+    data["steps"][0]["more"] = 1
     with pytest.raises(jsonschema.ValidationError):
-        _validator.validate(report | {"steps": [made | {"more": 1}]})
-    assert report["steps"] == [made]
+        validator.validate(data)
+    assert report.steps == [made]
 
 
 def test_codes_that_were_sent_side_by_side_are_owed_no_order() -> None:
     report = sample(10, 20, out_of_order=50)
-    assert report["verdict"]["grade"] == "warning"
-    report["codes"]["overlapping"] = 5
-    assert verdict.judge(report, DEFAULT)["grade"] == "good"
+    assert report.verdict.grade == "warning"
+    report.codes.overlapping = 5
+    assert judged(report).grade == "good"
     # They explain no more than each connection's getting each of them too early once.
-    report["codes"]["overlapping"] = 4
-    assert verdict.judge(report, DEFAULT)["grade"] == "warning"
+    report.codes.overlapping = 4
+    assert judged(report).grade == "warning"
 
 
 @pytest.mark.parametrize(
@@ -306,9 +324,14 @@ def test_codes_that_were_sent_side_by_side_are_owed_no_order() -> None:
 )
 def test_how_soon_they_were_back(changes: dict[str, Any], sentence: str) -> None:
     report = sample(200, 10)
-    report["storm"] = {
-        "started_at": ["2026-11-24T09:30:20.000Z"], "ended": 200, "back": 200, "back_50_s": 0.24,
-        "back_95_s": 2.5, "back_100_s": 61.7,
-    } | changes  # fmt: skip
-    _validator.validate(report)
+    storm = StormRecovery(
+        started_at=["2026-11-24T09:30:20.000Z"],
+        ended=200,
+        back=200,
+        back_50_s=0.24,
+        back_95_s=2.5,
+        back_100_s=61.7,
+    )
+    report.storm = replace(storm, **changes)
+    validator.validate(as_data(report))
     assert f"Storm 200 connections ended at once; {sentence}" in shown(report)

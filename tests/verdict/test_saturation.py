@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,22 +59,22 @@ def test_more_waiting_never_makes_it_look_better(busy: list[float], index: int) 
 
 
 def test_what_to_do_depends_on_who_had_the_core() -> None:
-    generator = sample(saturated=True)["generator"]
+    generator = sample(saturated=True).generator
     full = judge(generator)
-    assert "waited" not in full["sentence"]
-    assert "use more workers" in full["hint"]
-    starved = judge(generator | {"cpu_percent_max": 33.4, "waited_percent_max": 66.6})
-    assert "(CPU up to 33 %, waited for a core up to 67 %, lag p99" in starved["sentence"]
-    assert "CPU limit" in starved["hint"]
-    assert judge(generator | {"waited_percent_max": None}) == full
+    assert "waited" not in full.sentence
+    assert "use more workers" in full.hint
+    starved = judge(replace(generator, cpu_percent_max=33.4, waited_percent_max=66.6))
+    assert "(CPU up to 33 %, waited for a core up to 67 %, lag p99" in starved.sentence
+    assert "CPU limit" in starved.hint
+    assert judge(replace(generator, waited_percent_max=None)) == full
 
 
 def test_how_far_stamps_may_be_off_is_said_of_latencies() -> None:
-    generator = sample(saturated=True)["generator"]
-    off = generator["stamp_error_ms"]
-    assert f"stay true within {ms(off['max'])} ms, as the kernel" in judge(generator)["sentence"]
-    off["count"] = 0
-    assert "stay true, as the kernel" in judge(generator)["sentence"]
+    generator = sample(saturated=True).generator
+    off = generator.stamp_error_ms
+    assert f"stay true within {ms(off.max)} ms, as the kernel" in judge(generator).sentence
+    off.count = 0
+    assert "stay true, as the kernel" in judge(generator).sentence
 
 
 @contextlib.contextmanager

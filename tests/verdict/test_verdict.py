@@ -2,35 +2,35 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sseload_users.core.causes import CauseKind, is_local
+from sseload_users.core.figures import FailureCause
+from sseload_users.report.model import Report
 from sseload_users.run.thresholds_file import load_thresholds
 from sseload_users.verdict import hints
-from sseload_users.verdict import rules as verdict
-from sseload_users.verdict.rules import GRADES, Reason, exit_status, judge
+from sseload_users.verdict.reasons import GRADES, Reason, worst
+from sseload_users.verdict.rules import exit_status
 from sseload_users.verdict.thresholds import Grade, Rule
-from tests.support.reports import sample, samples
+from tests.support.reports import causes_of, judged, sample, samples
 
 DEFAULT = load_thresholds()
 
 
-def reason(report: dict[str, Any], rule: str) -> Reason:
-    (found,) = (each for each in report["verdict"]["reasons"] if each["rule"] == rule)
-    return found  # type: ignore[no-any-return]
+def reason(report: Report, rule: str) -> Reason:
+    (found,) = (each for each in report.verdict.reasons if each.rule == rule)
+    return found
 
 
 def test_a_clean_run_is_good_and_says_why() -> None:
     report = sample(50, 10)
-    assert report["verdict"]["grade"] == "good"
-    assert all(
-        each["grade"] == "good" and not each["hint"] for each in report["verdict"]["reasons"]
-    )
-    assert reason(report, "codes_received")["sentence"] == (
+    assert report.verdict.grade == "good"
+    assert all(each.grade == "good" and not each.hint for each in report.verdict.reasons)
+    assert reason(report, "codes_received").sentence == (
         "500 of 500 owed deliveries came in time (100 %)."
     )
 
@@ -86,9 +86,9 @@ def test_a_clean_run_is_good_and_says_why() -> None:
 def test_each_rule_has_its_edges(changes: dict[str, Any], rule: str, grade: Grade) -> None:
     report = sample(**changes)
     found = reason(report, rule)
-    assert found["grade"] == grade, found
-    assert GRADES.index(report["verdict"]["grade"]) >= GRADES.index(grade)
-    assert bool(found["hint"]) == (grade != "good")
+    assert found.grade == grade, found
+    assert GRADES.index(report.verdict.grade) >= GRADES.index(grade)
+    assert bool(found.hint) == (grade != "good")
 
 
 def test_an_empty_run_is_an_issue_whatever_the_thresholds_allow() -> None:
@@ -99,8 +99,8 @@ def test_an_empty_run_is_an_issue_whatever_the_thresholds_allow() -> None:
         }
     )
     graded = {
-        each["rule"]: each["grade"]
-        for each in judge(sample(10, 5, refused=10, unsent=5), lenient)["reasons"]
+        each.rule: each.grade
+        for each in judged(sample(10, 5, refused=10, unsent=5), lenient).reasons
     }
     for rule in ("connection_success", "codes_accepted", "codes_received"):
         assert graded[rule] == "issues"
@@ -108,162 +108,160 @@ def test_an_empty_run_is_an_issue_whatever_the_thresholds_allow() -> None:
 
 def test_a_reason_says_figure_threshold_and_where_to_look() -> None:
     report = sample(50, 10, unavailable=4)
-    assert reason(report, "connection_success") == {
-        "rule": "connection_success",
-        "grade": "warning",
-        "measured": "46 of 50 (92 %)",
-        "threshold": "> 95 %",
-        "sentence": "46 of 50 connect attempts succeeded (92 %), failures most often: HTTP 503; "
+    assert reason(report, "connection_success") == Reason(
+        rule="connection_success",
+        grade="warning",
+        measured="46 of 50 (92 %)",
+        threshold="> 95 %",
+        sentence="46 of 50 connect attempts succeeded (92 %), failures most often: HTTP 503; "
         "good is more than 95 %.",
-        "hint": "Look at the server's resources, its database pool and the network.",
-    }
+        hint="Look at the server's resources, its database pool and the network.",
+    )
     report = sample(50, 10, missing=60, late=2)
-    assert reason(report, "codes_received") == {
-        "rule": "codes_received",
-        "grade": "issues",
-        "measured": "438 of 500 (87.6 %)",
-        "threshold": ">= 95 %",
-        "sentence": "438 of 500 owed deliveries came in time (87.6 %): 60 missing, 2 late; "
+    assert reason(report, "codes_received") == Reason(
+        rule="codes_received",
+        grade="issues",
+        measured="438 of 500 (87.6 %)",
+        threshold=">= 95 %",
+        sentence="438 of 500 owed deliveries came in time (87.6 %): 60 missing, 2 late; "
         "less than 95 % is an issue.",
-        "hint": "Connected clients were left out: look at the broadcast logic, the stability of "
+        hint="Connected clients were left out: look at the broadcast logic, the stability of "
         "the connections and the server's logs.",
-    }
+    )
 
 
 def test_one_lost_delivery_in_many_is_not_rounded_away() -> None:
     found = reason(sample(500, 20, missing=1), "codes_received")
-    assert found["grade"] == "warning"
-    assert found["measured"] == "9,999 of 10,000 (99.99 %)"
+    assert found.grade == "warning"
+    assert found.measured == "9,999 of 10,000 (99.99 %)"
 
 
 def test_an_incomplete_run_says_what_its_notes_say() -> None:
     report = sample(complete=False, notes=("Worker\x1b[2J b was lost with 20 connections.",))
-    assert report["verdict"]["grade"] == "warning"
-    assert reason(report, "run_complete")["sentence"] == (
+    assert report.verdict.grade == "warning"
+    assert reason(report, "run_complete").sentence == (
         "The run is incomplete (Worker\ufffd[2J b was lost with 20 connections): "
         "the figures cover what was accounted for."
     )
 
 
 @pytest.mark.parametrize("timestamps", ["kernel", "userspace"])
-def test_a_saturated_generator_is_not_the_servers_fault(timestamps: str) -> None:
+def test_a_saturated_generator_is_not_the_servers_fault(
+    timestamps: Literal["kernel", "userspace"],
+) -> None:
     report = sample(saturated=True, timestamps=timestamps)
-    assert report["verdict"]["grade"] == "warning"
-    assert "no fault of the server" in reason(report, "generator")["hint"]
-    stays_true = "latencies stay true" in reason(report, "generator")["sentence"]
+    assert report.verdict.grade == "warning"
+    assert "no fault of the server" in reason(report, "generator").hint
+    stays_true = "latencies stay true" in reason(report, "generator").sentence
     assert stays_true == (timestamps == "kernel")
 
 
 def test_this_machines_own_limits_are_not_the_servers_fault() -> None:
     report = sample(50, 10, refused=10)
-    report["connections"]["causes"][0] |= {
-        "cause": "too many open files",
-        "hint": hints.hint("connect", "too many open files"),
-    }
-    report["verdict"] = judge(report, DEFAULT)
+    report.connections.causes[0].cause = "too many open files"
+    report.connections.causes[0].hint = hints.hint("connect", "too many open files")
+    report.verdict = judged(report)
     for rule in ("connection_success", "size_target"):
-        assert reason(report, rule)["hint"].startswith("This machine's limit of open files")
+        assert reason(report, rule).hint.startswith("This machine's limit of open files")
 
 
 def test_codes_that_were_due_but_never_tried_count() -> None:
     report = sample(50, 10)
-    report["codes"]["scheduled"] = 20
-    report["verdict"] = judge(report, DEFAULT)
-    assert reason(report, "codes_accepted")["grade"] == "issues"
+    report.codes.scheduled = 20
+    report.verdict = judged(report)
+    assert reason(report, "codes_accepted").grade == "issues"
 
 
 @given(samples())
 @settings(max_examples=60, deadline=None)
-def test_every_run_is_judged_and_every_reason_is_whole(report: dict[str, Any]) -> None:
-    reasons = report["verdict"]["reasons"]
-    assert report["verdict"]["grade"] == verdict.worst(each["grade"] for each in reasons)
-    assert len({each["rule"] for each in reasons}) == len(reasons)
+def test_every_run_is_judged_and_every_reason_is_whole(report: Report) -> None:
+    reasons = report.verdict.reasons
+    assert report.verdict.grade == worst(each.grade for each in reasons)
+    assert len({each.rule for each in reasons}) == len(reasons)
     for each in reasons:
-        assert each["sentence"].endswith(".")
-        assert "\n" not in each["sentence"]
-        assert bool(each["hint"]) == (each["grade"] != "good")
-        if each["measured"].endswith("(100 %)"):
-            part, _, whole, *_ = each["measured"].split()
+        assert each.sentence.endswith(".")
+        assert "\n" not in each.sentence
+        assert bool(each.hint) == (each.grade != "good")
+        if each.measured.endswith("(100 %)"):
+            part, _, whole, *_ = each.measured.split()
             assert part == whole
 
 
-def _cause(report: dict[str, Any], group: str, operation: str, cause: str) -> None:
-    for each in report[group]["causes"]:
-        if (each["operation"], each["cause"]) == (operation, cause):
-            each["count"] += 1
+def _cause(causes: list[FailureCause], operation: str, cause: str) -> None:
+    for each in causes:
+        if (each.operation, each.cause) == (operation, cause):
+            each.count += 1
             return
-    report[group]["causes"].append(
-        {"operation": operation, "cause": cause, "count": 1, "share": 0.0, "hint": ""}
-    )
+    causes += causes_of([(operation, cause, 1)])
 
 
-def _failed_connect(cause: str) -> Callable[[dict[str, Any]], bool]:
-    def change(report: dict[str, Any]) -> bool:
-        connections = report["connections"]
-        if connections["succeeded"] <= connections["dropped"]:
+def _failed_connect(cause: str) -> Callable[[Report], bool]:
+    def change(report: Report) -> bool:
+        connections = report.connections
+        if connections.succeeded <= connections.dropped:
             return False
-        connections["succeeded"] -= 1
-        connections["peak_open"] -= 1
-        connections["failed"] += 1
-        report["errors"]["failed"] += 1
-        _cause(report, "connections", "connect", cause)
-        _cause(report, "errors", "connect", cause)
+        connections.succeeded -= 1
+        connections.peak_open -= 1
+        connections.failed += 1
+        report.errors.failed += 1
+        _cause(report.connections.causes, "connect", cause)
+        _cause(report.errors.causes, "connect", cause)
         return True
 
     return change
 
 
-def _drop(report: dict[str, Any]) -> bool:
-    connections = report["connections"]
-    if connections["dropped"] >= connections["succeeded"]:
+def _drop(report: Report) -> bool:
+    connections = report.connections
+    if connections.dropped >= connections.succeeded:
         return False
-    connections["dropped"] += 1
-    report["errors"]["failed"] += 1
-    _cause(report, "connections", "session", "connection reset")
+    connections.dropped += 1
+    report.errors.failed += 1
+    _cause(report.connections.causes, "session", "connection reset")
     return True
 
 
-def _lose(how: str) -> Callable[[dict[str, Any]], bool]:
-    def change(report: dict[str, Any]) -> bool:
-        if not report["deliveries"]["delivered"]:
+def _lose(how: str) -> Callable[[Report], bool]:
+    def change(report: Report) -> bool:
+        if not report.deliveries.delivered:
             return False
-        report["deliveries"]["delivered"] -= 1
-        report["deliveries"][how] += 1
+        report.deliveries.delivered -= 1
+        setattr(report.deliveries, how, getattr(report.deliveries, how) + 1)
         return True
 
     return change
 
 
-def _refuse_code(how: str) -> Callable[[dict[str, Any]], bool]:
-    def change(report: dict[str, Any]) -> bool:
-        if not report["codes"]["accepted"]:
+def _refuse_code(how: str) -> Callable[[Report], bool]:
+    def change(report: Report) -> bool:
+        if not report.codes.accepted:
             return False
-        report["codes"]["accepted"] -= 1
-        report["codes"][how] += 1
-        report["codes"]["sent"] -= how == "unsent"
-        report["errors"]["failed"] += 1
-        _cause(report, "errors", "ingest", "HTTP 500")
+        report.codes.accepted -= 1
+        setattr(report.codes, how, getattr(report.codes, how) + 1)
+        report.codes.sent -= how == "unsent"
+        report.errors.failed += 1
+        _cause(report.errors.causes, "ingest", "HTTP 500")
         return True
 
     return change
 
 
-def _one_more(field: str) -> Callable[[dict[str, Any]], bool]:
-    def change(report: dict[str, Any]) -> bool:
-        report["deliveries"][field] += 1
-        report["errors"]["failed"] += field == "malformed"
+def _one_more(field: str) -> Callable[[Report], bool]:
+    def change(report: Report) -> bool:
+        setattr(report.deliveries, field, getattr(report.deliveries, field) + 1)
+        report.errors.failed += field == "malformed"
         return True
 
     return change
 
 
-def _incomplete(report: dict[str, Any]) -> bool:
-    report["run"]["complete"] = False
+def _incomplete(report: Report) -> bool:
+    report.run.complete = False
     return True
 
 
-def _saturate(report: dict[str, Any]) -> bool:
-    report["generator"]["saturated"] = True
+def _saturate(report: Report) -> bool:
+    report.generator.saturated = True
     return True
 
 
@@ -282,16 +280,16 @@ WORSE = [
 @given(samples(), st.lists(st.sampled_from(WORSE), min_size=1, max_size=30))
 @settings(max_examples=150, deadline=None)
 def test_nothing_that_gets_worse_improves_a_grade(
-    report: dict[str, Any], changes: list[Callable[[dict[str, Any]], bool]]
+    report: Report, changes: list[Callable[[Report], bool]]
 ) -> None:
-    before = judge(report, DEFAULT)
+    before = judged(report)
     for change in changes:
         worse = copy.deepcopy(report)
         if not change(worse):
             continue
-        after = judge(worse, DEFAULT)
-        for old, new in zip(before["reasons"], after["reasons"], strict=True):
-            assert GRADES.index(new["grade"]) >= GRADES.index(old["grade"]), (old, new)
+        after = judged(worse)
+        for old, new in zip(before.reasons, after.reasons, strict=True):
+            assert GRADES.index(new.grade) >= GRADES.index(old.grade), (old, new)
         report, before = worse, after
 
 
@@ -387,21 +385,21 @@ def test_an_unknown_cause_has_no_hint() -> None:
     assert not is_local("session", "the dog ate it")
 
 
-def _judged_anew(report: dict[str, Any], rule: str) -> str:
-    reasons = judge(report, load_thresholds(None))["reasons"]
-    return next(each["sentence"] for each in reasons if each["rule"] == rule)
+def _judged_anew(report: Report, rule: str) -> str:
+    reasons = judged(report).reasons
+    return next(each.sentence for each in reasons if each.rule == rule)
 
 
 def test_of_many_notes_three_are_said_and_the_others_counted() -> None:
     report = sample()
-    report["run"]["complete"] = False
-    report["run"]["notes"] = [f"Note {letter}." for letter in "ABCDE"]
+    report.run.complete = False
+    report.run.notes = [f"Note {letter}." for letter in "ABCDE"]
     said = _judged_anew(report, "run_complete")
     assert "Note C; and 2 more" in said
     assert "Note D" not in said
-    report["run"]["notes"] = report["run"]["notes"][:4]
+    report.run.notes = report.run.notes[:4]
     assert "Note C; and 1 more" in _judged_anew(report, "run_complete")
-    del report["run"]["notes"][3]
+    del report.run.notes[3]
     assert "Note C)" in _judged_anew(report, "run_complete")
 
 
@@ -411,30 +409,27 @@ def test_of_many_notes_three_are_said_and_the_others_counted() -> None:
 )
 def test_the_size_that_was_reached_is_said(peak: int, words: str) -> None:
     report = sample(1, 1, refused=1)
-    report["connections"]["peak_open"] = peak
+    report.connections.peak_open = peak
     assert _judged_anew(report, "size_target").startswith(words)
 
 
 def test_the_commonest_cause_is_the_one_that_is_said() -> None:
     report = sample()
-    causes = [
-        {"operation": "session", "cause": cause, "count": count, "share": 0.1, "hint": ""}
-        for cause, count in (("rare", 1), ("common", 4), ("seldom", 2))
-    ]
-    report["connections"]["dropped"] = 7
-    report["connections"]["causes"] = causes
-    report["errors"] |= {"failed": 7, "causes": causes}
+    causes = causes_of([("session", "rare", 1), ("session", "common", 4), ("session", "seldom", 2)])
+    report.connections.dropped = 7
+    report.connections.causes = report.errors.causes = causes
+    report.errors.failed = 7
     for rule in ("connections_dropped", "error_rate"):
         assert "most often: common" in _judged_anew(report, rule)
 
 
 def test_what_was_measured_of_the_generator_is_said() -> None:
     report = sample()
-    report["generator"]["cpu_percent_max"], report["generator"]["lag_ms"]["p99"] = 41.0, 2.5
+    report.generator.cpu_percent_max, report.generator.lag_ms.p99 = 41.0, 2.5
     assert _judged_anew(report, "generator") == (
         "The generator kept up (CPU up to 41 %, lag p99 2.50 ms)."
     )
-    report["generator"]["cpu_percent_max"] = report["generator"]["lag_ms"]["p99"] = None
+    report.generator.cpu_percent_max = report.generator.lag_ms.p99 = None
     assert _judged_anew(report, "generator") == "The generator kept up (not measured)."
 
 
@@ -447,22 +442,13 @@ def test_what_was_measured_of_the_generator_is_said() -> None:
     ],
 )
 def test_the_hint_is_about_the_commonest_loss(losses: dict[str, Any], begins: str) -> None:
-    assert reason(sample(50, 10, **losses), "codes_received")["hint"].startswith(begins)
+    assert reason(sample(50, 10, **losses), "codes_received").hint.startswith(begins)
 
 
 def test_the_hint_for_rejected_codes_is_that_of_their_commonest_cause() -> None:
     report = sample(50, 10, rejected=4)
-    report["errors"]["causes"] = [
-        {
-            "operation": "ingest",
-            "cause": cause,
-            "count": many,
-            "share": 0.5,
-            "hint": f"About {cause}.",
-        }
-        for cause, many in (("HTTP 500", 1), ("HTTP 401", 3))
-    ]
-    (found,) = (
-        each for each in judge(report, DEFAULT)["reasons"] if each["rule"] == "codes_accepted"
-    )
-    assert found["hint"] == "About HTTP 401."
+    report.errors.causes = causes_of([("ingest", "HTTP 500", 1), ("ingest", "HTTP 401", 3)])
+    for each in report.errors.causes:
+        each.hint = f"About {each.cause}."
+    (found,) = (each for each in judged(report).reasons if each.rule == "codes_accepted")
+    assert found.hint == "About HTTP 401."

@@ -13,11 +13,10 @@ import requests
 from gevent.pywsgi import WSGIServer
 
 from sseload_users.core.errors import ConfigError
-from sseload_users.report import prometheus
+from sseload_users.report.prometheus import Exposition
 from sseload_users.web import metrics_server as metrics
-from tests.report.test_prometheus import metrics as read
-from tests.report.test_prometheus import values
 from tests.support.harness import LOCUST, PATIENCE, QUICK, SSELOAD, run, running, target
+from tests.support.metrics import families, values
 
 
 def free_port() -> int:
@@ -29,7 +28,11 @@ def free_port() -> int:
 
 @pytest.fixture
 def server() -> Iterator[WSGIServer]:
-    started = metrics.serve(lambda: "sseload_workers 1\n", "127.0.0.1", 0)
+    started = metrics.serve(
+        lambda accept: Exposition(b"sseload_workers 1\n", f"text/plain; of={accept}"),
+        "127.0.0.1",
+        0,
+    )
     yield started
     started.stop(timeout=0)
 
@@ -49,15 +52,15 @@ def ask(server: WSGIServer, path: str, method: str = "GET") -> bytes:
 def test_metrics_are_at_their_path_and_nothing_is_anywhere_else(server: WSGIServer) -> None:
     answer = ask(server, "/metrics")
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert f"Content-Type: {prometheus.CONTENT_TYPE}\r\n".encode() in answer
+    assert b"Content-Type: text/plain; of=\r\n" in answer
     assert answer.endswith(b"\r\n\r\nsseload_workers 1\n")
     assert b" 404 " in ask(server, "/")
     assert b" 405 " in ask(server, "/metrics", "DELETE")
 
 
 def test_a_port_that_is_taken_is_told_in_a_sentence(server: WSGIServer) -> None:
-    with pytest.raises(ConfigError, match=r"--metrics-port \d+: nobody can listen at 127\.0\.0\.1"):
-        metrics.serve(lambda: "", "127.0.0.1", server.server_port or 0)
+    with pytest.raises(ConfigError, match=r"--metrics-port \d+: cannot listen on 127\.0\.0\.1"):
+        metrics.serve(lambda _: Exposition(b"", ""), "127.0.0.1", server.server_port or 0)
 
 
 @pytest.mark.e2e
@@ -75,7 +78,7 @@ def test_a_headless_run_is_scraped_as_it_goes(tmp_path: Path) -> None:
 
         def scraped() -> bool:
             answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE)
-            seen.append(read(answer.text))
+            seen.append(families(answer.text))
             return values(seen[-1]["sseload_codes"])["accepted",] >= 3
 
         going.wait_until(scraped, "three accepted codes")
@@ -105,7 +108,8 @@ def test_a_port_that_is_taken_ends_a_run_before_it_begins(tmp_path: Path) -> Non
         outcome = run(tmp_path, "2", "1", "1", "--metrics-port", port, command=SSELOAD)
     assert outcome.status == 2
     (complaint,) = outcome.complaints
-    assert complaint.startswith(f"sseload: --metrics-port {port}: nobody can listen")
+    assert complaint.startswith(f"sseload: --metrics-port {port}: cannot listen on ")
+    assert "(address already in use)" in complaint
     assert not outcome.reported
 
 

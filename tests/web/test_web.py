@@ -6,7 +6,6 @@ import csv
 import html
 import io
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,14 +19,17 @@ from sseload_users.core.vitals import ServerVitals
 from sseload_users.report import files, prometheus
 from sseload_users.report.build import Run
 from sseload_users.report.live import Live
-from sseload_users.report.progress import Snapshot
+from sseload_users.report.model import Report
+from sseload_users.report.snapshot import Snapshot
 from sseload_users.run.thresholds_file import load_thresholds
+from sseload_users.verdict.reasons import StepReport
 from sseload_users.verdict.thresholds import Thresholds
 from sseload_users.web import routes as web
 from sseload_users.web.views import Views
 from tests.support import lives
+from tests.support.metrics import text_of
 from tests.support.pages import parse
-from tests.support.reports import sample
+from tests.support.reports import as_data, sample
 
 PAGES = (
     "/delivery", "/delivery/now", "/delivery/page.css", "/delivery/page.js",
@@ -50,7 +52,7 @@ class Conducted:
     def snapshot(self) -> Snapshot:
         return self._live.now
 
-    def step_reports(self) -> list[Mapping[str, Any]]:
+    def step_reports(self) -> list[StepReport]:
         return []
 
 
@@ -59,7 +61,7 @@ class Led:
     """What `Leading` knows."""
 
     conductor: Conducted | None = None
-    report: Mapping[str, Any] | None = None
+    report: Report | None = None
     thresholds: Thresholds = field(default_factory=load_thresholds)
     trouble: str = ""
     vitals: ServerVitals | None = None
@@ -125,7 +127,7 @@ def test_the_page_goes_with_its_own_files_alone(going_on: Led) -> None:
     kinds = {path: visitor.get(path).headers["Content-Type"] for path in PAGES}
     assert kinds["/delivery/page.css"].startswith("text/css")
     assert kinds["/delivery/page.js"].startswith("text/javascript")
-    assert kinds["/metrics"] == prometheus.CONTENT_TYPE
+    assert kinds["/metrics"] == prometheus.exposition([]).content_type
     for path in PAGES:
         assert visitor.get(path).headers["X-Content-Type-Options"] == "nosniff"
     # Without a script, the page comes again by itself, but only while there is something to see.
@@ -224,12 +226,12 @@ def test_locusts_page_has_the_way_there() -> None:
 def test_a_finished_run_stays_with_all_its_files() -> None:
     report = sample(40, 250, missing=9)
     visitor = client(Led(report=report))
-    assert visitor.get("/delivery/codes.csv").text == files.codes_csv(report["per_code"])
-    assert json.loads(visitor.get("/delivery/report.json").text) == report
+    assert visitor.get("/delivery/codes.csv").text == files.codes_csv(report.per_code)
+    assert json.loads(visitor.get("/delivery/report.json").text) == as_data(report)
     page = visitor.get("/delivery/report.html")
     assert "style-src 'sha256-" in html.unescape(page.text)
     assert page.headers["Content-Security-Policy"] == "frame-ancestors 'self'"
-    assert visitor.get("/metrics").text == prometheus.text(report)
+    assert visitor.get("/metrics").text == text_of(report)
     rows = rows_of(visitor)
     assert (rows[0]["code"], len(rows)) == (250, 100)
     assert "150 earlier codes" not in visitor.get("/delivery").text
@@ -243,8 +245,8 @@ def test_one_run_after_the_other(going_on: Led) -> None:
     led.report, led.conductor = None, going_on.conductor
     seen.append(visitor.get("/delivery/now").text)
     assert visitor.get("/delivery/report.json").status_code == 404
-    led.report, led.conductor = sample(7, 2, refused=2) | {}, None
-    led.report["run"]["id"] = "second"
+    led.report, led.conductor = sample(7, 2, refused=2), None
+    led.report.run.id = "second"
     seen.append(visitor.get("/delivery/now").text)
     led.trouble = "--codes 0 cannot be."
     seen.append(visitor.get("/delivery/now").text)
@@ -298,6 +300,6 @@ def test_a_mistake_of_ours_costs_locust_nothing(
     assert json.loads(broken.get("/stats/requests").text)["state"] == "ready"
     answer = broken.get("/delivery")
     assert answer.status_code == 500
-    assert "a mistake in sseload" in answer.text
+    assert "a bug in sseload" in answer.text
     assert "Traceback" not in answer.text
     assert len([each for each in caplog.records if each.exc_info]) == 2

@@ -1,12 +1,12 @@
-"""Charts as SVG, drawn on the server from the parts of a report, for pages old and live.
+"""Charts as SVG, drawn on the server from the parts of a report, for static and live pages.
 
-Each function takes a part of a report (schema 1) and returns a ``<figure>``: a title, a
-sentence that says what one sees, the picture, and a table of the same figures behind it.
-Texts keep their size however wide the picture is, as only marks are stretched. What is
-drawn is bounded: at most 300 points for each series, the highest and lowest among them.
+Each function takes a part of a report and returns a ``<figure>``: a title, a sentence that
+describes it, the picture, and a table of the same figures. Texts keep their size at any width,
+as only marks are stretched. Each series has at most 300 points, the highest and lowest among
+them.
 
-A page that holds such figures needs `STYLE`. It follows the reader's system between dark
-and light, unless the root element says ``data-theme="dark"`` or ``"light"``.
+A page with such figures needs `STYLE`. It follows the system's dark or light theme, unless the
+root element has ``data-theme="dark"`` or ``"light"``.
 """
 
 from sseload_users.report.charts.codes import deliveries, reach

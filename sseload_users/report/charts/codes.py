@@ -1,10 +1,10 @@
-"""What became of single codes: who got them, and how fast they reached everybody."""
+"""Draw single codes: how many sessions received them, and how fast."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import NamedTuple, TypeAlias
 
 from markupsafe import Markup
 
@@ -13,24 +13,22 @@ from sseload_users.report.charts import scale
 from sseload_users.report.charts.bins import chunks
 from sseload_users.report.charts.drawing import Hit, Key, Panel, Point, Table, figure
 from sseload_users.report.charts.palette import SERIES
+from sseload_users.report.model import CodeRow
 
-Rows = Sequence[Mapping[str, Any]]
+Codes: TypeAlias = Sequence[CodeRow]
 
-#: What became of owed deliveries, in the order in which they are stacked.
-_FATES = (("delivered", "s1"), ("late", "late"), ("interrupted", "interrupted"),
-          ("missing", "missing"))  # fmt: skip
 _BARS_WITH_GAPS = 80
 
 
-def reach(per_code: Rows, latest: int = len(SERIES)) -> Markup:
-    """For the latest codes, which share of the sessions had them after how long.
+def reach(per_code: Codes, latest: int = len(SERIES)) -> Markup:
+    """Draw which share of the sessions had the latest codes after how long.
 
     Args:
         per_code: as in the report. Of each code's curve five points are known: its first
             and last arrival, the median, the 95th and the 99th percentile.
-        latest: so many codes, five at most.
+        latest: how many codes, five at most.
     """
-    shown = [code for code in per_code if code["owed"]][-latest:]
+    shown = [code for code in per_code if code.owed][-latest:]
     curves = [_curve(code) for code in shown]
     x = scale.latencies(value for curve in curves for value, _ in curve)
     panel = Panel("of the sessions owed", scale.shares(), x)
@@ -48,10 +46,9 @@ def reach(per_code: Rows, latest: int = len(SERIES)) -> Markup:
         panel.nothing(about)
     else:
         last = shown[-1]
-        about = f"Code {number(last['seq'])} reached {of(last['delivered'], last['owed'])} sessions"
+        about = f"Code {number(last.seq)} reached {of(last.delivered, last.owed)} sessions"
         about += (
-            f": half of them within {ms(last['p50_ms'])} ms, "
-            f"the last after {ms(last['last_ms'])} ms."
+            f": half of them within {ms(last.p50_ms)} ms, the last after {ms(last.last_ms)} ms."
             if curves[-1]
             else "."
         )
@@ -63,44 +60,41 @@ def reach(per_code: Rows, latest: int = len(SERIES)) -> Markup:
         Table(
             ("code", "reached", "first, ms", "p50, ms", "p95, ms", "p99, ms", "last, ms"),
             [
-                (
-                    number(code["seq"]),
-                    share(code["delivered"], code["owed"]),
-                    *(ms(code[name]) for name in _ARRIVALS),
-                )
+                (number(code.seq), share(code.delivered, code.owed), *map(ms, _arrivals(code)))
                 for code in reversed(shown)
             ],
         ),
         x_name="ms since the code was sent",
         keys=[
-            Key(style, f"code {number(code['seq'])}{', the latest' if code is shown[-1] else ''}")
+            Key(style, f"code {number(code.seq)}{', the latest' if code is shown[-1] else ''}")
             for code, style in zip(reversed(shown), SERIES, strict=False)
         ],
-        hits=_slices([code["seq"] for code in shown], curves, x),
+        hits=_slices([code.seq for code in shown], curves, x),
     )
 
 
-_ARRIVALS = ("first_ms", "p50_ms", "p95_ms", "p99_ms", "last_ms")
+def _arrivals(code: CodeRow) -> tuple[float | None, ...]:
+    return code.first_ms, code.p50_ms, code.p95_ms, code.p99_ms, code.last_ms
 
 
-def _curve(code: Mapping[str, Any]) -> list[Point]:
-    """The known points of a code's reach, as (milliseconds, share of the owed).
+def _curve(code: CodeRow) -> list[Point]:
+    """Return the known points of a code's reach, as (milliseconds, share of the owed).
 
     Percentiles are nearest-rank, so each stands for a number of sessions.
     """
-    delivered, owed = code["delivered"], code["owed"]
+    delivered, owed = code.delivered, code.owed
     ranks = (1, *(max(1, int(part * delivered + 0.5)) for part in (0.5, 0.95, 0.99, 1.0)))
     return [
-        (code[name], rank / owed)
-        for name, rank in zip(_ARRIVALS, ranks, strict=True)
-        if delivered and code[name] is not None
+        (value, rank / owed)
+        for value, rank in zip(_arrivals(code), ranks, strict=True)
+        if delivered and value is not None
     ]
 
 
 def _slices(
     codes: Sequence[int], curves: Sequence[Sequence[Point]], x: scale.Scale, many: int = 40
 ) -> Iterator[Hit]:
-    """What is said along the horizontal axis: how far each code had come."""
+    """Yield texts along the horizontal axis: how far each code had come."""
     for index in range(many if codes else 0):
         start, end = (_inverse(x, at / many) for at in (index, index + 1))
         said = ", ".join(
@@ -117,7 +111,7 @@ def _inverse(x: scale.Scale, at: float) -> float:
 
 
 def _reached(curve: Sequence[Point], after: float) -> float:
-    """A curve's share at a time, on the straight line between the points around it."""
+    """Return a curve's share at a time, interpolated linearly."""
     if not curve or after < curve[0][0]:
         return 0.0
     for (left, low), (right, high) in pairwise(curve):
@@ -126,76 +120,106 @@ def _reached(curve: Sequence[Point], after: float) -> float:
     return curve[-1][1]
 
 
-def deliveries(per_code: Rows) -> Markup:
-    """For each code, what became of the deliveries that it was owed.
+class _Sums(NamedTuple):
+    """The outcomes of the deliveries of some codes together."""
+
+    owed: int
+    delivered: int
+    late: int
+    interrupted: int
+    missing: int
+
+    @property
+    def losses(self) -> tuple[tuple[int, str], ...]:
+        """How many were not delivered in time, and how, in the order in which they are stacked."""
+        return (
+            (self.late, "late"),
+            (self.interrupted, "interrupted"),
+            (self.missing, "missing"),
+        )
+
+
+def _sums(codes: Codes) -> _Sums:
+    return _Sums(
+        sum(code.owed for code in codes),
+        sum(code.delivered for code in codes),
+        sum(code.late for code in codes),
+        sum(code.interrupted for code in codes),
+        sum(code.missing for code in codes),
+    )
+
+
+def deliveries(per_code: Codes) -> Markup:
+    """Draw the outcomes of each code's owed deliveries.
 
     Args:
-        per_code: as in the report; where there are many, codes that follow each other
-            share a bar.
+        per_code: as in the report; where there are many, neighbouring codes share a bar.
     """
     parts = chunks(per_code)
     together = len(parts[0]) if parts else 1
     x = _code_axis(len(per_code), together)
-    sums = [
-        {name: sum(code[name] for code in part) for name in ("owed", *dict(_FATES))}
-        for part in parts
-    ]
+    sums = [_sums(part) for part in parts]
+    total = _sums(per_code)
     bars = f" by {count(together, 'code')}" if together > 1 else " by code"
     whole = Panel(
-        f"owed deliveries{bars}", scale.linear((each["owed"] for each in sums), whole=True), x,
+        f"owed deliveries{bars}",
+        scale.linear((each.owed for each in sums), whole=True),
+        x,
         height=120,
-    )  # fmt: skip
-    lost = [name for name, _ in _FATES[1:] if any(each[name] for each in sums)]
-    losses = Panel(
+    )
+    lost = Panel(
         f"of them lost or late{bars}",
-        scale.linear((sum(each[name] for name in lost) for each in sums), whole=True),
+        scale.linear((sum(many for many, _ in each.losses) for each in sums), whole=True),
         x,
         height=80,
     )
     gap = 0.2 if len(parts) <= _BARS_WITH_GAPS else 0.0
     for index, each in enumerate(sums):
         place = (index * together, index * together + len(parts[index]))
-        for panel, fates in ((whole, _FATES), (losses, _FATES[1:])):
-            foot = 0
-            for name, style in fates:
-                if each[name]:
-                    panel.bar(place, (foot, foot + each[name]), style, gap)
-                foot += each[name]
-    if not any(each["owed"] for each in sums):
+        _stack(whole, place, ((each.delivered, "s1"), *each.losses), gap)
+        _stack(lost, place, each.losses, gap)
+    if not total.owed:
         whole.nothing("No code was owed to anybody yet.")
-    owed, delivered = (sum(each[name] for each in sums) for name in ("owed", "delivered"))
-    told = [f"{number(total)} {name}" for name in lost if (total := sum(s[name] for s in sums))]
-    about = f"{of(delivered, owed)} owed deliveries came in time"
-    about += f": {', '.join(told)}." if told else "."
+    losses = [(many, name) for many, name in total.losses if many]
+    about = f"{of(total.delivered, total.owed)} owed deliveries arrived in time"
+    about += f": {', '.join(f'{number(many)} {name}' for many, name in losses)}." if losses else "."
     return figure(
         "chart-deliveries",
         "Deliveries by code",
         about,
-        [whole, losses] if lost else [whole],
+        [whole, lost] if losses else [whole],
         Table(
-            ("code", "owed", *dict(_FATES)),
-            [
-                (_codes(part), *(number(each[name]) for name in ("owed", *dict(_FATES))))
-                for part, each in zip(parts, sums, strict=True)
-            ],
+            ("code", *_Sums._fields),
+            [(_codes(part), *map(number, each)) for part, each in zip(parts, sums, strict=True)],
         ),
         x_name="code, in order of sending",
-        keys=[Key(style, name, "bar") for name, style in _FATES if name in ("delivered", *lost)],
+        keys=[Key("s1", "delivered", "bar"), *(Key(name, name, "bar") for _, name in losses)],
         hits=(
             Hit(
                 index * together,
                 index * together + len(part),
                 f"{'codes' if len(part) > 1 else 'code'} {_codes(part)}: "
-                f"{of(each['delivered'], each['owed'])} delivered, "
-                + ", ".join(f"{number(each[name])} {name}" for name, _ in _FATES[1:]),
+                f"{of(each.delivered, each.owed)} delivered, "
+                + ", ".join(f"{number(many)} {name}" for many, name in each.losses),
             )
             for index, (part, each) in enumerate(zip(parts, sums, strict=True))
         ),
     )
 
 
+def _stack(
+    panel: Panel, place: tuple[float, float], counts: Iterable[tuple[int, str]], gap: float
+) -> None:
+    """Draw bars of some counts and styles on top of each other."""
+    foot = 0
+    for many, style in counts:
+        if many:
+            panel.bar(place, (foot, foot + many), style, gap)
+        foot += many
+
+
 def _code_axis(codes: int, together: int) -> scale.Scale:
-    """Codes by number; a tick stands below the middle of its code."""
+    """Return the axis of codes by number; a tick stands below the middle of its code."""
     end = max(codes, 1)
     step = max(1, round(scale.linear([end / 1.2], whole=True).ticks[1][0])) if end > 8 else 1
     numbers = [1, *range(step, end + 1, step)] if step > 1 else range(1, end + 1)
@@ -204,6 +228,6 @@ def _code_axis(codes: int, together: int) -> scale.Scale:
     return scale.Scale(0.0, float(end), ticks if codes else ())
 
 
-def _codes(part: Rows) -> str:
-    first, last = number(part[0]["seq"]), number(part[-1]["seq"])
+def _codes(part: Codes) -> str:
+    first, last = number(part[0].seq), number(part[-1].seq)
     return first if first == last else f"{first}-{last}"

@@ -1,13 +1,14 @@
-"""Latencies as a whole: how they are distributed, and how they changed between two runs."""
+"""Draw latencies as a whole: their distribution, and their change between two runs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from markupsafe import Markup
 
+from sseload_users.core.figures import LatencySummary
 from sseload_users.core.formatting import ms, number
 from sseload_users.report import hdr
 from sseload_users.report.charts import scale
@@ -22,17 +23,17 @@ _LABELS = {50.0: "p50", 99.0: "p99", 99.9: "p99.9"}
 _TABLE = (0.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 100.0)
 
 
-def distribution(latencies: Mapping[str, Mapping[str, Any]]) -> Markup:
-    """How many per cent were how fast, the slowest ones spread out.
+def distribution(latencies: Mapping[str, LatencySummary]) -> Markup:
+    """Draw which share was how fast, the slowest ones spread out.
 
     Args:
-        latencies: summaries of latencies, as in the report, by what they are of.
+        latencies: summaries as in the report, by name.
 
     Raises:
-        ValueError: the histogram of one cannot be read.
+        ValueError: a histogram cannot be read.
     """
-    counts = {name: latency["count"] for name, latency in latencies.items() if latency["count"]}
-    # The axis ends where so many values cannot tell percentiles apart.
+    counts = {name: latency.count for name, latency in latencies.items() if latency.count}
+    # The axis ends where there are too few values to distinguish percentiles.
     nines = max((math.log10(many) for many in counts.values()), default=0.0)
     end = min(max(1.0, nines + 1e-9), _MOST_NINES)
     x = scale.Scale(
@@ -94,8 +95,8 @@ def distribution(latencies: Mapping[str, Mapping[str, Any]]) -> Markup:
     )
 
 
-def _measured(latency: Mapping[str, Any], nines: float) -> dict[float, float]:
-    """The values at all percentiles that are drawn or written, in milliseconds."""
+def _measured(latency: LatencySummary, nines: float) -> dict[float, float]:
+    """Return the values at all percentiles that are drawn or written, in milliseconds."""
     histogram = hdr.histogram(latency)
     percents = sorted(
         {
@@ -114,17 +115,17 @@ def _capital(words: str) -> str:
 
 
 def _nines(percent: float) -> float:
-    """Where a percentile lies: 90 at 1, 99 at 2, 99.9 at 3."""
+    """Return the position of a percentile: 90 at 1, 99 at 2, 99.9 at 3."""
     return -math.log10(1 - percent / 100)
 
 
 def _percent(nines: float, index: int, steps: int) -> float:
-    """The percentile at a step of the axis; that at its end is the highest value."""
+    """Return the percentile at a step of the axis; the last one is the highest value."""
     return 100.0 if index == steps else 100 * (1 - 10 ** -(nines * index / steps))
 
 
 class Change(NamedTuple):
-    """How a latency changed from one run to another, in per cent.
+    """The change of a latency from one run to another, in per cent.
 
     Attributes:
         name: of the latency.
@@ -142,7 +143,7 @@ class Change(NamedTuple):
 
 
 def changes(rows: Sequence[Change]) -> Markup:
-    """The changes of latencies, each with the interval in which the truth lies.
+    """Draw the changes of latencies, each with its confidence interval.
 
     Args:
         rows: from top to bottom.

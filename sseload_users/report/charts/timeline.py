@@ -1,12 +1,12 @@
-"""The run over time: connections, codes, latencies, and how the generator fared."""
+"""Draw the run over time: connections, codes, latencies, and the generator's condition."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import pairwise
 from statistics import median
-from typing import Any
+from typing import TypeAlias
 
 from markupsafe import Markup
 
@@ -14,8 +14,12 @@ from sseload_users.core.formatting import count, ms, number
 from sseload_users.report.charts import scale
 from sseload_users.report.charts.bins import Bin, bins
 from sseload_users.report.charts.drawing import Hit, Key, Panel, Point, Table, figure
+from sseload_users.report.model import Phase, TimelinePoint
 
-Rows = Sequence[Mapping[str, Any]]
+Timeline: TypeAlias = Sequence[TimelinePoint]
+
+#: A figure, or None, for each interval of the timeline.
+Column: TypeAlias = Sequence[float | None]
 
 #: The name of the horizontal axis.
 X_NAME = "time since the run began"
@@ -23,32 +27,32 @@ _DOTS_UP_TO = 80  # beyond that, dots would be a second line
 _PHASES_UP_TO = 12  # beyond that, as in a run of many steps, only when codes were sent
 
 
-def connections(timeline: Rows, phases: Rows = ()) -> Markup:
-    """How many connections were open, connecting and dropped, and the operations that failed.
+def connections(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
+    """Draw how many connections were open, connecting and dropped, and the failed operations.
 
     Args:
         timeline: as in the report.
         phases: as in the report; their bounds are marked.
     """
-    parts = bins(timeline)
+    parts = bins_of(timeline)
     x = x_axis(timeline)
-    opened = Panel("connections", _y_of_gauges(timeline, "open", "connecting"), x)
-    for name, style in (("connecting", "s2"), ("open", "s1")):
-        points = _points(parts, name)
-        opened.line(points, style)
-        if name == "open":
-            opened.area(points, style)
+    opens, connecting = [row.open for row in timeline], [row.connecting for row in timeline]
+    dropped, errors = [row.dropped for row in timeline], [row.errors for row in timeline]
+    opened = Panel("connections", scale.linear([*opens, *connecting], whole=True), x)
+    opened.line(_points(parts, connecting), "s2")
+    opened.line(_points(parts, opens), "s1")
+    opened.area(_points(parts, opens), "s1")
     panels, keys = [opened], [Key("s1", "open"), Key("s2", "connecting")]
-    drops, failures = (sum(row[name] for row in timeline) for name in ("dropped", "errors"))
+    drops, failures = sum(dropped), sum(errors)
     if drops:
-        panels.append(_bars(parts, "dropped", "dropped sessions", "interrupted", x=x, height=60))
+        panels.append(_bars(parts, dropped, "dropped sessions", "interrupted", x=x, height=60))
         keys.append(Key("interrupted", "dropped", "bar"))
     if failures:
-        panels.append(_bars(parts, "errors", "failed operations", "missing", x=x, height=60))
+        panels.append(_bars(parts, errors, "failed operations", "missing", x=x, height=60))
         keys.append(Key("missing", "failed, drops included" if drops else "failed", "bar"))
-    most = max((row["open"] for row in timeline), default=0)
     about = (
-        f"{count(most, 'connection')} open at most, {number(drops) if drops else 'none'} dropped; "
+        f"{count(max(opens, default=0), 'connection')} open at most, "
+        f"{number(drops) if drops else 'none'} dropped; "
         f"{count(failures, 'operation') if failures else 'no operation'} failed."
     )
     return figure(
@@ -61,10 +65,10 @@ def connections(timeline: Rows, phases: Rows = ()) -> Markup:
             [
                 (
                     when(part),
-                    span(part, "open", number),
-                    span(part, "connecting", number),
-                    number(part.total("dropped")),
-                    number(part.total("errors")),
+                    span(part, opens, _integer),
+                    span(part, connecting, _integer),
+                    number(part.total(dropped)),
+                    number(part.total(errors)),
                 )
                 for part in parts
             ],
@@ -75,39 +79,40 @@ def connections(timeline: Rows, phases: Rows = ()) -> Markup:
             Hit(
                 part.start,
                 part.end,
-                f"{when(part)}: {span(part, 'open', number)} open, "
-                f"{span(part, 'connecting', number)} connecting, "
-                f"{number(part.total('dropped'))} dropped, {number(part.total('errors'))} failed",
+                f"{when(part)}: {span(part, opens, _integer)} open, "
+                f"{span(part, connecting, _integer)} connecting, "
+                f"{number(part.total(dropped))} dropped, {number(part.total(errors))} failed",
             )
             for part in parts
         ),
     )
 
 
-def traffic(timeline: Rows, phases: Rows = ()) -> Markup:
-    """How many codes were sent, and how many deliveries came.
+def traffic(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
+    """Draw how many codes were sent, and how many deliveries arrived.
 
     Args:
         timeline: as in the report.
         phases: as in the report; their bounds are marked.
     """
-    parts = bins(timeline)
+    parts = bins_of(timeline)
     x = x_axis(timeline)
     each = f" each {_length(parts)}" if parts else ""
-    sent, received = (sum(row[name] for row in timeline) for name in ("sent", "received"))
+    sent, received = [row.sent for row in timeline], [row.received for row in timeline]
     panels = [
-        _bars(parts, "received", f"deliveries{each}", "s1", x=x, height=130),
-        _bars(parts, "sent", f"codes sent{each}", "s2", x=x, height=60),
+        _bars(parts, received, f"deliveries{each}", "s1", x=x, height=130),
+        _bars(parts, sent, f"codes sent{each}", "s2", x=x, height=60),
     ]
     return figure(
         "chart-traffic",
         "Codes and deliveries",
-        f"{count(sent, 'code')} sent, {count(received, 'delivery', 'deliveries')} received.",
-        marked(panels, phases, "" if received or sent else "Nothing was sent yet."),
+        f"{count(sum(sent), 'code')} sent, "
+        f"{count(sum(received), 'delivery', 'deliveries')} received.",
+        marked(panels, phases, "" if any(received) or any(sent) else "Nothing was sent yet."),
         Table(
             ("time", "codes sent", "deliveries"),
             [
-                (when(part), number(part.total("sent")), number(part.total("received")))
+                (when(part), number(part.total(sent)), number(part.total(received)))
                 for part in parts
             ],
         ),
@@ -116,34 +121,33 @@ def traffic(timeline: Rows, phases: Rows = ()) -> Markup:
             Hit(
                 part.start,
                 part.end,
-                f"{when(part)}: {count(part.total('sent'), 'code')} sent, "
-                f"{count(part.total('received'), 'delivery', 'deliveries')} received",
+                f"{when(part)}: {count(part.total(sent), 'code')} sent, "
+                f"{count(part.total(received), 'delivery', 'deliveries')} received",
             )
             for part in parts
         ),
     )
 
 
-def latency(timeline: Rows, phases: Rows = ()) -> Markup:
-    """Delivery latency: the median and the 99th percentile of each interval.
+def latency(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
+    """Draw the delivery latency: the median and the 99th percentile of each interval.
 
     Args:
         timeline: as in the report.
         phases: as in the report; their bounds are marked.
     """
-    parts = bins(timeline)
-    slowest = max(
-        ((row["p99_ms"], row["t"]) for row in timeline if row["p99_ms"] is not None), default=None
-    )
-    values = [row[name] for row in timeline for name in ("p50_ms", "p99_ms") if row[name]]
-    panel = Panel("ms", scale.latencies(values), x_axis(timeline))
-    for name, style in (("p99_ms", "s2"), ("p50_ms", "s1")):
-        broken_line(panel, _points(parts, name), style)
+    parts = bins_of(timeline)
+    p50, p99 = [row.p50_ms for row in timeline], [row.p99_ms for row in timeline]
+    received = [row.received for row in timeline]
+    slowest = max(((row.p99_ms, row.t) for row in timeline if row.p99_ms is not None), default=None)
+    panel = Panel("ms", scale.latencies(filter(None, (*p50, *p99))), x_axis(timeline))
+    for column, style in ((p99, "s2"), (p50, "s1")):
+        broken_line(panel, _points(parts, column), style)
     about = (
-        "Median and 99th percentile of what came in each interval; "
-        f"p99 was {ms(slowest[0])} ms at most, at {_moment(slowest[1])}."
+        "Median and 99th percentile of what arrived in each interval; "
+        f"p99 was {ms(slowest[0])} ms at most, at {_clock(slowest[1])}."
         if slowest
-        else "Nothing came."
+        else "Nothing arrived."
     )
     return figure(
         "chart-latency",
@@ -155,12 +159,12 @@ def latency(timeline: Rows, phases: Rows = ()) -> Markup:
             [
                 (
                     when(part),
-                    span(part, "p50_ms", ms),
-                    span(part, "p99_ms", ms),
-                    number(part.total("received")),
+                    span(part, p50, ms),
+                    span(part, p99, ms),
+                    number(part.total(received)),
                 )
                 for part in parts
-                if part.span("p99_ms")
+                if part.span(p99)
             ],
         ),
         x_name=X_NAME,
@@ -169,48 +173,47 @@ def latency(timeline: Rows, phases: Rows = ()) -> Markup:
             Hit(
                 part.start,
                 part.end,
-                f"{when(part)}: p50 {span(part, 'p50_ms', ms)} ms, "
-                f"p99 {span(part, 'p99_ms', ms)} ms",
+                f"{when(part)}: p50 {span(part, p50, ms)} ms, p99 {span(part, p99, ms)} ms",
             )
             for part in parts
-            if part.span("p99_ms")
+            if part.span(p99)
         ),
     )
 
 
-def generator(timeline: Rows, phases: Rows = ()) -> Markup:
-    """How busy the machine that tested was: its lag and its CPU.
+def generator(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
+    """Draw the load generator's own condition: its lag, its CPU, and its waits for a core.
 
     Args:
         timeline: as in the report.
         phases: as in the report; their bounds are marked.
     """
-    parts = bins(timeline)
+    parts = bins_of(timeline)
     x = x_axis(timeline)
-    lags = [row["lag_p99_ms"] for row in timeline if row["lag_p99_ms"] is not None]
-    loads = [row["cpu_percent"] for row in timeline if row["cpu_percent"] is not None]
-    waits = [row["waited_percent"] for row in timeline if row["waited_percent"] is not None]
-    lag = Panel("lag p99, ms", scale.latencies(lags), x, height=95)
-    cpu = Panel("CPU, %", scale.linear(loads, least=100.0), x, height=95)
-    wait = Panel("waited for a core, %", scale.linear(waits, least=100.0), x, height=95)
-    broken_line(lag, _points(parts, "lag_p99_ms"), "s4")
-    for panel, name, style in ((cpu, "cpu_percent", "s3"), (wait, "waited_percent", "s2")):
-        points = _points(parts, name)
+    lag, cpu = [row.lag_p99_ms for row in timeline], [row.cpu_percent for row in timeline]
+    waited = [row.waited_percent for row in timeline]
+    lags, loads, waits = (_known(column) for column in (lag, cpu, waited))
+    lag_panel = Panel("lag p99, ms", scale.latencies(lags), x, height=95)
+    cpu_panel = Panel("CPU, %", scale.linear(loads, least=100.0), x, height=95)
+    wait_panel = Panel("waited for a core, %", scale.linear(waits, least=100.0), x, height=95)
+    broken_line(lag_panel, _points(parts, lag), "s4")
+    for panel, column, style in ((cpu_panel, cpu, "s3"), (wait_panel, waited, "s2")):
+        points = _points(parts, column)
         panel.line(points, style)
         panel.area(points, style)
     about = (
-        f"Lag p99 {ms(max(lags))} ms at most" if lags else "Lag not known",
-        f"CPU {max(loads):.0f} % at most" if loads else "CPU not known",
+        f"Lag p99 {ms(max(lags))} ms at most" if lags else "Lag unknown",
+        f"CPU {max(loads):.0f} % at most" if loads else "CPU unknown",
         f"waited for a core {max(waits):.0f} % of a second at most."
         if waits
-        else "waits for a core not known.",
+        else "waits for a core unknown.",
     )
     return figure(
         "chart-generator",
         "Generator",
         "; ".join(about),
         marked(
-            [lag, cpu, wait] if waits else [lag, cpu],
+            [lag_panel, cpu_panel, wait_panel] if waits else [lag_panel, cpu_panel],
             phases,
             "" if lags or loads else "Nothing was measured yet.",
         ),
@@ -219,9 +222,9 @@ def generator(timeline: Rows, phases: Rows = ()) -> Markup:
             [
                 (
                     when(part),
-                    span(part, "lag_p99_ms", ms),
-                    span(part, "cpu_percent", _whole),
-                    span(part, "waited_percent", _whole),
+                    span(part, lag, ms),
+                    span(part, cpu, _whole),
+                    span(part, waited, _whole),
                 )
                 for part in parts
             ],
@@ -231,33 +234,43 @@ def generator(timeline: Rows, phases: Rows = ()) -> Markup:
             Hit(
                 part.start,
                 part.end,
-                f"{when(part)}: lag p99 {span(part, 'lag_p99_ms', ms)} ms, "
-                f"CPU {span(part, 'cpu_percent', _whole)} %, "
-                f"waited {span(part, 'waited_percent', _whole)} %",
+                f"{when(part)}: lag p99 {span(part, lag, ms)} ms, "
+                f"CPU {span(part, cpu, _whole)} %, waited {span(part, waited, _whole)} %",
             )
             for part in parts
         ),
     )
 
 
-def x_axis(timeline: Rows) -> scale.Scale:
-    """The time of the run."""
-    return scale.time(timeline[-1]["t"] if timeline else 0.0)
+def bins_of(timeline: Timeline) -> list[Bin]:
+    """Return the timeline in parts, few enough to be drawn."""
+    return bins([row.t for row in timeline])
 
 
-def _y_of_gauges(timeline: Rows, *names: str) -> scale.Scale:
-    return scale.linear((row[name] for row in timeline for name in names), whole=True)
+def x_axis(timeline: Timeline) -> scale.Scale:
+    """Return the axis of the run's time."""
+    return scale.time(timeline[-1].t if timeline else 0.0)
 
 
-def _points(parts: Iterable[Bin], name: str) -> list[Point]:
-    return [point for part in parts for point in part.points(name)]
+def _known(column: Column) -> list[float]:
+    return [value for value in column if value is not None]
+
+
+def _points(parts: Iterable[Bin], column: Column) -> list[Point]:
+    return [point for part in parts for point in part.points(column)]
 
 
 def _bars(
-    parts: Sequence[Bin], name: str, unit: str, style: str, *, x: scale.Scale, height: int
+    parts: Sequence[Bin],
+    column: Sequence[int],
+    unit: str,
+    style: str,
+    *,
+    x: scale.Scale,
+    height: int,
 ) -> Panel:
-    """A panel of sums, one bar for each bin."""
-    totals = [part.total(name) for part in parts]
+    """Return a panel of sums, one bar for each bin."""
+    totals = [part.total(column) for part in parts]
     panel = Panel(unit, scale.linear(totals, whole=True), x, height)
     gap = 0.15 if len(parts) <= _DOTS_UP_TO else 0.0
     for part, total in zip(parts, totals, strict=True):
@@ -267,7 +280,7 @@ def _bars(
 
 
 def broken_line(panel: Panel, points: Sequence[Point], style: str) -> None:
-    """A line that is interrupted where nothing came for far longer than usual."""
+    """Draw a line that is interrupted where nothing arrived for far longer than usual."""
     if not points:
         return
     steps = [after[0] - before[0] for before, after in pairwise(points)]
@@ -284,30 +297,30 @@ def broken_line(panel: Panel, points: Sequence[Point], style: str) -> None:
             panel.dot(point, style)
 
 
-def marked(panels: list[Panel], phases: Rows, nothing: str) -> list[Panel]:
-    """The panels with the bounds of the phases, or with words where they are empty."""
+def marked(panels: list[Panel], phases: Sequence[Phase], nothing: str) -> list[Panel]:
+    """Return the panels with the bounds of the phases, or with a text where they are empty."""
     if nothing:
         panels[0].nothing(nothing)
         return panels
     if not phases:
         return panels
-    began = datetime.fromisoformat(phases[0]["started_at"])
+    began = datetime.fromisoformat(phases[0].started_at)
     if len(phases) > _PHASES_UP_TO:
-        phases = [phase for phase in phases if phase["name"] == "broadcast"]
+        phases = [phase for phase in phases if phase.name == "broadcast"]
     for phase in phases:
-        start = (datetime.fromisoformat(phase["started_at"]) - began).total_seconds()
+        start = (datetime.fromisoformat(phase.started_at) - began).total_seconds()
         for panel in panels:
-            panel.mark(start, start + phase["seconds"], phase["name"] if panel is panels[0] else "")
+            panel.mark(start, start + phase.seconds, phase.name if panel is panels[0] else "")
     return panels
 
 
 def when(part: Bin) -> str:
-    """Of which stretch of time something is said."""
-    return f"{part.start:.3g}-{part.end:.3g} s" if part.end < 600 else _moment(part.end)
+    """Return the time of a bin: "10-12 s"."""
+    return f"{part.start:.3g}-{part.end:.3g} s" if part.end < 600 else _clock(part.end)
 
 
-def _moment(seconds: float) -> str:
-    """A moment of the run: "18 s", "12:05", "3:20:09"."""
+def _clock(seconds: float) -> str:
+    """Return a time since the run began: "18 s", "12:05", "3:20:09"."""
     if seconds < 120:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -324,10 +337,14 @@ def _whole(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def span(part: Bin, name: str, words: Any) -> str:
-    """A figure, or its lowest and highest where it changed; "-" for none."""
-    values = part.span(name)
+def _integer(value: float) -> str:
+    return number(int(value))
+
+
+def span(part: Bin, column: Column, in_words: Callable[[float], str]) -> str:
+    """Return a figure, or its lowest and highest where it changed; "-" for none."""
+    values = part.span(column)
     if values is None:
         return "-"
-    low, high = words(values[0]), words(values[1])
+    low, high = map(in_words, values)
     return low if low == high else f"{low}-{high}"

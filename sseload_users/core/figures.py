@@ -1,0 +1,351 @@
+"""The figures that a run, and each of its steps, is judged and reported by.
+
+Plain dataclasses: constructing one validates nothing, so no odd figure can lose a report.
+Their annotations and the docstrings below their fields are the report's JSON Schema, see
+`report.serialization`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import ConfigDict, Field, with_config
+from pydantic.json_schema import SkipJsonSchema
+
+#: How figures are read from JSON: unknown fields are ignored, NaN and infinity refused.
+FIGURES = ConfigDict(use_attribute_docstrings=True, allow_inf_nan=False)
+
+Count: TypeAlias = Annotated[int, Field(ge=0)]
+Amount: TypeAlias = Annotated[float, Field(ge=0)] | None
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)] | None
+Percent: TypeAlias = Annotated[float, Field(ge=0, le=100)] | None
+# Only the schema states that names are not empty: pydantic refuses lone surrogates where it has to
+# check a text's length.
+Name: TypeAlias = Annotated[str, Field(json_schema_extra={"minLength": 1})]
+Timestamp: TypeAlias = Annotated[
+    str,
+    Field(
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$",
+        json_schema_extra={"format": "date-time"},
+    ),
+]
+
+
+def _only_where_counted(schema: dict[str, Any]) -> None:
+    """State in a summary's JSON Schema that its figures are null exactly where count is 0."""
+    figures = [name for name in schema["properties"] if name != "count"]
+    texts = {"hdr"}
+    schema["if"] = {"properties": {"count": {"const": 0}}}
+    schema["then"] = {"properties": {name: {"type": "null"} for name in figures}}
+    schema["else"] = {
+        "properties": {name: {"type": "string" if name in texts else "number"} for name in figures}
+    }
+
+
+@with_config(FIGURES | ConfigDict(json_schema_extra=_only_where_counted))
+@dataclass(slots=True, kw_only=True)
+class LatencySummary:
+    """A summary of latencies in milliseconds.
+
+    Percentiles are nearest-rank, to three significant digits.
+    """
+
+    count: Count
+    """How many values."""
+    min: float | None
+    """The lowest value, in milliseconds; null where count is 0."""
+    mean: float | None
+    """The arithmetic mean, in milliseconds; null where count is 0."""
+    p50: float | None
+    """The median, in milliseconds; null where count is 0."""
+    p90: float | None
+    """The 90th percentile, in milliseconds; null where count is 0."""
+    p95: float | None
+    """The 95th percentile, in milliseconds; null where count is 0."""
+    p99: float | None
+    """The 99th percentile, in milliseconds; null where count is 0."""
+    p99_9: float | None
+    """The 99.9th percentile, in milliseconds; null where count is 0."""
+    max: float | None
+    """The highest value, in milliseconds; null where count is 0."""
+    hdr: str | None
+    """All values in microseconds, as an HdrHistogram (V2, compressed, base 64); null where count is
+    0."""
+    counts: Annotated[SkipJsonSchema[Mapping[int, int] | None], Field(exclude=True)] = None
+    """While a run goes on, instead of hdr, which takes long to encode: how often each value in
+    microseconds occurred."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class FailureCause:
+    """One cause of failure, and how often it occurred."""
+
+    operation: Name
+    """The operation that failed: before, resolve, connect, tls, handshake or subscribe while
+    connecting; session for a dropped one; message for one that cannot be decoded; ingest for a
+    code's request; upkeep for a request that keeps a connection alive."""
+    cause: Name
+    """The cause, in a few words that do not differ between connections."""
+    count: Annotated[int, Field(ge=1)]
+    """How often it occurred."""
+    share: Annotated[float, Field(ge=0, le=1)]
+    """Its share of all failures in the same list, from 0 to 1."""
+    said: str
+    """The server's own words in one of these failures; empty if they add nothing to the cause."""
+    hint: str
+    """Where to look first; empty for an unknown cause."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class ConnectionFigures:
+    """How connecting went."""
+
+    attempted: Count
+    """Connect attempts, reconnects included; of a step, the connections that were asked for."""
+    succeeded: Count
+    """Connect attempts that led to a subscribed session; of a step, the connections that were open
+    when its first code was sent."""
+    success_rate: Share
+    """succeeded / attempted. From 0 to 1; null without attempts."""
+    failed: Count
+    """Connect attempts that failed."""
+    dropped: Count
+    """Sessions that the server or the network ended."""
+    reconnected: Count
+    """Sessions that followed a dropped one of the same connection."""
+    replaced: Count
+    """Sessions that sseload itself ended during the run so that another one of the same connection
+    would follow: by --session-length, or in a storm."""
+    peak_open: Count
+    """The most connections that were subscribed at once."""
+    connect_ms: LatencySummary
+    """Connect times: TCP, TLS, handshake and subscription, without queueing in the generator."""
+    recovery_ms: LatencySummary
+    """From a session's drop to the subscription of the next one of the same connection."""
+    causes: list[FailureCause]
+    """Why connect attempts failed and sessions were dropped, the most common cause first."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class CodeFigures:
+    """The outcomes of the codes' requests.
+
+    sent = accepted + rejected + unanswered, and scheduled = sent + unsent.
+    """
+
+    scheduled: Count
+    """Codes that were due by the end of the run."""
+    sent: Count
+    """Codes whose request was written."""
+    accepted: Count
+    """Codes that the server answered with success."""
+    rejected: Count
+    """Codes that the server answered otherwise; they are not owed to anybody."""
+    unanswered: Count
+    """Codes that the server did not answer in time; they are owed nevertheless."""
+    unsent: Count
+    """Codes for which no request could be written."""
+    overlapping: Count
+    """Codes that were sent before another one was answered, or after one that was due later: the
+    server may take these in any order."""
+    schedule_slip_ms: LatencySummary
+    """How much later than scheduled codes were sent."""
+    ingest_ms: LatencySummary
+    """From sending a code to the server's answer."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class DeliveryFigures:
+    """The outcomes of the pairs of code and session.
+
+    owed = delivered + late + interrupted + missing.
+    """
+
+    owed: Count
+    """Pairs of a code and a session that was subscribed when the code was sent."""
+    delivered: Count
+    """Owed pairs whose first copy arrived within the delivery timeout."""
+    late: Count
+    """Owed pairs whose first copy arrived after the delivery timeout and before the end."""
+    interrupted: Count
+    """Owed pairs whose session closed before the code arrived and before the timeout."""
+    missing: Count
+    """Owed pairs whose session stayed open while the code never arrived."""
+    released: Count
+    """Pairs whose session sseload itself closed before the code arrived; not among the owed."""
+    duplicate: Count
+    """Further copies of a code in the same session."""
+    unexpected: Count
+    """Codes of this run that arrived at a session that was not owed them."""
+    out_of_order: Count
+    """Codes that arrived after one with a higher sequence number, in the same session."""
+    foreign: Count
+    """Messages that are not codes of this run; counted, never judged."""
+    malformed: Count
+    """Frames, packets or messages that cannot be decoded."""
+    delivery_rate: Share
+    """delivered / owed. From 0 to 1; null if nothing was owed."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class ErrorFigures:
+    """What failed.
+
+    failed = failed connects + drops + malformed messages + failed codes + failed upkeep.
+    """
+
+    operations: Count
+    """Connect attempts, scheduled codes and upkeep requests."""
+    failed: Count
+    """Failures of all kinds."""
+    error_rate: Amount
+    """failed / operations. From 0, and above 1 where one operation failed in more than one way;
+    null without operations."""
+    causes: list[FailureCause]
+    """The causes, the most common one first."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class GeneratorFigures:
+    """The load generator's own condition, and how accurate its figures are."""
+
+    timestamps: Literal["kernel", "userspace"]
+    """What stamped arrivals: the kernel, so that the generator's lag is in no latency, or this
+    program after reading."""
+    lag_ms: LatencySummary
+    """From the kernel's timestamp to the read."""
+    stamp_error_ms: LatencySummary
+    """By how much the timestamp of a message can be too late at most: of messages that were read
+    together with later ones and share the newest one's timestamp, and of all messages where the
+    kernel gives none; one value for each such read."""
+    in_doubt: Count
+    """How many of the delivered may have been late, by less than stamp_error_ms; their latency
+    counts as the delivery timeout."""
+    stall_ms: LatencySummary
+    """How much later than asked for the generator's event loops resumed: their own stalls."""
+    cpu_percent_max: Amount
+    """The highest CPU use of a generator process, 100 for one whole core; null if unknown."""
+    waited_percent_max: Percent
+    """The highest share of a second, in percent, in which a generator process was ready to run and
+    waited for a core, because others used it or a CPU limit applied; null if unknown."""
+    rss_mib: Amount
+    """Peak resident memory of all generator processes, in MiB; null if unknown."""
+    clock_error_ms: Amount
+    """How wrong a latency between two machines can be because of their clocks, in milliseconds;
+    null if unknown."""
+    saturated: bool
+    """Whether the generator was too busy for the load it was to make."""
+
+
+@with_config(FIGURES)
+@dataclass(kw_only=True)
+class Account:
+    """What a run, or one step of it, is judged by."""
+
+    connections: ConnectionFigures
+    """How connecting went."""
+    codes: CodeFigures
+    """The outcomes of the codes' requests."""
+    deliveries: DeliveryFigures
+    """The outcomes of the pairs of code and session."""
+    delivery_ms: LatencySummary
+    """Delivery latency: from sending a code to its first arrival at a session, of delivered
+    pairs."""
+    spread_ms: LatencySummary
+    """For each code, from its first arrival to its last."""
+    errors: ErrorFigures
+    """What failed."""
+    generator: GeneratorFigures
+    """The load generator's own condition, and how accurate its figures are."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class StormRecovery:
+    """How soon the connections were back that --storm-after ended all at once."""
+
+    started_at: list[Timestamp]
+    """When each storm began; there is one in each step. RFC 3339, in UTC, ending in Z."""
+    ended: Count
+    """Sessions that were ended."""
+    back: Count
+    """How many of their connections were subscribed again by the end of the run."""
+    back_50_s: Amount
+    """Seconds from a storm's beginning until 50 % of them were subscribed again; null if so many
+    never were."""
+    back_95_s: Amount
+    """Seconds from a storm's beginning until 95 % of them were subscribed again; null if so many
+    never were."""
+    back_100_s: Amount
+    """Seconds from a storm's beginning until 100 % of them were subscribed again; null if so many
+    never were."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class VitalsSeries:
+    """One series of figures on the server's condition."""
+
+    source: Literal["process", "metrics", "health"]
+    """Where it was read: process (--watch-process), metrics (--watch-metrics) or health
+    (--watch-health)."""
+    name: Name
+    """cpu, rss, threads, open files, health, or the metric's own name."""
+    unit: str
+    """%, of one core; MiB; ms; or empty."""
+    values: list[float | None]
+    """A figure for each interval of the timeline, the highest in it; null where there was none."""
+
+
+@with_config(FIGURES)
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One size that a search tried."""
+
+    size: Annotated[int, Field(ge=1)]
+    """Connections, or codes per second."""
+    held: bool
+    """Whether the objective was met."""
+    broken: list[str]
+    """The conditions that were not met, in words."""
+    cause: str
+    """The cause of most failures, "handshake: HTTP 503", where failures broke the objective; empty
+    otherwise."""
+    saturated: bool
+    """Whether the generator was at its own limit, so that the probe proves nothing."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class SearchResult:
+    """What a search found."""
+
+    over: Literal["connections", "rate"]
+    """What was searched."""
+    objective: list[str]
+    """The conditions that had to be met, in words: "delivery >= 99.9 %"."""
+    largest: Count | None
+    """The answer; null without one, because the generator reached its limit before the server or
+    the run ended too early."""
+    held: Count
+    """The largest size that held."""
+    broke_at: Annotated[int, Field(ge=1)] | None
+    """The smallest size that did not; null if all did."""
+    limited_by: Literal["server", "generator", "limit", "end"]
+    """What ended the search: the server's limit; the generator's, which came first; the largest
+    size to try; or the end of the run, before there was an answer."""
+    first_broken: list[str]
+    """What broke first, just above the answer, in words."""
+    cause: str
+    """The cause of most failures, "handshake: HTTP 503", where failures broke the objective; empty
+    otherwise."""
+    probes: list[Probe]
+    """All sizes that were tried, in order."""

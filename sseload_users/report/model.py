@@ -1,0 +1,271 @@
+"""report.json, schema 1, as types: what is built, rendered, written and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field, with_config
+
+from sseload_users.core.figures import (
+    FIGURES,
+    Account,
+    Amount,
+    Count,
+    LatencySummary,
+    Name,
+    Percent,
+    SearchResult,
+    StormRecovery,
+    Timestamp,
+    VitalsSeries,
+)
+from sseload_users.verdict.reasons import StepReport, Verdict
+
+#: The version of the report's schema.
+SCHEMA = 1
+
+#: What became of a code's request.
+CodeStatus: TypeAlias = Literal["accepted", "rejected", "unanswered", "unsent"]
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class RunInfo:
+    """The run itself."""
+
+    id: Name
+    """The run's identity, which its codes carry."""
+    started_at: Timestamp
+    """When it started. RFC 3339, in UTC, ending in Z."""
+    finished_at: Timestamp
+    """When its last figure was taken. RFC 3339, in UTC, ending in Z."""
+    target: str
+    """The server under test: scheme, host and port."""
+    transport: Name
+    """How codes reached the listeners: websocket, socketio or sse."""
+    workers: Annotated[int, Field(ge=1)]
+    """Processes that held the connections."""
+    options: Mapping[str, Any]
+    """The options of the run, by name; no secrets."""
+    versions: Mapping[str, str]
+    """The versions of the software, by name: sseload, locust, python and more."""
+    complete: bool
+    """Whether the run went to its end and every worker's account is included."""
+    notes: list[str]
+    """What else one should know about the run, each a sentence; of an incomplete run, the reason
+    comes first."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class Phase:
+    """One phase of the run."""
+
+    name: Name
+    """connect, settle, broadcast, drain, disconnect and so on."""
+    started_at: Timestamp
+    """When it began. RFC 3339, in UTC, ending in Z."""
+    seconds: Annotated[float, Field(ge=0)]
+    """How long it took, in seconds."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class CodeRow:
+    """One code.
+
+    owed = delivered + late + interrupted + missing.
+    """
+
+    seq: Annotated[int, Field(ge=1)]
+    """Its sequence number in the run."""
+    sent_at: Timestamp | None
+    """When its request was written; null if it was not sent. RFC 3339, in UTC, ending in Z."""
+    status: CodeStatus
+    """The outcome of its request: answered with 2xx, answered otherwise, not answered in time, or
+    never written."""
+    owed: Count
+    """Sessions that were subscribed when it was sent."""
+    delivered: Count
+    """Owed sessions whose first copy arrived within the delivery timeout."""
+    late: Count
+    """Owed sessions whose first copy arrived after the delivery timeout and before the end."""
+    interrupted: Count
+    """Owed sessions that closed before the code arrived and before the timeout."""
+    missing: Count
+    """Owed sessions that stayed open while the code never arrived."""
+    duplicate: Count
+    """Further copies of it in the same session."""
+    first_ms: float | None
+    """Delivery latency of its first arrival, in milliseconds; null without arrivals."""
+    p50_ms: float | None
+    """Median of its delivery latencies, in milliseconds; null without arrivals."""
+    p95_ms: float | None
+    """95th percentile of its delivery latencies, in milliseconds; null without arrivals."""
+    p99_ms: float | None
+    """99th percentile of its delivery latencies, in milliseconds; null without arrivals."""
+    last_ms: float | None
+    """Delivery latency of its last arrival, in milliseconds; null without arrivals."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class TimelinePoint:
+    """One interval of the run."""
+
+    t: Annotated[float, Field(ge=0)]
+    """Its end, in seconds since the run started."""
+    open: Count
+    """Connections that were subscribed at its end."""
+    connecting: Count
+    """Connections that were connecting at its end."""
+    dropped: Count
+    """Sessions that the server or the network ended in it."""
+    sent: Count
+    """Codes sent in it."""
+    received: Count
+    """Codes received in it, over all connections."""
+    p50_ms: float | None
+    """Median delivery latency of what was received in it, in milliseconds; null if nothing was."""
+    p99_ms: float | None
+    """99th percentile of the delivery latency of what was received in it, in milliseconds; null if
+    nothing was."""
+    errors: Count
+    """Failed operations in it."""
+    lag_p99_ms: float | None
+    """99th percentile of the generator lag in it, in milliseconds; null if nothing was read."""
+    cpu_percent: Amount
+    """CPU use of the busiest generator process in it, 100 for one whole core; null if unknown."""
+    waited_percent: Percent
+    """The longest that a generator process waited for a core in it, in percent of a second; null
+    if unknown."""
+    rss_mib: Amount
+    """Resident memory of all generator processes in it, in MiB; null if unknown."""
+
+
+@with_config(FIGURES)
+@dataclass(kw_only=True)
+class _Share:
+    """The figures of one worker or region."""
+
+    attempted: Count
+    """Connect attempts, reconnects included."""
+    succeeded: Count
+    """Connect attempts that led to a subscribed session."""
+    failed: Count
+    """Connect attempts that failed."""
+    dropped: Count
+    """Sessions that the server or the network ended."""
+    owed: Count
+    """Pairs of a code and a session that was subscribed when it was sent; the sum of the next
+    four."""
+    delivered: Count
+    """Owed pairs whose first copy arrived in time."""
+    late: Count
+    """Owed pairs whose first copy arrived after the delivery timeout."""
+    interrupted: Count
+    """Owed pairs whose session ended before the code arrived."""
+    missing: Count
+    """Owed pairs whose session stayed open while the code never arrived."""
+    connect_ms: LatencySummary
+    """How long successful connects took."""
+    delivery_ms: LatencySummary
+    """Delivery latency of what was delivered."""
+    clock_error_ms: Amount
+    """How wrong its times can be on the master's clock, in milliseconds; 0 for the same host, null
+    if unknown."""
+    cpu_percent: Amount
+    """The highest CPU use of a process, 100 for one whole core; null if unknown."""
+    waited_percent: Percent
+    """The highest share of a second, in percent, in which a process waited for a core; null if
+    unknown."""
+    rss_mib: Amount
+    """Peak resident memory, in MiB; null if unknown."""
+
+
+@with_config(FIGURES)
+@dataclass(kw_only=True)
+class _WorkerName:
+    """The fields that report.json has first of a worker."""
+
+    name: Name
+    """Its number, which it keeps as long as the master runs, and its host; local without
+    workers."""
+    region: str
+    """Its --region; empty without one."""
+    lost: bool
+    """Whether it went away without closing its account: what came after its last report is in no
+    figure."""
+
+
+@with_config(FIGURES)
+@dataclass(kw_only=True)
+class _RegionName:
+    """The fields that report.json has first of a region."""
+
+    name: str
+    """The region's name; empty for workers without one."""
+    workers: Annotated[int, Field(ge=1)]
+    """How many workers are there."""
+    lost: Count
+    """How many of them went away without closing their accounts."""
+
+
+# Bases are in this order so that the fields are in the order of report.json.
+@with_config(FIGURES)
+@dataclass(kw_only=True)
+class WorkerShare(_Share, _WorkerName):
+    """One worker's share of the run."""
+
+
+@with_config(FIGURES)
+@dataclass(kw_only=True)
+class RegionShare(_Share, _RegionName):
+    """One region's share of the run."""
+
+
+@with_config(FIGURES)
+@dataclass(kw_only=True)
+class _Head:
+    """The fields that report.json has first."""
+
+    schema: Annotated[int, Field(json_schema_extra={"const": SCHEMA})]
+    """The version of this schema."""
+    run: RunInfo
+    """The run itself."""
+    phases: list[Phase]
+    """The run's phases, in order."""
+
+
+@with_config(FIGURES)
+@dataclass(kw_only=True)
+class Report(Account, _Head):
+    """The account of one run.
+
+    Times are in the units that the fields' names or descriptions say; counts are exact.
+    """
+
+    received_per_connection: Mapping[Annotated[str, Field(pattern="^(0|[1-9][0-9]*)$")], Count]
+    """How many connections received how many codes in time: the number of codes (as a text) to the
+    number of connections."""
+    per_code: list[CodeRow]
+    """Every code, in order of sequence."""
+    timeline: list[TimelinePoint]
+    """The run over time, in order."""
+    storm: StormRecovery | None
+    """How soon the connections were back that --storm-after ended all at once; null without a
+    storm."""
+    vitals: list[VitalsSeries]
+    """The server's condition, as far as it was watched."""
+    workers: list[WorkerShare]
+    """Each worker's share of the run."""
+    regions: list[RegionShare]
+    """The same by region, in the order of their names; empty where no worker names one."""
+    steps: list[StepReport]
+    """The steps of a ladder or a search, in order; empty for a run of one step."""
+    search: SearchResult | None
+    """What a search found; null for other runs."""
+    verdict: Verdict
+    """The grade of the run, and why."""

@@ -1,0 +1,205 @@
+"""The report as JSON: written, read back from a file, and its JSON Schema.
+
+`python -m sseload_users.report.serialization` prints the schema, see `make schema`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from sseload_users.core.errors import ConfigError
+from sseload_users.core.figures import LatencySummary
+from sseload_users.core.formatting import clean, shorten
+from sseload_users.core.histogram import Histogram
+from sseload_users.report import hdr
+from sseload_users.report.model import SCHEMA, RegionShare, Report, WorkerShare
+from sseload_users.verdict.reasons import StepReport
+
+_NOTHING = asdict(Histogram().latency())
+_NOTHING.pop("counts")
+
+_ADDED_TO_PARTS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
+    ("connections",): {"replaced": 0, "recovery_ms": _NOTHING},
+    ("connections", "causes", "*"): {"said": ""},
+    ("codes",): {"overlapping": 0},
+    ("errors", "causes", "*"): {"said": ""},
+    ("generator",): {
+        "stamp_error_ms": _NOTHING,
+        "in_doubt": 0,
+        "stall_ms": _NOTHING,
+        "waited_percent_max": None,
+    },
+}
+
+#: Fields that schema 1 did not have from the beginning, and what stands for them in an older
+#: report, by the path to the objects that have them ("*" for each of a list).
+_ADDED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
+    (): {"storm": None, "vitals": [], "workers": [], "regions": [], "steps": [], "search": None},
+    ("timeline", "*"): {"dropped": 0, "waited_percent": None, "rss_mib": None},
+    ("workers", "*"): {"waited_percent": None},
+    ("regions", "*"): {"waited_percent": None},
+    ("steps", "*"): {"target": "", "spread_ms": _NOTHING},
+    **{
+        (*owner, *part): added
+        for owner in ((), ("steps", "*"))
+        for part, added in _ADDED_TO_PARTS.items()
+    },
+}
+
+
+@cache
+def _adapter() -> TypeAdapter[Report]:
+    return TypeAdapter(Report)
+
+
+def to_json(report: Report) -> str:
+    """Return the text of report.json."""
+    data = _adapter().dump_python(report, warnings=False)
+    return json.dumps(data, indent=1, allow_nan=False) + "\n"
+
+
+def read(place: str | Path) -> Report:
+    """Return the report in a file, or in a directory's report.json.
+
+    Raises:
+        ConfigError: there is no readable report; one sentence.
+    """
+    path = Path(place)
+    try:
+        if path.is_dir():
+            path /= "report.json"
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(
+            f"{clean(path)}: cannot be read ({(error.strerror or 'no file').lower()}); "
+            "name a report.json or a directory with one."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{clean(path)}: is not JSON ({clean(error)}); name a report.json or a directory "
+            "with one."
+        ) from error
+    return parse(data, str(path))
+
+
+def parse(data: Any, name: str) -> Report:
+    """Return the report in a file's content.
+
+    Args:
+        data: as `json.loads` returns it.
+        name: what to call it in the error.
+
+    Raises:
+        ConfigError: it is not a report; one sentence.
+    """
+    for path, added in _ADDED.items():
+        for owner in _objects(data, path):
+            for field, value in added.items():
+                owner.setdefault(field, value)
+    try:
+        report = _adapter().validate_python(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise _not_a_report(name, ".".join(map(str, first["loc"])), first["msg"]) from error
+    for where, latency in (
+        ("delivery_ms", report.delivery_ms),
+        ("connections.connect_ms", report.connections.connect_ms),
+    ):
+        try:
+            _check(latency)
+        except ValueError as error:
+            raise _not_a_report(name, where, str(error)) from error
+    return report
+
+
+def _objects(data: Any, path: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects at a path, as far as there are any."""
+    if not path:
+        if isinstance(data, dict):
+            yield data
+    elif path[0] == "*":
+        for each in data if isinstance(data, list) else ():
+            yield from _objects(each, path[1:])
+    elif isinstance(data, dict):
+        yield from _objects(data.get(path[0]), path[1:])
+
+
+def _check(latency: LatencySummary) -> None:
+    """Compare a summary's figures with its histogram.
+
+    Raises:
+        ValueError: they contradict each other.
+    """
+    figures = (latency.min, latency.mean, latency.p50, latency.p99, latency.max, latency.hdr)
+    if latency.count and None in figures:
+        raise ValueError("it counts values that it does not have")
+    values = hdr.histogram(latency)
+    if (values.total if values else 0) != latency.count:
+        raise ValueError("its count is not that of its histogram")
+
+
+def _not_a_report(name: str, where: str, why: str) -> ConfigError:
+    why = shorten(clean(why), 90)
+    return ConfigError(
+        f"{clean(name)}: is not a report of sseload ({clean(where) or 'the whole'}: "
+        f"{why[:1].lower()}{why[1:]}); name a report.json that --delivery-report wrote."
+    )
+
+
+def schema() -> dict[str, Any]:
+    """Return the report's JSON Schema (draft 2020-12); every field is required and described."""
+    generated = _adapter().json_schema(mode="serialization")
+    definitions = generated["$defs"]
+    _describe(generated, Report)
+    for kind in (StepReport, WorkerShare, RegionShare):
+        _describe(definitions[kind.__name__], kind)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:sseload:report:{SCHEMA}",
+        "title": "sseload report",
+        **_plain(generated),
+    }
+
+
+def _describe(definition: dict[str, Any], kind: type) -> None:
+    """Add the descriptions of inherited fields, which pydantic reads from a class's own source."""
+    for base in filter(is_dataclass, kind.__mro__[1:]):
+        inherited = TypeAdapter(base).json_schema(mode="serialization")["properties"]
+        for name, field in inherited.items():
+            # pydantic leaves out a description that the field's own type has as well.
+            if "description" in field:
+                definition["properties"][name].setdefault("description", field["description"])
+
+
+def _plain(node: Any) -> Any:
+    """Return a part of a generated schema, closed, without titles, and its texts in one line."""
+    if isinstance(node, list):
+        return [_plain(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    made: dict[str, Any] = {}
+    for key, value in node.items():
+        if key == "title" and isinstance(value, str):
+            continue
+        if key in ("properties", "$defs"):
+            made[key] = {name: _plain(each) for name, each in value.items()}
+        elif key == "description":
+            made[key] = " ".join(value.split())
+        else:
+            made[key] = _plain(value)
+    if "required" in node:
+        made["required"] = list(node["properties"])
+    if "required" in node or "patternProperties" in node:
+        made["additionalProperties"] = False
+    return made
+
+
+if __name__ == "__main__":
+    print(json.dumps(schema(), indent=2))
