@@ -1,4 +1,4 @@
-"""One Socket.IO connection, and many, against python-socketio and the reference on Node."""
+"""Socket.IO connections to python-socketio and to the reference server on Node."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
-from sseload_users.transports import ConnectFailed, ParsedMessage
+from sseload_users.transports import ParsedMessage
 from tests.servers.socketio_servers import socketio_server
-from tests.transports.test_socketio import DISCONNECTED, LEFT, listener
+from tests.support.listener import DISCONNECTED, LEFT, events_listener
 
-# What the two say differently.
+# Where the two servers differ.
 NO_NAMESPACE = {"python": "unable to connect", "node": "invalid namespace"}
 NO_PATH = {"python": "HTTP 404", "node": "connection closed"}
 OLD_VERSION = {
@@ -22,7 +22,7 @@ BY_CLIENT = {"python": "client disconnect", "node": "client namespace disconnect
 
 
 @pytest.fixture(autouse=True)
-def _no_test_waits_for_ever() -> Iterator[None]:
+def _time_limit() -> Iterator[None]:
     with gevent.Timeout(150):  # npm installs what the first test on Node needs
         yield
 
@@ -31,9 +31,9 @@ def _no_test_waits_for_ever() -> Iterator[None]:
 class TestRealServers:
     def test_codes_of_all_shapes(self, kind: str) -> None:
         with socketio_server(kind) as server:
-            one = listener(server.url, auth={"token": "t"}, hello=('42/events,["start"]',))
+            one = events_listener(server.url, auth={"token": "t"}, hello=('42/events,["start"]',))
             assert one.run() == DISCONNECTED
-        assert one.events == [
+        assert one.parsed == [
             ParsedMessage("connected", [{"message": "username=ann"}]),
             ParsedMessage("new_code", [{"code": "text é"}]),
             ParsedMessage("new_code", [{"code": "with bytes", "of": [b"42/events,[", b""]}]),
@@ -53,13 +53,12 @@ class TestRealServers:
                 ({"url": f"{server.url}&EIO=3"}, *OLD_VERSION[kind]),
                 ({"url": server.url.replace("socket.io", "nosuch")}, "handshake", NO_PATH[kind]),
             ):
-                with pytest.raises(ConnectFailed) as failed:
-                    listener(**{"url": server.url, **more}).transport.connect()  # type: ignore[arg-type]
-                assert (failed.value.operation, failed.value.cause) == (operation, cause)
+                failed = events_listener(**{"url": server.url, **more}).fails()  # type: ignore[arg-type]
+                assert (failed.operation, failed.cause) == (operation, cause)
 
     def test_many_get_every_code_and_heartbeats_go_on(self, kind: str) -> None:
         with socketio_server(kind, 100, 150) as server:
-            people = [listener(server.url, auth={"token": "t"}) for _ in range(30)]
+            people = [events_listener(server.url, auth={"token": "t"}) for _ in range(30)]
             greenlets = [gevent.spawn(one.run) for one in people]
             while not all(one.messages for one in people):
                 gevent.sleep(0.01)
@@ -72,5 +71,5 @@ class TestRealServers:
             gone = [server.lines.get(timeout=5) for _ in people]
         assert {greenlet.value for greenlet in greenlets} == {LEFT}
         codes = [ParsedMessage("new_code", [{"code": str(number)}]) for number in range(5)]
-        assert all(one.events[1:] == codes for one in people)
+        assert all(one.parsed[1:] == codes for one in people)
         assert gone == [f"gone: {BY_CLIENT[kind]}"] * 30

@@ -6,22 +6,19 @@ import socket
 import struct
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
 
 import gevent
 import pytest
 
-from sseload_users.transports import Closed, ConnectFailed
+from sseload_users.transports import Closed
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.network import Network
-from sseload_users.transports.registry import transport_for
-from sseload_users.transports.transport import Transport
-from tests.support.socket_servers import CERTIFICATES, Handler, read_until, serving
-from tests.support.wire import accept_websocket, chunk, frame, receive_frame
+from tests.support.listener import LEFT, Listener
+from tests.support.socket_servers import Handler, read_until, serving
+from tests.support.transport_wires import SocketIOWire, SseWire, WebSocketWire, Wire
+from tests.support.wire import receive_frame
 
-LEFT = Closed("client", "left")
 kernel_stamps = pytest.mark.skipif(
     Network().timestamps != "kernel", reason="this kernel does not stamp what TCP receives"
 )
@@ -33,161 +30,19 @@ def _time_limit() -> Iterator[None]:
         yield
 
 
-class Wire(ABC):
-    """What the servers of one protocol send.
-
-    Attributes:
-        name: the transport's, as profiles have it.
-        scheme: the URL's, without TLS.
-        closed: how a session ends by `goodbye`.
-        cut: how a session ends by the end of the stream alone.
-        hears: whether clients can send.
-    """
-
-    name: ClassVar[Any]
-    scheme: ClassVar[str]
-    closed: ClassVar[Closed]
-    cut: ClassVar[Closed]
-    hears: ClassVar[bool] = True
-
-    @abstractmethod
-    def accept(self, connection: socket.socket) -> bytes:
-        """Accept a client; return the last bytes that it waits for."""
-
-    @abstractmethod
-    def message(self, text: str) -> bytes:
-        """Return a message as bytes on the wire."""
-
-    @abstractmethod
-    def payload(self, text: str) -> bytes:
-        """Return a message as the transport hands it over."""
-
-    @abstractmethod
-    def goodbye(self) -> bytes:
-        """Return the bytes that end a session in an orderly way."""
-
-    def endpoint(self, port: int, *, tls: bool = False, **more: Any) -> Endpoint:
-        """Return where to connect."""
-        return Endpoint(f"{self.scheme}{'s' if tls else ''}://127.0.0.1:{port}/push", **more)
-
-    def subscription(self) -> dict[str, Any]:
-        """Return an endpoint's options for a subscription that has to be confirmed."""
-        return {
-            "confirm": lambda payload: payload == self.payload("joined"),
-            "refuse": lambda payload: "not allowed" if payload == self.payload("no") else None,
-        }
-
-
-class WebSocketWire(Wire):
-    name = "websocket"
-    scheme = "ws"
-    closed = Closed("server", "closed by server: 4001", 4001, "enough")
-    cut = Closed("network", "no close frame")
-
-    def accept(self, connection: socket.socket) -> bytes:
-        return accept_websocket(connection)
-
-    def message(self, text: str) -> bytes:
-        return frame(0x81, self.payload(text))
-
-    def payload(self, text: str) -> bytes:
-        return text.encode()
-
-    def goodbye(self) -> bytes:
-        return frame(0x88, b"\x0f\xa1enough")
-
-
-class SocketIOWire(Wire):
-    name = "socketio"
-    scheme = "ws"
-    closed = Closed("server", "disconnected by server")
-    cut = Closed("network", "no close frame")
-
-    def accept(self, connection: socket.socket) -> bytes:
-        opening = b'0{"sid":"x","pingTimeout":20000,"pingInterval":25000}'
-        connection.sendall(accept_websocket(connection) + frame(0x81, opening))
-        assert receive_frame(connection) == (0x81, b"40")
-        return frame(0x81, b'40{"sid":"y"}')
-
-    def message(self, text: str) -> bytes:
-        return frame(0x81, self.payload(text))
-
-    def payload(self, text: str) -> bytes:
-        return f'42["{text}"]'.encode()
-
-    def goodbye(self) -> bytes:
-        return frame(0x81, b"41")
-
-
-class SseWire(Wire):
-    name = "sse"
-    scheme = "http"
-    closed = Closed("server", "end of stream")
-    cut = Closed("network", "connection closed")
-    hears = False
-
-    def accept(self, connection: socket.socket) -> bytes:
-        read_until(connection, b"\r\n\r\n")
-        return (
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-            b"Transfer-Encoding: chunked\r\n\r\n"
-        )
-
-    def message(self, text: str) -> bytes:
-        return chunk(self.payload(text) + b"\n\n")
-
-    def payload(self, text: str) -> bytes:
-        return f"data: {text}".encode()
-
-    def goodbye(self) -> bytes:
-        return b"0\r\n\r\n"
-
-
 @pytest.fixture(params=[WebSocketWire, SocketIOWire, SseWire], ids=lambda each: each.name)
 def wire(request: pytest.FixtureRequest) -> Wire:
     found: Wire = request.param()
     return found
 
 
-class Listener:
-    """A transport, and everything that it has handed over."""
-
-    def __init__(
-        self,
-        wire: Wire,
-        endpoint: Endpoint,
-        network: Network | None = None,
-        also: Callable[[bytes], object] = lambda _: None,
-    ) -> None:
-        self.also = also
-        self.messages: list[tuple[bytes, int]] = []
-        self.malformed: list[str] = []
-        self.transport: Transport = transport_for(wire.name)(
-            endpoint,
-            network or Network(connect_timeout=5, ca_file=str(CERTIFICATES / "ca.pem")),
-            self.on_message,
-            self.malformed.append,
-        )
-
-    def on_message(self, payload: bytes, arrived_ns: int) -> None:
-        self.messages.append((payload, arrived_ns))
-        self.also(payload)
-
-    @property
-    def payloads(self) -> list[bytes]:
-        return [payload for payload, _ in self.messages]
-
-    def run(self) -> Closed:
-        self.transport.connect()
-        return self.transport.listen()
-
-    def fails(self) -> ConnectFailed:
-        """Connect in vain; return why."""
-        with pytest.raises(ConnectFailed) as failed:
-            self.transport.connect()
-        assert self.messages == []
-        assert self.transport.listen().by != "network"
-        return failed.value
+def listener_for(
+    wire: Wire,
+    endpoint: Endpoint,
+    network: Network | None = None,
+    also: Callable[[bytes], object] = lambda _: None,
+) -> Listener:
+    return Listener(wire.name, endpoint, network, also)
 
 
 def sends(wire: Wire, *parts: bytes, stays: bool = False, reset: bool = False) -> Handler:
@@ -229,7 +84,7 @@ def drain(connection: socket.socket) -> bytes:
 
 
 def test_a_new_transport_knows_nothing_and_has_left(wire: Wire) -> None:
-    transport = Listener(wire, wire.endpoint(1, last_event_id="")).transport
+    transport = listener_for(wire, wire.endpoint(1, last_event_id="")).transport
     assert (transport.started_ns, transport.subscribed_ns) == (0, 0)
     assert transport.send("anything") is False
     assert transport.listen() == LEFT
@@ -244,7 +99,7 @@ def test_messages_arrive_in_order_with_their_stamps_until_the_server_ends(
     before = time.time_ns()
     certificate = "server.pem" if tls else None
     with serving(sends(wire, *parts, wire.goodbye()), certificate=certificate) as port:
-        listener = Listener(wire, wire.endpoint(port, tls=tls))
+        listener = listener_for(wire, wire.endpoint(port, tls=tls))
         assert listener.run() == wire.closed
     assert listener.payloads == [wire.payload(text) for text in ("one", "two", "three", long)]
     transport = listener.transport
@@ -261,7 +116,7 @@ def test_messages_in_the_handshakes_last_read_wait_for_listen(wire: Wire, tls: b
     parts = (wire.message("first") + second[:7], second[7:] + wire.goodbye())
     certificate = "server.pem" if tls else None
     with serving(sends(wire, *parts), certificate=certificate) as port:
-        listener = Listener(wire, wire.endpoint(port, tls=tls))
+        listener = listener_for(wire, wire.endpoint(port, tls=tls))
         listener.transport.connect()
         assert listener.messages == []
         assert listener.transport.listen() == wire.closed
@@ -270,20 +125,27 @@ def test_messages_in_the_handshakes_last_read_wait_for_listen(wire: Wire, tls: b
 
 def test_a_session_can_end_with_the_handshake(wire: Wire) -> None:
     with serving(sends(wire, wire.goodbye(), stays=True)) as port:
-        assert Listener(wire, wire.endpoint(port)).run() == wire.closed
+        assert listener_for(wire, wire.endpoint(port)).run() == wire.closed
 
 
 @kernel_stamps
-@pytest.mark.parametrize("stall_at", [0.0, 0.15])
-def test_the_connect_time_excludes_stalls_of_this_process(wire: Wire, stall_at: float) -> None:
+@pytest.mark.parametrize(
+    ("tls", "stall_at"), [(False, 0.0), (False, 0.15), (True, 0.0), (True, 0.02)]
+)
+def test_the_connect_time_excludes_stalls_of_this_process(
+    wire: Wire, tls: bool, stall_at: float
+) -> None:
     def server(connection: socket.socket) -> None:
         last = wire.accept(connection)
-        time.sleep(0.3)
+        time.sleep(0.1)
         connection.sendall(last)
+        time.sleep(0.2)
+        connection.sendall(wire.message("joined"))
         drain(connection)
 
-    with serving(server) as port:
-        transport = Listener(wire, wire.endpoint(port)).transport
+    with serving(server, certificate="server.pem" if tls else None) as port:
+        endpoint = wire.endpoint(port, tls=tls, **wire.subscription())
+        transport = listener_for(wire, endpoint).transport
         gevent.spawn_later(stall_at, time.sleep, 0.6)  # blocks the whole hub
         began = time.monotonic()
         transport.connect()
@@ -299,13 +161,14 @@ def test_the_connect_time_excludes_stalls_of_this_process(wire: Wire, stall_at: 
 
 def test_the_message_that_confirms_starts_the_session(wire: Wire) -> None:
     confirmed = wire.message("joined") + wire.message("same read")
-    parts = (b"", confirmed, wire.message("later") + wire.goodbye())
+    parts = (wire.message("early"), confirmed, wire.message("later") + wire.goodbye())
     with serving(sends(wire, *parts)) as port:
-        listener = Listener(wire, wire.endpoint(port, **wire.subscription()))
+        listener = listener_for(wire, wire.endpoint(port, **wire.subscription()))
         assert listener.run() == wire.closed
-    assert listener.payloads == [wire.payload("same read"), wire.payload("later")]
-    # They came in one read: the second message's bounds end with the first's stamp.
-    assert abs(listener.messages[0][1] - listener.transport.subscribed_ns) < 1_000_000
+    texts = ["early", "same read", "later"] if wire.keeps_early else ["same read", "later"]
+    assert listener.payloads == [wire.payload(text) for text in texts]
+    stamps = dict(listener.messages)
+    assert stamps[wire.payload("same read")] == listener.transport.subscribed_ns
 
 
 @pytest.mark.parametrize("ends", ["refused", "silent", "closed", "cut"])
@@ -318,7 +181,7 @@ def test_a_subscription_that_fails_is_a_failed_connect(wire: Wire, ends: str) ->
     }[ends]
     with serving(sends(wire, *parts, stays=stays)) as port:
         endpoint = wire.endpoint(port, **wire.subscription())
-        failed = Listener(wire, endpoint, Network(connect_timeout=0.5)).fails()
+        failed = listener_for(wire, endpoint, Network(connect_timeout=0.5)).fails()
     assert (failed.operation, failed.cause) == ("subscribe", cause)
 
 
@@ -335,7 +198,7 @@ def test_keep_alive_sends_the_endpoints_reply(wire: Wire) -> None:
 
     with serving(server) as port:
         endpoint = wire.endpoint(port, reply=lambda payload: f"pong to {payload.decode()}")
-        listener = Listener(wire, endpoint)
+        listener = listener_for(wire, endpoint)
         listener.also = listener.transport.keep_alive
         assert listener.run() == wire.closed
     assert heard == [b"pong to " + wire.payload("ping") if wire.hears else b""]
@@ -357,7 +220,7 @@ def test_keep_alive_sends_the_endpoints_reply(wire: Wire) -> None:
 )
 def test_a_handshake_that_fails_has_a_short_cause(wire: Wire, response: bytes, cause: str) -> None:
     with serving(answers(response)) as port:
-        failed = Listener(wire, wire.endpoint(port)).fails()
+        failed = listener_for(wire, wire.endpoint(port)).fails()
     assert (failed.operation, failed.cause) == ("handshake", cause)
     if cause == "HTTP 503":
         assert "asleep" in str(failed)
@@ -365,26 +228,28 @@ def test_a_handshake_that_fails_has_a_short_cause(wire: Wire, response: bytes, c
 
 def test_a_handshake_without_a_response_times_out(wire: Wire) -> None:
     with serving(drain) as port:
-        failed = Listener(wire, wire.endpoint(port), Network(connect_timeout=0.3)).fails()
+        failed = listener_for(wire, wire.endpoint(port), Network(connect_timeout=0.3)).fails()
     assert (failed.operation, failed.cause) == ("handshake", "timed out")
 
 
 def test_a_handshake_of_endless_headers_fails(wire: Wire) -> None:
     with serving(answers(b"HTTP/1.1 200 OK\r\nA: " + b"x" * 100_000)) as port:
-        failed = Listener(wire, wire.endpoint(port)).fails()
+        failed = listener_for(wire, wire.endpoint(port)).fails()
     assert (failed.operation, failed.cause) == ("handshake", "bad handshake answer")
 
 
 def test_a_port_that_nobody_listens_on_refuses(wire: Wire) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    failed = Listener(wire, wire.endpoint(port)).fails()
+    failed = listener_for(wire, wire.endpoint(port)).fails()
     assert (failed.operation, failed.cause) == ("connect", "connection refused")
 
 
 def test_an_untrusted_certificate_fails(wire: Wire) -> None:
     with serving(drain, certificate="server.pem") as port:
-        failed = Listener(wire, wire.endpoint(port, tls=True), Network(connect_timeout=5)).fails()
+        failed = listener_for(
+            wire, wire.endpoint(port, tls=True), Network(connect_timeout=5)
+        ).fails()
     assert (failed.operation, failed.cause) == ("tls", "certificate not trusted")
 
 
@@ -394,21 +259,21 @@ def test_an_untrusted_certificate_fails(wire: Wire) -> None:
 def test_a_stream_that_ends_without_goodbye_is_a_drop(wire: Wire) -> None:
     cut = wire.message("cut off")[:5]
     with serving(sends(wire, wire.message("one") + cut)) as port:
-        listener = Listener(wire, wire.endpoint(port))
+        listener = listener_for(wire, wire.endpoint(port))
         assert listener.run() == wire.cut
     assert listener.payloads == [wire.payload("one")]
 
 
 def test_a_reset_is_a_drop(wire: Wire) -> None:
     with serving(sends(wire, wire.message("one"), b"", reset=True)) as port:
-        listener = Listener(wire, wire.endpoint(port))
+        listener = listener_for(wire, wire.endpoint(port))
         assert listener.run() == Closed("network", "connection reset")
 
 
 def test_a_message_that_is_too_large_ends_the_session(wire: Wire) -> None:
     parts = (b"", wire.message("small"), wire.message("x" * 2000), wire.message("after"))
     with serving(sends(wire, *parts, stays=True)) as port:
-        listener = Listener(wire, wire.endpoint(port, max_message=1000))
+        listener = listener_for(wire, wire.endpoint(port, max_message=1000))
         assert listener.run() == Closed("client", "message too large")
     assert listener.payloads == [wire.payload("small")]
     assert listener.malformed == []
@@ -416,7 +281,7 @@ def test_a_message_that_is_too_large_ends_the_session(wire: Wire) -> None:
 
 def test_a_session_can_be_ended_from_above(wire: Wire) -> None:
     with serving(sends(wire, stays=True)) as port:
-        listener = Listener(wire, wire.endpoint(port))
+        listener = listener_for(wire, wire.endpoint(port))
         listener.transport.connect()
         missed = Closed("network", "heartbeat missed")
         gevent.spawn_later(0.05, listener.transport.end, missed)
@@ -441,8 +306,8 @@ def test_a_callback_that_raises_ends_only_its_own_session(
     network = Network()
     with serving(server) as port:
         endpoint = wire.endpoint(port)
-        good = Listener(wire, endpoint, network)
-        bad = [Listener(wire, endpoint, network, fail) for _ in range(3)]
+        good = listener_for(wire, endpoint, network)
+        bad = [listener_for(wire, endpoint, network, fail) for _ in range(3)]
         greenlets = [gevent.spawn(each.run) for each in [*bad, good]]
         while not all(each.messages for each in [*bad, good]):
             gevent.sleep(0.01)
@@ -460,7 +325,7 @@ def test_a_callback_that_raises_on_a_held_message_ends_the_session(wire: Wire) -
         raise ZeroDivisionError
 
     with serving(sends(wire, wire.message("held"), stays=True)) as port:
-        listener = Listener(wire, wire.endpoint(port), also=fail)
+        listener = listener_for(wire, wire.endpoint(port), also=fail)
         assert listener.run() == Closed("client", "listener error: ZeroDivisionError")
 
 
@@ -469,14 +334,14 @@ def test_a_callback_that_raises_on_a_held_message_ends_the_session(wire: Wire) -
 
 def test_leaving_does_not_wait_for_the_server(wire: Wire) -> None:
     with serving(sends(wire, wire.message("one"), stays=True)) as port:
-        listener = Listener(wire, wire.endpoint(port))
+        listener = listener_for(wire, wire.endpoint(port))
         listener.transport.connect()
         began = time.monotonic()
         gevent.spawn_later(0.05, listener.transport.leave)
         assert listener.transport.listen() == LEFT
         assert listener.payloads == [wire.payload("one")]
         # Never listened to, and left twice.
-        other = Listener(wire, wire.endpoint(port))
+        other = listener_for(wire, wire.endpoint(port))
         other.transport.connect()
         other.transport.leave()
         other.transport.leave()
@@ -487,7 +352,7 @@ def test_leaving_does_not_wait_for_the_server(wire: Wire) -> None:
 def test_leaving_while_connecting_ends_the_attempt(wire: Wire) -> None:
     for server in (drain, sends(wire, stays=True)):
         with serving(server) as port:
-            listener = Listener(wire, wire.endpoint(port, **wire.subscription()))
+            listener = listener_for(wire, wire.endpoint(port, **wire.subscription()))
             gevent.spawn_later(0.1, listener.transport.leave)
             began = time.monotonic()
             assert listener.fails().cause == "left"
@@ -502,7 +367,7 @@ def test_leaving_in_the_middle_of_a_read_hands_over_nothing_more(wire: Wire) -> 
 
     parts = (b"", b"".join(map(wire.message, ("one", "two", "three"))))
     with serving(sends(wire, *parts, stays=True)) as port:
-        listener = Listener(wire, wire.endpoint(port), also=leave_at_two)
+        listener = listener_for(wire, wire.endpoint(port), also=leave_at_two)
         assert listener.run() == LEFT
     assert listener.payloads == [wire.payload("one"), wire.payload("two")]
 
@@ -516,7 +381,7 @@ def test_a_killed_listener_closes_its_connection(wire: Wire) -> None:
         closed.set()
 
     with serving(server) as port:
-        listener = Listener(wire, wire.endpoint(port))
+        listener = listener_for(wire, wire.endpoint(port))
         greenlet = gevent.spawn(listener.run)
         while not listener.messages:
             gevent.sleep(0.01)
@@ -533,7 +398,7 @@ def test_a_slow_connection_reads_everything_at_its_rate(wire: Wire) -> None:
     data = b"".join(map(wire.message, texts))
     rate = len(data) // 1.0
     with serving(sends(wire, b"", data, wire.goodbye(), stays=True)) as port:
-        listener = Listener(wire, wire.endpoint(port, slow=True), Network(slow_rate=rate))
+        listener = listener_for(wire, wire.endpoint(port, slow=True), Network(slow_rate=rate))
         listener.transport.connect()
         began = time.monotonic()
         assert listener.transport.listen() == wire.closed
