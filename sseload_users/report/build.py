@@ -3,78 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
 
-from sseload_users.core.causes import CONNECTING, Cause
 from sseload_users.core.code_tally import CodeTally
-from sseload_users.core.figures import (
-    Account,
-    CodeFigures,
-    ConnectionFigures,
-    DeliveryFigures,
-    ErrorFigures,
-    FailureCause,
-    GeneratorFigures,
-    LatencySummary,
-    SearchResult,
-    StormRecovery,
-)
+from sseload_users.core.figures import SearchResult, StormRecovery
 from sseload_users.core.formatting import ms
-from sseload_users.core.histogram import Histogram
-from sseload_users.core.second import highest
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
+from sseload_users.report.account import Run, account_of, rate
 from sseload_users.report.model import SCHEMA, CodeRow, CodeStatus, Phase, Report, RunInfo
-from sseload_users.report.timeline import POINTS, timeline
+from sseload_users.report.timeline import timeline
 from sseload_users.report.workers import region_shares, worker_shares
-from sseload_users.verdict import hints
 from sseload_users.verdict.reasons import StepReport
 from sseload_users.verdict.rules import judge, judge_step
-from sseload_users.verdict.saturation import is_saturated
 from sseload_users.verdict.thresholds import Thresholds
 
 _S = 1_000_000_000
-
-
-@dataclass(slots=True)
-class Run:
-    """Facts about a run that its account does not have.
-
-    Attributes:
-        run_id: its identity.
-        started_ns: when it began (wall clock, ns).
-        target: the server: scheme, host and port.
-        transport: how codes reached the listeners: websocket, socketio or sse.
-        options: its options, without secrets.
-        versions: of the software.
-        finished_ns: when its account was closed.
-        phases: name, beginning and end (wall clock, ns) of each phase.
-        complete: whether it went to its end, with every worker's account.
-        storms_ns: when its connections were ended all at once.
-        notes: sentences; the reason why it is incomplete comes first.
-        clock_error_ms: how wrong a latency between two machines can be; None if unknown.
-        advise: returns the profile's advice on a failure, by operation, cause and the server's
-            words; empty if it has none.
-    """
-
-    run_id: str
-    started_ns: int
-    target: str
-    transport: str
-    options: Mapping[str, Any]
-    versions: Mapping[str, str]
-    finished_ns: int = 0
-    phases: list[tuple[str, int, int]] = field(default_factory=list)
-    storms_ns: list[int] = field(default_factory=list)
-    complete: bool = False
-    notes: list[str] = field(default_factory=list)
-    clock_error_ms: float | None = 0.0
-    advise: Callable[[str, str, str], str] = lambda *_: ""
 
 
 def build(
@@ -152,7 +99,7 @@ def step_report(
         account.connections,
         attempted=asked,
         succeeded=opened,
-        success_rate=_rate(opened, asked),
+        success_rate=rate(opened, asked),
         failed=max(0, asked - opened),
         peak_open=opened,
     )
@@ -168,74 +115,6 @@ def step_report(
         generator=account.generator,
         verdict=judge_step(account, thresholds),
         target="" if target is None else str(target.success),
-    )
-
-
-def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
-    """Return the figures that a run, or a step, is judged by.
-
-    Args:
-        run: facts beside the account.
-        totals: the account.
-        so_far: the run is going on. Whoever is connecting and whatever waits for an answer is
-            left out, and latencies have their `counts` instead of `hdr`, which takes long.
-    """
-    tally = totals.tally
-    counters, causes = tally.counters, Counter(tally.causes)
-    if not so_far:
-        causes["ingest", "left"] += sum(map(_was_cut_off, tally.codes.values()))
-    summarize = _counted if so_far else Histogram.latency
-    codes = _codes(totals, summarize, so_far=so_far)
-    attempted = counters.succeeded + counters.failed if so_far else counters.attempted
-    outcomes = totals.outcomes
-    operations = attempted + codes.scheduled + counters.upkeep
-    failed = (
-        counters.failed
-        + counters.dropped
-        + counters.malformed
-        + counters.upkeep_failed
-        + codes.rejected
-        + codes.unanswered
-        + codes.unsent
-    )
-    return Account(
-        connections=ConnectionFigures(
-            attempted=attempted,
-            succeeded=counters.succeeded,
-            success_rate=_rate(counters.succeeded, attempted),
-            failed=counters.failed,
-            dropped=counters.dropped,
-            reconnected=counters.reconnected,
-            replaced=counters.replaced,
-            peak_open=totals.peak_open,
-            connect_ms=summarize(tally.connect),
-            recovery_ms=summarize(tally.recovery),
-            causes=_causes(run, causes, tally.server_texts, {*CONNECTING, "session"}),
-        ),
-        codes=codes,
-        deliveries=DeliveryFigures(
-            owed=outcomes.owed,
-            delivered=outcomes.delivered,
-            late=outcomes.late,
-            interrupted=outcomes.interrupted,
-            missing=outcomes.missing,
-            released=outcomes.released,
-            duplicate=outcomes.duplicate,
-            out_of_order=counters.out_of_order,
-            unexpected=outcomes.unexpected,
-            foreign=counters.foreign,
-            malformed=counters.malformed,
-            delivery_rate=_rate(outcomes.delivered, outcomes.owed),
-        ),
-        delivery_ms=summarize(totals.delivery()),
-        spread_ms=summarize(totals.spread()),
-        errors=ErrorFigures(
-            operations=operations,
-            failed=failed,
-            error_rate=_rate(failed, operations),
-            causes=_causes(run, causes, tally.server_texts, None),
-        ),
-        generator=_generator(run, totals, summarize, codes.schedule_slip_ms, so_far=so_far),
     )
 
 
@@ -318,14 +197,6 @@ def rfc3339(at_ns: int) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at_ns % _S // 1_000_000:03}Z"
 
 
-#: How a histogram is summed up.
-_Summarize = Callable[[Histogram], LatencySummary]
-
-
-def _counted(histogram: Histogram) -> LatencySummary:
-    return histogram.latency(encoded=False)
-
-
 def _storm(run: Run, totals: Totals) -> StormRecovery:
     back, ended = totals.tally.storm, totals.tally.counters.stormed
 
@@ -347,25 +218,6 @@ def _storm(run: Run, totals: Totals) -> StormRecovery:
     )
 
 
-def _codes(totals: Totals, summarize: _Summarize, *, so_far: bool) -> CodeFigures:
-    tally, statuses = totals.tally, totals.statuses
-    unanswered = statuses["unanswered"]
-    if not so_far:
-        unanswered += sum(map(_was_cut_off, tally.codes.values()))
-    sent = statuses["accepted"] + statuses["rejected"] + unanswered
-    return CodeFigures(
-        scheduled=sent + statuses["unsent"],
-        sent=sent,
-        accepted=statuses["accepted"],
-        rejected=statuses["rejected"],
-        unanswered=unanswered,
-        unsent=statuses["unsent"],
-        overlapping=tally.counters.overlapping,
-        schedule_slip_ms=summarize(tally.slip),
-        ingest_ms=summarize(tally.ingest),
-    )
-
-
 def _status(code: CodeTally) -> CodeStatus:
     return "unanswered" if code.status == "pending" else code.status
 
@@ -373,83 +225,6 @@ def _status(code: CodeTally) -> CodeStatus:
 def _was_due(code: CodeTally) -> bool:
     """Whether this run's broadcaster announced a code."""
     return code.status != "pending" or code.sent_ns > 0
-
-
-def _was_cut_off(code: CodeTally) -> bool:
-    """Whether the end of the run cut off a code's request: it was sent, and not answered."""
-    return code.status == "pending" and code.sent_ns > 0
-
-
-def _generator(
-    run: Run,
-    totals: Totals,
-    summarize: _Summarize,
-    slip: LatencySummary,
-    *,
-    so_far: bool,
-) -> GeneratorFigures:
-    workers = [each.gauges for each in totals.workers.values() if each.gauges]
-    seconds = totals.tally.seconds
-    lag = summarize(totals.tally.lag)
-    in_doubt = totals.tally.counters.in_doubt
-    # While a run goes on, its last half-hour suffices, as this is asked for every second.
-    since = run.finished_ns // _S - POINTS if so_far else 0
-    recent = (
-        [seconds[each] for each in range(since, run.finished_ns // _S + 1) if each in seconds]
-        if so_far
-        else seconds.values()
-    )
-    under_load = [
-        seconds[each].busy_percent
-        for name, start, end in run.phases
-        if name in ("broadcast", "drain")
-        for each in range(max(start // _S, since), end // _S + 1)
-        if each in seconds
-    ]
-    return GeneratorFigures(
-        timestamps=(
-            "userspace" if any(each.timestamps != "kernel" for each in workers) else "kernel"
-        ),
-        lag_ms=lag,
-        stamp_error_ms=summarize(totals.tally.stamp_error),
-        in_doubt=in_doubt,
-        stall_ms=summarize(totals.tally.stalls),
-        cpu_percent_max=max((each.cpu_percent for each in recent), default=None),
-        waited_percent_max=highest(each.waited_percent for each in recent),
-        rss_mib=round(sum(each.rss_mib for each in workers), 1) if workers else None,
-        clock_error_ms=run.clock_error_ms,
-        saturated=is_saturated(under_load, lag.p99, slip.p99, in_doubt),
-    )
-
-
-def _causes(
-    run: Run,
-    causes: Mapping[Cause, int],
-    server_texts: Mapping[Cause, str],
-    operations: set[str] | None,
-) -> list[FailureCause]:
-    own = [
-        (operation, cause, count)
-        for (operation, cause), count in causes.items()
-        if count > 0 and (operations is None or operation in operations)
-    ]
-    total = sum(count for _, _, count in own)
-    return [
-        FailureCause(
-            operation=operation,
-            cause=cause,
-            count=count,
-            share=round(count / total, 6),
-            said=text,
-            hint=run.advise(operation, cause, text) or hints.hint(operation, cause, text),
-        )
-        for operation, cause, count in sorted(own, key=lambda each: (-each[2], each[:2]))
-        for text in [server_texts.get((operation, cause), "")]
-    ]
-
-
-def _rate(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
 
 
 def _since(sent_ns: int, at_ns: int) -> float | None:

@@ -22,7 +22,7 @@ _FIRST, _LAST, _WORST = 10, 10, 30
 _MOST_CAUSES = 200
 
 
-class Figure(NamedTuple):
+class SummaryFigure(NamedTuple):
     """A summary figure of a page.
 
     Attributes:
@@ -110,19 +110,19 @@ def document(report: Report) -> str:
     )
 
 
-def figures(report: Report) -> list[Figure]:
+def figures(report: Report) -> list[SummaryFigure]:
     """Return the summary figures."""
     connections, codes = report.connections, report.codes
     deliveries, errors, delivery = report.deliveries, report.errors, report.delivery_ms
     graded = summary_grades(report.verdict.reasons)
     return [
-        Figure(
+        SummaryFigure(
             "Delivered",
             portion(deliveries.delivered, deliveries.owed),
             [f"{number(deliveries.delivered)} of {number(deliveries.owed)} owed, in time"],
             graded.deliveries,
         ),
-        Figure(
+        SummaryFigure(
             "Delivery latency",
             f"{ms(delivery.p50)} ms" if delivery.count else "-",
             ["median", f"p99 {ms(delivery.p99)} ms, max {ms(delivery.max)} ms"]
@@ -130,7 +130,7 @@ def figures(report: Report) -> list[Figure]:
             else ["nothing was delivered"],
             None,
         ),
-        Figure(
+        SummaryFigure(
             "Connected",
             portion(connections.succeeded, connections.attempted),
             [
@@ -142,13 +142,13 @@ def figures(report: Report) -> list[Figure]:
             ],
             graded.connections,
         ),
-        Figure(
+        SummaryFigure(
             "Codes accepted",
             portion(codes.accepted, codes.scheduled),
             [f"{number(codes.accepted)} of {number(codes.scheduled)} that were due"],
             graded.codes,
         ),
-        Figure(
+        SummaryFigure(
             "Errors",
             portion(errors.failed, errors.operations),
             [f"{number(errors.failed)} of {count(errors.operations, 'operation')} failed"],

@@ -1,8 +1,8 @@
-"""How sure one can be of a share or a percentile, and of its change from run to run; pure.
+"""Confidence intervals of shares and percentiles, and of their changes between runs; pure.
 
-Deliveries of one code are not independent: a pause of the server slows or loses all of them
-together. So each figure's spread from code to code is measured, and many deliveries count
-for as few as they are worth (the design effect: Kish 1965).
+Deliveries of one code are correlated: a pause of the server delays or loses all of them
+together. So each figure's variation between codes is estimated, and deliveries count as fewer
+independent samples (the design effect: Kish 1965).
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import NamedTuple
 
 from sseload_users.core.histogram import Histogram
 
-#: How often the truth lies within an interval.
+#: The probability that an interval contains the true value.
 CONFIDENCE = 0.99
 _Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 _LEAST = 0.001
 
-#: A part of a whole, such as what was delivered of what was owed.
+#: A part and the whole, such as delivered and owed.
 Part = tuple[float, float]
 
 
 class Interval(NamedTuple):
-    """A figure and the bounds between which the truth lies, with `CONFIDENCE`."""
+    """A figure and its confidence interval, with `CONFIDENCE`."""
 
     value: float
     low: float
@@ -32,7 +32,7 @@ class Interval(NamedTuple):
 
 
 def design_effect(clusters: Sequence[Part]) -> float:
-    """How many of such observations are worth one independent observation; 1 or more.
+    """Return how many of these observations equal one independent observation; 1 or more.
 
     Args:
         clusters: the part and the whole of each code. The spread from code to code is that
@@ -41,7 +41,7 @@ def design_effect(clusters: Sequence[Part]) -> float:
     clusters = [(part, whole) for part, whole in clusters if whole > 0]
     many, total = len(clusters), sum(whole for _, whole in clusters)
     if many < 2:
-        return max(1.0, total)  # nothing is known of how codes differ
+        return max(1.0, total)  # the variation between codes is unknown
     share = sum(part for part, _ in clusters) / total
     if not 0 < share < 1:
         return 1.0
@@ -51,12 +51,12 @@ def design_effect(clusters: Sequence[Part]) -> float:
 
 
 def share_interval(share: float, observations: float, clusters: int | None = None) -> Interval:
-    """The interval of a share (Wilson 1927).
+    """Return the interval of a share (Wilson 1927).
 
     Args:
         share: from 0 to 1.
-        observations: how many independent ones it comes from, more than 0.
-        clusters: from how many codes their number was estimated; None if it is known.
+        observations: the number of independent observations, more than 0.
+        clusters: the number of codes it was estimated from; None if it is known exactly.
     """
     z2 = _quantile(clusters) ** 2
     middle = (share + z2 / (2 * observations)) / (1 + z2 / observations)
@@ -69,16 +69,16 @@ def share_interval(share: float, observations: float, clusters: int | None = Non
 def percentile_interval(
     histogram: Histogram, percent: float, observations: float, clusters: int
 ) -> Interval:
-    """The interval of a percentile, in milliseconds (Woodruff 1952).
+    """Return the interval of a percentile, in milliseconds (Woodruff 1952).
 
-    The values at both ends of the interval of its rank; without a bound where a sample of
-    that size need not have a value beyond the true percentile.
+    Its bounds are the values at both ends of the rank's interval; there is no bound where a
+    sample of that size need not contain a value beyond the true percentile.
 
     Args:
         histogram: of one value or more.
         percent: from 0 to 100.
-        observations: how many independent ones the histogram is worth.
-        clusters: from how many codes their number was estimated.
+        observations: the number of independent observations that the histogram equals.
+        clusters: the number of codes it was estimated from.
     """
     share = percent / 100
     value = histogram.percentile_ms(percent) or 0.0
@@ -93,7 +93,7 @@ def percentile_interval(
 
 
 def difference(before: Interval, after: Interval) -> Interval:
-    """By how much a figure changed (Zou and Donner 2008; for shares, Newcombe 1998)."""
+    """Return the change of a figure (Zou and Donner 2008; for shares, Newcombe 1998)."""
     change = after.value - before.value
     return Interval(
         change,
@@ -103,13 +103,13 @@ def difference(before: Interval, after: Interval) -> Interval:
 
 
 def ratio(before: Interval, after: Interval) -> Interval:
-    """By how much a figure grew or shrank, as a share of what it was: 0.23 for 23 % more."""
+    """Return the relative change of a figure: 0.23 for 23 % more."""
     logarithms = difference(_logarithm(before), _logarithm(after))
     return Interval(*(math.inf if each > 700 else math.expm1(each) for each in logarithms))
 
 
 def _logarithm(interval: Interval) -> Interval:
-    # A microsecond is the least that is told from nothing; below it, only no bound is left.
+    # Values are counted in microseconds; a lower bound below one is no bound.
     value, low, high = interval
     return Interval(
         math.log(max(value, _LEAST)),
@@ -119,9 +119,9 @@ def _logarithm(interval: Interval) -> Interval:
 
 
 def _quantile(clusters: int | None) -> float:
-    """Student's t at (1 + CONFIDENCE) / 2, as a series in the normal distribution's quantile.
+    """Return Student's t at (1 + CONFIDENCE) / 2, as a series in the normal quantile.
 
-    Abramowitz and Stegun 1964, 26.7.5. Fewer codes tell less of how codes differ.
+    Abramowitz and Stegun 1964, 26.7.5. Fewer codes give a less certain variation.
     """
     if clusters is None:
         return _Z

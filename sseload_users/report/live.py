@@ -10,7 +10,8 @@ from sseload_users.core.code_tally import OWED_STATUSES
 from sseload_users.core.figures import Account
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
-from sseload_users.report.build import Run, account_of, per_code, phases, run_info
+from sseload_users.report.account import Run, account_of
+from sseload_users.report.build import per_code, phases, run_info
 from sseload_users.report.model import SCHEMA, CodeRow, Report, TimelinePoint
 from sseload_users.report.snapshot import Snapshot
 from sseload_users.report.timeline import Points, timeline

@@ -147,7 +147,7 @@ class TimelinePoint:
 
 @with_config(FIGURES)
 @dataclass(kw_only=True)
-class _Share:
+class _ShareFigures:
     """The figures of one worker or region."""
 
     attempted: Count
@@ -216,13 +216,13 @@ class _RegionName:
 # Bases are in this order so that the fields are in the order of report.json.
 @with_config(FIGURES)
 @dataclass(kw_only=True)
-class WorkerShare(_Share, _WorkerName):
+class WorkerShare(_ShareFigures, _WorkerName):
     """One worker's share of the run."""
 
 
 @with_config(FIGURES)
 @dataclass(kw_only=True)
-class RegionShare(_Share, _RegionName):
+class RegionShare(_ShareFigures, _RegionName):
     """One region's share of the run."""
 
 

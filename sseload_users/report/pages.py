@@ -1,4 +1,4 @@
-"""Pages of a single file: a template with its style inside, which may load and run nothing."""
+"""Render pages from templates; a page is one file that loads and runs nothing."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from sseload_users.report.charts.drawing import text
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
-#: What a grade looks like where its colour is not seen.
+#: The signs of grades, beside their colours.
 SIGNS = {"good": "✓", "warning": "!", "issues": "✗"}
 
 
 def source(name: str) -> str:
-    """A file among the templates, as it is."""
+    """Return the text of a file among the templates."""
     return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 
-#: The style sheet of a page that is one file.
+#: The style sheet of pages that consist of one file.
 STYLE = charts.STYLE + source("page.css")
 
 
 def page(template: str, **context: object) -> str:
-    """A template of this package as a whole page.
+    """Render a template.
 
-    Every text that is put in is cleaned of what cannot be seen and escaped, unless it is
-    `Markup`. The page's policy allows its own style sheet by its hash, and nothing else:
-    no script, no request, no form, no style of an element's own.
+    Control characters are removed from all texts, which are escaped unless they are `Markup`.
+    The page's policy allows its own style sheet by its hash, and nothing else: no script, no
+    request, no form, no inline style.
     """
     return _ENVIRONMENT.get_template(template).render(context)
 
 
-def _shown(value: object) -> object:
+def _finalized(value: object) -> object:
     return value if isinstance(value, Markup) else text("-" if value is None else value)
 
 
 def setting(value: object) -> str:
-    """An option's value as people write it."""
+    """Return an option's value in words."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None or value == "":
@@ -57,23 +57,23 @@ def setting(value: object) -> str:
     return str(value)
 
 
-def moment(text: str | None) -> str:
-    """An RFC 3339 moment of the report: "2026-11-24 09:30:00"."""
+def date_time(text: str | None) -> str:
+    """Return the date and time of an RFC 3339 timestamp: "2026-11-24 09:30:00"."""
     return "-" if text is None else f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}"
 
 
 def portion(part: int, whole: int) -> str:
-    """A share where there is one to take."""
+    """Return a share, or "-" of nothing."""
     return share(part, whole) if whole else "-"
 
 
 def clock(text: str | None) -> str:
-    """Its time of day alone: "09:30:02.450"."""
+    """Return the time of day of an RFC 3339 timestamp: "09:30:02.450"."""
     return "-" if text is None else f"{datetime.fromisoformat(text):%H:%M:%S.%f}"[:-3]
 
 
 def duration(started: str, finished: str) -> float:
-    """Seconds from one moment to another."""
+    """Return the seconds between two RFC 3339 timestamps."""
     return (datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds()
 
 
@@ -81,14 +81,14 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
-        finalize=_shown,
+        finalize=_finalized,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     environment.globals.update(
-        style=Markup(STYLE),  # noqa: S704, as it is of this package
+        style=Markup(STYLE),  # noqa: S704 - it is this package's own
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; "
         "form-action 'none'",
         signs=SIGNS,
@@ -97,7 +97,7 @@ def _environment() -> Environment:
     environment.filters.update(
         clock=clock,
         counted=count,
-        moment=moment,
+        date_time=date_time,
         ms=ms,
         number=number,
         of=of,

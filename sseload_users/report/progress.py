@@ -1,7 +1,7 @@
-"""The run as it goes: a line that stays in place on a terminal, plain lines elsewhere.
+"""Show a run's progress: a line that stays in place on a terminal, plain lines elsewhere.
 
-Nothing here runs by itself: no thread, no timer. What is drawn is drawn in the caller's
-greenlet, so that it cannot interrupt anything.
+There is no thread and no timer: everything is drawn in the caller's greenlet, so that it cannot
+interrupt anything.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from sseload_users.core.formatting import NOTABLE_WAIT, clean, ms, number, secon
 from sseload_users.report.snapshot import Snapshot, extent
 
 _PLAIN_EVERY_S = 5.0
-_NAME = 11  # columns that a phase's name takes
+_NAME = 11  # columns of a phase's name
 _BAR = (8, 28)
 _ERASE = "\r\x1b[K"
 _PLAIN = str.maketrans("·━─…", "-=-~")
 
 
 class Progress:
-    """What the run is doing, on a stream that its summary does not use.
+    """The progress of a run, on another stream than its summary.
 
     Args:
         stream: standard error by default.
         clock: seconds, for pacing the plain lines.
 
-    A stream that fails is not written to again: a run does not end for its progress.
+    Nothing more is written to a stream that fails: this must not end a run.
     """
 
     def __init__(
@@ -52,21 +52,21 @@ class Progress:
         self._snapshot: Snapshot | None = None
         self._drawn: Text | None = None
         self._last_line_at = clock()
-        self._said: Text | None = None
+        self._printed: Text | None = None
         self._closed = False
         self._handlers: list[tuple[logging.StreamHandler[Any], TextIO]] = []
         if self._live:
-            self._step_aside_for_logging()
+            self._redirect_logging()
 
     def phase(self, name: str, sentence: str) -> None:
-        """Begin a phase; the figures of the one before it stay as a line."""
+        """Begin a phase; the previous phase's figures stay as a line."""
         self._finish_phase()
         self._phase = name
         self._print(self._sentence(name, sentence))
         self._last_line_at = self._clock()
 
     def update(self, snapshot: Snapshot) -> None:
-        """Show how the run stands: at once on a terminal, elsewhere every five seconds."""
+        """Show the run's figures: at once on a terminal, elsewhere every five seconds."""
         self._snapshot = snapshot
         if self._live:
             self._draw(_fit(snapshot, self._width() - 1, bar=True))
@@ -74,17 +74,17 @@ class Progress:
             self._print_figures(snapshot)
 
     def note(self, sentence: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         self._print(self._sentence("", sentence))
 
     def close(self) -> None:
-        """End the last phase, and give the terminal back."""
+        """End the last phase, and stop drawing on the terminal."""
         if self._closed:
             return
         self._finish_phase()
         self._closed = True
         for handler, stream in self._handlers:
-            if isinstance(handler.stream, _Aside):
+            if isinstance(handler.stream, _AboveLine):
                 handler.setStream(stream)
         self._handlers.clear()
 
@@ -92,7 +92,7 @@ class Progress:
         return columns(self._stream, self._console)
 
     def _sentence(self, name: str, sentence: str) -> Text:
-        """A phase's name and a sentence, wrapped beside it on a terminal."""
+        """Return a phase's name and a sentence, wrapped beside it on a terminal."""
         lines = [clean(sentence)]
         if self._live:
             lines = textwrap.wrap(lines[0], max(20, self._width() - _NAME - 2)) or [""]
@@ -105,15 +105,15 @@ class Progress:
             self._write(_ERASE)
         if snapshot is not None:
             self._print_figures(snapshot)
-        self._said = None
+        self._printed = None
 
     def _print_figures(self, snapshot: Snapshot) -> None:
-        # A log has no edge, but each of its lines may be read alone: it names the phase.
+        # A log has no width, but each line may be read alone, so it names the phase.
         width = max(60, self._width()) - 1 if self._live else 120
         figures = _fit(snapshot, width, bar=False, named=not self._live)
-        if figures == self._said:
+        if figures == self._printed:
             return
-        self._said = figures
+        self._printed = figures
         self._last_line_at = self._clock()
         self._print(figures)
 
@@ -128,8 +128,8 @@ class Progress:
         if self._closed:
             return
         self._drawn = line
-        # The cursor rests at the line's beginning, so that whatever else is printed there
-        # begins in the first column.
+        # The cursor stays at the beginning of the line, so that other output begins in the first
+        # column.
         self._write(_ERASE + self._rendered(line) + "\r")
 
     def _rendered(self, line: Text) -> str:
@@ -149,48 +149,48 @@ class Progress:
         except (OSError, ValueError):
             self._closed = True
 
-    def _step_aside_for_logging(self) -> None:
-        """Let log lines to the same terminal go above the line that is drawn."""
+    def _redirect_logging(self) -> None:
+        """Redirect log handlers of the same terminal, so that log lines appear above the line."""
         loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
         for logger in loggers:
             for handler in getattr(logger, "handlers", ()):
                 if not isinstance(handler, logging.StreamHandler):
                     continue
                 stream = handler.stream
-                if not isinstance(stream, _Aside) and _is_terminal(stream):
+                if not isinstance(stream, _AboveLine) and _is_terminal(stream):
                     self._handlers.append((handler, stream))
-                    handler.setStream(_Aside(stream, self))
+                    handler.setStream(_AboveLine(stream, self))
 
-    def step_aside(self) -> str:
-        """What takes the drawn line away, if there is one."""
+    def erasure(self) -> str:
+        """Return the control sequence that erases the drawn line, if there is one."""
         return _ERASE if self._drawn is not None and not self._closed else ""
 
-    def step_back(self) -> None:
+    def redraw(self) -> None:
         """Draw the line again."""
         if self._drawn is not None:
             self._draw(self._drawn)
 
 
 def columns(stream: TextIO, console: Console) -> int:
-    """How wide a stream is now; rich asks standard input first, which may be elsewhere."""
+    """Return a stream's current width; rich asks standard input first, which may be another one."""
     if "COLUMNS" not in os.environ:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             return os.get_terminal_size(stream.fileno()).columns or console.width
     return console.width
 
 
-class _Aside:
-    """A terminal that others write lines to, above the line that is drawn on it."""
+class _AboveLine:
+    """A terminal on which other output appears above the drawn line."""
 
     def __init__(self, stream: TextIO, progress: Progress) -> None:
         self._stream = stream
         self._progress = progress
 
     def write(self, text: str) -> int:
-        written = self._stream.write(self._progress.step_aside() + text)
+        written = self._stream.write(self._progress.erasure() + text)
         if text.endswith("\n"):
             self._stream.flush()
-            self._progress.step_back()
+            self._progress.redraw()
         return written
 
     def __getattr__(self, name: str) -> Any:
@@ -209,7 +209,7 @@ def _line(name: str, words: Text) -> Text:
 
 
 def _fit(snapshot: Snapshot, width: int, *, bar: bool, named: bool = True) -> Text:
-    """As many figures as there is room for, the most telling first."""
+    """Return as many figures as fit, the most important first."""
     done, of_all = extent(snapshot)
     line = _line(snapshot.phase if named else "", Text())
     room = width - line.cell_len

@@ -7,30 +7,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """How the run stands; counts are of the whole run.
+    """The state of a run; counts cover the whole run.
 
     Attributes:
         phase: the phase's name, as given to `Progress.phase`.
         elapsed_s: seconds since the run began.
-        expected: connections that the run is to have.
+        expected: connections that the run should have.
         attempted: connect attempts that were begun.
         open: connections that are subscribed now.
-        connecting: those that are connecting now.
+        connecting: connections that are connecting now.
         failed: connect attempts that failed.
         dropped: sessions that the server or the network ended.
-        codes_scheduled: codes that the run is to send in all.
+        codes_scheduled: codes that the run will send in total.
         codes_sent: codes that were sent.
         accepted: codes that the server answered with success.
-        delivered: owed pairs that came in time.
+        delivered: owed pairs that arrived in time.
         owed: pairs that are or were owed.
-        late: owed pairs that came too late.
-        missing: owed pairs that are known not to come, the interrupted among them.
+        late: owed pairs that arrived too late.
+        missing: owed pairs that are known to be lost, the interrupted included.
         errors: failed operations.
-        p50_ms: the median delivery latency of late, None before the first.
+        p50_ms: the median delivery latency of the last seconds; None without deliveries.
         p99_ms: its 99th percentile.
-        lag_p99_ms: the 99th percentile of the generator lag, None before the first.
+        lag_p99_ms: the 99th percentile of the generator lag, likewise.
         cpu_percent: CPU use of the busiest generator process, 100 for a whole core.
-        waited_percent: the longest that one waited for a core, in percent of the time.
+        waited_percent: the highest share of the time that one waited for a core, in percent.
     """
 
     phase: str
@@ -57,7 +57,7 @@ class Snapshot:
 
 
 def extent(snapshot: Snapshot) -> tuple[int, int]:
-    """How far the phase has come, and how far it has to go; 0 where nobody can tell."""
+    """Return a phase's progress and its total, each 0 if unknown."""
     match snapshot.phase:
         case "connect":
             return snapshot.attempted - snapshot.connecting, snapshot.expected

@@ -43,13 +43,13 @@ def timeline(
         pause: called every few milliseconds.
     """
     seconds = totals.tally.seconds
-    moments = sorted(seconds)
-    last = (moments or [0])[-1] if until_ns is None else until_ns // _S
-    moments = moments[bisect_left(moments, started_ns // _S) : bisect_right(moments, last)]
-    step = -(-len(moments) // POINTS) if moments else 1
+    unix_s = sorted(seconds)
+    last = (unix_s or [0])[-1] if until_ns is None else until_ns // _S
+    unix_s = unix_s[bisect_left(unix_s, started_ns // _S) : bisect_right(unix_s, last)]
+    step = -(-len(unix_s) // POINTS) if unix_s else 1
     points: Points = {}
-    for at in range(0, len(moments), step):
-        part = moments[at : at + step]
+    for at in range(0, len(unix_s), step):
+        part = unix_s[at : at + step]
         key = part[0], part[-1]
         point = known.get(key) if known is not None and part[-1] < last - _FINAL_AFTER_S else None
         if point is None and len(points) % _WITHOUT_PAUSE == 0:
@@ -62,25 +62,25 @@ def timeline(
 
 
 def _point(
-    started_ns: int, moments: Sequence[int], seconds: Mapping[int, Second], totals: Totals
+    started_ns: int, unix_s: Sequence[int], seconds: Mapping[int, Second], totals: Totals
 ) -> TimelinePoint:
-    last = seconds[moments[-1]]
-    percentiles = [totals.percentiles.second(each) for each in moments]
+    last = seconds[unix_s[-1]]
+    percentiles = [totals.percentiles.second(each) for each in unix_s]
     return TimelinePoint(
-        t=round(max(0.0, moments[-1] + 1 - started_ns / _S), 3),
+        t=round(max(0.0, unix_s[-1] + 1 - started_ns / _S), 3),
         open=last.open,
         connecting=last.connecting,
-        dropped=sum(seconds[each].dropped for each in moments),
-        sent=sum(seconds[each].sent for each in moments),
-        received=sum(seconds[each].received for each in moments),
+        dropped=sum(seconds[each].dropped for each in unix_s),
+        sent=sum(seconds[each].sent for each in unix_s),
+        received=sum(seconds[each].received for each in unix_s),
         # Where several seconds share a point: the middle one's median, the worst one's p99.
         p50_ms=_middle(each.delivery.p50 for each in percentiles),
         p99_ms=highest(each.delivery.p99 for each in percentiles),
-        errors=sum(seconds[each].errors for each in moments),
+        errors=sum(seconds[each].errors for each in unix_s),
         lag_p99_ms=highest(each.lag.p99 for each in percentiles),
-        cpu_percent=max(seconds[each].cpu_percent for each in moments),
-        waited_percent=highest(seconds[each].waited_percent for each in moments),
-        rss_mib=round(max(seconds[each].rss_mib for each in moments), 1),
+        cpu_percent=max(seconds[each].cpu_percent for each in unix_s),
+        waited_percent=highest(seconds[each].waited_percent for each in unix_s),
+        rss_mib=round(max(seconds[each].rss_mib for each in unix_s), 1),
     )
 
 

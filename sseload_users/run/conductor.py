@@ -26,7 +26,8 @@ from sseload_users.core.schedule import Schedule
 from sseload_users.core.totals import Totals
 from sseload_users.core.worker_report import WorkerReport
 from sseload_users.options import Options
-from sseload_users.report.build import Run, step_in_words, step_report
+from sseload_users.report.account import Run
+from sseload_users.report.build import step_in_words, step_report
 from sseload_users.report.progress import Progress
 from sseload_users.report.snapshot import Snapshot
 from sseload_users.run.link import Link

@@ -28,7 +28,8 @@ from sseload_users.demo import process as demo
 from sseload_users.monitor.server_monitor import ServerMonitor
 from sseload_users.options import Options
 from sseload_users.report import console, files
-from sseload_users.report.build import Run, build
+from sseload_users.report.account import Run
+from sseload_users.report.build import build
 from sseload_users.report.model import Report
 from sseload_users.report.progress import Progress
 from sseload_users.run.conductor import Conductor

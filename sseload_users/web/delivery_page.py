@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from sseload_users.core.formatting import count, ms, number, share
 from sseload_users.report import charts, html, pages
-from sseload_users.report.html import Figure
+from sseload_users.report.html import SummaryFigure
 from sseload_users.report.live import (
     LatestCode,
     Live,
@@ -169,7 +169,7 @@ def _phases(phase: str) -> Iterator[tuple[str, str]]:
         yield name, "past" if index < at else "now" if index == at else "later"
 
 
-def _figures_now(now: Snapshot, report: Report) -> list[Figure]:
+def _figures_now(now: Snapshot, report: Report) -> list[SummaryFigure]:
     codes, errors = report.codes, report.errors
     graded = html.summary_grades(report.verdict.reasons)
     lost = now.late + now.missing
@@ -180,7 +180,7 @@ def _figures_now(now: Snapshot, report: Report) -> list[Figure]:
         (codes.unsent, "unsent"),
     )
     return [
-        Figure(
+        SummaryFigure(
             "Delivered",
             pages.portion(now.delivered, now.delivered + lost),
             [
@@ -191,7 +191,7 @@ def _figures_now(now: Snapshot, report: Report) -> list[Figure]:
             else ["nothing was owed yet"],
             graded.deliveries,
         ),
-        Figure(
+        SummaryFigure(
             "Delivery latency",
             f"{ms(now.p50_ms)} ms" if now.p50_ms is not None else "-",
             ["median of the last 3 s", f"p99 {ms(now.p99_ms)} ms"]
@@ -199,7 +199,7 @@ def _figures_now(now: Snapshot, report: Report) -> list[Figure]:
             else ["nothing arrived in the last 3 s"],
             None,
         ),
-        Figure(
+        SummaryFigure(
             "Connections",
             number(now.open),
             [
@@ -210,7 +210,7 @@ def _figures_now(now: Snapshot, report: Report) -> list[Figure]:
             ],
             graded.connections,
         ),
-        Figure(
+        SummaryFigure(
             "Codes",
             number(now.codes_sent),
             [
@@ -220,7 +220,7 @@ def _figures_now(now: Snapshot, report: Report) -> list[Figure]:
             ],
             graded.codes,
         ),
-        Figure(
+        SummaryFigure(
             "Errors",
             number(errors.failed),
             [f"of {count(errors.operations, 'operation')} failed"],

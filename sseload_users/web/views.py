@@ -16,7 +16,8 @@ from prometheus_client.core import Metric
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
 from sseload_users.report import files, html, live, prometheus, serialization
-from sseload_users.report.build import Run, per_code
+from sseload_users.report.account import Run
+from sseload_users.report.build import per_code
 from sseload_users.report.live import LatestCode, Live
 from sseload_users.report.model import Report
 from sseload_users.report.pages import clock

@@ -9,7 +9,7 @@ from typing import Any
 from sseload_users.core.tally import Tally
 from sseload_users.core.totals import Totals
 from sseload_users.core.worker_report import Gauges, WorkerReport
-from sseload_users.report.build import Run
+from sseload_users.report.account import Run
 from sseload_users.report.live import Live
 from sseload_users.report.snapshot import Snapshot
 from sseload_users.run.thresholds_file import load_thresholds

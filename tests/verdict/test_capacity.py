@@ -10,7 +10,8 @@ import pytest
 
 from sseload_users.core.figures import Probe, SearchResult, StormRecovery
 from sseload_users.core.totals import Totals
-from sseload_users.report.build import Run, build, step_report
+from sseload_users.report.account import Run
+from sseload_users.report.build import build, step_report
 from sseload_users.report.console import summary
 from sseload_users.report.html import headline
 from sseload_users.report.model import Report

@@ -17,7 +17,7 @@ from locust.web import WebUI
 
 from sseload_users.core.vitals import ServerVitals
 from sseload_users.report import files, prometheus
-from sseload_users.report.build import Run
+from sseload_users.report.account import Run
 from sseload_users.report.live import Live
 from sseload_users.report.model import Report
 from sseload_users.report.snapshot import Snapshot

@@ -97,11 +97,11 @@ def _slices(
     """Yield texts along the horizontal axis: how far each code had come."""
     for index in range(many if codes else 0):
         start, end = (_inverse(x, at / many) for at in (index, index + 1))
-        said = ", ".join(
+        reached = ", ".join(
             f"code {number(code)} {round(100 * _reached(curve, end))} %"
             for code, curve in zip(reversed(codes), reversed(curves), strict=True)
         )
-        yield Hit(start, end, f"after {ms(end)} ms: {said}")
+        yield Hit(start, end, f"after {ms(end)} ms: {reached}")
 
 
 def _inverse(x: scale.Scale, at: float) -> float:

@@ -1,8 +1,8 @@
-"""A figure: panels above one another that share a horizontal axis, with all that explains them.
+"""Draw figures: stacked panels that share a horizontal axis, with titles, legend and table.
 
-Lengths across are shares of the width, so that a picture fills whatever it is put in;
-lengths down are pixels. Marks are drawn in an inner SVG that is stretched by its viewBox,
-lines excepted (``vector-effect``); texts, dots and bars are put outside of it.
+Horizontal lengths are shares of the width, so that a picture fills its container; vertical
+lengths are pixels. Lines and areas are drawn in an inner SVG that is stretched by its viewBox,
+except for stroke widths (``vector-effect``); texts, dots and bars are outside of it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sseload_users.core.formatting import clean
 from sseload_users.core.nbsp import glued
 from sseload_users.report.charts.scale import Scale
 
-_WIDE = 1000  # what the inner SVG counts across
+_WIDE = 1000  # the width of the inner SVG's viewBox
 _ABOVE, _BETWEEN, _BELOW = 24, 34, 42  # pixels, for units, ticks and the axis' name
 _NARROW, _LETTER = 270, 6.6  # pixels, of a narrow plot and of a letter
 
@@ -24,16 +24,16 @@ Point = tuple[float, float]
 
 
 def text(words: object) -> Markup:
-    """Anybody's words, fit for HTML and SVG, in which no figure is torn from its unit."""
+    """Return a text made safe for HTML and SVG, with figures and units kept together."""
     return escape(glued(clean(words)))
 
 
 @dataclass
 class Panel:
-    """One plot with a vertical axis of its own.
+    """A plot with its own vertical axis.
 
     Attributes:
-        unit: what the vertical axis counts, written above it.
+        unit: of the vertical axis, written above it.
         y: the vertical axis.
         x: the horizontal axis, the same in all panels of a figure.
         height: of the plot, in pixels.
@@ -47,13 +47,13 @@ class Panel:
     _fixed: list[str] = field(default_factory=list)
 
     def line(self, points: Iterable[Point], style: str, extra: str = "") -> None:
-        """A line through points, from left to right."""
+        """Add a line through points, from left to right."""
         path = self._path(points)
         if path:
             self._stretched.append(f'<path class="line stroke-{style} {extra}" d="M{path}"/>')
 
     def area(self, points: Sequence[Point], style: str) -> None:
-        """What lies between a line and the foot of the plot."""
+        """Add the area between a line and the bottom of the plot."""
         if points:
             left, right = (self.x.at(point[0]) * _WIDE for point in (points[0], points[-1]))
             foot = f"L{right:.1f} {self.height}L{left:.1f} {self.height}Z"
@@ -61,14 +61,14 @@ class Panel:
             self._stretched.append(f'<path class="area fill-{style}" d="{path}"/>')
 
     def dot(self, point: Point, style: str, radius: float = 3, label: str = "") -> None:
-        """A dot, and what it stands for, in words beside it."""
+        """Add a dot with a label beside it."""
         across, down = self.x.at(point[0]), self._down(point[1])
         self._fixed.append(
             f'<circle class="dot fill-{style}" cx="{across:.2%}" cy="{down:.1f}" r="{radius:g}"/>'
         )
         if label:
-            # Latencies rise from left to right: there is room above on the left of a dot,
-            # and below on its right.
+            # Latencies rise from left to right, so there is room above to the left of a dot and
+            # below to its right.
             anchor, dx, dy = ("end", -7, -7) if across > 0.3 else ("start", 7, 15)
             self._fixed.append(
                 f'<text class="value" x="{across:.2%}" dx="{dx}" y="{max(10.0, down + dy):.1f}" '
@@ -78,14 +78,14 @@ class Panel:
     def bar(
         self, across: tuple[float, float], values: tuple[float, float], style: str, gap: float = 0.0
     ) -> None:
-        """A bar from one value to another.
+        """Add a bar from one value to another.
 
         Args:
             across: where it begins and ends on the horizontal axis.
-            values: at its foot and at its head. A bar that stands for something can be seen:
-                it is a pixel and a half high at least.
+            values: at its bottom and at its top. It is at least a pixel and a half high, so that
+                it is visible.
             style: the name of its colour.
-            gap: the share of its width that is left free.
+            gap: the share of its width to leave free.
         """
         left, right = (self.x.at(each) for each in across)
         width = max((right - left) * (1 - gap), 0.0015)
@@ -97,19 +97,19 @@ class Panel:
         )
 
     def across(self, at: float, style: str) -> None:
-        """An upright line from foot to head, such as the zero of a difference."""
+        """Add a vertical line, such as the zero of a difference."""
         x = f"{self.x.at(at):.2%}"
         self._fixed.insert(
             0, f'<line class="{style}" x1="{x}" x2="{x}" y1="0" y2="{self.height}"/>'
         )
 
     def mark(self, start: float, end: float, name: str) -> None:
-        """A phase: its bounds, and its name at the end of one that is wide enough."""
+        """Add the bounds of a phase, and its name if the phase is wide enough."""
         left, right = self.x.at(start), self.x.at(end)
         for at in (start, end):
             if 0 < self.x.at(at) < 1:
                 self.across(at, "phase")
-        # Wherever there is room: beside the bounds of its phase, and beside the unit.
+        # The name must fit between the bounds of its phase, and beside the unit.
         room = min(right - left, right - len(self.unit + self.y.note) * _LETTER / _NARROW)
         if name and room > (len(name) + 2) * _LETTER / _NARROW:
             self._fixed.append(
@@ -117,14 +117,14 @@ class Panel:
             )
 
     def nothing(self, words: str) -> None:
-        """What is said where there is nothing to be drawn."""
+        """Add a text in place of a plot without data."""
         self._fixed.append(
             f'<text class="nothing" x="50%" y="{self.height / 2:.0f}" text-anchor="middle">'
             f"{text(words)}</text>"
         )
 
     def svg(self, top: float) -> str:
-        """The panel, its plot beginning `top` pixels below the figure's upper edge."""
+        """Return the panel, its plot `top` pixels below the figure's upper edge."""
         grid = "".join(
             f'<line class="{"grid" if index else "base"}" x1="0" x2="100%" y1="{down:.1f}" '
             f'y2="{down:.1f}"/><text x="-8" y="{down:.1f}" dy="4" text-anchor="end">'
@@ -156,8 +156,8 @@ class Key:
 
     Attributes:
         style: the name of its colour.
-        words: what it stands for.
-        shape: as it is drawn, a line or a bar.
+        words: its label.
+        shape: a line or a bar.
     """
 
     style: str
@@ -165,7 +165,7 @@ class Key:
     shape: str = "line"
 
     def html(self) -> str:
-        """The entry, a small picture before its words."""
+        """Return the entry: a small picture and its label."""
         drawn = (
             f'<path class="line stroke-{self.style}" d="M0 6H16"/>'
             if self.shape == "line"
@@ -179,7 +179,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """What is said of a stretch of the horizontal axis under the pointer."""
+    """The tooltip of a range of the horizontal axis."""
 
     start: float
     end: float
@@ -194,7 +194,7 @@ class Table:
     rows: Sequence[Sequence[object]]
 
     def html(self) -> str:
-        """The table, its first column heads of rows."""
+        """Return the table; its first column has the row headers."""
         head = "".join(f'<th scope="col">{text(column)}</th>' for column in self.columns)
         body = "".join(
             f'<tr><th scope="row">{text(row[0])}</th>'
@@ -216,17 +216,17 @@ def figure(
     keys: Sequence[Key] = (),
     hits: Iterable[Hit] = (),
 ) -> Markup:
-    """The whole figure.
+    """Return the whole figure.
 
     Args:
-        name: its name in the page, of letters and hyphens.
-        title: what it shows, in a few words.
-        about: what one sees, in a sentence or two.
+        name: its id in the page, of letters and hyphens.
+        title: in a few words.
+        about: what it shows, in a sentence or two.
         panels: from top to bottom, one or more.
         table: the same figures.
-        x_name: what the horizontal axis counts.
+        x_name: the name of the horizontal axis.
         keys: the legend.
-        hits: what is said under the pointer, from left to right.
+        hits: the tooltips, from left to right.
     """
     drawn, top = [], float(_ABOVE)
     for panel in panels:
@@ -240,7 +240,7 @@ def figure(
     ticks += f'<text x="50%" y="{foot + 36:g}" text-anchor="middle">{text(x_name + x.note)}</text>'
     slices = "".join(_hit(hit, x, _ABOVE, foot - _ABOVE) for hit in hits)
     legend = f'<ul class="legend">{"".join(key.html() for key in keys)}</ul>' if keys else ""
-    return Markup(  # noqa: S704, since each foreign text went through `text`
+    return Markup(  # noqa: S704, since each text was escaped by `text`
         f'<figure class="chart" id="{name}">'
         f'<figcaption><h3 id="{name}-title">{text(title)}</h3>'
         f'<p id="{name}-about">{text(about)}</p></figcaption>{legend}'

@@ -40,24 +40,8 @@ def distribution(latencies: Mapping[str, LatencySummary]) -> Markup:
         0.0, end, tuple((_nines(each), f"{each:g} %") for each in _TICKS if _nines(each) <= end)
     )
     measured = {name: _measured(latencies[name], end) for name in counts}
-    y = scale.latencies(value for each in measured.values() for value in each.values())
-    panel = Panel("ms", y, x)
     styles = dict(zip(measured, SERIES, strict=False))
-    for name, values in measured.items():
-        panel.line(
-            [
-                (end * index / _POINTS, values[_percent(end, index, _POINTS)])
-                for index in range(_POINTS + 1)
-            ],
-            styles[name],
-        )
-        for percent in _TICKS:
-            if _nines(percent) <= end:
-                label = _LABELS.get(percent, "") if len(measured) == 1 else ""
-                said = f"{label} {ms(values[percent])} ms" if label else ""
-                panel.dot((_nines(percent), values[percent]), styles[name], label=said)
-    if not measured:
-        panel.nothing("Nothing was measured yet.")
+    panel = _curves(measured, styles, x)
     about = [
         f"half within {ms(values[50.0])} ms, 99 % within {ms(values[99.0])} ms, "
         f"all within {ms(values[100.0])} ms"
@@ -93,6 +77,30 @@ def distribution(latencies: Mapping[str, LatencySummary]) -> Markup:
             if measured
         ),
     )
+
+
+def _curves(
+    measured: Mapping[str, Mapping[float, float]], styles: Mapping[str, str], x: scale.Scale
+) -> Panel:
+    """Return the panel of some distributions, each the values by percentile."""
+    y = scale.latencies(value for each in measured.values() for value in each.values())
+    panel, end = Panel("ms", y, x), x.high
+    for name, values in measured.items():
+        panel.line(
+            [
+                (end * index / _POINTS, values[_percent(end, index, _POINTS)])
+                for index in range(_POINTS + 1)
+            ],
+            styles[name],
+        )
+        for percent in _TICKS:
+            if _nines(percent) <= end:
+                label = _LABELS.get(percent, "") if len(measured) == 1 else ""
+                label = f"{label} {ms(values[percent])} ms" if label else ""
+                panel.dot((_nines(percent), values[percent]), styles[name], label=label)
+    if not measured:
+        panel.nothing("Nothing was measured yet.")
+    return panel
 
 
 def _measured(latency: LatencySummary, nines: float) -> dict[float, float]:

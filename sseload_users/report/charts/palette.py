@@ -1,7 +1,7 @@
-"""The colours of pages and charts, dark and light, and the style sheet that has them.
+"""The colours of pages and charts, dark and light, and their style sheet.
 
-Series keep a contrast of 3 to 1 with what they are drawn on, and texts one of 4.5 to 1
-(WCAG 2.1, 1.4.3 and 1.4.11). Series stay apart for those who do not see red, green or blue.
+Series have a contrast of 3:1 with their background, and texts one of 4.5:1 (WCAG 2.1, 1.4.3 and
+1.4.11). Series remain distinguishable with colour vision deficiencies.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ DARK = {
     "issues-card": "#301819",
 }
 
-#: The series' names, in the order in which they are used.
+#: The names of series, in order of use.
 SERIES = ("s1", "s2", "s3", "s4", "s5")
 
 
@@ -78,5 +78,5 @@ def _style() -> str:
     ) + Path(__file__).with_name("charts.css").read_text(encoding="utf-8")
 
 
-#: The style sheet that the charts need: the colours as variables, and their shapes.
+#: The style sheet that charts need: the colours as variables, and the classes of marks.
 STYLE = _style()

@@ -1,4 +1,4 @@
-"""Where values lie on an axis, and which of them are written beside it."""
+"""Map values to positions on an axis, and choose its ticks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-#: Values and how they are written.
+#: Values and their labels.
 Ticks = tuple[tuple[float, str], ...]
 
 _DAY = 86_400
@@ -20,12 +20,12 @@ _TIME_STEPS = (
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A stretch of values.
+    """A range of values.
 
     Attributes:
         low: the value at 0.
         high: the value at 1; more than `low`, and both above 0 where it is logarithmic.
-        ticks: those of its values that are written.
+        ticks: the values that have a label.
         logarithmic: whether equal factors are equally far apart, rather than equal sums.
     """
 
@@ -35,7 +35,7 @@ class Scale:
     logarithmic: bool = False
 
     def at(self, value: float) -> float:
-        """Where a value lies, from 0 to 1; one outside lies at the nearer end."""
+        """Return a value's position, from 0 to 1; values outside are at the nearer end."""
         if self.logarithmic:
             value = math.log(max(value, self.low) / self.low) / math.log(self.high / self.low)
         else:
@@ -44,12 +44,12 @@ class Scale:
 
     @property
     def note(self) -> str:
-        """What a reader has to know of it, to be put behind its unit."""
+        """A note for the reader, to append to the unit."""
         return ", logarithmic" if self.logarithmic else ""
 
 
 def linear(values: Iterable[float], *, least: float = 1.0, whole: bool = False) -> Scale:
-    """From 0 to a round number that no value exceeds, with three to six ticks.
+    """Return a scale from 0 to a round number that no value exceeds, with three to six ticks.
 
     Args:
         values: what is going to be drawn.
@@ -70,12 +70,12 @@ def linear(values: Iterable[float], *, least: float = 1.0, whole: bool = False) 
 
 
 def latencies(values: Iterable[float]) -> Scale:
-    """For latencies in milliseconds: logarithmic where a few of them dwarf the others."""
-    # They are counted in whole microseconds; nothing is drawn for what is less.
+    """Return a scale for milliseconds: logarithmic if a few of them dwarf the others."""
+    # Latencies are counted in whole microseconds; smaller values are not drawn.
     found = sorted(max(value, 0.001) for value in values if value > 0)
     if not found or found[-1] < 25 * found[len(found) // 2]:
         return linear(found, least=0.001 if found else 1.0)
-    # What is far below the rest is no reason for another decade, so the median decides.
+    # A few very small values do not justify another decade, so the median decides.
     low = _decade_step(max(found[0], found[len(found) // 2] / 100), up=False)
     high = _decade_step(found[-1], up=True)
     marks = [
@@ -91,12 +91,12 @@ def latencies(values: Iterable[float]) -> Scale:
 
 
 def shares() -> Scale:
-    """From 0 to 100 %."""
+    """Return a scale from 0 to 100 %."""
     return Scale(0.0, 1.0, tuple((share / 4, f"{share * 25} %") for share in range(5)))
 
 
 def time(end: float, most_ticks: int = 6) -> Scale:
-    """Seconds from 0 to `end`."""
+    """Return a scale of seconds from 0 to `end`."""
     end = max(end, 1.0)
     step, unit, name = next(
         (each for each in _TIME_STEPS if end / each[0] <= most_ticks - 0.5), _TIME_STEPS[-1]
@@ -109,7 +109,7 @@ def time(end: float, most_ticks: int = 6) -> Scale:
 
 
 def short(value: float, decimals: int = 0) -> str:
-    """A number beside an axis, where there is room for six characters."""
+    """Return a number's label, of six characters at most."""
     if value >= 1e9:
         return f"{value / 1e9:,.4g}G"
     if value >= 1e6:
@@ -131,7 +131,7 @@ def _is_quarter(step: float) -> bool:
 
 
 def _decade_step(value: float, *, up: bool) -> float:
-    """The next of 1, 2, 5, 10, 20 … above or below a value."""
+    """Return the next of 1, 2, 5, 10, 20 … above or below a value."""
     power = 10.0 ** math.floor(math.log10(value))
     steps = [factor * power for factor in (1, 2, 5, 10)]
     if up:
