@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.e2e.test_hostile_runs import Server, answers, message, started
-from tests.support.harness import QUICK, Run, running
+from tests.support.runs import QUICK, Run, running
 
 pytestmark = pytest.mark.e2e
 

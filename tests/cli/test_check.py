@@ -15,7 +15,7 @@ import pytest
 from sseload_users.core.config_path import config_path
 from sseload_users.demo import process
 from tests.support.check_cases import CASES, Case
-from tests.support.harness import ROOT, clean_environment
+from tests.support.runs import ROOT, clean_environment
 from tests.support.socket_servers import CERTIFICATES
 
 pytestmark = pytest.mark.e2e

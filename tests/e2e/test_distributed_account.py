@@ -12,7 +12,8 @@ import pytest
 
 from sseload_users.demo import record
 from tests.support.distributed import check_rows, check_workers, distributed
-from tests.support.harness import QUICK, Outcome, play, run, said_by, target, truth_of
+from tests.support.ground_truth import expected_figures, reported_figures
+from tests.support.runs import QUICK, Outcome, run, run_against_target, target
 
 pytestmark = pytest.mark.e2e
 
@@ -50,7 +51,9 @@ Played = tuple[Outcome, record.Record]
 
 def local(folder: Path, *words: str) -> Played:
     numbers = (str(CONNECTIONS), str(CODES), "2")
-    return play(folder, *numbers, *QUICK, "--target", "websocket", *words, faults=FAULTS)
+    return run_against_target(
+        folder, *numbers, *QUICK, "--target", "websocket", *words, faults=FAULTS
+    )
 
 
 def with_master(folder: Path) -> Played:
@@ -102,8 +105,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[
 def test_the_account_is_the_truth(runs: dict[str, Future[Played]], how: str) -> None:
     outcome, truth = runs[how].result()
     report = outcome.report
-    expected = truth_of(report, truth, scheduled=CODES)
-    assert said_by(report, expected) == expected
+    expected = expected_figures(report, truth, scheduled=CODES)
+    assert reported_figures(report, expected) == expected
     assert report["run"]["complete"] is True
     assert outcome.grade == "issues"
     assert outcome.status == 1
@@ -183,7 +186,7 @@ def test_workers_on_other_machines_cannot_test_the_embedded_target(
     # That the workers end, too, has been seen.
     outcome = runs[NO_HOST].result()
     assert outcome.status == 2
-    (complaint,) = outcome.complaints
+    (complaint,) = outcome.error_messages
     assert "--host is missing" in complaint
 
 
@@ -192,6 +195,6 @@ def test_a_worker_that_cannot_take_part_says_why(
 ) -> None:
     outcome, label = runs[NO_USERS].result()
     assert outcome.status == 2
-    assert outcome.complaints == [
+    assert outcome.error_messages == [
         f"sseload: {label[0].upper()}{label[1:]}: users.csv: there is no such file."
     ]

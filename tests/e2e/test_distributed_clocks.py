@@ -10,7 +10,8 @@ import pytest
 
 from sseload_users.demo import record
 from tests.support.distributed import check_workers, distributed
-from tests.support.harness import LOCUST, QUICK, Outcome, run, sequence_of, target
+from tests.support.ground_truth import sequence_of
+from tests.support.runs import LOCUST, QUICK, Outcome, run, target
 
 pytestmark = pytest.mark.e2e
 

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from sseload_users.demo import record
-from tests.support.distributed import FATES, Distributed, check_rows, check_workers, distributed
-from tests.support.harness import PATIENCE, QUICK, Outcome, running, target
+from tests.support.consistency import OWED_OUTCOMES
+from tests.support.distributed import Distributed, check_rows, check_workers, distributed
+from tests.support.runs import PATIENCE, QUICK, Outcome, running, target
 
 pytestmark = pytest.mark.e2e
 
@@ -189,7 +190,7 @@ def test_runs_after_one_another_each_have_their_own_account(
         check_workers(report)
         deliveries = report["deliveries"]
         assert deliveries["delivered"] == deliveries["owed"]
-        assert not any(deliveries[name] for name in ("unexpected", "duplicate", *FATES[1:]))
+        assert not any(deliveries[name] for name in ("unexpected", "duplicate", *OWED_OUTCOMES[1:]))
         assert [worker["name"] for worker in report["workers"]] == [
             worker["name"] for worker in whole["workers"]
         ]

@@ -16,7 +16,7 @@ import pytest
 
 from sseload_users.demo import record
 from tests.support.distributed import Distributed, Hosts, distributed, incomplete, no_namespaces
-from tests.support.harness import Outcome, target
+from tests.support.runs import Outcome, target
 
 pytestmark = pytest.mark.e2e
 

@@ -16,17 +16,8 @@ import pytest
 
 from sseload_users.demo import record
 from tests.e2e.test_e2e_ends import CUTS, Cut
-from tests.support.harness import (
-    QUICK,
-    SSELOAD,
-    Outcome,
-    Run,
-    run,
-    running,
-    said_by,
-    target,
-    truth_of,
-)
+from tests.support.ground_truth import expected_figures, reported_figures
+from tests.support.runs import QUICK, SSELOAD, Outcome, Run, run, running, target
 
 resource = pytest.importorskip("resource", reason="limits of processes are Unix'")
 pytestmark = [
@@ -68,7 +59,7 @@ def test_files_run_out_in_mid_run(tmp_path: Path) -> None:
     assert report["codes"]["unsent"] == 4 - len(truth.ingests)
     assert all(each["hint"].startswith(HINT) for each in report["errors"]["causes"])
     assert outcome.grade == "issues"
-    assert outcome.complaints == []
+    assert outcome.error_messages == []
 
 
 #: Has a network of its own, with few ports, in which the command's embedded target is, too.
@@ -104,9 +95,9 @@ def test_memory_runs_out(tmp_path: Path) -> None:
             resource.prlimit(pid, resource.RLIMIT_AS, (limit, limit))
             outcome = started.finish()
     assert outcome.status == 2
-    (complaint,) = outcome.complaints
+    (complaint,) = outcome.error_messages
     assert "This machine's memory is used up" in complaint
-    if outcome.reported:
+    if outcome.has_report:
         assert not outcome.report["run"]["complete"]
 
 
@@ -128,7 +119,7 @@ def test_the_disk_is_full(tmp_path: Path) -> None:
         outcome = run(tmp_path, "8", "4", "1", *QUICK, "--target", "websocket")
         left = {each.name for each in outcome.folder.iterdir()}
     assert outcome.status == 2
-    (complaint,) = outcome.complaints
+    (complaint,) = outcome.error_messages
     assert "report.html (no space left on device)" in complaint
     assert "report.html" not in left
     assert not [name for name in left if name.endswith(".tmp")]
@@ -145,7 +136,7 @@ def test_the_disk_becomes_read_only_in_mid_run(tmp_path: Path) -> None:
         subprocess.run(mount, check=True)
         outcome = started.finish()
     assert outcome.status == 2
-    (complaint,) = outcome.complaints
+    (complaint,) = outcome.error_messages
     assert "could not write report.json (read-only file system)" in complaint
     assert outcome.stdout.count("Verdict") == 1
 
@@ -189,7 +180,7 @@ def test_a_second_ctrl_c_costs_nothing(impatient: dict[str, Future[Outcome]], ph
     # What was cut off before its first code says nothing about the server.
     judged = outcome.report["codes"]["scheduled"] > 0
     assert outcome.status == (int(outcome.grade == "issues") if judged else 2)
-    assert outcome.complaints == []
+    assert outcome.error_messages == []
 
 
 def test_ctrl_c_before_the_run_is_no_traceback(tmp_path: Path) -> None:
@@ -198,7 +189,7 @@ def test_ctrl_c_before_the_run_is_no_traceback(tmp_path: Path) -> None:
         started.interrupt()
         outcome = started.finish()
     assert outcome.status in (-signal.SIGINT, 2)
-    assert outcome.reported == (outcome.status == 2)
+    assert outcome.has_report == (outcome.status == 2)
 
 
 # Stops
@@ -251,8 +242,8 @@ def test_a_run_that_was_stopped_goes_on(
     outcome, truth = stopped[phase].result()
     report = outcome.report
     assert report["run"]["complete"]
-    wanted = truth_of(report, truth, scheduled=4)
-    said = said_by(report, wanted)
+    wanted = expected_figures(report, truth, scheduled=4)
+    said = reported_figures(report, wanted)
     if phase == "broadcast":
         # Codes that were overdue go out together, and may overtake each other on their way in.
         del said["deliveries"]["out_of_order"], wanted["deliveries"]["out_of_order"]

@@ -17,8 +17,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support import browser as browsers
 from tests.support.browser import PATIENCE_MS, PHONE, tab
-from tests.support.harness import LOCUST, PATIENCE, QUICK, Run, running, target
-from tests.web.test_metrics import free_port
+from tests.support.runs import PATIENCE, Run, target
+from tests.support.web_ui import web_ui
 
 pytestmark = pytest.mark.e2e
 
@@ -61,27 +61,16 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def locust(
-    folder: Path, *words: str, path: str = "", faults: tuple[str, ...] = ()
+    folder: Path, *arguments: str, path: str = "", faults: tuple[str, ...] = ()
 ) -> Iterator[tuple[Run, str]]:
-    """Locust with its web UI, against a target of its own: the run, and the UI's address."""
-    url = f"http://127.0.0.1:{(port := free_port())}{path}"
+    """Start Locust's web UI against a new embedded target; return the run and the UI's URL."""
     with (
         target(folder, *faults) as (server, _),
-        running(
-            folder, "--web-host", "127.0.0.1", "--web-port", str(port), *QUICK,
-            "--target", "websocket", "--host", server.url, *words, command=LOCUST,
-        ) as run,
-    ):  # fmt: skip
-        run.wait_for("Starting web interface")
-        run.wait_until(lambda: _answers(url), "the web UI")
-        yield run, url
-
-
-def _answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=PATIENCE).ok
-    except requests.ConnectionError:
-        return False
+        web_ui(
+            folder, "--target", "websocket", "--host", server.url, *arguments, path=path
+        ) as started,
+    ):
+        yield started
 
 
 def shot(page: Page, name: str) -> None:

@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 
 from sseload_users.demo.record import Record
-from tests.support.harness import (
+from tests.support.runs import (
     LOCUST,
     QUICK,
     ROOT,
     SSELOAD,
     Outcome,
     clean_environment,
-    play,
     run,
+    run_against_target,
 )
 
 pytestmark = pytest.mark.e2e
@@ -92,7 +92,7 @@ FAULTS = (
 
 
 def test_the_command_takes_numbers_and_any_option(tmp_path: Path) -> None:
-    outcome, truth = play(
+    outcome, truth = run_against_target(
         tmp_path,
         "7", "3", "1", *QUICK, "--target", "websocket", "--username", "alice",
         "--header", "X-Token: verysecret", "--spawn-rate", "40",
@@ -147,7 +147,7 @@ def test_locust_in_the_repository_needs_no_other_word(tmp_path: Path) -> None:
 
 
 def test_the_configurations_are_locusts(tmp_path: Path) -> None:
-    outcome, truth = play(
+    outcome, truth = run_against_target(
         tmp_path,
         "--config", "config/stress.conf", "-u", "11", "--codes", "3", "--duration", "1", *QUICK,
         command=LOCUST,
@@ -184,7 +184,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Outcome,
 def play_by_class(folder: Path, *words: str, env: dict[str, str]) -> tuple[Outcome, Record]:
     """A run whose user classes say where the target is; no option does."""
     from sseload_users.demo import record
-    from tests.support.harness import target
+    from tests.support.runs import target
 
     with target(folder, *FAULTS) as (server, path):
         outcome = run(folder, *words, command=LOCUST, cwd=folder, env={**env, "TARGET": server.url})
@@ -366,7 +366,7 @@ def test_the_wheel_works_outside_the_repository(
 )
 def test_all_of_it_over_tls(tmp_path: Path, words: tuple[str, ...], noted: list[str]) -> None:
     certificate = str(ROOT / "tests" / "certificates" / "server.pem")
-    outcome, truth = play(
+    outcome, truth = run_against_target(
         tmp_path, "7", "3", "1", *QUICK, "--target", "code-server", *words,
         faults=("--tls-cert", certificate),
     )  # fmt: skip

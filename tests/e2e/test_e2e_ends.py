@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sseload_users.demo import record
-from tests.support.harness import LOCUST, QUICK, Outcome, running, target
+from tests.support.runs import LOCUST, QUICK, Outcome, running, target
 
 pytestmark = pytest.mark.e2e
 
@@ -115,7 +115,7 @@ def test_a_run_that_is_cut_off_says_what_it_covers(
     assert outcome.grade == cut.grade
     assert outcome.status == _status(outcome)
     assert "The run is incomplete" in outcome.stdout
-    assert outcome.complaints == []
+    assert outcome.error_messages == []
 
 
 def test_a_request_that_is_cut_off_is_unanswered_and_says_why(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_the_embedded_target_ends_with_a_killed_run(tmp_path: Path) -> None:
         os.kill(run.child.pid, signal.SIGKILL)
         outcome = run.finish()
     assert outcome.status == -signal.SIGKILL
-    assert not outcome.reported
+    assert not outcome.has_report
 
 
 @pytest.mark.parametrize("further", [signal.SIGINT, signal.SIGTERM])
@@ -205,6 +205,6 @@ def test_a_run_whose_account_cannot_be_kept_is_not_judged(tmp_path: Path, when: 
         outcome = run.finish(quiet=False)
     assert outcome.status == 2
     assert "a mistake in the program" in outcome.stderr
-    (sentence,) = outcome.complaints
+    (sentence,) = outcome.error_messages
     assert "the account" in sentence.lower()
-    assert outcome.reported is bool(when)
+    assert outcome.has_report is bool(when)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from sseload_users.demo.record import Record
-from tests.support.harness import QUICK, Outcome, play, received_by_connection, said_by, truth_of
+from tests.support.ground_truth import expected_figures, received_by_connection, reported_figures
+from tests.support.runs import QUICK, Outcome, run_against_target
 
 pytestmark = pytest.mark.e2e
 
@@ -40,7 +41,7 @@ class Case:
         causes: the failed operations by step and cause; None if it does not matter.
         duration: seconds over which the codes are spread.
         everywhere: it is tried over all transports, not only over WebSocket.
-        truth: how to read the record, see `truth_of`.
+        truth: how to read the record, see `expected_figures`.
     """
 
     name: str
@@ -308,7 +309,7 @@ def runs(
     folder = tmp_path_factory.mktemp("runs")
 
     def one(case: Case, transport: str) -> Played:
-        played = play(
+        played = run_against_target(
             folder / transport / case.name,
             str(CONNECTIONS), str(CODES), *QUICK, "--duration", str(case.duration),
             "--target", TRANSPORTS[transport], *case.words,
@@ -344,11 +345,11 @@ def test_states_the_truth(runs: dict[Key, Future[Played]], case: Case, transport
     outcome, truth = played.outcome, played.truth
     report = outcome.report
 
-    right = truth_of(report, truth, scheduled=CODES, **case.truth)
+    right = expected_figures(report, truth, scheduled=CODES, **case.truth)
     if transport == "socketio":
         # The code server greets everybody by an event, which is no code.
         right["deliveries"]["foreign"] += right["connections"]["succeeded"]
-    assert said_by(report, right) == right
+    assert reported_figures(report, right) == right
     for name in case.seen:
         part, _, figure = name.partition(".")
         assert right[part][figure] > 0, name
@@ -369,7 +370,7 @@ def test_states_the_truth(runs: dict[Key, Future[Played]], case: Case, transport
     assert outcome.status == case.status
     assert report["run"]["complete"] is True
     assert report["run"]["notes"] == []
-    assert outcome.complaints == []
+    assert outcome.error_messages == []
     assert [phase["name"] for phase in report["phases"]] == [
         "warm-up", "connect", "settle", "broadcast", "drain", "disconnect",
     ]  # fmt: skip

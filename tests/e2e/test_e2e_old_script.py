@@ -11,7 +11,7 @@ import pytest
 
 from sseload_users.demo.faults import Faults, Plan
 from sseload_users.demo.record import Record
-from tests.support.harness import QUICK, Outcome, play
+from tests.support.runs import QUICK, Outcome, run_against_target
 
 pytestmark = pytest.mark.e2e
 
@@ -62,7 +62,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[
     folder = tmp_path_factory.mktemp("runs")
 
     def one(name: str, faults: tuple[str, ...], words: tuple[str, ...]) -> Played:
-        return play(
+        return run_against_target(
             folder / name,
             str(CONNECTIONS), str(CODES), "1", *QUICK, "--target", "websocket", *words,
             faults=faults,

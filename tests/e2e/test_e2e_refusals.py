@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from sseload_users.demo import process
-from tests.support.harness import LOCUST, QUICK, ROOT, SSELOAD, Outcome, Run
+from tests.support.runs import LOCUST, QUICK, ROOT, SSELOAD, Outcome, Run
 
 pytestmark = pytest.mark.e2e
 
@@ -227,8 +227,8 @@ def refused(
 def test_is_told_in_one_sentence(refused: dict[str, Future[Outcome]], mistake: Mistake) -> None:
     outcome = refused[mistake.name].result()
     assert outcome.status == 2, outcome.stderr
-    (sentence,) = outcome.complaints
+    (sentence,) = outcome.error_messages
     for part in mistake.says:
         assert part in sentence
     assert sentence.endswith(".")
-    assert not outcome.reported
+    assert not outcome.has_report

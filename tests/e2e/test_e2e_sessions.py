@@ -17,7 +17,8 @@ import pytest
 
 from sseload_users.core.config_path import config_path
 from sseload_users.demo.record import Record
-from tests.support.harness import QUICK, Outcome, play, run, said_by, truth_of
+from tests.support.ground_truth import expected_figures, reported_figures
+from tests.support.runs import QUICK, Outcome, run, run_against_target
 from tests.support.socket_servers import read_until, serving
 
 pytestmark = pytest.mark.e2e
@@ -111,7 +112,7 @@ def runs(
                 text = text.replace(old, new)
             (own / "mine.toml").write_text(text, "utf-8")
             profile = str(own / "mine.toml")
-        return play(
+        return run_against_target(
             own / "run", *map(str, (*case.size, case.duration)), *QUICK,
             "--target", profile, *case.words, faults=case.faults,
         )  # fmt: skip
@@ -134,10 +135,10 @@ def test_who_is_dropped_comes_back_and_the_cause_is_told(
     runs: dict[str, Future[Played]], name: str
 ) -> None:
     outcome, truth = runs[f"reconnect, {name}"].result()
-    right = truth_of(outcome.report, truth, scheduled=CODES, reconnecting=True)
+    right = expected_figures(outcome.report, truth, scheduled=CODES, reconnecting=True)
     if name == "code-server":
         right["deliveries"]["foreign"] += right["connections"]["succeeded"]
-    assert said_by(outcome.report, right) == right
+    assert reported_figures(outcome.report, right) == right
     connections = outcome.report["connections"]
     # All of them are back before the last code.
     assert connections["dropped"] == connections["reconnected"] == QUARTER
@@ -196,7 +197,7 @@ def test_who_does_not_say_that_it_is_still_there_gets_no_more_codes(
     runs: dict[str, Future[Played]],
 ) -> None:
     outcome, truth = runs["not kept alive"].result()
-    right = truth_of(outcome.report, truth, scheduled=CODES)
+    right = expected_figures(outcome.report, truth, scheduled=CODES)
     assert outcome.report["connections"]["dropped"] == 0
     assert outcome.report["deliveries"]["missing"] == right["deliveries"]["missing"]
     assert outcome.report["deliveries"]["missing"] >= CONNECTIONS

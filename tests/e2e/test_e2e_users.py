@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sseload_users.demo import record
-from tests.support.harness import QUICK, play, run, target
+from tests.support.runs import QUICK, run, run_against_target, target
 from tests.support.socket_servers import read_until, serving
 
 pytestmark = pytest.mark.e2e
@@ -25,7 +25,7 @@ def users_file(folder: Path, *names: str) -> str:
 
 
 def test_users_take_turns_over_all_workers_and_so_do_slow_ones(tmp_path: Path) -> None:
-    outcome, _ = play(
+    outcome, _ = run_against_target(
         tmp_path / "run", "12", "2", "1", *QUICK, "--target", "code-server", "--processes", "2",
         "--users-file", users_file(tmp_path, "loadtest", "alice", "bob"), "--slow-share", "0.25",
     )  # fmt: skip
@@ -48,13 +48,13 @@ def test_an_unknown_user_ends_the_run_before_any_load(tmp_path: Path, profile: s
             "--host", server.url,
         )  # fmt: skip
     assert outcome.status == 2
-    assert outcome.complaints == [
+    assert outcome.error_messages == [
         (
             "sseload: The server does not know the user 'nobody'; create it there, or name "
             "another with --username or --users-file."
         )
     ]
-    assert not outcome.reported
+    assert not outcome.has_report
     truth = record.read(path)
     assert (truth.connections, truth.ingests) == ({}, [])
 
@@ -62,7 +62,7 @@ def test_an_unknown_user_ends_the_run_before_any_load(tmp_path: Path, profile: s
 def test_only_the_first_of_many_users_are_asked_about(tmp_path: Path) -> None:
     known = [f"user{number}" for number in range(20)]
     users = users_file(tmp_path, *known, "nobody")
-    outcome, _ = play(
+    outcome, _ = run_against_target(
         tmp_path / "run", "21", "2", "1", *QUICK, "--target", "code-server", "--users-file", users,
         faults=("--users", ",".join(known)),
     )  # fmt: skip

@@ -14,7 +14,7 @@ import requests
 
 from sseload_users.core.config_path import config_path
 from tests.e2e.test_hostile_runs import Server, answers, message, started
-from tests.support.harness import LOCUST, PATIENCE, QUICK, SSELOAD, run, running
+from tests.support.runs import LOCUST, PATIENCE, QUICK, SSELOAD, run, running
 
 pytestmark = pytest.mark.e2e
 
@@ -106,7 +106,7 @@ def test_what_is_missing_or_of_no_use_is_told_before_anything_starts(
             tmp_path / str(number), *words, "--host", url, "--target", profile, *given, report=False
         )
         assert outcome.status == 2
-        assert outcome.complaints == [said]
+        assert outcome.error_messages == [said]
         assert "hunter2" not in outcome.stderr + outcome.stdout
     assert made.heads == []
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +13,8 @@ import pytest
 import requests
 
 from sseload_users.demo import record
-from tests.support.harness import LOCUST, PATIENCE, QUICK, Run, running, target
+from tests.support.runs import PATIENCE, Run, target
+from tests.support.web_ui import form_fields, web_ui
 
 pytestmark = pytest.mark.e2e
 
@@ -65,34 +64,17 @@ class Session:
 
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = ("--web-host", "127.0.0.1", "--web-port", str(port), "--codes", "3", "--duration", "1")
+    arguments = ("--target", "websocket", "--codes", "3", "--duration", "1")
     with (
         target(tmp_path) as (server, path),
-        running(
-            tmp_path, *words, *QUICK, "--target", "websocket", "--host", server.url, command=LOCUST
-        ) as run,
+        web_ui(tmp_path, *arguments, "--host", server.url) as (run, url),
     ):
-        session = Session(run, f"http://127.0.0.1:{port}", path)
-        run.wait_for("Starting web interface")
-        run.wait_until(lambda: _answers(session.url), "the web UI")
-        yield session
-
-
-def _answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=PATIENCE).ok
-    except requests.ConnectionError:
-        return False
+        yield Session(run, url, path)
 
 
 def test_two_runs_and_a_mistake_in_one_session(session: Session) -> None:
     # The form has the options, with what the command line said.
-    page = session.get("/").text
-    (arguments,) = re.findall(r"window\.templateArgs\s*=\s*(\{.*?\});?\s*</script>", page, re.S)
-    form = json.loads(arguments)["extra_options"]
+    form = form_fields(session.get("/").text)
     assert form["codes"]["default_value"] == 3
     assert form["target"]["default_value"] == "websocket"
     assert {"duration", "delivery_timeout", "settle", "username", "reconnect"} <= form.keys()
@@ -142,7 +124,7 @@ def test_two_runs_and_a_mistake_in_one_session(session: Session) -> None:
     session.run.interrupt()
     outcome = session.run.finish()
     assert outcome.report == second
-    assert len(outcome.complaints) == 1
+    assert len(outcome.error_messages) == 1
     assert outcome.stdout.count("Verdict") == 2
     assert outcome.status == 0
     truth = session.truth

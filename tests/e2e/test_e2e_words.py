@@ -11,7 +11,7 @@ import pytest
 
 from sseload_users.core.config_path import config_path
 from sseload_users.demo import process
-from tests.support.harness import PATIENCE, QUICK, ROOT, SSELOAD, Outcome, clean_environment, run
+from tests.support.runs import PATIENCE, QUICK, ROOT, SSELOAD, Outcome, clean_environment, run
 from tests.support.socket_servers import read_until, serving
 
 pytestmark = pytest.mark.e2e

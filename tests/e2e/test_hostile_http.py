@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.test_hostile import FAR_TOO_LONG, raw
-from tests.support.harness import ROOT, clean_environment
+from tests.support.runs import ROOT, clean_environment
 from tests.support.socket_servers import serving
 
 #: Seconds that a request has, and memory that all of them may take.

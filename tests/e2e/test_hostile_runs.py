@@ -15,7 +15,8 @@ import pytest
 
 from tests.e2e.test_hostile import FRAMES, for_ever
 from tests.e2e.test_hostile_http import BOMB, OK
-from tests.support.harness import QUICK, Outcome, run, sequence_of
+from tests.support.ground_truth import sequence_of
+from tests.support.runs import QUICK, Outcome, run
 from tests.support.socket_servers import read_until, serving
 from tests.support.wire import acceptance_of, frame
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from sseload_users.demo import record
-from tests.support.harness import QUICK, Outcome, play
+from tests.support.runs import QUICK, Outcome, run_against_target
 
 pytestmark = pytest.mark.e2e
 
@@ -34,7 +34,7 @@ def ladders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ladders]:
     def one(name: str) -> tuple[Outcome, record.Record]:
         words, faults = LADDERS[name]
         brief = ("--codes", str(CODES), "--duration", "0.6", *QUICK)
-        return play(folder / name, *words, *brief, faults=faults)
+        return run_against_target(folder / name, *words, *brief, faults=faults)
 
     with ThreadPoolExecutor(len(LADDERS)) as pool:
         yield {name: pool.submit(one, name) for name in LADDERS}

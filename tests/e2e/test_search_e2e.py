@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.harness import LOCUST, Outcome, run, target
+from tests.support.ports import free_port
+from tests.support.runs import LOCUST, Outcome, run, target
 
 pytestmark = pytest.mark.e2e
 
@@ -49,9 +49,7 @@ def found(outcome: Outcome) -> dict[str, Any]:
 @contextlib.contextmanager
 def supervised(folder: Path, *options: str) -> Iterator[str]:
     """The embedded target on one port, started anew whenever it dies."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     over = threading.Event()
     listening = threading.Event()
     lives = []

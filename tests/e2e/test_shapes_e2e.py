@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +15,16 @@ from locust.argument_parser import parse_options, ui_extra_args_dict
 
 from sseload_users.demo import record
 from sseload_users.options import Options
-from tests.support.harness import LOCUST, PATIENCE, QUICK, ROOT, Outcome, play, running, target
+from tests.support.runs import (
+    LOCUST,
+    PATIENCE,
+    QUICK,
+    ROOT,
+    Outcome,
+    run_against_target,
+    target,
+)
+from tests.support.web_ui import form_fields, web_ui
 
 CONFIGS = sorted(path.stem for path in (ROOT / "config").glob("*.conf"))
 CONNECTIONS = 30
@@ -51,7 +58,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shapes]:
 
     def one(name: str) -> tuple[Outcome, record.Record]:
         words, faults = SHORT[name]
-        return play(
+        return run_against_target(
             folder / name.replace(" ", "-"), "--config", f"config/{name.split()[0]}.conf",
             "-u", str(CONNECTIONS + 1), "-r", "100", *QUICK, *words,
             faults=faults, command=LOCUST,
@@ -213,25 +220,15 @@ def test_what_is_kept_is_in_the_web_form(name: str) -> None:
 
 @pytest.mark.e2e
 def test_a_shape_is_run_from_the_web_form(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    words = ["--config", "config/storm.conf", "--headful"]
-    words += ["--web-host", "127.0.0.1", "--web-port", str(port)]
+    arguments = ("--config", "config/storm.conf", "--headful")
     with (
         target(tmp_path) as (server, _),
-        running(tmp_path, *words, *QUICK, "--host", server.url, command=LOCUST) as run,
+        web_ui(tmp_path, *arguments, "--host", server.url) as (run, url),
     ):
-        run.wait_for("Starting web interface")
-        run.wait_until(lambda: _answers(url), "the web UI")
         page = requests.get(url, timeout=PATIENCE).text
-        (arguments,) = re.findall(
-            r"window\.templateArgs\s*=\s*(\{.*?\});?\s*</script>", page, re.DOTALL
-        )
         fields: dict[str, Any] = {
             name: field["default_value"]
-            for name, field in json.loads(arguments)["extra_options"].items()
+            for name, field in form_fields(page).items()
             if field["default_value"] not in (None, False)
         }
         assert fields["storm_after"] == 20
@@ -244,13 +241,6 @@ def test_a_shape_is_run_from_the_web_form(tmp_path: Path) -> None:
         report = json.loads((run.folder / "report.json").read_text("utf-8"))
     assert report["storm"]["ended"] == report["storm"]["back"] == 10
     assert report["run"]["complete"] is True
-
-
-def _answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=PATIENCE).ok
-    except requests.ConnectionError:
-        return False
 
 
 def _seconds(moment: str) -> float:

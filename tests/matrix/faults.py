@@ -25,7 +25,7 @@ class Fault:
         options: the target's.
         words: the run's.
         duration: seconds over which the codes are spread, so that it shows.
-        truth: how to read the record, see `harness.truth_of`.
+        truth: how to read the record, see `ground_truth.expected_figures`.
     """
 
     name: str

@@ -17,15 +17,13 @@ import pytest
 
 from sseload_users.demo.record import Record
 from tests.matrix.faults import CODES, CONNECTIONS, TRANSPORTS, WORKERS, Cell, cells
-from tests.support.harness import (
-    QUICK,
-    Outcome,
-    play,
+from tests.support.ground_truth import (
+    expected_figures,
     received_by_connection,
-    said_by,
+    reported_figures,
     sequence_of,
-    truth_of,
 )
+from tests.support.runs import QUICK, Outcome, run_against_target
 from tests.support.socket_servers import CERTIFICATES
 
 pytestmark = pytest.mark.e2e
@@ -67,7 +65,9 @@ def runs(
             options += each.options
             words += each.words
         for attempt in range(3):
-            played = play(folder / f"{number}-{attempt}", *words, faults=tuple(options))
+            played = run_against_target(
+                folder / f"{number}-{attempt}", *words, faults=tuple(options)
+            )
             if _can_be_compared(*played):
                 break
         return played
@@ -100,7 +100,7 @@ def grade_of(right: Mapping[str, Any], timeouts: int) -> str:
     """The grade that a run deserves, from what the record says and the thresholds of the guide.
 
     Args:
-        right: from `truth_of`.
+        right: from `expected_figures`.
         timeouts: connections that were not answered in time.
     """
     connections, codes, deliveries = right["connections"], right["codes"], right["deliveries"]
@@ -130,11 +130,11 @@ def test_the_report_equals_the_record(
 ) -> None:
     outcome, truth = runs[cell].result()
     report = outcome.report
-    right = truth_of(report, truth, scheduled=CODES, **cell.truth)
+    right = expected_figures(report, truth, scheduled=CODES, **cell.truth)
     if cell.transport == "socketio":
         # The code server greets everybody by an event, which is no code.
         right["deliveries"]["foreign"] += right["connections"]["succeeded"]
-    said = said_by(report, right)
+    said = reported_figures(report, right)
     late = cell.truth.get("delayed_are_late", False)
     if late:
         # What comes too late is late while the run goes on, and missing where that ends before.
@@ -146,7 +146,7 @@ def test_the_report_equals_the_record(
     assert Counter(received) == +received_by_connection(truth, delayed_are_late=late)
     assert report["run"]["complete"]
     assert report["run"]["notes"] == []
-    assert outcome.complaints == []
+    assert outcome.error_messages == []
 
     hanging = any(each.name == "refused by silence" for each in cell.faults)
     grade = grade_of(right, right["connections"]["failed"] if hanging else 0)

@@ -20,7 +20,7 @@ from sseload_users.options import Options
 from sseload_users.run.server_sources import fetcher
 from sseload_users.transports.http_request import HttpRequest
 from sseload_users.transports.network import Network
-from tests.support.harness import LOCUST, QUICK, run, target
+from tests.support.runs import LOCUST, QUICK, run, target
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def test_what_cannot_be_watched_is_refused_before_the_run(
         tmp_path, "-u", "3", "--headless", "--host", "http://127.0.0.1:9", *words, command=LOCUST
     )
     assert outcome.status == 2
-    (complaint,) = outcome.complaints
+    (complaint,) = outcome.error_messages
     assert said in complaint
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.harness import LOCUST, QUICK, running
+from tests.support.runs import LOCUST, QUICK, running
 
 _COUNTING = """
 import atexit, json

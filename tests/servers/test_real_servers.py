@@ -17,7 +17,7 @@ from sseload_users.core.config_path import config_path
 from sseload_users.demo import process
 from tests.servers.nchan import Nchan, missing, nchan
 from tests.servers.socketio_servers import socketio_server
-from tests.support.harness import QUICK, Outcome, run
+from tests.support.runs import QUICK, Outcome, run
 from tests.support.socket_servers import CERTIFICATES
 
 pytestmark = pytest.mark.e2e

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from sseload_users.core.connection_row import ConnectionRow
-from tests.support.harness import LOCUST, QUICK, ROOT, Outcome, Run, check_books, validator
+from tests.support.consistency import OWED_OUTCOMES, check_consistency, validator
+from tests.support.ports import free_port
+from tests.support.runs import LOCUST, QUICK, ROOT, Outcome, Run
 
 DEMO = (sys.executable, "-m", "sseload_users.demo")
 
@@ -35,15 +37,6 @@ import time
 from gevent import monkey
 block = monkey.get_original("time", "sleep")
 """
-
-FATES = ("delivered", "late", "interrupted", "missing")
-
-
-def free_port(address: str = "127.0.0.1") -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
 
 
 class Distributed:
@@ -188,15 +181,15 @@ def check_workers(report: Mapping[str, Any]) -> None:
     """Add up what a report says of each worker and of each region."""
     for rows in filter(None, (report["workers"], report["regions"])):
         for row in rows:
-            assert row["owed"] == sum(row[fate] for fate in FATES), row
+            assert row["owed"] == sum(row[name] for name in OWED_OUTCOMES), row
             assert row["attempted"] == row["succeeded"] + row["failed"], row
             assert row["delivery_ms"]["count"] == row["delivered"], row
             assert row["connect_ms"]["count"] == row["succeeded"], row
-        for name in ("owed", *FATES):
+        for name in ("owed", *OWED_OUTCOMES):
             assert sum(row[name] for row in rows) == report["deliveries"][name], name
         for name in ("attempted", "succeeded", "failed", "dropped"):
             assert sum(row[name] for row in rows) == report["connections"][name], name
-    check_books(report)
+    check_consistency(report)
 
 
 def check_rows(outcome: Outcome) -> None:
@@ -205,7 +198,7 @@ def check_rows(outcome: Outcome) -> None:
     assert list(table[0]) == list(ConnectionRow.__dataclass_fields__)
     for worker in outcome.report["workers"]:
         rows = [row for row in table if row["worker"] == worker["name"]]
-        for name in ("owed", *FATES):
+        for name in ("owed", *OWED_OUTCOMES):
             assert sum(int(row[name]) for row in rows) == worker[name], (worker["name"], name)
 
 

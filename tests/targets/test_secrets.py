@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.support.harness import QUICK, SSELOAD, Outcome, run
+from tests.support.runs import QUICK, SSELOAD, Outcome, run
 from tests.support.socket_servers import serving
 
 pytestmark = pytest.mark.e2e
@@ -194,7 +194,7 @@ def test_nothing_that_a_run_writes_has_a_secret_in_it(
 ) -> None:
     played = runs[where].result()
     assert played.seen >= {HEADER, QUERY_COLUMN, VALUE, GIVEN}, "the server was not told"
-    assert played.load.reported
+    assert played.load.has_report
     files = [each for each in played.folder.rglob("*") if each.is_file()]
     assert {"stdout", "stderr", "report.json", "report.html", "junit.xml", "connections.csv",
             "locust.html", "locust_failures.csv"} <= {each.name for each in files}  # fmt: skip

@@ -19,7 +19,7 @@ from sseload_users.run.thresholds_file import load_thresholds
 from sseload_users.verdict import capacity
 from sseload_users.verdict import rules as verdict
 from sseload_users.verdict.reasons import StepReport
-from tests.support.harness import validator
+from tests.support.consistency import validator
 from tests.support.reports import as_data, judged, sample, step_of
 
 DEFAULT = load_thresholds()

@@ -24,8 +24,9 @@ from sseload_users.run import generator_load as health
 from sseload_users.run.generator_load import GeneratorLoad
 from sseload_users.verdict.saturation import is_saturated, judge
 from tests.support.distributed import distributed
-from tests.support.harness import QUICK, Outcome, running, said_by, target, truth_of
+from tests.support.ground_truth import expected_figures, reported_figures
 from tests.support.reports import sample
+from tests.support.runs import QUICK, Outcome, running, target
 
 linux = pytest.mark.skipif(
     not Path("/proc/self/schedstat").exists(), reason="waits for a core are counted by Linux"
@@ -182,8 +183,8 @@ def starved(folder: Path, starve: Starve) -> tuple[Outcome, dict[str, Any], dict
             with starve(started.child.pid):
                 time.sleep(5)
             outcome = started.finish()
-    wanted = truth_of(outcome.report, record.read(path), scheduled=120)
-    return outcome, said_by(outcome.report, wanted), wanted
+    wanted = expected_figures(outcome.report, record.read(path), scheduled=120)
+    return outcome, reported_figures(outcome.report, wanted), wanted
 
 
 @linux
@@ -227,8 +228,8 @@ def test_a_worker_that_could_not_look_blames_nobody(tmp_path: Path) -> None:
             os.kill(swarm.workers["b"].child.pid, signal.SIGCONT)
             outcome = swarm.finish()
     report = outcome.report
-    wanted = truth_of(report, record.read(path), scheduled=40)
-    assert said_by(report, wanted) == wanted
+    wanted = expected_figures(report, record.read(path), scheduled=40)
+    assert reported_figures(report, wanted) == wanted
     assert report["deliveries"]["delivered"] == report["deliveries"]["owed"] == 12 * 40
     assert outcome.reasons == {}
     generator = report["generator"]

@@ -15,15 +15,9 @@ from gevent.pywsgi import WSGIServer
 from sseload_users.core.errors import ConfigError
 from sseload_users.report.prometheus import Exposition
 from sseload_users.web import metrics_server as metrics
-from tests.support.harness import LOCUST, PATIENCE, QUICK, SSELOAD, run, running, target
 from tests.support.metrics import families, values
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
+from tests.support.ports import free_port
+from tests.support.runs import LOCUST, PATIENCE, QUICK, SSELOAD, run, running, target
 
 
 @pytest.fixture
@@ -107,10 +101,10 @@ def test_a_port_that_is_taken_ends_a_run_before_it_begins(tmp_path: Path) -> Non
         port = str(taken.getsockname()[1])
         outcome = run(tmp_path, "2", "1", "1", "--metrics-port", port, command=SSELOAD)
     assert outcome.status == 2
-    (complaint,) = outcome.complaints
+    (complaint,) = outcome.error_messages
     assert complaint.startswith(f"sseload: --metrics-port {port}: cannot listen on ")
     assert "(address already in use)" in complaint
-    assert not outcome.reported
+    assert not outcome.has_report
 
 
 @pytest.mark.e2e

@@ -1,0 +1,70 @@
+"""Check that a report is consistent: it matches its schema, and its figures add up."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from sseload_users.report import serialization
+from tests.support.reports import as_data, judged
+
+SCHEMA = json.loads(
+    (Path(serialization.__file__).parent / "schema.json").read_text(encoding="utf-8")
+)
+validator = jsonschema.Draft202012Validator(
+    SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+)
+
+#: The outcomes of an owed delivery; each one has exactly one of them.
+OWED_OUTCOMES = ("delivered", "late", "interrupted", "missing")
+
+
+def check_consistency(report: Mapping[str, Any]) -> None:
+    """Check every sum in a report."""
+    connections, codes = report["connections"], report["codes"]
+    deliveries, errors, per_code = report["deliveries"], report["errors"], report["per_code"]
+    for account in (deliveries, *per_code):
+        assert account["owed"] == sum(account[name] for name in OWED_OUTCOMES), account
+    for outcome in ("owed", *OWED_OUTCOMES, "duplicate"):
+        assert deliveries[outcome] == sum(row[outcome] for row in per_code), outcome
+    assert connections["attempted"] == connections["succeeded"] + connections["failed"]
+    assert connections["connect_ms"]["count"] == connections["succeeded"]
+    assert connections["dropped"] <= connections["succeeded"]
+    assert codes["scheduled"] == codes["sent"] + codes["unsent"] == len(per_code)
+    assert codes["sent"] == codes["accepted"] + codes["rejected"] + codes["unanswered"]
+    assert codes["schedule_slip_ms"]["count"] == codes["sent"]
+    assert codes["ingest_ms"]["count"] == codes["accepted"]
+    by_status = Counter(row["status"] for row in per_code)
+    for status in ("accepted", "rejected", "unanswered", "unsent"):
+        assert by_status[status] == codes[status], status
+    assert report["delivery_ms"]["count"] == deliveries["delivered"]
+    assert report["spread_ms"]["count"] == sum(row["delivered"] > 0 for row in per_code)
+    received = {int(many): each for many, each in report["received_per_connection"].items()}
+    assert sum(many * each for many, each in received.items()) == deliveries["delivered"]
+    undelivered = codes["rejected"] + codes["unanswered"] + codes["unsent"]
+    upkeep = sum(each["count"] for each in errors["causes"] if each["operation"] == "upkeep")
+    failed = connections["failed"] + connections["dropped"] + deliveries["malformed"]
+    failed += undelivered + upkeep
+    assert errors["failed"] == failed
+    # The report does not say how many upkeep requests there were, only how many failed.
+    assert errors["operations"] >= connections["attempted"] + codes["scheduled"] + upkeep
+    assert sum(cause["count"] for cause in errors["causes"]) == failed
+    connecting = connections["failed"] + connections["dropped"]
+    assert sum(cause["count"] for cause in connections["causes"]) == connecting
+    timeline = report["timeline"]
+    assert sum(point["sent"] for point in timeline) == codes["sent"]
+    assert sum(point["received"] for point in timeline) == deliveries["delivered"]
+    # What the end of the run cut off belongs to no interval.
+    cut_off = sum(cause["count"] for cause in errors["causes"] if cause["cause"] == "left")
+    assert sum(point["errors"] for point in timeline) == failed - cut_off
+    assert sum(point["dropped"] for point in timeline) == connections["dropped"]
+    if report["run"]["options"].get("thresholds") is None:
+        read = serialization.parse(copy.deepcopy(report), "report.json")
+        assert read.verdict == judged(read)
+        assert as_data(read) == report
