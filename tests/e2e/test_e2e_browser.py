@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support import browser as browsers
 from tests.support.browser import PATIENCE_MS, PHONE, tab
+from tests.support.metrics import families, values
 from tests.support.runs import PATIENCE, Run, target
 from tests.support.web_ui import web_ui
 
@@ -285,7 +286,7 @@ def test_the_master_shows_what_its_workers_do(chromium: Browser, tmp_path: Path)
         page.goto(f"{url}/delivery")
         expect(page.locator("header")).to_contain_text("2 workers")
         expect(page.locator(".figure").first).to_contain_text("100 %")
-        scraped = requests.get(f"{url}/metrics", timeout=PATIENCE).text
-        assert "sseload_workers 2\n" in scraped
-        assert "sseload_connections_open 8\n" in scraped
+        scraped = families(requests.get(f"{url}/metrics", timeout=PATIENCE).text)
+        assert values(scraped["sseload_workers"]) == {(): 2}
+        assert values(scraped["sseload_connections_open"]) == {(): 8}
         assert complaints == []
