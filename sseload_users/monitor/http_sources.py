@@ -16,7 +16,7 @@ from sseload_users.monitor.source import Figures, SourceUnavailable
 METRICS_CONTENT_TYPE = "text/plain; version=0.0.4"
 
 
-class HttpResponse(Protocol):
+class Response(Protocol):
     """A response, as far as it matters here."""
 
     @property
@@ -33,7 +33,7 @@ class NoResponse(Exception):  # noqa: N818 - the server's state, not this progra
 
 
 #: Makes one request and returns the response; raises NoResponse.
-Fetch: TypeAlias = Callable[[], HttpResponse]
+Fetch: TypeAlias = Callable[[], Response]
 
 
 class MetricsSource:

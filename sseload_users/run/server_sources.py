@@ -8,9 +8,9 @@ from sseload_users.monitor.http_sources import (
     METRICS_CONTENT_TYPE,
     Fetch,
     HealthSource,
-    HttpResponse,
     MetricsSource,
     NoResponse,
+    Response,
 )
 from sseload_users.monitor.process_source import ProcessSource
 from sseload_users.monitor.source import Source
@@ -64,7 +64,7 @@ def server_sources(
 def fetcher(request: HttpRequest, network: Network) -> Fetch:
     """Return a function that makes a request on a connection of its own."""
 
-    def fetch_once() -> HttpResponse:
+    def fetch_once() -> Response:
         try:
             return fetch(request, lambda: network.ssl_context, _TIMEOUT_S)
         except OSError as error:

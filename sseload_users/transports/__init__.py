@@ -1,4 +1,4 @@
-"""How a message reaches a listener: the parts that all transports share."""
+"""From bytes to messages: the types that all transports share."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Literal, TypeAlias
 #: A transport, as a target profile names it.
 TransportName: TypeAlias = Literal["websocket", "socketio", "sse"]
 
-#: Called in the hub for each whole message: its payload and its arrival (wall clock, ns).
-#: It must neither block nor raise.
+#: Called in the hub with the payload and the arrival (wall clock, ns) of each whole message.
+#: It must not block. If it raises, the session ends.
 OnMessage = Callable[[bytes, int], None]
 
-#: Called in the hub for each frame, packet or message that cannot be decoded, with a short
-#: cause ("invalid UTF-8", "bad packet") that is counted in the report.
+#: Called in the hub for each frame, packet or message that cannot be decoded, with a short,
+#: countable cause for the report ("invalid UTF-8", "bad packet").
 OnMalformed = Callable[[str], None]
 
 
-class ConnectFailed(Exception):  # noqa: N818 - mostly the server's doing
-    """A connection that could not be made, or was refused before it was subscribed.
+class ConnectFailed(Exception):  # noqa: N818 - no error of this program
+    """A connect attempt failed or was refused.
 
     Args:
-        operation: the step that failed: "resolve", "connect", "tls", "handshake" or
+        operation: the step that failed: "before", "resolve", "connect", "tls", "handshake" or
             "subscribe".
         cause: a short, countable cause without addresses or numbers that differ from
             one connection to the next ("connection refused", "HTTP 503", "timed out").
@@ -42,7 +42,7 @@ class ConnectFailed(Exception):  # noqa: N818 - mostly the server's doing
         self.server_text = server_text
 
 
-class Malformed(Exception):  # noqa: N818 - the message is
+class Malformed(Exception):  # noqa: N818 - no error of this program
     """A message that cannot be decoded.
 
     Args:
@@ -56,12 +56,12 @@ class Malformed(Exception):  # noqa: N818 - the message is
 
 @dataclass(frozen=True, slots=True)
 class ParsedMessage:
-    """What one message says, before anybody looks for a code in it.
+    """The content of one message.
 
     Attributes:
-        name: Socket.IO's or server-sent events' event name; empty for plain WebSocket.
-        data: the text of a WebSocket message or an event stream's ``data`` (bytes where a
-            WebSocket message is not UTF-8), or the list of a Socket.IO event's arguments.
+        name: the event's name in Socket.IO and event streams; empty for plain WebSocket.
+        data: the text of a WebSocket message (bytes if it is not UTF-8), an event stream's
+            ``data``, or the list of a Socket.IO event's arguments.
     """
 
     name: str
@@ -73,12 +73,12 @@ class Closed:
     """How a session ended.
 
     Attributes:
-        by: "server" (it said so: a close frame, an end of stream), "client" (this side
-            left or gave up), "network" (reset, timed out, gone without a word).
+        by: "server" (by a close frame, a packet or the end of a body), "client" (this side
+            left or gave up), or "network" (reset, timed out, or ended without goodbye).
         cause: a short, countable cause ("closed by server: 1011", "connection reset",
             "no close frame", "protocol error: masked frame", "heartbeat missed").
-        code: the WebSocket close code, where there was one.
-        reason: the server's own words, where there were any.
+        code: the WebSocket close code, if there was one.
+        reason: the server's own text, if there was one.
     """
 
     by: Literal["server", "client", "network"]

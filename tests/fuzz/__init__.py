@@ -1,1 +1,1 @@
-"""Coverage-guided fuzzing of everything that takes a server's bytes; `make fuzz`."""
+"""Coverage-guided fuzzing of everything that decodes a server's bytes; see `make fuzz`."""

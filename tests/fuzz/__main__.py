@@ -1,7 +1,7 @@
-"""``python -m tests.fuzz NAME|all [libFuzzer's options]``: look for what no test thought of.
+"""Run fuzzers: ``python -m tests.fuzz NAME|all [libFuzzer's options]``.
 
-Needs atheris, of which there are wheels for Linux on x86-64 alone. What is found is written to
-a file in the working directory, and belongs into `seeds.FOUND`.
+Requires atheris, which has wheels only for Linux on x86-64. Findings are written to a file in
+the working directory; add them to `seeds.FOUND`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.fuzz.seeds import SEEDS
 
-# No part of the development environment, which is for every machine.
+# Not in the development environment, which must install on every machine.
 atheris: Any = importlib.import_module("atheris")
 
 with atheris.instrument_imports(include=["sseload_users", "websocket", "h11", "socketio"]):
@@ -26,7 +26,7 @@ def main(name: str, options: list[str]) -> int:
     """Fuzz one target, or each in turn.
 
     Returns:
-        0, unless something was found.
+        0 if nothing was found.
     """
     if name == "all":
         command = [sys.executable, "-m", "tests.fuzz"]

@@ -1,4 +1,4 @@
-"""What fuzzers begin with, and what they have found; a test feeds all of it to all targets."""
+"""Seeds for fuzzers, and their findings; a test feeds all of them to all targets."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ SEEDS: dict[str, list[bytes]] = {
     ],
 }
 
-#: By target: what once was taken wrongly.
+#: Inputs that were once handled incorrectly, by target.
 FOUND: dict[str, list[bytes]] = {
-    # The size of a block was taken with its comments where it came whole, and without where not.
+    # The size of a block included its comments only if it arrived in one piece.
     "events": [b"data:" + b"a" * 150 + b"\n: " + b"b" * 100 + b"\ndata: c\n\n"],
 }

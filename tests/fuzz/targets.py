@@ -1,8 +1,8 @@
-"""What is fuzzed: each takes any bytes, and raises only where the code under test is wrong.
+"""Fuzz targets: each accepts any bytes, and raises only if the code under test is wrong.
 
-A fuzzer calls these, and so does a test with what fuzzers found and with a few seeds. Each
-checks more than that nothing is raised: the same bytes, cut otherwise, give the same; limits
-hold; what is read back is what was written.
+Fuzzers call them, and a test calls them with seeds and earlier findings. Each checks more than
+that nothing is raised: splitting the bytes differently changes nothing, limits hold, and
+encoded data can be decoded again.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from sseload_users.transports.packets import (
 )
 from sseload_users.transports.sse_handshake import StreamRequest
 
-#: Most bytes of a message, so small that a fuzzer meets the limit.
-_MOST = 200
+#: Size limit of a message, in bytes: small, so that a fuzzer reaches it.
+_MAX_MESSAGE = 200
 
 
 def _share(arrived_ns: int, empty_ns: int | None) -> int:
@@ -44,7 +44,7 @@ def _share(arrived_ns: int, empty_ns: int | None) -> int:
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
-    """The bytes, cut as their first byte says."""
+    """Split the bytes into pieces, whose size depends on the first byte."""
     size = (data[0] if data else 0) % 7 + 1
     return (data[at : at + size] for at in range(0, len(data), size))
 
@@ -57,7 +57,7 @@ Cut = Callable[[bytes], Iterator[bytes]]
 
 
 def frames(data: bytes) -> None:
-    """WebSocket frames: the same messages and the same end for every cut."""
+    """WebSocket frames: messages and end do not depend on how the bytes are split."""
 
     def decode(cut: Cut) -> tuple[list[bytes], list[Closed], bytes]:
         messages: list[bytes] = []
@@ -67,27 +67,29 @@ def frames(data: bytes) -> None:
             lambda payload, _: messages.append(payload),
             lambda closed, _: ends.append(closed),
             answers.append,
-            _MOST,
+            _MAX_MESSAGE,
             _share,
         )
         for piece in cut(data):
             decoder.feed(piece, 1, None)
         assert len(ends) <= 1
         assert decoder.ended == bool(ends)
-        assert all(len(each) <= _MOST for each in messages)
-        # Pongs and close frames are masked by chance: only how long they are can be the same.
+        assert all(len(each) <= _MAX_MESSAGE for each in messages)
+        # Pongs and close frames have random masks: compare only their lengths.
         return messages, ends, bytes(len(each) for each in answers)
 
     assert decode(_whole) == decode(_pieces)
 
 
 def events(data: bytes) -> None:
-    """Event streams: the same messages for every cut, each of which can be parsed."""
+    """Event streams: messages do not depend on how the bytes are split, and can be parsed."""
 
     def decode(cut: Cut) -> tuple[list[bytes], list[Closed], str | None, int | None]:
         messages: list[bytes] = []
         ends: list[Closed] = []
-        stream = EventStream(lambda block, _: messages.append(block), ends.append, _MOST, _share)
+        stream = EventStream(
+            lambda block, _: messages.append(block), ends.append, _MAX_MESSAGE, _share
+        )
         for piece in cut(data):
             stream.feed(piece, 1, None)
         return messages, ends, stream.last_event_id, stream.retry_ms
@@ -95,14 +97,14 @@ def events(data: bytes) -> None:
     found = decode(_whole)
     assert found == decode(_pieces)
     for block in found[0]:
-        assert len(block) <= _MOST
+        assert len(block) <= _MAX_MESSAGE
         event = parse_event(block)
         assert event is not None
         assert event.name
 
 
 def bodies(data: bytes) -> None:
-    """HTTP bodies, in chunks and not: the same messages and the same end for every cut."""
+    """HTTP bodies, chunked and not: messages and end do not depend on how they are split."""
 
     def decode(cut: Cut, *, chunked: bool) -> tuple[list[bytes], list[str]]:
         messages: list[bytes] = []
@@ -111,7 +113,9 @@ def bodies(data: bytes) -> None:
         def on_close(closed: Closed) -> None:
             ends.append(closed.cause)
 
-        stream = EventStream(lambda block, _: messages.append(block), on_close, _MOST, _share)
+        stream = EventStream(
+            lambda block, _: messages.append(block), on_close, _MAX_MESSAGE, _share
+        )
         body = ChunkedBody(stream, on_close) if chunked else Body(stream, on_close, len(data) // 2)
         for piece in cut(data):
             if not body.ended:
@@ -124,7 +128,7 @@ def bodies(data: bytes) -> None:
 
 
 def heads(data: bytes) -> None:
-    """HTTP answers to the request for an event stream: a stream, or a cause that can be said."""
+    """Responses to the request for an event stream: a stream, or a short cause."""
     request = StreamRequest(Endpoint("http://127.0.0.1/"))
     failed: ConnectFailed | None = None
     try:
@@ -144,9 +148,9 @@ def heads(data: bytes) -> None:
 
 
 def packets(data: bytes) -> None:
-    """Socket.IO packets, with attachments behind a blank line."""
-    longest = heartbeat_timeout(data)
-    assert longest is None or longest > 0
+    """Socket.IO packets, with attachments after blank lines."""
+    timeout = heartbeat_timeout(data)
+    assert timeout is None or timeout > 0
     assert isinstance(is_connect_acknowledgement(data), bool)
     text = error_message(packet_data(data))
     assert len(countable_cause(text)) <= 80
@@ -162,7 +166,7 @@ def packets(data: bytes) -> None:
 
 
 def codes(data: bytes) -> None:
-    """Code texts: what is read is what can have been minted."""
+    """Code texts: a code that is read could have been minted."""
     text = data.decode(errors="replace")
     for template in ("LT-{run}-{seq}-{sent}", "{seq:06}", "a{sent}b{seq}", "{run}:{seq:03}"):
         shape = CodeShape("abc123", template)
@@ -185,7 +189,7 @@ def _targets() -> list[Target]:
 
 
 def profiles(data: bytes) -> None:
-    """What profiles make of messages and of answers: codes, or a cause that can be said."""
+    """Messages and responses as profiles read them: codes, or a short cause."""
     text = data.decode(errors="replace")
     for target in _targets():
         events: list[ParsedMessage] = [

@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import gevent
 import pytest
@@ -22,12 +22,6 @@ from tests.support.wire import receive_frame
 kernel_stamps = pytest.mark.skipif(
     Network().timestamps != "kernel", reason="this kernel does not stamp what TCP receives"
 )
-
-
-@pytest.fixture(autouse=True)
-def _time_limit() -> Iterator[None]:
-    with gevent.Timeout(20):
-        yield
 
 
 @pytest.fixture(params=[WebSocketWire, SocketIOWire, SseWire], ids=lambda each: each.name)

@@ -135,7 +135,7 @@ rubbish = st.text("\r\n\n:dati e\0\ufeff\xff", max_size=40).map(lambda text: tex
 @example([b"data: a\n\n", b"data: b\rdata: c\n\n", b"data: d\r\r\n\r\n"])
 @example([b"data: a\n", b": comment\n", b"data: b\n\n"])
 @example([b"\n", b"\ndata: x\n\n", b"\ndata: y\n\n"])
-def test_after_every_read_the_events_are_those_of_the_standard(reads: list[bytes]) -> None:
+def test_events_follow_the_standard_after_every_read(reads: list[bytes]) -> None:
     decoded, stream = Decoded(), b""
     for data in reads:
         stream += data
@@ -153,7 +153,7 @@ def test_after_every_read_the_events_are_those_of_the_standard(reads: list[bytes
 
 @settings(max_examples=200, deadline=None)
 @given(cut_stream(streams))
-def test_a_message_is_the_same_bytes_for_every_cut_and_way_of_ending_lines(
+def test_payloads_do_not_depend_on_reads_or_line_ends(
     reads: list[bytes],
 ) -> None:
     stream = b"".join(reads).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -182,7 +182,7 @@ def test_the_payload_of_a_usual_message_is_its_lines() -> None:
         (b"event: no data", None),
     ],
 )
-def test_what_a_block_says(block: bytes, event: ParsedMessage | None) -> None:
+def test_blocks_are_parsed(block: bytes, event: ParsedMessage | None) -> None:
     assert parse_event(block) == event
 
 
@@ -195,7 +195,7 @@ def test_an_event_has_the_stamp_of_the_read_that_completed_it() -> None:
     assert decoded.stamps == [1, -2, 2, 4]
 
 
-def test_those_before_a_reads_last_bytes_share_a_stamp() -> None:
+def test_events_before_a_reads_last_bytes_share_a_stamp() -> None:
     decoded = Decoded()
     decoded.stream.feed(b"data: a\n\ndata: b\n\n: comment\n\n", 1, 0)
     decoded.stream.feed(b"data: c\n\n", 2, 1, followed=True)
@@ -218,7 +218,7 @@ TOO_LARGE = [Closed("client", "message too large")]
         [b"data: x\n\n:", *[b"x"] * 100],
     ],
 )
-def test_what_is_too_large_ends_the_stream_at_once(reads: list[bytes]) -> None:
+def test_a_block_over_the_limit_ends_the_stream_at_once(reads: list[bytes]) -> None:
     decoded = Decoded(max_message=100).read(*reads)
     assert decoded.closed == TOO_LARGE
     assert decoded.stream.ended
@@ -227,12 +227,12 @@ def test_what_is_too_large_ends_the_stream_at_once(reads: list[bytes]) -> None:
     assert decoded.payloads == [b"data: x"]
 
 
-def test_what_is_just_not_too_large_is_taken() -> None:
+def test_a_block_at_the_limit_is_accepted() -> None:
     data = b"data: " + b"x" * 94
     assert Decoded(max_message=100).read(data + b"\n\n", data, b"\n\n").payloads == [data, data]
 
 
-def test_comments_alone_do_not_pile_up() -> None:
+def test_comments_are_not_kept_in_memory() -> None:
     decoded = Decoded(max_message=100)
     for _ in range(1000):
         decoded.read(b": keep", b"-alive\n", b":\r", b"\n:")

@@ -181,13 +181,13 @@ def cut(draw: st.DrawFn, data: st.SearchStrategy[bytes]) -> list[bytes]:
 @example([frame(0x01, b"\xc3"), frame(0x80, b"\xa9"), frame(0x81, b"\xc3")])
 @example([frame(0x81, b"one") + frame(0x82, b"two") + frame(0x88, b"\x03\xf3gone") + b"\x81\x01x"])
 @example([frame(0x89, b"p" * 126)])
-def test_frames_yield_what_websocket_client_alone_yields(reads: list[bytes]) -> None:
+def test_frames_decode_as_by_websocket_client_alone(reads: list[bytes]) -> None:
     assert by_decoder(reads) == by_websocket_client(reads)
 
 
 @settings(max_examples=200, deadline=None)
 @given(cut(st.binary(max_size=120)))
-def test_any_bytes_yield_what_websocket_client_alone_yields(reads: list[bytes]) -> None:
+def test_any_bytes_decode_as_by_websocket_client_alone(reads: list[bytes]) -> None:
     assert by_decoder(reads) == by_websocket_client(reads)
 
 
@@ -197,7 +197,7 @@ def test_any_bytes_yield_what_websocket_client_alone_yields(reads: list[bytes]) 
     st.integers(1, 40),
     st.integers(130, 500),
 )
-def test_with_a_limit_all_before_it_is_the_same(frames: list[bytes], step: int, limit: int) -> None:
+def test_a_size_limit_changes_nothing_before_it(frames: list[bytes], step: int, limit: int) -> None:
     stream = b"".join(frames)
     allowed = within(stream, limit)
     reads = [stream[i : i + step] for i in range(0, len(stream), step)]
@@ -236,11 +236,11 @@ def within(stream: bytes, limit: int) -> int:
 @example(b"\xe0\x80")
 @example(b"\xf4\x90")
 @example(b"\xed\xa0")
-def test_text_is_judged_as_strictly_as_websocket_client_does(payload: bytes) -> None:
+def test_utf8_is_checked_as_by_websocket_client(payload: bytes) -> None:
     assert is_text(payload) == validate_utf8(payload)
 
 
-def test_text_cut_short_is_judged_alike_for_every_beginning() -> None:
+def test_incomplete_utf8_is_checked_as_by_websocket_client() -> None:
     pairs = [bytes([a, b]) for a in range(0xC0, 0x100) for b in range(0x70, 0x100)]
     edges = [0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0]
     triples = [pair + bytes([edge]) for pair in pairs for edge in edges]
@@ -267,7 +267,7 @@ def test_text_cut_short_is_judged_alike_for_every_beginning() -> None:
         (frame(0x88, b""), "closed by server: no code"),
     ],
 )
-def test_each_end_has_a_cause_that_can_be_counted(data: bytes, cause: str) -> None:
+def test_each_end_has_a_countable_cause(data: bytes, cause: str) -> None:
     ends: list[Closed] = []
     decoder = FrameDecoder(
         lambda *_: None, lambda closed, _: ends.append(closed), lambda _: None, 1000, share

@@ -117,7 +117,7 @@ bodies = st.builds(
 @example([chunk(b"data: a\n\n"), b"0x9\r\ndata: b\n\n\r\n"])
 @example([chunk(b"data: a\n\n") + chunk(b"data: b\n\n"), b"0\r\n", b"A: b\r", b"\n\r\n", b"x"])
 @example([chunk(b"data: a\n\n"), b"9\r\ndata: b\n\nX\n", chunk(b"data: c\n\n")])
-def test_chunks_yield_what_h11_makes_of_them(reads: list[bytes]) -> None:
+def test_chunks_decode_as_by_h11(reads: list[bytes]) -> None:
     # Whether a line without a CR is the end is seen at its LF, or by h11 at the next CRLF.
     reads = [*reads, b"\r\n"]
     assert by_body(reads) == by_h11(b"".join(reads))
@@ -125,7 +125,7 @@ def test_chunks_yield_what_h11_makes_of_them(reads: list[bytes]) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(cut_stream(st.lists(contents, max_size=8).map(b"".join)), st.integers(0, 60))
-def test_a_body_with_a_length_ends_there(reads: list[bytes], length: int) -> None:
+def test_a_body_ends_at_its_length(reads: list[bytes], length: int) -> None:
     stream = b"".join(reads)
     whole = by_body([stream[:length]] if stream[:length] else [], chunked=False)
     expected = Outcome(whole.messages, END if len(stream) >= length else None)
@@ -134,14 +134,14 @@ def test_a_body_with_a_length_ends_there(reads: list[bytes], length: int) -> Non
     assert by_body(reads, length, chunked=False) == expected
 
 
-def test_how_the_end_of_the_bytes_is_meant() -> None:
+def test_the_end_of_the_connection_ends_only_a_body_without_length() -> None:
     events = EventStream(print, print, 100, share)
     assert Body(events, print).at_end == END
     assert Body(events, print, 10).at_end == CUT
     assert ChunkedBody(events, print).at_end == CUT
 
 
-def test_nothing_in_the_trailer_is_a_message() -> None:
+def test_the_trailer_contains_no_messages() -> None:
     reads = [chunk(b"data: a\n\n"), b"0\r\n", chunk(b"data: b\n\n"), chunk(b"data: c\n\n")]
     assert by_body(reads).messages == [b"data: a"]
 
@@ -155,7 +155,7 @@ def test_nothing_in_the_trailer_is_a_message() -> None:
         [b"0\r\nA: ", *[b"x" * 100] * 50],
     ],
 )
-def test_endless_lines_end_it(reads: list[bytes]) -> None:
+def test_endless_lines_end_the_body(reads: list[bytes]) -> None:
     assert by_body(reads).closed == BAD_CHUNK
 
 
@@ -190,7 +190,7 @@ def answer_to(head: bytes, *, then: bytes | None = None) -> StreamRequest:
     return request
 
 
-def test_the_request_is_a_browsers_with_the_endpoints_headers() -> None:
+def test_the_request_has_a_browsers_and_the_endpoints_headers() -> None:
     endpoint = Endpoint(
         "https://user:secret@Codes.Test:444/ev ents/ä?user=a%20b&q=€#top",
         headers=(("X-User", "ann"), ("cookie", "a=1"), ("Cookie", "b=2"), ("ACCEPT", "*/*")),
@@ -213,7 +213,7 @@ def test_the_request_is_a_browsers_with_the_endpoints_headers() -> None:
     assert b"Host: [::1]:81\r\n" in StreamRequest(Endpoint("http://[::1]:81/")).data
 
 
-def test_a_header_that_http_does_not_allow_is_refused_without_quoting_it() -> None:
+def test_an_invalid_header_is_refused_without_quoting_it() -> None:
     for header in (("Authorization", "Bearer s3cret\r\nX: y"), ("a b", "s3cret")):
         with pytest.raises(ConnectFailed) as failed:
             StreamRequest(Endpoint("http://h/", headers=(header,)))
@@ -236,7 +236,7 @@ STREAM = b"Content-Type: text/event-stream\r\n"
         (b"HTTP/1.1 103 E\r\n\r\nHTTP/1.1 200 OK\r\n" + STREAM, False, None),
     ],
 )
-def test_what_opens_a_stream(head: bytes, chunked: bool, length: int | None) -> None:
+def test_responses_that_open_a_stream(head: bytes, chunked: bool, length: int | None) -> None:
     request = StreamRequest(Endpoint("http://h/"))
     head += b"\r\n"
     assert not request.response.refused
@@ -265,7 +265,7 @@ def test_what_opens_a_stream(head: bytes, chunked: bool, length: int | None) -> 
         ),
     ],
 )
-def test_what_opens_none(head: bytes, cause: str, detail: str) -> None:
+def test_responses_that_open_no_stream(head: bytes, cause: str, detail: str) -> None:
     request = answer_to(head, then=b"")
     with pytest.raises(ConnectFailed) as failed:
         request.check()
@@ -288,7 +288,7 @@ def test_what_opens_none(head: bytes, cause: str, detail: str) -> None:
         ),
     ],
 )
-def test_what_is_no_answer(head: bytes, then: bytes | None, cause: str) -> None:
+def test_responses_that_are_not_http(head: bytes, then: bytes | None, cause: str) -> None:
     with pytest.raises(ConnectFailed) as failed:
         answer_to(head, then=then)
     assert (failed.value.operation, failed.value.cause) == ("handshake", cause)

@@ -1,4 +1,4 @@
-"""Socket.IO's packets: told apart, decoded, and their words made countable."""
+"""Socket.IO's packets: go apart, decoded, and their words made countable."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sseload_users.transports.packets import (
 )
 
 
-def test_what_a_client_says() -> None:
+def test_the_clients_packets() -> None:
     assert connect_packet("/", None) == "40"
     assert connect_packet("/events", None) == "40/events,"
     assert connect_packet("/events", {"token": "ä"}) == '40/events,{"token":"\\u00e4"}'
@@ -60,9 +60,7 @@ def test_what_a_client_says() -> None:
         (b"\x04", None),
     ],
 )
-def test_packets_are_told_apart_by_their_first_bytes(
-    payload: bytes, parts: tuple[int, bytes] | None
-) -> None:
+def test_packet_headers_are_parsed(payload: bytes, parts: tuple[int, bytes] | None) -> None:
     assert parse_header(payload) == parts
 
 
@@ -85,9 +83,7 @@ def test_packets_are_told_apart_by_their_first_bytes(
         (b"\xff", None),
     ],
 )
-def test_the_open_packet_says_how_often_the_server_pings(
-    payload: bytes, seconds: float | None
-) -> None:
+def test_the_open_packet_sets_the_heartbeat_timeout(payload: bytes, seconds: float | None) -> None:
     assert heartbeat_timeout(payload) == (None if seconds is None else pytest.approx(seconds))
 
 
@@ -106,7 +102,7 @@ def test_the_open_packet_says_how_often_the_server_pings(
         (b"0{}", None),
     ],
 )
-def test_events_are_decoded(payload: bytes, event: ParsedMessage | None) -> None:
+def test_event_packets_are_parsed(payload: bytes, event: ParsedMessage | None) -> None:
     assert parse_packet(payload) == event
 
 
@@ -134,7 +130,7 @@ def test_events_are_decoded(payload: bytes, event: ParsedMessage | None) -> None
         (join_attachments([b'451-["a"]', b"x", b"y"]), "bad packet"),
     ],
 )
-def test_what_cannot_be_decoded_has_a_cause(payload: bytes, why: str) -> None:
+def test_malformed_packets_have_a_cause(payload: bytes, why: str) -> None:
     with pytest.raises(Malformed) as malformed:
         parse_packet(payload)
     assert malformed.value.cause == why
@@ -164,7 +160,7 @@ json_values = st.recursive(
     st.one_of(st.none(), st.integers(0, 10**6)),
 )
 @example("a", [b"\0\0\0\0\x05", b"", {"b": b"\0"}], "/events", 7)
-def test_what_python_socketio_encodes_is_decoded_again(
+def test_packets_round_trip_with_python_socketio(
     name: str, arguments: list[object], namespace: str, ack: int | None
 ) -> None:
     encoded: Any = Packet(EVENT, [name, *arguments], namespace, ack).encode()
@@ -197,7 +193,7 @@ def test_any_bytes_are_an_event_or_none_or_malformed(payload: bytes) -> None:
         (b"40{", False),
     ],
 )
-def test_an_acknowledgement_names_the_session(payload: bytes, is_one: bool) -> None:
+def test_an_acknowledgement_contains_a_session_id(payload: bytes, is_one: bool) -> None:
     assert is_connect_acknowledgement(payload) is is_one
 
 
@@ -216,5 +212,5 @@ def test_an_acknowledgement_names_the_session(payload: bytes, is_one: bool) -> N
         ("word " * 100, ("word " * 16).strip()),
     ],
 )
-def test_refusals_have_short_causes_that_can_be_counted(data: object, short: str) -> None:
+def test_refusals_have_short_countable_causes(data: object, short: str) -> None:
     assert countable_cause(error_message(json.loads(json.dumps(data)))) == short

@@ -55,7 +55,7 @@ def connect(network: Network, seconds: float = 2.0) -> str:
 GONE = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
-def test_who_is_known_is_found_without_a_resolver(resolver: Resolver) -> None:
+def test_known_hosts_need_no_resolver(resolver: Resolver) -> None:
     network = Network()
     with socket.create_server(("127.0.0.1", 0)) as server:
         resolver.port = server.getsockname()[1]
@@ -65,7 +65,7 @@ def test_who_is_known_is_found_without_a_resolver(resolver: Resolver) -> None:
     assert resolver.asked == 1
 
 
-def test_a_resolver_that_fails_half_way_is_asked_again(resolver: Resolver) -> None:
+def test_a_failing_resolver_is_asked_again(resolver: Resolver) -> None:
     network = Network()
     with socket.create_server(("127.0.0.1", 0)) as server:
         resolver.port = server.getsockname()[1]
@@ -82,12 +82,12 @@ def test_a_resolver_that_fails_half_way_is_asked_again(resolver: Resolver) -> No
         assert connect(network) == ""
 
 
-def test_a_resolver_that_cannot_open_a_file_says_so(resolver: Resolver) -> None:
+def test_a_resolver_without_files_has_that_cause(resolver: Resolver) -> None:
     resolver.fails = OSError(errno.EMFILE, "Too many open files")
     assert connect(Network()) == "resolve: too many open files"
 
 
-def test_a_resolver_that_does_not_answer_is_not_waited_for(resolver: Resolver) -> None:
+def test_a_silent_resolver_times_out(resolver: Resolver) -> None:
     network = Network()
     resolver.takes_s = 5
     began = time.monotonic()
@@ -99,5 +99,5 @@ def test_a_resolver_that_does_not_answer_is_not_waited_for(resolver: Resolver) -
 
 
 @pytest.mark.parametrize("number", [errno.EADDRNOTAVAIL, errno.EADDRINUSE])
-def test_no_local_port_has_one_name(number: int) -> None:
+def test_exhausted_local_ports_have_one_cause(number: int) -> None:
     assert cause_of(OSError(number, "whatever")) == "no free local port"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
 
 import gevent
 import gevent.event
@@ -18,12 +17,6 @@ from tests.support.socket_servers import CERTIFICATES, read_until, serving
 
 MS = 1_000_000
 RATE = 20_000
-
-
-@pytest.fixture(autouse=True)
-def _no_test_waits_for_ever() -> Iterator[None]:
-    with gevent.Timeout(20):
-        yield
 
 
 class Watched:
@@ -62,7 +55,7 @@ def slow(shared: Network, port: int, scheme: str = "ws") -> StampedSocket:
 
 
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
-def test_the_rate_is_kept_and_the_server_has_to_wait(scheme: str) -> None:
+def test_the_rate_is_kept_and_the_server_must_wait(scheme: str) -> None:
     written = []
 
     def server(connection: socket.socket) -> None:
@@ -93,7 +86,7 @@ def test_the_rate_is_kept_and_the_server_has_to_wait(scheme: str) -> None:
     assert 2000 * len(written) < watched.size + 100_000
 
 
-def test_the_stamps_are_the_kernels_and_late_reading_is_no_lag() -> None:
+def test_stamps_are_the_kernels_and_late_reads_are_no_lag() -> None:
     shared = network(rate=2000)
     if shared.timestamps != "kernel":
         pytest.skip("this kernel does not stamp what TCP receives")
@@ -119,7 +112,7 @@ def test_the_stamps_are_the_kernels_and_late_reading_is_no_lag() -> None:
     assert not shared.lag.drain()
 
 
-def test_others_are_read_at_once() -> None:
+def test_other_connections_are_read_at_once() -> None:
     shared = network(rate=100)
     with serving(lambda connection: connection.sendall(b"x" * 100_000)) as port:
         lame = Watched(slow(shared, port))
@@ -131,22 +124,22 @@ def test_others_are_read_at_once() -> None:
         lame.connection.close()
 
 
-def test_the_end_is_told_when_all_has_been_read() -> None:
+def test_the_end_is_reported_after_all_bytes() -> None:
     with serving(lambda connection: connection.sendall(b"x" * 4000)) as port:
         watched = Watched(slow(network(), port))
         assert watched.end() is None
         assert watched.size == 4000
 
 
-def test_a_connection_can_be_left_at_any_time_and_by_its_own_callback() -> None:
-    told = threading.Event()
+def test_a_callback_may_close_any_slow_connection() -> None:
+    go = threading.Event()
 
     def server(connection: socket.socket) -> None:
         try:
             connection.sendall(b"x" * 10_000)
             read_until(connection, b"never")
         finally:
-            told.set()
+            go.set()
 
     shared = network()
     with serving(server) as port:
@@ -162,7 +155,7 @@ def test_a_connection_can_be_left_at_any_time_and_by_its_own_callback() -> None:
             each.watch(leave, reads.append)  # type: ignore[arg-type]
         gevent.sleep(0.4)
         assert len(reads) == 1
-        assert told.wait(5)
+        assert go.wait(5)
     # The timer has stopped, and begins again with the next one.
     with serving(lambda connection: connection.sendall(b"more")) as port:
         watched = Watched(slow(shared, port))
@@ -170,7 +163,7 @@ def test_a_connection_can_be_left_at_any_time_and_by_its_own_callback() -> None:
         assert watched.size == 4
 
 
-def test_what_had_no_room_is_written_in_turn() -> None:
+def test_the_backlog_is_written_in_turn() -> None:
     go = threading.Event()
     got = []
 
@@ -194,7 +187,7 @@ def test_what_had_no_room_is_written_in_turn() -> None:
     assert sum(got) == sent
 
 
-def test_the_smallest_rate_reads_and_the_buffer_grows_with_it() -> None:
+def test_the_buffer_grows_with_the_rate_and_the_smallest_rate_reads() -> None:
     assert SlowReader(Network().lag, 1).receive_buffer == 4096
     assert SlowReader(Network().lag, 1_000_000).receive_buffer == 200_000
     with serving(lambda connection: connection.sendall(b"xyz")) as port:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import socket
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import gevent
@@ -21,12 +20,6 @@ OPEN = '0{"sid":"x","upgrades":[],"pingTimeout":20000,"pingInterval":25000,"maxP
 CONNECTED = '42/events,["connected",{"message":"Connected to events endpoint"}]'
 JOINED = '40/events,{"sid":"y"}'
 CODE = '42/events,["new_code",{"code":"CODE-1","metadata":{}}]'
-
-
-@pytest.fixture(autouse=True)
-def _time_limit() -> Iterator[None]:
-    with gevent.Timeout(30):
-        yield
 
 
 def in_frames(*packets: str | bytes) -> bytes:

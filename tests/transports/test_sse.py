@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import gevent
 import pytest
 
 from sseload_users.transports import Closed
@@ -21,12 +20,6 @@ from tests.support.wire import chunk
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-
-
-@pytest.fixture(autouse=True)
-def _time_limit() -> Iterator[None]:
-    with gevent.Timeout(20):
-        yield
 
 
 def says(*parts: bytes, stays: bool = False, reset: bool = False) -> Handler:

@@ -26,12 +26,6 @@ from tests.support.socket_servers import CERTIFICATES, Handler, read_until, serv
 from tests.support.wire import accept_websocket, frame, unmask
 
 
-@pytest.fixture(autouse=True)
-def _time_limit() -> Iterator[None]:
-    with gevent.Timeout(20):
-        yield
-
-
 @contextlib.contextmanager
 def websocket_server(
     handler: Callable[[ServerConnection], object],
