@@ -18,6 +18,7 @@ from gevent.event import Event
 from locust.argument_parser import LocustArgumentParser
 
 from sseload_users import hints, options
+from sseload_users.before import Before
 from sseload_users.clock import wall_ns
 from sseload_users.codes import CodeShape, new_run_id
 from sseload_users.errands import Errands
@@ -116,6 +117,7 @@ class _Check:
         self._heard = _Heard()
         self._closed: Closed | None = None
         self._errands: Errands | None = None
+        self._endpoint = Endpoint("")
 
     def run(self) -> int:
         """Take every step, and say how it went."""
@@ -208,20 +210,25 @@ class _Check:
 
     def _connect(self) -> tuple[Transport, Errands]:
         kind = transport_for(self._target.profile.transport)
-        errands = Errands(self._network, self._options, self._target, self._identity)
-        self._errands = errands
+        errands = self._errands = Errands(
+            self._target,
+            self._identity,
+            Before(self._network, self._options.connect_timeout),
+            tell=self._tell_before,
+        )
+
+        def make(endpoint: Endpoint) -> Transport:
+            self._endpoint = self._overheard(endpoint)
+            return kind(self._endpoint, self._network, self._on_message, self._on_malformed)
+
         try:
-            errands.before(self._tell_before)
-            endpoint = self._overheard(errands.endpoint(""))
-            transport = kind(endpoint, self._network, self._on_message, self._on_malformed)
-            transport.connect()
-            errands.begin(transport)
+            transport = errands.connect(make)
         except ConnectFailed as error:
             self._fail("connect", error.operation, error.cause, error.detail)
         took_ms = (transport.subscribed_ns - transport.started_ns) / 1e6
-        confirmed = "" if endpoint.confirm is None else ", and the server confirmed it"
-        self._tell("connect", f"subscribed at {endpoint.url.partition('?')[0]}{confirmed}, "
-                   f"in {ms(took_ms)} ms")  # fmt: skip
+        confirmed = "" if self._endpoint.confirm is None else ", and the server confirmed it"
+        place = self._endpoint.url.partition("?")[0]
+        self._tell("connect", f"subscribed at {place}{confirmed}, in {ms(took_ms)} ms")
         return transport, errands
 
     def _overheard(self, endpoint: Endpoint) -> Endpoint:

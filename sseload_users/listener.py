@@ -22,6 +22,7 @@ from sseload_users.sessions import Session
 from sseload_users.station import station_of
 from sseload_users.target import Identity, Target
 from sseload_users.transports import Closed, ConnectFailed, Malformed, Transport
+from sseload_users.transports.network import Endpoint
 from sseload_users.transports.registry import transport_for
 from sseload_users.turnover import Hold
 
@@ -176,20 +177,12 @@ class CodeListener(User):
         kind, began_ns = self._transport_type.kind, wall_ns()
         meant_since_ns = station.ledger.under_way_since() or began_ns
         errands = self._errands = Errands(
-            station.network, station.options, self._target, self._identity, station.kept_alive
+            self._target, self._identity, station.before, on_upkeep=station.kept_alive
         )
         try:
-            errands.before()
-            last_event_id = getattr(self._transport, "last_event_id", "")
-            endpoint = errands.endpoint(last_event_id)
-            transport = self._transport = self._transport_type(
-                replace(endpoint, slow=self._slow),
-                station.network,
-                self._on_message,
-                station.malformed,
+            transport = errands.connect(
+                self._make_transport, getattr(self._transport, "last_event_id", "")
             )
-            transport.connect()
-            errands.begin(transport)
         except ConnectFailed as error:
             if self._transport is not None:
                 self._transport.leave()
@@ -218,6 +211,15 @@ class CodeListener(User):
         )
         fire(self.environment, kind, "connect", connect_us / 1000)
         return True
+
+    def _make_transport(self, endpoint: Endpoint) -> Transport:
+        self._transport = self._transport_type(
+            replace(endpoint, slow=self._slow),
+            self._station.network,
+            self._on_message,
+            self._station.malformed,
+        )
+        return self._transport
 
     def _hold_session(self) -> tuple[Closed, Hold]:
         """Listen until the session ends, and say how it ended."""

@@ -22,6 +22,7 @@ from gevent.queue import Queue
 from locust.env import Environment
 
 from sseload_users import target as targets
+from sseload_users.before import Before
 from sseload_users.bookkeeping import Bookkeeping
 from sseload_users.clock import wall_ns
 from sseload_users.codes import CodeShape
@@ -69,6 +70,7 @@ class Station:
 
     Attributes:
         network: what all connections share.
+        before: makes the requests before connecting, and keeps what they gave to users.
         ledger: the account.
         may_connect: set once the server is known to be there.
         orders: what the broadcaster is to send: from which code on, and when.
@@ -101,6 +103,7 @@ class Station:
             source_addresses=options.source_addresses,
             slow_rate=options.slow_rate,
         )
+        self.before = Before(self.network, options.connect_timeout)
         self._identities = who_connects(options.users_file, options.username)
         self._time = Timekeeping(
             lambda asked_ns: self._to_leader("time", asked=asked_ns), same=swarm.role == "local"

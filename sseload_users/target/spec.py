@@ -55,6 +55,12 @@ class Spec(Model):
             raise ValueError(
                 "refuse is looked at until a message confirms the subscription; give confirm, too"
             )
+        for index, before in enumerate(self.before[1:], 1):
+            if before.per == "user" and self.before[index - 1].per != "user":
+                raise ValueError(
+                    f"before[{index}] is made once for each user, and stands behind one that each "
+                    "connection makes; put it first"
+                )
         if not any("code" in names_in(each.value) for each in texts(self.ingest)):
             raise ValueError("ingest has no {code}: put it into its body, path, query or headers")
         for each in self.texts():

@@ -114,6 +114,9 @@ class Transport(Protocol):
     def listen(self) -> Closed:
         """Hand every message to ``on_message`` until the session ends; say how it ended."""
 
+    def send(self, text: str) -> bool:
+        """Send a text message; whether that can be done."""
+
     def keep_alive(self, message: bytes) -> None:
         """Answer a message in which no code was found, if the endpoint has an answer."""
 
