@@ -77,6 +77,11 @@ class Errands:
         return self._connect(make, last_event_id)
 
     @property
+    def given(self) -> Mapping[str, str]:
+        """What the server has given, by name, as it is now."""
+        return self._captured
+
+    @property
     def captured(self) -> Collection[str]:
         """What the server has given: taken as secret."""
         return self._secrets.union(self._captured.values())

@@ -14,6 +14,7 @@ from gevent.queue import SimpleQueue
 from locust import User, task
 from locust.env import Environment
 
+from sseload_users.backoff import back_off_s
 from sseload_users.clock import wall_ns
 from sseload_users.errands import Errands
 from sseload_users.receipts import fire
@@ -30,8 +31,6 @@ _logger = logging.getLogger(__name__)
 
 #: The cause with which a session ends that this side ended.
 LEFT = "left"
-#: Seconds before a further attempt to connect: at most, for the first and for any.
-_FIRST_BACK_OFF_S, _LONGEST_BACK_OFF_S = 1.0, 30.0
 
 
 class SessionEnded(Exception):  # noqa: N818 - its name stands in Locust's table of failures
@@ -167,9 +166,7 @@ class CodeListener(User):
         retry_ms = getattr(self._transport, "retry_ms", None)
         if retry_ms is not None:
             self._retry_s = retry_ms / 1000
-        # Jitter over the whole time, so that those who were dropped together come apart.
-        longest = min(_FIRST_BACK_OFF_S * 2**attempt, _LONGEST_BACK_OFF_S)
-        gevent.sleep(self._retry_s + random.uniform(0, longest))
+        gevent.sleep(self._retry_s + back_off_s(attempt))
 
     def _try_to_connect(self) -> bool:
         station, connection = self._station, self._connection

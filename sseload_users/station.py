@@ -286,6 +286,14 @@ class Station:
             # Cut short: what is under way was sent, and is not answered any more.
             requests.kill(block=False)
 
+    def cannot_publish(self, sentence: str) -> None:
+        """No code can be handed in: have the run ended that is under way."""
+        self._to_leader("cannot_publish", sentence=sentence)
+
+    def publisher_lost(self, cause: str) -> None:
+        """The connection that codes go in over has ended, and is made again."""
+        self._to_leader("publisher_lost", cause=self._apart("ingest", cause))
+
     def sent(self, sequence: int, sent_ns: int, slip_us: int, text_ns: int | None) -> None:
         """A code's request has been written.
 

@@ -137,6 +137,7 @@ class Handshake:
 
     kind: ClassVar[str] = "WS"
     started_ns = subscribed_ns = 0
+    congested = False
 
     def __init__(self, world: World, endpoint: Endpoint) -> None:
         self._world = world

@@ -111,6 +111,10 @@ class Transport(Protocol):
             ConnectFailed: at whatever step it failed, the connect timeout included.
         """
 
+    @property
+    def congested(self) -> bool:
+        """Whether a message that is sent now would wait here for earlier ones."""
+
     def listen(self) -> Closed:
         """Hand every message to ``on_message`` until the session ends; say how it ended."""
 
