@@ -34,6 +34,7 @@ class Run:
         started_ns: when it began (wall clock, ns).
         target: the server: scheme, host and port.
         transport: how codes reached the listeners: websocket, socketio or sse.
+        ingest: how codes went in, in words.
         options: what may be shown of its options.
         versions: of what it was run with.
         finished_ns: when its account was closed.
@@ -50,6 +51,7 @@ class Run:
     started_ns: int
     target: str
     transport: str
+    ingest: str
     options: Mapping[str, Any]
     versions: Mapping[str, str]
     finished_ns: int = 0
@@ -135,6 +137,7 @@ def parts(run: Run, totals: Totals, *, so_far: bool = False) -> dict[str, Any]:
             "finished_at": moment(run.finished_ns),
             "target": run.target,
             "transport": run.transport,
+            "ingest": run.ingest,
             "workers": max(1, len(totals.workers)),
             "options": dict(run.options),
             "versions": dict(run.versions),

@@ -31,7 +31,7 @@ def document(report: Mapping[str, Any]) -> str:
     started = run["started_at"][:19]
     suite = ET.SubElement(suites, "testsuite", {"name": "sseload", "timestamp": started, **totals})
     properties = ET.SubElement(suite, "properties")
-    for name in ("id", "target", "transport", "workers", "complete"):
+    for name in ("id", "target", "transport", "ingest", "workers", "complete"):
         ET.SubElement(properties, "property", name=f"run.{name}", value=_text(run[name]))
     ET.SubElement(properties, "property", name="verdict", value=report["verdict"]["grade"])
     for reason in reasons:

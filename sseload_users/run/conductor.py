@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -113,6 +114,8 @@ class Conductor:
         self._broadcast_done = False
         self._codes_ordered = 0
         self._unanswered: set[int] = set()
+        # How often the connection that codes go in over was lost, by cause.
+        self._lost_by: Counter[str] = Counter()
         self._setting = clock.ClockStepDetector()
         self._clock_findings = ClockFindings()
         self._ended = False
@@ -174,6 +177,10 @@ class Conductor:
                 self._note_set(data["host"], data["by"], self.totals.worker(worker).name)
             case "leaving":
                 gevent.spawn_later(_GOODBYE_S, self._tell, "finish", only=worker)
+            case "cannot_publish":
+                self._refuse(data["sentence"])
+            case "publisher_lost":
+                self._publisher_lost(data["cause"])
             case "hushed":
                 self._hushed.set()
             case "unfit":
@@ -198,6 +205,13 @@ class Conductor:
         self._unanswered.discard(sequence)
         self.totals.answered(sequence, status, ingest_us, cause, wall_ns(), said=said)
         self._tell("answered", code=[sequence, status], but=by)
+
+    def _publisher_lost(self, cause: str) -> None:
+        if not self._lost_by:
+            self._progress.note(
+                f"The connection that codes go in over was lost ({cause}); it is being made again."
+            )
+        self._lost_by[cause] += 1
 
     def _note_set(self, host: str, by_ns: int, whose: str) -> None:
         """A clock was set while the run went on."""
@@ -442,6 +456,12 @@ class Conductor:
             self.run.notes.append(
                 f"{count(slow, 'connection')} read slowly, at {self.options.slow_rate:,.0f} bytes "
                 "a second (--slow-share): what they had not read by the end is missing."
+            )
+        if self._lost_by:
+            causes = ", ".join(f"{many} × {cause}" for cause, many in self._lost_by.most_common())
+            times = count(self._lost_by.total(), "time")
+            self.run.notes.append(
+                f"The connection that codes go in over was lost {times}: {causes}."
             )
         if early := self.totals.tally.counts["before_sent"]:
             self.run.notes.append(came_early(early, self._clock_error_ms()))

@@ -2,7 +2,20 @@
 
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.profile import DEFAULT, Profile, load, names
+from sseload_users.targets.publishing import Publishing, Sender
 from sseload_users.targets.requests import Request, Step, Upkeep
 from sseload_users.targets.target import Target
 
-__all__ = ["DEFAULT", "Identity", "Profile", "Request", "Step", "Target", "Upkeep", "load", "names"]
+__all__ = [
+    "DEFAULT",
+    "Identity",
+    "Profile",
+    "Publishing",
+    "Request",
+    "Sender",
+    "Step",
+    "Target",
+    "Upkeep",
+    "load",
+    "names",
+]

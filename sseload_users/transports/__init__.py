@@ -111,8 +111,15 @@ class Transport(Protocol):
             ConnectFailed: at whatever step it failed, the connect timeout included.
         """
 
+    @property
+    def congested(self) -> bool:
+        """Whether a message that is sent now would wait here for earlier ones."""
+
     def listen(self) -> Closed:
         """Hand every message to ``on_message`` until the session ends; say how it ended."""
+
+    def send(self, text: str) -> bool:
+        """Send a text message; whether that can be done."""
 
     def keep_alive(self, message: bytes) -> None:
         """Answer a message in which no code was found, if the endpoint has an answer."""

@@ -88,6 +88,20 @@ def said(payload: bytes) -> Any:
         return None
 
 
+def decode_ack(payload: bytes) -> tuple[int, list[Any]] | None:
+    """An acknowledgement's id and its arguments; None if it cannot be decoded.
+
+    Of binary arguments there are only placeholders: no attachment is needed.
+    """
+    try:
+        packet = _decode(payload)
+    except Malformed:
+        return None
+    if type(packet.id) is not int:
+        return None
+    return packet.id, packet.data if isinstance(packet.data, list) else []
+
+
 def words(data: object) -> str:
     """What the server says in a refusal or an error event: a text, or a table's message."""
     if isinstance(data, Mapping):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -17,6 +18,7 @@ from sseload_users.transports.packets import (
     assemble,
     cause,
     connect_packet,
+    decode_ack,
     decode_event,
     disconnect_packet,
     event_prefix,
@@ -54,6 +56,9 @@ class SocketIOTransport(WebSocketTransport):
         network: what all connections share.
         on_message: gets each event of the namespace, in the hub.
         on_malformed: gets the cause, when a frame or a packet cannot be decoded.
+
+    Attributes:
+        on_ack: gets each acknowledgement's id and arguments, and its arrival, in the hub.
     """
 
     __slots__ = (
@@ -71,6 +76,7 @@ class SocketIOTransport(WebSocketTransport):
         "_refusal",
         "_timer",
         "_wanted",
+        "on_ack",
     )
 
     kind: ClassVar[str] = "SIO"
@@ -87,6 +93,7 @@ class SocketIOTransport(WebSocketTransport):
         self._namespace = endpoint.namespace.encode()
         self._prefix = event_prefix(endpoint.namespace)
         self._wanted = on_message
+        self.on_ack: Callable[[int, list[Any], int], None] | None = None
         # Events that came before the subscription was there; handed on when listening begins.
         self._early: list[tuple[bytes, int]] = []
         self._hand_on: OnMessage = self._keep
@@ -235,11 +242,15 @@ class SocketIOTransport(WebSocketTransport):
             return
         self._due, namespace = parts
         kind = payload[:2]
-        if self._due:
+        if kind in (_ACK, _BINARY_ACK):
+            self._binary = None
+            if namespace == self._namespace:
+                self._on_answer(payload, arrived_ns)
+        elif self._due:
             wanted = kind == _BINARY_EVENT and namespace == self._namespace
             self._binary = [payload] if wanted else None
             self._binary_bytes = len(payload)
-        elif namespace != self._namespace or kind in (_ACK, _BINARY_ACK):
+        elif namespace != self._namespace:
             return
         elif kind in (_EVENT, _BINARY_EVENT):
             self._hand_on(payload, arrived_ns)
@@ -259,6 +270,11 @@ class SocketIOTransport(WebSocketTransport):
             self.end(Closed("client", "bad handshake answer"))
         elif not self._acknowledged_ns:
             self._acknowledged_ns = arrived_ns
+
+    def _on_answer(self, payload: bytes, arrived_ns: int) -> None:
+        found = decode_ack(payload) if self.on_ack is not None else None
+        if found is not None and self.on_ack is not None:
+            self.on_ack(*found, arrived_ns)
 
     def _on_attachment(self, payload: bytes, arrived_ns: int) -> None:
         binary = self._binary

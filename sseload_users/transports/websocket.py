@@ -189,6 +189,11 @@ class WebSocketTransport:
         """
         return self._arrival is not None and self._arrival.send_now(text_frame(text))
 
+    @property
+    def congested(self) -> bool:
+        """Whether a message that is sent now would wait here for earlier ones."""
+        return self._arrival is not None and bool(self._arrival.backlog)
+
     def keep_alive(self, message: bytes) -> None:
         """Answer a message in which no code was found, if the endpoint has an answer."""
         if self.endpoint.reply is not None and (answer := self.endpoint.reply(message)) is not None:
