@@ -18,11 +18,14 @@ from gevent.event import Event
 from locust.argument_parser import LocustArgumentParser
 
 from sseload_users import options
+from sseload_users.cli.check_publisher import CheckedPublisher
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.codes import CodeShape, new_run_id
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean, count, ms, shorten
 from sseload_users.options import Options
+from sseload_users.run.before_requests import BeforeRequests
+from sseload_users.targets import Publishing
 from sseload_users.targets.identities import who_connects
 from sseload_users.transports import Closed, ConnectFailed, Malformed
 from sseload_users.transports.causes import cause_of
@@ -120,6 +123,12 @@ class _Check:
         self._heard = _Heard()
         self._closed: Closed | None = None
         self._errands: SessionRequests | None = None
+        self._endpoint = Endpoint("")
+        self._before = BeforeRequests(self._network, given.connect_timeout)
+        publishing = Publishing.of(self._target)
+        self._publisher: CheckedPublisher | None = None
+        if publishing is not None:
+            self._publisher = CheckedPublisher(publishing, self._before, given, self._identity)
 
     def run(self) -> int:
         """Take every step, and say how it went."""
@@ -133,6 +142,8 @@ class _Check:
                 self._send()
                 self._receive()
             finally:
+                if self._publisher is not None:
+                    self._publisher.close()
                 errands.end()
                 transport.leave()
                 listening.join(2)
@@ -212,20 +223,22 @@ class _Check:
 
     def _connect(self) -> tuple[Transport, SessionRequests]:
         kind = transport_for(self._target.profile.transport)
-        errands = SessionRequests(self._network, self._options, self._target, self._identity)
-        self._errands = errands
+        errands = self._errands = SessionRequests(
+            self._target, self._identity, self._before, on_response=self._tell_before
+        )
+
+        def make(endpoint: Endpoint) -> Transport:
+            self._endpoint = self._overheard(endpoint)
+            return kind(self._endpoint, self._network, self._on_message, self._on_malformed)
+
         try:
-            errands.before(self._tell_before)
-            endpoint = self._overheard(errands.endpoint(""))
-            transport = kind(endpoint, self._network, self._on_message, self._on_malformed)
-            transport.connect()
-            errands.begin(transport)
+            transport = errands.connect(make)
         except ConnectFailed as error:
             self._fail("connect", error.operation, error.cause, error.detail)
         took_ms = (transport.subscribed_ns - transport.started_ns) / 1e6
-        confirmed = "" if endpoint.confirm is None else ", and the server confirmed it"
-        self._tell("connect", f"subscribed at {endpoint.url.partition('?')[0]}{confirmed}, "
-                   f"in {ms(took_ms)} ms")  # fmt: skip
+        confirmed = "" if self._endpoint.confirm is None else ", and the server confirmed it"
+        place = self._endpoint.url.partition("?")[0]
+        self._tell("connect", f"subscribed at {place}{confirmed}, in {ms(took_ms)} ms")
         return transport, errands
 
     def _overheard(self, endpoint: Endpoint) -> Endpoint:
@@ -277,6 +290,9 @@ class _Check:
         shape = CodeShape(new_run_id(), self._target.profile.code_template)
         self._sent_ns = wall_ns()
         self._heard.text = shape.mint(1, self._sent_ns)
+        if self._publisher is not None:
+            self._send_by(self._publisher)
+            return
         request = self._target.ingest(self._heard.text, self._identity)
         answer, took_ms = self._ask("send", request, self._options.ingest_timeout)
         said = f"{request.method} {request.safe_url}: {self._answer(answer)}"
@@ -284,6 +300,20 @@ class _Check:
         if cause is not None:
             hint = self._hint("ingest", cause, body_text(answer.body))
             raise _Failed("send", f"{said}: not accepted ({cause})", hint)
+        self._tell("send", f"{said}, in {ms(took_ms)} ms")
+
+    def _send_by(self, publisher: CheckedPublisher) -> None:
+        try:
+            publisher.open()
+        except ConnectFailed as error:
+            self._fail("publish", error.operation, error.cause, error.detail)
+        self._tell("publish", f"connected at {publisher.place}, in {ms(publisher.connect_ms)} ms")
+        outcome, sent_ns = publisher.send(self._heard.text)
+        said = f"{publisher.way}: {publisher.describe(outcome)}"
+        if outcome.cause is not None:
+            raise _Failed("send", said, self._hint("ingest", outcome.cause, outcome.server_text))
+        took_ms = ((outcome.at_ns or wall_ns()) - sent_ns) / 1e6
+        self._sent_ns = sent_ns
         self._tell("send", f"{said}, in {ms(took_ms)} ms")
 
     def _receive(self) -> None:
@@ -339,7 +369,9 @@ class _Check:
         said = f"{what}: {cause}"
         if text_beyond(cause, detail) and "[Errno" not in detail:
             said += f" ({self._words(detail, MAX_TEXT)})"
-        operation = "ingest" if step == "send" else what if step == "connect" else "connect"
+        operation = "ingest" if step == "send" else "connect"
+        if step in ("connect", "publish"):
+            operation = what
         raise _Failed(step, said, self._hint(operation, cause, detail))
 
     def _hint(self, operation: str, cause: str, said: str) -> str:
@@ -357,5 +389,7 @@ class _Check:
 
     def _without_secrets(self, text: str) -> str:
         # Servers repeat what they were sent, and what they gave themselves.
-        captured = () if self._errands is None else self._errands.captured
+        captured = () if self._errands is None else self._errands.secrets
+        if self._publisher is not None:
+            text = self._publisher.without_secrets(text)
         return self._target.without_secrets(text, self._identity, captured)

@@ -18,10 +18,9 @@ Version = Literal["guide", "today"]
 
 #: What each version does where nothing else is said; None belongs to the other version alone.
 _DEFAULTS: dict[Version, dict[str, Any]] = {
-    "guide": {"dedupe": 0.0, "ingest_token": None, "origins": None, "page_limit": None},
+    "guide": {"dedupe": 0.0, "origins": None, "page_limit": None},
     "today": {
         "dedupe": 5.0,
-        "ingest_token": "demo-ingest-token",
         "origins": ("https://codes.example",),
         "page_limit": (25, 60.0),
     },
@@ -33,7 +32,8 @@ class Settings:
     """What one server is told. Times in seconds; see ``--help`` for each.
 
     Attributes:
-        ingest_token: of ``today`` alone, as ``origins`` and ``page_limit``; else None.
+        ingest_token: the only one that is valid; None if any is.
+        origins: of ``today`` alone, as ``page_limit``; else None.
     """
 
     version: Version
@@ -137,20 +137,20 @@ def _parser() -> argparse.ArgumentParser:
         "--as",
         choices=tuple(_DEFAULTS),
         default="guide",
-        help="speak like the code server that the guide was written for, with plain WebSocket "
-        "and event streams beside it, or like the same server as it runs today "
-        "(default: guide)",
+        help="speak like the code server that the guide was written for, with /ws/ingest, plain "
+        "WebSocket and plain event streams beside it, or exactly like the same server as it "
+        "runs today (default: guide)",
+    )
+    add(
+        "--ingest-token",
+        metavar="TOKEN",
+        help="the only token that /ws/ingest takes (default: it takes any)",
     )
     add("--exit-with-parent", action="store_true", help="end when standard input ends")
     add("--record", type=Path, metavar="FILE", help="write what was done to whom, as JSON lines")
     add("--seed", type=int, default=0, help="the faults' seed (default: 0)")
 
     today = parser.add_argument_group("the server as it runs today (--as today)").add_argument
-    today(
-        "--ingest-token",
-        metavar="TOKEN",
-        help="the shared token of /ws/ingest (default: demo-ingest-token)",
-    )
     today(
         "--origins",
         type=values.names,

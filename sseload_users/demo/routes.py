@@ -16,7 +16,6 @@ from sseload_users.demo.intake import Intake
 from sseload_users.demo.messages import dump
 from sseload_users.demo.publishing import PublishingConnection
 from sseload_users.demo.push import Context
-from sseload_users.demo.socketio import SocketIOConnection
 from sseload_users.demo.websocket import WebSocketConnection
 
 _USERS = "/api/users/"
@@ -119,9 +118,7 @@ class Routes:
         # Whether the user is known is said inside, when a namespace is joined.
         admitted = self._admission.admit(exchange, "socketio", username, known=True)
         if admitted is not None:
-            kind = (
-                partial(PublishingConnection, self._intake) if self._today else (SocketIOConnection)
-            )
+            kind = partial(PublishingConnection, self._intake)
             self._admission.upgrade(exchange, kind, admitted, username)
 
     def _stream(self, exchange: Exchange) -> None:

@@ -38,6 +38,7 @@ class Run:
         started_ns: when it began (wall clock, ns).
         target: the server: scheme, host and port.
         transport: how codes reached the listeners: websocket, socketio or sse.
+        ingest: how codes are handed in, in words.
         options: its options, without secrets.
         versions: of the software.
         finished_ns: when its account was closed.
@@ -54,6 +55,7 @@ class Run:
     started_ns: int
     target: str
     transport: str
+    ingest: str
     options: Mapping[str, Any]
     versions: Mapping[str, str]
     finished_ns: int = 0

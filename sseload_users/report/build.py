@@ -126,6 +126,7 @@ def run_info(run: Run, totals: Totals) -> RunInfo:
         finished_at=rfc3339(run.finished_ns),
         target=run.target,
         transport=run.transport,
+        ingest=run.ingest,
         workers=max(1, len(totals.workers)),
         options=dict(run.options),
         versions=dict(run.versions),

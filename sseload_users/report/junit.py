@@ -35,6 +35,7 @@ def document(report: Report) -> str:
         ("id", run.id),
         ("target", run.target),
         ("transport", run.transport),
+        ("ingest", run.ingest),
         ("workers", run.workers),
         ("complete", run.complete),
     ):

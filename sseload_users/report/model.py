@@ -45,6 +45,8 @@ class RunInfo:
     """The server under test: scheme, host and port."""
     transport: Name
     """How codes reached the listeners: websocket, socketio or sse."""
+    ingest: Name
+    """How codes were handed in: a request's method and path, or a message over a connection."""
     workers: Annotated[int, Field(ge=1)]
     """Processes that held the connections."""
     options: Mapping[str, Any]

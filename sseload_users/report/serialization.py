@@ -42,6 +42,7 @@ _ADDED_TO_PARTS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
 #: report, by the path to the objects that have them ("*" for each of a list).
 _ADDED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     (): {"storm": None, "vitals": [], "workers": [], "regions": [], "steps": [], "search": None},
+    ("run",): {"ingest": "unknown"},
     ("timeline", "*"): {"dropped": 0, "waited_percent": None, "rss_mib": None},
     ("workers", "*"): {"waited_percent": None},
     ("regions", "*"): {"waited_percent": None},

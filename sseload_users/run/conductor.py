@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -115,6 +116,8 @@ class Conductor:
         self._broadcast_done = False
         self._codes_ordered = 0
         self._unanswered: set[int] = set()
+        # Losses of the connection over which codes are handed in, by cause.
+        self._publisher_losses: Counter[str] = Counter()
         self._step_detector = ClockStepDetector()
         self._clock_steps = ClockStepLog()
         self._ended = False
@@ -181,6 +184,10 @@ class Conductor:
                 self._note_set(data["host"], data["by"], self.totals.worker(worker).name)
             case "leaving":
                 gevent.spawn_later(_GOODBYE_S, self._tell, "finish", only=worker)
+            case "cannot_publish":
+                self._refuse(data["sentence"])
+            case "publisher_lost":
+                self._note_publisher_loss(data["cause"])
             case "hushed":
                 self._hushed.set()
             case "unfit":
@@ -207,6 +214,11 @@ class Conductor:
             sequence, status, ingest_us, cause, wall_ns(), server_text=server_text
         )
         self._tell("answered", code=[sequence, status], but=by)
+
+    def _note_publisher_loss(self, cause: str) -> None:
+        if not self._publisher_losses:
+            self._progress.note(f"The publisher's connection was lost ({cause}); reconnecting.")
+        self._publisher_losses[cause] += 1
 
     def _note_set(self, host: str, by_ns: int, whose: str) -> None:
         """A clock was set while the run went on."""
@@ -454,6 +466,12 @@ class Conductor:
                 f"{count(slow, 'connection')} read slowly, at {self.options.slow_rate:,.0f} bytes "
                 "a second (--slow-share): what they had not read by the end is missing."
             )
+        if self._publisher_losses:
+            causes = ", ".join(
+                f"{many} × {cause}" for cause, many in self._publisher_losses.most_common()
+            )
+            times = count(self._publisher_losses.total(), "time")
+            self.run.notes.append(f"The publisher's connection was lost {times}: {causes}.")
         if early := self.totals.tally.counters.before_sent:
             self.run.notes.append(before_sent_note(early, self._clock_error_ms()))
 

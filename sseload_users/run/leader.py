@@ -178,6 +178,7 @@ class Leader:
             started_ns=wall_ns(),
             target=target.host,
             transport=target.profile.transport,
+            ingest=target.public()["ingest"],
             options={**options.public(), **self._locust_options()},
             versions=_versions(),
             advise=target.advice,

@@ -33,6 +33,7 @@ from sseload_users.core.schedule import Schedule
 from sseload_users.core.worker_report import UserCounts
 from sseload_users.options import Options
 from sseload_users.run.accounting import Accounting
+from sseload_users.run.before_requests import BeforeRequests
 from sseload_users.run.churn import Churn
 from sseload_users.run.code_finder import CodeFinder
 from sseload_users.run.link import Link
@@ -72,6 +73,7 @@ class WorkerRun:
 
     Attributes:
         network: what all connections share.
+        before: makes the requests before connecting, and keeps what they gave to users.
         ledger: the account.
         may_connect: set once the server is known to be there.
         orders: what the broadcaster is to send: from which code on, and when.
@@ -102,6 +104,7 @@ class WorkerRun:
             source_addresses=options.source_addresses,
             slow_rate=options.slow_rate,
         )
+        self.before = BeforeRequests(self.network, options.connect_timeout)
         self._identities = who_connects(options.users_file, options.username)
         self._time = RunClock(
             lambda asked_ns: self._to_leader("time", asked=asked_ns), same=swarm.role == "local"
@@ -286,6 +289,14 @@ class WorkerRun:
             self.broadcasters -= 1
             # Cut short: what is under way was sent, and is not answered any more.
             requests.kill(block=False)
+
+    def cannot_publish(self, sentence: str) -> None:
+        """No code can be handed in: have the run ended that is under way."""
+        self._to_leader("cannot_publish", sentence=sentence)
+
+    def publisher_lost(self, cause: str) -> None:
+        """The connection that codes go in over has ended, and is made again."""
+        self._to_leader("publisher_lost", cause=self._apart("ingest", cause))
 
     def sent(self, sequence: int, sent_ns: int, slip_us: int, text_ns: int | None) -> None:
         """A code's request has been written.

@@ -82,18 +82,32 @@ def cause_of(refuse: Refuse, what: Said, hide: Callable[[str], str]) -> str:
         what: the message.
         hide: takes secrets out of the server's words.
     """
+    words = words_of(refuse, what, hide)
+    return f"{refuse.cause}: {countable(words)}" if words else refuse.cause
+
+
+def words_of(refuse: Refuse, what: Said, hide: Callable[[str], str]) -> str:
+    """The server's own words in a refusal; empty where there are none.
+
+    Args:
+        refuse: which message refuses.
+        what: the message.
+        hide: takes secrets out of them.
+    """
     words: object = None
     if refuse.reason is not None:
         words = refuse.reason.find(what.value)
     elif refuse.regex is not None and refuse.regex.groups:
         words = group(refuse.regex, what.text)
-    if not isinstance(words, str) or not words.strip():
-        return refuse.cause
-    # Numbers and identifiers that differ from one connection to the next would make each
-    # a cause of its own.
-    said = clean(hide(words)).strip()
-    countable = re.sub(r"\b[0-9a-fA-F-]*\d[0-9a-fA-F-]{2,}\b", "…", said)
-    return f"{refuse.cause}: {shorten(countable, 80)}"
+    return clean(hide(words)).strip() if isinstance(words, str) else ""
+
+
+def countable(words: str) -> str:
+    """A server's words as a short cause that is the same for all connections and codes.
+
+    Numbers and identifiers that differ from one to the next would make each a cause of its own.
+    """
+    return shorten(re.sub(r"\b[0-9a-fA-F-]*\d[0-9a-fA-F-]{2,}\b", "…", words), 80)
 
 
 def code_of(code: Code, what: Said) -> str | None:

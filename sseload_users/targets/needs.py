@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
 from sseload_users.targets.identities import Identity
+from sseload_users.targets.ingest import ConnectionIngest
 from sseload_users.targets.profile import Profile
 from sseload_users.targets.requests import Headers
 from sseload_users.targets.schema import BUILT_IN_NAMES
@@ -125,8 +126,19 @@ def _captured_by(key: str, spec: Spec) -> set[str]:
             return spec.captured_before(len(spec.before))
         case "upkeep":
             return spec.captured()
+        case "ingest" if isinstance(spec.ingest, ConnectionIngest):
+            return _captured_by_publisher(key, spec, spec.ingest)
     # The health check and the like come before any connection, and codes go in beside them.
     return set()
+
+
+def _captured_by_publisher(key: str, spec: Spec, ingest: ConnectionIngest) -> set[str]:
+    """What the server has given the publisher by the time that a text of its table is needed."""
+    captured = spec.captured_before(len(spec.before))
+    confirm = ingest.confirm or (spec.confirm if ingest.connect is None else None)
+    if confirm is not None and key.startswith(("ingest.send", "ingest.expect", "ingest.upkeep")):
+        captured |= {*confirm.capture}
+    return captured
 
 
 def _check_used(profile: Profile, name: str, wanted: Sequence[Need]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from sseload_users.core.config_path import config_path
 from sseload_users.core.errors import ConfigError
@@ -93,7 +93,7 @@ def _sentence(error: ValidationError) -> str:
     # A key that is misspelt is missing as well: the first says more.
     first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
     where = ""
-    for step in first["loc"]:
+    for step in _keys_in(first["loc"]):
         where += f"[{step}]" if isinstance(step, int) else f".{step}" if where else step
     where = clean(where)
     match first["type"]:
@@ -102,6 +102,8 @@ def _sentence(error: ValidationError) -> str:
             return f"{where} is not a key; there are: {keys}."
         case "missing":
             return f"{where} is missing."
+        case "way_in":
+            return f"{where}.{first['msg']}."
         case "value_error":
             mistake = clean(first["ctx"]["error"])
             return f"{where}: {mistake}." if where else f"{mistake}."
@@ -121,16 +123,30 @@ def _may_be_secret(location: tuple[int | str, ...]) -> bool:
     return any(step in tables or says_secret(str(step)) for step in location)
 
 
+def _keys_in(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """A place in the file, without the tags that tell two kinds of a table apart."""
+    return tuple(step for step in location if not _is_tag(step))
+
+
+def _is_tag(step: int | str) -> bool:
+    return isinstance(step, str) and step.startswith("<")
+
+
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:
     """The keys of the table at a place in the file."""
     model: type[BaseModel] = Spec
-    for step in location:
+    for step, after in zip(location, (*location[1:], ""), strict=False):
         if isinstance(step, str) and step in model.model_fields:
-            model = _table(model.model_fields[step].annotation) or model
+            tag = str(after) if _is_tag(after) else ""
+            model = _table(model.model_fields[step].annotation, tag) or model
     return list(model.model_fields)
 
 
-def _table(annotation: Any) -> type[BaseModel] | None:
+def _table(annotation: Any, tag: str = "") -> type[BaseModel] | None:
+    """The table that an annotation is about; of several, that with the tag."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for each in get_args(annotation) if (found := _table(each))), None)
+    parts = get_args(annotation)
+    if tag and any(isinstance(each, Tag) for each in parts):
+        parts = parts if Tag(tag) in parts else ()
+    return next((found for each in parts if (found := _table(each, tag))), None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cached_property
 
-from sseload_users.targets.messages import Said, cause_of, means, said
+from sseload_users.targets.messages import Said, cause_of, means
+from sseload_users.targets.messages import said as messages_in
 from sseload_users.targets.profile import Profile
 from sseload_users.targets.requests import capture
 from sseload_users.targets.template import Json
@@ -41,7 +42,7 @@ class Reader:
         confirm = self._spec.confirm.filled(values)
 
         def confirms(payload: bytes) -> bool:
-            what = next((each for each in self._said(payload) if means(confirm, each)), None)
+            what = next((each for each in self.said(payload) if means(confirm, each)), None)
             if what is not None and confirm.capture:
                 on_captured(capture(confirm.capture, what.text, what.value))
             return what is not None
@@ -65,7 +66,7 @@ class Reader:
         messages = [each.filled(values) for each in self._spec.refuse]
 
         def refuses(payload: bytes) -> str | None:
-            for what in self._said(payload):
+            for what in self.said(payload):
                 for refuse in messages:
                     if means(refuse, what):
                         return cause_of(refuse, what, hide)
@@ -90,7 +91,7 @@ class Reader:
         answers = [(each.filled(values), frame(each.send, values)) for each in self._spec.reply]
 
         def reply(payload: bytes) -> str | None:
-            for what in self._said(payload):
+            for what in self.said(payload):
                 for message, answer in answers:
                     if means(message, what):
                         return answer
@@ -104,13 +105,13 @@ class Reader:
 
         return transport_for(self._transport).parse
 
-    def _said(self, payload: bytes) -> tuple[Said, ...]:
+    def said(self, payload: bytes) -> tuple[Said, ...]:
         """The messages in a payload; the newest one's are remembered for the next question."""
         if self._newest[0] != payload:
             try:
                 event = self._event(payload)
             except Malformed:
                 event = None
-            found = () if event is None else tuple(said(event, lines=self._spec.lines))
+            found = () if event is None else tuple(messages_in(event, lines=self._spec.lines))
             self._newest = (payload, found)
         return self._newest[1]

@@ -69,13 +69,19 @@ def hidden(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def _without_cut_off(text: str, longest_first: Iterable[str]) -> str:
+def _without_cut_off(text: str, secrets: Collection[str]) -> str:
+    """The text, without a secret at its end, whole or cut off."""
     whole = text.rstrip("….")
-    for secret in longest_first:
-        for size in range(min(len(secret) - 1, len(whole)), _SHORTEST - 1, -1):
-            if whole[-size:].lower() == secret[:size].lower():
-                return whole[:-size] + _HIDDEN + text[len(whole) :]
-    return text
+    size = max((_common(whole, secret) for secret in secrets), default=0)
+    if size < _SHORTEST:
+        return text
+    return whole[:-size] + _HIDDEN + text[len(whole) :]
+
+
+def _common(text: str, secret: str) -> int:
+    """How much of a secret's beginning a text ends with."""
+    sizes = range(min(len(secret), len(text)), 0, -1)
+    return next((size for size in sizes if text[-size:].lower() == secret[:size].lower()), 0)
 
 
 def says_secret(name: str) -> bool:

@@ -41,6 +41,16 @@ class Step:
     request: Callable[[Mapping[str, str]], HttpRequest]
     call: Before
 
+    @property
+    def per_user(self) -> bool:
+        """Whether it is made once for all connections of a user."""
+        return self.call.per == "user"
+
+    @property
+    def valid_for(self) -> float:
+        """Seconds for which what such a request gives is good."""
+        return self.call.valid_for
+
     def read(self, status: int, body: bytes) -> dict[str, str]:
         """What the answer gives for the steps after this one and for the connection.
 

@@ -298,9 +298,17 @@ class Verify(Call):
 
 
 class Before(Call):
-    """A request that is made before connecting."""
+    """A request that is made before connecting, by each connection or once for its user."""
 
+    per: Literal["connection", "user"] = "connection"
+    valid_for: float = Field(600.0, gt=0, strict=True, allow_inf_nan=False)
     capture: _Captures = {}
+
+    @model_validator(mode="after")
+    def _kept_for_users_only(self) -> Before:
+        if "valid_for" in self.model_fields_set and self.per != "user":
+            raise ValueError('valid_for is for what is kept for a user; give per = "user", too')
+        return self
 
 
 class Upkeep(Model):

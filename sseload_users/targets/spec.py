@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StrictBool, model_validator
 
+from sseload_users.targets.ingest import ConnectionIngest, Ingest
 from sseload_users.targets.schema import (
     Advice,
     Before,
@@ -41,22 +42,27 @@ class Spec(Model):
     reply: tuple[Reply, ...] = ()
     upkeep: tuple[Upkeep, ...] = ()
     code: Code
-    ingest: Call
+    ingest: Ingest
     advice: tuple[Advice, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Spec:
-        for key, transports in _ONLY_FOR.items():
-            if self.transport not in transports and self._is_given(*key.split(".")):
-                raise ValueError(
-                    f"{key} is only for {' and '.join(transports)}, not for {self.transport}"
-                )
+        _check_fit(self, self.transport)
+        if isinstance(self.ingest, ConnectionIngest):
+            self.ingest.check(self.transport)
+            _check_fit(self.ingest, self.ingest.transport(self.transport), "ingest.")
+        elif not any("code" in names_in(each.value) for each in texts(self.ingest)):
+            raise ValueError("ingest has no {code}: put it into its body, path, query or headers")
         if self.refuse and self.confirm is None and self.transport != "socketio":
             raise ValueError(
                 "refuse is looked at until a message confirms the subscription; give confirm, too"
             )
-        if not any("code" in names_in(each.value) for each in texts(self.ingest)):
-            raise ValueError("ingest has no {code}: put it into its body, path, query or headers")
+        for index, before in enumerate(self.before[1:], 1):
+            if before.per == "user" and self.before[index - 1].per != "user":
+                raise ValueError(
+                    f"before[{index}] is made once for each user, and stands behind one that each "
+                    "connection makes; put it first"
+                )
         for each in self.texts():
             names = [*names_in(each.value)]
             if names and not each.filled:
@@ -65,14 +71,6 @@ class Spec(Model):
                 raise ValueError(f"{each.key} has {{code}}, which is only known in ingest")
         return self
 
-    def _is_given(self, key: str, inner: str = "") -> bool:
-        """Whether the file has a key, or any of the tables there has an inner one."""
-        if not inner:
-            return key in self.model_fields_set
-        value = getattr(self, key)
-        tables: Iterable[Model | None] = value if isinstance(value, tuple) else (value,)
-        return any(table is not None and inner in table.model_fields_set for table in tables)
-
     def texts(self) -> Iterator[Text]:
         """Every text that may have names in it: not the values of names, nor codes' template."""
         own = ("values", "code.template")
@@ -80,7 +78,10 @@ class Spec(Model):
 
     def captured(self) -> set[str]:
         """The names that answers and the confirming message give."""
-        confirmed = set() if self.confirm is None else {*self.confirm.capture}
+        confirms = [self.confirm]
+        if isinstance(self.ingest, ConnectionIngest):
+            confirms.append(self.ingest.confirm)
+        confirmed = {name for each in confirms if each is not None for name in each.capture}
         return self.captured_before(len(self.before)) | confirmed
 
     def captured_before(self, index: int) -> set[str]:
@@ -95,6 +96,33 @@ def _not_filled(key: str, name: str) -> str:
     return f"{said}; write the text itself"
 
 
+def _check_fit(table: Model, transport: str, where: str = "") -> None:
+    """Look for keys that the transport has no use for.
+
+    Args:
+        table: has keys that describe a connection.
+        transport: of that connection.
+        where: the table is, in the file.
+
+    Raises:
+        ValueError: there is one; one sentence.
+    """
+    for key, transports in _ONLY_FOR.items():
+        if transport not in transports and _is_given(table, *key.split(".")):
+            raise ValueError(
+                f"{where}{key} is only for {' and '.join(transports)}, not for {transport}"
+            )
+
+
+def _is_given(table: Model, key: str, inner: str = "") -> bool:
+    """Whether a table has a key, or any of the tables there has an inner one."""
+    if not inner:
+        return key in table.model_fields_set
+    value = getattr(table, key, None)
+    tables: Iterable[object] = value if isinstance(value, tuple) else (value,)
+    return any(isinstance(each, Model) and inner in each.model_fields_set for each in tables)
+
+
 _ONLY_FOR: dict[str, tuple[TransportName, ...]] = {
     "connect.subprotocols": ("websocket",),
     "connect.namespace": ("socketio",),
@@ -106,5 +134,6 @@ _ONLY_FOR: dict[str, tuple[TransportName, ...]] = {
     "refuse.event": ("socketio", "sse"),
     "reply.event": ("socketio", "sse"),
     "code.event": ("socketio", "sse"),
+    "expect.event": ("socketio", "sse"),
     "lines": ("websocket",),
 }

@@ -12,7 +12,8 @@ from sseload_users.core.formatting import clean
 from sseload_users.targets import needs
 from sseload_users.targets.hosts import normalised, origin
 from sseload_users.targets.identities import Identity
-from sseload_users.targets.messages import code_of, said
+from sseload_users.targets.ingest import HttpIngest
+from sseload_users.targets.messages import Said, code_of, said
 from sseload_users.targets.profile import Profile
 from sseload_users.targets.reader import Reader
 from sseload_users.targets.redaction import hidden, secret_values
@@ -27,6 +28,7 @@ from sseload_users.targets.requests import (
     with_query,
 )
 from sseload_users.targets.schema import Answer, Before, Call, Code, check_header
+from sseload_users.targets.spec import Spec
 from sseload_users.targets.template import (
     Json,
     UnknownNameError,
@@ -35,6 +37,7 @@ from sseload_users.targets.template import (
     fill_json,
     fill_namespace,
     fill_text,
+    names_in,
 )
 from sseload_users.transports import ConnectFailed, Malformed, ParsedMessage
 from sseload_users.transports.endpoint import Endpoint
@@ -112,7 +115,7 @@ class Target:
             ConfigError: the profile needs a name that nobody gave.
         """
         spec, connect = self._spec, self._spec.connect
-        values = self._values(identity, captured)
+        values = self.values(identity, captured)
 
         def hide(words: str) -> str:
             return self.without_secrets(words, identity, captured.values())
@@ -134,6 +137,23 @@ class Target:
             )
         except UnknownNameError as error:
             raise self._lacks(error.name, "connect") from None
+
+    def spoken_to_as(self, spec: Spec) -> Target:
+        """This target, where codes are handed in by what another profile would say.
+
+        Args:
+            spec: what that profile's file would be.
+        """
+        return Target(
+            Profile(self.profile.name, spec),
+            self.host,
+            headers=self._ingest_headers,
+            values=self._given,
+        )
+
+    def ingest_names(self) -> set[str]:
+        """The names that headers have where codes are handed in."""
+        return {*names_in([text for _, text in self._ingest_headers])}
 
     def before(self, identity: Identity) -> tuple[Step, ...]:
         """The requests to make before connecting, in order."""
@@ -161,7 +181,7 @@ class Target:
                 request = self._request(each.request, identity, captured, "upkeep")
             else:
                 try:
-                    text = self._frame(each.send, self._values(identity, captured))
+                    text = self._frame(each.send, self.values(identity, captured))
                 except UnknownNameError as error:
                     raise self._lacks(error.name, "upkeep") from None
             expect = Answer() if each.request is None else each.request.expect
@@ -181,18 +201,18 @@ class Target:
         return [text for text in found if text is not None]
 
     def ingest(self, code: str, identity: Identity) -> HttpRequest:
-        """The request that has a code broadcast.
+        """Return the request that has a code broadcast, for profiles that use requests.
 
         Raises:
             ConfigError: the profile needs a name that nobody gave.
         """
         return self._request(
-            self._spec.ingest, identity, {"code": code}, "ingest", self._ingest_headers
+            self._ingest_call, identity, {"code": code}, "ingest", self._ingest_headers
         )
 
     def accepts(self, status: int, body: bytes) -> str | None:
         """None if an answer to an ingest accepts the code, else the countable cause."""
-        return refusal(self._spec.ingest.expect, status, body)
+        return refusal(self._ingest_call.expect, status, body)
 
     def health(self, identity: Identity) -> HttpRequest | None:
         """The request that says whether the server is up; None: the profile has none.
@@ -265,7 +285,7 @@ class Target:
             "transport": spec.transport,
             "host": self.host,
             "connect": spec.connect.path.partition("?")[0],
-            "ingest": f"{spec.ingest.method} {spec.ingest.path.partition('?')[0]}",
+            "ingest": spec.ingest.way(spec.connect, spec.transport),
         }
 
     @cached_property
@@ -275,12 +295,44 @@ class Target:
         except UnknownNameError as error:
             raise self._lacks(error.name, "code.fields") from None
 
-    def _frame(self, send: Json, values: Mapping[str, str]) -> str:
+    def frame(
+        self, send: Json, values: Mapping[str, str], key: str, number: int | None = None
+    ) -> str:
+        """A message to send.
+
+        Args:
+            send: the profile's words.
+            values: by name.
+            key: where in the profile they stand.
+            number: by which a Socket.IO event is to be acknowledged; None for not at all.
+
+        Raises:
+            ConfigError: it needs a name that nobody gave.
+            ConnectFailed: it needs one that the server did not give.
+        """
+        try:
+            return self._frame(send, values, number)
+        except UnknownNameError as error:
+            raise self._lacks(error.name, key) from None
+
+    def said(self, payload: bytes) -> tuple[Said, ...]:
+        """The messages in what came over a connection."""
+        return self._reader.said(payload)
+
+    def _frame(self, send: Json, values: Mapping[str, str], number: int | None = None) -> str:
         """A message to send; for Socket.IO a list is an event with its arguments."""
         if self._spec.transport == "socketio" and isinstance(send, list):
             namespace = fill_namespace(self._spec.connect.namespace, values)
-            return f"42{'' if namespace == '/' else namespace + ','}{fill_text(send, values)}"
+            head = f"42{'' if namespace == '/' else namespace + ','}"
+            return f"{head}{'' if number is None else number}{fill_text(send, values)}"
         return fill_text(send, values)
+
+    @property
+    def _ingest_call(self) -> HttpIngest:
+        ingest = self._spec.ingest
+        if not isinstance(ingest, HttpIngest):
+            raise TypeError("codes go in over a connection: see Publishing")
+        return ingest
 
     def _request(
         self,
@@ -294,7 +346,7 @@ class Target:
             return fill_call(
                 call,
                 self.host,
-                self._values(identity, captured),
+                self.values(identity, captured),
                 self._headers if headers is None else headers,
             )
         except UnknownNameError as error:
@@ -304,7 +356,13 @@ class Target:
     def _constants(self) -> dict[str, str]:
         return {**self._spec.values, **self._given}
 
-    def _values(self, identity: Identity, captured: Mapping[str, str]) -> dict[str, str]:
+    def values(self, identity: Identity, captured: Mapping[str, str]) -> dict[str, str]:
+        """What names stand for.
+
+        Args:
+            identity: who connects, or asks.
+            captured: what the server has given.
+        """
         return {
             **self._constants,
             **identity.fields,

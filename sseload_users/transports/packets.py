@@ -88,6 +88,20 @@ def packet_data(payload: bytes) -> Any:
         return None
 
 
+def parse_acknowledgement(payload: bytes) -> tuple[int, list[Any]] | None:
+    """Return an acknowledgement's ID and its arguments; None if it is invalid.
+
+    Binary arguments are placeholders, without their attachments.
+    """
+    try:
+        packet = _decode(payload)
+    except Malformed:
+        return None
+    if type(packet.id) is not int:
+        return None
+    return packet.id, packet.data if isinstance(packet.data, list) else []
+
+
 def error_message(data: object) -> str:
     """Return the message in the data of a refusal or an error event; empty if there is none."""
     if isinstance(data, Mapping):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -23,6 +24,7 @@ from sseload_users.transports.packets import (
     is_connect_acknowledgement,
     join_attachments,
     packet_data,
+    parse_acknowledgement,
     parse_header,
     parse_packet,
 )
@@ -55,6 +57,10 @@ class SocketIOTransport(WebSocketTransport):
         network: shared by all connections.
         on_message: gets each event of the namespace, in the hub.
         on_malformed: gets a cause for each frame or packet that cannot be decoded, in the hub.
+
+    Attributes:
+        on_acknowledgement: gets each acknowledgement's ID and arguments, and its arrival (wall
+            clock, ns), in the hub; None to ignore them.
     """
 
     __slots__ = (
@@ -72,6 +78,7 @@ class SocketIOTransport(WebSocketTransport):
         "_prefix",
         "_refusal",
         "_timer",
+        "on_acknowledgement",
     )
 
     kind: ClassVar[str] = "SIO"
@@ -88,6 +95,7 @@ class SocketIOTransport(WebSocketTransport):
         self._namespace = endpoint.namespace.encode()
         self._prefix = event_prefix(endpoint.namespace)
         self._listener = on_message
+        self.on_acknowledgement: Callable[[int, list[Any], int], None] | None = None
         # Events that arrived before the subscription; handed over when listening begins.
         self._early: list[tuple[bytes, int]] = []
         self._on_event: OnMessage = self._keep
@@ -235,11 +243,15 @@ class SocketIOTransport(WebSocketTransport):
             return
         self._attachments_due, namespace = header
         kind = payload[:2]
-        if self._attachments_due:
+        if kind in (_ACK, _BINARY_ACK):
+            self._binary = None
+            if namespace == self._namespace:
+                self._on_ack(payload, arrived_ns)
+        elif self._attachments_due:
             wanted = kind == _BINARY_EVENT and namespace == self._namespace
             self._binary = [payload] if wanted else None
             self._binary_bytes = len(payload)
-        elif namespace != self._namespace or kind in (_ACK, _BINARY_ACK):
+        elif namespace != self._namespace:
             return
         elif kind in (_EVENT, _BINARY_EVENT):
             self._on_event(payload, arrived_ns)
@@ -259,6 +271,13 @@ class SocketIOTransport(WebSocketTransport):
             self.end(Closed("client", "bad handshake answer"))
         elif not self._acknowledged_ns:
             self._acknowledged_ns = arrived_ns
+
+    def _on_ack(self, payload: bytes, arrived_ns: int) -> None:
+        if self.on_acknowledgement is None:
+            return
+        found = parse_acknowledgement(payload)
+        if found is not None:
+            self.on_acknowledgement(*found, arrived_ns)
 
     def _on_attachment(self, payload: bytes, arrived_ns: int) -> None:
         binary = self._binary

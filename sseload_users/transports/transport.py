@@ -141,6 +141,11 @@ class Transport(ABC):
         return False
 
     @property
+    def congested(self) -> bool:
+        """Whether a message that is sent now would wait in a backlog."""
+        return False
+
+    @property
     def last_event_id(self) -> str:
         """ID of the last event, for the endpoint of the session that resumes from there."""
         return self.endpoint.last_event_id

@@ -45,6 +45,11 @@ class WebSocketTransport(Transport):
         """
         return self._connection is not None and self._connection.send_now(text_frame(text))
 
+    @property
+    def congested(self) -> bool:
+        """Whether a message that is sent now would wait in a backlog."""
+        return self._connection is not None and bool(self._connection.backlog)
+
     def _handshake(self, connection: StampedSocket) -> FrameDecoder:
         open_websocket(self.endpoint, connection)
         return FrameDecoder(

@@ -1,35 +1,29 @@
-"""The user that broadcasts: a code goes in over HTTP, whatever became of the ones before."""
+"""The user that broadcasts: codes go in on a schedule, whatever became of the ones before."""
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Callable
 from typing import ClassVar
 
 import gevent
 import gevent.pool
-from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
+from gevent.event import Event
 from locust import FastHttpUser, task
-from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
 
-from sseload_users.core.clock import wall_ns
 from sseload_users.core.code_tally import Status
-from sseload_users.run.worker_run import worker_run_of
-from sseload_users.transports.causes import cause_of
-from sseload_users.transports.server_text import body_text
-from sseload_users.users.ingest_client import AnswerTooLarge, IngestClient
+from sseload_users.core.codes import CodeShape
+from sseload_users.run.worker_run import WorkerRun, worker_run_of
+from sseload_users.targets import Publishing
+from sseload_users.transports import ConnectFailed
+from sseload_users.users.ingest_client import IngestClient
+from sseload_users.users.publishers import Publisher
+from sseload_users.users.publishers.connection import ConnectionPublisher
+from sseload_users.users.publishers.http import HttpPublisher
+from sseload_users.verdict import hints
 
-#: The name of the requests in Locust's table.
-NAME = "ingest"
-
-#: Most requests in flight. With as many unanswered, codes go out late, and that is recorded.
+#: Most codes in flight. With as many unanswered, codes go out late, and that is recorded.
 _IN_FLIGHT = 256
-
-
-class IngestFailed(Exception):  # noqa: N818 - its name stands in Locust's table of failures
-    """A code that the server did not accept."""
 
 
 class CodeBroadcaster(FastHttpUser):
@@ -65,144 +59,92 @@ class CodeBroadcaster(FastHttpUser):
             ssl_context_factory=lambda: station.network.ssl_context,
         )
         self._target = station.target(self.target, self.host)
-        self._identity = station.sender(self.username)
         self._shape = station.shape(self._target)
+        self._publisher = self._make_publisher()
 
     @task
     def broadcast(self) -> None:
         """Send codes when their time comes: the only task, and it never returns."""
         station, requests = self._station, gevent.pool.Pool(_IN_FLIGHT)
         with station.broadcasting(requests):
-            while True:
-                first, schedule = station.orders.get()
-                start = time.monotonic()
-                for sequence, offset in schedule:
-                    gevent.sleep(max(start + offset - time.monotonic(), 0))
-                    requests.spawn(self._send, first - 1 + sequence, start + offset)
-                requests.join()
-                station.broadcast_done()
+            try:
+                self._open()
+                while True:
+                    first, schedule = station.orders.get()
+                    start = time.monotonic()
+                    for sequence, offset in schedule:
+                        gevent.sleep(max(start + offset - time.monotonic(), 0))
+                        requests.spawn(self._send, first - 1 + sequence, start + offset)
+                    requests.join()
+                    station.broadcast_done()
+            finally:
+                self._publisher.close()
 
     def stop(self, force: bool = False) -> bool:
         """Stop at once: with --stop-timeout, Locust would wait for a task that only waits."""
         del force
         return bool(super().stop(force=True))
 
-    def _send(self, sequence: int, due: float) -> None:
-        """Send one code, and note what became of it."""
+    def _make_publisher(self) -> Publisher:
+        station, identity = self._station, self._station.sender(self.username)
+        publishing = Publishing.of(self._target)
+        if publishing is not None:
+            return ConnectionPublisher(self.environment, station, publishing, identity)
+        timeout_s = station.options.ingest_timeout
+        return HttpPublisher(self.client, self._target, identity, timeout_s)
+
+    def _open(self) -> None:
+        """Open the publisher. If that fails, have the run ended and wait for its end."""
         station = self._station
-        if station.hushed:
-            return
+        with station.expecting():
+            station.may_connect.wait()
+            try:
+                self._publisher.open()
+            except ConnectFailed as error:
+                why = (error.operation, error.cause, error.server_text)
+                hint = self._target.advice(*why) or hints.hint(*why)
+                station.cannot_publish(
+                    f"Codes cannot be handed in: {self._target.public()['ingest']}: "
+                    f"{error.operation}: {error.cause}. {hint}".rstrip()
+                )
+                Event().wait()
 
-        def body_at(sent_ns: int) -> bytes:
-            return self._target.ingest(self._shape.mint(sequence, sent_ns), self._identity).body
-
-        def written(sent_ns: int) -> None:
-            slip_us = round((time.monotonic() - due) * 1e6)
-            station.sent(sequence, sent_ns, slip_us, sent_ns if self._shape.dated else None)
-
-        now = wall_ns()
-        request = self._target.ingest(self._shape.mint(sequence, now), self._identity)
-        body = _StampedBody.of(request.body, now, body_at, written)
-        with (
-            gevent.Timeout(station.options.ingest_timeout, TimeoutError("no answer in time")),
-            self.client.request(
-                request.method,
-                request.url,
-                name=NAME,
-                data=body,  # type: ignore[arg-type]
-                headers={"Accept-Encoding": "identity", **dict(request.headers)},
-                catch_response=True,
-            ) as response,
-        ):
-            status, cause = self._outcome(response, body)
-            took_us = (wall_ns() - body.sent_ns) // 1000
-            text = "" if cause is None else self._server_text(response)
-            cause = station.answered(sequence, status, took_us, cause, text)
-            if cause is None:
-                response.success()
-            else:
-                response.failure(IngestFailed(f"{status}: {cause}"))
-
-    def _outcome(
-        self, response: ResponseContextManager, body: _StampedBody
-    ) -> tuple[Status, str | None]:
-        """What became of a code, and why it failed if it did."""
-        broken = response.request_meta["exception"]
-        if response.status_code and broken is None:
-            content = response.content or b""
-            cause = self._target.accepts(response.status_code, content)
-            return ("accepted", None) if cause is None else ("rejected", cause)
-        error = broken or getattr(response, "error", None)
-        # geventhttpclient hides some errors in one that says that it does not try again.
-        error = getattr(error, "original", None) or error
-        if isinstance(error, TimeoutError | socket.timeout):
-            cause = "no answer in time" if body.written else "timed out"
-        elif isinstance(error, HTTPConnectionClosed):
-            cause = "connection closed"
-        elif isinstance(error, AnswerTooLarge):
-            cause = "answer too large"
-        elif isinstance(error, HTTPParseError):
-            cause = "bad answer"
-        elif isinstance(error, OSError):
-            cause = cause_of(error)
-        else:
-            cause = type(error).__name__
-        return "unanswered" if body.written else "unsent", cause
-
-    def _server_text(self, response: ResponseContextManager) -> str:
-        """Return what the server sent with a response that does not accept a code."""
-        body = response.content if response.status_code else b""
-        return self._target.without_secrets(body_text(body or b""), self._identity)
+    def _send(self, sequence: int, due: float) -> None:
+        """Publish one code."""
+        if not self._station.hushed:
+            self._publisher.publish(_Draft(self._station, self._shape, sequence, due))
 
 
-class _StampedBody(bytes):
-    """A request's body that is made anew, with the time in its code, as it is written.
+class _Draft:
+    """A code that is due; see `publishers.Draft`.
 
-    geventhttpclient finds or makes a connection first, and only then joins the request's
-    head and its body: `head + body`. That is the moment at which a code is sent, not the
-    one at which somebody asked for a connection.
-
-    Attributes:
-        sent_ns: the time in its code (wall clock, ns).
-        written: it has been handed to a connection.
+    Args:
+        station: records its outcome.
+        shape: shape of the run's codes.
+        sequence: its sequence number.
+        due: when it should be sent (monotonic clock, s).
     """
 
-    sent_ns: int
-    written: bool
-    _at: Callable[[int], bytes]
-    _on_written: Callable[[int], None]
+    __slots__ = ("_due", "_sequence", "_shape", "_station")
 
-    @classmethod
-    def of(
-        cls,
-        first: bytes,
-        first_ns: int,
-        at: Callable[[int], bytes],
-        on_written: Callable[[int], None],
-    ) -> _StampedBody:
-        """A body.
+    def __init__(self, station: WorkerRun, shape: CodeShape, sequence: int, due: float) -> None:
+        self._station = station
+        self._shape = shape
+        self._sequence = sequence
+        self._due = due
 
-        Args:
-            first: what it is like with the time `first_ns`; its length is announced.
-            first_ns: wall clock, ns.
-            at: makes it for another time.
-            on_written: is told, once, with which time it was written.
-        """
-        new = cls(first)
-        new.sent_ns = first_ns
-        new.written = False
-        new._at, new._on_written = at, on_written
-        return new
+    def text(self, sent_ns: int) -> str:
+        """Return its text if it is sent at that time (wall clock, ns)."""
+        return self._shape.mint(self._sequence, sent_ns)
 
-    def __radd__(self, head: bytes) -> bytes:
-        """The whole request, stamped now."""
-        body = bytes(self)
-        if not self.written:
-            self.written = True
-            now = wall_ns()
-            fresh = self._at(now)
-            # A code without a time in its text stays the same; the time is still that of now.
-            if len(fresh) == len(body):
-                body, self.sent_ns = fresh, now
-            self._on_written(self.sent_ns)
-        return head + body
+    def record_sent(self, sent_ns: int) -> None:
+        """Record that it was sent at that time (wall clock, ns)."""
+        slip_us = round((time.monotonic() - self._due) * 1e6)
+        dated = sent_ns if self._shape.dated else None
+        self._station.sent(self._sequence, sent_ns, slip_us, dated)
+
+    def record_outcome(
+        self, status: Status, ingest_us: int, cause: str | None, server_text: str
+    ) -> str | None:
+        """Record its outcome; return the cause under which it is counted."""
+        return self._station.answered(self._sequence, status, ingest_us, cause, server_text)

@@ -14,6 +14,7 @@ from gevent.queue import SimpleQueue
 from locust import User, task
 from locust.env import Environment
 
+from sseload_users.core.backoff import back_off_s
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.formatting import clean
 from sseload_users.core.sessions import Session
@@ -22,6 +23,7 @@ from sseload_users.run.locust_stats import fire
 from sseload_users.run.worker_run import worker_run_of
 from sseload_users.targets import Identity, Target
 from sseload_users.transports import Closed, ConnectFailed, Malformed
+from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.registry import transport_for
 from sseload_users.transports.transport import Transport
 from sseload_users.users.session_requests import SessionRequests
@@ -30,8 +32,6 @@ _logger = logging.getLogger(__name__)
 
 #: The cause with which a session ends that this side ended.
 LEFT = "left"
-#: Seconds before a further attempt to connect: at most, for the first and for any.
-_FIRST_BACK_OFF_S, _LONGEST_BACK_OFF_S = 1.0, 30.0
 
 
 class SessionEnded(Exception):  # noqa: N818 - its name stands in Locust's table of failures
@@ -167,9 +167,7 @@ class CodeListener(User):
         retry_ms = None if self._transport is None else self._transport.retry_ms
         if retry_ms is not None:
             self._retry_s = retry_ms / 1000
-        # Jitter over the whole time, so that those who were dropped together come apart.
-        longest = min(_FIRST_BACK_OFF_S * 2**attempt, _LONGEST_BACK_OFF_S)
-        gevent.sleep(self._retry_s + random.uniform(0, longest))
+        gevent.sleep(self._retry_s + back_off_s(attempt))
 
     def _try_to_connect(self) -> bool:
         station, connection = self._station, self._connection
@@ -177,20 +175,11 @@ class CodeListener(User):
         kind, began_ns = self._transport_type.kind, wall_ns()
         meant_since_ns = station.ledger.codes.oldest_unreceived_ns() or began_ns
         errands = self._errands = SessionRequests(
-            station.network, station.options, self._target, self._identity, station.kept_alive
+            self._target, self._identity, station.before, on_upkeep=station.kept_alive
         )
         try:
-            errands.before()
             last_event_id = "" if self._transport is None else self._transport.last_event_id
-            endpoint = errands.endpoint(last_event_id)
-            transport = self._transport = self._transport_type(
-                replace(endpoint, slow=self._slow),
-                station.network,
-                self._on_message,
-                station.malformed,
-            )
-            transport.connect()
-            errands.begin(transport)
+            transport = errands.connect(self._make_transport, last_event_id)
         except ConnectFailed as error:
             if self._transport is not None:
                 self._transport.leave()
@@ -219,6 +208,15 @@ class CodeListener(User):
         )
         fire(self.environment, kind, "connect", connect_us / 1000)
         return True
+
+    def _make_transport(self, endpoint: Endpoint) -> Transport:
+        self._transport = self._transport_type(
+            replace(endpoint, slow=self._slow),
+            self._station.network,
+            self._on_message,
+            self._station.malformed,
+        )
+        return self._transport
 
     def _hold_session(self) -> tuple[Closed, Hold]:
         """Listen until the session ends, and say how it ended."""

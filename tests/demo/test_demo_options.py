@@ -33,7 +33,6 @@ from sseload_users.demo.__main__ import main
         (["--as", "tomorrow"], "Argument --as: invalid choice: 'tomorrow'"),
         (["--origins", "https://a.example"], "--origins needs --as today."),
         (["--as", "guide", "--page-limit", "3"], "--page-limit needs --as today."),
-        (["--ingest-token", "t"], "--ingest-token needs --as today."),
         (["--as", "today", "--page-limit", "3:"], "'' is not a number; see --help."),
         (["--as", "today", "--page-limit", "-3"], "'-3' is not a number of 0 or more"),
         (["--tls-key", "k.pem"], "--tls-key needs --tls-cert: give the certificate too."),

@@ -371,6 +371,21 @@ class TestIngest:
         assert dropped <= {4, 5, 6, 7}
 
 
+@pytest.mark.parametrize("version", ["guide", "today"])
+def test_without_a_token_of_its_own_any_is_taken(tmp_path: Path, version: str) -> None:
+    with (
+        target(tmp_path, "--as", version) as server,
+        join(server, "/events") as listener,
+        join(server, "/ws/ingest") as publisher,
+    ):
+        hand_in(publisher, "C-1", token="")
+        assert "Ingest token is required" in receive(publisher)
+        assert receive(publisher) == "43/ws/ingest,7[]"
+        hand_in(publisher, "C-1", token="whatever")
+        assert receive(publisher) == "43/ws/ingest,7[]"
+        assert '"C-1"' in receive(listener)
+
+
 class TestStreams:
     def test_the_page_has_the_addresses_in_template_literals(self, server: Target) -> None:
         text = page(server).text

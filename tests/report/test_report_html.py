@@ -44,7 +44,7 @@ def hostile_report() -> Report:
     report = sample(50, 10, unavailable=5, missing=3, notes=HOSTILE)
     run = report.run
     everything = "".join(HOSTILE)
-    run.id = run.target = run.transport = everything
+    run.id = run.target = run.transport = run.ingest = everything
     run.options = {**run.options, **{text: [text, {text: text}] for text in HOSTILE}}
     run.versions = {**run.versions, **dict.fromkeys(HOSTILE, everything)}
     for phase in report.phases:

@@ -89,6 +89,7 @@ def live(totals: Totals, seconds: int, **changes: Any) -> Live:
         started_ns=START_NS,
         target="http://127.0.0.1:8000",
         transport="websocket",
+        ingest="POST /api/ingest",
         options={"codes": 10, "delivery_timeout": 10.0},
         versions={"sseload": "0.1.0"},
         finished_ns=now_ns,

@@ -123,6 +123,7 @@ def sample(
             finished_at=_at(seconds + 2.9),
             target="http://127.0.0.1:8000",
             transport="websocket",
+            ingest="POST /api/ingest",
             workers=workers,
             options={"connections": connections, "codes": codes, "duration": seconds},
             versions={"sseload": "0.1.0", "locust": "2.47.0", "python": "3.11.2"},

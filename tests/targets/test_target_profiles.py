@@ -464,7 +464,13 @@ def test_other_examples_in_the_documentation_fit_into_a_profile(tmp_path: Path, 
         text = text.split("[ingest]\n")[0]
     path = tmp_path / "mine.toml"
     path.write_text(text + given, encoding="utf-8")
-    request = Told(str(path)).target.ingest(CODE, Identity("a", {"rabbitmq": "Z3Vlc3Q="}))
+    somebody = Identity("a", {"rabbitmq": "Z3Vlc3Q=", "ingest_token": "t"})
+    found = Told(str(path)).target
+    found.check([somebody])
+    if (publishing := target.Publishing.of(found)) is not None:
+        assert CODE in publishing.frame(CODE, target.Sender(somebody, {}), 1)
+        return
+    request = found.ingest(CODE, somebody)
     assert request.url.startswith("http://127.0.0.1:")
     assert CODE in request.body.decode()
 

@@ -241,7 +241,8 @@ def test_an_unknown_name_lists_those_that_there_are() -> None:
         target.load("centrifuge")
     assert str(raised.value) == (
         "target 'centrifuge': there is no such profile; there are: code-server, action-cable, "
-        "centrifugo, code-server-sse, graphql-transport-ws, nchan, nchan-sse, phoenix, pusher, "
+        "centrifugo, code-server-socket, code-server-sse, graphql-transport-ws, nchan, nchan-sse, "
+        "phoenix, pusher, "
         "socketio, sse, stomp, websocket, or give the path of a file that ends in .toml."
     )
 

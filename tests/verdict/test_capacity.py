@@ -284,7 +284,7 @@ def test_the_probes_are_told_by_size() -> None:
 
 
 def test_a_steps_account_becomes_its_report() -> None:
-    run = Run("abcdef", 10**18, "http://127.0.0.1", "websocket", {}, {})
+    run = Run("abcdef", 10**18, "http://127.0.0.1", "websocket", "POST /in", {}, {})
     made = step_report("60 connections", run, Totals(), DEFAULT, asked=60, opened=57)
     assert made.connections.attempted == 60
     assert made.connections.succeeded == made.connections.peak_open == 57

@@ -1,0 +1,225 @@
+"""Real runs against a page with a token for the stream, which is given only so often."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import secrets
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from sseload_users.core.config_path import config_path
+from tests.support.runs import QUICK, run
+from tests.support.socket_servers import read_until, serving
+
+pytestmark = pytest.mark.e2e
+
+HTML = b"<!doctype html>\n<title>429 Too Many Requests</title>\n<h1>Too Many Requests</h1>\n"
+STREAM = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+    b'data: {"type":"connected","connection_id":"%d"}\n\n'
+)
+
+
+class Server:
+    """The code server of 2026, as far as streams go; codes come by HTTP.
+
+    Args:
+        pages: how often it gives its page, to each user.
+        forget_after: takes none of its tokens any more after so many codes, and ends all streams.
+
+    Attributes:
+        asked: how often for what, and with what status it was answered.
+        tokens: those that it takes.
+    """
+
+    def __init__(self, pages: int = 25, forget_after: int = 0) -> None:
+        self.asked: Counter[tuple[str, int]] = Counter()
+        self.tokens: set[str] = set()
+        self._pages = pages
+        self._forget_after = forget_after
+        self._codes = 0
+        self._given: Counter[str] = Counter()
+        self._streams: dict[int, socket.socket] = {}
+        self._lock = threading.Lock()
+
+    def handle(self, connection: socket.socket) -> None:
+        connection.settimeout(60)
+        while head := read_until(connection, b"\r\n\r\n").decode():
+            _, url, _ = head.split(" ", 2)
+            length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
+            body = connection.recv(int(length[1]), socket.MSG_WAITALL) if length else b""
+            path = urlsplit(url).path
+            query = {name: value for name, (value, *_) in parse_qs(urlsplit(url).query).items()}
+            if path == "/events" and query["token"] in self.tokens:
+                self._count(path, 200)
+                self._keep(connection)
+                return
+            with self._lock:
+                status, answer = self._answer(path, query, body)
+            self._count(path, status)
+            connection.sendall(
+                b"HTTP/1.1 %d Said\r\nContent-Length: %d\r\n\r\n%s" % (status, len(answer), answer)
+            )
+
+    def _count(self, path: str, status: int) -> None:
+        with self._lock:
+            self.asked[path, status] += 1
+
+    def _answer(self, path: str, query: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        match path:
+            case "/health":
+                return 200, b'{"service":"code-server","status":"healthy"}'
+            case "/embed-stream":
+                return self._page(query["user"])
+            case "/events":
+                return 401, b'{"error":"Invalid or expired token"}'
+            case "/sse-pong":
+                return (200, b"{}") if query["token"] in self.tokens else (401, b"{}")
+            case "/api/ingest":
+                self._broadcast(json.loads(body)["code"])
+                return 200, b'{"status":"success"}'
+        return 404, b"<!doctype html><title>404 Not Found</title>"
+
+    def _page(self, user: str) -> tuple[int, bytes]:
+        if self._given[user] >= self._pages:
+            return 429, HTML
+        self._given[user] += 1
+        token = f"{user}:{int(time.time()) + 900}:{secrets.token_hex(32)}"
+        self.tokens.add(token)
+        page = (
+            f"<script>const sseUrl = `/events?user={user}&token={token}`;\n"
+            f"fetch(`/sse-pong?connection_id=${{data.connection_id}}&token={token}`, {{\n"
+        )
+        return 200, page.encode()
+
+    def _keep(self, connection: socket.socket) -> None:
+        with self._lock:
+            number = len(self._streams) + 1
+            self._streams[number] = connection
+            connection.sendall(STREAM % number)
+        with contextlib.suppress(OSError):
+            while connection.recv(4096):
+                pass
+
+    def _broadcast(self, code: str) -> None:
+        self._codes += 1
+        data = b'data: {"type":"new_code","code":"%s"}\n\n' % code.encode()
+        for each in self._streams.values():
+            with contextlib.suppress(OSError):
+                each.sendall(data)
+        if self._codes == self._forget_after:
+            self.tokens.clear()
+            for each in self._streams.values():
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def started(server: Server) -> Iterator[str]:
+    with serving(server.handle) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> str:
+    """The built-in one, with codes that go in by HTTP."""
+    built_in = config_path("targets/code-server-sse.toml").read_text("utf-8")
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        built_in.split("[ingest]\n")[0].replace("every = 30", "every = 0.5")
+        + '[ingest]\nmethod = "POST"\npath = "/api/ingest"\nbody = { "code" = "{code}" }\n',
+        "utf-8",
+    )
+    return str(path)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_forty_connections_need_one_page_for_each_user_and_worker(
+    tmp_path: Path, profile: str, processes: int
+) -> None:
+    users = tmp_path / "users.csv"
+    users.write_text("username\nalice\nbob\ncarol\n", "utf-8")
+    server = Server()
+    words = ("--processes", str(processes)) if processes > 1 else ()
+    with started(server) as url:
+        outcome = run(
+            tmp_path / "run", "40", "3", "1", *QUICK, "--host", url, "--target", profile,
+            "--users-file", str(users), *words,
+        )  # fmt: skip
+    connections = outcome.report["connections"]
+    assert (connections["attempted"], connections["succeeded"]) == (40, 40)
+    assert outcome.report["deliveries"]["delivered"] == 120
+    assert server.asked["/embed-stream", 200] == 3 * processes
+    assert server.asked["/events", 200] == 40
+    assert server.asked["/sse-pong", 200] >= 40
+    assert not [key for key in server.asked if key[1] not in (200, 404)]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_streams_that_are_ended_with_their_token_come_back_with_a_new_one(
+    tmp_path: Path, profile: str, processes: int
+) -> None:
+    server = Server(forget_after=2)
+    words = ("--processes", str(processes)) if processes > 1 else ()
+    with started(server) as url:
+        outcome = run(
+            tmp_path / "run", "40", "10", "4", *QUICK, "--host", url, "--target", profile,
+            "--reconnect", *words,
+        )  # fmt: skip
+    connections = outcome.report["connections"]
+    # The first refusal is no failure of the server: the token was an old one.
+    assert connections["attempted"] == connections["succeeded"] == 80
+    assert (connections["dropped"], connections["reconnected"]) == (40, 40)
+    assert [each["operation"] for each in outcome.report["errors"]["causes"]] == ["session"]
+    assert server.asked["/embed-stream", 200] == 2 * processes
+    assert 1 * processes <= server.asked["/events", 401] <= 40
+    assert server.asked["/events", 200] == 80
+
+
+def test_a_page_that_is_not_given_fails_all_who_wait_for_it(tmp_path: Path, profile: str) -> None:
+    server = Server(pages=0)
+    with started(server) as url:
+        outcome = run(
+            tmp_path / "run", "40", "2", "1", *QUICK, "--host", url, "--target", profile,
+        )  # fmt: skip
+    connections = outcome.report["connections"]
+    assert (connections["attempted"], connections["failed"]) == (40, 40)
+    causes = outcome.report["errors"]["causes"]
+    (cause,) = [each for each in causes if each["operation"] == "before"]
+    assert (cause["cause"], cause["count"]) == ("HTTP 429", 40)
+    # Twenty connect at a time.
+    assert server.asked["/embed-stream", 429] <= 10
+    assert server.asked["/events", 401] == 0
+
+
+def test_a_token_that_is_refused_when_it_is_new_is_told_in_the_servers_words(
+    tmp_path: Path, profile: str
+) -> None:
+    class Strict(Server):
+        def _page(self, user: str) -> tuple[int, bytes]:
+            answer = super()._page(user)
+            self.tokens.clear()
+            return answer
+
+    server = Strict()
+    with started(server) as url:
+        words = ("--host", url, "--target", profile)
+        outcome = run(tmp_path / "run", "40", "2", "1", *QUICK, *words)
+        checked = run(tmp_path / "check", "check", *words, report=False)
+    causes = outcome.report["errors"]["causes"]
+    (cause,) = [each for each in causes if each["operation"] == "handshake"]
+    assert (cause["cause"], cause["count"]) == ("HTTP 401", 40)
+    assert server.asked["/embed-stream", 200] == 2
+    assert server.asked["/events", 401] == 41
+    assert checked.status == 1
+    assert "FAILED: handshake: HTTP 401" in checked.stdout
+    assert "Invalid or expired token" in checked.stdout

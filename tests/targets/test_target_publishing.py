@@ -1,0 +1,261 @@
+"""How a profile says that codes go in over a connection."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sseload_users import targets as target
+from sseload_users.core.errors import ConfigError
+from sseload_users.targets import Publishing, Sender, Target
+from sseload_users.targets.identities import Identity
+from sseload_users.targets.messages import Said, means
+from sseload_users.targets.publishing import Refused
+
+ALICE = Identity("alice")
+CODE = "LT-abc123-1-zzz"
+TOKEN = "hunter2-hunter2"
+SENDER = Sender(ALICE, {})
+
+WHOLE = """\
+transport = "{listeners}"
+[values]
+room = "lobby"
+[[before]]
+path = "/login"
+capture = {{ "ticket" = {{ field = "ticket" }} }}
+[connect]
+path = "/ws?of=listeners"
+[confirm]
+fields = {{ "type" = "connected" }}
+capture = {{ "id" = {{ field = "id" }} }}
+[[upkeep]]
+every = 30
+send = "ping"
+[code]
+field = "code"
+[ingest]
+over = "connection"
+"""
+EVENT = 'send = ["code", { "code" = "{code}", "room" = "{room}" }]\nexpect = "ack"\n'
+TEXT = 'send = { "code" = "{code}" }\nexpect = "none"\n'
+
+
+def load(tmp_path: Path, more: str, listeners: str = "websocket") -> target.Profile:
+    path = tmp_path / "mine.toml"
+    text = WHOLE.format(listeners=listeners)
+    if listeners == "sse":
+        text = text.replace('send = "ping"', 'request = { "path" = "/pong" }')
+    path.write_text(text + more, encoding="utf-8")
+    return target.load(str(path))
+
+
+def made(tmp_path: Path, more: str, listeners: str = "websocket", **options: object) -> Publishing:
+    found = Target(load(tmp_path, more, listeners), "http://h", **options)  # type: ignore[arg-type]
+    found.check([ALICE])
+    publishing = Publishing.of(found)
+    assert publishing is not None
+    return publishing
+
+
+def mistake(tmp_path: Path, more: str, listeners: str = "websocket") -> str:
+    with pytest.raises(ConfigError) as raised:
+        made(tmp_path, more, listeners)
+    assert "\n" not in str(raised.value)
+    return str(raised.value).partition("mine.toml: ")[2]
+
+
+@pytest.mark.parametrize(
+    ("more", "listeners", "said"),
+    [
+        ("", "websocket", "ingest.send is missing."),
+        (TEXT + 'method = "POST"', "websocket", (
+            "ingest.method is not a key; there are: over, send, expect, lines, connect, confirm, "
+            "refuse, reply, upkeep."
+        )),
+        (TEXT.replace('"none"', '"maybe"'), "websocket", (
+            "ingest.expect: it must be 'ack', 'none', or a table that says which message: "
+            "{ 'fields' = { … } }."
+        )),
+        (TEXT.replace('"none"', '{ "feld" = 1 }'), "websocket", (
+            "ingest.expect.feld is not a key; there are: any, event, fields, has, text, regex."
+        )),
+        (TEXT, "sse", (
+            "ingest.connect.transport is missing: listeners use sse, by which nothing can be "
+            "sent; say 'websocket' or 'socketio'."
+        )),
+        (TEXT + '[ingest.connect]\ntransport = "sse"\npath = "/"', "sse", (
+            "ingest.connect.transport: Input should be 'websocket' or 'socketio', not 'sse'."
+        )),
+        (EVENT, "websocket", (
+            "ingest.expect: only a Socket.IO event is acknowledged; send a list such as "
+            "['code', { 'code' = '{code}' }], or expect a message or 'none'."
+        )),
+        (TEXT.replace("{code}", "code"), "websocket", (
+            "ingest.send has no {code}: put it where the server looks for it."
+        )),
+        (TEXT + '[ingest.connect]\npath = "/{code}"', "websocket", (
+            "ingest.connect.path has {code}, which is only known in ingest.send, ingest.expect "
+            "and ingest.refuse."
+        )),
+        (TEXT + '[ingest.connect]\npath = "/"\nnamespace = "/x"', "websocket", (
+            "ingest.connect.namespace is only for socketio, not for websocket."
+        )),
+        (TEXT + '[[ingest.refuse]]\nevent = "error"', "websocket", (
+            "ingest.refuse.event is only for socketio and sse, not for websocket."
+        )),
+        (TEXT.replace("{code}", "{code} {nobody}"), "websocket", (
+            "ingest.send needs {nobody}; give it with --value nobody=TEXT, in a column nobody of "
+            "a users file, or in the profile's [values]."
+        )),
+        # of the listeners' confirmation, which is not the publisher's own
+        (TEXT.replace("{code}", "{code} {id}") + '[ingest.connect]\npath = "/"', "websocket", (
+            "ingest.send needs {id}, which the server has not given by then: leave it out there, "
+            "or give it with --value id=TEXT."
+        )),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_said_in_one_sentence(
+    tmp_path: Path, more: str, listeners: str, said: str
+) -> None:
+    assert mistake(tmp_path, more, listeners) == said
+
+
+@pytest.mark.parametrize("over", ['"udp"', "1"])
+def test_an_unknown_way_in_is_said(tmp_path: Path, over: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(WHOLE.format(listeners="websocket").replace('"connection"', over))
+    with pytest.raises(ConfigError, match=r"ingest\.over must be 'http' or 'connection'\.$"):
+        target.load(str(path))
+
+
+def test_a_request_may_say_that_it_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    text = WHOLE.format(listeners="websocket").replace('"connection"', '"http"')
+    path.write_text(text + 'path = "/in/{code}"\n')
+    found = Target(target.load(str(path)), "http://h")
+    assert Publishing.of(found) is None
+    assert found.ingest("a/b", ALICE).url == "http://h/in/a%2Fb"
+
+
+def test_without_a_connect_of_its_own_it_connects_as_listeners_do(tmp_path: Path) -> None:
+    line = made(tmp_path, TEXT).line
+    assert line.profile.transport == "websocket"
+    endpoint = line.endpoint(ALICE)
+    assert endpoint.url == "ws://h/ws?of=listeners"
+    assert endpoint.confirm is not None
+    assert endpoint.confirm(b'{"type":"connected"}')
+    assert len(line.before(ALICE)) == 1
+    assert [each.text for each in line.upkeep(ALICE, {})] == ["ping"]
+
+
+def test_a_connect_of_its_own_has_nothing_of_the_listeners(tmp_path: Path) -> None:
+    own = '[ingest.connect]\ntransport = "socketio"\npath = "/io"\nnamespace = "/in"\n'
+    line = made(tmp_path, EVENT + own, "sse").line
+    assert line.profile.transport == "socketio"
+    endpoint = line.endpoint(ALICE)
+    assert (endpoint.url, endpoint.namespace) == ("ws://h/io", "/in")
+    assert endpoint.confirm is None
+    assert line.before(ALICE) == ()
+    assert line.upkeep(ALICE, {}) == ()
+
+
+@pytest.mark.parametrize(
+    ("more", "headers"),
+    [
+        ('[ingest.connect]\npath = "/"\nquery = { "ticket" = "{ticket}" }\n', ()),
+        ('[ingest.connect]\npath = "/"\n', (("Authorization", "Bearer {ticket}"),)),
+    ],
+)
+def test_the_requests_before_are_made_where_they_are_needed(
+    tmp_path: Path, more: str, headers: tuple[tuple[str, str], ...]
+) -> None:
+    found = Target(load(tmp_path, TEXT + more), "http://h", ingest_headers=headers)
+    publishing = Publishing.of(found)
+    assert publishing is not None
+    assert len(publishing.line.before(ALICE)) == 1
+
+
+def test_headers_of_requests_that_carry_codes_go_with_the_connection(tmp_path: Path) -> None:
+    line = made(
+        tmp_path, TEXT, headers=(("X-A", "1"), ("X-B", "2")), ingest_headers=(("x-a", "3"),)
+    ).line
+    assert line.endpoint(ALICE).headers == (("X-B", "2"), ("x-a", "3"))
+
+
+def test_an_event_asks_for_its_acknowledgement(tmp_path: Path) -> None:
+    own = '[ingest.connect]\ntransport = "socketio"\npath = "/io"\n'
+    asking = made(tmp_path, EVENT + own + 'namespace = "/in"\n')
+    assert asking.frame(CODE, SENDER, 7) == f'42/in,7["code",{{"code":"{CODE}","room":"lobby"}}]'
+    silent = made(tmp_path, EVENT.replace('"ack"', '"none"') + own)
+    assert silent.frame('"', SENDER, 7) == '42["code",{"code":"\\"","room":"lobby"}]'
+
+
+def test_a_message_is_sent_and_its_answer_known_by_the_code(tmp_path: Path) -> None:
+    more = TEXT.replace('"none"', '{ "fields" = { "of.id" = "{code}", "ok" = true } }')
+    publishing = made(tmp_path, more + '[[ingest.refuse]]\nfields = { "no" = "{code}" }\n')
+    assert publishing.expects == "message"
+    assert json.loads(publishing.frame(CODE, SENDER, 1)) == {"code": CODE}
+    about = publishing.about(CODE, SENDER)
+    assert about.expected is not None
+    assert means(about.expected, Said("", f'{{"of":{{"id":"{CODE}"}},"ok":true}}'))
+    assert not means(about.expected, Said("", '{"of":{"id":"another"},"ok":true}'))
+    refused = Said("", f'{{"no":"{CODE}"}}')
+    assert publishing.refused(about.refuses, refused, SENDER, [CODE]) == Refused("refused")
+    assert publishing.refusal(refused, SENDER) is None
+
+
+def test_refusals_are_in_the_servers_words_without_codes_and_secrets(tmp_path: Path) -> None:
+    refuse = '[[ingest.refuse]]\nfields = { "type" = "error" }\nreason = "why"\n'
+    publishing = made(tmp_path, TEXT + refuse)
+    sender = Sender(ALICE, {"ticket": TOKEN})
+
+    def refused(why: str) -> Refused | None:
+        said = Said("", json.dumps({"type": "error", "why": why}))
+        return publishing.refusal(said, sender, [CODE, "LT-abc123-2-zzz"])
+
+    assert refused("Invalid token") == ("Invalid token", "Invalid token")
+    assert refused(f"no ticket: {TOKEN}") == ("no ticket: ***", "no ticket: ***")
+    assert refused(f"{CODE} is too long") == ("… is too long", f"{CODE} is too long")
+    assert refused("") == ("refused", "")
+    named = made(tmp_path, TEXT + refuse + 'cause = "spam"\n')
+    said = Said("", '{"type":"error","why":"too many"}')
+    assert named.refusal(said, SENDER) == ("spam: too many", "too many")
+    assert named.refusal(Said("", '{"type":"notice","why":"x"}'), SENDER) is None
+
+
+def test_how_codes_go_in_is_told_without_secrets(tmp_path: Path) -> None:
+    found = Target(load(tmp_path, TEXT), "http://h")
+    assert found.public()["ingest"] == "WebSocket message at /ws"
+    socket = Target(target.load("code-server-socket"), "http://h")
+    assert socket.public()["ingest"] == "Socket.IO message at /socket.io/, namespace /ws/ingest"
+    plain = Target(target.load("code-server"), "http://h")
+    assert plain.public()["ingest"] == "POST /api/ingest"
+
+
+def test_code_server_socket_speaks_as_its_server_wants_it() -> None:
+    found = Target(target.load("code-server-socket"), "http://h", values={"ingest_token": TOKEN})
+    found.check([ALICE])
+    publishing = Publishing.of(found)
+    assert publishing is not None
+    endpoint = publishing.line.endpoint(ALICE)
+    assert endpoint.url == "ws://h/socket.io/?username=alice"
+    assert endpoint.namespace == "/ws/ingest"
+    assert publishing.frame(CODE, SENDER, 7) == (
+        f'42/ws/ingest,7["code",{{"code":"{CODE}","source":"load-test","type":"default",'
+        f'"token":"{TOKEN}"}}]'
+    )
+    error = b'42/ws/ingest,["error",{"message":"Ingest token is required"}]'
+    (said,) = publishing.line.said(error)
+    words = "Ingest token is required"
+    assert publishing.refusal(said, SENDER) == (words, words)
+    assert endpoint.refuse is not None
+    assert endpoint.refuse(error) == "refused: Ingest token is required"
+    assert TOKEN not in publishing.line.without_secrets(f"x {TOKEN}", ALICE)
+
+
+def test_code_server_socket_needs_its_token() -> None:
+    with pytest.raises(ConfigError, match=r"ingest\.send needs \{ingest_token\}; give it with"):
+        Target(target.load("code-server-socket"), "http://h").check([ALICE])
