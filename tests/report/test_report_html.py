@@ -168,7 +168,7 @@ def test_steps_and_searches_are_shown_in_order() -> None:
         ["100", "no", "<69 %> delivered; x; the generator was saturated"],
         ["50", "yes", ""],
     ]
-    assert "holds 50 connections: so many kept the objective, and 100 did not" in words(
+    assert "holds 50 connections: that many met the objective, and 100 did not" in words(
         root.find(".//h1")
     )
 
@@ -190,7 +190,7 @@ def test_workers_regions_storms_and_vitals_are_shown_if_present() -> None:
     workers = cells(section(root, "workers"))
     assert workers[1][:3] == ["<b>a (lost)", "eu", "50 of 50 (100 %)"]
     assert [row[0] for row in cells(section(root, "regions"))[1:]] == ["eu", "us"]
-    assert "100 connections ended at once; back were 50 % after 1.00 s" in words(
+    assert "100 connections ended at once; reconnected: 50 % after 1.00 s" in words(
         section(root, "storm")
     )
     assert len(list(root.iter("figure"))) == 8
