@@ -33,7 +33,7 @@ from sseload_users.report.model import Report
 from sseload_users.report.progress import columns
 from sseload_users.report.steps_table import steps_tables
 from sseload_users.report.workers_table import WorkersTable
-from sseload_users.verdict.capacity import storm_in_words
+from sseload_users.verdict.capacity import storm_sentence
 from sseload_users.verdict.reasons import Reason, Verdict
 from sseload_users.verdict.thresholds import Grade
 
@@ -127,7 +127,7 @@ def _summary(report: Report) -> RenderableType:
         parts += [Text(""), _causes(report.errors)]
     parts.append(Text(""))
     if report.storm:
-        parts.append(_section("Storm", [glued(storm_in_words(report.storm))]))
+        parts.append(_section("Storm", [glued(storm_sentence(report.storm))]))
     opens = [point.open for point in report.timeline]
     if server := list(vitals.sentences(report.vitals, opens)):
         parts.append(_section("Server", [listed(server)]))

@@ -12,7 +12,7 @@ from sseload_users.report.accuracy import accuracy
 from sseload_users.report.distribution import distribution
 from sseload_users.report.model import CodeRow, Report
 from sseload_users.report.pages import page, portion, setting
-from sseload_users.verdict.capacity import ladder_in_words, storm_in_words
+from sseload_users.verdict.capacity import ladder_sentence, storm_sentence
 from sseload_users.verdict.reasons import Reason, worst
 from sseload_users.verdict.thresholds import Grade
 
@@ -100,7 +100,7 @@ def document(report: Report) -> str:
         shown_codes=sum(code is not None for code in codes),
         first=_FIRST,
         last=_LAST,
-        storm=storm_in_words(report.storm) if report.storm else "",
+        storm=storm_sentence(report.storm) if report.storm else "",
         shares=[
             ("workers", "Worker by worker", report.workers),
             ("regions", "Region by region", report.regions),
@@ -180,7 +180,7 @@ def headline(report: Report) -> str:
     if report.search:
         return next(each.sentence for each in report.verdict.reasons if each.rule == "search")
     if report.steps:
-        return ladder_in_words(report.steps)
+        return ladder_sentence(report.steps)
     owed, delivered = report.deliveries.owed, report.deliveries.delivered
     if not report.connections.succeeded:
         return "Nothing was connected."

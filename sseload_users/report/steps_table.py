@@ -12,7 +12,7 @@ from sseload_users.core.figures import Probe, SearchResult
 from sseload_users.core.formatting import ms, number, share
 from sseload_users.report.glue import glued
 from sseload_users.report.model import Report
-from sseload_users.verdict.capacity import ladder_in_words
+from sseload_users.verdict.capacity import ladder_sentence
 from sseload_users.verdict.reasons import StepReport
 
 _SIGNS = {"good": ("✓", "green"), "warning": ("!", "yellow"), "issues": ("✗", "red")}
@@ -57,7 +57,7 @@ class _Ladder:
             last = Text(result, style=style)
             table.add_row(asked, *(cells[name] for name in names), last)
         yield table
-        yield glued(ladder_in_words(self._steps))
+        yield glued(ladder_sentence(self._steps))
 
 
 def _cells(step: StepReport) -> dict[str, Text]:

@@ -252,7 +252,7 @@ class Leader:
         self._status = verdict.exit_status(
             grade,
             conductor.options.fail_on,
-            answered=capacity.has_answer(report.steps, report.search),
+            conclusive=capacity.has_answer(report.steps, report.search),
         )
         if conductor.options.delivery_report is not None:
             workers = conductor.totals.workers.values()

@@ -1,1 +1,1 @@
-"""What a run amounts to: thresholds, rules and hints. Pure."""
+"""The verdict: thresholds, rules and hints. No sockets, no gevent, no Locust."""

@@ -1,4 +1,4 @@
-"""What the steps of a ladder and the end of a search amount to; pure."""
+"""The verdict of a ladder's steps and of a search's result."""
 
 from __future__ import annotations
 
@@ -8,73 +8,68 @@ from dataclasses import replace
 from sseload_users.core.figures import ConnectionFigures, SearchResult, StormRecovery
 from sseload_users.core.formatting import clean, count, number, seconds, shorten
 from sseload_users.verdict.reasons import GRADES, Reason, StepReport, make_reason
-from sseload_users.verdict.thresholds import Figure, Grade, Rule, Thresholds
-
-_MAY_DEGRADE = "a server of that size may degrade"
+from sseload_users.verdict.thresholds import Grade, JudgedShare, Rule, Thresholds
 
 
-def size_target(
+def judge_step_size(
     connections: ConnectionFigures, thresholds: Thresholds, failures: str, hint: str
 ) -> Reason:
-    """A step's connections against the target for its size, which is what a ladder asks.
+    """Return the reason about a step's connections: do they meet the target for its size?
 
     Args:
-        connections: of the step; attempted are those that were asked for.
-        thresholds: where the targets are.
-        failures: why others failed, as a part of a sentence; empty if none did.
+        connections: connections of the step; `attempted` is the planned number.
+        thresholds: the thresholds with the targets.
+        failures: why connections failed, as part of a sentence; empty if none did.
         hint: what to do if the target is missed.
     """
-    asked, opened = connections.attempted, connections.succeeded
-    target = thresholds.size_target(asked)
+    planned, opened = connections.attempted, connections.succeeded
+    target = thresholds.size_target(planned)
     rule = thresholds.connection_success if target is None else Rule(good=target.success)
-    figure = Figure(opened, asked, rule)
-    said = figure.says("connections were open").split(";")[0].rstrip(".")
-    met = figure.grade == "good" and opened > 0
-    bound = _MAY_DEGRADE if target is None else f"the target is {target.success.words()}"
+    share = JudgedShare(opened, planned, rule)
+    met = share.grade == "good" and opened > 0
+    bound = "no target is set" if target is None else f"the target is {target.success.words()}"
     return make_reason(
         "size_target",
         "good" if met else "issues",
-        f"{said}{'' if met else failures}; {bound}.",
-        measured=figure.measured,
+        f"{share.counted('connections were open')}{'' if met else failures}; {bound}.",
+        measured=share.measured,
         threshold=None if target is None else target.success,
         hint=hint,
     )
 
 
 def may_degrade(reason: Reason) -> Reason:
-    """A reason of a step that is beyond the last target by size."""
+    """Return the reason of a step beyond the last size target: a warning instead of issues."""
     if reason.grade != "issues":
         return reason
-    sentence = reason.sentence.rstrip(".")
-    if _MAY_DEGRADE not in sentence:
-        sentence += f"; {_MAY_DEGRADE}"
-    return replace(reason, grade="warning", sentence=f"{sentence}.")
+    sentence = f"{reason.sentence} A server may degrade at that size."
+    return replace(reason, grade="warning", sentence=sentence)
 
 
-def ladder(steps: Sequence[StepReport]) -> Iterator[Reason]:
-    """A reason for each step of a ladder."""
+def judge_ladder(steps: Sequence[StepReport]) -> Iterator[Reason]:
+    """Yield a reason for each step of a ladder."""
     for step in steps:
-        verdict, asked = step.verdict, step.connections.attempted
+        verdict, planned = step.verdict, step.connections.attempted
         first = max(verdict.reasons, key=lambda each: GRADES.index(each.grade))
         grade: Grade = verdict.grade
-        said = first.sentence
+        sentence = first.sentence
         if grade == "good":
             delivered = number(step.deliveries.delivered)
-            said = f"The target is met, and all {delivered} owed deliveries came in time."
+            sentence = f"The target is met, and all {delivered} owed deliveries came in time."
         elif first.rule != "generator" and step.generator.saturated:
             grade = "warning"
-            said += " The generator was saturated: this need not be the server's doing."
+            sentence += " The generator was saturated, so the cause may not be the server."
         yield make_reason(
-            f"step {number(asked)}",
+            f"step {number(planned)}",
             grade,
-            f"With {clean(step.name)}: {said[:1].lower() + said[1:]}",
-            measured=f"{number(step.connections.succeeded)} of {number(asked)} connected",
+            f"With {clean(step.name)}: {_lower_first(sentence)}",
+            measured=f"{number(step.connections.succeeded)} of {number(planned)} connected",
             hint=first.hint,
         )
 
 
-def falls_short(steps: Sequence[StepReport]) -> StepReport | None:
-    """The first step that misses what is asked of it; a mere warning only if none does."""
+def first_failing_step(steps: Sequence[StepReport]) -> StepReport | None:
+    """Return the first step with issues; without one, the first step with a warning."""
     for grade in ("issues", "warning"):
         for step in steps:
             if any(
@@ -84,18 +79,22 @@ def falls_short(steps: Sequence[StepReport]) -> StepReport | None:
     return None
 
 
-def ladder_in_words(steps: Sequence[StepReport]) -> str:
-    """Where a ladder first falls short, in one sentence."""
-    short = falls_short(steps)
-    if short is None:
+def ladder_sentence(steps: Sequence[StepReport]) -> str:
+    """Return where a ladder first fails, in one sentence."""
+    failing = first_failing_step(steps)
+    if failing is None:
         return f"Every step meets its target, up to {clean(steps[-1].name)}."
-    (reason,) = ladder([short])
-    how = "It first falls short" if reason.grade == "issues" else "The first warning comes"
-    return f"{how} {reason.sentence[:1].lower()}{reason.sentence[1:]}"
+    (reason,) = judge_ladder([failing])
+    start = "It first falls short" if reason.grade == "issues" else "The first warning comes"
+    return f"{start} {_lower_first(reason.sentence)}"
 
 
-def search(found: SearchResult) -> Reason:
-    """What a search comes to."""
+def _lower_first(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
+
+
+def judge_search(found: SearchResult) -> Reason:
+    """Return the reason about the result of a search."""
     connections = found.over == "connections"
     one, many = (
         ("connection", "connections") if connections else ("code a second", "codes a second")
@@ -112,55 +111,57 @@ def search(found: SearchResult) -> Reason:
     match found.limited_by:
         case "server" if held:
             sentence = (
-                f"The server holds {most}: so many kept the objective, and {number(broke)} did "
+                f"The server holds {most}: that many met the objective, and {number(broke)} did "
                 f"not{why}. The generator kept up."
             )
         case "server":
             grade = "issues"
             sentence = f"The server does not even hold {count(broke, one, many)}{why}."
-            hint = "Look at that first: the report of its step says what went wrong."
+            hint = "Start there: the report of that step shows what went wrong."
         case "limit":
-            sentence = f"The server holds {most}, the most that were to be tried; it may hold more."
+            sentence = (
+                f"The server holds {most}, the largest size that was tried; it may hold more."
+            )
         case "generator":
             grade, measured = "warning", "no number"
             sentence = (
-                "The generator gave out before the server: no number can be given for the "
-                f"server. {_so_far(held, most)}"
+                "The generator reached its limit before the server, so the server's limit is not "
+                f"known. {_so_far(held, most)}"
             )
             hint = (
-                "Use more workers (--processes -1) or machines, and see that nothing else keeps "
-                "this one busy."
+                "Use more workers (--processes -1) or machines, and make sure that no other "
+                "program keeps this one busy."
             )
         case _:
             grade, measured = "warning", "no number"
             sentence = f"The search ended before it had an answer. {_so_far(held, most)}"
             if broke:
                 sentence += f" {count(broke, one, many)} did not{why}."
-            hint = "Run it again to its end."
+            hint = "Repeat the run and let it finish."
     return make_reason("search", grade, sentence, measured=measured, hint=hint)
 
 
 def _so_far(held: int, most: str) -> str:
-    return f"So far {most} kept the objective." if held else "Nothing has held so far."
+    return f"So far {most} met the objective." if held else "No size has met the objective so far."
 
 
 def has_answer(steps: Sequence[StepReport], found: SearchResult | None) -> bool:
     """Whether a run answers its question; a run of one step always does.
 
     Args:
-        steps: of a ladder; empty for a run of one step.
-        found: by a search; None for other runs.
+        steps: the steps of a ladder; empty for a run of one step.
+        found: the result of a search; None for other runs.
     """
     if found is not None:
         return found.limited_by in ("server", "limit")
-    short = falls_short(steps)
-    return short is None or not short.generator.saturated
+    failing = first_failing_step(steps)
+    return failing is None or not failing.generator.saturated
 
 
-def storm_in_words(storm: StormRecovery) -> str:
-    """How soon the connections were back that had all ended at once."""
+def storm_sentence(storm: StormRecovery) -> str:
+    """Return how soon the connections reconnected that a storm had ended."""
     times = [
-        f"{share} after {_exactly(after_s)}"
+        f"{share} after {_precise_seconds(after_s)}"
         for share, after_s in (
             ("50 %", storm.back_50_s),
             ("95 %", storm.back_95_s),
@@ -168,11 +169,11 @@ def storm_in_words(storm: StormRecovery) -> str:
         )
         if after_s is not None
     ]
-    said = f"back were {', '.join(times)}" if times else "fewer than half came back"
+    recovery = f"reconnected: {', '.join(times)}" if times else "fewer than half reconnected"
     if storm.back < storm.ended:
-        said += f"; {number(storm.back)} in all"
-    return f"{count(storm.ended, 'connection')} ended at once; {said}"
+        recovery += f"; {number(storm.back)} in all"
+    return f"{count(storm.ended, 'connection')} ended at once; {recovery}"
 
 
-def _exactly(value: float) -> str:
+def _precise_seconds(value: float) -> str:
     return f"{value:.2f} s" if value < 9.995 else seconds(value)

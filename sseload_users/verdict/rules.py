@@ -1,7 +1,6 @@
-"""What a run amounts to: the figures of a report against the thresholds, each with a reason.
+"""The verdict of a run: its report's figures against the thresholds, each with a reason.
 
-Pure: a report goes in, the last part of it comes out. Everything is judged by counts, not
-by rates that were rounded on the way.
+Everything is judged by counts, not by rounded rates.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from sseload_users.core.figures import (
 from sseload_users.core.formatting import clean, count, number, shorten
 from sseload_users.verdict import capacity, saturation
 from sseload_users.verdict.reasons import GRADES, Reason, StepReport, Verdict, make_reason
-from sseload_users.verdict.thresholds import Figure, Grade, Rule, Thresholds
+from sseload_users.verdict.thresholds import Grade, JudgedShare, Rule, Thresholds
 
 FailOn = Literal["issues", "warning", "never"]
 
@@ -37,33 +36,33 @@ def judge(
     steps: Sequence[StepReport] = (),
     search: SearchResult | None = None,
 ) -> Verdict:
-    """Judge a run.
+    """Return the verdict of a run.
 
     Args:
-        account: of the whole run.
-        thresholds: the bounds.
-        complete: whether the run went to its end, with every worker's account.
-        notes: of an incomplete run, why, each a sentence.
-        steps: of a ladder, which is judged by them; empty for a run of one step.
-        search: what a search found, which is then judged by that alone.
+        account: account of the whole run.
+        thresholds: the thresholds.
+        complete: whether the run finished, with every worker's account.
+        notes: why a run is incomplete, each a sentence.
+        steps: steps of a ladder, which is judged by them; empty for a run of one step.
+        search: result of a search, which is judged by that alone; None for other runs.
     """
-    reasons = [_run_complete(complete, notes)]
+    reasons = [_judge_run_complete(complete, notes)]
     if search is not None:
-        reasons.append(capacity.search(search))
+        reasons.append(capacity.judge_search(search))
     elif steps:
-        reasons += [*capacity.ladder(steps), saturation.judge(account.generator)]
+        reasons += [*capacity.judge_ladder(steps), saturation.judge_generator(account.generator)]
     else:
-        reasons += _single_step(account, thresholds)
+        reasons += _judge_single_step(account, thresholds)
     return Verdict.of(reasons)
 
 
-def exit_status(grade: Grade | None, fail_on: FailOn = "issues", *, answered: bool = True) -> int:
-    """The status that a headless run ends with.
+def exit_status(grade: Grade | None, fail_on: FailOn = "issues", *, conclusive: bool = True) -> int:
+    """Return the exit status of a headless run.
 
     Args:
-        grade: the verdict's; None for a run that could not be carried out or judged.
+        grade: grade of the verdict; None for a run that could not be carried out or judged.
         fail_on: the grade from which a run has failed.
-        answered: whether a ladder or a search came to an answer; see `capacity.has_answer`.
+        conclusive: whether a ladder or a search came to an answer; see `capacity.has_answer`.
 
     Returns:
         0 passed, 1 failed, 2 not judged, 3 no answer.
@@ -72,216 +71,222 @@ def exit_status(grade: Grade | None, fail_on: FailOn = "issues", *, answered: bo
         return 2
     if fail_on == "never":
         return 0
-    if not answered:
+    if not conclusive:
         return 3
     return int(GRADES.index(grade) >= GRADES.index(fail_on))
 
 
 def judge_step(account: Account, thresholds: Thresholds) -> Verdict:
-    """Judge one step of several, for its size, by its own account."""
+    """Return the verdict of one step of several, for its size, by its own account."""
     connections = account.connections
-    cause = _commonest(connections.causes, connecting=True)
-    size = capacity.size_target(
-        connections, thresholds, _most_often(cause), _blame(cause, _HINT_FOR_SIZE)
+    cause = _most_frequent(connections.causes, connecting=True)
+    size = capacity.judge_step_size(
+        connections, thresholds, _cause_clause(cause), _hint(cause, _SIZE_HINT)
     )
-    found = [size, *_account(account, thresholds), *_defects(account, thresholds)]
+    reasons = [size, *_judge_account(account, thresholds), *_judge_defects(account, thresholds)]
     if thresholds.size_target(connections.attempted) is None:
-        found = [capacity.may_degrade(each) for each in found]
-    found.append(saturation.judge(account.generator))
-    return Verdict.of(found)
+        reasons = [capacity.may_degrade(each) for each in reasons]
+    reasons.append(saturation.judge_generator(account.generator))
+    return Verdict.of(reasons)
 
 
-def _single_step(account: Account, thresholds: Thresholds) -> Iterator[Reason]:
+def _judge_single_step(account: Account, thresholds: Thresholds) -> Iterator[Reason]:
     connections = account.connections
-    yield _connection_success(connections, thresholds.connection_success)
-    yield _size_target(connections, thresholds)
-    yield _connect_timeouts(connections, thresholds.connect_timeouts)
-    yield from _account(account, thresholds)
-    yield _error_rate(account.errors, thresholds.error_rate)
-    yield from _defects(account, thresholds)
-    yield saturation.judge(account.generator)
+    yield _judge_connection_success(connections, thresholds.connection_success)
+    yield _judge_size_target(connections, thresholds)
+    yield _judge_connect_timeouts(connections, thresholds.connect_timeouts)
+    yield from _judge_account(account, thresholds)
+    yield _judge_error_rate(account.errors, thresholds.error_rate)
+    yield from _judge_defects(account, thresholds)
+    yield saturation.judge_generator(account.generator)
 
 
-def _account(account: Account, thresholds: Thresholds) -> Iterator[Reason]:
+def _judge_account(account: Account, thresholds: Thresholds) -> Iterator[Reason]:
     """Judge what became of the connections that there were, and of the codes."""
-    yield _connections_dropped(account.connections, thresholds.connections_dropped)
-    yield _codes_accepted(account.codes, account.errors, thresholds.codes_accepted)
-    yield _codes_received(account.deliveries, thresholds.codes_received)
+    yield _judge_connections_dropped(account.connections, thresholds.connections_dropped)
+    yield _judge_codes_accepted(account.codes, account.errors, thresholds.codes_accepted)
+    yield _judge_codes_received(account.deliveries, thresholds.codes_received)
 
 
-def _run_complete(complete: bool, notes: Sequence[str]) -> Reason:
+def _judge_run_complete(complete: bool, notes: Sequence[str]) -> Reason:
     if complete:
         return make_reason("run_complete", "good", "The run is complete.", measured="complete")
     notes = [note for each in notes if (note := clean(each).strip().rstrip("."))]
-    said = "; ".join(notes[:3]) or "it ended before its last code was settled"
+    why = "; ".join(notes[:3]) or "it ended before its last code was settled"
     further = f"; and {number(len(notes) - 3)} more" if len(notes) > 3 else ""
     return make_reason(
         "run_complete",
         "warning",
-        f"The run is incomplete ({said}{further}): the figures cover what was accounted for.",
+        f"The run is incomplete ({why}{further}): the figures cover only what was accounted for.",
         measured="incomplete",
-        hint="Run it again to its end before you rely on it.",
+        hint="Repeat the run and let it finish before you rely on it.",
     )
 
 
-def _connection_success(connections: ConnectionFigures, rule: Rule) -> Reason:
-    figure = Figure(connections.succeeded, connections.attempted, rule)
-    cause = _commonest(connections.causes, connecting=True)
-    failures = _most_often(cause, ", failures most often")
+def _judge_connection_success(connections: ConnectionFigures, rule: Rule) -> Reason:
+    share = JudgedShare(connections.succeeded, connections.attempted, rule)
+    cause = _most_frequent(connections.causes, connecting=True)
+    failures = _cause_clause(cause, ", failures most often")
     grade, sentence, hint = (
-        figure.grade,
-        figure.says("connect attempts succeeded", failures),
-        _blame(cause, "Look at the server's resources, its database pool and the network."),
+        share.grade,
+        share.sentence("connect attempts succeeded", failures),
+        _hint(cause, "Look at the server's resources, its database pool and the network."),
     )
-    # Whatever the thresholds say, a run without connections is never good.
-    if not figure.whole:
+    # Whatever the thresholds, a run without connections is never good.
+    if not share.whole:
         grade = "issues"
         sentence = "Nothing was connected: no connection was attempted."
-        hint = "Check how many connections were asked for."
-    elif not figure.part:
+        hint = "Check the number of connections that the run was started with."
+    elif not share.part:
         grade = "issues"
-        tried = count(figure.whole, "connect attempt")
+        tried = count(share.whole, "connect attempt")
         sentence = f"Nothing was connected: none of {tried} succeeded{failures}."
         hint = (cause and cause.hint) or hint
     return make_reason(
         "connection_success",
         grade,
         sentence,
-        measured=figure.measured,
-        threshold=figure.bound,
+        measured=share.measured,
+        threshold=share.bound,
         hint=hint,
     )
 
 
-_HINT_FOR_SIZE = "Look at the server's workers, its memory and its limits of open files."
+_SIZE_HINT = "Look at the server's workers, its memory and its limits of open files."
 
 
-def _size_target(connections: ConnectionFigures, thresholds: Thresholds) -> Reason:
+def _judge_size_target(connections: ConnectionFigures, thresholds: Thresholds) -> Reason:
     size, succeeded = connections.peak_open, connections.succeeded
     target = thresholds.size_target(size)
     opened = f"With {count(size, 'connection')} open at once"
     if target is None:
-        figure = Figure(succeeded, connections.attempted, thresholds.connection_success)
+        share = JudgedShare(succeeded, connections.attempted, thresholds.connection_success)
         return make_reason(
             "size_target",
             "good",
             f"{opened}, no target is set for connecting.",
-            measured=figure.measured,
+            measured=share.measured,
         )
     if not size:
         opened = "With no connection open at any time"
-    figure = Figure(succeeded, connections.attempted, Rule(good=target.success))
-    cause = _commonest(connections.causes, connecting=True)
-    if met := figure.grade == "good" and succeeded > 0:
+    share = JudgedShare(succeeded, connections.attempted, Rule(good=target.success))
+    cause = _most_frequent(connections.causes, connecting=True)
+    if met := share.grade == "good" and succeeded > 0:
         sentence = f"{opened}, the target for connecting ({target.success.words()}) is met."
     else:
-        tried = figure.says("connect attempts succeeded").split(";")[0].rstrip(".")
-        sentence = f"{opened}, {tried}; the target for that size is {target.success.words()}."
+        attempts = share.counted("connect attempts succeeded")
+        sentence = f"{opened}, {attempts}; the target for that size is {target.success.words()}."
     return make_reason(
         "size_target",
         "good" if met else "warning",
         sentence,
-        measured=figure.measured,
+        measured=share.measured,
         threshold=target.success,
-        hint=_blame(cause, _HINT_FOR_SIZE),
+        hint=_hint(cause, _SIZE_HINT),
     )
 
 
-def _connect_timeouts(connections: ConnectionFigures, rule: Rule) -> Reason:
+def _judge_connect_timeouts(connections: ConnectionFigures, rule: Rule) -> Reason:
     timed_out = sum(
         cause.count
         for cause in connections.causes
         if cause.operation in CONNECTING and "timed out" in cause.cause
     )
-    return _failures(
+    return _small_share_reason(
         "connect_timeouts",
-        Figure(timed_out, connections.attempted, rule),
+        JudgedShare(timed_out, connections.attempted, rule),
         "No connect attempt timed out.",
         "connect attempts timed out",
-        hint="The server was slow to accept: look at its workers, its CPU and its backlog, "
-        "or connect more slowly (-r).",
+        hint="The server was slow to accept connections: look at its workers, its CPU and its "
+        "backlog, or connect more slowly (-r).",
     )
 
 
-def _connections_dropped(connections: ConnectionFigures, rule: Rule) -> Reason:
-    cause = _commonest(connections.causes, connecting=False)
-    return _failures(
+def _judge_connections_dropped(connections: ConnectionFigures, rule: Rule) -> Reason:
+    cause = _most_frequent(connections.causes, connecting=False)
+    return _small_share_reason(
         "connections_dropped",
-        Figure(connections.dropped, connections.succeeded, rule),
+        JudgedShare(connections.dropped, connections.succeeded, rule),
         "No connection was dropped.",
         "connections were dropped",
-        _most_often(cause),
-        hint=_blame(cause, "Look at the server's log, its memory, and the time limits of proxies."),
+        _cause_clause(cause),
+        hint=_hint(cause, "Look at the server's log, its memory, and the time limits of proxies."),
     )
 
 
-def _codes_accepted(codes: CodeFigures, errors: ErrorFigures, rule: Rule) -> Reason:
+def _judge_codes_accepted(codes: CodeFigures, errors: ErrorFigures, rule: Rule) -> Reason:
     losses = [
         (codes.rejected, "rejected"),
         (codes.unanswered, "unanswered"),
         (codes.unsent, "unsent"),
     ]
-    # Codes that were due but that no request was even tried for count as well.
+    # Codes that were due but that no request was attempted for count as well.
     due = max(codes.scheduled, codes.accepted + sum(lost for lost, _ in losses))
-    figure = Figure(codes.accepted, due, rule)
+    share = JudgedShare(codes.accepted, due, rule)
     ingest = [cause for cause in errors.causes if cause.operation == "ingest"]
-    cause = _commonest(ingest, connecting=False)
-    grade, sentence = figure.grade, figure.says("codes were accepted by the server", _lost(losses))
+    cause = _most_frequent(ingest, connecting=False)
+    grade, sentence = (
+        share.grade,
+        share.sentence("codes were accepted by the server", _loss_clause(losses)),
+    )
     if not codes.sent:
-        grade, sentence = "issues", f"Nothing was sent, of {count(due, 'code')} due."
+        grade, sentence = "issues", f"No code was sent, of {count(due, 'code')} due."
     hint = cause and cause.hint
     return make_reason(
         "codes_accepted",
         grade,
         sentence,
-        measured=figure.measured,
-        threshold=figure.bound,
-        hint=hint or "Look at the server's answers to the ingest requests, and at its log.",
+        measured=share.measured,
+        threshold=share.bound,
+        hint=hint or "Look at the server's responses to the ingest requests, and at its log.",
     )
 
 
 _LOSS_HINTS = {
     "missing": "Connected clients were left out: look at the broadcast logic, the stability of "
     "the connections and the server's logs.",
-    "interrupted": "Connections ended before their codes came: look at the stability of the "
+    "interrupted": "Connections ended before their codes arrived: look at the stability of the "
     "connections and the server's logs.",
-    "late": "Codes came after the delivery timeout: look at the server's CPU, at how long one "
-    "broadcast takes, and at slow clients that hold up the rest.",
+    "late": "Codes arrived after the delivery timeout: look at the server's CPU, at how long one "
+    "broadcast takes, and at slow clients that delay the others.",
 }
 
 
-def _codes_received(deliveries: DeliveryFigures, rule: Rule) -> Reason:
-    figure = Figure(deliveries.delivered, deliveries.owed, rule)
+def _judge_codes_received(deliveries: DeliveryFigures, rule: Rule) -> Reason:
+    share = JudgedShare(deliveries.delivered, deliveries.owed, rule)
     losses = [
         (deliveries.missing, "missing"),
         (deliveries.interrupted, "interrupted"),
         (deliveries.late, "late"),
     ]
-    grade, sentence = figure.grade, figure.says("owed deliveries came in time", _lost(losses))
+    grade, sentence = (
+        share.grade,
+        share.sentence("owed deliveries came in time", _loss_clause(losses)),
+    )
     hint = _LOSS_HINTS[max(losses, key=lambda loss: loss[0])[1]]
-    if not figure.whole:
+    if not share.whole:
         grade = "issues"
-        sentence = "Nothing was owed: no code went out while a connection was subscribed."
-        hint = "The reasons for connections and accepted codes say why."
+        sentence = "Nothing was owed: no code was sent while a connection was subscribed."
+        hint = "See the reasons about connections and accepted codes."
     return make_reason(
         "codes_received",
         grade,
         sentence,
-        measured=figure.measured,
-        threshold=figure.bound,
+        measured=share.measured,
+        threshold=share.bound,
         hint=hint,
     )
 
 
-def _error_rate(errors: ErrorFigures, rule: Rule) -> Reason:
+def _judge_error_rate(errors: ErrorFigures, rule: Rule) -> Reason:
     cause = max(errors.causes, key=lambda each: each.count, default=None)
-    return _failures(
+    return _small_share_reason(
         "error_rate",
-        Figure(errors.failed, errors.operations, rule),
+        JudgedShare(errors.failed, errors.operations, rule),
         "No operation failed.",
         "operations failed",
-        _most_often(cause),
-        hint=_blame(
+        _cause_clause(cause),
+        hint=_hint(
             cause,
             "Look at the database's connection limits, how many clients the server holds "
             "at once, and the message patterns.",
@@ -289,16 +294,16 @@ def _error_rate(errors: ErrorFigures, rule: Rule) -> Reason:
     )
 
 
-def _failures(
-    rule: str, figure: Figure, nothing: str, something: str, further: str = "", *, hint: str
+def _small_share_reason(
+    rule: str, share: JudgedShare, nothing: str, something: str, further: str = "", *, hint: str
 ) -> Reason:
-    """A rule on what one wants little of."""
+    """Return the reason for a share that should be small."""
     return make_reason(
         rule,
-        figure.grade,
-        figure.says(something, further) if figure.part else nothing,
-        measured=figure.measured,
-        threshold=figure.bound,
+        share.grade,
+        share.sentence(something, further) if share.part else nothing,
+        measured=share.measured,
+        threshold=share.bound,
         hint=hint,
     )
 
@@ -309,8 +314,8 @@ class _Defect:
 
     rule: str
     counted: Callable[[DeliveryFigures], int]
-    one: str
-    many: str
+    singular: str
+    plural: str
     hint: str
 
 
@@ -320,23 +325,23 @@ _DEFECTS = (
         lambda deliveries: deliveries.duplicate,
         "further copy of a code arrived",
         "further copies of codes arrived",
-        "A client got the same code twice: look for a broadcast to two rooms or namespaces "
-        "that it is in both of, or for a retry.",
+        "A client received the same code twice: look for a broadcast to two rooms or namespaces "
+        "that it belongs to, or for a retry.",
     ),
     _Defect(
         "out_of_order",
         lambda deliveries: deliveries.out_of_order,
-        "code came after a later one",
-        "codes came after later ones",
-        "Codes overtook each other: look for broadcasts that run side by side.",
+        "code arrived after a later one",
+        "codes arrived after later ones",
+        "Codes overtook each other: look for broadcasts that run concurrently.",
     ),
     _Defect(
         "unexpected",
         lambda deliveries: deliveries.unexpected,
-        "code came that was not owed",
-        "codes came that were not owed",
-        "Clients got codes from before they subscribed, or that the server had rejected: look at "
-        "replayed history, and at what the ingest does after an error.",
+        "code arrived that was not owed",
+        "codes arrived that were not owed",
+        "Clients received codes that were sent before they subscribed, or that the server had "
+        "rejected: look at replayed history, and at what the ingest does after an error.",
     ),
     _Defect(
         "malformed",
@@ -348,7 +353,7 @@ _DEFECTS = (
 )
 
 
-def _defects(account: Account, thresholds: Thresholds) -> Iterator[Reason]:
+def _judge_defects(account: Account, thresholds: Thresholds) -> Iterator[Reason]:
     rules = {
         "duplicates": thresholds.duplicates,
         "out_of_order": thresholds.out_of_order,
@@ -356,56 +361,58 @@ def _defects(account: Account, thresholds: Thresholds) -> Iterator[Reason]:
         "malformed": thresholds.malformed,
     }
     for defect in _DEFECTS:
-        reason = _defect(account.deliveries, defect, rules[defect.rule])
+        reason = _judge_defect(account.deliveries, defect, rules[defect.rule])
         if defect.rule == "out_of_order":
-            reason = _with_order_left_open(reason, account)
+            reason = _excuse_overlapping(reason, account)
         yield reason
 
 
-def _with_order_left_open(reason: Reason, account: Account) -> Reason:
-    """Excuse reordering as far as codes explain it that were sent side by side."""
-    many, open_codes = account.deliveries.out_of_order, account.codes.overlapping
-    if reason.grade == "good" or many > open_codes * account.connections.peak_open:
+def _excuse_overlapping(reason: Reason, account: Account) -> Reason:
+    """Return a good reason if overlapping codes alone can explain the reordering."""
+    reordered, overlapping = account.deliveries.out_of_order, account.codes.overlapping
+    if reason.grade == "good" or reordered > overlapping * account.connections.peak_open:
         return reason
     return make_reason(
         "out_of_order",
         "good",
-        f"{count(many, 'code')} came after later ones, as those may that are under way side by "
-        f"side: {number(open_codes)} were.",
+        f"{count(reordered, 'code')} arrived after later ones: {number(overlapping)} were in "
+        "flight at the same time as others, so their order is not counted against the server.",
         measured=reason.measured,
     )
 
 
-def _defect(deliveries: DeliveryFigures, defect: _Defect, rule: Rule) -> Reason:
-    figure = Figure(defect.counted(deliveries), deliveries.owed, rule)
-    found = count(figure.part, defect.one, defect.many) if figure.part else f"No {defect.one}"
-    owed = f", beside {count(figure.whole, 'owed delivery', 'owed deliveries')}"
+def _judge_defect(deliveries: DeliveryFigures, defect: _Defect, rule: Rule) -> Reason:
+    share = JudgedShare(defect.counted(deliveries), deliveries.owed, rule)
+    found = (
+        count(share.part, defect.singular, defect.plural) if share.part else f"No {defect.singular}"
+    )
+    owed = f", beside {count(share.whole, 'owed delivery', 'owed deliveries')}"
     return make_reason(
         defect.rule,
-        figure.grade,
-        f"{found}{owed if figure.part else ''}{figure.verdict}.",
-        measured=number(figure.part),
-        threshold=figure.bound,
+        share.grade,
+        f"{found}{owed if share.part else ''}{share.bound_clause}.",
+        measured=number(share.part),
+        threshold=share.bound,
         hint=defect.hint,
     )
 
 
-def _lost(losses: Sequence[tuple[int, str]]) -> str:
-    said = ", ".join(f"{number(lost)} {how}" for lost, how in losses if lost)
-    return f": {said}" if said else ""
+def _loss_clause(losses: Sequence[tuple[int, str]]) -> str:
+    parts = ", ".join(f"{number(lost)} {how}" for lost, how in losses if lost)
+    return f": {parts}" if parts else ""
 
 
-def _commonest(causes: Iterable[FailureCause], *, connecting: bool) -> FailureCause | None:
+def _most_frequent(causes: Iterable[FailureCause], *, connecting: bool) -> FailureCause | None:
     own = (each for each in causes if (each.operation in CONNECTING) == connecting)
     return max(own, key=lambda each: each.count, default=None)
 
 
-def _most_often(cause: FailureCause | None, words: str = ", most often") -> str:
+def _cause_clause(cause: FailureCause | None, words: str = ", most often") -> str:
     return f"{words}: {shorten(clean(cause.cause))}" if cause else ""
 
 
-def _blame(cause: FailureCause | None, general: str) -> str:
-    """The general hint, unless the commonest cause lies with the machine that tests."""
+def _hint(cause: FailureCause | None, general: str) -> str:
+    """Return the general hint, unless the most frequent cause lies with the generator."""
     if cause is None or not is_local(cause.operation, cause.cause):
         return general
     return cause.hint

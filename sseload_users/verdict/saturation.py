@@ -1,4 +1,4 @@
-"""Whether the generator kept up with the load it was to make, and what to do if not; pure."""
+"""Whether the generator kept up with the planned load, and what to do if not."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from sseload_users.core.figures import GeneratorFigures
 from sseload_users.core.formatting import NOTABLE_WAIT, count, ms
 from sseload_users.verdict.reasons import Reason, make_reason
 
-#: A generator is saturated when it was this busy (on a core, or waiting for one) for this share
-#: of the time in which codes were on the way; when it read, or sent, so late that the load was
-#: not what was asked; or when it read so seldom that a delivery's lateness is in doubt.
+#: A generator is saturated if it was this busy (using a core, or waiting for one) for this share
+#: of the time in which codes were in flight; if it read or sent so late that the load was not
+#: as planned; or if it read so rarely that the lateness of a delivery is in doubt.
 _BUSY_PERCENT, _BUSY_SHARE, _BUSY_AT_LEAST_S = 90.0, 0.2, 3
 _LATE_MS = 1000.0
 
-#: What to do depends on whether it has used a core up, or has waited for one this long.
+#: The advice depends on whether it used up a core or waited for one this long.
 _STARVED_PERCENT = 20.0
 _FULL = "use more workers (--processes -1) or machines, or fewer connections"
 _STARVED = (
-    "the generator waited for a core while others ran (other programs, more workers than cores, "
-    "a server on the same machine), or a CPU limit held it back: give it more of the machine, or "
-    "another one"
+    "the generator waited for a core while other processes ran (other programs, more workers than "
+    "cores, a server on the same machine), or a CPU limit throttled it: give it more cores, or a "
+    "machine of its own"
 )
 
 
@@ -33,11 +33,11 @@ def is_saturated(
     """Whether the generator was too busy for its load.
 
     Args:
-        busy_percent: of its busiest process, for each second in which codes were on the way:
-            how much of it that process was on a core or waited for one.
-        lag_p99_ms: the 99th percentile of its lag; None if nothing was read.
-        slip_p99_ms: that of the schedule's slip; None if nothing was sent.
-        in_doubt: deliveries that came in time, or else late by less than it can tell.
+        busy_percent: time that its busiest process used a core or waited for one, in percent
+            of each second in which codes were in flight.
+        lag_p99_ms: 99th percentile of its lag; None if nothing was read.
+        slip_p99_ms: 99th percentile of the schedule's slip; None if nothing was sent.
+        in_doubt: deliveries that came in time, or late by less than the stamp error.
     """
     busy = sum(each >= _BUSY_PERCENT for each in busy_percent)
     return (
@@ -48,8 +48,8 @@ def is_saturated(
     )
 
 
-def judge(generator: GeneratorFigures) -> Reason:
-    """Return the reason for the verdict on the generator itself."""
+def judge_generator(generator: GeneratorFigures) -> Reason:
+    """Return the reason about the generator."""
     cpu, lag = generator.cpu_percent_max, generator.lag_ms.p99
     waited = generator.waited_percent_max or 0.0
     figures = [] if cpu is None else [f"CPU up to {cpu:.0f} %"]
@@ -64,15 +64,15 @@ def judge(generator: GeneratorFigures) -> Reason:
     error = generator.stamp_error_ms
     within = f" within {ms(error.max)} ms" if error.count else ""
     effect = (
-        f"latencies stay true{within}, as the kernel stamped the arrivals, but the load may have "
-        "been lighter than planned"
+        f"latencies remain accurate{within}, as the kernel stamped the arrivals, but the load may "
+        "have been lighter than planned"
         if generator.timestamps == "kernel"
-        else "the latencies hold its own delay too"
+        else "the latencies include its own delay"
     )
-    if many := generator.in_doubt:
+    if in_doubt := generator.in_doubt:
         effect += (
-            f". Whether {count(many, 'delivery', 'deliveries')} came in time it cannot tell, as "
-            "it read too seldom; they count as delivered"
+            f". It read too rarely to tell whether {count(in_doubt, 'delivery', 'deliveries')} "
+            "came in time; they count as delivered"
         )
     advice = _STARVED if waited >= _STARVED_PERCENT else _FULL
     return make_reason(
@@ -80,5 +80,5 @@ def judge(generator: GeneratorFigures) -> Reason:
         "warning",
         f"The generator was saturated ({measured}): {effect}.",
         measured=measured,
-        hint=f"This is no fault of the server: {advice}.",
+        hint=f"This is not the server's fault: {advice}.",
     )

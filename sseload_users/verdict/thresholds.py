@@ -1,4 +1,4 @@
-"""The bounds that a run is judged by, read from ``config/thresholds.toml``."""
+"""Parsing of the thresholds that a run is judged by, and shares judged by them."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _OPPOSITE = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A comparison with a share: "> 95 %".
+    """A limit for a share: "> 95 %".
 
     Attributes:
-        comparison: how the measured share must compare.
-        share: with what, from 0 to 1 (a count per something may go beyond).
+        comparison: how the measured share must compare with the limit.
+        share: the limit, from 0 to 1; beyond 1 for counts that can exceed their base.
     """
 
     comparison: Literal[">", ">=", "<", "<="]
@@ -43,10 +43,10 @@ class Bound:
 
     @classmethod
     def parse(cls, text: object) -> Bound:
-        """The bound that a text says: "> 95 %", "all", "none".
+        """Return the bound that a text states: "> 95 %", "all", "none".
 
         Raises:
-            ValueError: it says none.
+            ValueError: the text is not a bound.
         """
         if isinstance(text, Bound):
             return text
@@ -65,7 +65,7 @@ class Bound:
         return self.comparison.startswith(">")
 
     def holds(self, part: int, whole: int) -> bool:
-        """Whether `part` of `whole` keeps this bound; exact, without a division."""
+        """Whether `part` of `whole` satisfies the bound; exact, without division."""
         limit = self.share * whole
         match self.comparison:
             case ">":
@@ -78,28 +78,28 @@ class Bound:
                 return part <= limit
 
     def stricter_than(self, other: Bound) -> bool:
-        """Whether some share keeps `other` but not this bound; both point the same way."""
+        """Whether a share can satisfy `other` but not this bound; both have the same direction."""
         if self.share == other.share:
             return len(self.comparison) < len(other.comparison)
         return (self.share > other.share) == self.wants_more
 
     def words(self) -> str:
-        """As in a sentence: "more than 95 %", "all of them", "none"."""
+        """Return the bound for a sentence: "more than 95 %", "all of them", "none"."""
         if self == Bound(">=", Fraction(1)):
             return "all of them"
         if self == Bound("<=", Fraction(0)):
             return "none"
         return f"{_IN_WORDS[self.comparison]} {percent(self.share)}"
 
-    def broken(self) -> str:
-        """What breaks it, as in a sentence: "95 % or less", "more than 5 %"."""
+    def violation(self) -> str:
+        """Return what violates it, for a sentence: "95 % or less", "more than 5 %"."""
         opposite = _OPPOSITE[self.comparison]
         if len(opposite) == 1:
             return f"{_IN_WORDS[opposite]} {percent(self.share)}"
         return f"{percent(self.share)} or {'more' if opposite == '>=' else 'less'}"
 
     def __str__(self) -> str:
-        """As it is written in the file."""
+        """Return the bound as it is written in the file."""
         if self == Bound(">=", Fraction(1)):
             return "all"
         if self == Bound("<=", Fraction(0)):
@@ -115,7 +115,7 @@ class _Model(BaseModel):
 
 
 class Rule(_Model):
-    """What is good, and what is still only a warning; without `warning` all the rest is."""
+    """What is good, and what is a warning; without `warning`, everything else is."""
 
     good: _Bound
     warning: _Bound | None = None
@@ -125,7 +125,9 @@ class Rule(_Model):
         if self.warning is None:
             return self
         if self.good.wants_more != self.warning.wants_more:
-            raise ValueError(f"good ({self.good}) and warning ({self.warning}) must point one way")
+            raise ValueError(
+                f"good ({self.good}) and warning ({self.warning}) must have the same direction"
+            )
         if self.warning.stricter_than(self.good):
             raise ValueError(
                 f"warning ({self.warning}) must not be stricter than good ({self.good})"
@@ -134,13 +136,13 @@ class Rule(_Model):
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A share, how it fares against a rule, and both in words.
+class JudgedShare:
+    """A share, its grade by a rule, and both in words.
 
     Attributes:
-        part: how many.
-        whole: out of how many; where there are none, nothing has gone wrong with any.
-        rule: what the share is held against.
+        part: numerator.
+        whole: denominator; if both are 0, the grade is good.
+        rule: the rule.
     """
 
     part: int
@@ -149,7 +151,7 @@ class Figure:
 
     @property
     def grade(self) -> Grade:
-        """What the rule makes of it."""
+        """The grade by the rule."""
         if self.rule.good.holds(self.part, self.whole) or not (self.part or self.whole):
             return "good"
         warning = self.rule.warning
@@ -157,31 +159,35 @@ class Figure:
 
     @property
     def bound(self) -> Bound:
-        """The one that decided: kept, or broken."""
+        """The bound that decided the grade."""
         return (self.rule.warning if self.grade == "issues" else None) or self.rule.good
 
     @property
     def measured(self) -> str:
-        """The figure alone: "46 of 50 (92 %)"."""
+        """The share alone: "46 of 50 (92 %)"."""
         return of(self.part, self.whole, self._marks)
 
-    def says(self, what: str, further: str = "") -> str:
-        """The sentence: "46 of 50 `what` (92 %)`further`; good is more than 95 %."."""
+    def counted(self, what: str) -> str:
+        """Return the share with what it counts: "46 of 50 `what` (92 %)"."""
         counted = f"{number(self.part)} of {number(self.whole)} {what}"
         if self.whole:
             counted += f" ({share(self.part, self.whole, self._marks)})"
-        return f"{counted}{further}{self.verdict}."
+        return counted
+
+    def sentence(self, what: str, further: str = "") -> str:
+        """Return a sentence: "46 of 50 `what` (92 %)`further`; good is more than 95 %."."""
+        return f"{self.counted(what)}{further}{self.bound_clause}."
 
     @property
-    def verdict(self) -> str:
-        """The end of a sentence: "; good is more than 95 %"; nothing if it is good."""
+    def bound_clause(self) -> str:
+        """The end of a sentence: "; good is more than 95 %"; empty if the grade is good."""
         match self.grade:
             case "good":
                 return ""
             case "warning":
                 return f"; good is {self.bound.words()}"
             case _:
-                return f"; {self.bound.broken()} is an issue"
+                return f"; {self.bound.violation()} is an issue"
 
     @property
     def _marks(self) -> tuple[Any, ...]:
@@ -202,14 +208,14 @@ class ThresholdsText:
 
 
 class SizeTarget(_Model):
-    """The share of connect attempts that should succeed with so many connections open."""
+    """The share of connect attempts that should succeed, up to a number of open connections."""
 
     up_to: int = Field(gt=0, strict=True)
     success: _Bound
 
 
 class Thresholds(_Model):
-    """One rule for each figure that is judged; `docs/verdict.md` says what each measures."""
+    """One rule for each figure that is judged; `docs/verdict.md` explains the figures."""
 
     connection_success: Rule
     connect_timeouts: Rule
@@ -255,7 +261,7 @@ class Thresholds(_Model):
         return self
 
     def size_target(self, connections: int) -> SizeTarget | None:
-        """What is expected of a server with so many connections open; None beyond the last."""
+        """Return the target for a number of open connections; None beyond the last target."""
         return next((each for each in self.size_targets if connections <= each.up_to), None)
 
 
@@ -298,7 +304,7 @@ def _validate(values: Mapping[str, Any], name: str) -> Thresholds:
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first mistake that pydantic found, as one sentence that begins with its key."""
+    """Return the first validation error as one sentence that begins with its key."""
     first = error.errors(include_url=False)[0]
     where = ""
     for step in first["loc"]:
@@ -307,7 +313,7 @@ def _sentence(error: ValidationError) -> str:
     match first["type"]:
         case "extra_forbidden":
             siblings = _siblings(first["loc"])
-            return f"{where} is not a key; there are: {', '.join(siblings)}."
+            return f"{where}: unknown key; valid keys: {', '.join(siblings)}."
         case "missing":
             return f"{where} is missing."
         case "value_error":

@@ -109,7 +109,7 @@ def test_a_run_that_is_cut_off_says_what_it_covers(
     assert report["connections"]["dropped"] == 0
     assert report["codes"]["scheduled"] == len(truth.ingests)
     assert report["deliveries"]["delivered"] == truth.sent
-    # What had not come when it was cut off is no fault of the server's.
+    # What had not come when it was cut off is not the server's fault's.
     assert report["deliveries"]["missing"] == report["deliveries"]["interrupted"] == 0
     assert report["deliveries"]["released"] == truth.lost
     assert outcome.grade == cut.grade

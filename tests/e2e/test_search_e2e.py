@@ -151,7 +151,7 @@ def test_a_known_limit_is_found_from_wherever_one_begins(searches: Searches, sta
     assert outcome.grade == "good"
     assert outcome.status == 0
     said = " ".join(outcome.stdout.split())
-    assert f"The server holds {result['largest']} connections: so many kept the objective" in said
+    assert f"The server holds {result['largest']} connections: that many met the objective" in said
     assert "most often handshake: HTTP 503" in said
     # The rate at which users come and go is nobody's choice here.
     assert "spawn rate" not in outcome.stderr

@@ -74,7 +74,7 @@ def say(figure: ET.Element) -> list[str]:
 @pytest.mark.parametrize("name", CHARTS)
 @given(report=samples())
 @settings(max_examples=12, deadline=None)
-def test_every_chart_can_be_read_without_seeing_it(name: str, report: Report) -> None:
+def test_every_chart_is_accessible(name: str, report: Report) -> None:
     figure = parse(CHARTS[name](report))
     assert figure.tag == "figure"
     ids = {each.get("id"): each for each in figure.iter() if each.get("id")}
@@ -92,7 +92,7 @@ def test_every_chart_can_be_read_without_seeing_it(name: str, report: Report) ->
             assert float(mark.get(side, "0").rstrip("%")) >= 0
 
 
-def test_latencies_over_time_lie_where_they_were_measured() -> None:
+def test_latencies_over_time_are_drawn_at_their_values() -> None:
     timeline = [
         interval(0.0),
         interval(5.0, p50_ms=4.0, p99_ms=8.0),
@@ -113,7 +113,7 @@ def test_a_long_silence_interrupts_the_line() -> None:
     assert [len(re.findall("[ML]", line.get("d", ""))) for line in lines] == [9, 2]
 
 
-def test_bars_stand_for_sums_and_the_least_of_them_can_be_seen() -> None:
+def test_bars_show_sums_and_small_ones_stay_visible() -> None:
     timeline = [interval(1.0, received=1), interval(2.0, received=1000, sent=2), interval(3.0)]
     figure = parse(charts.traffic(timeline))
     heights = [float(bar.get("height", "")) for bar in classes(plot(figure), "fill-s1")]
@@ -122,7 +122,7 @@ def test_bars_stand_for_sums_and_the_least_of_them_can_be_seen() -> None:
     assert "2 codes sent, 1,001 deliveries received." in words(figure)
 
 
-def test_failed_operations_have_a_panel_only_if_there_are_any() -> None:
+def test_failed_operations_get_a_panel_only_if_there_are_any() -> None:
     calm = parse(charts.connections([interval(1.0), interval(2.0)]))
     bad = parse(charts.connections([interval(1.0), interval(2.0, errors=3, connecting=7)]))
     assert "no operation failed" in words(calm)
@@ -132,7 +132,7 @@ def test_failed_operations_have_a_panel_only_if_there_are_any() -> None:
     assert cells(bad)[2] == ["1-2 s", "50", "7", "0", "3"]
 
 
-def test_drops_have_a_panel_of_their_own_and_are_failures_too() -> None:
+def test_drops_get_their_own_panel_and_count_as_failures() -> None:
     figure = parse(charts.connections([interval(1.0), interval(2.0, dropped=2, errors=5)]))
     assert len(classes(plot(figure), "fill-interrupted")) == 1
     assert "50 connections open at most, 2 dropped; 5 operations failed." in words(figure)
@@ -142,7 +142,7 @@ def test_drops_have_a_panel_of_their_own_and_are_failures_too() -> None:
     assert say(figure)[-1].endswith("0 connecting, 2 dropped, 5 failed")
 
 
-def test_each_series_of_the_server_has_a_panel_on_the_runs_own_time() -> None:
+def test_each_vitals_series_gets_a_panel_on_the_run_time_axis() -> None:
     timeline = [interval(t) for t in (1.0, 2.0, 3.0)]
     vitals = [
         VitalsSeries(source="process", name="cpu", unit="%", values=[10.0, 50.0, None]),
@@ -159,7 +159,7 @@ def test_each_series_of_the_server_has_a_panel_on_the_runs_own_time() -> None:
     assert say(figure)[-1] == '2-3 s: cpu, % -; rss, MiB 100; <b>" -'
 
 
-def test_reach_has_five_points_a_code_and_ends_at_what_was_delivered() -> None:
+def test_reach_has_five_points_per_code_and_ends_at_the_delivered_share() -> None:
     figure = parse(charts.reach([
         code(1, 100, 100, 1.0, 2.0, 3.0, 4.0, 5.0),
         code(2, 100, 50, 1.0, 5.0, 8.0, 9.0, 10.0),
@@ -175,7 +175,7 @@ def test_reach_has_five_points_a_code_and_ends_at_what_was_delivered() -> None:
     assert say(figure)[-1] == "after 10.0 ms: code 3 0 %, code 2 50 %, code 1 100 %"
 
 
-def test_what_was_lost_has_a_scale_of_its_own() -> None:
+def test_losses_have_their_own_scale() -> None:
     per_code = [code(1, 5000, 5000, *[1.0] * 5), code(2, 5000, 4997, *[1.0] * 5, late=1, missing=2)]
     figure = parse(charts.deliveries(per_code))
     assert [words(item) for item in figure.iter("li")] == ["delivered", "late", "missing"]
@@ -190,7 +190,7 @@ def test_what_was_lost_has_a_scale_of_its_own() -> None:
     assert [words(item) for item in clean.iter("li")] == ["delivered"]
 
 
-def test_the_distribution_is_that_of_the_histogram() -> None:
+def test_the_distribution_matches_the_histogram() -> None:
     histogram = Histogram()
     histogram.add_all(range(1000, 101_000, 100))
     figure = parse(charts.distribution({"delivery": histogram.latency()}))
@@ -209,7 +209,7 @@ def test_the_distribution_is_that_of_the_histogram() -> None:
 
 
 @given(st.dictionaries(st.integers(0, 10**8), st.integers(1, 9), min_size=1, max_size=40))
-def test_a_histogram_is_read_back_whole(counts: dict[int, int]) -> None:
+def test_a_histogram_survives_a_round_trip(counts: dict[int, int]) -> None:
     histogram = Histogram()
     for value, many in counts.items():
         histogram.add(value, many)
@@ -224,7 +224,7 @@ def test_a_histogram_is_read_back_whole(counts: dict[int, int]) -> None:
 @pytest.mark.parametrize(
     "text", ["!", "aaaa", "é", 5, "HISTFAAAAEV42pNpmSzMwMDAxAABzFCaEUoz2X+AsAA"]
 )
-def test_what_is_no_histogram_is_said_to_be_none(text: Any) -> None:
+def test_an_invalid_histogram_is_refused(text: Any) -> None:
     histogram = Histogram()
     histogram.add(5)
     with pytest.raises(ValueError, match="not an HdrHistogram"):
@@ -249,7 +249,7 @@ def test_thinning_keeps_extremes_and_sums(values: list[int]) -> None:
     assert all(before.end == after.start for before, after in itertools.pairwise(parts))
 
 
-def test_hours_and_thousands_are_drawn_small_and_soon() -> None:
+def test_large_reports_are_drawn_quickly_and_small() -> None:
     timeline = [
         interval(float(t), received=t % 7, sent=1, p50_ms=1 + t % 5, p99_ms=9.0 + t % 11,
                  lag_p99_ms=0.1 + t % 3, cpu_percent=float(t % 100), waited_percent=float(t % 9),
@@ -276,7 +276,7 @@ def test_hours_and_thousands_are_drawn_small_and_soon() -> None:
 
 @given(st.lists(st.floats(0, 1e9), max_size=20), st.booleans())
 @example([1.0, 5e-324, 5e-324], False)
-def test_an_axis_holds_all_values_and_few_ticks(values: list[float], whole: bool) -> None:
+def test_an_axis_covers_all_values_with_few_ticks(values: list[float], whole: bool) -> None:
     for each in (scale.linear(values, whole=whole), scale.latencies(values)):
         assert all(0 <= each.at(value) <= 1 for value in values)
         assert max(values, default=0.0) <= each.high * (1 + 1e-9)
@@ -303,7 +303,7 @@ def test_one_straggler_among_many_makes_the_axis_logarithmic() -> None:
     assert (10.0, "10") in axis.ticks
 
 
-def test_names_of_phases_are_words_and_nothing_else() -> None:
+def test_phase_names_are_escaped() -> None:
     hostile = '<b>" onload="\x1b\u202e'
     phases = [Phase(name=hostile, started_at="2026-11-24T09:30:00Z", seconds=9.0)]
     for draw in (charts.connections, charts.traffic, charts.latency, charts.generator):
@@ -320,7 +320,7 @@ def test_names_of_phases_are_words_and_nothing_else() -> None:
         assert '<b>" onload="' in words(parse(figure))
 
 
-def test_of_many_steps_all_broadcasts_are_marked() -> None:
+def test_with_many_steps_only_broadcasts_are_marked() -> None:
     names = ["warm-up", "connect", "settle", "broadcast", "drain", "disconnect"] * 4
     phases = [
         Phase(name=name, started_at=f"2026-11-24T09:30:{second:02}Z", seconds=1.0)
@@ -331,7 +331,7 @@ def test_of_many_steps_all_broadcasts_are_marked() -> None:
     assert str(figure).count("phase") == 2 * 4 * 2
 
 
-def test_names_of_phases_stand_only_where_there_is_room() -> None:
+def test_phase_names_appear_only_where_they_fit() -> None:
     phases = [
         Phase(name=name, started_at=f"2026-11-24T09:30:{at:02}Z", seconds=seconds)
         for name, at, seconds in (("one", 0, 2.0), ("two", 2, 0.5), ("three", 3, 7.0))
@@ -360,7 +360,7 @@ THEMES = pytest.mark.parametrize("colours", [palette.LIGHT, palette.DARK], ids=[
 
 
 @THEMES
-def test_texts_and_marks_stand_out_from_what_is_behind_them(colours: dict[str, str]) -> None:
+def test_texts_and_marks_have_enough_contrast(colours: dict[str, str]) -> None:
     for name in ("ink", "soft", "link", "good", "warning", "issues"):
         for behind in ("page", "card"):
             assert contrast(colours[name], colours[behind]) >= 4.5, (name, behind)
@@ -407,7 +407,7 @@ def oklab(colour: str, deficiency: str) -> tuple[float, ...]:
 
 @THEMES
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
-def test_series_can_be_told_apart_without_seeing_all_colours(
+def test_series_are_distinguishable_with_colour_vision_deficiencies(
     colours: dict[str, str], deficiency: str
 ) -> None:
     for together in (palette.SERIES, ("s1", "late", "interrupted", "missing")):
@@ -417,7 +417,7 @@ def test_series_can_be_told_apart_without_seeing_all_colours(
             assert distance >= 0.1, (first, second, distance)
 
 
-def test_the_style_follows_the_system_unless_the_page_says_otherwise() -> None:
+def test_the_theme_follows_the_system_unless_the_page_sets_it() -> None:
     assert '@media (prefers-color-scheme:dark){:root:not([data-theme="light"])' in charts.STYLE
     assert ':root[data-theme="dark"]{color-scheme:dark' in charts.STYLE
     used = set(re.findall(r"var\(--([\w-]+)\)", charts.STYLE))

@@ -20,10 +20,10 @@ from sseload_users.report.comparison import Comparison, Row, compare
 from sseload_users.report.intervals import percentile_interval, ratio
 from sseload_users.report.model import Report
 from sseload_users.report.serialization import parse, read, to_json
-from tests.report.test_console import Terminal
-from tests.report.test_report_html import HOSTILE, hostile_report, inert, section
-from tests.support.pages import cells, words
+from tests.support.hostile import HOSTILE, hostile_report
+from tests.support.pages import cells, inert, section, words
 from tests.support.reports import as_data, sample, samples
+from tests.support.terminal import Terminal
 
 
 def report(**changes: Any) -> Report:
@@ -66,7 +66,7 @@ def outcomes(result: Comparison) -> dict[str, str]:
     return {name: row.outcome for name, row in rows(result).items() if row.outcome != "not judged"}
 
 
-def test_a_run_is_the_same_as_itself() -> None:
+def test_a_run_equals_itself() -> None:
     result = compare(report(missing=7, refused=3), report(missing=7, refused=3))
     assert set(outcomes(result).values()) == {"same"}
     assert not result.worse
@@ -80,7 +80,7 @@ def test_other_latencies_of_the_same_server_are_noise() -> None:
     assert rows(result)["max"].outcome == "not judged"
 
 
-def test_what_is_slower_is_said_with_its_figures() -> None:
+def test_a_slower_run_is_reported_with_its_figures() -> None:
     result = compare(report(), report(seed=2, median_ms=8.0))
     assert {name for name, outcome in outcomes(result).items() if outcome == "worse"} == {
         "p50", "p90", "p95", "p99",
@@ -99,7 +99,7 @@ def test_what_is_slower_is_said_with_its_figures() -> None:
     assert back.sentences("better")[0].startswith("B is faster: p50 ")
 
 
-def test_a_change_within_the_tolerance_is_none() -> None:
+def test_a_change_within_the_tolerance_does_not_count() -> None:
     before, after = report(connections=500), report(connections=500, seed=2, median_ms=4.3)
     assert "p50" in outcomes(compare(before, after, tolerance=3))
     assert outcomes(compare(before, after, tolerance=3))["p50"] == "worse"
@@ -116,7 +116,7 @@ def told_apart_as_if_independent(a: Report, b: Report) -> bool:
     return change.low > 0 or change.high < 0
 
 
-def test_runs_whose_codes_differ_by_chance_are_not_told_apart() -> None:
+def test_chance_variation_between_codes_is_not_a_difference() -> None:
     runs = [moody(seed) for seed in range(8)]
     pairs = list(combinations(runs, 2))
     clear = [
@@ -152,7 +152,7 @@ def test_shares_are_judged_by_their_counts(
     assert outcomes(compare(report(**before), report(**after)))[name] == outcome
 
 
-def test_losses_spread_over_all_codes_are_clear_at_once() -> None:
+def test_losses_spread_over_all_codes_are_a_clear_difference() -> None:
     made = sample(200, 20)
     for code in made.per_code:
         code.delivered, code.missing = 199, 1
@@ -164,7 +164,7 @@ def test_losses_spread_over_all_codes_are_clear_at_once() -> None:
     ]
 
 
-def test_a_verdict_that_falls_from_good_to_issues_is_clear() -> None:
+def test_a_verdict_from_good_to_issues_is_a_clear_difference() -> None:
     result = compare(report(), report(missing=600))
     assert outcomes(result)["delivered"] == "unclear"
     assert result.sentences("worse") == ["The verdict of A is good, that of B is issues."]
@@ -195,7 +195,7 @@ def test_any_two_reports_can_be_compared(before: Report, after: Report) -> None:
     inert(front.document(before, after, result))
 
 
-def test_what_differs_beside_the_figures_is_noted() -> None:
+def test_other_differences_are_noted() -> None:
     made = sample(complete=False, saturated=True, timestamps="userspace", connections=60)
     made.run.target, made.run.workers, made.run.id = "http://127.0.0.2", 3, "other"
     made.schema = 2
@@ -232,7 +232,9 @@ def test_many_options_are_bounded() -> None:
         (lambda data: data["verdict"].update(grade="fine"), "verdict.grade: input should be"),
     ],
 )
-def test_what_is_no_report_is_one_sentence(spoil: Callable[[Any], Any], said: str) -> None:
+def test_an_invalid_report_is_explained_in_one_sentence(
+    spoil: Callable[[Any], Any], said: str
+) -> None:
     data = as_data(sample())
     spoil(data)
     with pytest.raises(ConfigError) as raised:
@@ -252,7 +254,7 @@ def files(tmp_path: Path) -> Callable[..., str]:
     return make
 
 
-def test_the_exit_status_is_for_a_build_server(
+def test_the_exit_status_tells_whether_b_is_worse(
     files: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good, same, bad = files("good"), files("same", seed=2), files("bad", median_ms=9.0)
@@ -277,7 +279,7 @@ def test_the_exit_status_is_for_a_build_server(
         (b"{}", r"is not a report of sseload \(schema: field required\); name a report\.json that"),
     ],
 )
-def test_what_cannot_be_read_is_two(
+def test_an_unreadable_file_exits_with_two(
     files: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str],
     content: bytes | None, said: str,
 ) -> None:  # fmt: skip
@@ -313,7 +315,7 @@ def test_the_page_shows_both_runs(files: Callable[..., str], tmp_path: Path) -> 
     assert cells(distribution)[0] == ["share", "A, ms", "B, ms"]
 
 
-def test_a_page_that_cannot_be_written_is_two(
+def test_an_unwritable_page_exits_with_two(
     files: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = files("a")
@@ -321,7 +323,7 @@ def test_a_page_that_cannot_be_written_is_two(
     assert "the page cannot be written (no such file or directory)" in capsys.readouterr().err
 
 
-def test_what_reports_say_is_words_and_nothing_else() -> None:
+def test_texts_of_reports_are_escaped() -> None:
     after = hostile_report()
     after.run.options = {**after.run.options, "\x1b[2J": HOSTILE[0]}
     before = report(connections=50, codes=10)
@@ -332,7 +334,7 @@ def test_what_reports_say_is_words_and_nothing_else() -> None:
     assert "<script>window.stolen=1</script>" in words(root)
 
 
-def test_colours_are_for_terminals(
+def test_only_terminals_get_colours(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before, after = report(), report(median_ms=9.0)
@@ -352,6 +354,6 @@ def test_colours_are_for_terminals(
     front.print_comparison(before, after, result, file=ascii_)
 
 
-def test_a_directory_stands_for_its_report(files: Callable[..., str]) -> None:
+def test_a_directory_names_its_report(files: Callable[..., str]) -> None:
     place = files("a")
     assert read(place) == read(Path(place) / "report.json")

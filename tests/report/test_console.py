@@ -1,17 +1,11 @@
 from __future__ import annotations
 
-import codecs
 import io
 import logging
 import os
-import pty
 import re
-import struct
-import termios
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from fcntl import ioctl
-from typing import TextIO
 
 import pytest
 from hypothesis import given, settings
@@ -22,71 +16,8 @@ from sseload_users.report.distribution import distribution
 from sseload_users.report.model import Report
 from sseload_users.report.progress import Progress
 from sseload_users.report.snapshot import Snapshot
-from tests.support.reports import sample, samples
-
-WORST = {
-    "connections": 500,
-    "codes": 20,
-    "unavailable": 120,
-    "timed_out": 20,
-    "dropped": 30,
-    "missing": 900,
-    "interrupted": 300,
-    "late": 70,
-    "rejected": 2,
-    "unanswered": 1,
-    "duplicate": 3,
-    "out_of_order": 1,
-    "unexpected": 3,
-    "malformed": 5,
-    "saturated": True,
-    "complete": False,
-    "notes": ("Worker b was lost with 20 connections.",),
-}
-
-
-class Terminal:
-    """A terminal of `columns` columns that keeps what is written to it."""
-
-    def __init__(self, columns: int = 80) -> None:
-        self._master, slave = pty.openpty()
-        ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-        self.file: TextIO = os.fdopen(slave, "w", encoding="utf-8", buffering=1)
-        self.seen = ""
-        # A character may come in two parts.
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-
-    def read(self) -> str:
-        self.file.flush()
-        os.set_blocking(self._master, False)
-        while True:
-            try:
-                self.seen += self._decoder.decode(os.read(self._master, 65536))
-            except BlockingIOError:
-                return self.seen
-
-    def lines(self) -> list[str]:
-        """What stands on the terminal, by the few controls that we use."""
-        lines, column = [""], 0
-        for part in re.findall(r"\x1b\[[0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", self.read()):
-            if part == "\n":
-                lines.append("")
-            elif part == "\r":
-                column = 0
-            elif part == "\x1b[K":
-                lines[-1] = lines[-1][:column]
-            elif part.startswith("\x1b"):
-                assert part.endswith("m"), part
-            else:
-                lines[-1] = lines[-1][:column] + part + lines[-1][column + len(part) :]
-                column += len(part)
-                continue
-            column = 0 if part == "\n" else column
-        return lines
-
-    def close(self) -> None:
-        self.file.close()
-        os.close(self._master)
+from tests.support.reports import WORST, sample, samples
+from tests.support.terminal import Terminal
 
 
 @pytest.fixture
@@ -105,7 +36,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Terminal
         each.close()
 
 
-def test_the_summary_of_a_good_run_reads_as_the_readme_shows_it() -> None:
+def test_the_summary_of_a_good_run_matches_the_readme() -> None:
     text = console.summary(sample(50, 10))
     for line in (
         " sseload · run k3x9q2 · http://127.0.0.1:8000 · websocket · 63 s",
@@ -122,8 +53,8 @@ def test_the_summary_of_a_good_run_reads_as_the_readme_shows_it() -> None:
     assert text.rstrip().endswith("decoding, generator.")
 
 
-def test_the_verdict_comes_last_and_the_worst_of_it_first() -> None:
-    text = console.summary(sample(**WORST))  # type: ignore[arg-type]
+def test_the_verdict_comes_last_and_starts_with_the_worst_reason() -> None:
+    text = console.summary(sample(**WORST))
     parts = (
         "Connections", "Latency", "per connection", "by cause", "Generator", "Notes",
         "Verdict  ✗ ISSUES", "   ✗ 360 of 500", "   ! The run is incomplete",
@@ -144,15 +75,15 @@ def test_the_summary_fits_every_width(report: Report, columns: int) -> None:
     assert not any(line != line.rstrip() for line in text.splitlines())
 
 
-def test_no_figure_is_torn_from_its_unit() -> None:
-    report = sample(**WORST)  # type: ignore[arg-type]
+def test_no_line_breaks_between_a_figure_and_its_unit() -> None:
+    report = sample(**WORST)
     for columns in range(60, 101):
         for line in console.summary(report, columns).splitlines():
             assert not re.match(r" *(%|ms|MiB)\b", line) or "Latency" in line
             assert not line.strip().startswith("%")
 
 
-def test_what_servers_say_reaches_no_terminal_as_an_escape() -> None:
+def test_no_terminal_escape_of_a_server_is_printed() -> None:
     report = sample(50, 10, unavailable=20, notes=("see \x1b]8;;http://x\x07here",))
     for group in (report.connections, report.errors):
         group.causes[0].cause = "\x1b[2J[red]gone[/red]\r\nVerdict ✓ GOOD"
@@ -165,7 +96,7 @@ def test_what_servers_say_reaches_no_terminal_as_an_escape() -> None:
     assert "the server said: \ufffd]0;no\ufffd [b]origin[/b]" in text
 
 
-def test_colours_are_for_terminals(
+def test_only_terminals_get_colours(
     terminal: Callable[..., Terminal], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = sample(50, 10, missing=1)
@@ -181,7 +112,7 @@ def test_colours_are_for_terminals(
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", colourless.read())
 
 
-def test_an_encoding_without_the_signs_gets_plainer_ones() -> None:
+def test_an_encoding_that_lacks_the_signs_gets_plainer_ones() -> None:
     raw = io.BytesIO()
     report = sample(50, 10, missing=1)
     report.run.target = "http://überlast"
@@ -194,7 +125,7 @@ def test_an_encoding_without_the_signs_gets_plainer_ones() -> None:
     assert "?berlast" in text
 
 
-def test_a_reader_that_left_does_not_matter() -> None:
+def test_a_closed_pipe_is_ignored() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     file = os.fdopen(writer, "w")
@@ -216,14 +147,14 @@ def test_a_reader_that_left_does_not_matter() -> None:
         ),
     ],
 )
-def test_a_distribution_keeps_its_ends(
+def test_a_distribution_keeps_its_extremes(
     received: dict[str, int], rows: list[tuple[str, int]]
 ) -> None:
     assert distribution(received) == rows
 
 
 @given(st.dictionaries(st.integers(0, 5000).map(str), st.integers(0, 99)), st.integers(4, 12))
-def test_a_distribution_loses_nobody(received: dict[str, int], rows: int) -> None:
+def test_a_distribution_counts_every_connection(received: dict[str, int], rows: int) -> None:
     shown = distribution(received, rows)
     assert len(shown) <= rows
     assert sum(many for _, many in shown) == sum(received.values())
@@ -245,7 +176,7 @@ SENDING = Snapshot(
 )  # fmt: skip
 
 
-def test_a_generator_that_waits_for_a_core_is_seen_while_the_run_goes_on() -> None:
+def test_progress_shows_a_generator_that_waits_for_a_core() -> None:
     for waited, said in ((9.0, "50 open · p50"), (60.0, "50 open · waits for a core 60 %")):
         stream = io.StringIO()
         progress = Progress(stream, Clock())
@@ -255,7 +186,7 @@ def test_a_generator_that_waits_for_a_core_is_seen_while_the_run_goes_on() -> No
         assert f" · {said}" in stream.getvalue()
 
 
-def test_off_a_terminal_a_line_comes_every_five_seconds_and_at_each_end() -> None:
+def test_without_a_terminal_a_line_is_printed_every_five_seconds_and_after_each_phase() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(stream, clock)
     progress.phase("connect", "Connecting 50 clients.")
@@ -305,7 +236,7 @@ def test_on_a_terminal_one_line_stays_in_place(
     assert not re.search("[━─]", "".join(lines))
 
 
-def test_log_lines_go_above_the_line_in_place(terminal: Callable[..., Terminal]) -> None:
+def test_log_lines_appear_above_the_progress_line(terminal: Callable[..., Terminal]) -> None:
     screen = terminal()
     handler = logging.StreamHandler(screen.file)
     logger = logging.getLogger("sseload.tests.console")
@@ -389,8 +320,8 @@ def test_a_stream_that_fails_does_not_end_the_run() -> None:
 
 
 @pytest.mark.parametrize("width", range(60, 101, 8))
-def test_lists_break_after_their_dots_and_nowhere_else(width: int) -> None:
-    text = console.summary(sample(**WORST), width)  # type: ignore[arg-type]
+def test_lists_break_only_after_their_dots(width: int) -> None:
+    text = console.summary(sample(**WORST), width)
     assert not [line for line in text.splitlines() if line.lstrip().startswith("·")]
     for item in ("360 open at most", "2 min 3 s", "5 malformed", "CPU up to 99 %"):
         assert item in text

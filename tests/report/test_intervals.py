@@ -18,7 +18,7 @@ from sseload_users.report.intervals import (
 )
 
 
-def test_a_share_has_wilsons_interval() -> None:
+def test_a_share_has_the_wilson_interval() -> None:
     value, low, high = share_interval(81 / 263, 263)
     assert low < value < high
     # Its ends are the shares from which what was measured is just z standard errors away.
@@ -28,13 +28,13 @@ def test_a_share_has_wilsons_interval() -> None:
     assert share_interval(0.0, 100).low == 0
 
 
-def test_the_difference_of_shares_has_newcombes_interval() -> None:
+def test_a_difference_of_shares_has_the_newcombe_interval() -> None:
     # 48 of 80 and 56 of 70 with Wilson's intervals for 95 %: Newcombe (1998), table II (a).
     changed = difference(Interval(0.6, 0.4905, 0.7004), Interval(0.8, 0.6918, 0.8773))
     assert changed == pytest.approx((0.2, 0.0524, 0.3339), abs=2e-3)
 
 
-def test_few_codes_tell_little_of_how_codes_differ() -> None:
+def test_fewer_codes_widen_the_interval() -> None:
     widths = [
         (interval := share_interval(0.5, 100, codes)).high - interval.low
         for codes in (2, 5, 10, 30, 1000, None)
@@ -45,7 +45,7 @@ def test_few_codes_tell_little_of_how_codes_differ() -> None:
     assert share_interval(1.0, 50, 10).low == pytest.approx(50 / (50 + z2), rel=1e-3)
 
 
-def test_codes_that_are_lost_whole_count_as_one_each() -> None:
+def test_a_code_lost_to_everybody_counts_as_one_event() -> None:
     assert design_effect([(50, 100)] * 10) == 1.0
     assert design_effect([(100, 100)] * 9 + [(0, 100)]) == pytest.approx(111, rel=0.01)
     assert design_effect([(100, 100)] * 10) == 1.0
@@ -66,7 +66,7 @@ def test_a_design_effect_is_never_below_one(pairs: list[tuple[int, int]]) -> Non
     st.integers(1, 1000),
 )
 @settings(max_examples=60)
-def test_a_percentile_lies_in_its_interval(
+def test_a_percentile_is_within_its_interval(
     counts: dict[int, int], percent: float, observations: float, codes: int
 ) -> None:
     histogram = Histogram()
@@ -85,7 +85,7 @@ def test_a_high_percentile_of_few_values_has_no_upper_bound() -> None:
     assert percentile_interval(histogram, 50, 2, 50)[1:] == (0.0, math.inf)
 
 
-def test_a_ratio_is_that_of_the_values_whatever_their_bounds() -> None:
+def test_a_ratio_of_values_is_independent_of_their_bounds() -> None:
     doubled = ratio(Interval(2.0, 1.8, 2.2), Interval(4.0, 3.6, 4.4))
     assert doubled.value == pytest.approx(1.0)
     assert doubled.low == pytest.approx(0.73, abs=0.01)
@@ -95,7 +95,7 @@ def test_a_ratio_is_that_of_the_values_whatever_their_bounds() -> None:
     assert nothing.value == 0
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+def test_intervals_have_their_nominal_coverage() -> None:
     random_ = random.Random(5)
     held = 0
     for _ in range(400):

@@ -22,8 +22,8 @@ from sseload_users.report.model import Report
 from sseload_users.report.timeline import timeline
 from sseload_users.web import delivery_page as delivery
 from sseload_users.web.delivery_page import Shown
-from tests.report.test_report_html import hostile_report
 from tests.support import lives
+from tests.support.hostile import hostile_report
 from tests.support.metrics import families, text_of, values
 from tests.support.pages import cells, classes, parse, words
 from tests.support.reports import as_data, sample, samples, step_of
@@ -55,7 +55,7 @@ def part(root: ET.Element, name: str) -> ET.Element:
 # The verdict so far
 
 
-def test_before_anything_has_come_to_an_end_there_is_nothing_to_judge() -> None:
+def test_nothing_is_judged_before_anything_is_settled() -> None:
     for each in (lives.live(Totals(), 0), connecting(0, 0, 50)):
         report = live.report_for_metrics(each)
         assert not report.verdict.is_judged
@@ -63,14 +63,14 @@ def test_before_anything_has_come_to_an_end_there_is_nothing_to_judge() -> None:
         assert rules(each).keys() <= {"generator"}
 
 
-def test_who_is_connecting_is_no_failure_and_who_failed_is_one() -> None:
+def test_pending_connects_are_not_failures() -> None:
     assert live.report_so_far(connecting(30, 0, 20)).connections.attempted == 30
     assert rules(connecting(30, 0, 20))["connection_success"] == "good"
     assert rules(connecting(30, 20, 0))["connection_success"] == "issues"
     assert "codes_received" not in rules(connecting(30, 0, 20))
 
 
-def test_what_waits_for_an_answer_is_left_out() -> None:
+def test_pending_requests_are_left_out() -> None:
     totals = lives.account(5)
     totals.announce(4, lives.START_NS + 5 * S)
     report = live.report_so_far(lives.live(totals, 5))
@@ -82,7 +82,7 @@ def test_what_waits_for_an_answer_is_left_out() -> None:
     assert report.verdict.grade == "issues"
 
 
-def test_a_lost_worker_is_told_and_an_end_that_has_not_come_is_not() -> None:
+def test_a_lost_worker_is_reported_but_not_that_the_run_is_unfinished() -> None:
     totals = lives.account(5)
     now = lives.live(totals, 5)
     assert "run_complete" not in rules(now)
@@ -90,14 +90,14 @@ def test_a_lost_worker_is_told_and_an_end_that_has_not_come_is_not() -> None:
     assert rules(replace(now, run=lost))["run_complete"] == "warning"
 
 
-def test_steps_that_were_taken_are_what_is_judged() -> None:
+def test_a_ladder_is_judged_by_its_finished_steps() -> None:
     step = step_of(sample(100, 10, missing=300), "100 connections")
     now = replace(lives.live(lives.account(5), 5), steps=[step])
     assert live.report_so_far(now).verdict.grade == "issues"
     assert part(fragment(Shown(live=now)), "steps") is not None
 
 
-def test_so_far_and_at_the_end_the_same_is_said_of_the_same_account() -> None:
+def test_the_report_so_far_equals_the_final_one_of_the_same_account() -> None:
     totals = lives.account(20, missing=3, workers=2)
     now = lives.live(totals, 20)
     early, late = live.report_so_far(now), build(now.run, totals, now.thresholds)
@@ -125,7 +125,7 @@ def _counted(report: Report) -> dict[str, Any]:
 # Over time
 
 
-def test_seconds_that_are_not_told_in_full_are_left_out() -> None:
+def test_seconds_that_are_not_fully_reported_are_left_out() -> None:
     totals = lives.account(30)
     course = live.course(lives.live(totals, 30), TimelineCache(), lambda: None)
     assert [point.t for point in course] == [each + 0.75 for each in range(29)]
@@ -134,7 +134,7 @@ def test_seconds_that_are_not_told_in_full_are_left_out() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=6))
-def test_what_is_remembered_of_the_course_is_what_would_be_worked_out(
+def test_the_cached_timeline_equals_a_fresh_one(
     stretches: list[int],
 ) -> None:
     end = sum(stretches)
@@ -147,7 +147,7 @@ def test_what_is_remembered_of_the_course_is_what_would_be_worked_out(
         assert live.course(now, past, lambda: None) == fresh
 
 
-def test_what_is_long_past_is_not_worked_out_again() -> None:
+def test_old_points_of_the_timeline_are_not_computed_again() -> None:
     totals = lives.account(4000, every_s=50, connections=2)
     past, pauses = TimelineCache(), [0, 0]
     for index in (0, 1):
@@ -169,14 +169,14 @@ def test_what_is_long_past_is_not_worked_out_again() -> None:
 # Codes
 
 
-def test_the_latest_codes_are_the_end_of_all() -> None:
+def test_the_latest_codes_are_the_last_of_all_codes() -> None:
     totals = lives.account(40)
     assert list(per_code(totals, 7)) == list(per_code(totals))[-7:]
     assert list(per_code(totals, 700)) == list(per_code(totals))
     assert list(per_code(Totals(), 7)) == []
 
 
-def test_a_code_on_its_way_says_so_and_one_that_nobody_was_owed_does_in_the_end() -> None:
+def test_a_code_is_on_its_way_until_its_account_is_closed() -> None:
     totals = lives.account(4)
     totals.announce(3, lives.START_NS + 4 * S)
     assert [row.status for row in live.latest_codes(lives.live(totals, 5), 2)] == [
@@ -192,7 +192,7 @@ def test_a_code_on_its_way_says_so_and_one_that_nobody_was_owed_does_in_the_end(
 # For Prometheus
 
 
-def test_prometheus_is_told_the_figures_of_the_moment() -> None:
+def test_metrics_of_a_live_run_have_current_figures() -> None:
     totals = lives.account(10, missing=2)
     now = lives.live(totals, 10)
     found = families(text_of(live.report_for_metrics(now)))
@@ -208,7 +208,7 @@ def test_prometheus_is_told_the_figures_of_the_moment() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_the_page_shows_a_run_as_it_goes(workers: int) -> None:
+def test_the_page_shows_a_live_run(workers: int) -> None:
     root = fragment(Shown(live=lives.live(lives.account(20, workers=workers), 20)))
     assert (
         words(root.find(".//h1"))
@@ -231,7 +231,7 @@ def test_the_page_shows_a_run_as_it_goes(workers: int) -> None:
     assert rows[1][2:5] == ["accepted", str(50 * workers), str(50 * workers)]
 
 
-def test_the_page_says_what_was_lost_so_far() -> None:
+def test_the_page_shows_losses_so_far() -> None:
     root = fragment(Shown(live=lives.live(lives.account(5, missing=30), 5)))
     verdict = part(root, "verdict")
     assert verdict.get("class") == "verdict issues"
@@ -240,7 +240,7 @@ def test_the_page_says_what_was_lost_so_far() -> None:
     assert [each.get("class") for each in part(root, "codes").iter("tr")][-1] == "lost"
 
 
-def test_the_page_has_a_beginning_and_an_end() -> None:
+def test_the_page_has_states_before_and_after_a_run() -> None:
     nothing = fragment(Shown())
     assert "No run yet" in words(nothing)
     assert part(nothing, "head").get("data-running") == "no"
@@ -278,7 +278,7 @@ def safe(root: ET.Element) -> None:
 
 @given(samples())
 @settings(max_examples=12, deadline=None)
-def test_any_run_makes_a_page_that_is_whole(report: Report) -> None:
+def test_any_report_renders_to_a_valid_page(report: Report) -> None:
     standing = Shown(report=report)
     now = delivery.fragment(standing, TimelineCache())
     root = parse(delivery.document(standing, now))
@@ -289,7 +289,7 @@ def test_any_run_makes_a_page_that_is_whole(report: Report) -> None:
     assert len(list(root.iter("figure"))) == 6
 
 
-def test_what_others_say_is_words_and_nothing_else() -> None:
+def test_foreign_texts_are_escaped() -> None:
     report = hostile_report()
     text = delivery.fragment(Shown(report=report, trouble=report.run.id), TimelineCache())
     safe(parse(f"<body>{text}</body>"))
@@ -302,7 +302,7 @@ def test_what_others_say_is_words_and_nothing_else() -> None:
     assert "<script" not in text
 
 
-def test_the_page_of_a_long_run_is_made_soon_and_in_small_pieces() -> None:
+def test_the_page_of_a_long_run_is_rendered_quickly_in_small_pieces() -> None:
     seconds = 1802
     now = lives.live(lives.account(seconds), seconds)
     past, best, longest = TimelineCache(), 9.0, 9.0
@@ -324,7 +324,7 @@ def test_the_page_of_a_long_run_is_made_soon_and_in_small_pieces() -> None:
     assert len(text) < 250_000
 
 
-def test_a_summary_with_counts_is_read_as_well_as_one_that_is_encoded() -> None:
+def test_a_summary_with_counts_is_read_like_an_encoded_one() -> None:
     histogram = Histogram()
     for value in (3, 70_000, 70_001, 5):
         histogram.add(value)

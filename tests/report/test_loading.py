@@ -29,7 +29,7 @@ print(*(name for name in sys.modules if name.startswith(tuple(sys.argv[2:]))))
         ("sseload_users.report.html", ("rich", "flask", "sseload_users.web")),
     ],
 )
-def test_no_more_is_loaded_than_is_needed(module: str, unwanted: tuple[str, ...]) -> None:
+def test_modules_load_only_what_they_need(module: str, unwanted: tuple[str, ...]) -> None:
     asked = [sys.executable, "-c", _SCRIPT, module, *unwanted]
     loaded = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     assert loaded.split() == []

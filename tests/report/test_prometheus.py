@@ -16,14 +16,13 @@ from sseload_users.core.formatting import clean
 from sseload_users.core.histogram import Histogram
 from sseload_users.report import prometheus
 from sseload_users.report.model import Report
-from tests.report.test_console import WORST
-from tests.report.test_report_html import HOSTILE, hostile_report
+from tests.support.hostile import HOSTILE, hostile_report
 from tests.support.metrics import families, text_of, values
-from tests.support.reports import sample, samples
+from tests.support.reports import WORST, sample, samples
 
 
-def test_counts_are_those_of_the_report() -> None:
-    report = sample(**WORST)  # type: ignore[arg-type]
+def test_counts_match_the_report() -> None:
+    report = sample(**WORST)
     found = families(text_of(report))
     assert values(found["sseload_verdict"]) == {("good",): 0, ("warning",): 0, ("issues",): 1}
     assert values(found["sseload_connects"]) == {("succeeded",): 360, ("failed",): 140}
@@ -42,7 +41,7 @@ def test_counts_are_those_of_the_report() -> None:
 
 @given(samples())
 @settings(max_examples=25, deadline=None)
-def test_every_metric_is_named_typed_and_explained(report: Report) -> None:
+def test_every_metric_has_a_name_a_type_and_a_description(report: Report) -> None:
     text = text_of(report)
     assert text.endswith("\n")
     for line in text.splitlines():
@@ -58,7 +57,7 @@ def test_every_metric_is_named_typed_and_explained(report: Report) -> None:
 
 
 @given(st.dictionaries(st.integers(0, 10**8), st.integers(1, 99), max_size=40))
-def test_buckets_count_what_is_not_above_their_bound(counts: dict[int, int]) -> None:
+def test_buckets_count_values_up_to_their_bound(counts: dict[int, int]) -> None:
     histogram = Histogram()
     for value_us, times in counts.items():
         histogram.add(value_us, times)
@@ -80,7 +79,7 @@ def test_buckets_count_what_is_not_above_their_bound(counts: dict[int, int]) -> 
 
 
 @given(st.text(), st.text())
-def test_labels_are_read_back_as_they_were(target: str, cause: str) -> None:
+def test_labels_survive_a_round_trip(target: str, cause: str) -> None:
     report = sample(3, 1, unavailable=1)
     report.run.target = target
     report.errors.causes[0].cause = cause
@@ -90,14 +89,14 @@ def test_labels_are_read_back_as_they_were(target: str, cause: str) -> None:
     assert found["sseload_errors"].samples[0].labels["cause"] == clean(cause)
 
 
-def test_what_others_say_is_no_metric() -> None:
+def test_foreign_texts_cannot_inject_metrics() -> None:
     text = text_of(hostile_report())
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
     labels = families(text)["sseload_run_info"].samples[0].labels
     assert all(each in labels["target"] for each in HOSTILE[:5])
 
 
-def test_causes_are_bounded_and_none_is_lost() -> None:
+def test_causes_are_bounded_and_all_are_counted() -> None:
     report = sample(3, 1)
     report.errors.causes = [
         FailureCause(
@@ -115,7 +114,7 @@ def test_causes_are_bounded_and_none_is_lost() -> None:
     assert sum(found.values()) == sum(range(1, 501))
 
 
-def test_what_is_not_known_is_not_a_number() -> None:
+def test_unknown_figures_are_nan() -> None:
     report = sample(3, 1)
     report.timeline[-1].cpu_percent = report.timeline[-1].waited_percent = None
     found = families(text_of(report))
@@ -178,7 +177,7 @@ def test_the_names_of_metrics_and_labels_are_a_contract() -> None:
         ("application/openmetrics-text;version=x", "text/plain; version=0.0.4; charset=utf-8"),
     ],
 )
-def test_the_format_is_the_one_that_is_asked_for(accept: str, kind: str) -> None:
+def test_the_format_follows_the_accept_header(accept: str, kind: str) -> None:
     report = sample(20, 5, missing=3, unavailable=2)
     body, content_type = prometheus.exposition(prometheus.metrics_of(report), accept)
     assert kind in content_type

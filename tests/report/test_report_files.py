@@ -32,11 +32,11 @@ validator = jsonschema.Draft202012Validator(
 )
 
 
-def test_the_published_schema_is_that_of_the_types() -> None:
+def test_the_published_schema_matches_the_types() -> None:
     assert serialization.schema() == SCHEMA, "run make schema"
 
 
-def test_the_schema_is_one_and_describes_every_field() -> None:
+def test_the_schema_is_valid_and_describes_every_field() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     fields = dict(SCHEMA["properties"])
     for owner, definition in SCHEMA["$defs"].items():
@@ -69,14 +69,14 @@ def test_every_object_of_the_schema_is_closed() -> None:
 
 @given(samples())
 @settings(max_examples=40, deadline=None)
-def test_reports_keep_to_the_schema(report: Report) -> None:
+def test_reports_conform_to_the_schema(report: Report) -> None:
     data = as_data(report)
     validator.validate(data)
     assert parse(as_data(report), "report.json") == report
     assert list(data) == list(SCHEMA["properties"])
 
 
-def test_the_examples_of_the_documentation_read_a_report(
+def test_the_documented_examples_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
@@ -110,13 +110,13 @@ def test_the_examples_of_the_documentation_read_a_report(
         lambda data: data["verdict"].update(grade="fine"),
     ],
 )
-def test_the_schema_refuses_what_is_no_report(spoil: Any) -> None:
+def test_the_schema_refuses_invalid_reports(spoil: Any) -> None:
     data = as_data(sample())
     spoil(data)
     assert not validator.is_valid(data)
 
 
-def test_all_files_are_written_and_agree(tmp_path: Path) -> None:
+def test_all_files_are_written_and_consistent(tmp_path: Path) -> None:
     report = sample(50, 10, missing=3, unavailable=2, unsent=1)
     written = files.write(report, tmp_path / "a" / "b", connection_rows(report))
     assert [path.name for path in written] == NAMES
@@ -134,7 +134,7 @@ def test_all_files_are_written_and_agree(tmp_path: Path) -> None:
     assert [row["connected"] for row in connections[-3:]] == ["yes", "no", "no"]
 
 
-def test_a_report_replaces_the_one_before_with_ordinary_permissions(tmp_path: Path) -> None:
+def test_a_report_replaces_an_older_one_with_default_permissions(tmp_path: Path) -> None:
     for codes in (20, 5):
         report = sample(10, codes)
         files.write(report, tmp_path, connection_rows(report))
@@ -159,7 +159,7 @@ def test_a_report_replaces_the_one_before_with_ordinary_permissions(tmp_path: Pa
         ('say "hi", twice', 'say "hi", twice'),
     ],
 )
-def test_no_cell_is_a_formula_or_an_escape(tmp_path: Path, text: str, cell: str) -> None:
+def test_no_cell_contains_a_formula_or_an_escape(tmp_path: Path, text: str, cell: str) -> None:
     report = sample(2, 1)
     rows = [replace(row, username=text, connect_ms=-0.5) for row in connection_rows(report)]
     files.write(report, tmp_path, rows)
@@ -170,7 +170,7 @@ def test_no_cell_is_a_formula_or_an_escape(tmp_path: Path, text: str, cell: str)
 
 
 @given(st.text())
-def test_a_cell_begins_like_no_formula_whatever_the_text(text: str) -> None:
+def test_no_text_makes_a_cell_begin_like_a_formula(text: str) -> None:
     _, line = files.codes_csv(
         [replace(sample(1, 1).per_code[0], sent_at=text)]
     ).splitlines()  # fmt: skip
@@ -179,7 +179,7 @@ def test_a_cell_begins_like_no_formula_whatever_the_text(text: str) -> None:
     assert not [char for char in row[1] if unicodedata.category(char)[0] == "C"]
 
 
-def test_junit_has_a_case_for_each_rule_and_fails_what_is_an_issue(tmp_path: Path) -> None:
+def test_junit_has_a_case_for_each_rule_and_issues_fail(tmp_path: Path) -> None:
     report = sample(50, 10, missing=100, duplicate=1)
     path = files.write(report, tmp_path, [])[3]
     suites = ET.parse(path).getroot()
@@ -204,7 +204,7 @@ def test_junit_has_a_case_for_each_rule_and_fails_what_is_an_issue(tmp_path: Pat
     assert "400 of 500 owed" in (suite.findtext("system-out") or "")
 
 
-def test_junit_is_read_by_those_who_read_junit(tmp_path: Path) -> None:
+def test_junit_is_readable_by_a_junit_parser(tmp_path: Path) -> None:
     report = sample(50, 10, missing=100, duplicate=1, refused=20)
     xml = junitparser.JUnitXml.fromfile(str(files.write(report, tmp_path, [])[3]))
     assert isinstance(xml, junitparser.JUnitXml)
@@ -233,7 +233,7 @@ def test_junit_is_read_by_those_who_read_junit(tmp_path: Path) -> None:
     assert (suite.tests, suite.failures, suite.errors, suite.skipped) == before
 
 
-def test_junit_survives_what_servers_say(tmp_path: Path) -> None:
+def test_junit_is_valid_xml_for_any_text(tmp_path: Path) -> None:
     report = sample(50, 10, unavailable=20)
     for each in report.verdict.reasons:
         each.sentence += "\x00\x1b[2J <b>&amp;]]> \ud800 \ufffe"
@@ -243,7 +243,7 @@ def test_junit_survives_what_servers_say(tmp_path: Path) -> None:
     assert "<b>&amp;]]>" in (ET.fromstring(text).findtext("testsuite/testcase/system-out") or "")
 
 
-def test_a_place_that_takes_no_file_is_known_before_the_run(tmp_path: Path) -> None:
+def test_an_unwritable_directory_is_refused_before_the_run(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(ReportError, match=r"no report can be written there \(.+\); name"):
@@ -254,12 +254,12 @@ def test_a_place_that_takes_no_file_is_known_before_the_run(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a read-only file system: /proc")
-def test_a_read_only_place_is_known_before_the_run() -> None:
+def test_a_read_only_directory_is_refused_before_the_run() -> None:
     with pytest.raises(ReportError, match="name another directory"):
         files.prepare("/proc/self/report")
 
 
-def test_one_file_that_fails_keeps_none_of_the_others_back(tmp_path: Path) -> None:
+def test_one_unwritable_file_does_not_prevent_the_others(tmp_path: Path) -> None:
     (tmp_path / "codes.csv").mkdir()
     (tmp_path / "codes.csv" / "full").touch()
     report = sample(2, 1)
@@ -271,9 +271,7 @@ def test_one_file_that_fails_keeps_none_of_the_others_back(tmp_path: Path) -> No
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_full_disk_is_one_sentence_and_keeps_the_old_report(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_keeps_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = sample(2, 1)
     files.write(report, tmp_path, connection_rows(report))
     before = (tmp_path / "report.json").read_bytes()
@@ -293,7 +291,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_old_report(
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_file_that_cannot_be_made_keeps_none_of_the_others_back(
+def test_a_file_that_cannot_be_rendered_does_not_prevent_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(report: Any) -> str:

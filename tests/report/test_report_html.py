@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
-from xml.etree import ElementTree as ET
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,68 +19,14 @@ from sseload_users.core.figures import (
     VitalsSeries,
 )
 from sseload_users.report import html
-from sseload_users.report.model import CodeStatus, Report
-from tests.report.test_console import WORST
+from sseload_users.report.model import Report
 from tests.support.browser import browser, tab
-from tests.support.pages import cells, classes, parse, words
-from tests.support.reports import judged, sample, samples, step_of
-
-HOSTILE = (
-    "<script>window.stolen=1</script>",
-    '"onload="window.stolen=1',
-    "'><img src=x onerror=window.stolen=1>",
-    "</style><svg/onload=window.stolen=1>",
-    "{{ 7*7 }}{% raw %}",
-    "\x1b]0;gone\x07\x1b[2J",
-    "&lt;b&gt; \u202etxt \ud800",
-)
+from tests.support.hostile import hostile_report
+from tests.support.pages import cells, classes, inert, parse, section, words
+from tests.support.reports import WORST, judged, sample, samples, step_of
 
 
-def hostile_report() -> Report:
-    """A report in which every text that others choose is hostile."""
-    report = sample(50, 10, unavailable=5, missing=3, notes=HOSTILE)
-    run = report.run
-    everything = "".join(HOSTILE)
-    run.id = run.target = run.transport = run.ingest = everything
-    run.options = {**run.options, **{text: [text, {text: text}] for text in HOSTILE}}
-    run.versions = {**run.versions, **dict.fromkeys(HOSTILE, everything)}
-    for phase in report.phases:
-        phase.name = everything
-    for cause in (*report.connections.causes, *report.errors.causes):
-        cause.operation = cause.cause = cause.said = cause.hint = everything
-    for reason in report.verdict.reasons:
-        reason.rule = reason.measured = reason.threshold = everything
-        reason.sentence = reason.hint = everything
-    for code in report.per_code:
-        code.status = cast("CodeStatus", everything)
-    return report
-
-
-def inert(page: str) -> ET.Element:
-    """The page, which can load and run nothing."""
-    root = parse(page)
-    for each in root.iter():
-        assert each.tag not in ("script", "link", "img", "iframe", "object", "base", "form", "a")
-        for name in each.attrib:
-            assert not name.startswith("on"), name
-            assert name not in ("src", "href", "style", "srcset", "action", "xlink:href"), name
-    style = root.find("head/style")
-    assert style is not None
-    assert not re.search(r"@import|url\(", style.text or "")
-    policies = [each for each in root.iter("meta") if "http-equiv" in each.attrib]
-    digest = base64.b64encode(hashlib.sha256((style.text or "").encode()).digest()).decode()
-    assert [each.get("content") for each in policies] == [
-        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    ]
-    return root
-
-
-def section(root: ET.Element, name: str) -> ET.Element:
-    (found,) = (each for each in root.iter("section") if each.get("aria-labelledby") == name)
-    return found
-
-
-def test_a_good_run_says_so_first() -> None:
+def test_the_page_of_a_good_run_starts_with_the_verdict() -> None:
     root = inert(html.document(sample(50, 10)))
     assert words(root.find("head/title")) == "sseload k3x9q2: good"
     main = root.find(".//main")
@@ -97,8 +40,8 @@ def test_a_good_run_says_so_first() -> None:
     assert "Errors by cause" not in words(root)
 
 
-def test_a_bad_run_has_every_reason_cause_and_hint() -> None:
-    report = sample(**WORST)  # type: ignore[arg-type]
+def test_the_page_of_a_bad_run_has_every_reason_cause_and_hint() -> None:
+    report = sample(**WORST)
     root = inert(html.document(report))
     said = words(root)
     for reason in report.verdict.reasons:
@@ -120,7 +63,7 @@ def words_of(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_figures_are_those_of_the_report() -> None:
+def test_the_page_shows_the_figures_of_the_report() -> None:
     report = sample(50, 10, missing=3, duplicate=1)
     root = parse(html.document(report))
     fates = {row[0]: row[1:3] for row in cells(section(root, "outcomes")) if len(row) > 2}
@@ -146,7 +89,7 @@ def test_figures_are_those_of_the_report() -> None:
     assert "All times were taken by one clock." in accuracy
 
 
-def test_how_accurate_the_figures_are_is_said_as_it_is() -> None:
+def test_the_page_states_the_accuracy_of_its_figures() -> None:
     report = sample(50, 10, timestamps="userspace", saturated=True, complete=False, unsent=4)
     report.generator.clock_error_ms = 1.25
     said = words(section(parse(html.document(report)), "accuracy"))
@@ -165,7 +108,7 @@ def test_how_accurate_the_figures_are_is_said_as_it_is() -> None:
 
 @given(samples())
 @settings(max_examples=15, deadline=None)
-def test_any_run_makes_a_page_that_is_whole(report: Report) -> None:
+def test_any_report_renders_to_a_valid_page(report: Report) -> None:
     root = inert(html.document(report))
     ids = [each.get("id") for each in root.iter() if each.get("id")]
     assert len(ids) == len(set(ids))
@@ -190,11 +133,11 @@ def test_any_run_makes_a_page_that_is_whole(report: Report) -> None:
         ({"missing": 1}, "99.8 % of what connected clients were owed arrived in time."),
     ],
 )
-def test_the_headline_is_the_answer(changes: dict[str, Any], sentence: str) -> None:
+def test_the_headline_answers_the_question(changes: dict[str, Any], sentence: str) -> None:
     assert html.headline(sample(**changes)) == sentence
 
 
-def test_steps_and_searches_are_told_in_order() -> None:
+def test_steps_and_searches_are_shown_in_order() -> None:
     report = sample(100, 10)
     for size, changes in ((50, {}), (100, {"missing": 300, "refused": 5, "saturated": True})):
         whole = sample(size, 10, **changes)  # type: ignore[arg-type]
@@ -225,12 +168,12 @@ def test_steps_and_searches_are_told_in_order() -> None:
         ["100", "no", "<69 %> delivered; x; the generator was saturated"],
         ["50", "yes", ""],
     ]
-    assert "holds 50 connections: so many kept the objective, and 100 did not" in words(
+    assert "holds 50 connections: that many met the objective, and 100 did not" in words(
         root.find(".//h1")
     )
 
 
-def test_workers_regions_storms_and_the_server_are_told_where_there_are_any() -> None:
+def test_workers_regions_storms_and_vitals_are_shown_if_present() -> None:
     report = sample(100, 10, workers=2, regions=("eu", "us"), missing=3)
     report.workers[0] = replace(report.workers[0], name="<b>a", region="eu", lost=True)
     report.storm = StormRecovery(
@@ -247,7 +190,7 @@ def test_workers_regions_storms_and_the_server_are_told_where_there_are_any() ->
     workers = cells(section(root, "workers"))
     assert workers[1][:3] == ["<b>a (lost)", "eu", "50 of 50 (100 %)"]
     assert [row[0] for row in cells(section(root, "regions"))[1:]] == ["eu", "us"]
-    assert "100 connections ended at once; back were 50 % after 1.00 s" in words(
+    assert "100 connections ended at once; reconnected: 50 % after 1.00 s" in words(
         section(root, "storm")
     )
     assert len(list(root.iter("figure"))) == 8
@@ -256,7 +199,7 @@ def test_workers_regions_storms_and_the_server_are_told_where_there_are_any() ->
     assert not {"workers", "regions", "storm"} & set(names)
 
 
-def test_a_run_of_nothing_has_a_page_as_well() -> None:
+def test_an_empty_run_has_a_page_as_well() -> None:
     root = inert(html.document(sample(0, 0)))
     figures = [words(each) for each in classes(root, "figure")]
     assert figures[0].startswith("Delivered ✗ issues -0 of 0")
@@ -265,7 +208,7 @@ def test_a_run_of_nothing_has_a_page_as_well() -> None:
     assert "Nothing was measured yet." in words(root)
 
 
-def test_what_others_say_is_words_and_nothing_else() -> None:
+def test_foreign_texts_are_escaped() -> None:
     page = html.document(hostile_report())
     root = inert(page)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\ud800]", page)
@@ -277,14 +220,14 @@ def test_what_others_say_is_words_and_nothing_else() -> None:
 
 @given(st.text(max_size=40))
 @settings(max_examples=30, deadline=None)
-def test_no_text_breaks_out_of_the_page(text: str) -> None:
+def test_no_text_escapes_its_element(text: str) -> None:
     report = sample(2, 1, unavailable=1, notes=(text,))
     report.run.target = report.errors.causes[0].cause = text
     report.run.options = {**report.run.options, text: text}
     inert(html.document(report))
 
 
-def test_the_codes_that_are_shown_are_few_and_tell_of_the_worst() -> None:
+def test_of_many_codes_the_first_last_and_worst_are_shown() -> None:
     report = sample(2, 1)
     (code,) = report.per_code
     many = [
@@ -306,7 +249,7 @@ def test_the_codes_that_are_shown_are_few_and_tell_of_the_worst() -> None:
     assert "Of 5,000 codes, the first 10, the last 10" in words(section(root, "codes"))
 
 
-def test_hours_with_thousands_of_codes_make_a_small_page_soon() -> None:
+def test_a_long_run_renders_quickly_to_a_small_page() -> None:
     report = sample(20, 40)
     timeline, per_code = report.timeline, report.per_code
     report.timeline = [
@@ -325,7 +268,7 @@ def test_hours_with_thousands_of_codes_make_a_small_page_soon() -> None:
     assert "4,800 further causes in report.json" in words(parse(page))
 
 
-def test_a_browser_finds_nothing_to_run_or_to_complain_about(tmp_path: Path) -> None:
+def test_a_browser_runs_nothing_and_reports_no_error(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text(html.document(hostile_report()), encoding="utf-8", errors="replace")
     with browser() as chromium, tab(chromium) as (page, complaints):

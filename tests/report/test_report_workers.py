@@ -39,7 +39,7 @@ def workers(draw: st.DrawFn) -> list[WorkerTotals]:
 
 
 @given(workers())
-def test_regions_have_all_that_their_workers_have(all_of_them: list[WorkerTotals]) -> None:
+def test_regions_are_the_sums_of_their_workers(all_of_them: list[WorkerTotals]) -> None:
     rows, regions = worker_shares(all_of_them), region_shares(all_of_them)
     if not any(each.region for each in all_of_them):
         assert regions == []
@@ -60,12 +60,12 @@ def test_regions_have_all_that_their_workers_have(all_of_them: list[WorkerTotals
             assert getattr(region, name) == max(known, default=None)
 
 
-def test_one_worker_is_not_shown_apart() -> None:
+def test_a_single_worker_has_no_table() -> None:
     assert WorkersTable(sample()).rows == []
     assert WorkersTable(sample(regions=("eu",))).rows == []
 
 
-def test_several_workers_are_shown_by_region_where_those_are_named() -> None:
+def test_several_workers_are_shown_by_region_if_regions_are_named() -> None:
     assert [row.name for row in WorkersTable(sample(workers=2)).rows] == [
         "worker 1 (host)",
         "worker 2 (host)",
@@ -89,7 +89,7 @@ def test_of_many_workers_the_worst_are_shown() -> None:
     assert "worker 20 (host) lost" in text
 
 
-def test_a_region_without_a_name_is_called_so_and_long_names_give_way() -> None:
+def test_unnamed_regions_are_labelled_and_long_names_shortened() -> None:
     report = sample(workers=2, regions=("", "a-region-with-a-name-that-no-table-has-room-for"))
     for width in (60, 80, 100):
         text = console.summary(report, width)

@@ -12,9 +12,9 @@ from tests.support.runs import LOCUST, QUICK, running
 _COUNTING = """
 import atexit, json
 from sseload_users import CodeBroadcaster, CodeListener
-from sseload_users.run.code_finder import Decoder
+from sseload_users.run.code_finder import CodeFinder
 
-looks, decoders, look = [], set(), Decoder.look
+looks, decoders, look = [], set(), CodeFinder.look
 
 def counting(self, payload):
     found = look(self, payload)
@@ -22,7 +22,7 @@ def counting(self, payload):
     decoders.add(id(self))
     return found
 
-Decoder.look = counting
+CodeFinder.look = counting
 atexit.register(lambda: open({out!r}, "w").write(json.dumps([sum(looks), len(decoders)])))
 """
 

@@ -1,4 +1,4 @@
-"""A real browser: Debian's Chromium, driven by Playwright, which brings none of its own."""
+"""A real browser: the system's Chromium, driven by Playwright."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-#: What a page may take until it shows something.
+#: How long a page may take, in milliseconds.
 PATIENCE_MS = 20_000
 
 LAPTOP = {"width": 1280, "height": 800}
@@ -19,7 +19,7 @@ PHONE = {"width": 390, "height": 844}
 
 
 def chromium() -> str:
-    """Where it is; a test that needs it is skipped without, except in CI."""
+    """The path of Chromium; without it, tests are skipped, or fail in CI."""
     found = shutil.which("chromium")
     if found is None:
         if os.environ.get("CI") == "true":
@@ -30,7 +30,7 @@ def chromium() -> str:
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """A browser without a window."""
+    """A headless browser."""
     path = chromium()
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
@@ -45,7 +45,7 @@ def browser() -> Iterator[Browser]:
 
 @contextmanager
 def tab(browser: Browser, **context: Any) -> Iterator[tuple[Page, list[str]]]:
-    """A page in a profile of its own, and all that it complains of on its console."""
+    """A page with its own profile, and the messages on its console."""
     with browser.new_context(**{"viewport": LAPTOP, **context}) as profile:
         profile.set_default_timeout(PATIENCE_MS)
         page = profile.new_page()

@@ -1,7 +1,10 @@
-"""Reading the pages that a report is shown on, as a strict browser would."""
+"""Read pages as a strict browser would."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
@@ -38,7 +41,7 @@ class _Builder(HTMLParser):
 
 
 def parse(html: str) -> ET.Element:
-    """The root element; each tag must be closed by its own."""
+    """The root element; every element must be closed by its own end tag."""
     builder = _Builder()
     builder.feed(html)
     builder.close()
@@ -47,13 +50,13 @@ def parse(html: str) -> ET.Element:
 
 
 def words(element: ET.Element | None) -> str:
-    """What is to be read in an element, its white space made plain."""
+    """The text of an element, with white space collapsed."""
     assert element is not None
     return " ".join("".join(element.itertext()).split())
 
 
 def cells(element: ET.Element) -> list[list[str]]:
-    """The rows of the first table in an element, the head included."""
+    """The rows of the first table in an element, including the header."""
     table = element.find(".//table")
     assert table is not None
     return [[words(cell) for cell in row] for row in table.iter("tr")]
@@ -62,3 +65,28 @@ def cells(element: ET.Element) -> list[list[str]]:
 def classes(element: ET.Element, name: str) -> list[ET.Element]:
     """All elements of a class, in order."""
     return [each for each in element.iter() if name in each.get("class", "").split()]
+
+
+def inert(page: str) -> ET.Element:
+    """The page, which must not load or run anything."""
+    root = parse(page)
+    for each in root.iter():
+        assert each.tag not in ("script", "link", "img", "iframe", "object", "base", "form", "a")
+        for name in each.attrib:
+            assert not name.startswith("on"), name
+            assert name not in ("src", "href", "style", "srcset", "action", "xlink:href"), name
+    style = root.find("head/style")
+    assert style is not None
+    assert not re.search(r"@import|url\(", style.text or "")
+    policies = [each for each in root.iter("meta") if "http-equiv" in each.attrib]
+    digest = base64.b64encode(hashlib.sha256((style.text or "").encode()).digest()).decode()
+    assert [each.get("content") for each in policies] == [
+        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    ]
+    return root
+
+
+def section(root: ET.Element, name: str) -> ET.Element:
+    """The section of a page with this label."""
+    (found,) = (each for each in root.iter("section") if each.get("aria-labelledby") == name)
+    return found

@@ -1,11 +1,11 @@
-"""Sample reports: realistic, with books that balance, and as bad as a test asks for."""
+"""Sample reports: realistic, consistent, and as bad as a test needs."""
 
 from __future__ import annotations
 
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Literal, TypeVar, cast
@@ -42,6 +42,28 @@ from sseload_users.verdict.rules import judge
 from sseload_users.verdict.thresholds import Thresholds
 
 _START = datetime(2026, 11, 24, 9, 30, 0, 250_000, tzinfo=UTC)
+
+
+#: What makes a sample of a run in which everything goes wrong.
+WORST: Mapping[str, Any] = {
+    "connections": 500,
+    "codes": 20,
+    "unavailable": 120,
+    "timed_out": 20,
+    "dropped": 30,
+    "missing": 900,
+    "interrupted": 300,
+    "late": 70,
+    "rejected": 2,
+    "unanswered": 1,
+    "duplicate": 3,
+    "out_of_order": 1,
+    "unexpected": 3,
+    "malformed": 5,
+    "saturated": True,
+    "complete": False,
+    "notes": ("Worker b was lost with 20 connections.",),
+}
 
 
 def sample(
@@ -271,7 +293,7 @@ def as_data(report: Report) -> Any:
 
 
 def connection_rows(report: Report) -> list[ConnectionRow]:
-    """A row for each connection of a sample; losses are not told apart by connection."""
+    """A row for each connection of a sample; losses are not assigned to connections."""
     connections = report.connections
     owed = report.deliveries.owed // max(1, connections.succeeded)
     return [
@@ -297,7 +319,7 @@ def connection_rows(report: Report) -> list[ConnectionRow]:
 
 @st.composite
 def samples(draw: st.DrawFn) -> Report:
-    """Samples of small runs in which anything may have gone wrong."""
+    """Samples of small runs with arbitrary faults."""
     connections = draw(st.integers(0, 60))
     codes = draw(st.integers(0, 6))
     left, bad_codes = connections, codes
@@ -341,7 +363,7 @@ _T = TypeVar("_T", WorkerShare, RegionShare)
 def _share(
     random_: random.Random, report: Report, part: int, parts: int, make: Callable[..., _T]
 ) -> _T:
-    """One of so many equal parts of a report's figures; the first have what is left over."""
+    """One of several equal shares of a report's figures; the first get the remainder."""
 
     def own(whole: int) -> int:
         return whole // parts + (part < whole % parts)

@@ -1,6 +1,6 @@
-"""Servers in threads of their own, for tests whose main thread runs the gevent hub.
+"""Servers in their own threads, for tests whose main thread runs the gevent hub.
 
-The threads are real ones: while a test keeps its hub busy, its server goes on.
+The threads are real: a server goes on while its test keeps the hub busy.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Handler = Callable[[socket.socket], object]
 def serving(
     handler: Handler, *, certificate: str | None = None, client_ca: str | None = None
 ) -> Iterator[int]:
-    """The port of a server that gives each connection to the handler, in a thread.
+    """Serve: give each connection to the handler, in a thread; yield the port.
 
     Args:
         handler: may return or fail at any time; the connection is closed then.
@@ -74,7 +74,7 @@ def serving(
 
 
 def read_until(connection: socket.socket, end: bytes) -> bytes:
-    """What arrives up to and including the given bytes, or the end of the stream."""
+    """Receive up to and including the given bytes, or up to the end of the stream."""
     data = b""
     while not data.endswith(end) and (byte := connection.recv(1)):
         data += byte

@@ -1,4 +1,4 @@
-"""What the servers of each transport send, for tests that all transports share."""
+"""The bytes that servers of each transport send, for tests that all transports share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.wire import accept_websocket, chunk, frame, receive_frame
 
 
 class Wire(ABC):
-    """What the servers of one protocol send.
+    """The bytes that servers of one protocol send.
 
     Attributes:
         name: the transport's, as profiles have it.

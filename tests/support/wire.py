@@ -1,4 +1,4 @@
-"""What servers send, byte by byte, and how tests cut and read it."""
+"""Bytes on the wire: frames, chunks and handshakes for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every transport does, whatever its protocol: connect, subscribe, listen, end."""
+"""The contract of all transports: connect, subscribe, listen, end."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def listener_for(
 
 
 def sends(wire: Wire, *parts: bytes, stays: bool = False, reset: bool = False) -> Handler:
-    """A server that accepts, and sends the first part with it and the others after it."""
+    """A server that accepts and sends the first part in one piece, then the others."""
 
     def server(connection: socket.socket) -> None:
         first, *further = parts or (b"",)
@@ -57,7 +57,7 @@ def sends(wire: Wire, *parts: bytes, stays: bool = False, reset: bool = False) -
 
 
 def answers(response: bytes) -> Handler:
-    """A server that has one answer to every request."""
+    """A server that sends the same response to every request."""
 
     def server(connection: socket.socket) -> None:
         read_until(connection, b"\r\n\r\n")

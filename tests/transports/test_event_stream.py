@@ -1,4 +1,4 @@
-"""The event stream's decoder against the standard's own words, over any bytes cut in any way."""
+"""Event streams: the decoder against a literal reading of the standard, on arbitrary reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BOM = b"\xef\xbb\xbf"
 
 @dataclass
 class Reference:
-    """HTML living standard §9.2.5 and §9.2.6, sentence by sentence, over the whole text."""
+    """HTML Standard §9.2.5 and §9.2.6, implemented sentence by sentence."""
 
     events: list[tuple[str, str, str]] = field(default_factory=list)
     last_event_id: str = ""
@@ -64,7 +64,7 @@ class Reference:
 
 
 class Decoded:
-    """What the decoder made of the reads so far."""
+    """The results of all reads so far."""
 
     def __init__(self, max_message: int = 1 << 20) -> None:
         self.events: list[tuple[str, str, str]] = []
@@ -143,7 +143,7 @@ def test_events_follow_the_standard_after_every_read(reads: list[bytes]) -> None
         expected = Reference().read(stream)
         assert decoded.events == expected.events
         assert (decoded.stream.last_event_id or "") == expected.last_event_id
-    # The reconnection time is set with the event at hand, so that must be whole.
+    # The reconnection time is set once its block is complete.
     assert (
         decoded.read(b"\n\n").stream.retry_ms
         == Reference().read(stream + b"\n\n").reconnection_time

@@ -1,4 +1,4 @@
-"""The decoder against websocket-client alone, over any bytes cut in any way."""
+"""WebSocket frames: the decoder against websocket-client alone, on arbitrary reads."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Outcome:
 
 
 class Script:
-    """A socket that has these reads to give, then the end of the stream."""
+    """A socket that returns these reads, then the end of the stream."""
 
     def __init__(self, reads: list[bytes], answers: list[tuple[int, bytes]]) -> None:
         self.data = b""
@@ -144,7 +144,7 @@ endless = st.builds(
 
 @st.composite
 def fragmented(draw: st.DrawFn) -> bytes:
-    """One message in several frames, control frames between them."""
+    """Draw one message in several frames, with control frames between them."""
     parts = draw(st.lists(payloads, min_size=2, max_size=5))
     if draw(st.booleans()):
         text = "".join(draw(st.lists(st.text(max_size=10), min_size=2, max_size=4))).encode()
@@ -166,7 +166,7 @@ streams = st.lists(
 
 @st.composite
 def cut(draw: st.DrawFn, data: st.SearchStrategy[bytes]) -> list[bytes]:
-    """A stream as the reads it came in."""
+    """Draw a stream, split into reads."""
     stream = draw(data)
     if draw(st.booleans()) and len(stream) < 400:
         return [stream[i : i + 1] for i in range(len(stream))]
@@ -208,7 +208,7 @@ def test_a_size_limit_changes_nothing_before_it(frames: list[bytes], step: int, 
 
 
 def within(stream: bytes, limit: int) -> int:
-    """How many bytes come before the frame that breaks the limit, if its head is there."""
+    """Return the number of bytes before the first frame whose header exceeds the limit."""
     at = message = 0
     while len(stream) - at >= 2:
         first, short = stream[at], stream[at + 1] & 0x7F

@@ -1,4 +1,4 @@
-"""Response heads and bodies: chunks against h11, over any bytes cut in any way."""
+"""Response heads and bodies: chunks against h11, on arbitrary reads."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def by_body(reads: list[bytes], length: int | None = None, *, chunked: bool = Tr
 
 
 def by_h11(stream: bytes) -> Outcome:
-    """What h11 makes of a chunked body, then the event stream's decoder of that."""
+    """Decode a chunked body by h11, and its content as an event stream."""
     outcome = Outcome()
     client = h11.Connection(h11.CLIENT)
     client.send(h11.Request(method="GET", target="/", headers=[("Host", "h")]))
@@ -118,7 +118,7 @@ bodies = st.builds(
 @example([chunk(b"data: a\n\n") + chunk(b"data: b\n\n"), b"0\r\n", b"A: b\r", b"\n\r\n", b"x"])
 @example([chunk(b"data: a\n\n"), b"9\r\ndata: b\n\nX\n", chunk(b"data: c\n\n")])
 def test_chunks_decode_as_by_h11(reads: list[bytes]) -> None:
-    # Whether a line without a CR is the end is seen at its LF, or by h11 at the next CRLF.
+    # A line without CR ends the body at its LF; for h11, only at the next CRLF.
     reads = [*reads, b"\r\n"]
     assert by_body(reads) == by_h11(b"".join(reads))
 
@@ -130,7 +130,7 @@ def test_a_body_ends_at_its_length(reads: list[bytes], length: int) -> None:
     whole = by_body([stream[:length]] if stream[:length] else [], chunked=False)
     expected = Outcome(whole.messages, END if len(stream) >= length else None)
     if length == 0:
-        reads = [b"", *reads]  # as it is fed what came with the head
+        reads = [b"", *reads]  # as with a head that came alone
     assert by_body(reads, length, chunked=False) == expected
 
 
@@ -322,6 +322,6 @@ def test_a_usual_message_costs_about_what_a_frame_costs() -> None:
             gc.enable()
         return best
 
-    # Two to three times; by h11 alone it would be a hundred times.
+    # It is two to three times as much; with h11 alone it would be a hundred times.
     by_chunk = seconds(stream, chunk(b"data: " + text + b"\n\n"))
     assert by_chunk < 8 * seconds(websocket, frame(0x81, text))

@@ -60,7 +60,7 @@ def test_a_host_is_looked_up_once_for_all_connections(monkeypatch: pytest.Monkey
 
         gevent.joinall([gevent.spawn(come_and_go) for _ in range(20)], raise_error=True)
         assert asked == ["target.test"]
-        # The second address answered, so it is the first one asked from now on.
+        # The second address accepted, so it is tried first from now on.
         dialled = []
 
         def counted(family: int, address: Any, *others: Any) -> Any:
@@ -70,7 +70,7 @@ def test_a_host_is_looked_up_once_for_all_connections(monkeypatch: pytest.Monkey
         monkeypatch.setattr(network, "connect_tcp", counted)
         come_and_go()
         assert dialled == [("127.0.0.1", port)]
-    # A host that does not answer may have moved: it is looked up again.
+    # A host that refuses may have moved: it is looked up again.
     for _ in range(2):
         with pytest.raises(ConnectFailed, match="connection refused"):
             shared.open(url, time.monotonic() + 5)

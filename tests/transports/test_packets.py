@@ -1,4 +1,4 @@
-"""Socket.IO's packets: go apart, decoded, and their words made countable."""
+"""Socket.IO's packets: headers, parsing, countable causes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A resolver that fails half-way, comes back, or never answers."""
+"""Name resolution with a resolver that fails, recovers, or never answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOST = "server.example"
 
 
 class Resolver:
-    """Stands for the system's; knows one name."""
+    """Replaces the system's resolver; knows one name."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.port = 0
@@ -44,7 +44,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
 
 
 def connect(network: Network, seconds: float = 2.0) -> str:
-    """What comes of a connection: the cause of its failure, or nothing."""
+    """Connect and close; return the operation and cause of a failure, or an empty text."""
     try:
         network.open(f"ws://{HOST}/", time.monotonic() + seconds).close()
     except ConnectFailed as failed:

@@ -1,4 +1,4 @@
-"""Connections that read slowly: at their rate, with true stamps, and nobody else's harm."""
+"""Slow connections: their rate, their stamps, and no effect on others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RATE = 20_000
 
 
 class Watched:
-    """What a watch handed over, and when."""
+    """Everything that a watched connection hands over, and when."""
 
     def __init__(self, connection: StampedSocket) -> None:
         self.sizes: list[int] = []
@@ -36,7 +36,7 @@ class Watched:
         self.at.append(time.monotonic())
 
     def end(self) -> Exception | None:
-        """How it ended."""
+        """Wait for the end; return its error."""
         error = self.ended.get()
         self.connection.close()
         return error
@@ -59,7 +59,7 @@ def test_the_rate_is_kept_and_the_server_must_wait(scheme: str) -> None:
     written = []
 
     def server(connection: socket.socket) -> None:
-        # As little as the kernel allows, so that what waits, waits in sight.
+        # The smallest buffer, so that unsent data stays in the server.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         connection.settimeout(5)
         try:
@@ -77,11 +77,11 @@ def test_the_rate_is_kept_and_the_server_must_wait(scheme: str) -> None:
         gevent.sleep(2)
         passed = time.monotonic() - began
         connection.close()
-    # Never faster, and not much slower than on a busy machine.
+    # Never faster; slower only because the machine is busy.
     assert watched.size <= RATE * passed
     assert watched.size >= RATE * passed / 3
     assert max(watched.sizes) <= RATE
-    # What the server got rid of is what was read and what the kernels hold: it had to wait.
+    # The server has sent only what was read and what the kernels buffer: it had to wait.
     assert 2000 * len(written) < 100 * 2000
     assert 2000 * len(written) < watched.size + 100_000
 
@@ -156,7 +156,7 @@ def test_a_callback_may_close_any_slow_connection() -> None:
         gevent.sleep(0.4)
         assert len(reads) == 1
         assert go.wait(5)
-    # The timer has stopped, and begins again with the next one.
+    # The timer has stopped; the next connection starts it again.
     with serving(lambda connection: connection.sendall(b"more")) as port:
         watched = Watched(slow(shared, port))
         assert watched.end() is None

@@ -91,7 +91,7 @@ def test_a_watch_hands_over_earlier_and_later_bytes(shared: Network) -> None:
 
 def test_a_watch_ends_with_none_or_the_error(shared: Network) -> None:
     def reset(connection: socket.socket) -> None:
-        connection.recv(1)  # so that the other side is there to see it
+        connection.recv(1)  # so that the client is reading already
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     with serving(reset) as port:

@@ -47,12 +47,12 @@ def test_the_stamp_is_the_kernels_even_if_the_hub_reads_late(scheme: str) -> Non
     arrived = watched.reads[-1][1]
     assert 0 <= arrived - sent[0] < 100 * MS
     assert read_at - arrived > 200 * MS
-    # The instrument's own delay is known, and nowhere in the stamp.
+    # The generator's own delay is recorded, and not part of the stamp.
     assert max(shared.lag.drain()) > 200_000
 
 
 class Lines:
-    """Messages that are lines, with the bounds of their arrival, as decoders have them."""
+    """A decoder of lines that keeps the bounds of each line's arrival."""
 
     def __init__(self, lag: LagRecorder) -> None:
         self.found: dict[bytes, tuple[int, int]] = {}
@@ -70,7 +70,7 @@ class Lines:
 @kernel_stamps
 @pytest.mark.parametrize("seed", range(3))
 def test_messages_read_together_arrived_within_their_bounds(seed: int) -> None:
-    """A server says when it sent what; meanwhile the hub is busy, in turns, for a while."""
+    """The server records when it sends each line while the hub is busy from time to time."""
     chance = random.Random(seed)
     people, lines = 6, 60
     sent: dict[bytes, tuple[int, int]] = {}
@@ -139,7 +139,7 @@ def test_the_bounds_are_narrow_after_a_quiet_time() -> None:
             gevent.sleep(0.01)
         waited = time.monotonic() - began
         connection.close()
-    # It waited for them all the time; they did not.
+    # The client had waited much longer than the bounds are apart.
     assert max(shared.lag.drain_errors()) / 1e6 < waited / 2
 
 
@@ -165,14 +165,14 @@ def test_reads_of_one_backlog_keep_its_lower_bound() -> None:
             sizes.append(len(data))
             time.sleep(0.05)
 
-        time.sleep(0.2)  # by now all of it is there
+        time.sleep(0.2)  # all of it has arrived by now
         connection.watch(on_bytes, print)
         while sum(sizes) < len(large):
             gevent.sleep(0.01)
         go.set()
         connection.close()
     assert sizes[:3] == [READ_BYTES] * 3
-    # What a later read finds may have come as early as what the first found.
+    # Bytes of a later read may have arrived as early as those of the first.
     assert len(set(bounds)) == 1
 
 

@@ -102,7 +102,7 @@ def test_a_client_certificate_is_presented() -> None:
         assert connection.recv(1) == b"x"
         connection.close()
         connection = open_to(Network(ca_file=CA), port, "wss")
-        # TLS 1.3 refuses after the client thinks that the handshake is done.
+        # With TLS 1.3 the refusal arrives after the client's handshake.
         with pytest.raises(ssl.SSLError) as refused:
             connection.recv(1)
         assert cause_of(refused.value) == "TLS: tlsv13 alert certificate required"

@@ -86,7 +86,7 @@ def status(report: Report, fail_on: verdict.FailOn = "issues") -> int:
     return verdict.exit_status(
         report.verdict.grade,
         fail_on,
-        answered=capacity.has_answer(report.steps, report.search),
+        conclusive=capacity.has_answer(report.steps, report.search),
     )
 
 
@@ -127,13 +127,13 @@ def test_lost_codes_weigh_at_any_size_below_the_last_target() -> None:
     graded = step(600, missing=3000).verdict
     assert graded.grade == "warning"
     (received,) = (each for each in graded.reasons if each.rule == "codes_received")
-    assert received.sentence.endswith("a server of that size may degrade.")
+    assert received.sentence.endswith("A server may degrade at that size.")
 
 
 def test_a_ladder_that_meets_every_target_is_good() -> None:
     report = ladder(step(50), step(100, refused=2), step(200, refused=10))
     assert report.verdict.grade == "good"
-    assert capacity.falls_short(report.steps) is None
+    assert capacity.first_failing_step(report.steps) is None
     assert status(report) == status(report, "warning") == 0
     text = shown(report)
     assert "Every step meets its target, up to 200 connections." in text
@@ -146,7 +146,7 @@ def test_a_ladder_says_where_it_first_falls_short_and_why() -> None:
     short = step(200, unavailable=60)
     report = ladder(step(50), step(100, missing=1), short, step(500, unavailable=300))
     assert report.verdict.grade == "issues"
-    assert capacity.falls_short(report.steps) is short
+    assert capacity.first_failing_step(report.steps) is short
     assert status(report) == 1
     text = shown(report)
     assert (
@@ -177,7 +177,7 @@ def test_a_saturated_generator_leaves_a_ladder_without_an_answer() -> None:
     assert (status(report), status(report, "never")) == (3, 0)
     text = shown(report)
     assert "? saturated" in text
-    assert "this need not be the server's doing" in text
+    assert "so the cause may not be the server" in text
     # It is no matter that the generator was busy where nothing fell short.
     assert status(ladder(step(50), step(100, saturated=True))) == 0
 
@@ -192,7 +192,7 @@ WHY = "(errors 2.1 %, objective <= 1 %; most often handshake: HTTP 503)"
         (
             {},
             [
-                "The server holds 137 connections: so many kept the objective, and 140 did not",
+                "The server holds 137 connections: that many met the objective, and 140 did not",
                 f"{WHY}.",
                 "The generator kept up.",
             ],
@@ -202,7 +202,7 @@ WHY = "(errors 2.1 %, objective <= 1 %; most often handshake: HTTP 503)"
         (
             {"over": "rate", "first_broken": ["p99 900 ms, objective <= 500 ms"], "cause": ""},
             [
-                "The server holds 137 codes a second: so many kept the objective, and 140 did not",
+                "The server holds 137 codes a second: that many met the objective, and 140 did not",
                 "(p99 900 ms, objective <= 500 ms).",
                 "The generator kept up.",
             ],
@@ -212,7 +212,7 @@ WHY = "(errors 2.1 %, objective <= 1 %; most often handshake: HTTP 503)"
         (
             NOTHING | {"limited_by": "limit"},
             [
-                "The server holds 137 connections, the most that were to be tried; it may hold",
+                "The server holds 137 connections, the largest size that was tried; it may hold",
                 "more.",
             ],
             "good",
@@ -221,8 +221,11 @@ WHY = "(errors 2.1 %, objective <= 1 %; most often handshake: HTTP 503)"
         (
             NOTHING | {"limited_by": "generator", "largest": None},
             [
-                "The generator gave out before the server: no number can be given for the server.",
-                "So far 137 connections kept the objective.",
+                (
+                    "The generator reached its limit before the server, so the server's limit "
+                    "is not known."
+                ),
+                "So far 137 connections met the objective.",
             ],
             "warning",
             3,
@@ -230,8 +233,11 @@ WHY = "(errors 2.1 %, objective <= 1 %; most often handshake: HTTP 503)"
         (
             NOTHING | {"limited_by": "generator", "largest": None, "held": 0},
             [
-                "The generator gave out before the server: no number can be given for the server.",
-                "Nothing has held so far.",
+                (
+                    "The generator reached its limit before the server, so the server's limit "
+                    "is not known."
+                ),
+                "No size has met the objective so far.",
             ],
             "warning",
             3,
@@ -245,7 +251,7 @@ WHY = "(errors 2.1 %, objective <= 1 %; most often handshake: HTTP 503)"
         (
             {"limited_by": "end", "largest": None},
             [
-                "The search ended before it had an answer. So far 137 connections kept the",
+                "The search ended before it had an answer. So far 137 connections met the",
                 f"objective. 140 connections did not {WHY}.",
             ],
             "warning",
@@ -312,14 +318,14 @@ def test_codes_that_were_sent_side_by_side_are_owed_no_order() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({}, "back were 50 % after 0.24 s, 95 % after 2.50 s, all after 62 s"),
+        ({}, "reconnected: 50 % after 0.24 s, 95 % after 2.50 s, all after 62 s"),
         (
             {"back": 199, "back_100_s": None},
-            "back were 50 % after 0.24 s, 95 % after 2.50 s; 199 in all",
+            "reconnected: 50 % after 0.24 s, 95 % after 2.50 s; 199 in all",
         ),
         (
             {"back": 0, "back_50_s": None, "back_95_s": None, "back_100_s": None},
-            "fewer than half came back; 0 in all",
+            "fewer than half reconnected; 0 in all",
         ),
     ],
 )

@@ -22,7 +22,7 @@ from sseload_users.core.formatting import ms
 from sseload_users.demo import record
 from sseload_users.run import generator_load as health
 from sseload_users.run.generator_load import GeneratorLoad
-from sseload_users.verdict.saturation import is_saturated, judge
+from sseload_users.verdict.saturation import is_saturated, judge_generator
 from tests.support.distributed import distributed
 from tests.support.ground_truth import expected_figures, reported_figures
 from tests.support.reports import sample
@@ -61,21 +61,22 @@ def test_more_waiting_never_makes_it_look_better(busy: list[float], index: int) 
 
 def test_what_to_do_depends_on_who_had_the_core() -> None:
     generator = sample(saturated=True).generator
-    full = judge(generator)
+    full = judge_generator(generator)
     assert "waited" not in full.sentence
     assert "use more workers" in full.hint
-    starved = judge(replace(generator, cpu_percent_max=33.4, waited_percent_max=66.6))
+    starved = judge_generator(replace(generator, cpu_percent_max=33.4, waited_percent_max=66.6))
     assert "(CPU up to 33 %, waited for a core up to 67 %, lag p99" in starved.sentence
     assert "CPU limit" in starved.hint
-    assert judge(replace(generator, waited_percent_max=None)) == full
+    assert judge_generator(replace(generator, waited_percent_max=None)) == full
 
 
 def test_how_far_stamps_may_be_off_is_said_of_latencies() -> None:
     generator = sample(saturated=True).generator
     off = generator.stamp_error_ms
-    assert f"stay true within {ms(off.max)} ms, as the kernel" in judge(generator).sentence
+    sentence = judge_generator(generator).sentence
+    assert f"remain accurate within {ms(off.max)} ms, as the kernel" in sentence
     off.count = 0
-    assert "stay true, as the kernel" in judge(generator).sentence
+    assert "remain accurate, as the kernel" in judge_generator(generator).sentence
 
 
 @contextlib.contextmanager
@@ -239,7 +240,7 @@ def test_a_worker_that_could_not_look_blames_nobody(tmp_path: Path) -> None:
     assert 1000 < generator["stamp_error_ms"]["max"] < 5000
     (reason,) = (each for each in report["verdict"]["reasons"] if each["rule"] == "generator")
     assert (
-        f"Whether {generator['in_doubt']} deliveries came in time it cannot tell"
+        f"too rarely to tell whether {generator['in_doubt']} deliveries came in time"
         in (reason["sentence"])
     )
     assert outcome.grade == "warning"

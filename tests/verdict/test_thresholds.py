@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sseload_users.core import formatting as words
 from sseload_users.core.errors import ConfigError
 from sseload_users.run.thresholds_file import load_thresholds
-from sseload_users.verdict.thresholds import Bound, Figure, Rule
+from sseload_users.verdict.thresholds import Bound, JudgedShare, Rule
 
 comparisons = st.sampled_from([">", ">=", "<", "<="])
 shares = st.fractions(0, 2, max_denominator=1000)
@@ -71,23 +71,23 @@ def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
 
 def test_the_same_bound_twice_leaves_no_room_for_a_warning(tmp_path: Path) -> None:
     mine = load_thresholds(changed(tmp_path, '[codes_received]\nwarning = "all"\n'))
-    assert Figure(999, 1000, mine.codes_received).grade == "issues"
+    assert JudgedShare(999, 1000, mine.codes_received).grade == "issues"
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[eror_rate]\ngood = 1", "eror_rate is not a key; there are: connection_success, "),
+        ("[eror_rate]\ngood = 1", "eror_rate: unknown key; valid keys: connection_success, "),
         (
             '[error_rate]\nbad = "none"',
-            "error_rate.bad is not a key; there are: good, warning.",
+            "error_rate.bad: unknown key; valid keys: good, warning.",
         ),
         ("[error_rate]\ngood = 1", "error_rate.good: 1 is not a bound; write a comparison"),
         ('[error_rate]\ngood = "1 %"', "error_rate.good: '1 %' is not a bound;"),
         ('[error_rate]\ngood = "< -1 %"', "error_rate.good: '< -1 %' is not a bound;"),
         (
             '[error_rate]\ngood = "> 1 %"',
-            "error_rate: good (> 1 %) and warning (<= 5 %) must point one way.",
+            "error_rate: good (> 1 %) and warning (<= 5 %) must have the same direction.",
         ),
         (
             '[error_rate]\ngood = "> 1 %"\nwarning = "> 0.5 %"',
@@ -137,7 +137,7 @@ def test_the_example_in_the_documentation_works(tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
     mine = load_thresholds(changed(tmp_path, text))
     assert [str(each.success) for each in mine.size_targets] == ["> 99 %"]
-    assert Figure(1, 1000, mine.duplicates).grade == "good"
+    assert JudgedShare(1, 1000, mine.duplicates).grade == "good"
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def server() -> Iterator[WSGIServer]:
 
 
 def ask(server: WSGIServer, path: str, method: str = "GET") -> bytes:
-    """By hand, since the server is in this very process: the whole answer."""
+    """The whole response, read by hand because the server is in this process."""
     import gevent.socket as gsocket
 
     with closing(gsocket.create_connection(("127.0.0.1", server.server_port), 10)) as to:
@@ -43,7 +43,7 @@ def ask(server: WSGIServer, path: str, method: str = "GET") -> bytes:
     return answer
 
 
-def test_metrics_are_at_their_path_and_nothing_is_anywhere_else(server: WSGIServer) -> None:
+def test_only_the_metrics_path_is_served(server: WSGIServer) -> None:
     answer = ask(server, "/metrics")
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"Content-Type: text/plain; of=\r\n" in answer
@@ -52,13 +52,13 @@ def test_metrics_are_at_their_path_and_nothing_is_anywhere_else(server: WSGIServ
     assert b" 405 " in ask(server, "/metrics", "DELETE")
 
 
-def test_a_port_that_is_taken_is_told_in_a_sentence(server: WSGIServer) -> None:
+def test_a_port_in_use_is_one_sentence(server: WSGIServer) -> None:
     with pytest.raises(ConfigError, match=r"--metrics-port \d+: cannot listen on 127\.0\.0\.1"):
         metrics.serve(lambda _: Exposition(b"", ""), "127.0.0.1", server.server_port or 0)
 
 
 @pytest.mark.e2e
-def test_a_headless_run_is_scraped_as_it_goes(tmp_path: Path) -> None:
+def test_a_headless_run_can_be_scraped(tmp_path: Path) -> None:
     port = free_port()
     seen = []
     with (
@@ -94,7 +94,7 @@ def test_a_headless_run_is_scraped_as_it_goes(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
-def test_a_port_that_is_taken_ends_a_run_before_it_begins(tmp_path: Path) -> None:
+def test_a_port_in_use_ends_a_run_before_it_begins(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -108,8 +108,8 @@ def test_a_port_that_is_taken_ends_a_run_before_it_begins(tmp_path: Path) -> Non
 
 
 @pytest.mark.e2e
-def test_locusts_opentelemetry_goes_its_own_way(tmp_path: Path) -> None:
-    """With its packages it works; without them Locust says what to install, and goes on."""
+def test_locusts_opentelemetry_is_independent(tmp_path: Path) -> None:
+    """It works with its packages; without them Locust names them and goes on."""
     with target(tmp_path) as (server, _):
         outcome = run(
             tmp_path, "--headless", "-u", "4", "-r", "50", "--codes", "2", "--duration", "0.5",

@@ -58,7 +58,7 @@ class Conducted:
 
 @dataclass
 class Led:
-    """What `Leading` knows."""
+    """What a `Leader` knows."""
 
     conductor: Conducted | None = None
     report: Report | None = None
@@ -102,7 +102,7 @@ def going_on() -> Led:
     return Led(conductor=Conducted(lives.live(lives.account(30, missing=2), 30)))
 
 
-def test_before_any_run_everything_answers() -> None:
+def test_everything_responds_before_any_run() -> None:
     visitor = client(Led())
     for path in PAGES:
         assert visitor.get(path).status_code == 200, path
@@ -115,7 +115,7 @@ def test_before_any_run_everything_answers() -> None:
         assert "no report yet" in answer.text
 
 
-def test_the_page_goes_with_its_own_files_alone(going_on: Led) -> None:
+def test_the_page_loads_only_its_own_files(going_on: Led) -> None:
     visitor = client(going_on)
     page = visitor.get("/delivery")
     assert page.headers["Content-Security-Policy"].startswith("default-src 'none'; ")
@@ -136,14 +136,14 @@ def test_the_page_goes_with_its_own_files_alone(going_on: Led) -> None:
     assert visitor.get("/delivery/").headers["Location"] == "/delivery"
 
 
-def test_what_has_not_changed_is_not_sent_again(going_on: Led) -> None:
+def test_unchanged_responses_are_not_sent_again(going_on: Led) -> None:
     visitor = client(going_on)
     tag = visitor.get("/delivery/now").headers["ETag"]
     assert visitor.get("/delivery/now", headers={"If-None-Match": tag}).status_code == 304
     assert visitor.get("/delivery/now", headers={"If-None-Match": '"x"'}).status_code == 200
 
 
-def test_everything_is_where_locust_is() -> None:
+def test_everything_is_below_locusts_base_path() -> None:
     visitor = client(Led(report=sample(5, 2)), base="/load")
     for path in (*PAGES, *FILES):
         assert visitor.get(f"/load{path}").status_code == 200, path
@@ -151,7 +151,7 @@ def test_everything_is_where_locust_is() -> None:
     assert visitor.get("/load/delivery/").headers["Location"] == "/load/delivery"
 
 
-def test_everything_asks_for_the_login() -> None:
+def test_everything_requires_the_login() -> None:
     led = Led(report=sample(5, 2))
     made = ui(led, login=True)
     made.login_manager.user_loader(lambda _name: None)
@@ -173,7 +173,7 @@ def rows_of(visitor: FlaskClient) -> list[dict[str, Any]]:
     return rows
 
 
-def test_the_tab_has_a_line_for_each_code_the_newest_first(going_on: Led) -> None:
+def test_the_tab_has_a_row_for_each_code_newest_first(going_on: Led) -> None:
     made = ui(going_on)
     assert made.app is not None
     visitor = made.app.test_client()
@@ -194,7 +194,7 @@ def test_the_tab_has_a_line_for_each_code_the_newest_first(going_on: Led) -> Non
     assert len(rows_of(visitor)) == 28
 
 
-def test_other_plugins_keep_what_is_theirs() -> None:
+def test_additions_of_other_plugins_are_kept() -> None:
     environment = Environment(user_classes=[Idle])
     environment.create_local_runner()
     made = WebUI(environment, "127.0.0.1", 0, delayed_start=True)
@@ -216,14 +216,14 @@ def test_other_plugins_keep_what_is_theirs() -> None:
     assert [each["key"] for each in stats["extended_stats"]] == ["theirs", "delivery"]
 
 
-def test_locusts_page_has_the_way_there() -> None:
+def test_locusts_page_links_to_the_delivery_page() -> None:
     page = client(Led(), base="/load").get("/load/").text
     assert page.count('href="./delivery"') == 1
     assert page.index('href="./delivery"') < page.index("</body>")
     assert "extended_tabs" in page
 
 
-def test_a_finished_run_stays_with_all_its_files() -> None:
+def test_a_finished_run_keeps_all_its_files() -> None:
     report = sample(40, 250, missing=9)
     visitor = client(Led(report=report))
     assert visitor.get("/delivery/codes.csv").text == files.codes_csv(report.per_code)
@@ -238,7 +238,7 @@ def test_a_finished_run_stays_with_all_its_files() -> None:
     assert "230 earlier codes" in visitor.get("/delivery").text
 
 
-def test_one_run_after_the_other(going_on: Led) -> None:
+def test_successive_runs_are_shown(going_on: Led) -> None:
     led = Led(report=sample(5, 2))
     visitor = client(led)
     seen = [visitor.get("/delivery/now").text]
@@ -255,7 +255,7 @@ def test_one_run_after_the_other(going_on: Led) -> None:
     assert json.loads(visitor.get("/delivery/report.json").text)["run"]["id"] == "second"
 
 
-def test_who_asks_at_once_is_answered_by_one_drawing(
+def test_concurrent_requests_share_one_rendering(
     going_on: Led, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import gevent
@@ -294,7 +294,7 @@ def broken() -> FlaskClient:
     return made.app.test_client()
 
 
-def test_a_mistake_of_ours_costs_locust_nothing(
+def test_a_bug_in_sseload_does_not_break_locust(
     broken: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert json.loads(broken.get("/stats/requests").text)["state"] == "ready"
