@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.test_hostile_runs import Server, answers, message, started
 from tests.support.runs import QUICK, Run, running
+from tests.support.scripted_server import ScriptedServer, accept, code_frame
 
 pytestmark = pytest.mark.e2e
 
@@ -29,10 +29,10 @@ def listening(run: Run) -> dict[int, str]:
 
 def test_secrets_are_given_in_the_environment_and_stand_in_no_process_list(tmp_path: Path) -> None:
     def on_code(_: int, code: str, connection: socket.socket) -> None:
-        server.broadcast(message(code))
-        answers(connection)
+        server.broadcast(code_frame(code))
+        accept(connection)
 
-    server = Server(None, on_code)
+    server = ScriptedServer(None, on_code)
     alpha, beta, gamma, delta = SECRETS
     environment = {
         "SSELOAD_HEADER": (
@@ -43,7 +43,7 @@ def test_secrets_are_given_in_the_environment_and_stand_in_no_process_list(tmp_p
     }
     words = ("4", "4", "2", *QUICK, "--target", "websocket")
     with (
-        started(server) as url,
+        server.serving() as url,
         running(tmp_path, *words, "--host", url, env=environment) as run,
     ):
         run.wait_for("broadcast ")

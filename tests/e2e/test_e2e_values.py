@@ -1,9 +1,7 @@
-"""Values from outside, in real runs: --value on the line, in the web form, for workers."""
+"""Values for a profile in real runs: from --value, from the web form, and for workers."""
 
 from __future__ import annotations
 
-import json
-import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +11,9 @@ import pytest
 import requests
 
 from sseload_users.core.config_path import config_path
-from tests.e2e.test_hostile_runs import Server, answers, message, started
-from tests.support.runs import LOCUST, PATIENCE, QUICK, SSELOAD, run, running
+from tests.support.runs import PATIENCE, QUICK, SSELOAD, run
+from tests.support.scripted_server import ScriptedServer, accept, code_frame
+from tests.support.web_ui import form_fields, web_ui
 
 pytestmark = pytest.mark.e2e
 
@@ -23,7 +22,7 @@ SECRET = "hunter2, or 'so' $HOME"
 
 @pytest.fixture
 def profile(tmp_path: Path) -> str:
-    """One that leaves a name open, and has another of its own."""
+    """A profile with one value of its own, `room`, that needs another one, `token`."""
     path = tmp_path / "mine.toml"
     text = config_path("targets/websocket.toml").read_text("utf-8")
     text = text.replace("[ingest]\n", '[values]\nroom = "lobby"\n\n[ingest]\n', 1)
@@ -36,18 +35,18 @@ def profile(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def server() -> Iterator[tuple[Server, str]]:
+def code_server() -> Iterator[tuple[ScriptedServer, str]]:
     def on_code(_: int, code: str, connection: socket.socket) -> None:
-        made.broadcast(message(code))
-        answers(connection)
+        made.broadcast(code_frame(code))
+        accept(connection)
 
-    made = Server(None, on_code)
-    with started(made) as url:
+    made = ScriptedServer(None, on_code)
+    with made.serving() as url:
         yield made, url
 
 
-def heard(server: Server) -> tuple[set[str], set[str]]:
-    """What the server was told: the rooms of its connections, the tokens of its codes."""
+def received(server: ScriptedServer) -> tuple[set[str], set[str]]:
+    """Return the rooms of all connections and the tokens of all codes that a server received."""
     rooms: set[str] = set()
     tokens: set[str] = set()
     for head in server.heads:
@@ -59,33 +58,45 @@ def heard(server: Server) -> tuple[set[str], set[str]]:
     return rooms, tokens
 
 
-def test_values_go_to_workers_and_stand_nowhere(
-    tmp_path: Path, profile: str, server: tuple[Server, str]
+def test_values_reach_workers_and_are_shown_nowhere(
+    tmp_path: Path, profile: str, code_server: tuple[ScriptedServer, str]
 ) -> None:
-    made, url = server
-    words = ("--host", url, "--target", profile, "--value", f"token={SECRET}")
+    server, url = code_server
+    arguments = ("--host", url, "--target", profile, "--value", f"token={SECRET}")
     outcome = run(
-        tmp_path / "run", "6", "3", "1", *QUICK, *words, "--value", "room=attic", "--processes", "2"
-    )  # fmt: skip
+        tmp_path / "run",
+        "6",
+        "3",
+        "1",
+        *QUICK,
+        *arguments,
+        "--value",
+        "room=attic",
+        "--processes",
+        "2",
+    )
     assert outcome.report["deliveries"]["delivered"] == 18
-    assert heard(made) == ({"attic"}, {SECRET})
+    assert received(server) == ({"attic"}, {SECRET})
     assert outcome.report["run"]["options"]["value"] == ["token", "room"]
-    checked = run(tmp_path / "check", "check", *words, command=SSELOAD, report=False)
+    checked = run(tmp_path / "check", "check", *arguments, command=SSELOAD, report=False)
     assert checked.status == 0
-    assert heard(made) == ({"attic", "lobby"}, {SECRET})
+    assert received(server) == ({"attic", "lobby"}, {SECRET})
     for file in (tmp_path / "run").rglob("*"):
         assert file.is_dir() or "hunter2" not in file.read_text("utf-8", "replace"), file
     assert "hunter2" not in checked.stdout + checked.stderr
 
 
 @pytest.mark.parametrize(
-    "words", [("6", "3", "1"), ("6", "3", "1", "--processes", "2"), ("check",)]
+    "arguments", [("6", "3", "1"), ("6", "3", "1", "--processes", "2"), ("check",)]
 )
-def test_what_is_missing_or_of_no_use_is_told_before_anything_starts(
-    tmp_path: Path, profile: str, server: tuple[Server, str], words: tuple[str, ...]
+def test_missing_and_unknown_values_refuse_a_run(
+    tmp_path: Path,
+    profile: str,
+    code_server: tuple[ScriptedServer, str],
+    arguments: tuple[str, ...],
 ) -> None:
-    made, url = server
-    for number, (given, said) in enumerate(
+    server, url = code_server
+    for number, (options, message) in enumerate(
         (
             (
                 (),
@@ -103,58 +114,54 @@ def test_what_is_missing_or_of_no_use_is_told_before_anything_starts(
         )
     ):
         outcome = run(
-            tmp_path / str(number), *words, "--host", url, "--target", profile, *given, report=False
+            tmp_path / str(number),
+            *arguments,
+            "--host",
+            url,
+            "--target",
+            profile,
+            *options,
+            report=False,
         )
         assert outcome.status == 2
-        assert outcome.error_messages == [said]
+        assert outcome.error_messages == [message]
         assert "hunter2" not in outcome.stderr + outcome.stdout
-    assert made.heads == []
+    assert server.heads == []
 
 
-def test_the_web_form_takes_values_and_never_shows_them(
-    tmp_path: Path, profile: str, server: tuple[Server, str]
+def test_the_web_form_takes_values_and_does_not_show_them(
+    tmp_path: Path, profile: str, code_server: tuple[ScriptedServer, str]
 ) -> None:
-    made, url = server
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ui = f"http://127.0.0.1:{port}"
-    words = (
-        "--web-host", "127.0.0.1", "--web-port", str(port), "--codes", "2", "--duration", "0.5",
-        *QUICK, "--host", url, "--target", profile, "--value", "room=a,b",
-    )  # fmt: skip
+    server, url = code_server
+    arguments = ("--codes", "2", "--duration", "0.5", "--host", url, "--target", profile)
 
     def swarm(**fields: str) -> None:
         form = {"user_count": "3", "spawn_rate": "50", **fields}
         assert requests.post(f"{ui}/swarm", data=form, timeout=PATIENCE).json()["success"] is True
 
-    def ended(runs: int) -> None:
+    def wait_for_end(runs: int) -> None:
         session.wait_until(lambda: session.stdout.count("Verdict") >= runs, "the end of the run")
 
-    with running(tmp_path / "run", *words, command=LOCUST) as session:
-        session.wait_for("Starting web interface")
-        session.wait_until(lambda: _answers(ui), "the web UI")
-
-        # What is missing may be said in the form, so that it is missed when a run begins.
+    with web_ui(tmp_path / "run", *arguments, "--value", "room=a,b") as (session, ui):
+        # The form may give the missing value, so it is missed only when a run begins.
         swarm(value="")
         session.wait_for(f"sseload: target {profile}: ingest.query needs {{token}}")
         session.wait_until(lambda: _state(ui) == "stopped", "the refusal")
-        assert made.heads == []
+        assert server.heads == []
 
         swarm(value=f'token="{SECRET}"')
-        ended(1)
-        assert heard(made) == ({"a,b"}, {SECRET})
+        wait_for_end(1)
+        assert received(server) == ({"a,b"}, {SECRET})
 
-        # It holds for the next run, and each can be replaced.
+        # The values hold for the next run, and each can be replaced.
         swarm(value="room=attic")
-        ended(2)
+        wait_for_end(2)
         swarm(value="")
-        ended(3)
-        assert heard(made) == ({"a,b", "attic"}, {SECRET})
+        wait_for_end(3)
+        assert received(server) == ({"a,b", "attic"}, {SECRET})
 
         page = requests.get(ui, timeout=PATIENCE).text
-        (arguments,) = re.findall(r"window\.templateArgs\s*=\s*(\{.*?\});?\s*</script>", page, re.S)
-        field = json.loads(arguments)["extra_options"]["value"]
+        field = form_fields(page)["value"]
         assert (field["is_secret"], field["default_value"]) == (True, "")
         pages = [page, *(requests.get(ui + each, timeout=PATIENCE).text for each in _PAGES)]
         session.interrupt()
@@ -166,13 +173,6 @@ def test_the_web_form_takes_values_and_never_shows_them(
 
 
 _PAGES = ("/stats/requests", "/delivery", "/delivery/report.html", "/delivery/report.json")
-
-
-def _answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=PATIENCE).ok
-    except requests.ConnectionError:
-        return False
 
 
 def _state(url: str) -> str:

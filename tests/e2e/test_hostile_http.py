@@ -1,26 +1,24 @@
-"""Servers that mean harm to who asks by HTTP: health checks, pages before, upkeep, and codes."""
+"""HTTP clients of a run against hostile servers: both end in time and in bounded memory."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.e2e.test_hostile import FAR_TOO_LONG, raw
+from tests.support.hostile_servers import GZIP_BOMB, OK, TIME_LIMIT_S, http_server
 from tests.support.runs import ROOT, clean_environment
 from tests.support.socket_servers import serving
 
-#: Seconds that a request has, and memory that all of them may take.
-PATIENCE, MOST_MIB = 0.5, 100
+#: Seconds until a request times out, and the memory that the client process may use.
+TIMEOUT_S, MAX_MIB = 0.5, 100
 
-#: Asks as a run does: patched by gevent, and with somebody else in the process.
+#: Makes requests as a run does: patched by gevent, with another greenlet in the process.
 CLIENT = f"""
 import gevent.monkey
 gevent.monkey.patch_all()
@@ -34,7 +32,7 @@ from sseload_users.transports.http_request import HttpRequest
 
 gaps = []
 
-def look():
+def take_turns():
     while True:
         began = time.monotonic()
         gevent.sleep(0.01)
@@ -42,32 +40,32 @@ def look():
 
 def by_fetch(url):
     try:
-        answer = fetch(HttpRequest("GET", url, (), b""), None, {PATIENCE})
+        answer = fetch(HttpRequest("GET", url, (), b""), None, {TIMEOUT_S})
         return [answer.status, len(answer.body)]
     except OSError as error:
         return str(error)
 
-def by_agent(url):
-    agent = IngestClient(CookieJar(), concurrency=1, network_timeout={PATIENCE})
+def by_ingest_client(url):
+    client = IngestClient(CookieJar(), concurrency=1, network_timeout={TIMEOUT_S})
     try:
-        with gevent.Timeout({PATIENCE}, TimeoutError("timed out")):
-            answer = agent.urlopen(url, "POST", payload=b"code")
+        with gevent.Timeout({TIMEOUT_S}, TimeoutError("timed out")):
+            answer = client.urlopen(url, "POST", payload=b"code")
             return [answer.status_code, len(answer.content)]
     except FAILURE_EXCEPTIONS as error:
         error = getattr(error, "original", None) or error
         return type(error).__name__
 
-gevent.spawn(look)
+gevent.spawn(take_turns)
 gevent.sleep(0.02)
 for line in sys.stdin:
     how, url = line.split()
     gevent.sleep(0.02)
     gaps.clear()
     began = time.monotonic()
-    said = by_fetch(url) if how == "fetch" else by_agent(url)
+    result = by_fetch(url) if how == "fetch" else by_ingest_client(url)
     gevent.sleep(0.02)
     memory = psutil.Process().memory_info().rss >> 20
-    print(json.dumps([said, time.monotonic() - began, max(gaps), memory]), flush=True)
+    print(json.dumps([result, time.monotonic() - began, max(gaps), memory]), flush=True)
 """
 
 
@@ -88,126 +86,151 @@ def child() -> Iterator[subprocess.Popen[str]]:
 
 
 def ask(child: subprocess.Popen[str], how: str, port: int) -> Any:
-    """What came of a request; nobody waited long for it, and memory was not filled."""
+    """Make a request in the child; check its time, its memory and its other greenlet."""
     assert child.stdin is not None
     assert child.stdout is not None
     child.stdin.write(f"{how} http://127.0.0.1:{port}/\n")
     child.stdin.flush()
-    said, seconds, gap, memory = json.loads(child.stdout.readline())
-    assert seconds < FAR_TOO_LONG
-    assert gap < 10, "nobody else had a turn"
-    assert memory < MOST_MIB
-    return said
+    result, seconds, gap, memory = json.loads(child.stdout.readline())
+    assert seconds < TIME_LIMIT_S
+    assert gap < 10, "other greenlets were blocked"
+    assert memory < MAX_MIB
+    return result
 
 
-OK = b"HTTP/1.1 200 OK\r\n"
-BOMB = gzip.compress(bytes(200 << 20), 1)[: 1 << 19]
-ANSWERS: dict[str, tuple[Any, Any, Any]] = {
-    # what the server does, what fetch makes of it, and what the broadcaster's agent does
-    "headers without end": (
-        raw(OK, then=b"X-Header: more\r\n"),
+RESPONSES: dict[str, tuple[Any, Any, Any]] = {
+    # What the server sends, the result of fetch, and that of the ingest client.
+    "endless headers": (
+        http_server(OK, endless=b"X-Header: more\r\n"),
         "bad answer: HTTPException",
         "AnswerTooLarge",
     ),
-    "a header without end": (
-        raw(OK, b"X-Header: ", then=b"more"),
+    "an endless header": (
+        http_server(OK, b"X-Header: ", endless=b"more"),
         "bad answer: LineTooLong",
         "AnswerTooLarge",
     ),
-    "interim answers without end": (
-        raw(then=b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "endless interim responses": (
+        http_server(endless=b"HTTP/1.1 100 Continue\r\n\r\n"),
         "answer too large",
         "AnswerTooLarge",
     ),
-    "a body without end": (raw(OK, b"\r\n", then=b"more"), [200, 1 << 20], "AnswerTooLarge"),
-    "chunks without end": (
-        raw(OK, b"Transfer-Encoding: chunked\r\n\r\n", then=b"1\r\nx\r\n"),
+    "an endless body": (
+        http_server(OK, b"\r\n", endless=b"more"),
+        [200, 1 << 20],
+        "AnswerTooLarge",
+    ),
+    "endless chunks": (
+        http_server(OK, b"Transfer-Encoding: chunked\r\n\r\n", endless=b"1\r\nx\r\n"),
         "answer too large",
         "AnswerTooLarge",
     ),
-    "a trailer without end": (
-        raw(OK, b"Transfer-Encoding: chunked\r\n\r\n0\r\n", then=b"a: b\r\n"),
+    "an endless trailer": (
+        http_server(OK, b"Transfer-Encoding: chunked\r\n\r\n0\r\n", endless=b"a: b\r\n"),
         "answer too large",
         "AnswerTooLarge",
     ),
-    "a drip of headers": (raw(then=b"H", each_s=0.05), "timed out", "HTTPParseError"),
-    "a drip of lines": (raw(OK, then=b"a: b\r\n", each_s=0.05), "timed out", "TimeoutError"),
-    "a drip of the body": (raw(OK, b"\r\n", then=b"x", each_s=0.05), "timed out", "TimeoutError"),
+    "headers byte by byte": (
+        http_server(endless=b"H", interval_s=0.05),
+        "timed out",
+        "HTTPParseError",
+    ),
+    "headers line by line": (
+        http_server(OK, endless=b"a: b\r\n", interval_s=0.05),
+        "timed out",
+        "TimeoutError",
+    ),
+    "a body byte by byte": (
+        http_server(OK, b"\r\n", endless=b"x", interval_s=0.05),
+        "timed out",
+        "TimeoutError",
+    ),
     "a redirect": (
-        raw(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"),
+        http_server(
+            b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+        ),
         [302, 0],
         [302, 0],
     ),
     "a redirect to a file": (
-        raw(b"HTTP/1.1 301 Moved\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n"),
+        http_server(
+            b"HTTP/1.1 301 Moved\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n"
+        ),
         [301, 0],
         [301, 0],
     ),
-    "a bomb": (
-        raw(OK, b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB), BOMB),
-        [200, len(BOMB)],
-        [200, len(BOMB)],
+    "a gzip bomb": (
+        http_server(
+            OK, b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(GZIP_BOMB), GZIP_BOMB
+        ),
+        [200, len(GZIP_BOMB)],
+        [200, len(GZIP_BOMB)],
     ),
-    "what is not compressed as it says": (
-        raw(OK, b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"),
+    "plain text declared as gzip": (
+        http_server(OK, b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"),
         [200, 2],
         [200, 2],
     ),
     "an unknown encoding": (
-        raw(OK, b"Content-Encoding: x\r\nContent-Length: 2\r\n\r\n{}"),
+        http_server(OK, b"Content-Encoding: x\r\nContent-Length: 2\r\n\r\n{}"),
         [200, 2],
         [200, 2],
     ),
     "a refusal that is not UTF-8": (
-        raw(b"HTTP/1.1 500 \xff\r\nContent-Length: 2\r\n\r\n\xff\xfe"),
+        http_server(b"HTTP/1.1 500 \xff\r\nContent-Length: 2\r\n\r\n\xff\xfe"),
         [500, 2],
         [500, 2],
     ),
     "headers that are not ASCII": (
-        raw(OK, b"X: \xff\xfe\r\nContent-Length: 2\r\n\r\n{}"),
+        http_server(OK, b"X: \xff\xfe\r\nContent-Length: 2\r\n\r\n{}"),
         [200, 2],
         [200, 2],
     ),
     "two lengths": (
-        raw(OK, b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"),
+        http_server(OK, b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"),
         [200, 2],
         "HTTPParseError",
     ),
     "a length of many digits": (
-        raw(OK, b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n{}"),
+        http_server(OK, b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n{}"),
         [200, 2],
         "HTTPParseError",
     ),
-    "a length that is none": (
-        raw(OK, b"Content-Length: many\r\n\r\n{}"),
+    "a length that is no number": (
+        http_server(OK, b"Content-Length: many\r\n\r\n{}"),
         [200, 2],
         "HTTPParseError",
     ),
     "a status of many digits": (
-        raw(b"HTTP/1.1 " + b"2" * 5000 + b" OK\r\n\r\n"),
+        http_server(b"HTTP/1.1 " + b"2" * 5000 + b" OK\r\n\r\n"),
         "bad answer: BadStatusLine",
         "HTTPParseError",
     ),
-    "no HTTP": (raw(b"SSH-2.0-OpenSSH_9.2\r\n"), "bad answer: BadStatusLine", "HTTPParseError"),
-    "a strange cookie": (
-        raw(OK, b"Set-Cookie: =; a=;;; expires=x; Max-Age=y\r\nContent-Length: 2\r\n\r\n{}"),
+    "another protocol": (
+        http_server(b"SSH-2.0-OpenSSH_9.2\r\n"),
+        "bad answer: BadStatusLine",
+        "HTTPParseError",
+    ),
+    "an invalid cookie": (
+        http_server(
+            OK, b"Set-Cookie: =; a=;;; expires=x; Max-Age=y\r\nContent-Length: 2\r\n\r\n{}"
+        ),
         [200, 2],
         [200, 2],
     ),
 }
 
 
-@pytest.mark.parametrize("name", ANSWERS)
-def test_a_request_is_answered_with(child: subprocess.Popen[str], name: str) -> None:
-    handler, by_fetch, by_agent = ANSWERS[name]
+@pytest.mark.parametrize("name", RESPONSES)
+def test_hostile_response(child: subprocess.Popen[str], name: str) -> None:
+    handler, by_fetch, by_ingest_client = RESPONSES[name]
     with serving(handler) as port:
         assert ask(child, "fetch", port) == by_fetch
     with serving(handler) as port:
-        assert ask(child, "agent", port) == by_agent
+        assert ask(child, "ingest", port) == by_ingest_client
 
 
-def test_an_agent_asks_for_no_compression_and_carries_no_load_of_cookies() -> None:
-    """Shown by the requests that a server gets, one after the other."""
+def test_the_ingest_client_asks_for_no_compression_and_limits_cookies() -> None:
     heads = []
 
     def handle(connection: socket.socket) -> None:
@@ -221,8 +244,8 @@ def test_an_agent_asks_for_no_compression_and_carries_no_load_of_cookies() -> No
     script = (
         "import sys\nfrom http.cookiejar import CookieJar\n"
         "from sseload_users.users.ingest_client import IngestClient\n"
-        "agent = IngestClient(CookieJar(), concurrency=1)\n"
-        "for _ in range(8): agent.urlopen(sys.argv[1], 'POST', payload=b'code').content\n"
+        "client = IngestClient(CookieJar(), concurrency=1)\n"
+        "for _ in range(8): client.urlopen(sys.argv[1], 'POST', payload=b'code').content\n"
     )
     with serving(handle) as port:
         subprocess.run(
@@ -232,7 +255,6 @@ def test_an_agent_asks_for_no_compression_and_carries_no_load_of_cookies() -> No
             cwd=ROOT,
             env=clean_environment(),
         )
-        time.sleep(0.05)
     assert len(heads) == 8
     assert max(map(len, heads)) < 20 << 10
     assert not any(b"gzip" in head for head in heads)
