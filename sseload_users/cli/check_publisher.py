@@ -8,7 +8,7 @@ from sseload_users.targets import Publishing
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.server_text import text_beyond
-from sseload_users.users.publishers.answers import Outcome
+from sseload_users.users.publishers.answers import PublishOutcome
 from sseload_users.users.publishers.ingest_connection import IngestConnection
 
 #: The word for an accepted code, by what answers it.
@@ -51,7 +51,7 @@ class CheckedPublisher:
         """
         self._connection.open(1)
 
-    def send(self, code: str) -> tuple[Outcome, int]:
+    def send(self, code: str) -> tuple[PublishOutcome, int]:
         """Send a code and wait for its outcome.
 
         Returns:
@@ -59,7 +59,7 @@ class CheckedPublisher:
         """
         return self._connection.publish(lambda _: code, self._on_sent), self._sent_ns
 
-    def describe(self, outcome: Outcome) -> str:
+    def describe(self, outcome: PublishOutcome) -> str:
         """Return an outcome in words."""
         if outcome.cause is None:
             return self._accepted

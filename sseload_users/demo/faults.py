@@ -83,7 +83,7 @@ PLAIN = Delivery()
 _LOST = Delivery(lost=True, copies=0)
 
 
-class Plan:
+class FaultPlan:
     """The faults of one run.
 
     Deliveries are drawn one by one, so a share of them is met on average. Connections and

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sseload_users.core.clock import wall_ns
-from sseload_users.demo.faults import PLAIN, Delivery, Plan
-from sseload_users.demo.messages import Code, Format
+from sseload_users.demo.faults import PLAIN, Delivery, FaultPlan
+from sseload_users.demo.messages import Format, IngestedCode
 from sseload_users.demo.record import CodeRecord, Recorder
 from sseload_users.demo.wire import Wire
 
@@ -77,7 +77,7 @@ class _Broadcast:
         rest: the subscribers whose turn has not come.
     """
 
-    def __init__(self, code: Code, recorder: Recorder) -> None:
+    def __init__(self, code: IngestedCode, recorder: Recorder) -> None:
         self.code = code
         self.entry = CodeRecord(code.index, code.code)
         self.rest: deque[Subscription] = deque()
@@ -126,7 +126,7 @@ class Hub:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: FaultPlan,
         recorder: Recorder,
         *,
         cost: float,
@@ -139,7 +139,7 @@ class Hub:
         self._replay = replay
         self._on_broadcast = on_broadcast
         self._codes = 0
-        self._history: deque[Code] = deque(maxlen=HISTORY)
+        self._history: deque[IngestedCode] = deque(maxlen=HISTORY)
         self._subscriptions: dict[Subscription, None] = {}
         self._doomed: dict[Push, int] = {}
         self._delayed: dict[_Delayed, asyncio.TimerHandle] = {}
@@ -183,7 +183,7 @@ class Hub:
         """The connection is over."""
         self._doomed.pop(push, None)
 
-    def broadcast(self, code: Code) -> int:
+    def broadcast(self, code: IngestedCode) -> int:
         """Write a code to all subscribers, soon; its index."""
         self._codes += 1
         code = dataclasses.replace(code, index=self._codes)

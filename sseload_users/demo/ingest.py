@@ -9,7 +9,7 @@ from sseload_users.core.clock import wall_ns
 from sseload_users.demo import intake
 from sseload_users.demo.http import Exchange
 from sseload_users.demo.intake import Mistake
-from sseload_users.demo.messages import Code
+from sseload_users.demo.messages import IngestedCode
 from sseload_users.demo.push import Context
 
 _GONE = {
@@ -47,9 +47,9 @@ class HttpSubmission:
             return Mistake(403, "Unknown username")
         return intake.invalid(self.payload)
 
-    def code(self) -> Code:
+    def code(self) -> IngestedCode:
         """What is to be broadcast."""
-        return Code(
+        return IngestedCode(
             intake.text(self.payload, "code"),
             username=self.username,
             user_id=self._context.user_id(self.username) or 0,

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
 from sseload_users.core.clock import wall_ns
-from sseload_users.demo.messages import Code
+from sseload_users.demo.messages import IngestedCode
 from sseload_users.demo.push import Context
 
 #: The longest code that is taken, in characters.
@@ -43,7 +43,7 @@ class Submission(Protocol):
     def mistake(self) -> Mistake | None:
         """What is wrong with it."""
 
-    def code(self) -> Code:
+    def code(self) -> IngestedCode:
         """What is to be broadcast."""
 
     def accept(self) -> int | str:

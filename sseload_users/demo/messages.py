@@ -22,7 +22,7 @@ _BAD_CHUNK = b"not a chunk\r\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class IngestedCode:
     """A code as it was ingested.
 
     Attributes:
@@ -43,13 +43,15 @@ class Code:
 
 
 #: Somebody else's code: of the usual shape, and no code of the run that listens.
-_FOREIGN = Code("LT-others-1-1", username="others", user_id=0, timestamp="1970-01-01T00:00:00Z")
+_FOREIGN = IngestedCode(
+    "LT-others-1-1", username="others", user_id=0, timestamp="1970-01-01T00:00:00Z"
+)
 
 
 class Format(Protocol):
     """How messages look to one kind of subscriber. Pure, and hashable: equal in, equal out."""
 
-    def code(self, code: Code) -> bytes:
+    def code(self, code: IngestedCode) -> bytes:
         """A broadcast code."""
 
     def foreign(self) -> bytes:
@@ -63,7 +65,7 @@ class Format(Protocol):
 class PlainFormat:
     """JSON text over WebSocket."""
 
-    def code(self, code: Code) -> bytes:
+    def code(self, code: IngestedCode) -> bytes:
         """A broadcast code."""
         return frame(_plain(code))
 
@@ -82,7 +84,7 @@ class SocketIOFormat:
 
     namespace: str
 
-    def code(self, code: Code) -> bytes:
+    def code(self, code: IngestedCode) -> bytes:
         """A broadcast code."""
         return frame(event(self.namespace, "new_code", _whole(code)))
 
@@ -110,7 +112,7 @@ class StreamFormat:
     chunked: bool = True
     numbered: bool = False
 
-    def code(self, code: Code) -> bytes:
+    def code(self, code: IngestedCode) -> bytes:
         """A broadcast code."""
         if not self.numbered:
             return self.data(_whole(code))
@@ -163,7 +165,7 @@ def dump(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _whole(code: Code) -> dict[str, Any]:
+def _whole(code: IngestedCode) -> dict[str, Any]:
     """All fields of a code, as the code server sends them."""
     return {
         "code": code.code,
@@ -177,7 +179,7 @@ def _whole(code: Code) -> dict[str, Any]:
     }
 
 
-def _plain(code: Code) -> str:
+def _plain(code: IngestedCode) -> str:
     return dump(
         {
             "type": "new_code",

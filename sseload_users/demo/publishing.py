@@ -10,7 +10,7 @@ from typing import Any
 from sseload_users.core.clock import wall_ns
 from sseload_users.demo import intake
 from sseload_users.demo.intake import Intake, Mistake
-from sseload_users.demo.messages import Code, event, packet
+from sseload_users.demo.messages import IngestedCode, event, packet
 from sseload_users.demo.push import Context
 from sseload_users.demo.socketio import GREETINGS, SocketIOConnection
 from sseload_users.demo.wire import Wire
@@ -95,10 +95,10 @@ class SocketSubmission:
             return Mistake(401, "Invalid ingest token")
         return intake.invalid(self.payload)
 
-    def code(self) -> Code:
+    def code(self) -> IngestedCode:
         """What is to be broadcast."""
         kind = intake.text(self.payload, "type") or "default"
-        return Code(
+        return IngestedCode(
             intake.text(self.payload, "code"),
             username=self.username,
             user_id=self._publisher.context.user_id(self.username) or 0,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sseload_users.core.clock import wall_ns
-from sseload_users.demo.faults import Plan
+from sseload_users.demo.faults import FaultPlan
 from sseload_users.demo.hub import Hub, Subscription
 from sseload_users.demo.messages import Format
 from sseload_users.demo.options import Settings
@@ -26,7 +26,7 @@ class Context:
     """
 
     settings: Settings
-    plan: Plan
+    plan: FaultPlan
     recorder: Recorder
     hub: Hub
     stop_hard: Callable[[str], None]

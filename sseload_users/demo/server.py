@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from sseload_users.core.errors import ConfigError
-from sseload_users.demo.faults import Plan
+from sseload_users.demo.faults import FaultPlan
 from sseload_users.demo.http import Http
 from sseload_users.demo.hub import Hub
 from sseload_users.demo.options import Settings
@@ -49,7 +49,7 @@ class Server:
         except OSError as error:
             raise ConfigError(f"--record {settings.record}: {error.strerror}.") from error
         self._recorder.write("started", options=options)
-        plan = Plan(settings.faults, settings.seed)
+        plan = FaultPlan(settings.faults, settings.seed)
         self._hub = Hub(
             plan,
             self._recorder,

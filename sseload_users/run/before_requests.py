@@ -10,7 +10,7 @@ from typing import TypeAlias
 import gevent
 from gevent.event import AsyncResult
 
-from sseload_users.targets import Step, Target
+from sseload_users.targets import BeforeStep, Target
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
@@ -68,7 +68,7 @@ class BeforeRequests:
         self._pending: dict[_Key, AsyncResult[SharedValues]] = {}
 
     def capture(
-        self, steps: Sequence[Step], captured: Mapping[str, str], on_response: OnResponse
+        self, steps: Sequence[BeforeStep], captured: Mapping[str, str], on_response: OnResponse
     ) -> dict[str, str]:
         """Make requests in order, each with the values captured before it.
 

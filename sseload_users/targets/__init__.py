@@ -3,18 +3,18 @@
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.profile import DEFAULT, Profile, load, names
 from sseload_users.targets.publishing import Publishing, Sender
-from sseload_users.targets.requests import Step, Upkeep
+from sseload_users.targets.requests import BeforeStep, UpkeepAction
 from sseload_users.targets.target import Target
 
 __all__ = [
     "DEFAULT",
+    "BeforeStep",
     "Identity",
     "Profile",
     "Publishing",
     "Sender",
-    "Step",
     "Target",
-    "Upkeep",
+    "UpkeepAction",
     "load",
     "names",
 ]

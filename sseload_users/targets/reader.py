@@ -13,7 +13,7 @@ from sseload_users.targets.template import Json
 from sseload_users.transports import Malformed, ParsedMessage
 
 
-class Reader:
+class MessageReader:
     """Reads messages as a profile says, for all of its connections.
 
     Args:

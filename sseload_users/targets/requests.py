@@ -30,7 +30,7 @@ Headers = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BeforeStep:
     """A request to make before connecting.
 
     Attributes:
@@ -70,7 +70,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Upkeep:
+class UpkeepAction:
     """What a connection must do again and again: one of ``request`` and ``text``.
 
     Attributes:

@@ -15,12 +15,12 @@ from sseload_users.targets.identities import Identity
 from sseload_users.targets.ingest import HttpIngest
 from sseload_users.targets.messages import Said, code_of, said
 from sseload_users.targets.profile import Profile
-from sseload_users.targets.reader import Reader
+from sseload_users.targets.reader import MessageReader
 from sseload_users.targets.redaction import hidden, secret_values
 from sseload_users.targets.requests import (
+    BeforeStep,
     Headers,
-    Step,
-    Upkeep,
+    UpkeepAction,
     fill_call,
     is_meant,
     merge_headers,
@@ -84,7 +84,7 @@ class Target:
             *((name, value) for name, value in headers if name.lower() not in replaced),
             *_checked(ingest_headers),
         )
-        self._reader = Reader(profile)
+        self._reader = MessageReader(profile)
 
     def check(self, identities: Sequence[Identity]) -> None:
         """Find out, before anything connects, what the profile needs and nobody gave.
@@ -155,15 +155,15 @@ class Target:
         """The names that headers have where codes are handed in."""
         return {*names_in([text for _, text in self._ingest_headers])}
 
-    def before(self, identity: Identity) -> tuple[Step, ...]:
+    def before(self, identity: Identity) -> tuple[BeforeStep, ...]:
         """The requests to make before connecting, in order."""
 
-        def step(call: Before) -> Step:
-            return Step(lambda got: self._request(call, identity, got, "before"), call)
+        def step(call: Before) -> BeforeStep:
+            return BeforeStep(lambda got: self._request(call, identity, got, "before"), call)
 
         return tuple(step(call) for call in self._spec.before)
 
-    def upkeep(self, identity: Identity, captured: Mapping[str, str]) -> tuple[Upkeep, ...]:
+    def upkeep(self, identity: Identity, captured: Mapping[str, str]) -> tuple[UpkeepAction, ...]:
         """What a connection must do again and again while it is connected.
 
         Args:
@@ -185,7 +185,7 @@ class Target:
                 except UnknownNameError as error:
                     raise self._lacks(error.name, "upkeep") from None
             expect = Answer() if each.request is None else each.request.expect
-            found.append(Upkeep(each.every, request, text, expect))
+            found.append(UpkeepAction(each.every, request, text, expect))
         return tuple(found)
 
     def codes_in(self, event: ParsedMessage) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 import gevent
 
 from sseload_users.run.before_requests import BeforeRequests, OnResponse, SharedValues
-from sseload_users.targets import Target, Upkeep
+from sseload_users.targets import Target, UpkeepAction
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
@@ -53,7 +53,7 @@ class SessionRequests:
         self._captured: dict[str, str] = {}
         # The server may repeat values that were replaced since.
         self._secrets: set[str] = set()
-        self._upkeep: tuple[Upkeep, ...] = ()
+        self._upkeep: tuple[UpkeepAction, ...] = ()
         self._greenlets: list[gevent.Greenlet[..., None]] = []
 
     def connect(self, make: Callable[[Endpoint], Transport], last_event_id: str = "") -> Transport:
@@ -180,7 +180,7 @@ class SessionRequests:
             return None, ""
         return cause, self.without_secrets(text)
 
-    def _fetch(self, upkeep: Upkeep) -> tuple[str | None, str]:
+    def _fetch(self, upkeep: UpkeepAction) -> tuple[str | None, str]:
         assert upkeep.request is not None  # noqa: S101
         timeout_s = min(upkeep.every, self._before.timeout_s)
         try:

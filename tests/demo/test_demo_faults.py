@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sseload_users.demo.faults import PLAIN, Delivery, Faults, Plan
+from sseload_users.demo.faults import PLAIN, Delivery, FaultPlan, Faults
 
 SHARES = st.floats(0, 1)
 SEEDS = st.integers()
 #: Each decision that is made one by one, as a function of a plan with that share.
-ONE_BY_ONE: dict[str, Callable[[Plan, int], bool]] = {
+ONE_BY_ONE: dict[str, Callable[[FaultPlan, int], bool]] = {
     "drop": lambda plan, index: plan.drops(index),
     "refuse": lambda plan, index: plan.refuses(index),
     "ingest_share": lambda plan, index: plan.rejects(index) is not None,
@@ -34,9 +34,9 @@ OF_DELIVERIES: dict[str, Callable[[Delivery], bool]] = {
 }
 
 
-def plan(name: str, share: float, seed: int = 0) -> Plan:
+def plan(name: str, share: float, seed: int = 0) -> FaultPlan:
     ordered: dict[str, Any] = {"delay_seconds": 1.0, "ingest_status": 410, name: share}
-    return Plan(Faults(**ordered), seed)
+    return FaultPlan(Faults(**ordered), seed)
 
 
 @pytest.mark.parametrize("name", ONE_BY_ONE)
@@ -89,7 +89,7 @@ def test_the_seed_alone_decides_in_whatever_order_it_is_asked(
 ) -> None:
     ordered: dict[str, Any] = dict(zip(OF_DELIVERIES, shares, strict=True))
     faults = Faults(**ordered, delay_seconds=2.0)
-    forwards, backwards = Plan(faults, seed), Plan(faults, seed)
+    forwards, backwards = FaultPlan(faults, seed), FaultPlan(faults, seed)
     first = {pair: forwards.delivery(*pair) for pair in pairs}
     second = {pair: backwards.delivery(*pair) for pair in reversed(pairs)}
     assert first == second
@@ -101,7 +101,7 @@ def test_the_seed_alone_decides_in_whatever_order_it_is_asked(
 
 
 def test_two_faults_do_not_keep_to_the_same_deliveries() -> None:
-    faults = Plan(Faults(duplicate=0.5, garbage=0.5, foreign=0.5))
+    faults = FaultPlan(Faults(duplicate=0.5, garbage=0.5, foreign=0.5))
     drawn = [faults.delivery(code, connection) for code in range(50) for connection in range(50)]
     for both in (
         sum(each.copies == 2 and each.garbage for each in drawn),
@@ -112,11 +112,11 @@ def test_two_faults_do_not_keep_to_the_same_deliveries() -> None:
 
 
 def test_without_faults_every_delivery_is_plain() -> None:
-    drawn = Plan(Faults())
+    drawn = FaultPlan(Faults())
     assert all(drawn.delivery(code, 1) is PLAIN for code in range(100))
     assert not any(ask(drawn, index) for ask in ONE_BY_ONE.values() for index in range(100))
 
 
 def test_no_ingest_is_rejected_unless_a_status_is_ordered() -> None:
-    assert Plan(Faults(ingest_status=410)).rejects(1) == 410
-    assert Plan(Faults()).rejects(1) is None
+    assert FaultPlan(Faults(ingest_status=410)).rejects(1) == 410
+    assert FaultPlan(Faults()).rejects(1) is None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sseload_users.demo.faults import Faults, Plan
+from sseload_users.demo.faults import FaultPlan, Faults
 from sseload_users.demo.record import Record
 from tests.support.runs import QUICK, Outcome, run_against_target
 
@@ -24,7 +24,7 @@ LOSE, DUPLICATE = 0.06, 0.06
 def cancelling_seed() -> int:
     """A seed with which as many deliveries are doubled as are lost."""
     for seed in range(1000):
-        plan = Plan(Faults(lose=LOSE, duplicate=DUPLICATE), seed)
+        plan = FaultPlan(Faults(lose=LOSE, duplicate=DUPLICATE), seed)
         all_of_them = [
             plan.delivery(code, connection)
             for code in range(1, CODES + 1)

@@ -9,7 +9,7 @@ import pytest
 
 from sseload_users import targets as target
 from sseload_users.core.config_path import config_path
-from sseload_users.targets import Target, Upkeep
+from sseload_users.targets import Target, UpkeepAction
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed, Malformed, ParsedMessage
 from sseload_users.transports.endpoint import Endpoint
@@ -59,7 +59,7 @@ class Told:
             self.sent.append(answer)
 
 
-def upkeep(found: Target, captured: dict[str, str] | None = None) -> Upkeep:
+def upkeep(found: Target, captured: dict[str, str] | None = None) -> UpkeepAction:
     (only,) = found.upkeep(ALICE, captured or {})
     return only
 

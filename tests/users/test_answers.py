@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from sseload_users.targets.messages import Said
 from sseload_users.targets.publishing import Refused
-from sseload_users.users.publishers.answers import AnswerMatcher, AwaitedCode, Expects, Outcome
+from sseload_users.users.publishers.answers import (
+    AnswerMatcher,
+    AwaitedCode,
+    Expects,
+    PublishOutcome,
+)
 
 ACK = Said("", "", [])
 
@@ -26,7 +31,7 @@ class Codes:
 
     def __init__(self, expects: Expects) -> None:
         self.answers = AnswerMatcher(expects, words)
-        self.outcomes: dict[int, Outcome] = {}
+        self.outcomes: dict[int, PublishOutcome] = {}
 
     def send(self, *numbers: int) -> Codes:
         for number in numbers:
@@ -58,8 +63,8 @@ class Codes:
             lambda what: Refused("named") if what.text == f"refused {number}" else None,
         )
 
-    def _settle(self, number: int) -> Callable[[Outcome], None]:
-        def settle(outcome: Outcome) -> None:
+    def _settle(self, number: int) -> Callable[[PublishOutcome], None]:
+        def settle(outcome: PublishOutcome) -> None:
             assert number not in self.outcomes
             self.outcomes[number] = outcome
 

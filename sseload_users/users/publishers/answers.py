@@ -27,7 +27,7 @@ _MAX_EXPIRED = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PublishOutcome:
     """The outcome of a code.
 
     Attributes:
@@ -43,7 +43,7 @@ class Outcome:
     server_text: str = ""
 
     @classmethod
-    def rejected(cls, refused: Refused, at_ns: int) -> Outcome:
+    def rejected(cls, refused: Refused, at_ns: int) -> PublishOutcome:
         """Return the outcome of a code that the server refused."""
         return cls("rejected", refused.cause, at_ns, refused.server_text)
 
@@ -60,7 +60,7 @@ class AwaitedCode:
 
     is_accepted_by: Callable[[Said], bool]
     refusal_in: Callable[[Said], Refused | None]
-    settle: Callable[[Outcome], None]
+    settle: Callable[[PublishOutcome], None]
 
 
 @dataclass(eq=False, slots=True)
@@ -72,7 +72,7 @@ class _PendingRefusal:
         candidates: numbers of the codes that it can concern.
     """
 
-    outcome: Outcome
+    outcome: PublishOutcome
     candidates: set[int] = field(default_factory=set)
 
 
@@ -114,9 +114,11 @@ class AnswerMatcher:
             return
         refused = awaited.refusal_in(what) or self._refusal_in(what)
         if refused is not None:
-            self._settle(number, Outcome.rejected(refused, at_ns))
+            self._settle(number, PublishOutcome.rejected(refused, at_ns))
         else:
-            self._settle(number, self._take_refusal(number) or Outcome("accepted", None, at_ns))
+            self._settle(
+                number, self._take_refusal(number) or PublishOutcome("accepted", None, at_ns)
+            )
 
     def on_message(self, what: Said, at_ns: int) -> None:
         """Match a message; most concern no code in flight.
@@ -127,29 +129,29 @@ class AnswerMatcher:
         """
         for number, awaited in self._awaited.items():
             if (refused := awaited.refusal_in(what)) is not None:
-                self._settle(number, Outcome.rejected(refused, at_ns))
+                self._settle(number, PublishOutcome.rejected(refused, at_ns))
                 return
         if (refused := self._refusal_in(what)) is not None:
-            self._on_unnamed_refusal(Outcome.rejected(refused, at_ns))
+            self._on_unnamed_refusal(PublishOutcome.rejected(refused, at_ns))
             return
         for number, awaited in self._awaited.items():
             if awaited.is_accepted_by(what):
-                self._settle(number, Outcome("accepted", None, at_ns))
+                self._settle(number, PublishOutcome("accepted", None, at_ns))
                 return
 
-    def expire(self, number: int) -> Outcome:
+    def expire(self, number: int) -> PublishOutcome:
         """Stop waiting for a code's answer; return the code's outcome."""
         refusal = self._take_refusal(number)
         self.discard(number)
         if refusal is not None:
             return refusal
         if self._expects == "none":
-            return Outcome("accepted")
+            return PublishOutcome("accepted")
         if self._expects == "ack":
             self._expired[number] = None
             if len(self._expired) > _MAX_EXPIRED:
                 del self._expired[next(iter(self._expired))]
-        return Outcome("unanswered", "no answer in time")
+        return PublishOutcome("unanswered", "no answer in time")
 
     def on_connection_lost(self, cause: str, server_text: str = "") -> None:
         """Settle all codes in flight: the connection has ended, and nothing more will arrive.
@@ -162,7 +164,9 @@ class AnswerMatcher:
         for number in list(self._awaited):
             if number not in self._awaited:
                 continue  # settling an earlier one has settled it
-            outcome = self._take_refusal(number) or Outcome("unanswered", cause, None, server_text)
+            outcome = self._take_refusal(number) or PublishOutcome(
+                "unanswered", cause, None, server_text
+            )
             self._settle(number, outcome)
 
     def discard(self, number: int) -> None:
@@ -178,7 +182,7 @@ class AnswerMatcher:
                 (only,) = refusal.candidates
                 self._settle(only, refusal.outcome)
 
-    def _on_unnamed_refusal(self, outcome: Outcome) -> None:
+    def _on_unnamed_refusal(self, outcome: PublishOutcome) -> None:
         """Assign a refusal that does not say which code it concerns."""
         numbers = [*self._expired, *self._awaited]
         if self._expects == "ack" and len(numbers) > 1:
@@ -187,7 +191,7 @@ class AnswerMatcher:
             newest = self._expects == "none"
             self._settle(numbers[-1 if newest else 0], outcome)
 
-    def _take_refusal(self, number: int) -> Outcome | None:
+    def _take_refusal(self, number: int) -> PublishOutcome | None:
         """Remove the oldest pending refusal that can concern a code; return its outcome."""
         found = next((each for each in self._refusals if number in each.candidates), None)
         if found is None:
@@ -195,7 +199,7 @@ class AnswerMatcher:
         self._refusals.remove(found)
         return found.outcome
 
-    def _settle(self, number: int, outcome: Outcome) -> None:
+    def _settle(self, number: int, outcome: PublishOutcome) -> None:
         awaited = self._awaited.pop(number, None)
         if awaited is not None:
             awaited.settle(outcome)

@@ -23,7 +23,7 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.registry import transport_for
 from sseload_users.transports.socketio import SocketIOTransport
 from sseload_users.transports.transport import Transport
-from sseload_users.users.publishers.answers import AnswerMatcher, AwaitedCode, Outcome
+from sseload_users.users.publishers.answers import AnswerMatcher, AwaitedCode, PublishOutcome
 from sseload_users.users.session_requests import SessionRequests
 
 #: Seconds to wait for a refusal if nothing else answers a code.
@@ -117,7 +117,7 @@ class IngestConnection:
         if self._keeper is not None:
             self._keeper.kill(block=False)
 
-    def publish(self, text: Callable[[int], str], on_sent: Callable[[int], None]) -> Outcome:
+    def publish(self, text: Callable[[int], str], on_sent: Callable[[int], None]) -> PublishOutcome:
         """Send a code and wait for its outcome.
 
         Args:
@@ -131,18 +131,18 @@ class IngestConnection:
         # Behind a backlog, the code would be sent later than its text says.
         while self._transport is not None and self._transport.congested:
             if time.monotonic() >= deadline:
-                return Outcome("unsent", "timed out")
+                return PublishOutcome("unsent", "timed out")
             gevent.sleep(_BACKLOG_POLL_S)
         transport, number, sent_ns = self._transport, next(self._numbers), wall_ns()
         if transport is None:
-            return Outcome("unsent", self._down_cause)
+            return PublishOutcome("unsent", self._down_cause)
         code = text(sent_ns)
         if not transport.send(self._publishing.frame(code, self._sender, number)):
-            return Outcome("unsent", "connection closed")
+            return PublishOutcome("unsent", "connection closed")
         on_sent(sent_ns)
         if self._publishing.expects != "none":
             return self._await_answer(code, number, deadline - time.monotonic())
-        accepted = Outcome("accepted", None, wall_ns())
+        accepted = PublishOutcome("accepted", None, wall_ns())
         if self._publishing.refuses:
             outcome = self._await_answer(code, number, _REFUSAL_WAIT_S)
             return outcome if outcome.status == "rejected" else accepted
@@ -153,10 +153,10 @@ class IngestConnection:
         captured = self._sender.captured.values()
         return self._publishing.line.without_secrets(text, self._identity, [*captured])
 
-    def _await_answer(self, code: str, number: int, timeout_s: float) -> Outcome:
+    def _await_answer(self, code: str, number: int, timeout_s: float) -> PublishOutcome:
         publishing, sender = self._publishing, self._sender
         about = publishing.about(code, sender)
-        settled: AsyncResult[Outcome] = AsyncResult()
+        settled: AsyncResult[PublishOutcome] = AsyncResult()
 
         def is_accepted_by(what: Said) -> bool:
             return about.expected is not None and means(about.expected, what)
