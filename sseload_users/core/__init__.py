@@ -1,1 +1,1 @@
-"""The account: codes, schedule, ledger, statistics. Pure: no sockets, no gevent, no Locust."""
+"""The account: codes, schedule, ledger, statistics. No sockets, no gevent, no Locust."""

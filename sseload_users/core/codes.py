@@ -1,4 +1,4 @@
-"""Codes: what is broadcast, minted so that its text says which run and send it belongs to."""
+"""Codes: texts that identify the run, and the sending, that they belong to."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import secrets
 import string
 from dataclasses import dataclass
 
-#: The default shape: run, sequence and send time can be read back from the text alone.
+#: The default template: run, sequence number and send time can be parsed from the text alone.
 DEFAULT_TEMPLATE = "LT-{run}-{seq}-{sent}"
 
 _DIGITS = string.digits + string.ascii_lowercase
 _FIELD = re.compile(r"\{(?P<name>[^{}:]*)(?::(?P<width>[^{}]*))?\}")
-#: Most digits of a sequence number, and of a send time in base 36: both fit into 64 bits,
-#: and a hostile text of a million digits is not turned into a number.
+#: Maximum digits of a sequence number, and of a send time in base 36: both fit into 64 bits,
+#: and a hostile text of a million digits is not converted to a number.
 _SEQUENCE_DIGITS, _SENT_DIGITS = 18, 12
 _SENT = f"0|[1-9a-z][0-9a-z]{{0,{_SENT_DIGITS - 1}}}"
 
 
 def new_run_id() -> str:
-    """Six random characters [0-9a-z] that set one run's codes apart from another's."""
+    """Return six random characters [0-9a-z], which distinguish the codes of runs."""
     return "".join(secrets.choice(_DIGITS) for _ in range(6))
 
 
 def to_base36(number: int) -> str:
-    """A non-negative integer in base 36, lower case."""
+    """Return a non-negative integer in base 36, in lower case."""
     digits = ""
     while True:
         number, digit = divmod(number, 36)
@@ -35,11 +35,11 @@ def to_base36(number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ParsedCode:
-    """What a code's text says.
+    """The contents of a code's text.
 
     Attributes:
-        sequence: which code of the run it is, from 1.
-        sent_ns: when it was sent (wall clock, ns), or None where the shape has no room for it.
+        sequence: its sequence number in the run, from 1.
+        sent_ns: when it was sent (wall clock, ns); None if the template has no {sent}.
     """
 
     sequence: int
@@ -47,27 +47,26 @@ class ParsedCode:
 
 
 class CodeShape:
-    """How this run's codes are written and recognised.
+    """Formats and parses the codes of a run.
 
     Args:
-        run_id: see `new_run_id`.
-        template: text with ``{seq}`` (``{seq:06}`` pads with zeros), and where there is room
-            ``{run}`` and ``{sent}``. Without ``{run}``, codes of another run of the same
-            shape cannot be told apart from this one's; without ``{sent}``, the send time
-            travels beside the code instead of in it.
+        run_id: from `new_run_id`.
+        template: text with ``{seq}`` (``{seq:06}`` pads with zeros) and, if possible, ``{run}``
+            and ``{sent}``. Without ``{run}``, codes of other runs with the same template are
+            mistaken for this run's; without ``{sent}``, the announcement carries the send time.
 
     Attributes:
-        dated: a code's text has the time at which it was sent.
+        has_send_time: whether a code's text contains its send time.
 
     Raises:
-        ValueError: one sentence, when the template cannot name each code apart.
+        ValueError: invalid template; one sentence.
     """
 
     def __init__(self, run_id: str, template: str = DEFAULT_TEMPLATE) -> None:
         self.run_id = run_id
         self.template = template
         pattern, end, seen = "", 0, set()
-        between: str | None = None  # what stands after a number, up to the next one
+        between: str | None = None  # text after a number, up to the next one
         for field in _FIELD.finditer(template):
             name, width = field["name"], field["width"]
             if name not in {"run", "seq", "sent"} or name in seen:
@@ -83,15 +82,15 @@ class CodeShape:
             text = _plain(template, template[end : field.start()])
             if not text and end and template[end - 1] == "}":
                 raise ValueError(
-                    f"code template {template!r}: two fields stand side by side and cannot be "
-                    "read back; put a character between them"
+                    f"code template {template!r}: adjacent fields cannot be parsed; put a "
+                    "character between them"
                 )
             if between is not None:
                 between += text
                 if name != "run" and not re.search("[^0-9]", between):
                     raise ValueError(
-                        f"code template {template!r}: only digits stand between {{seq}} and "
-                        "{sent}, which cannot be read back; put another character between them"
+                        f"code template {template!r}: only digits separate {{seq}} and {{sent}}, "
+                        "which cannot be parsed; put another character between them"
                     )
             if name != "run":
                 between = ""
@@ -99,12 +98,14 @@ class CodeShape:
             pattern += re.escape(text) + self._pattern_of(name, int(width or 1))
             end = field.end()
         if "seq" not in seen:
-            raise ValueError(f"code template {template!r} has no {{seq}}: codes would be alike")
-        self.dated = "sent" in seen
+            raise ValueError(
+                f"code template {template!r} has no {{seq}}, so all codes would be the same"
+            )
+        self.has_send_time = "sent" in seen
         self._pattern = re.compile(pattern + re.escape(_plain(template, template[end:])))
 
     def _pattern_of(self, name: str, width: int) -> str:
-        """What a field is read by: nothing but what `mint` can have written."""
+        """Return the pattern of a field, which matches only what `mint` can produce."""
         if name == "run":
             return re.escape(self.run_id)
         if name == "sent":
@@ -115,16 +116,16 @@ class CodeShape:
         return f"(?P<seq>[0-9]{{{width}}}{longer})"
 
     def mint(self, sequence: int, sent_ns: int) -> str:
-        """The text of one code.
+        """Return the text of a code.
 
         Args:
-            sequence: from 1, one more for each code of the run.
+            sequence: its sequence number, from 1.
             sent_ns: when it is sent (wall clock, ns).
         """
         return self.template.format(run=self.run_id, seq=sequence, sent=to_base36(sent_ns))
 
-    def read(self, text: str) -> ParsedCode | None:
-        """What `text` says, or None if it is no code of this run."""
+    def parse(self, text: str) -> ParsedCode | None:
+        """Return the contents of a text; None if it is not a code of this run."""
         match = self._pattern.fullmatch(text)
         if match is None:
             return None
@@ -140,14 +141,14 @@ def _is_width(width: str) -> bool:
 
 
 def _plain(template: str, text: str) -> str:
-    """Text between the fields of a template, as it stands there.
+    """Return text between the fields of a template.
 
     Raises:
-        ValueError: there is a brace in it.
+        ValueError: it contains a brace.
     """
     if "{" in text or "}" in text:
         raise ValueError(
-            f"code template {template!r}: a brace that belongs to none of {{run}}, {{seq}}, "
-            "{sent}; leave it out"
+            f"code template {template!r}: a brace does not belong to {{run}}, {{seq}} or "
+            "{sent}; remove it"
         )
     return text

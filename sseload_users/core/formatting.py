@@ -1,4 +1,4 @@
-"""Figures and foreign texts as people read them: never rounded into a lie, never an escape."""
+"""Formatting of figures and of foreign texts: no misleading rounding, no terminal escapes."""
 
 from __future__ import annotations
 
@@ -6,56 +6,54 @@ import unicodedata
 from collections.abc import Iterable
 from fractions import Fraction
 
-#: Control and format characters (terminal escapes, bidirectional overrides, zero widths),
-#: lone surrogates and code points that no text should carry.
-_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+#: Categories of control and format characters (terminal escapes, bidirectional overrides, zero
+#: widths), lone surrogates, and private and unassigned code points.
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
-
-#: From so many percent of the time on, it is said that the generator waited for a core.
+#: The percentage of time from which the generator's waiting for a core is mentioned.
 NOTABLE_WAIT = 10
 
 
 def clean(text: object) -> str:
-    """A text of the server's or the user's that is safe on a terminal and in a file.
+    """Return a foreign text that is safe on a terminal and in a file.
 
-    Line breaks and tabs become spaces; whatever else cannot be seen, terminal escapes
-    first of all, becomes U+FFFD.
+    Line breaks and tabs become spaces; other invisible characters, such as those of terminal
+    escapes, become U+FFFD.
     """
     words = str(text)
     if words.isascii() and words.isprintable():
         return words
     return "".join(
-        " " if char in "\n\r\t" else "\ufffd" if unicodedata.category(char) in _UNSEEN else char
+        " " if char in "\n\r\t" else "\ufffd" if unicodedata.category(char) in _INVISIBLE else char
         for char in words
     )
 
 
 def shorten(text: str, width: int = 60) -> str:
-    """The text, or as much of it as fits, with an ellipsis."""
+    """Return the text, truncated to `width` with an ellipsis."""
     return text if len(text) <= width else text[: width - 1].rstrip() + "…"
 
 
 def number(value: int) -> str:
-    """12345 as "12,345"."""
+    """Return a number with thousands separators: "12,345"."""
     return f"{value:,}"
 
 
 def count(value: int, noun: str, plural: str | None = None) -> str:
-    """A number and what it counts: "1 code", "1,000 codes"."""
+    """Return a number and what it counts: "1 code", "1,000 codes"."""
     return f"{value:,} {noun if value == 1 else plural or noun + 's'}"
 
 
 def share(part: int, whole: int, marks: Iterable[Fraction] = ()) -> str:
-    """`part` of `whole` in per cent, with as many decimals as the truth takes.
+    """Return a share in percent, with as many decimals as needed.
 
-    One decimal at most, unless that would show 100 % for less than all, 0 % for more than
-    nothing, or a figure on the wrong side of a mark.
+    It has at most one decimal, unless that would show 100 % for less than all, 0 % for more
+    than none, or a figure on the wrong side of a mark.
 
     Args:
-        part: how many.
-        whole: out of how many; "no share" is said where it is 0, and "over 100 %" where
-            there are more failures than operations.
-        marks: the shares (0 to 1) that the figure is going to be compared with.
+        part: numerator; "over 100 %" is returned if it exceeds `whole`.
+        whole: denominator; "no share" is returned if it is 0.
+        marks: shares (0 to 1) that the figure is compared with.
     """
     if whole <= 0:
         return "no share"
@@ -72,14 +70,14 @@ def share(part: int, whole: int, marks: Iterable[Fraction] = ()) -> str:
 
 
 def of(part: int, whole: int, marks: Iterable[Fraction] = ()) -> str:
-    """Counts with their share: "4,999 of 5,000 (99.98 %)"."""
+    """Return counts with their share: "4,999 of 5,000 (99.98 %)"."""
     if whole <= 0:
         return f"{part:,} of {whole:,}"
     return f"{part:,} of {whole:,} ({share(part, whole, marks)})"
 
 
 def percent(value: Fraction) -> str:
-    """A threshold as it was written: 0.95 as "95 %", 0.999 as "99.9 %"."""
+    """Return a threshold as it was written: 0.95 as "95 %", 0.999 as "99.9 %"."""
     scaled = value * 100
     decimals = 0
     while scaled * 10**decimals % 1 and decimals < 9:
@@ -88,7 +86,7 @@ def percent(value: Fraction) -> str:
 
 
 def ms(value: float | None) -> str:
-    """Milliseconds to three significant digits, without the unit; "-" for none."""
+    """Return milliseconds to three significant digits, without the unit; "-" for None."""
     if value is None:
         return "-"
     size = abs(value)
@@ -97,7 +95,7 @@ def ms(value: float | None) -> str:
 
 
 def seconds(value: float) -> str:
-    """A stretch of time: "0.4 s", "62 s", "3 min 5 s"."""
+    """Return a duration: "0.4 s", "62 s", "3 min 5 s"."""
     if value < 9.95:
         return f"{max(0.0, value):.1f} s"
     if value < 119.5:
@@ -113,7 +111,7 @@ def _side(value: Fraction, limit: Fraction) -> int:
 
 
 def _decimal(value: Fraction, decimals: int) -> str:
-    # By integers, since a float would round once more.
+    # With integers: a float would round a second time.
     scaled = round(value * 10**decimals)
     sign, digits = ("-" if scaled < 0 else ""), str(abs(scaled)).rjust(decimals + 1, "0")
     if not decimals:

@@ -1,8 +1,8 @@
 """Latencies: microseconds to three significant digits, exact in count and mergeable.
 
-The buckets are HdrHistogram's (1,024 to each power of two), kept sparsely: a run has
-thousands of codes, each with a histogram of its own, and each of those is nearly empty.
-The HdrHistogram library encodes them for the report.
+The buckets are those of HdrHistogram (1,024 for each power of two), stored sparsely: a run has
+thousands of codes, each with a nearly empty histogram of its own. The HdrHistogram library
+encodes them for the report.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hdrh.histogram import HdrHistogram
 
 from sseload_users.core.figures import LatencySummary
 
-#: One hour: nothing that a load test waits for takes longer.
+#: The largest value: one hour, longer than anything that a load test waits for.
 MAX_US = 3_600_000_000
 
 
@@ -25,13 +25,13 @@ class Histogram:
     """Counts by microseconds.
 
     Attributes:
-        BITS: how many leading bits of a value are kept. With 11, a bucket has the values
-            that HdrHistogram (1 µs, 3 digits) does not tell from each other.
-        counts: by the lowest value of each bucket that has any.
-        total: how many values were counted.
-        total_us: their sum; this and the next two from the values as they were.
-        min_us: the lowest.
-        max_us: the highest.
+        BITS: number of leading bits of a value that are kept. With 11, a bucket has the values
+            that HdrHistogram (1 µs, 3 digits) does not distinguish.
+        counts: number of values by the lowest value of their bucket.
+        total: number of values.
+        total_us: their exact sum.
+        min_us: the exact minimum.
+        max_us: the exact maximum.
     """
 
     BITS: ClassVar[int] = 11
@@ -45,7 +45,7 @@ class Histogram:
         self.max_us = 0
 
     def add(self, value_us: int, count: int = 1) -> None:
-        """Count a value `count` times; below 0 counts as 0, above an hour as an hour."""
+        """Count a value `count` times; it is clamped to 0 … MAX_US."""
         if not count:
             return
         value_us = min(max(value_us, 0), MAX_US)
@@ -57,7 +57,7 @@ class Histogram:
         self.max_us = max(self.max_us, value_us)
 
     def add_all(self, values_us: Iterable[int]) -> None:
-        """Count many values; many times cheaper than one by one, most so in order."""
+        """Count many values; much cheaper than one by one, and cheapest if they are sorted."""
         values = sorted(values_us)
         if not values:
             return
@@ -65,7 +65,7 @@ class Histogram:
             values = [min(max(each, 0), MAX_US) for each in values]
         at, shift = 0, max(values[0].bit_length() - self.BITS, 0)
         while at < len(values):
-            # As far as the next power of two, all lose as many bits.
+            # Up to the next power of two, all values lose the same number of bits.
             end = bisect_left(values, 1 << shift + self.BITS, at)
             self.counts.update([each >> shift << shift for each in values[at:end]])
             at, shift = end, shift + 1
@@ -75,7 +75,7 @@ class Histogram:
         self.max_us = max(self.max_us, values[-1])
 
     def merge(self, other: Histogram) -> None:
-        """Take over all that `other` has counted."""
+        """Add another histogram's values."""
         self.counts.update(other.counts)
         self.total += other.total
         self.total_us += other.total_us
@@ -83,12 +83,12 @@ class Histogram:
         self.max_us = max(self.max_us, other.max_us)
 
     def pack(self) -> list[object]:
-        """As msgpack-able data, see `unpack`."""
+        """Return the histogram as plain data, for `unpack`."""
         return [self.counts, self.total_us, self.min_us, self.max_us]
 
     @classmethod
     def unpack(cls, data: list[object]) -> Self:
-        """The histogram that was packed."""
+        """Return the histogram that was packed."""
         counts, total_us, min_us, max_us = data
         if not isinstance(counts, Mapping):
             raise TypeError("a packed histogram begins with its counts")
@@ -99,30 +99,30 @@ class Histogram:
         return new
 
     def percentile_ms(self, percent: float) -> float | None:
-        """The smallest value that `percent` of the counts do not exceed, in milliseconds.
+        """Return a percentile, in milliseconds; None without values.
 
-        Nearest rank, reported as the highest value of its bucket (as HdrHistogram does), and
-        never above the true maximum. (HdrHistogram's library for Python rounds the rank
-        where it should round it up, so it may name the value before.)
+        By nearest rank, as the highest value of its bucket (like HdrHistogram), but never above
+        the true maximum. (HdrHistogram's Python library rounds the rank instead of rounding it
+        up, so it may return the value before.)
         """
         return self.percentiles_ms((percent,))[0]
 
     def percentiles_ms(self, percents: Iterable[float]) -> list[float | None]:
-        """Several percentiles, for the price of one."""
+        """Return several percentiles at the cost of one; see `percentile_ms`."""
         if not self.total:
             return [None for _ in percents]
         buckets = sorted(self.counts)
         ranks = list(accumulate(map(self.counts.__getitem__, buckets)))
         found: list[float | None] = []
         for percent in percents:
-            # In thousandths of a percent, so that no rounding adds one to the rank.
+            # In thousandths of a percent, so that rounding does not add one to the rank.
             rank = max(1, -(-round(percent * 1000) * self.total // 100_000))
             lowest_us = buckets[bisect_left(ranks, rank)]
             width_us = 1 << max(lowest_us.bit_length() - self.BITS, 0)
             found.append(min(lowest_us + width_us - 1, self.max_us) / 1000)
         return found
 
-    def latency(self, *, encoded: bool = True) -> LatencySummary:
+    def summary(self, *, encoded: bool = True) -> LatencySummary:
         """Return the summary for the report.
 
         Args:
@@ -150,7 +150,7 @@ class Histogram:
         )
 
     def encode(self) -> str:
-        """The HdrHistogram V2 encoding, compressed, in base 64."""
+        """Return the HdrHistogram V2 encoding, compressed, in base 64."""
         hdr = HdrHistogram(1, MAX_US, 3)
         for bucket, count in self.counts.items():
             hdr.record_value(bucket, count)
@@ -158,8 +158,8 @@ class Histogram:
         return encoded.decode("ascii") if isinstance(encoded, bytes) else str(encoded)
 
 
-class Coarse(Histogram):
-    """Counts within 1 %, in a tenth of the buckets: for what there is one of each second."""
+class CoarseHistogram(Histogram):
+    """A histogram within 1 %, with a tenth of the buckets, for the figures of each second."""
 
     BITS = 8
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""Figures and their units stay together wherever a line is broken."""
+"""Keeping figures and their units on one line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import re
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|s|min|h|pp|MiB)(?!\w))")
 
 
-def glued(words: str, glue: str = "\N{NO-BREAK SPACE}") -> str:
-    """The words, with `glue` for the space between a figure and its unit."""
-    return _UNIT.sub(glue, words)
+def bind_units(text: str, space: str = "\N{NO-BREAK SPACE}") -> str:
+    """Return the text with `space` between each figure and its unit."""
+    return _UNIT.sub(space, text)

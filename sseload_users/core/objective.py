@@ -1,4 +1,4 @@
-"""What a server must still do for a number of connections to count as held; pure."""
+"""The objective of a search: the conditions under which a server holds a size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TERM = re.compile(
     r"(?P<name>[a-z0-9_.]+)\s*(?P<comparison><=|>=)\s*(?P<value>\d+(?:\.\d+)?)\s*(?P<unit>%|ms|s)?"
 )
 
-#: What an objective can be about: which way is better, and the unit that it is told in.
+#: The figures of conditions: shares, with the direction that is better, and latencies.
 _SHARES = {"delivery": ">=", "connect": ">=", "accepted": ">=", "errors": "<=", "dropped": "<="}
 _LATENCIES = ("p50", "p90", "p95", "p99", "p99.9", "max")
 
@@ -28,7 +28,7 @@ class Term:
     Attributes:
         name: "delivery", "connect", "accepted", "errors", "dropped", or a percentile of the
             delivery latency.
-        at_least: whether it is a lower bound.
+        at_least: whether `value` is a lower bound.
         value: a share from 0 to 1, or milliseconds.
     """
 
@@ -36,52 +36,52 @@ class Term:
     at_least: bool
     value: float
 
-    def holds(self, measured: float | None) -> bool:
-        """Whether a figure keeps it; one that does not exist keeps an upper bound only."""
+    def is_met(self, measured: float | None) -> bool:
+        """Whether a figure meets the condition; a missing one meets an upper bound only."""
         if measured is None:
             return not self.at_least
         return measured >= self.value if self.at_least else measured <= self.value
 
     @property
     def is_latency(self) -> bool:
-        """Whether it is about how fast, and not about how much."""
+        """Whether the condition is about a latency, not a share."""
         return self.name in _LATENCIES
 
-    def bound(self) -> str:
-        """The condition in words: "p99 <= 500 ms"."""
+    def __str__(self) -> str:
+        """Return the condition: "p99 <= 500 ms"."""
         return f"{self.name} {self._bound()}"
 
-    def words(self, measured: float | None) -> str:
-        """The figure beside the bound: "p99 612 ms, objective <= 500 ms"."""
-        return f"{self.name} {self._said(measured)}, objective {self._bound()}"
+    def compare(self, measured: float | None) -> str:
+        """Return a figure beside the bound: "p99 612 ms, objective <= 500 ms"."""
+        return f"{self.name} {self._format(measured)}, objective {self._bound()}"
 
     def _bound(self) -> str:
-        return f"{'>=' if self.at_least else '<='} {self._said(self.value)}"
+        return f"{'>=' if self.at_least else '<='} {self._format(self.value)}"
 
-    def _said(self, value: float | None) -> str:
-        """A figure with as many digits as it takes to be on the right side of the bound."""
+    def _format(self, value: float | None) -> str:
+        """Return a figure with enough digits to be on the right side of the bound."""
         if value is None:
             return "none"
         if self.is_latency:
             short = ms(value)
-            told = short if value == self.value or short != ms(self.value) else f"{value:,.3f}"
-            return f"{told} ms"
+            is_clear = value == self.value or short != ms(self.value)
+            return f"{short if is_clear else f'{value:,.3f}'} ms"
         exact, mark = (Fraction(each).limit_denominator(10**9) for each in (value, self.value))
         return share(exact.numerator, exact.denominator, [mark])
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """All conditions together."""
+    """Conditions that must all be met."""
 
     terms: tuple[Term, ...]
 
     @classmethod
     def parse(cls, text: str) -> Objective:
-        """The objective that a text says: "delivery>=99.9%, p99<=500ms".
+        """Return the objective that a text states: "delivery>=99.9%, p99<=500ms".
 
         Raises:
-            ConfigError: it says none; one sentence.
+            ConfigError: the text is not an objective; one sentence.
         """
         terms = []
         for part in filter(None, (each.strip() for each in text.split(","))):
@@ -89,25 +89,27 @@ class Objective:
             name = match["name"] if match else ""
             if match is None or name not in (*_SHARES, *_LATENCIES):
                 raise ConfigError(
-                    f"--objective: {clean(part)!r} is no condition; write such as "
-                    f"'{DEFAULT}, p99<=500ms', about {', '.join((*_SHARES, *_LATENCIES))}."
+                    f"Invalid --objective {clean(part)!r}: use conditions such as "
+                    f"'{DEFAULT}, p99<=500ms' on {', '.join((*_SHARES, *_LATENCIES))}."
                 )
             wanted = _SHARES.get(name, "<=")
             unit = match["unit"] or ""
             if match["comparison"] != wanted or (unit == "%") != (name in _SHARES):
                 example = f"{name}{wanted}" + ("95%" if name in _SHARES else "500ms")
-                raise ConfigError(f"--objective: {clean(part)!r} cannot be; write it as {example}.")
-            # By fractions: 99.9 % must be the float that 999 of 1,000 is.
+                raise ConfigError(
+                    f"Invalid --objective {clean(part)!r}: write for example {example}."
+                )
+            # With fractions: 99.9 % must be the same float as 999 of 1,000.
             scale = {"%": Fraction(1, 100), "s": Fraction(1000)}.get(unit, Fraction(1))
             terms.append(Term(name, wanted == ">=", float(Fraction(match["value"]) * scale)))
         if not terms:
-            raise ConfigError("--objective is empty; write such as 'delivery>=99.9%'.")
+            raise ConfigError("--objective is empty: write for example 'delivery>=99.9%'.")
         return cls(tuple(terms))
 
-    def broken(self, account: Account) -> list[tuple[Term, float | None]]:
+    def unmet(self, account: Account) -> list[tuple[Term, float | None]]:
         """Return the conditions that an account does not meet, each with the measured figure."""
         measured = ((term, measure(account, term.name)) for term in self.terms)
-        return [(term, figure) for term, figure in measured if not term.holds(figure)]
+        return [(term, figure) for term, figure in measured if not term.is_met(figure)]
 
 
 def measure(account: Account, name: str) -> float | None:

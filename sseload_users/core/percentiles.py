@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sseload_users.core.code_tally import CodeTally
-from sseload_users.core.histogram import Coarse, Histogram
+from sseload_users.core.histogram import CoarseHistogram, Histogram
 from sseload_users.core.second import Second
 from sseload_users.core.tally import Tally
 
@@ -46,7 +46,7 @@ class SecondPercentiles:
     lag: Percentiles
 
 
-class _Folded(Coarse):
+class _Folded(CoarseHistogram):
     """Replaces each histogram that was folded; values are no longer added."""
 
     __slots__ = ()

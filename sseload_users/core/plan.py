@@ -1,6 +1,6 @@
-"""What a run consists of: one step, a ladder of them, or a search (search.py); pure.
+"""The plan of a run: one step, a ladder of steps, or a search.
 
-A plan is asked for the next step with the outcome of the one before, until it has none.
+A plan returns the next step, given the result of the previous one, until it has no more.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from sseload_users.core.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One stretch of a run: connect, settle, broadcast, drain.
+class RunStep:
+    """One step of a run: connect, settle, broadcast, drain.
 
     Attributes:
-        name: as it is told: "200 connections".
-        schedule: of its codes.
-        connections: how many there are to be, all of them new; None for those that Locust
-            was told to begin with.
+        name: name for people: "200 connections".
+        schedule: schedule of its codes.
+        connections: number of connections, all of them new; None for those that Locust was
+            started with.
     """
 
     name: str
@@ -30,56 +30,56 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a step went.
+class StepResult:
+    """The result of a step.
 
     Attributes:
-        step: which.
-        account: of this step alone.
+        step: the step.
+        account: account of this step alone.
     """
 
-    step: Step
+    step: RunStep
     account: Account
 
 
-class Plan(Protocol):
+class RunPlan(Protocol):
     """The steps of a run."""
 
-    def next(self, last: Outcome | None) -> Step | None:
-        """The next step; None at the end.
+    def next(self, last: StepResult | None) -> RunStep | None:
+        """Return the next step; None at the end.
 
         Args:
-            last: of the step before; None at the beginning.
+            last: result of the previous step; None for the first step.
         """
 
 
 @dataclass(slots=True)
-class Single:
-    """One step, with as many connections as Locust was told."""
+class SingleStep:
+    """One step, with the connections that Locust was started with."""
 
     schedule: Schedule
-    _given: bool = False
+    _started: bool = False
 
-    def next(self, last: Outcome | None) -> Step | None:
-        """The step, once."""
+    def next(self, last: StepResult | None) -> RunStep | None:
+        """Return the step, once."""
         del last
-        given, self._given = self._given, True
-        return None if given else Step("", self.schedule)
+        started, self._started = self._started, True
+        return None if started else RunStep("", self.schedule)
 
 
 @dataclass(slots=True)
 class Ladder:
-    """One size after the other, each settled before the next; none is left out."""
+    """One step for each size, in order, whatever their results."""
 
     sizes: Sequence[int]
     schedule: Schedule
     _at: int = 0
 
-    def next(self, last: Outcome | None) -> Step | None:
-        """The next size."""
+    def next(self, last: StepResult | None) -> RunStep | None:
+        """Return the step of the next size."""
         del last
         if self._at >= len(self.sizes):
             return None
         size = self.sizes[self._at]
         self._at += 1
-        return Step(f"{size:,} connections", self.schedule, size)
+        return RunStep(f"{size:,} connections", self.schedule, size)

@@ -1,4 +1,4 @@
-"""When each code goes out: an open-loop schedule, blind to how the server answers."""
+"""When each code is sent: an open-loop schedule, independent of the server's responses."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sseload_users.core.formatting import seconds
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Code k goes out k × interval after the start, whatever became of the codes before it.
+    """Code k is due (k - 1) × interval after the start, whatever happened to earlier codes.
 
     Attributes:
-        codes: how many.
+        codes: number of codes.
         interval_s: seconds from one to the next; 0 sends them back to back.
     """
 
@@ -22,26 +22,33 @@ class Schedule:
 
     @classmethod
     def spread(cls, codes: int, duration_s: float) -> Schedule:
-        """`codes` spread evenly over `duration_s`, the first at its beginning.
+        """Return a schedule that spreads codes evenly, the first at the start.
 
-        The last one has as long before the duration's end as there is between any two.
+        The last one is due one interval before the end.
+
+        Args:
+            codes: number of codes.
+            duration_s: length of the schedule, in seconds.
         """
         return cls(codes, duration_s / codes if codes else 0.0)
 
     @property
     def length_s(self) -> float:
-        """Seconds from the first code to the last."""
+        """The seconds from the first code to the last."""
         return max(0, self.codes - 1) * self.interval_s
 
     def offset_s(self, sequence: int) -> float:
-        """When code `sequence` (from 1) is due, in seconds after the start.
+        """Return when a code is due, in seconds after the start.
 
-        Multiplied rather than summed up, so that it does not drift over a long run.
+        Multiplied rather than summed, so that it does not drift over a long run.
+
+        Args:
+            sequence: its sequence number, from 1.
         """
         return (sequence - 1) * self.interval_s
 
-    def in_words(self) -> str:
-        """How often a code goes out: "one every 6.0 s", "20 a second", "back to back"."""
+    def describe_rate(self) -> str:
+        """Return the rate for people: "one every 6.0 s", "20 a second", "back to back"."""
         if not self.interval_s:
             return "back to back"
         if self.interval_s < 0.2:
@@ -49,5 +56,5 @@ class Schedule:
         return f"one every {seconds(self.interval_s)}"
 
     def __iter__(self) -> Iterator[tuple[int, float]]:
-        """Every (sequence, offset in seconds), in order."""
+        """Yield the sequence number and the offset, in seconds, of each code, in order."""
         return ((seq, self.offset_s(seq)) for seq in range(1, self.codes + 1))

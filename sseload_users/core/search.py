@@ -1,9 +1,9 @@
-"""The search for the largest size that a server holds; pure.
+"""The search for the largest size that a server holds.
 
-It doubles from a start until the objective breaks, halves the bracket until its ends are
-close, and then tries both ends once more: what decides the answer has been seen twice. A
-single noisy probe so costs time, and not the truth: where the second look disagrees, a third
-one decides, and the search goes on from what it has learnt.
+It doubles the size until the objective is not met, bisects the bracket until its ends are
+close, and then probes both ends once more, so that the answer rests on two probes each. A
+single noisy probe costs time but not accuracy: if the second probe disagrees, a third one
+decides, and the search continues with what it has learnt.
 """
 
 from __future__ import annotations
@@ -15,46 +15,46 @@ from typing import Literal
 from sseload_users.core.causes import is_local
 from sseload_users.core.figures import Probe, SearchResult
 from sseload_users.core.objective import Objective
-from sseload_users.core.plan import Outcome, Step
+from sseload_users.core.plan import RunStep, StepResult
 from sseload_users.core.schedule import Schedule
 
-#: What a search is over: how many connections, or codes in a second.
+#: What a search varies: the number of connections, or of codes a second.
 Over = Literal["connections", "rate"]
 
-#: What ended a search: the server gave out, or the generator did before it; all that was to
-#: be tried held; or the run ended before the bracket was close.
+#: What ended a search: the server's limit; the generator's, which was lower; the largest size to
+#: try, which held; or the end of the run.
 LimitedBy = Literal["server", "generator", "limit", "end"]
 
-#: As many probes of a size have to agree before the answer rests on it.
-_AGREE = 2
-#: The generator's own limit is looked for no closer than this.
-_NEAR_GENERATOR = 2.0
-#: How steeply to come down while nothing has held.
-_DOWN = 4
+#: Number of probes of a size that must agree before the answer rests on it.
+_AGREEING = 2
+#: The generator's own limit is located to within this factor only.
+_GENERATOR_FACTOR = 2.0
+#: Factor by which the size decreases while none has held.
+_DECREASE = 4
 
 
 @dataclass(slots=True)
 class Search:
-    """Finds the largest size that keeps an objective.
+    """Finds the largest size that meets an objective.
 
     Args:
-        objective: what must be kept.
-        over: what is searched.
+        objective: the objective.
+        over: what is varied.
         start: the first size.
-        most: the largest size to try.
-        tolerance: how close the bracket's ends must be, as a share of the lower one.
-        codes: how many go out in a probe over connections.
-        interval_s: from one of them to the next; a probe over the rate takes as long.
-        connections: how many there are in a search over the rate.
+        max_size: the largest size to try.
+        tolerance: maximum width of the final bracket, as a share of its lower end.
+        codes: number of codes in a probe over connections.
+        interval_s: seconds between them; a probe over the rate takes as long.
+        connections: number of connections in a search over the rate.
 
     Attributes:
-        probes: all that were made.
+        probes: all probes so far.
     """
 
     objective: Objective
     over: Over
     start: int
-    most: int
+    max_size: int
     tolerance: float = 0.03
     codes: int = 5
     interval_s: float = 1.0
@@ -63,10 +63,10 @@ class Search:
     _size: int = 0
     _limited_by: LimitedBy = "end"
 
-    def next(self, last: Outcome | None) -> Step | None:
-        """The next size to try; None when the answer is known."""
+    def next(self, last: StepResult | None) -> RunStep | None:
+        """Return the step of the next size; None when the answer is known."""
         if last is None:
-            self._size = min(self.start, self.most)
+            self._size = min(self.start, self.max_size)
             return self._step()
         self.probes.append(_probe(self._size, last, self.objective))
         size = self._choose()
@@ -76,117 +76,117 @@ class Search:
         return self._step()
 
     @property
-    def best(self) -> int:
-        """The largest size that holds, as far as is known; 0 for none."""
-        worst = self.worst
-        sizes = (each for each in self._sizes() if worst is None or each < worst)
+    def largest_held(self) -> int:
+        """The largest size that holds, as far as is known; 0 if none does."""
+        broken = self.smallest_broken
+        sizes = (each for each in self._sizes() if broken is None or each < broken)
         return max((each for each in sizes if self._holds(each)), default=0)
 
     @property
-    def worst(self) -> int | None:
-        """The smallest size that does not, as far as is known; None for none."""
+    def smallest_broken(self) -> int | None:
+        """The smallest size that does not hold, as far as is known; None if all do."""
         return min((each for each in self._sizes() if self._holds(each) is False), default=None)
 
     @property
-    def beyond(self) -> int | None:
-        """The smallest size that is beyond the generator; None for none."""
-        return min((each for each in self._sizes() if self._is_beyond(each)), default=None)
+    def smallest_saturated(self) -> int | None:
+        """The smallest size that saturates the generator; None if none does."""
+        return min((each for each in self._sizes() if self._saturates(each)), default=None)
 
     def result(self) -> SearchResult:
-        """Return what has been found, for the report."""
-        worst = self.worst
-        broke = [each for each in self.probes if each.size == worst and not each.held]
-        first = next((each for each in broke if not each.saturated), None)
+        """Return the result so far, for the report."""
+        broke_at = self.smallest_broken
+        broken = [each for each in self.probes if each.size == broke_at and not each.held]
+        first = next((each for each in broken if not each.saturated), None)
         limited_by = self._limited_by
         return SearchResult(
             over=self.over,
-            objective=[term.bound() for term in self.objective.terms],
-            largest=self.best if limited_by in ("server", "limit") else None,
-            held=self.best,
-            broke_at=worst,
+            objective=[str(term) for term in self.objective.terms],
+            largest=self.largest_held if limited_by in ("server", "limit") else None,
+            held=self.largest_held,
+            broke_at=broke_at,
             limited_by=limited_by,
             first_broken=first.broken if first else [],
             cause=first.cause if first else "",
             probes=list(self.probes),
         )
 
-    def _step(self) -> Step:
+    def _step(self) -> RunStep:
         if self.over == "rate":
             codes = max(2, round(self._size * self.codes * self.interval_s))
             name = f"{self._size:,} {'code' if self._size == 1 else 'codes'} a second"
-            return Step(name, Schedule(codes, 1 / self._size), self.connections)
+            return RunStep(name, Schedule(codes, 1 / self._size), self.connections)
         name = f"{self._size:,} {'connection' if self._size == 1 else 'connections'}"
-        return Step(name, Schedule(self.codes, self.interval_s), self._size)
+        return RunStep(name, Schedule(self.codes, self.interval_s), self._size)
 
     def _sizes(self) -> set[int]:
         return {each.size for each in self.probes}
 
     def _votes(self, size: int) -> tuple[int, int, int]:
-        """How many probes of a size held, broke, and say nothing."""
+        """Return how many probes of a size held, broke, and were saturated."""
         own = [each for each in self.probes if each.size == size]
-        silent = sum(each.saturated for each in own)
+        saturated = sum(each.saturated for each in own)
         held = sum(each.held and not each.saturated for each in own)
-        return held, len(own) - held - silent, silent
+        return held, len(own) - held - saturated, saturated
 
     def _holds(self, size: int) -> bool | None:
-        """Whether a size holds, by most of its probes; None where they do not say."""
+        """Whether a size holds, by the majority of its probes; None without a majority."""
         held, broke, _ = self._votes(size)
         return None if held == broke else held > broke
 
-    def _is_beyond(self, size: int) -> bool:
-        return self._votes(size)[2] >= _AGREE and self._holds(size) is None
+    def _saturates(self, size: int) -> bool:
+        return self._votes(size)[2] >= _AGREEING and self._holds(size) is None
 
-    def _is_sure(self, size: int) -> bool:
-        return max(self._votes(size)[:2]) >= _AGREE
+    def _is_confirmed(self, size: int) -> bool:
+        return max(self._votes(size)[:2]) >= _AGREEING
 
     def _choose(self) -> int | None:
-        """The next size; None at the end, whose reason is then known."""
-        if self._holds(self._size) is None and not self._is_beyond(self._size):
+        """Return the next size; at the end, set the reason for it and return None."""
+        if self._holds(self._size) is None and not self._saturates(self._size):
             return self._size
-        best, worst, beyond = self.best, self.worst, self.beyond
-        ends = [each for each in (worst, beyond) if each is not None]
+        held, broken, saturated = self.largest_held, self.smallest_broken, self.smallest_saturated
+        ends = [each for each in (broken, saturated) if each is not None]
         if not ends:
-            return self._grow(best)
+            return self._grow(held)
         high = min(ends)
-        if high == worst and high - best <= max(1, int(best * self.tolerance)):
-            return self._confirm(best, high)
-        if high == beyond and (high <= best * _NEAR_GENERATOR or high == 1):
+        if high == broken and high - held <= max(1, int(held * self.tolerance)):
+            return self._confirm(held, high)
+        if high == saturated and (high <= held * _GENERATOR_FACTOR or high == 1):
             self._limited_by = "generator"
             return None
-        if not best:
-            return max(1, high // _DOWN)
-        # In the middle of the ratio: sizes matter by how many times larger they are.
-        middle = round(math.sqrt(best * high))
-        return min(max(middle, best + 1), high - 1)
+        if not held:
+            return max(1, high // _DECREASE)
+        # The geometric mean: the ratio of sizes matters, not their difference.
+        middle = round(math.sqrt(held * high))
+        return min(max(middle, held + 1), high - 1)
 
-    def _grow(self, best: int) -> int | None:
-        if best < self.most:
-            return min(best * 2, self.most)
-        if not self._is_sure(best):
-            return best
+    def _grow(self, held: int) -> int | None:
+        if held < self.max_size:
+            return min(held * 2, self.max_size)
+        if not self._is_confirmed(held):
+            return held
         self._limited_by = "limit"
         return None
 
-    def _confirm(self, best: int, worst: int) -> int | None:
-        for end in (worst, best):
-            if end and not self._is_sure(end):
+    def _confirm(self, held: int, broken: int) -> int | None:
+        for end in (broken, held):
+            if end and not self._is_confirmed(end):
                 return end
         self._limited_by = "server"
         return None
 
 
-def _probe(size: int, outcome: Outcome, objective: Objective) -> Probe:
-    account = outcome.account
-    broken = objective.broken(account)
+def _probe(size: int, result: StepResult, objective: Objective) -> Probe:
+    account = result.account
+    broken = objective.unmet(account)
     causes = account.errors.causes
     # Slowness has no cause in the account; failures beside it need not explain it.
     first = causes[0] if causes and any(not term.is_latency for term, _ in broken) else None
     # Where this machine ran out of something, it is not the server that failed.
-    own = first is not None and is_local(first.operation, first.cause)
+    local = first is not None and is_local(first.operation, first.cause)
     return Probe(
         size,
         held=not broken,
-        broken=[term.words(figure) for term, figure in broken],
+        broken=[term.compare(figure) for term, figure in broken],
         cause=f"{first.operation}: {first.cause}" if first else "",
-        saturated=account.generator.saturated or own,
+        saturated=account.generator.saturated or local,
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sseload_users.core.histogram import Coarse
+from sseload_users.core.histogram import CoarseHistogram
 
 
 def highest(values: Iterable[float | None]) -> float | None:
@@ -44,8 +44,8 @@ class Second:
     waited_percent: float | None = None
     busy_percent: float = 0.0
     rss_mib: float = 0.0
-    delivery: Coarse = field(default_factory=Coarse)
-    lag: Coarse = field(default_factory=Coarse)
+    delivery: CoarseHistogram = field(default_factory=CoarseHistogram)
+    lag: CoarseHistogram = field(default_factory=CoarseHistogram)
 
     def merge(self, other: Second) -> None:
         """Add another worker's same second, or more of this one."""
@@ -75,4 +75,7 @@ class Second:
     def unpack(cls, data: list[Any]) -> Second:
         """Return the second that was packed."""
         *counts, delivery, lag = data
-        return cls(*counts, *(Coarse.unpack(h) if h else Coarse() for h in (delivery, lag)))
+        return cls(
+            *counts,
+            *(CoarseHistogram.unpack(h) if h else CoarseHistogram() for h in (delivery, lag)),
+        )

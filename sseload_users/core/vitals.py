@@ -1,4 +1,4 @@
-"""How the server fared while it was under load: figures on the run's own time axis; pure."""
+"""Figures on the server's condition under load, on the run's time axis."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ Source = Literal["process", "metrics", "health"]
 
 _S = 1_000_000_000
 
-_FIRST = ("cpu", "rss", "threads", "open files")
+#: The order of a process's figures.
+_PROCESS_ORDER = ("cpu", "rss", "threads", "open files")
 
-#: What a process' memory has to grow by before anything is said about it, in MiB, and by how
-#: many connections: less is noise.
-_GROWN_MIB, _MORE_CONNECTIONS = 4.0, 20
-#: The memory that the question is usually about, in MiB: a small rented server's.
+#: Minimum growth of memory, in MiB, and of connections for a statement about memory per
+#: connection: less is noise.
+_MIN_GROWTH_MIB, _MIN_CONNECTIONS = 4.0, 20
+#: Memory of a typical small server, in MiB.
 _HOST_MIB = 2048.0
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What is measured.
+    """A series of figures.
 
     Attributes:
-        source: how.
+        source: where it is read.
         name: cpu, rss, threads, open files, health, or the metric's own name.
         unit: "%", of one core; "MiB"; "ms"; or empty.
     """
@@ -40,7 +41,7 @@ class Series:
 
 
 class ServerVitals:
-    """The figures of one run, one a second for each series: 8 bytes each, however long it is.
+    """The figures of one run: one a second for each series, 8 bytes each.
 
     Args:
         started_ns: when the run began (wall clock, ns).
@@ -50,12 +51,12 @@ class ServerVitals:
         self._from = started_ns // _S
         self._values: dict[Series, array[float]] = {}
 
-    def note(self, series: Series, at_ns: int, value: float) -> None:
-        """Note a figure; the highest of a second counts.
+    def add(self, series: Series, at_ns: int, value: float) -> None:
+        """Add a figure; the highest of each second is kept.
 
         Args:
-            series: of which it is.
-            at_ns: when it was taken (wall clock, ns).
+            series: the series.
+            at_ns: when it was read (wall clock, ns).
             value: the figure.
         """
         values = self._values.setdefault(series, array("d"))
@@ -81,16 +82,16 @@ class ServerVitals:
                 unit=series.unit,
                 values=[_highest(values[max(0, start) : max(0, end)]) for start, end in spans],
             )
-            for series, values in sorted(self._values.items(), key=_place)
+            for series, values in sorted(self._values.items(), key=_sort_key)
         ]
 
 
-def _place(item: tuple[Series, object]) -> int:
-    """The process' figures come first, then the health check; metrics as they were named."""
+def _sort_key(item: tuple[Series, object]) -> int:
+    """Return the sort key: the process's figures, the health check, metrics as given."""
     series = item[0]
     if series.source == "process":
-        return _FIRST.index(series.name)
-    return len(_FIRST) + (series.source == "metrics")
+        return _PROCESS_ORDER.index(series.name)
+    return len(_PROCESS_ORDER) + (series.source == "metrics")
 
 
 def _highest(values: Sequence[float]) -> float | None:
@@ -111,7 +112,7 @@ def memory_per_connection(
         open_connections: how many were open at the end of each interval of the timeline.
 
     Returns:
-        MiB to begin with, and MiB for each connection; None where it did not grow, or was not
+        MiB before the connections, and MiB per connection; None if it did not grow or was not
         measured.
     """
     rss: Sequence[float | None] = next((each.values for each in vitals if each.name == "rss"), [])
@@ -125,7 +126,7 @@ def memory_per_connection(
     top = max(range(len(points)), key=lambda index: points[index][0])
     fewest, base = min(points[: top + 1])
     more, grown = points[top][0] - fewest, points[top][1] - base
-    if more < _MORE_CONNECTIONS or grown < _GROWN_MIB:
+    if more < _MIN_CONNECTIONS or grown < _MIN_GROWTH_MIB:
         return None
     return base, grown / more
 
@@ -140,37 +141,37 @@ def sentences(vitals: Sequence[VitalsSeries], open_connections: Sequence[int]) -
     for each in vitals:
         known = [value for value in each.values if value is not None]
         if known:
-            yield _in_words(each.name, each.unit, known)
+            yield _range(each.name, each.unit, known)
     memory = memory_per_connection(vitals, open_connections)
     if memory is not None:
         base, each_mib = memory
         holds = max(0.0, _HOST_MIB - base) / each_mib
         yield (
-            f"rss grew {_rough(each_mib)} MiB per connection; 2 GiB holds about "
+            f"rss grew {_three_digits(each_mib)} MiB per connection; 2 GiB holds about "
             f"{number(_round_down(holds))}"
         )
 
 
-def _in_words(name: str, unit: str, values: Sequence[float]) -> str:
-    behind = f" {unit}" if unit else ""
+def _range(name: str, unit: str, values: Sequence[float]) -> str:
+    suffix = f" {unit}" if unit else ""
     low, high = min(values), max(values)
     if name == "threads" and low == high:
         return count(int(high), "thread")
     if name in ("cpu", "health"):
-        return f"{name} up to {_rough(high)}{behind}"
-    span = _rough(high) if low == high else f"{_rough(low)} to {_rough(high)}"
-    return f"{name} {span}{behind}"
+        return f"{name} up to {_three_digits(high)}{suffix}"
+    span = _three_digits(high) if low == high else f"{_three_digits(low)} to {_three_digits(high)}"
+    return f"{name} {span}{suffix}"
 
 
-def _rough(value: float) -> str:
-    """Three digits are as much as anybody reads."""
+def _three_digits(value: float) -> str:
+    """Return a figure to three digits."""
     if value == int(value) and abs(value) < 1e15:
         return number(int(value))
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _round_down(value: float) -> int:
-    """To two digits, since it is an estimate: 1,057 becomes 1,000."""
+    """Return an estimate rounded down to two digits: 1,057 becomes 1,000."""
     if value < 100:
         return int(value)
     step = 10 ** (int(math.log10(value)) - 1)

@@ -52,7 +52,7 @@ class ServerMonitor:
         while True:
             try:
                 for series, value in source.read():
-                    self.vitals.note(series, wall_ns(), value)
+                    self.vitals.add(series, wall_ns(), value)
             except SourceUnavailable as unavailable:
                 if not noted:
                     self.notes.append(str(unavailable))

@@ -72,7 +72,7 @@ _Summarize = Callable[[Histogram], LatencySummary]
 
 
 def _counted(histogram: Histogram) -> LatencySummary:
-    return histogram.latency(encoded=False)
+    return histogram.summary(encoded=False)
 
 
 def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
@@ -88,7 +88,7 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
     counters, causes = tally.counters, Counter(tally.causes)
     if not so_far:
         causes["ingest", "left"] += sum(map(was_cut_off, tally.codes.values()))
-    summarize = _counted if so_far else Histogram.latency
+    summarize = _counted if so_far else Histogram.summary
     codes = _codes(totals, summarize, so_far=so_far)
     attempted = counters.succeeded + counters.failed if so_far else counters.attempted
     operations = attempted + codes.scheduled + counters.upkeep

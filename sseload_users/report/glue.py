@@ -19,7 +19,7 @@ _UNBROKEN = 36
 
 def glued(words: str, style: str = "") -> Text:
     """Return a text, made safe for a terminal, that keeps figures and units together."""
-    return Text(nbsp.glued(clean(words), GLUE), style=style)
+    return Text(nbsp.bind_units(clean(words), GLUE), style=style)
 
 
 def listed(items: Iterable[str | Text]) -> Text:

@@ -22,7 +22,7 @@ from sseload_users.report import hdr
 from sseload_users.report.model import SCHEMA, RegionShare, Report, WorkerShare
 from sseload_users.verdict.reasons import StepReport
 
-_NOTHING = asdict(Histogram().latency())
+_NOTHING = asdict(Histogram().summary())
 _NOTHING.pop("counts")
 
 _ADDED_TO_PARTS: Mapping[tuple[str, ...], Mapping[str, Any]] = {

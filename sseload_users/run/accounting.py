@@ -11,7 +11,7 @@ import gevent
 
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.connection_row import connection_row, received_per_connection
-from sseload_users.core.histogram import Coarse
+from sseload_users.core.histogram import CoarseHistogram
 from sseload_users.core.ledger import Ledger
 from sseload_users.core.worker_report import Gauges, UserCounts, WorkerReport
 from sseload_users.options import Options
@@ -184,7 +184,7 @@ class Accounting:
     def _sample(self, now_ns: int) -> None:
         """The figures of the seconds that have ended, one sample each."""
         self._health.sample()
-        lag = Coarse()
+        lag = CoarseHistogram()
         lag.add_all(self._network.lag.drain())
         tally = self.ledger.tally
         connecting = self._users().connecting

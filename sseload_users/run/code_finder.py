@@ -32,7 +32,7 @@ class CodeFinder:
         self._station = station
         self._target = target
         self._event = event
-        self._read = station.shape(target).read
+        self._read = station.shape(target).parse
 
     def look(self, payload: bytes) -> list[TrackedCode]:
         """The codes that a message carries; it is counted if it carries none of this run's."""

@@ -22,7 +22,7 @@ from sseload_users.core.clock import host_id, wall_ns
 from sseload_users.core.clock_steps import ClockStepDetector, ClockStepLog, before_sent_note
 from sseload_users.core.code_tally import Status
 from sseload_users.core.formatting import count, seconds
-from sseload_users.core.plan import Outcome, Plan, Step
+from sseload_users.core.plan import RunPlan, RunStep, StepResult
 from sseload_users.core.schedule import Schedule
 from sseload_users.core.totals import Totals
 from sseload_users.core.worker_report import WorkerReport
@@ -89,7 +89,7 @@ class Conductor:
         target: Target,
         network: Network,
         listeners: Sequence[type[User]],
-        plan: Plan,
+        plan: RunPlan,
         judge_by: Thresholds,
         progress: Progress,
         stop: Callable[[], None],
@@ -259,7 +259,7 @@ class Conductor:
             return
         self._stop()
 
-    def _take(self, step: Step) -> Outcome | None:
+    def _take(self, step: RunStep) -> StepResult | None:
         """Take one step of the plan.
 
         Returns:
@@ -300,9 +300,9 @@ class Conductor:
         )
         self._step_reports.append(report)
         self._progress.note(f"{step.name}: {step_in_words(report)}")
-        return Outcome(step, report)
+        return StepResult(step, report)
 
-    def _make_room(self, step: Step) -> None:
+    def _make_room(self, step: RunStep) -> None:
         """Take away all connections, where a step is to have its own.
 
         Raises:
@@ -324,7 +324,7 @@ class Conductor:
         self._broadcast_done = False
         self._enter(
             "broadcast",
-            f"Broadcasting {count(schedule.codes, 'code')}, {schedule.in_words()}.",
+            f"Broadcasting {count(schedule.codes, 'code')}, {schedule.describe_rate()}.",
         )
         order = [self._codes_ordered + 1, schedule.codes, schedule.interval_s]
         self._codes_ordered += schedule.codes

@@ -20,7 +20,7 @@ from sseload_users.core.codes import new_run_id
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
 from sseload_users.core.objective import Objective
-from sseload_users.core.plan import Ladder, Plan, Single
+from sseload_users.core.plan import Ladder, RunPlan, SingleStep
 from sseload_users.core.schedule import Schedule
 from sseload_users.core.search import Search
 from sseload_users.core.vitals import ServerVitals
@@ -343,12 +343,12 @@ class Leader:
             if self._environment.web_ui is not None:
                 self._environment.web_ui.stop()
 
-    def _plan(self, options: Options) -> Plan:
+    def _plan(self, options: Options) -> RunPlan:
         schedule = Schedule.spread(options.codes, options.duration)
         if options.ladder:
             return Ladder(options.ladder, schedule)
         if not options.search:
-            return Single(schedule)
+            return SingleStep(schedule)
         asked = getattr(self._environment.runner, "target_user_count", 1)
         connections = max(1, asked - len(self._users.broadcasters))
         over_rate = options.search == "rate"
@@ -360,7 +360,7 @@ class Leader:
             Objective.parse(options.objective),
             options.search,
             start=max(1, rate) if over_rate else connections,
-            most=most,
+            max_size=most,
             codes=options.codes,
             interval_s=schedule.interval_s,
             connections=connections,

@@ -140,7 +140,7 @@ class _Draft:
     def record_sent(self, sent_ns: int) -> None:
         """Record that it was sent at that time (wall clock, ns)."""
         slip_us = round((time.monotonic() - self._due) * 1e6)
-        dated = sent_ns if self._shape.dated else None
+        dated = sent_ns if self._shape.has_send_time else None
         self._station.sent(self._sequence, sent_ns, slip_us, dated)
 
     def record_outcome(

@@ -43,7 +43,7 @@ def shapes(draw: st.DrawFn) -> CodeShape:
 def test_what_was_minted_is_read_back(shape: CodeShape, sequence: int, sent_ns: int) -> None:
     knows_when = "{sent}" in shape.template
     minted = shape.mint(sequence, sent_ns)
-    assert shape.read(minted) == ParsedCode(sequence, sent_ns if knows_when else None)
+    assert shape.parse(minted) == ParsedCode(sequence, sent_ns if knows_when else None)
 
 
 @settings(deadline=None)
@@ -70,7 +70,7 @@ def test_only_what_can_have_been_minted_is_read(
     char = data.draw(st.sampled_from("0123456789abzABZ-_ \n\u0661\uff11") | st.characters())
     for near in (text[:at] + char + text[at:], text[:at] + char + text[at + 1 :],
                  text[:at] + text[at + 1 :]):  # fmt: skip
-        reading = shape.read(near)
+        reading = shape.parse(near)
         if reading is not None:
             assert shape.mint(reading.sequence, reading.sent_ns or 0) == near
 
@@ -79,7 +79,7 @@ def test_only_what_can_have_been_minted_is_read(
 @given(st.text(max_size=60) | st.from_regex(r"LT-[0-9a-z]{6}-[0-9]+-[0-9a-z]+"))
 def test_whatever_is_read_is_what_would_be_minted(text: str) -> None:
     shape = CodeShape(RUN)
-    reading = shape.read(text)
+    reading = shape.parse(text)
     if reading is not None:
         assert reading.sent_ns is not None
         assert shape.mint(reading.sequence, reading.sent_ns) == text
@@ -91,13 +91,13 @@ def test_whatever_is_read_is_what_would_be_minted(text: str) -> None:
 @given(run_ids, run_ids, sequences, moments)
 def test_codes_of_another_run_are_foreign(own: str, other: str, sequence: int, at: int) -> None:
     assume(own != other)
-    assert CodeShape(own).read(CodeShape(other).mint(sequence, at)) is None
+    assert CodeShape(own).parse(CodeShape(other).mint(sequence, at)) is None
 
 
 def test_the_default_shape() -> None:
     minted = CodeShape(RUN).mint(7, SENT_NS)
     assert minted == f"LT-k3x9p0-7-{to_base36(SENT_NS)}"
-    assert CodeShape(RUN).read(minted) == ParsedCode(7, SENT_NS)
+    assert CodeShape(RUN).parse(minted) == ParsedCode(7, SENT_NS)
     assert CodeShape(RUN).template == DEFAULT_TEMPLATE
 
 
@@ -130,15 +130,15 @@ def test_the_default_shape() -> None:
     ],
 )
 def test_near_misses_are_foreign(text: str) -> None:
-    assert CodeShape(RUN).read(text) is None
+    assert CodeShape(RUN).parse(text) is None
 
 
 def test_padded_numbers_are_read_as_they_are_written() -> None:
     shape = CodeShape(RUN, "{seq:04}")
     assert (shape.mint(7, 0), shape.mint(12345, 0)) == ("0007", "12345")
-    assert shape.read("0007") == ParsedCode(7, None)
-    assert shape.read("12345") == ParsedCode(12345, None)
-    assert [shape.read(text) for text in ("7", "007", "00007", "012345", "0000")] == [None] * 5
+    assert shape.parse("0007") == ParsedCode(7, None)
+    assert shape.parse("12345") == ParsedCode(12345, None)
+    assert [shape.parse(text) for text in ("7", "007", "00007", "012345", "0000")] == [None] * 5
 
 
 @pytest.mark.parametrize("part", ["7" * 10_000_000, "0" * 10_000_000, "z" * 10_000_000])
@@ -146,21 +146,19 @@ def test_padded_numbers_are_read_as_they_are_written() -> None:
 def test_a_huge_text_is_turned_down_at_once(text: str, part: str) -> None:
     huge = text.format(run=RUN, part=part)
     begin = time.perf_counter()
-    assert CodeShape(RUN).read(huge) is None
+    assert CodeShape(RUN).parse(huge) is None
     assert time.perf_counter() - begin < 0.5
 
 
-ALIKE = " has no {seq}: codes would be alike"
+ALIKE = " has no {seq}, so all codes would be the same"
 NO_FIELD = ": %s is not one of {run}, {seq}, {sent}, each at most once"
 WIDTH = ": only {seq} takes a width, from {seq:01} to {seq:018}"
-SIDE_BY_SIDE = (
-    ": two fields stand side by side and cannot be read back; put a character between them"
-)
+ADJACENT = ": adjacent fields cannot be parsed; put a character between them"
 DIGITS = (
-    ": only digits stand between {seq} and {sent}, which cannot be read back; put another "
-    "character between them"
+    ": only digits separate {seq} and {sent}, which cannot be parsed; put another character "
+    "between them"
 )
-BRACE = ": a brace that belongs to none of {run}, {seq}, {sent}; leave it out"
+BRACE = ": a brace does not belong to {run}, {seq} or {sent}; remove it"
 
 
 @pytest.mark.parametrize(
@@ -178,8 +176,8 @@ BRACE = ": a brace that belongs to none of {run}, {seq}, {sent}; leave it out"
         ("{seq:019}", WIDTH),
         ("{seq:0\u0667}", WIDTH),
         ("{seq}-{sent:06}", WIDTH),
-        ("{run}{seq}", SIDE_BY_SIDE),
-        ("{seq}{sent}-{run}", SIDE_BY_SIDE),
+        ("{run}{seq}", ADJACENT),
+        ("{seq}{sent}-{run}", ADJACENT),
         ("{seq}0{sent}", DIGITS),
         ("{sent}1{run}2{seq}", DIGITS),
         ("{seq}-}", BRACE),
@@ -197,7 +195,7 @@ def test_letters_between_the_numbers_are_enough() -> None:
     for template in ("{seq}x{sent}", "{sent}x{seq}", "{seq}1x{run}2{sent}", "{sent}9x{seq}"):
         shape = CodeShape("123456", template)
         for sequence, sent_ns in ((1, 1), (91, 36**3), (9, int("9x9x9", 36)), (99, SENT_NS)):
-            assert shape.read(shape.mint(sequence, sent_ns)) == ParsedCode(sequence, sent_ns)
+            assert shape.parse(shape.mint(sequence, sent_ns)) == ParsedCode(sequence, sent_ns)
 
 
 @settings(deadline=None)
@@ -217,4 +215,4 @@ def test_run_ids_are_six_characters_and_differ() -> None:
 
 def test_the_widest_sequence_number_is_read_back() -> None:
     shape = CodeShape("abc123", "{seq:018}")
-    assert shape.read(shape.mint(7, 0)) == ParsedCode(7, None)
+    assert shape.parse(shape.mint(7, 0)) == ParsedCode(7, None)

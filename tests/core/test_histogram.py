@@ -12,7 +12,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sseload_users.core.histogram import MAX_US, Coarse, Histogram
+from sseload_users.core.histogram import MAX_US, CoarseHistogram, Histogram
 
 # As latencies are: mostly alike, and a few from anywhere.
 values_us = st.one_of(
@@ -101,7 +101,7 @@ def test_what_is_below_nothing_or_above_an_hour_is_counted_at_the_edge(values: l
     assert histogram.total_us == sum(clamped)
     if values:
         assert (histogram.min_us, histogram.max_us) == (min(clamped), max(clamped))
-        summary = histogram.latency()
+        summary = histogram.summary()
         assert summary.min == min(clamped) / 1000
         assert summary.max == max(clamped) / 1000
         assert summary.mean == pytest.approx(sum(clamped) / len(values) / 1000, abs=1e-4)
@@ -119,7 +119,7 @@ def test_merging_in_any_order_is_counting_all(parts: list[list[int]], shuffle: A
         merged.merge(Histogram.unpack(travelled))
     assert merged.pack() == whole.pack()
     assert merged.total == whole.total
-    assert merged.latency() == whole.latency()
+    assert merged.summary() == whole.summary()
 
 
 def test_merging_shares_nothing() -> None:
@@ -174,12 +174,12 @@ def test_an_empty_one_has_no_figures() -> None:
     empty = Histogram()
     empty.add_all([])
     empty.merge(Histogram())
-    summary = empty.latency()
+    summary = empty.summary()
     figures = asdict(summary)
     assert figures.pop("count") == 0
     assert set(figures.values()) == {None}
     assert empty.percentile_ms(50) is None
-    assert Histogram.unpack(empty.pack()).latency().count == 0
+    assert Histogram.unpack(empty.pack()).summary().count == 0
     empty.merge(of([MAX_US]))
     assert (empty.min_us, empty.max_us) == (MAX_US, MAX_US)
 
@@ -188,7 +188,7 @@ def test_counts_add_up_beyond_32_bits() -> None:
     histogram = Histogram()
     histogram.add(1000, 5_000_000_000)
     histogram.merge(Histogram.unpack(histogram.pack()))
-    assert histogram.latency().count == 10**10
+    assert histogram.summary().count == 10**10
     decoded = HdrHistogram.decode(histogram.encode())
     assert decoded.total_count == 10**10
 
@@ -201,12 +201,12 @@ def test_a_packed_one_must_begin_with_counts() -> None:
 @settings(deadline=None)
 @given(many_values, percents)
 def test_a_coarse_one_is_within_one_percent(values: list[int], percent: float) -> None:
-    coarse = Coarse()
+    coarse = CoarseHistogram()
     coarse.add_all(values)
-    one_at_a_time = Coarse()
+    one_at_a_time = CoarseHistogram()
     for value in values:
         one_at_a_time.add(value)
-    assert coarse.pack() == one_at_a_time.pack() == Coarse.unpack(coarse.pack()).pack()
+    assert coarse.pack() == one_at_a_time.pack() == CoarseHistogram.unpack(coarse.pack()).pack()
     found_ms = coarse.percentile_ms(percent)
     if not values:
         assert found_ms is None
@@ -219,7 +219,7 @@ def test_a_coarse_one_is_within_one_percent(values: list[int], percent: float) -
 
 def test_a_summary_has_the_percentiles_that_it_names() -> None:
     histogram = of(list(range(1, 2001)))
-    summary = histogram.latency()
+    summary = histogram.summary()
     found = (summary.p50, summary.p90, summary.p95, summary.p99, summary.p99_9)
     assert found == tuple(percent * 20 / 1000 for percent in (50, 90, 95, 99, 99.9))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sseload_users.core.figures import SearchResult
 from sseload_users.core.objective import Objective
-from sseload_users.core.plan import Ladder, Outcome, Plan, Single, Step
+from sseload_users.core.plan import Ladder, RunPlan, RunStep, SingleStep, StepResult
 from sseload_users.core.schedule import Schedule
 from sseload_users.core.search import Search
 from tests.support.reports import causes_of, sample
@@ -26,13 +26,13 @@ MANY = 60
 
 
 def outcome(
-    step: Step,
+    step: RunStep,
     *,
     held: bool = True,
     slow: bool = False,
     saturated: bool = False,
     cause: tuple[str, str] | None = None,
-) -> Outcome:
+) -> StepResult:
     """A step's outcome, of which a plan reads the figures that are changed here."""
     account = replace(
         ACCOUNT,
@@ -41,7 +41,7 @@ def outcome(
         errors=replace(ACCOUNT.errors, causes=causes_of([(*cause, 1)] if cause else [])),
         generator=replace(ACCOUNT.generator, saturated=saturated),
     )
-    return Outcome(step, account)
+    return StepResult(step, account)
 
 
 @dataclass
@@ -67,7 +67,7 @@ class World:
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
 
-    def take(self, step: Step, size: int) -> Outcome:
+    def take(self, step: RunStep, size: int) -> StepResult:
         held = size <= self.capacity * (1 + self.random.uniform(-self.blur, self.blur))
         if self.random.random() < self.flips:
             held = not held
@@ -77,9 +77,9 @@ class World:
         )
 
 
-def play(plan: Plan, take: Callable[[Step], Outcome]) -> list[Step]:
+def play(plan: RunPlan, take: Callable[[RunStep], StepResult]) -> list[RunStep]:
     """Take all steps of a plan."""
-    steps: list[Step] = []
+    steps: list[RunStep] = []
     step = plan.next(None)
     while step is not None:
         steps.append(step)
@@ -98,7 +98,7 @@ def bracketed(found: SearchResult, capacity: float) -> bool:
 
 def search(world: World, start: int, most: int = 1_000_000) -> SearchResult:
     """A whole search over connections; its result, with what must always be true of it."""
-    plan = Search(OBJECTIVE, "connections", start=start, most=most)
+    plan = Search(OBJECTIVE, "connections", start=start, max_size=most)
     steps = play(plan, lambda step: world.take(step, step.connections or 0))
     found = plan.result()
     sizes = [step.connections for step in steps]
@@ -120,8 +120,8 @@ def search(world: World, start: int, most: int = 1_000_000) -> SearchResult:
 
 
 def test_a_single_step_is_taken_once() -> None:
-    plan = Single(SCHEDULE)
-    assert play(plan, outcome) == [Step("", SCHEDULE)]
+    plan = SingleStep(SCHEDULE)
+    assert play(plan, outcome) == [RunStep("", SCHEDULE)]
 
 
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=8), st.booleans())
@@ -162,10 +162,10 @@ def test_chance_near_the_edge_does_not_move_the_answer_from_it(
 @settings(max_examples=300)
 @given(capacity=st.integers(1, 20_000), start=st.integers(1, 50_000), wrong=st.integers(0, 40))
 def test_one_wrong_probe_anywhere_decides_nothing(capacity: int, start: int, wrong: int) -> None:
-    plan = Search(OBJECTIVE, "connections", start=start, most=1_000_000)
+    plan = Search(OBJECTIVE, "connections", start=start, max_size=1_000_000)
     world = World(capacity)
 
-    def take(step: Step) -> Outcome:
+    def take(step: RunStep) -> StepResult:
         world.flips = float(len(plan.probes) == wrong)
         return world.take(step, step.connections or 0)
 
@@ -213,7 +213,7 @@ def test_a_generator_that_is_always_saturated_says_nothing_at_all() -> None:
 
 
 def test_a_generator_that_ran_out_of_something_is_not_the_server_breaking() -> None:
-    plan = Search(OBJECTIVE, "connections", start=100, most=1000)
+    plan = Search(OBJECTIVE, "connections", start=100, max_size=1000)
     play(
         plan,
         lambda step: outcome(
@@ -241,7 +241,7 @@ def test_a_server_that_holds_nothing() -> None:
 
 
 def test_slowness_has_no_cause_in_the_books() -> None:
-    plan = Search(OBJECTIVE, "connections", start=3, most=1000)
+    plan = Search(OBJECTIVE, "connections", start=3, max_size=1000)
     play(
         plan,
         lambda step: outcome(
@@ -259,7 +259,7 @@ def test_a_search_over_the_rate_makes_probes_of_one_length(
     capacity: int, start: int, codes: int
 ) -> None:
     plan = Search(
-        OBJECTIVE, "rate", start=start, most=10_000, codes=codes, interval_s=0.5, connections=7
+        OBJECTIVE, "rate", start=start, max_size=10_000, codes=codes, interval_s=0.5, connections=7
     )
     world = World(capacity)
     steps = play(plan, lambda step: world.take(step, round(1 / step.schedule.interval_s)))
@@ -274,7 +274,7 @@ def test_a_search_over_the_rate_makes_probes_of_one_length(
 
 
 def test_a_search_that_was_cut_short_says_what_it_knows_and_no_more() -> None:
-    plan = Search(OBJECTIVE, "connections", start=10, most=1000)
+    plan = Search(OBJECTIVE, "connections", start=10, max_size=1000)
     world = World(25)
     step = plan.next(None)
     for _ in range(3):

@@ -70,4 +70,4 @@ def test_without_a_duration_they_go_out_back_to_back() -> None:
     ],
 )
 def test_says_how_often_a_code_goes_out(interval_s: float, words: str) -> None:
-    assert Schedule(5, interval_s).in_words() == words
+    assert Schedule(5, interval_s).describe_rate() == words

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sseload_users.core.causes import bounded_cause
 from sseload_users.core.code_tally import CodeTally
 from sseload_users.core.counters import Counters
-from sseload_users.core.histogram import Coarse, Histogram
+from sseload_users.core.histogram import CoarseHistogram, Histogram
 from sseload_users.core.second import Second
 from sseload_users.core.tally import PackedTally, Tally
 from tests.support.ledger_model import OUTCOMES, total_of
@@ -27,8 +27,8 @@ def histogram(values: list[int]) -> Histogram:
     return new
 
 
-def coarse(values: list[int]) -> Coarse:
-    new = Coarse()
+def coarse(values: list[int]) -> CoarseHistogram:
+    new = CoarseHistogram()
     new.add_all(values)
     return new
 

@@ -25,9 +25,9 @@ def test_every_figure_is_in_the_interval_that_it_was_taken_in(
     started_ns: int, step: int, points: int, notes: list[tuple[int, float]]
 ) -> None:
     found = ServerVitals(started_ns)
-    found.note(RSS, started_ns, 0.0)
+    found.add(RSS, started_ns, 0.0)
     for at_ns, value in notes:
-        found.note(RSS, started_ns + at_ns, value)
+        found.add(RSS, started_ns + at_ns, value)
     first = started_ns // S
     ends = [first + step * (index + 1) for index in range(points)]
     ends_s = [round(end - started_ns / S, 3) for end in ends]

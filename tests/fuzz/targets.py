@@ -170,7 +170,7 @@ def codes(data: bytes) -> None:
     text = data.decode(errors="replace")
     for template in ("LT-{run}-{seq}-{sent}", "{seq:06}", "a{sent}b{seq}", "{run}:{seq:03}"):
         shape = CodeShape("abc123", template)
-        reading = shape.read(text)
+        reading = shape.parse(text)
         if reading is not None:
             assert shape.mint(reading.sequence, reading.sent_ns or 0) == text
             assert 0 < reading.sequence < 10**18

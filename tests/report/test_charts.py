@@ -193,7 +193,7 @@ def test_losses_have_their_own_scale() -> None:
 def test_the_distribution_matches_the_histogram() -> None:
     histogram = Histogram()
     histogram.add_all(range(1000, 101_000, 100))
-    figure = parse(charts.distribution({"delivery": histogram.latency()}))
+    figure = parse(charts.distribution({"delivery": histogram.summary()}))
     table = {row[0]: row[1] for row in cells(figure)}
     assert {share: table[share] for share in ("0 %", "50 %", "99 %", "100 %", "values")} == {
         "0 %": "1.00", "50 %": "50.9", "99 %": "99.9", "100 %": "101", "values": "1,000",
@@ -204,7 +204,7 @@ def test_the_distribution_matches_the_histogram() -> None:
         "p99.9 101 ms",
     ]
     assert len(path(figure, "s1")) == 201
-    both = parse(charts.distribution({"A": histogram.latency(), "<B>": histogram.latency()}))
+    both = parse(charts.distribution({"A": histogram.summary(), "<B>": histogram.summary()}))
     assert [words(item) for item in both.iter("li")] == ["A", "<B>"]
 
 
@@ -213,12 +213,12 @@ def test_a_histogram_survives_a_round_trip(counts: dict[int, int]) -> None:
     histogram = Histogram()
     for value, many in counts.items():
         histogram.add(value, many)
-    read = hdr.histogram(histogram.latency())
+    read = hdr.histogram(histogram.summary())
     assert read is not None
     assert (read.counts, read.total) == (histogram.counts, histogram.total)
     assert (read.min_us, read.max_us) == (histogram.min_us, histogram.max_us)
     assert read.percentiles_ms((0, 50, 99, 100)) == histogram.percentiles_ms((0, 50, 99, 100))
-    assert hdr.histogram(Histogram().latency()) is None
+    assert hdr.histogram(Histogram().summary()) is None
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_an_invalid_histogram_is_refused(text: Any) -> None:
     histogram = Histogram()
     histogram.add(5)
     with pytest.raises(ValueError, match="not an HdrHistogram"):
-        hdr.histogram(replace(histogram.latency(), hdr=text))
+        hdr.histogram(replace(histogram.summary(), hdr=text))
 
 
 @given(st.lists(st.integers(0, 10**6), max_size=1000))
@@ -261,7 +261,7 @@ def test_large_reports_are_drawn_quickly_and_small() -> None:
     report.per_code = [code(seq, 500, 499, 1.0, 2.0, 3.0, 4.0, 5.0) for seq in range(1, 20_001)]
     histogram = Histogram()
     histogram.add_all(1000 + step * step // 1000 for step in range(100_000))
-    report.delivery_ms = histogram.latency()
+    report.delivery_ms = histogram.summary()
     for name, draw in CHARTS.items():
         started = time.perf_counter()
         drawn = draw(report)

@@ -39,7 +39,7 @@ def moody(seed: int, median_ms: float = 10.0, mood: float = 0.3) -> Report:
         own, centre = Histogram(), median_ms * random_.lognormvariate(0, mood)
         own.add_all(int(1000 * centre * random_.lognormvariate(0, 0.3)) for _ in range(200))
         delivery.merge(own)
-        latency = own.latency()
+        latency = own.summary()
         per_code.append(
             replace(
                 made.per_code[0],
@@ -53,7 +53,7 @@ def moody(seed: int, median_ms: float = 10.0, mood: float = 0.3) -> Report:
                 last_ms=latency.max,
             )
         )
-    made.per_code, made.delivery_ms = per_code, delivery.latency()
+    made.per_code, made.delivery_ms = per_code, delivery.summary()
     made.deliveries.owed = made.deliveries.delivered = 6000
     return made
 

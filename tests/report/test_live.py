@@ -107,7 +107,7 @@ def test_the_report_so_far_equals_the_final_one_of_the_same_account() -> None:
     assert read is not None
     assert counted is not None
     assert read.counts == counted.counts
-    assert read.latency() == counted.latency()
+    assert read.summary() == counted.summary()
 
 
 def _counted(report: Report) -> dict[str, Any]:
@@ -328,7 +328,7 @@ def test_a_summary_with_counts_is_read_like_an_encoded_one() -> None:
     histogram = Histogram()
     for value in (3, 70_000, 70_001, 5):
         histogram.add(value)
-    read = hdr.histogram(histogram.latency(encoded=False))
+    read = hdr.histogram(histogram.summary(encoded=False))
     assert read is not None
-    assert read.latency() == histogram.latency()
-    assert hdr.histogram(Histogram().latency(encoded=False)) is None
+    assert read.summary() == histogram.summary()
+    assert hdr.histogram(Histogram().summary(encoded=False)) is None

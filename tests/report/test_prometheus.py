@@ -61,8 +61,8 @@ def test_buckets_count_values_up_to_their_bound(counts: dict[int, int]) -> None:
     histogram = Histogram()
     for value_us, times in counts.items():
         histogram.add(value_us, times)
-    latency = histogram.latency()
-    live = histogram.latency(encoded=False)
+    latency = histogram.summary()
+    live = histogram.summary(encoded=False)
     report = sample(1, 1)
     texts = [text_of(replace(report, delivery_ms=each)) for each in (latency, live)]
     assert texts[0] == texts[1]

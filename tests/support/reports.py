@@ -200,7 +200,7 @@ def sample(
             malformed=malformed,
             delivery_rate=_rate(delivered, owed),
         ),
-        delivery_ms=delivery.latency(),
+        delivery_ms=delivery.summary(),
         spread_ms=_spread(random_, owed_codes if delivered else 0, 2 * median_ms),
         received_per_connection=received,
         errors=ErrorFigures(
@@ -424,7 +424,7 @@ def _per_code(
         for _ in range(counts["delivered"]):
             latencies.add(int(random_.lognormvariate(0, 0.5) * median_ms * 1000))
         delivery.merge(latencies)
-        latency = latencies.latency()
+        latency = latencies.summary()
         rows.append(
             CodeRow(
                 seq=code + 1,
@@ -469,7 +469,7 @@ def _spread(random_: random.Random, count: int, median_ms: float) -> LatencySumm
     histogram = Histogram()
     for _ in range(count):
         histogram.add(int(random_.lognormvariate(0, 0.4) * median_ms * 1000))
-    return histogram.latency()
+    return histogram.summary()
 
 
 def _rate(part: int, whole: int) -> float | None:

@@ -156,7 +156,7 @@ def mistake(path: Path) -> str:
         # codes
         (
             changed('field = "code"', 'field = "code"\ntemplate = "C"'),
-            "code: code template 'C' has no {seq}: codes would be alike.",
+            "code: code template 'C' has no {seq}, so all codes would be the same.",
         ),
         (
             changed('field = "code"', 'field = "code"\nmax_length = 20'),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup, escape
 
 from sseload_users.core.formatting import clean
-from sseload_users.core.nbsp import glued
+from sseload_users.core.nbsp import bind_units
 from sseload_users.report.charts.scale import Scale
 
 _WIDE = 1000  # the width of the inner SVG's viewBox
@@ -25,7 +25,7 @@ Point = tuple[float, float]
 
 def text(words: object) -> Markup:
     """Return a text made safe for HTML and SVG, with figures and units kept together."""
-    return escape(glued(clean(words)))
+    return escape(bind_units(clean(words)))
 
 
 @dataclass
