@@ -87,9 +87,11 @@ class Options:
                 values[each.name] = given[each.name]
         for name in _HEADERS:
             given_headers = values.pop(name, ())
-            values[name] = tuple(option_texts.header(_flag(name), each) for each in given_headers)
-        values["value"] = option_texts.values(values.pop("value", ()))
-        values["ladder"] = option_texts.sizes(values.pop("ladder", ""))
+            values[name] = tuple(
+                option_texts.parse_header(_flag(name), each) for each in given_headers
+            )
+        values["value"] = option_texts.parse_values(values.pop("value", ()))
+        values["ladder"] = option_texts.parse_sizes(values.pop("ladder", ""))
         addresses = values.pop("source_addresses", "")
         values["source_addresses"] = tuple(filter(None, re.split(r"[,\s]+", addresses)))
         values["watch_series"] = parse_selectors(values.pop("watch_series", ""))

@@ -124,7 +124,7 @@ def test_the_web_form_says_several_values_in_one_field() -> None:
         (["a b=hunter2"], "--value: one is not of the form name=text."),
         (["a=hunter2", "a=hunter2"], "--value a is given twice; give it once."),
         ("a=hunter2 b", "--value: one is not of the form name=text."),
-        ("a='hunter2", "--value: a quotation mark is not closed; close it."),
+        ("a='hunter2", "--value: a quotation mark is not closed."),
     ],
 )
 def test_a_value_that_is_none_is_not_repeated(texts: str | list[str], said: str) -> None:
@@ -135,7 +135,7 @@ def test_a_value_that_is_none_is_not_repeated(texts: str | list[str], said: str)
 
 @given(st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]*", fullmatch=True), st.text()))
 def test_values_survive_their_one_text(values: dict[str, str]) -> None:
-    assert dict(option_texts.values(option_texts.joined(values))) == values
+    assert dict(option_texts.parse_values(option_texts.join_values(values))) == values
 
 
 def test_source_addresses_are_told_apart_by_commas() -> None:

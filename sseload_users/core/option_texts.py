@@ -1,6 +1,6 @@
-"""Options that say more than one thing in a text: headers, values by name, lists of sizes.
+"""Parse options whose text has parts: headers, values by name, lists of sizes.
 
-A mistake in what may be secret is told without repeating it.
+Errors do not repeat what may be secret.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ _HEADER = re.compile(r"(?P<name>[!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(?P<value>[^
 _VALUE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<text>.*)", re.DOTALL)
 
 
-def header(flag: str, text: str) -> tuple[str, str]:
-    """A header's name and value.
+def parse_header(flag: str, text: str) -> tuple[str, str]:
+    """Return a header's name and value.
 
     Args:
-        flag: the option that it was given to.
+        flag: the option, for the error.
         text: "Name: value".
 
     Raises:
-        ConfigError: it is no header.
+        ConfigError: it is not a header.
     """
     match = _HEADER.fullmatch(text)
     if match is None:
@@ -33,21 +33,21 @@ def header(flag: str, text: str) -> tuple[str, str]:
     return match["name"], match["value"]
 
 
-def values(given: str | Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """The values for a profile's names, in order.
+def parse_values(given: str | Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return the values for a profile's names, in order.
 
     Args:
-        given: each as "name=text"; or all in one text, as the web form has a single field:
-            with blanks between, and quoted as in a shell where a text has blanks.
+        given: texts of the form "name=text"; or one text with all of them, separated by blanks
+            and quoted as in a shell, as the web form has a single field.
 
     Raises:
-        ConfigError: one is no such pair, or a name comes twice.
+        ConfigError: a text is invalid, or a name occurs twice.
     """
     if isinstance(given, str):
         try:
             given = shlex.split(given)
         except ValueError as error:
-            raise ConfigError("--value: a quotation mark is not closed; close it.") from error
+            raise ConfigError("--value: a quotation mark is not closed.") from error
     found: dict[str, str] = {}
     for each in given:
         match = _VALUE.fullmatch(each)
@@ -59,35 +59,35 @@ def values(given: str | Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple(found.items())
 
 
-def joined(given: Mapping[str, str]) -> str:
-    """Values in one text, as `values` takes it."""
+def join_values(given: Mapping[str, str]) -> str:
+    """Return values as one text for `parse_values`."""
     return shlex.join(f"{name}={text}" for name, text in given.items())
 
 
-def sizes(text: str) -> tuple[int, ...]:
-    """The sizes of a ladder.
+def parse_sizes(text: str) -> tuple[int, ...]:
+    """Return the sizes of a ladder.
 
     Args:
-        text: whole numbers with commas or blanks between.
+        text: whole numbers, separated by commas or blanks.
 
     Raises:
-        ConfigError: there is something else in it.
+        ConfigError: the text is invalid.
     """
     words = [each for each in re.split(r"[,\s]+", text) if each]
     if not all(each.isascii() and each.isdigit() and int(each) > 0 for each in words):
         raise ConfigError(
-            f"--ladder {clean(text)!r} cannot be: write numbers of connections with commas "
-            "between, such as 50,100,200,500."
+            f"Invalid --ladder {clean(text)!r}: use comma-separated numbers of connections, for "
+            "example 50,100,200."
         )
     return tuple(int(each) for each in words)
 
 
 def is_plain_url(text: str) -> bool:
-    """Whether a text is a URL of HTTP's, without a user name or password."""
+    """Whether a text is an HTTP URL without a user name and password."""
     try:
         parts = urlsplit(text)
-        port_is_one = parts.port is None or parts.port > 0
+        port_is_valid = parts.port is None or parts.port > 0
     except ValueError:
         return False
     known = parts.scheme in ("http", "https") and bool(parts.hostname)
-    return known and port_is_one and "@" not in parts.netloc and text.isprintable()
+    return known and port_is_valid and "@" not in parts.netloc and text.isprintable()

@@ -106,8 +106,8 @@ class Leader:
             ConfigError: a value is invalid.
         """
         parsed: Any = self._environment.parsed_options
-        self._values |= option_texts.values(parsed.value or ())
-        parsed.value = option_texts.joined(self._values)
+        self._values |= option_texts.parse_values(parsed.value or ())
+        parsed.value = option_texts.join_values(self._values)
 
     def _start_embedded(self) -> str:
         parsed = self._environment.parsed_options

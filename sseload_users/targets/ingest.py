@@ -1,4 +1,4 @@
-"""The table ``[ingest]``: a code goes in by a request, or over the publisher's connection."""
+"""The table ``[ingest]``: codes are handed in by requests, or over a publisher's connection."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from sseload_users.targets.schema import (
 from sseload_users.targets.template import names_in
 from sseload_users.targets.texts import texts
 
-#: What transports are called in words.
+#: Transports in words.
 _NAMES = {"socketio": "Socket.IO", "websocket": "WebSocket"}
 
 
 class HttpIngest(Call):
-    """The request that has a code broadcast."""
+    """A request that has a code broadcast."""
 
     over: Literal["http"] = "http"
 
     def way(self, connect: Connect, transport: str) -> str:
-        """How codes go in, in words that may be shown; see `ConnectionIngest.way`."""
+        """Return how codes are handed in, without secrets; see `ConnectionIngest.way`."""
         del connect, transport
         return f"{self.method} {self.path.partition('?')[0]}"
 
 
 class IngestConnect(Connect):
-    """Where and how the publisher connects."""
+    """How the publisher connects."""
 
     transport: Literal["websocket", "socketio"] | None = None
 
@@ -53,7 +53,7 @@ def _word(value: object) -> object:
     return value
 
 
-#: What answers a code: Socket.IO's acknowledgement, a message, or nothing.
+#: What answers a code: a Socket.IO acknowledgement, a message, or nothing.
 Expect = Annotated[
     Annotated[Literal["ack", "none"], PlainValidator(_word), Tag("<word>")]
     | Annotated[Message, Tag("<message>")],
@@ -62,7 +62,7 @@ Expect = Annotated[
 
 
 class ConnectionIngest(Model):
-    """The message that has a code broadcast, and the connection that it is sent over."""
+    """A message that has a code broadcast, and the connection over which it is sent."""
 
     over: Literal["connection"]
     send: Frame
@@ -75,16 +75,16 @@ class ConnectionIngest(Model):
     upkeep: tuple[Upkeep, ...] = ()
 
     def transport(self, listeners: str) -> str:
-        """What carries the codes in, where listeners use that."""
+        """Return the publisher's transport, given that of the listeners."""
         own = None if self.connect is None else self.connect.transport
         return own or listeners
 
     def way(self, connect: Connect, transport: str) -> str:
-        """How codes go in, in words that may be shown.
+        """Return how codes are handed in, in words and without secrets.
 
         Args:
-            connect: where listeners connect.
-            transport: that they use.
+            connect: how listeners connect.
+            transport: transport of the listeners.
         """
         own = self.connect or connect
         transport = self.transport(transport)
@@ -92,13 +92,13 @@ class ConnectionIngest(Model):
         return f"{_NAMES[transport]} message at {own.path.partition('?')[0]}{room}"
 
     def check(self, listeners: str) -> None:
-        """Look at what must fit together.
+        """Check that the keys are consistent.
 
         Args:
-            listeners: the transport that they use.
+            listeners: transport of the listeners.
 
         Raises:
-            ValueError: something does not; one sentence.
+            ValueError: they are not; one sentence.
         """
         if self.transport(listeners) == "sse":
             raise ValueError(
@@ -126,7 +126,7 @@ def _before_codes(key: str) -> bool:
 
 
 def says_code(message: Message) -> bool:
-    """Whether a message is described by the code that it is about."""
+    """Whether the description of a message contains the code, so that the message names it."""
     return any("code" in names_in(each.value) for each in texts(message))
 
 
@@ -135,7 +135,7 @@ def _way_in(value: object) -> str | None:
     return f"<{over}>" if over in ("http", "connection") else None
 
 
-#: How codes go in. The tags say which of the two a mistake was made in.
+#: How codes are handed in. The tags locate validation errors in one of the two tables.
 Ingest: TypeAlias = Annotated[
     Annotated[HttpIngest, Tag("<http>")] | Annotated[ConnectionIngest, Tag("<connection>")],
     Discriminator(

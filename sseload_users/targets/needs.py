@@ -1,4 +1,4 @@
-"""Which names a profile needs, and whether somebody gives each of them."""
+"""Find the names that a profile needs, and check that each has a value."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from sseload_users.targets.template import names_in
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A name that a text has in it.
+    """A name that a text contains.
 
     Attributes:
         key: where the text is: "connect.query", "--header".
-        name: between the braces.
-        captured: what the server has given by the time that the text is needed.
+        name: the name between the braces.
+        captured: names that the server has given when the text is needed.
     """
 
     key: str
@@ -33,12 +33,12 @@ class Need:
 
 
 def needs(spec: Spec, headers: Headers, ingest_headers: Headers) -> Iterator[Need]:
-    """Every name that a profile and the headers beside it ask for.
+    """Yield every name that a profile and the headers of the command line contain.
 
     Args:
-        spec: the profile's.
-        headers: those of --header, which go with every request, the first one too.
-        ingest_headers: those of --ingest-header.
+        spec: the profile's file.
+        headers: headers of --header, for every request.
+        ingest_headers: headers of --ingest-header.
     """
     for each in spec.texts():
         captured = _captured_by(each.key, spec)
@@ -54,13 +54,13 @@ def check(
     values: Mapping[str, str],
     identities: Sequence[Identity],
 ) -> None:
-    """See that every name has a value when it is needed, and every value a name.
+    """Check that every name has a value when it is needed, and that every value is used.
 
     Args:
-        profile: the target's.
+        profile: the profile.
         wanted: its needs.
-        values: those of --value.
-        identities: who will connect.
+        values: values of --value.
+        identities: all users that connect or send.
 
     Raises:
         ConfigError: one sentence that names the key and the name.
@@ -89,12 +89,12 @@ def check(
 
 
 def lacking(profile: Profile, key: str, name: str) -> ConfigError:
-    """What to say of a name without a value.
+    """Return the error for a name without a value.
 
     Args:
-        profile: the target's.
-        key: where the name stands.
-        name: which.
+        profile: the profile.
+        key: key of the text with the name.
+        name: the name.
     """
     begin = f"target {clean(profile.name)}: {key} needs {{{name}}}"
     if key.startswith("code."):
@@ -116,7 +116,7 @@ def lacking(profile: Profile, key: str, name: str) -> ConfigError:
 
 
 def _captured_by(key: str, spec: Spec) -> set[str]:
-    """What the server has given by the time that a text is needed."""
+    """Return the names that the server has given when a text is needed."""
     table = re.match(r"(\w+)(?:\[(\d+)\])?", key)
     assert table is not None  # noqa: S101
     match table[1]:
@@ -133,7 +133,7 @@ def _captured_by(key: str, spec: Spec) -> set[str]:
 
 
 def _captured_by_publisher(key: str, spec: Spec, ingest: ConnectionIngest) -> set[str]:
-    """What the server has given the publisher by the time that a text of its table is needed."""
+    """Return the names that the server has given the publisher when a text is needed."""
     captured = spec.captured_before(len(spec.before))
     confirm = ingest.confirm or (spec.confirm if ingest.connect is None else None)
     if confirm is not None and key.startswith(("ingest.send", "ingest.expect", "ingest.upkeep")):
@@ -142,7 +142,7 @@ def _captured_by_publisher(key: str, spec: Spec, ingest: ConnectionIngest) -> se
 
 
 def _check_used(profile: Profile, name: str, wanted: Sequence[Need]) -> None:
-    """See that a name of --value is one that the profile uses.
+    """Check that the profile uses a name of --value.
 
     Raises:
         ConfigError: it is not.

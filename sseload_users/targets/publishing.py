@@ -1,4 +1,4 @@
-"""How codes go in over a connection: what is sent, and what the server says to it."""
+"""Publishing over a connection: what is sent, and what the server answers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from sseload_users.targets.texts import texts
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who hands codes in over one connection.
+    """The publisher on one connection.
 
     Attributes:
-        identity: as whom it is connected.
-        captured: what the server has given to it.
+        identity: the user that is connected.
+        captured: values captured from the server, by name.
     """
 
     identity: Identity
@@ -30,16 +30,16 @@ class Sender:
 
 
 class Publishing:
-    """How codes go in at a target over a connection of the publisher's.
+    """How codes are handed in at a target over a publisher's connection.
 
     Args:
-        target: as its listeners speak to it.
-        ingest: what its profile says of codes.
+        target: the target of the listeners.
+        ingest: its profile's table about codes.
 
     Attributes:
-        line: the target as the publisher's connection speaks to it.
+        line: the same target for the publisher's connection.
         expects: what answers a code.
-        way: how codes go in, in words that may be shown.
+        way: how codes are handed in, in words and without secrets.
     """
 
     def __init__(self, target: Target, ingest: ConnectionIngest) -> None:
@@ -55,22 +55,22 @@ class Publishing:
 
     @classmethod
     def of(cls, target: Target) -> Publishing | None:
-        """How codes go in over a connection; None where each goes in by a request."""
+        """Return how a target takes codes over a connection; None if it takes requests."""
         ingest = target.profile.spec.ingest
         return cls(target, ingest) if isinstance(ingest, ConnectionIngest) else None
 
     @property
     def refuses(self) -> bool:
-        """Whether the server may refuse codes by messages that are known."""
+        """Whether the profile describes messages that refuse codes."""
         return bool(self._ingest.refuse)
 
     def frame(self, code: str, sender: Sender, number: int) -> str:
-        """The message that has a code broadcast.
+        """Return the message that has a code broadcast.
 
         Args:
-            code: its text.
-            sender: whose connection it is.
-            number: the message's on its connection, by which it is acknowledged.
+            code: the code's text.
+            sender: the publisher on the connection.
+            number: ID for the acknowledgement.
 
         Raises:
             ConfigError: the profile needs a name that nobody gave.
@@ -81,7 +81,7 @@ class Publishing:
         return self.line.frame(self._ingest.send, values, "ingest.send", asked)
 
     def about(self, code: str, sender: Sender) -> CodeAnswers:
-        """What the server may say of one code."""
+        """Return the messages that can answer a code."""
         values = self._values(code, sender)
         return CodeAnswers(
             None if self._expected is None else self._expected.filled(values),
@@ -89,19 +89,19 @@ class Publishing:
         )
 
     def refusal(self, what: Said, sender: Sender, codes: Collection[str] = ()) -> Refused | None:
-        """Why, if a message refuses a code and does not say which.
+        """Return the refusal in a message that names no code; None if it refuses none.
 
         Args:
             what: the message.
-            sender: whose connection it came by.
-            codes: those that it may be about.
+            sender: the publisher on the connection.
+            codes: texts of the codes that it can concern.
         """
         return self.refused(self._unnamed, what, sender, codes)
 
     def refused(
         self, refuses: Collection[Refuse], what: Said, sender: Sender, codes: Collection[str]
     ) -> Refused | None:
-        """Why, if a message is one of those that refuse; for the rest see `refusal`."""
+        """Return the refusal in a message if it is one of `refuses`; see `refusal`."""
 
         def hide(text: str) -> str:
             return self.line.without_secrets(text, sender.identity, sender.captured.values())
@@ -111,7 +111,7 @@ class Publishing:
             return None
         words = cause = words_of(refuse, what, hide)
         for code in codes:
-            # Each code would make a cause of its own.
+            # Otherwise each code would be a cause of its own.
             cause = cause.replace(code, "…")
         cause = countable(cause)
         if not cause or "cause" in refuse.model_fields_set:
@@ -123,7 +123,7 @@ class Publishing:
 
 
 class Refused(NamedTuple):
-    """Why a code was refused.
+    """The refusal of a code.
 
     Attributes:
         cause: short and countable.
@@ -136,11 +136,11 @@ class Refused(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CodeAnswers:
-    """The messages that answer one code.
+    """The messages that can answer a code.
 
     Attributes:
-        expected: takes it; None where it is no message that does.
-        refuses: refuse it, and say which it is.
+        expected: the message that accepts it; None if no message does.
+        refuses: messages that refuse it and name it.
     """
 
     expected: Message | None
@@ -148,12 +148,12 @@ class CodeAnswers:
 
 
 def _line(spec: Spec, ingest: ConnectionIngest, names: Collection[str]) -> Spec:
-    """What the profile's file would say if the publisher's connection were a listener's.
+    """Return the profile's file as it would be if the publisher's connection were a listener's.
 
     Args:
         spec: the file.
         ingest: its table about codes.
-        names: that headers ask for.
+        names: names in the headers.
     """
     refuse = tuple(each for each in ingest.refuse if not says_code(each))
     if ingest.connect is None:
@@ -172,7 +172,7 @@ def _line(spec: Spec, ingest: ConnectionIngest, names: Collection[str]) -> Spec:
         update={
             "transport": ingest.transport(spec.transport),
             "lines": ingest.lines,
-            # A page that is asked for too often is refused: only where something needs it.
+            # Servers limit such requests, so they are made only if a value is needed.
             "before": spec.before if given & needed else (),
             "connect": ingest.connect,
             "confirm": ingest.confirm,

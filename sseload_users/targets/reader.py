@@ -1,4 +1,4 @@
-"""What a connection's messages mean to its transport: they confirm, refuse, or want an answer."""
+"""Functions for a transport that classify messages: they confirm, refuse, or require a reply."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sseload_users.transports import Malformed, ParsedMessage
 
 
 class MessageReader:
-    """Reads messages as a profile says, for all of its connections.
+    """Builds the functions by which the connections of a profile classify messages.
 
     Args:
-        profile: the target's.
+        profile: says what the messages mean.
     """
 
     def __init__(self, profile: Profile) -> None:
@@ -28,11 +28,11 @@ class MessageReader:
     def confirms(
         self, values: Mapping[str, str], on_captured: Callable[[Mapping[str, str]], None]
     ) -> Callable[[bytes], bool] | None:
-        """What says of a message whether it confirms the subscription.
+        """Return a function that says whether a message confirms; None if no message needs to.
 
         Args:
-            values: those of the connection.
-            on_captured: is given what such a message gives.
+            values: the connection's values by name.
+            on_captured: called with the values captured from the message that confirms.
 
         Raises:
             UnknownNameError: a name has no value.
@@ -52,11 +52,11 @@ class MessageReader:
     def refuses(
         self, values: Mapping[str, str], hide: Callable[[str], str]
     ) -> Callable[[bytes], str | None] | None:
-        """What says of a message with which cause it refuses the subscription, if it does.
+        """Return a function that returns a refusal's cause, or None; None if no message refuses.
 
         Args:
-            values: those of the connection.
-            hide: takes secrets out of the server's words.
+            values: the connection's values by name.
+            hide: removes secrets from the server's text.
 
         Raises:
             UnknownNameError: a name has no value.
@@ -77,11 +77,13 @@ class MessageReader:
     def replies(
         self, values: Mapping[str, str], frame: Callable[[Json, Mapping[str, str]], str]
     ) -> Callable[[bytes], str | None] | None:
-        """What says with what to answer a message; it is made now, and cannot fail later.
+        """Return a function that returns the reply to a message, or None; None if there are none.
+
+        The replies are built now, so that nothing can fail later.
 
         Args:
-            values: those of the connection.
-            frame: makes a message of what the profile sends.
+            values: the connection's values by name.
+            frame: builds the message that the profile sends.
 
         Raises:
             UnknownNameError: a name has no value.
@@ -106,7 +108,7 @@ class MessageReader:
         return transport_for(self._transport).parse
 
     def said(self, payload: bytes) -> tuple[Said, ...]:
-        """The messages in a payload; the newest one's are remembered for the next question."""
+        """Return the messages in a payload; those of the latest payload are cached."""
         if self._newest[0] != payload:
             try:
                 event = self._event(payload)

@@ -1,4 +1,4 @@
-"""What a profile's file says as a whole, and what in it must fit together."""
+"""A profile's file as a whole, and the consistency of its tables."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ class Spec(Model):
         return self
 
     def texts(self) -> Iterator[Text]:
-        """Every text that may have names in it: not the values of names, nor codes' template."""
+        """Return all texts that may contain names: not the values of names, nor codes' template."""
         own = ("values", "code.template")
         return (each for each in texts(self) if each.key not in own)
 
     def captured(self) -> set[str]:
-        """The names that answers and the confirming message give."""
+        """Return the names that responses and confirming messages give."""
         confirms = [self.confirm]
         if isinstance(self.ingest, ConnectionIngest):
             confirms.append(self.ingest.confirm)
@@ -85,7 +85,7 @@ class Spec(Model):
         return self.captured_before(len(self.before)) | confirmed
 
     def captured_before(self, index: int) -> set[str]:
-        """The names that the answers to the first so many requests before connecting give."""
+        """Return the names that the first `index` requests before connecting give."""
         return {name for each in self.before[:index] for name in each.capture}
 
 
@@ -97,15 +97,15 @@ def _not_filled(key: str, name: str) -> str:
 
 
 def _check_fit(table: Model, transport: str, where: str = "") -> None:
-    """Look for keys that the transport has no use for.
+    """Check that all keys of a table apply to the transport.
 
     Args:
-        table: has keys that describe a connection.
-        transport: of that connection.
-        where: the table is, in the file.
+        table: a table with keys that describe a connection.
+        transport: transport of that connection.
+        where: prefix of the table's keys in the file.
 
     Raises:
-        ValueError: there is one; one sentence.
+        ValueError: a key does not apply; one sentence.
     """
     for key, transports in _ONLY_FOR.items():
         if transport not in transports and _is_given(table, *key.split(".")):

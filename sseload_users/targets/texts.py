@@ -1,6 +1,6 @@
-"""Every text of a profile, wherever it stands: what may have ``{name}`` in it is found here.
+"""Find all texts of a profile, any of which may contain ``{name}``.
 
-It goes by the tables' types, so that a new key is not forgotten.
+The search follows the tables' types, so it includes every key.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class Text:
     """A text, or a table or list of them.
 
     Attributes:
-        key: where in the file it is: "before[0].query".
-        value: what is there.
+        key: its key in the file, such as "before[0].query".
+        value: its value.
         filled: whether names in it are replaced by their values.
     """
 
@@ -31,11 +31,11 @@ class Text:
 
 
 def texts(table: BaseModel, key: str = "") -> Iterator[Text]:
-    """All texts of a table and of the tables in it.
+    """Yield all texts of a table and of the tables in it.
 
     Args:
         table: a `schema.Model`.
-        key: its own, empty for the whole file.
+        key: the table's key; empty for the whole file.
     """
     literal: frozenset[str] = getattr(table, "literal", frozenset())
     for name in type(table).model_fields:
