@@ -13,6 +13,7 @@ from locust.env import Environment
 
 from sseload_users import options as run_options
 from sseload_users.core.errors import ConfigError
+from sseload_users.demo import process as demo
 from sseload_users.options import Options
 from sseload_users.run import memory
 from sseload_users.run.leader import CANNOT, Leader, complain
@@ -42,7 +43,7 @@ def _on_init(environment: Environment, **_: Any) -> None:
     leading: Leader | None = None
     if swarm.role != "worker":
         try:
-            leading = Leader(environment, swarm, users)
+            leading = Leader(environment, swarm, users, demo.start)
             leading.prepare()
             _show(environment, leading, users.options(environment))
         except ConfigError as error:

@@ -25,14 +25,13 @@ from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean, count, ms, shorten
 from sseload_users.options import Options
 from sseload_users.run.before_requests import BeforeRequests
+from sseload_users.run.resources import Resources
 from sseload_users.targets import Publishing
-from sseload_users.targets.identities import who_connects
 from sseload_users.transports import Closed, ConnectFailed, Malformed
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.fetch import fetch
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
-from sseload_users.transports.network import Network
 from sseload_users.transports.registry import transport_for
 from sseload_users.transports.server_text import MAX_TEXT, body_text, text_beyond
 from sseload_users.transports.transport import Transport
@@ -103,22 +102,10 @@ class _Check:
 
     def __init__(self, given: Options, host: str) -> None:
         self._options = given
-        self._target = given.make_target(host)
-        people = who_connects(given.users_file, given.username)
-        self._target.check(people)
-        self._identity = people[0]
-        try:
-            self._network = Network(
-                connect_timeout=given.connect_timeout,
-                ca_file=given.ca_file,
-                client_certificate=given.client_certificate,
-                client_key=given.client_key,
-                insecure=given.insecure,
-                resume_tls=given.resume_tls,
-                source_addresses=given.source_addresses,
-            )
-        except ValueError as error:
-            raise ConfigError(f"{error}.") from error
+        resources = Resources.of(given, host)
+        self._target, self._network = resources.target, resources.network
+        self._target.check(resources.identities)
+        self._identity = resources.identities[0]
         self._began = time.monotonic()
         self._heard = _Heard()
         self._closed: Closed | None = None

@@ -26,18 +26,16 @@ from sseload_users.core.plan import RunPlan, RunStep, StepResult
 from sseload_users.core.schedule import Schedule
 from sseload_users.core.totals import Totals
 from sseload_users.core.worker_report import WorkerReport
-from sseload_users.options import Options
 from sseload_users.report.account import Run
 from sseload_users.report.build import step_in_words, step_report
 from sseload_users.report.progress import Progress
 from sseload_users.report.snapshot import Snapshot
 from sseload_users.run.link import Link
 from sseload_users.run.population import Population
-from sseload_users.run.preflight import Unfit, await_return, wake
+from sseload_users.run.preflight import CannotRun, await_recovery, check_server
+from sseload_users.run.resources import Resources
 from sseload_users.run.snapshot import snapshot
 from sseload_users.run.worker_registry import WorkerRegistry
-from sseload_users.targets import Target
-from sseload_users.transports.network import Network
 from sseload_users.verdict.reasons import StepReport
 from sseload_users.verdict.thresholds import Thresholds
 
@@ -62,10 +60,8 @@ class Conductor:
     Args:
         environment: Locust's.
         swarm: the line to the workers.
-        options: the run's.
+        resources: the run's resources.
         run: what its report will say of it; phases and notes are added here.
-        target: where codes go in.
-        network: for the health check's TLS settings.
         listeners: the user classes that listen.
         plan: the run's steps.
         judge_by: what each step is judged by.
@@ -83,11 +79,9 @@ class Conductor:
         self,
         environment: Environment,
         swarm: Link,
-        options: Options,
+        resources: Resources,
         run: Run,
         *,
-        target: Target,
-        network: Network,
         listeners: Sequence[type[User]],
         plan: RunPlan,
         judge_by: Thresholds,
@@ -96,11 +90,11 @@ class Conductor:
     ) -> None:
         self.totals = Totals()
         self.unfit = ""
-        self.options = options
+        self.options = resources.options
         self.run = run
         self._swarm = swarm
-        self._target = target
-        self._network = network
+        self._resources = resources
+        self._target = resources.target
         self.plan = plan
         self._judge_by = judge_by
         self._step_reports: list[StepReport] = []
@@ -238,14 +232,14 @@ class Conductor:
     def _lead(self) -> None:
         try:
             self._enter("warm-up", f"Asking {self._target.host} whether it is there.")
-            for warning in wake(self._target, self._network, self.options):
+            for warning in check_server(self._resources):
                 self.run.notes.append(warning)
                 self._progress.note(warning)
             step = self.plan.next(None)
             while step is not None:
                 step = self.plan.next(self._take(step))
             self._at_end = True
-        except Unfit as unfit:
+        except CannotRun as unfit:
             if not self._step_reports:
                 self._refuse(str(unfit))
                 return
@@ -266,7 +260,7 @@ class Conductor:
             How it went; None where the step is the whole run, and has no account of its own.
 
         Raises:
-            Unfit: it cannot be taken.
+            CannotRun: it cannot be taken.
         """
         self._make_room(step)
         if step.name:
@@ -278,7 +272,7 @@ class Conductor:
             self._crowd.resize(step.connections)
         self._wait(self._all_connected)
         if not self._crowd.expected():
-            raise Unfit("Nobody listens: -u counts the one that broadcasts, too; give 2 or more.")
+            raise CannotRun("No user listens: -u includes the broadcaster; give 2 or more.")
         self._enter("settle", f"Waiting {seconds(self.options.settle)} before the first code.")
         gevent.sleep(self.options.settle)
         opened = self.totals.sum_gauges(lambda each: each.open)
@@ -306,7 +300,7 @@ class Conductor:
         """Take away all connections, where a step is to have its own.
 
         Raises:
-            Unfit: the server does not come back from the step before.
+            CannotRun: the server does not come back from the step before.
         """
         if step.connections is None:
             return
@@ -317,7 +311,7 @@ class Conductor:
             self._wait(lambda: self._crowd.all_begun() and not self._listeners(), _FINISH_S)
         if self._step_reports:
             self._enter("warm-up", "Waiting for the server to be well again.")
-            await_return(self._target, self._network, self.options)
+            await_recovery(self._resources)
 
     def _broadcast(self, schedule: Schedule) -> None:
         """Have codes sent, the next ones in the run's sequence, until all are answered."""
@@ -330,7 +324,7 @@ class Conductor:
         self._codes_ordered += schedule.codes
         self._broadcaster = self._roster.broadcaster()
         if self._broadcaster is None:
-            raise Unfit(
+            raise CannotRun(
                 "Nobody broadcasts: the run has no CodeBroadcaster; check the user classes, and "
                 "that -u leaves room for it beside the connections."
             )

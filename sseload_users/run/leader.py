@@ -24,7 +24,6 @@ from sseload_users.core.plan import Ladder, RunPlan, SingleStep
 from sseload_users.core.schedule import Schedule
 from sseload_users.core.search import Search
 from sseload_users.core.vitals import ServerVitals
-from sseload_users.demo import process as demo
 from sseload_users.monitor.server_monitor import ServerMonitor
 from sseload_users.options import Options
 from sseload_users.report import console, files
@@ -35,11 +34,10 @@ from sseload_users.report.progress import Progress
 from sseload_users.run.conductor import Conductor
 from sseload_users.run.limits import fitting, make_room
 from sseload_users.run.link import Link
+from sseload_users.run.resources import Resources
+from sseload_users.run.run_users import RunUsers, StartEmbedded
 from sseload_users.run.server_sources import server_sources
 from sseload_users.run.thresholds_file import load_thresholds
-from sseload_users.targets import Target
-from sseload_users.transports.network import Network
-from sseload_users.users.classes import UserClasses
 from sseload_users.verdict import capacity
 from sseload_users.verdict import rules as verdict
 from sseload_users.verdict.thresholds import Thresholds
@@ -49,12 +47,26 @@ CANNOT = 2
 
 
 class Leader:
-    """The leading side of a process: it conducts each run, and reports it."""
+    """Prepares, conducts and reports the runs that a process leads.
 
-    def __init__(self, environment: Environment, swarm: Link, users: UserClasses) -> None:
+    Args:
+        environment: Locust's environment.
+        swarm: the link to the workers.
+        users: the user classes.
+        start_embedded: starts the embedded target, for a run without a host.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        swarm: Link,
+        users: RunUsers,
+        start_embedded: StartEmbedded,
+    ) -> None:
         self._environment = environment
         self._swarm = swarm
         self._users = users
+        self._start_target = start_embedded
         self._conductor: Conductor | None = None
         self._watch: ServerMonitor | None = None
         self._embedded_pid: int | None = None
@@ -91,11 +103,11 @@ class Leader:
         if self._users.host(environment) is None:
             environment.host = self._start_embedded()
         self._keep_values()
-        options, target, network = self._read()
+        resources = self._read()
         # What is missing may still be entered in the web form.
         if self._headless or getattr(environment.parsed_options, "autostart", False):
-            target.check(self._users.identities(options))
-        server_sources(options, target, network, self._embedded_pid)
+            self._check_identities(resources)
+        server_sources(resources, self._embedded_pid)
 
     def _keep_values(self) -> None:
         """Remember new values for the profile's names, and restore those given earlier.
@@ -116,7 +128,7 @@ class Leader:
                 "--host is missing: the embedded target listens on this machine alone, and "
                 "workers may be on others."
             )
-        embedded = demo.start()
+        embedded = self._start_target()
         self._embedded_pid = embedded.pid
         atexit.register(embedded.stop)
         print(
@@ -125,30 +137,26 @@ class Leader:
         )
         return embedded.url
 
-    def _read(self) -> tuple[Options, Target, Network]:
-        """Everything that a run is made from, each looked at.
+    def _read(self) -> Resources:
+        """Read all settings of a run, and check each.
 
         Raises:
-            ConfigError: something cannot be used.
+            ConfigError: a setting is invalid, or a file cannot be used.
         """
         options = self._users.options(self._environment)
         self._thresholds = load_thresholds(options.thresholds)
-        target = options.make_target(self._users.host(self._environment) or "")
+        resources = Resources.of(options, self._users.host(self._environment) or "")
         if options.delivery_report is not None:
             files.prepare(options.delivery_report)
-        try:
-            network = Network(
-                ca_file=options.ca_file,
-                client_certificate=options.client_certificate,
-                client_key=options.client_key,
-                insecure=options.insecure,
-                source_addresses=options.source_addresses,
-            )
-            if target.host.startswith("https"):
-                _ = network.ssl_context
-        except ValueError as error:
-            raise ConfigError(f"{error}.") from error
-        return options, target, network
+        return resources
+
+    def _check_identities(self, resources: Resources) -> None:
+        """Check that the profile gets all that it needs of whoever connects or broadcasts.
+
+        Raises:
+            ConfigError: something is missing.
+        """
+        resources.target.check([*resources.identities, *self._users.identities()])
 
     # A run
 
@@ -157,9 +165,10 @@ class Leader:
         environment = self._environment
         try:
             self._keep_values()
-            options, target, network = self._read()
-            target.check(self._users.identities(options))
-            sources = server_sources(options, target, network, self._embedded_pid)
+            resources = self._read()
+            self._check_identities(resources)
+            sources = server_sources(resources, self._embedded_pid)
+            options, target = resources.options, resources.target
             asked = getattr(environment.runner, "target_user_count", 0)
             users = max(asked, *(size + 1 for size in options.ladder), 0)
             if self._swarm.role == "local":
@@ -190,10 +199,8 @@ class Leader:
         self._conductor = Conductor(
             environment,
             self._swarm,
-            options,
+            resources,
             run,
-            target=target,
-            network=network,
             listeners=self._users.listeners,
             plan=self._plan(options),
             judge_by=self._thresholds,

@@ -1,4 +1,4 @@
-"""Before any load: is the server there, is it well, and does it know the users?"""
+"""Checks before any load: whether the server is reachable, healthy, and knows the users."""
 
 from __future__ import annotations
 
@@ -8,151 +8,149 @@ from collections.abc import Sequence
 import gevent
 
 from sseload_users.core.formatting import clean, count, seconds, shorten
-from sseload_users.options import Options
+from sseload_users.run.resources import Resources
 from sseload_users.targets import Target
-from sseload_users.targets.identities import Identity, who_connects
+from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.fetch import fetch
-from sseload_users.transports.network import Network
 from sseload_users.transports.server_text import body_text
 
-#: Seconds from one health check to the next, while a server wakes up.
-_KNOCK_S = 1.0
-#: Most users of a users file that the server is asked about: enough to find a wrong file.
-_ASKED_ABOUT = 20
+#: Seconds from one health check to the next while the server wakes up.
+_RETRY_S = 1.0
+#: Largest number of users to verify: enough to detect a wrong users file.
+_MAX_VERIFIED = 20
 
 
-class Unfit(Exception):  # noqa: N818 - not an error of the program
-    """The run cannot be carried out; one sentence."""
+class CannotRun(Exception):  # noqa: N818 - not an error of the program
+    """The run cannot be carried out; the message is one sentence."""
 
 
-def wake(target: Target, network: Network, options: Options) -> list[str]:
-    """Wait for the server to be there, and ask whether it knows who will connect.
+def check_server(resources: Resources) -> list[str]:
+    """Wait until the server is healthy, and check that it knows the users.
+
+    A profile without a health check requires only that a connection can be opened.
 
     Args:
-        target: which; a profile without a health check asks for no more than a connection.
-        network: for TLS.
-        options: how long to wait for a server that sleeps, and who will connect.
+        resources: the run's resources.
 
     Returns:
-        Sentences of warning: of users about whom it did not say.
+        A warning in one sentence if the server gave no clear answer about a user.
 
     Raises:
-        Unfit: it cannot be reached, does not say in time that it is well, or says that it does
-            not know a user.
+        CannotRun: the server is unreachable, not healthy in time, or does not know a user.
     """
-    people = who_connects(options.users_file, options.username)
-    _await_health(target, network, options, people[0], patient=False)
-    asked = {each.username: each for each in people[:_ASKED_ABOUT]}.values()
-    return _verify(target, network, options, [*asked])
+    identities = resources.identities
+    _await_health(resources, identities[0], patient=False)
+    distinct = {each.username: each for each in identities[:_MAX_VERIFIED]}.values()
+    return _verify(resources, [*distinct])
 
 
-def await_return(target: Target, network: Network, options: Options) -> None:
-    """Wait for a server to be there that has been there, and may be starting anew.
+def await_recovery(resources: Resources) -> None:
+    """Wait until a server that has been healthy before is healthy again.
 
     Raises:
-        Unfit: it does not come back in the time that it has to warm up.
+        CannotRun: it is not, within the time that it has to warm up.
     """
-    people = who_connects(options.users_file, options.username)
-    _await_health(target, network, options, people[0], patient=True)
+    _await_health(resources, resources.identities[0], patient=True)
 
 
-def _await_health(
-    target: Target, network: Network, options: Options, who: Identity, *, patient: bool
-) -> None:
-    """Ask until the server says that it is well.
+def _await_health(resources: Resources, identity: Identity, *, patient: bool) -> None:
+    """Repeat the health check until it succeeds.
 
     Args:
-        target: which.
-        network: for TLS.
-        options: how long to wait.
-        who: asks.
-        patient: whether a server may yet appear that is not there at all.
+        resources: the run's resources.
+        identity: the user that makes the request.
+        patient: whether to wait for a server that is unreachable.
     """
-    request = target.health(who)
+    target, options = resources.target, resources.options
+    request = target.health(identity)
     deadline = time.monotonic() + options.warm_up
     while True:
         try:
             if request is None:
-                _knock(target, network, options)
+                _try_to_connect(resources)
                 return
-            answer = fetch(request, lambda: network.ssl_context, options.connect_timeout)
+            response = fetch(
+                request, lambda: resources.network.ssl_context, options.connect_timeout
+            )
         except TimeoutError:
-            said = "no answer in time"
+            failure = "no answer in time"
         except (OSError, ConnectFailed) as error:
-            # Nothing sleeps behind a name that does not exist or a port that is closed.
-            said = error.cause if isinstance(error, ConnectFailed) else cause_of(error)
+            # A name that does not exist or a closed port is no server that is waking up.
+            failure = error.cause if isinstance(error, ConnectFailed) else cause_of(error)
             if not patient:
-                raise _unreachable(target, said) from error
+                raise _unreachable(target, failure) from error
         else:
-            if target.healthy(answer.status, answer.body):
+            if target.healthy(response.status, response.body):
                 return
-            said = f"HTTP {answer.status}"
+            failure = f"HTTP {response.status}"
         if time.monotonic() >= deadline:
             if patient:
-                raise Unfit(
-                    f"The server did not come back within {seconds(options.warm_up)}: {said}."
+                raise CannotRun(
+                    f"The server did not come back within {seconds(options.warm_up)}: {failure}."
                 )
             assert request is not None  # noqa: S101
-            raise Unfit(
-                f"{target.without_secrets(request.safe_url, who)} did not say within "
-                f"{seconds(options.warm_up)} that the server is well ({said}); give it longer with "
-                "--warm-up, or check it."
+            raise CannotRun(
+                f"{target.without_secrets(request.safe_url, identity)} did not report a healthy "
+                f"server within {seconds(options.warm_up)} ({failure}); check the server, or wait "
+                "longer with --warm-up."
             )
-        gevent.sleep(_KNOCK_S)
+        gevent.sleep(_RETRY_S)
 
 
-def _verify(
-    target: Target, network: Network, options: Options, people: Sequence[Identity]
-) -> list[str]:
-    """Ask about users; only the profile's own no is one, all else says nothing of them.
+def _verify(resources: Resources, identities: Sequence[Identity]) -> list[str]:
+    """Ask the server about users; only the profile's explicit "no" counts as one.
 
     Returns:
-        Sentences of warning.
+        Warnings, one sentence each.
 
     Raises:
-        Unfit: the server does not know one of them.
+        CannotRun: the server does not know one of them.
     """
+    target, options = resources.target, resources.options
     unclear: list[str] = []
-    why = advice = ""
-    for number, who in enumerate(people):
-        request = target.verify(who)
+    reason = advice = ""
+    for index, identity in enumerate(identities):
+        request = target.verify(identity)
         if request is None:
             return []
-        place = target.without_secrets(request.safe_url, who)
+        url = target.without_secrets(request.safe_url, identity)
         try:
-            answer = fetch(request, lambda: network.ssl_context, options.connect_timeout)
+            response = fetch(
+                request, lambda: resources.network.ssl_context, options.connect_timeout
+            )
         except OSError as error:
-            why = why or f"{place}: {cause_of(error)}"
-            # Twenty times the timeout would be too long a wait for an answer that is not needed.
-            unclear += [each.username for each in people[number:]]
+            reason = reason or f"{url}: {cause_of(error)}"
+            # Further timeouts would take too long for an optional check.
+            unclear += [each.username for each in identities[index:]]
             break
-        known = target.knows(answer.status, answer.body)
+        known = target.knows(response.status, response.body)
         if known is False:
-            raise Unfit(
-                f"The server does not know the user {clean(who.username)!r}; create it there, or "
-                "name another with --username or --users-file."
+            raise CannotRun(
+                f"The server does not know the user {clean(identity.username)!r}; create it "
+                "there, or give another with --username or --users-file."
             )
         if known is None:
-            unclear.append(who.username)
-            cause = f"HTTP {answer.status}"
-            said = target.without_secrets(body_text(answer.body), who)
-            advice = advice or target.advice("verify", cause, said)
-            why = why or f"{place}: {cause}: {shorten(clean(said), 80)}".rstrip(" .:")
+            unclear.append(identity.username)
+            cause = f"HTTP {response.status}"
+            text = target.without_secrets(body_text(response.body), identity)
+            advice = advice or target.advice("verify", cause, text)
+            reason = reason or f"{url}: {cause}: {shorten(clean(text), 80)}".rstrip(" .:")
     if not unclear:
         return []
-    whom = f"the user {clean(unclear[0])!r}"
+    users = f"the user {clean(unclear[0])!r}"
     if unclear[1:]:
-        whom += f" and {count(len(unclear) - 1, 'other')}"
-    return [f"Whether the server knows {whom} could not be found out ({why}). {advice}".rstrip()]
+        users += f" and {count(len(unclear) - 1, 'other')}"
+    return [f"Could not verify {users} at the server ({reason}). {advice}".rstrip()]
 
 
-def _knock(target: Target, network: Network, options: Options) -> None:
-    network.open(target.host, time.monotonic() + options.connect_timeout).close()
+def _try_to_connect(resources: Resources) -> None:
+    deadline = time.monotonic() + resources.options.connect_timeout
+    resources.network.open(resources.target.host, deadline).close()
 
 
-def _unreachable(target: Target, cause: str) -> Unfit:
-    return Unfit(
-        f"{target.host} cannot be reached: {cause}; check --host, and that the server runs."
+def _unreachable(target: Target, cause: str) -> CannotRun:
+    return CannotRun(
+        f"{target.host} cannot be reached: {cause}; check --host, and that the server is running."
     )

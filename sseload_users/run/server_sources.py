@@ -14,9 +14,7 @@ from sseload_users.monitor.http_sources import (
 )
 from sseload_users.monitor.process_source import ProcessSource
 from sseload_users.monitor.source import Source
-from sseload_users.options import Options
-from sseload_users.targets import Target
-from sseload_users.targets.identities import who_connects
+from sseload_users.run.resources import Resources
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.fetch import fetch
 from sseload_users.transports.http_request import HttpRequest
@@ -26,21 +24,18 @@ from sseload_users.transports.network import Network
 _TIMEOUT_S = 10.0
 
 
-def server_sources(
-    options: Options, target: Target, network: Network, embedded_pid: int | None = None
-) -> list[Source]:
+def server_sources(resources: Resources, embedded_pid: int | None = None) -> list[Source]:
     """Return the sources that the options select.
 
     Args:
-        options: the run's.
-        target: target whose health check is timed.
-        network: its TLS settings apply to all requests.
+        resources: the run's resources.
         embedded_pid: PID of the embedded target; monitored unless the options name another
             process.
 
     Raises:
         ConfigError: a process or a health check does not exist.
     """
+    options, network = resources.options, resources.network
     found: list[Source] = []
     if options.watch_process:
         found.append(ProcessSource(options.watch_process))
@@ -51,7 +46,7 @@ def server_sources(
         request = HttpRequest("GET", options.watch_metrics, headers, b"")
         found.append(MetricsSource(fetcher(request, network), options.watch_series))
     if options.watch_health:
-        health = target.health(who_connects(options.users_file, options.username)[0])
+        health = resources.target.health(resources.identities[0])
         if health is None:
             raise ConfigError(
                 f"--watch-health: the profile {clean(options.target)} has no health check; add "

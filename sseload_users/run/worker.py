@@ -13,8 +13,9 @@ from locust.runners import STATE_INIT
 from sseload_users.core.errors import ConfigError
 from sseload_users.run.limits import make_room
 from sseload_users.run.link import Link
+from sseload_users.run.resources import Resources
+from sseload_users.run.run_users import RunUsers
 from sseload_users.run.worker_run import RunId, WorkerRun, set_worker_run
-from sseload_users.users.classes import UserClasses
 
 _logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ _GOODBYE_S = 3.0
 class Worker:
     """The working side of a process: it begins a station with each run."""
 
-    def __init__(self, environment: Environment, swarm: Link, users: UserClasses) -> None:
+    def __init__(self, environment: Environment, swarm: Link, users: RunUsers) -> None:
         self._environment = environment
         self._swarm = swarm
         self._users = users
@@ -62,13 +63,12 @@ class Worker:
         run = RunId(*agreed)
         try:
             make_room(-(-run.users // run.workers))
-            station = WorkerRun(
-                self._environment, self._swarm, self._users.options(self._environment), run
-            )
-        except (ConfigError, ValueError) as error:
-            sentence = str(error) if isinstance(error, ConfigError) else f"{error}."
+            options = self._users.options(self._environment)
+            resources = Resources.of(options, self._users.host(self._environment) or "")
+            station = WorkerRun(self._environment, self._swarm, resources, run)
+        except ConfigError as error:
             set_worker_run(self._environment, None)
-            self._swarm.to_leader("unfit", {"run": run.text, "sentence": sentence})
+            self._swarm.to_leader("unfit", {"run": run.text, "sentence": str(error)})
             return
         self._heard_s = time.monotonic()
         self._station = station

@@ -21,7 +21,6 @@ from gevent.lock import BoundedSemaphore
 from gevent.queue import Queue
 from locust.env import Environment
 
-from sseload_users import targets
 from sseload_users.core.causes import Cause, bounded_cause
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.code_tally import Status
@@ -31,18 +30,17 @@ from sseload_users.core.formatting import clean, shorten
 from sseload_users.core.overlap import OverlapDetector
 from sseload_users.core.schedule import Schedule
 from sseload_users.core.worker_report import UserCounts
-from sseload_users.options import Options
 from sseload_users.run.accounting import Accounting
 from sseload_users.run.before_requests import BeforeRequests
 from sseload_users.run.churn import Churn
 from sseload_users.run.code_finder import CodeFinder
 from sseload_users.run.link import Link
 from sseload_users.run.locust_stats import ReceiptStats
+from sseload_users.run.resources import Resources
 from sseload_users.run.run_clock import RunClock
 from sseload_users.targets import Target
-from sseload_users.targets.identities import Identity, who_connects
+from sseload_users.targets.identities import Identity
 from sseload_users.transports import ParsedMessage
-from sseload_users.transports.network import Network
 from sseload_users.transports.registry import transport_for
 from sseload_users.transports.server_text import MAX_TEXT, text_beyond
 
@@ -68,7 +66,7 @@ class WorkerRun:
     Args:
         environment: Locust's.
         swarm: the line to the process that leads.
-        options: the run's.
+        resources: the run's resources.
         run: the run's identity, which its codes carry, and how many workers it has.
 
     Attributes:
@@ -84,32 +82,22 @@ class WorkerRun:
         pending: listeners that have neither connected nor failed for good.
         connecting: listeners that are connecting.
         hushed: the run ends, and nothing more is sent.
-
-    Raises:
-        ConfigError: the options name something that cannot be used on this machine.
     """
 
-    def __init__(self, environment: Environment, swarm: Link, options: Options, run: RunId) -> None:
+    def __init__(
+        self, environment: Environment, swarm: Link, resources: Resources, run: RunId
+    ) -> None:
         self.environment = environment
-        self.options = options
+        self.options = options = resources.options
         self.run_id = run.text
         self._workers = run.workers
-        self.network = Network(
-            connect_timeout=options.connect_timeout,
-            ca_file=options.ca_file,
-            client_certificate=options.client_certificate,
-            client_key=options.client_key,
-            insecure=options.insecure,
-            resume_tls=options.resume_tls,
-            source_addresses=options.source_addresses,
-            slow_rate=options.slow_rate,
-        )
+        self.network = resources.network
         self.before = BeforeRequests(self.network, options.connect_timeout)
-        self._identities = who_connects(options.users_file, options.username)
+        self._identities = resources.identities
         self._time = RunClock(
             lambda asked_ns: self._to_leader("time", asked=asked_ns), same=swarm.role == "local"
         )
-        transport = targets.load(options.target).transport
+        transport = resources.target.profile.transport
         self._books = Accounting(
             options,
             self.network,

@@ -10,7 +10,7 @@ from locust.env import Environment
 
 from sseload_users.core.errors import ConfigError
 from sseload_users.options import Options
-from sseload_users.targets.identities import Identity, who_connects
+from sseload_users.targets.identities import Identity
 from sseload_users.users.broadcaster import CodeBroadcaster
 from sseload_users.users.listener import CodeListener
 
@@ -64,17 +64,12 @@ class UserClasses:
         options.check_times()
         return options
 
-    def identities(self, options: Options) -> list[Identity]:
-        """All who connect or broadcast.
-
-        Raises:
-            ConfigError: the users file cannot be read.
-        """
-        own = (getattr(each, "username", None) for each in (*self.listeners, *self.broadcasters))
-        return [
-            *who_connects(options.users_file, options.username),
-            *map(Identity, filter(None, own)),
-        ]
+    def identities(self) -> list[Identity]:
+        """Return the identities that the classes set."""
+        usernames = (
+            getattr(each, "username", None) for each in (*self.listeners, *self.broadcasters)
+        )
+        return [Identity(each) for each in usernames if each]
 
     def host(self, environment: Environment) -> str | None:
         """The host that is given, by an option or in code."""

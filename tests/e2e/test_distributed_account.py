@@ -37,13 +37,13 @@ CodeListener._try_to_connect = lambda self: gevent.sleep(1.5) or connect(self)
 
 #: On this worker's machine there is no file of users.
 WITHOUT_USERS = """
-from sseload_users import station
+from sseload_users.run import resources
 from sseload_users.core.errors import ConfigError
 
 def nobody(*_):
     raise ConfigError("users.csv: there is no such file.")
 
-station.who_connects = nobody
+resources.who_connects = nobody
 """
 
 Played = tuple[Outcome, record.Record]

@@ -28,14 +28,14 @@ WORDS = ("--codes", str(CODES), "--duration", str(SECONDS))
 BLOCKED = """
 import gevent
 from gevent import monkey
-from sseload_users.run.worker_run import Station
+from sseload_users.run.worker_run import WorkerRun
 block = monkey.get_original("time", "sleep")
-enter = Station._enter
+enter = WorkerRun._enter
 def entered(self, phase, number):
     enter(self, phase, number)
     if phase == "broadcast":
         gevent.spawn_later(0.7, block, 1.2)
-Station._enter = entered
+WorkerRun._enter = entered
 """
 
 

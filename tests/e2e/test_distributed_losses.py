@@ -23,14 +23,14 @@ pytestmark = pytest.mark.e2e
 CONNECTIONS, CODES = 12, 16
 
 #: A worker misses its master sooner than it otherwise does.
-IMPATIENT = "from sseload_users import working\nworking.SILENCE_S = 3\n"
+IMPATIENT = "from sseload_users.run import worker\nworker.SILENCE_S = 3\n"
 #: Locust gives a missing worker up sooner than it otherwise does, and begins its users anew
 #: on the others, unless sseload has had it forgotten before.
 RESTARTED = """
 import locust.runners
-from sseload_users import swarm
+from sseload_users.run import link
 locust.runners.HEARTBEAT_DEAD_INTERNAL = -4
-swarm._FORGOTTEN_AT = -2
+link._FORGOTTEN_AT = -2
 """
 
 

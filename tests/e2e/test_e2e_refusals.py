@@ -101,7 +101,7 @@ MISTAKES = [
         ("--target", "code-server", "--username", "nobody"),
         ("nobody", "does not know"),
     ),
-    Mistake("no room for a connection", ("-u", "1"), ("Nobody listens", "-u")),
+    Mistake("no room for a connection", ("-u", "1"), ("No user listens", "-u")),
     Mistake(
         "a report that cannot be written",
         ("--delivery-report", "{file}/report"),

@@ -50,7 +50,7 @@ def test_an_unknown_user_ends_the_run_before_any_load(tmp_path: Path, profile: s
     assert outcome.status == 2
     assert outcome.error_messages == [
         (
-            "sseload: The server does not know the user 'nobody'; create it there, or name "
+            "sseload: The server does not know the user 'nobody'; create it there, or give "
             "another with --username or --users-file."
         )
     ]

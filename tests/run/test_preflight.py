@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sseload_users import targets as target
 from sseload_users.options import Options
-from sseload_users.run.preflight import Unfit, wake
-from sseload_users.targets import Target
-from sseload_users.transports.network import Network
+from sseload_users.run.preflight import CannotRun, check_server
+from sseload_users.run.resources import Resources
 from tests.support.socket_servers import read_until, serving
 
 #: Gives the answer to a question about a user; None: none ever comes.
@@ -31,10 +29,10 @@ def verified(known: object, status: str = "200 OK") -> bytes:
 
 
 def asking(answers: Answers, *users: str, folder: Path, wait: float = 5.0) -> list[str]:
-    """What is warned of where the users are asked about at a code server; see `wake`."""
+    """What is warned of where the users are asked about at a code server; see `check_server`."""
     file = folder / "users.csv"
     file.write_text("\n".join(("username", *users)) + "\n")
-    options = Options(users_file=str(file), connect_timeout=wait)
+    options = Options(target="code-server", users_file=str(file), connect_timeout=wait)
 
     def server(connection: socket.socket) -> None:
         path = read_until(connection, b"\r\n\r\n").split()[1].decode()
@@ -48,8 +46,7 @@ def asking(answers: Answers, *users: str, folder: Path, wait: float = 5.0) -> li
             connection.sendall(answer)
 
     with serving(server) as port:
-        found = Target(target.load("code-server"), f"http://127.0.0.1:{port}")
-        return wake(found, Network(), options)
+        return check_server(Resources.of(options, f"http://127.0.0.1:{port}"))
 
 
 def test_who_is_known_is_nothing_to_speak_of(tmp_path: Path) -> None:
@@ -58,7 +55,7 @@ def test_who_is_known_is_nothing_to_speak_of(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", ["404 Not Found", "200 OK", "403 Forbidden"])
 def test_the_profiles_own_no_is_one(tmp_path: Path, status: str) -> None:
-    with pytest.raises(Unfit, match="does not know the user 'bob'; create it there"):
+    with pytest.raises(CannotRun, match="does not know the user 'bob'; create it there"):
         asking(lambda who: verified(who != "bob", status), "ann", "bob", folder=tmp_path)
 
 
@@ -79,7 +76,7 @@ def test_the_profiles_own_no_is_one(tmp_path: Path, status: str) -> None:
 )
 def test_all_else_is_a_warning(tmp_path: Path, answer: bytes | None, why: str) -> None:
     (warning,) = asking(lambda _: answer, "ann", folder=tmp_path, wait=0.3)
-    assert warning.startswith("Whether the server knows the user 'ann' could not be found out (")
+    assert warning.startswith("Could not verify the user 'ann' at the server (")
     assert "/api/users/ann/verify: " in warning
     assert why in warning
     assert ("--target code-server-socket" in warning) is ("HTTP 404" in warning)
@@ -91,8 +88,8 @@ def test_one_sentence_tells_of_all_and_a_no_is_still_heard(tmp_path: Path) -> No
         *("ann", "bob", "eve", "mia"),
         folder=tmp_path,
     )
-    assert "the user 'ann' and 2 others could not" in warning
-    with pytest.raises(Unfit, match="'eve'"):
+    assert "the user 'ann' and 2 others at" in warning
+    with pytest.raises(CannotRun, match="'eve'"):
         asking(
             lambda who: verified(known=False) if who == "eve" else http("500 Oh"),
             *("ann", "eve"),
@@ -108,4 +105,4 @@ def test_a_server_that_does_not_answer_is_asked_once(tmp_path: Path) -> None:
 
     (warning,) = asking(silent, "ann", "bob", "eve", folder=tmp_path, wait=0.3)
     assert asked == ["ann"]
-    assert "the user 'ann' and 2 others could not" in warning
+    assert "the user 'ann' and 2 others at" in warning
