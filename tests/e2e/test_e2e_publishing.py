@@ -7,6 +7,7 @@ import csv
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 from tests.servers.broadcast import TOKEN, Code, Server
 from tests.support import runs
-from tests.support.ground_truth import sequence_of
+from tests.support.ground_truth import expected_figures, reported_figures, sequence_of
 from tests.support.runs import QUICK, Outcome
 
 pytestmark = pytest.mark.e2e
@@ -353,3 +354,36 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     assert outcome.report["codes"]["accepted"] == 0
     assert outcome.report["codes"]["unanswered"] == outcome.report["codes"]["sent"] >= 3
     assert not outcome.report["run"]["complete"]
+
+
+def test_the_report_is_what_the_server_of_today_did(tmp_path: Path) -> None:
+    """Codes that reach not everybody, and some that are never answered."""
+    faults = ("--as", "today", "--ingest-token", TOKEN, "--lose", "0.1", "--ingest-hang", "0.3")
+    outcome, truth = runs.run_against_target(
+        tmp_path, "20", "10", "2", *QUICK, *SOCKET, "--ingest-timeout", "1", faults=faults
+    )
+    expected = expected_figures(outcome.report, truth, scheduled=10)
+    expected["deliveries"]["foreign"] += 20  # the greeting
+    reported = reported_figures(outcome.report, expected)
+    for part in ("deliveries", "per_code"):
+        assert reported[part] == expected[part]
+    answers = Counter(each.status for each in truth.ingests)
+    assert counts(outcome) == {"accepted": answers["accepted"], "unanswered": answers["hang"]}
+    assert outcome.report["deliveries"]["missing"] > 0
+    assert outcome.report["codes"]["unanswered"] > 0
+    sent = {row["seq"]: row["sent_at"] for row in outcome.report["per_code"]}
+    for each in truth.ingests:
+        sent_ns = int(each.code.rpartition("-")[2], 36)
+        assert 0 <= each.ns - sent_ns < 100e6, sent
+
+
+def test_each_step_of_a_ladder_goes_on_by_the_same_connection(tmp_path: Path) -> None:
+    with Server(refuses(2, 5)).running() as server:
+        outcome = runs.run(
+            tmp_path, "--ladder", "3,6", "--codes", "3", "--duration", "1", *QUICK, *SOCKET,
+            "--host", server.url,
+        )  # fmt: skip
+    steps = outcome.report["steps"]
+    assert [step["codes"]["accepted"] for step in steps] == [2, 2]
+    assert [step["deliveries"]["delivered"] for step in steps] == [6, 12]
+    assert server.sessions == 1

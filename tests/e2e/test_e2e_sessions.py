@@ -57,6 +57,8 @@ PAD = "x" * 900_000
 BIG = ('"source" = "load-test" }', f'"source" = "load-test", "metadata" = {{ "pad" = "{PAD}" }} }}')
 UPKEEP = ("every = 30 #", "every = 0.4 #")
 
+TOKEN = ("--value", "ingest_token=demo-ingest-token")
+
 CASES = {
     **{
         f"reconnect, {name}": Case(
@@ -81,9 +83,9 @@ CASES = {
     ),
     "idle by an event stream": Case("sse", ("--sse-ping", "0.2"), duration=5),
     "kept alive": Case(
-        "code-server-sse", ("--pong-timeout", "1.4"), changed=(UPKEEP,), duration=5
+        "code-server-sse", ("--pong-timeout", "1.4"), TOKEN, changed=(UPKEEP,), duration=5
     ),
-    "not kept alive": Case("code-server-sse", ("--pong-timeout", "1.4"), duration=5),
+    "not kept alive": Case("code-server-sse", ("--pong-timeout", "1.4"), TOKEN, duration=5),
     "slow": Case(
         "code-server",
         words=("--slow-share", "0.25", "--slow-rate", "300000"),

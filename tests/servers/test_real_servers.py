@@ -57,8 +57,13 @@ PLACES = [
     Place("embedded", "sse", confirmed=True),
     # Its greeting is an event like others: what confirms is Socket.IO's acknowledgement.
     Place("embedded", "code-server", greeted=1),
+    Place("embedded", "code-server-socket", greeted=1),
     Place("embedded", "code-server-sse", confirmed=True),
 ]
+#: What profiles leave open.
+VALUES = dict.fromkeys(
+    ("code-server-socket", "code-server-sse"), ("--value", "ingest_token=demo-ingest-token")
+)
 
 
 @contextlib.contextmanager
@@ -104,7 +109,14 @@ def runs(
 
     def one(place: Place) -> Played:
         with serving(place.server) as url:
-            words = ("--target", place.profile, "--host", url, *TRUSTED)
+            words = (
+                "--target",
+                place.profile,
+                "--host",
+                url,
+                *TRUSTED,
+                *VALUES.get(place.profile, ()),
+            )
             load = run(
                 folder / str(place) / "load",
                 str(CONNECTIONS), str(CODES), "1", "-r", "400", *QUICK, *words,
@@ -145,12 +157,15 @@ def test_everybody_gets_everything(runs: dict[Place, Future[Played]], place: Pla
     assert report["run"]["complete"] is True
     assert report["run"]["notes"] == []
     kind = {"websocket": "WS", "socketio": "SIO", "sse": "SSE"}[report["run"]["transport"]]
-    assert runs[place].result().requests == {
+    by_request = {("POST", "ingest"): CODES}
+    over_socketio = {("SIO", "ingest connect"): 1, ("SIO", "ingest"): CODES}
+    requests = {
         (kind, "connect"): CONNECTIONS,
         (kind, "code"): CONNECTIONS * CODES,
-        ("POST", "ingest"): CODES,
-        ("", "Aggregated"): CONNECTIONS * (1 + CODES) + CODES,
+        **(over_socketio if place.profile in VALUES else by_request),
     }
+    requests["", "Aggregated"] = sum(requests.values())
+    assert runs[place].result().requests == requests
 
 
 @pytest.mark.parametrize("place", PLACES, ids=str)
@@ -163,10 +178,12 @@ def test_a_check_tells_every_step(runs: dict[Place, Future[Played]], place: Plac
         "websocket": ["health"],
         "sse": ["health"],
         "code-server": ["health", "verify"],
+        "code-server-socket": ["health"],
         "code-server-sse": ["health", "verify", "before"],
     }
+    publish = ["publish"] if place.profile in VALUES else []
     assert steps == [
-        "profile", *before.get(place.profile, []), "connect", "send", "receive", "ok",
+        "profile", *before.get(place.profile, []), "connect", *publish, "send", "receive", "ok",
     ]  # fmt: skip
     assert ("and the server confirmed it" in outcome.stdout) is place.confirmed
 

@@ -23,6 +23,7 @@ class Case:
         words: further options.
         username: as whom it connects.
         status: the exit status.
+        ingest: how codes go in, if it is not as in the built-in profile.
     """
 
     name: str
@@ -35,15 +36,17 @@ class Case:
     words: tuple[str, ...] = ()
     username: str = "loadtest"
     status: int = 1
+    ingest: str = ""
 
     @property
     def lines(self) -> list[str]:
         """All lines."""
         name = "PROFILE" if self.changed else self.profile
         transport, path, ingest = ABOUT[self.profile]
+        ingest = self.ingest or ingest
         lines = [
             (
-                f"profile   {name} at HOST: {transport} at {path}, codes in by POST {ingest}, "
+                f"profile   {name} at HOST: {transport} at {path}, codes in by {ingest}, "
                 f"as {self.username}"
             )
         ]
@@ -51,18 +54,21 @@ class Case:
             line = GOOD[step]
             if step == "connect":
                 scheme = "HOST" if transport == "sse" else "WS"
-                confirmed = "" if self.profile == "code-server" else ", and the server confirmed it"
+                confirmed = "" if transport == "socketio" else ", and the server confirmed it"
                 line = f"connect   subscribed at {scheme}{path}{confirmed}, in N ms"
             lines.append(line)
         return [*lines, *self.says]
 
 
+SOCKETIO = "Socket.IO message at /socket.io/, namespace /ws/ingest"
+TOKEN = ("--value", "ingest_token=demo-ingest-token")
 ABOUT = {
-    "websocket": ("websocket", "/ws", "/api/ingest"),
-    "sse": ("sse", "/stream", "/api/ingest"),
-    "code-server": ("socketio", "/socket.io/", "/api/ingest"),
-    "code-server-sse": ("sse", "/events", "/api/ingest"),
-    "nchan": ("websocket", "/sub", "/pub"),
+    "websocket": ("websocket", "/ws", "POST /api/ingest"),
+    "sse": ("sse", "/stream", "POST /api/ingest"),
+    "code-server": ("socketio", "/socket.io/", "POST /api/ingest"),
+    "code-server-socket": ("socketio", "/socket.io/", SOCKETIO),
+    "code-server-sse": ("sse", "/events", SOCKETIO),
+    "nchan": ("websocket", "/sub", "POST /pub"),
 }
 ACCEPTED = (
     'POST HOST/api/ingest: HTTP 200 {"message":"Code received and broadcasted",'
@@ -79,6 +85,11 @@ GOOD = {
     "send": f"send      {ACCEPTED}, in N ms",
     "receive": "receive   the code came N ms after it was sent",
 }
+#: What is told where the code goes in over a connection.
+OVER_SOCKETIO = (
+    "publish   connected at WS/socket.io/, in N ms",
+    f"send      {SOCKETIO}: acknowledged, in N ms",
+)
 OK = "ok        the server broadcasts, and the profile fits it."
 #: An event that a client of the code server gets first.
 GREETED = (
@@ -123,10 +134,63 @@ CASES = [
         status=0,
     ),
     Case(
+        "well by Socket.IO alone",
+        "health connect",
+        (*OVER_SOCKETIO, GOOD["receive"], GREETED, OK),
+        "code-server-socket",
+        server=("--as", "today"),
+        words=TOKEN,
+        status=0,
+    ),
+    Case(
+        "wrong ingest token",
+        "health connect",
+        (
+            OVER_SOCKETIO[0],
+            f"send      FAILED: {SOCKETIO}: rejected (Invalid ingest token)",
+            (
+                "          → Give the token that the server shares with those who may send codes: "
+                "--value ingest_token=…"
+            ),
+            GREETED,
+        ),
+        "code-server-socket",
+        server=("--as", "today", "--ingest-token", "the-right-one"),
+        words=("--value", "ingest_token=another-one"),
+    ),
+    Case(
+        "namespace of codes that is not there",
+        "health connect",
+        (
+            "publish   FAILED: subscribe: unable to connect",
+            see("subscribe", "unable to connect"),
+            GREETED,
+        ),
+        "code-server-socket",
+        changed=(('namespace = "/ws/ingest"', 'namespace = "/ws/in"'),),
+        server=("--as", "today"),
+        words=TOKEN,
+        ingest="Socket.IO message at /socket.io/, namespace /ws/in",
+    ),
+    Case(
+        "no answer to a code",
+        "health connect",
+        (
+            OVER_SOCKETIO[0],
+            f"send      FAILED: {SOCKETIO}: unanswered (no answer in time)",
+            see("ingest", "no answer in time"),
+            GREETED,
+        ),
+        "code-server-socket",
+        server=("--as", "today", "--ingest-delay", "30"),
+        words=TOKEN,
+    ),
+    Case(
         "well by a page's token",
-        "health verify before connect send receive",
-        (OK,),
+        "health verify before connect",
+        (*OVER_SOCKETIO, GOOD["receive"], OK),
         "code-server-sse",
+        words=TOKEN,
         status=0,
     ),
     Case(
@@ -245,6 +309,7 @@ CASES = [
         ),
         "code-server-sse",
         changed=(UNVERIFIED,),
+        words=TOKEN,
         username="nobody",
     ),
     Case(

@@ -16,7 +16,9 @@ from sseload_users.transports import ConnectFailed, Malformed, ParsedMessage
 
 HOST = "http://127.0.0.1:8000"
 #: What profiles leave open, and nobody can know but who runs the server.
-VALUES = {"code-server-socket": {"ingest_token": "hunter2-hunter2"}}
+VALUES = {
+    name: {"ingest_token": "hunter2-hunter2"} for name in ("code-server-socket", "code-server-sse")
+}
 ALICE = Identity("alice")
 
 

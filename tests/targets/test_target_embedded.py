@@ -70,14 +70,15 @@ def test_the_streams_of_the_embedded_target_from_page_to_pong(embedded: str) -> 
         (pong,) = found.upkeep(ALICE, captured)
         assert pong.request is not None
         assert pong.accepts(*answered(pong.request)) is None
-        assert found.accepts(*answered(found.ingest(CODE, ALICE))) is None
+        plain = at("sse", embedded)
+        assert plain.accepts(*answered(plain.ingest(CODE, ALICE))) is None
         assert found.codes_in(ParsedMessage("", data())) == [CODE]
     finally:
         response.close()
         connection.close()
 
 
-@pytest.mark.parametrize("name", ["code-server", "code-server-sse", "websocket", "sse"])
+@pytest.mark.parametrize("name", ["code-server", "websocket", "sse"])
 def test_the_embedded_target_takes_codes_of_known_users_only(embedded: str, name: str) -> None:
     found = at(name, embedded)
     assert found.accepts(*answered(found.ingest(CODE, ALICE))) is None
