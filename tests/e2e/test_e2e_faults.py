@@ -348,7 +348,7 @@ def test_report_states_what_was_injected(
     expected = expected_figures(report, truth, scheduled=CODES, **case.truth)
     if transport == "socketio":
         # The code server sends each client an event that is no code.
-        expected["deliveries"]["foreign"] += right["connections"]["succeeded"]
+        expected["deliveries"]["foreign"] += expected["connections"]["succeeded"]
     assert reported_figures(report, expected) == expected
     for name in case.nonzero:
         part, _, figure = name.partition(".")

@@ -136,8 +136,8 @@ def test_the_report_equals_the_record(
     late = cell.truth.get("delayed_are_late", False)
     if late:
         # A code that arrives after the end of the run is missing instead of late.
-        for account in (figures["deliveries"], expected["deliveries"], *figures["per_code"].values(),
-                        *expected["per_code"].values()):  # fmt: skip
+        rows = (*figures["per_code"].values(), *expected["per_code"].values())
+        for account in (figures["deliveries"], expected["deliveries"], *rows):
             account["late"] += account.pop("missing")
     assert figures == expected
     received = {int(many): each for many, each in report["received_per_connection"].items()}

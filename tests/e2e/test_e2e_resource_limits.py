@@ -148,7 +148,7 @@ def test_the_disk_becomes_read_only_during_a_run(tmp_path: Path) -> None:
 
 # Signals
 
-#: The phases in which signals are repeated; for broadcast, see `test_e2e_ends`.
+#: The phases in which signals are repeated; for broadcast, see `test_e2e_interruptions`.
 SIGNALLED_PHASES = ("warm-up", "drain")
 
 
