@@ -378,5 +378,5 @@ class _Check:
         # Servers repeat what they were sent, and what they gave themselves.
         captured = () if self._errands is None else self._errands.secrets
         if self._publisher is not None:
-            text = self._publisher.without_secrets(text)
-        return self._target.without_secrets(text, self._identity, captured)
+            text = self._publisher.redact(text)
+        return self._target.redact(text, self._identity, captured)

@@ -70,9 +70,9 @@ class CheckedPublisher:
         """Disconnect."""
         self._connection.close()
 
-    def without_secrets(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Return a text without the values that the server gave to the publisher."""
-        return self._connection.without_secrets(text)
+        return self._connection.redact(text)
 
     def _on_sent(self, sent_ns: int) -> None:
         self._sent_ns = sent_ns

@@ -1,6 +1,6 @@
-"""The embedded target: a real server to try sseload on, with faults to order and a record.
+"""The embedded target: a real push server with fault injection and a ground-truth record.
 
-It speaks HTTP/1.1, WebSocket, Socket.IO and server-sent events from one event loop, and
-writes down what it did to whom. ``python -m sseload_users.demo`` runs it;
-``process.start`` runs it as a child; ``record.read`` reads what it wrote.
+One event loop serves HTTP/1.1, WebSocket, Socket.IO and server-sent events. The record says
+what was written to which connection. ``python -m sseload_users.demo`` runs the server,
+``process.start`` runs it as a child process, and ``record.read`` reads the record.
 """

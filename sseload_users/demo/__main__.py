@@ -1,4 +1,4 @@
-"""``python -m sseload_users.demo``: runs the embedded target until it is told to stop."""
+"""``python -m sseload_users.demo``: run the embedded target until it is stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sseload_users.demo.server import Server, raise_file_limit
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit status: 0 when it was told to stop, 2 when it could not serve."""
+    """Run the server; return 0 after an orderly stop, 2 if it could not start."""
     try:
         settings, given = options.parse(arguments)
         raise_file_limit()

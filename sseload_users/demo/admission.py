@@ -1,4 +1,4 @@
-"""Which handshake is let in, and what becomes of it."""
+"""Admission control: accept or refuse each handshake."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ from collections.abc import Callable
 
 from sseload_users.core.clock import wall_ns
 from sseload_users.demo import websocket
+from sseload_users.demo.client_socket import ClientSocket
 from sseload_users.demo.http import Exchange
 from sseload_users.demo.push import Context
 from sseload_users.demo.stream import StreamConnection
 from sseload_users.demo.websocket import WebSocketConnection
-from sseload_users.demo.wire import Wire
 
-#: What makes the connection of an answered WebSocket handshake.
-Kind = Callable[[Context, Wire, int, str], WebSocketConnection]
+#: Creates the connection after a WebSocket handshake has been answered.
+ConnectionFactory = Callable[[Context, ClientSocket, int, str], WebSocketConnection]
 
 
 class Admission:
-    """Counts handshakes, and lets them in or not.
+    """Count handshakes and accept or refuse them.
 
     Args:
-        context: the server.
+        context: the server's shared state.
     """
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def count(self) -> int:
-        """Count one more handshake; its ordinal."""
+        """Count a handshake and return its ordinal."""
         self._context.handshakes += 1
         return self._context.handshakes
 
     def admit(
         self, exchange: Exchange, transport: str, username: str, *, known: bool
     ) -> int | None:
-        """Let a handshake in: its ordinal, or None when it was refused.
+        """Accept a handshake and return its ordinal, or refuse it and return None.
 
         Args:
-            exchange: the handshake, answered here if it is refused.
-            transport: for the record.
-            username: as the client gave it.
-            known: let it in whoever the user is.
+            exchange: the handshake; answered here if it is refused.
+            transport: the transport's name in the record.
+            username: as given by the client.
+            known: skip the check that the user is known.
         """
         context, settings = self._context, self._context.settings
         ordinal = self.count()
@@ -49,9 +49,9 @@ class Admission:
             if how == "503":
                 self._refuse(exchange, ordinal, transport, username, status=503, how=how)
             else:
-                self.note_refusal(ordinal, transport, username, how)
+                self.record_refusal(ordinal, transport, username, how)
                 if how == "reset":
-                    exchange.wire.reset()
+                    exchange.socket.reset()
         elif settings.max_connections and len(context.open) >= settings.max_connections:
             full = "too many connections"
             self._refuse(exchange, ordinal, transport, username, status=503, how=full)
@@ -62,8 +62,8 @@ class Admission:
             return ordinal
         return None
 
-    def note_refusal(self, ordinal: int, transport: str, username: str, how: str) -> None:
-        """Put into the record that a handshake was refused."""
+    def record_refusal(self, ordinal: int, transport: str, username: str, how: str) -> None:
+        """Record a refused handshake."""
         self._context.recorder.write(
             "refused",
             connection=ordinal,
@@ -73,10 +73,12 @@ class Admission:
             ns=wall_ns(),
         )
 
-    def upgrade(self, exchange: Exchange, kind: Kind, ordinal: int, username: str) -> None:
-        """Open a WebSocket for a handshake that was let in."""
+    def upgrade(
+        self, exchange: Exchange, factory: ConnectionFactory, ordinal: int, username: str
+    ) -> None:
+        """Open a WebSocket for an accepted handshake."""
         early = websocket.upgrade(exchange, ordinal)
-        connection = kind(self._context, exchange.wire, ordinal, username)
+        connection = factory(self._context, exchange.socket, ordinal, username)
         connection.begin()
         self._stop_if_full()
         if early:
@@ -85,7 +87,7 @@ class Admission:
     def open_stream(
         self, exchange: Exchange, ordinal: int, username: str, *, needs_pong: bool
     ) -> None:
-        """Open an event stream for a request that was let in, if it is not one too many."""
+        """Open an event stream for an accepted request, unless ``--max-streams`` is reached."""
         streams = sum(isinstance(each, StreamConnection) for each in self._context.open)
         limit = self._context.settings.max_streams
         if limit and streams >= limit:
@@ -104,11 +106,11 @@ class Admission:
         status: int,
         how: str,
     ) -> None:
-        """Answer with an error of this program's own, and put it into the record."""
+        """Answer with a JSON error and record the refusal."""
         exchange.answer(status, {"error": f"Refused: {how}"})
-        self.note_refusal(ordinal, transport, username, how)
+        self.record_refusal(ordinal, transport, username, how)
 
     def _stop_if_full(self) -> None:
         limit = self._context.settings.memory_limit_connections
         if limit and len(self._context.open) >= limit:
-            self._context.stop_hard("memory limit")
+            self._context.kill("memory limit")

@@ -1,4 +1,4 @@
-"""The page that embeds a stream, the token in it, and what the token is good for."""
+"""The page that embeds an event stream, its access token, and the stream itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sseload_users.demo.push import Context
 from sseload_users.demo.stream import StreamConnection
 
 _NONCE_LENGTH = 8
-#: How often a name may be asked for that no user has: once in so many seconds.
+#: An unknown user name may be requested once in this many seconds.
 _WRONG_NAME_SECONDS = 10.0
 
 _HTML = "text/html; charset=utf-8"
@@ -27,7 +27,7 @@ _INVALID = {"error": "Invalid or expired token"}
 _PAGE = """<!doctype html><title>Codes for {title}</title>
 <script>new EventSource("{url}")</script>
 """
-#: As the server writes it today: the addresses stand in template literals.
+#: The page of today's server: the URLs are in template literals.
 _PAGE_TODAY = """<!DOCTYPE html>
 <html>
 <head>
@@ -51,12 +51,12 @@ source.onmessage = (message) => {{
 """
 
 
-class Embed:
-    """The embedded streams of a server.
+class EmbeddedStreams:
+    """Serve the embedding page, its streams and their pongs.
 
     Args:
-        context: the server.
-        admission: lets streams in.
+        context: the server's shared state.
+        admission: accepts or refuses streams.
     """
 
     def __init__(self, context: Context, admission: Admission) -> None:
@@ -64,17 +64,17 @@ class Embed:
         self._admission = admission
         settings = context.settings
         self._tokens = Tokens(settings.token_lifetime)
-        self._pages = Limit(*settings.page_limit) if settings.page_limit is not None else None
-        self._wrong_names = Limit(1, _WRONG_NAME_SECONDS)
+        self._pages = RateLimit(*settings.page_limit) if settings.page_limit is not None else None
+        self._wrong_names = RateLimit(1, _WRONG_NAME_SECONDS)
 
     def page(self, exchange: Exchange) -> None:
-        """Answer with the page for a user, or say why there is none."""
+        """Answer with the page for a user, or with an error."""
         user = exchange.query.get("user", "")
         status = self._answer_page(exchange, user)
         self._context.recorder.write("page", username=user, status=status, ns=wall_ns())
 
     def stream(self, exchange: Exchange) -> None:
-        """Open a stream to whoever has a token."""
+        """Open a stream to a client with a valid token."""
         user, token = exchange.query.get("user", ""), exchange.query.get("token", "")
         ordinal = self._admission.admit(exchange, "sse", user, known=True)
         if ordinal is None:
@@ -83,10 +83,10 @@ class Embed:
             self._admission.open_stream(exchange, ordinal, user, needs_pong=True)
         else:
             exchange.answer(401, _INVALID)
-            self._admission.note_refusal(ordinal, "sse", user, "bad token")
+            self._admission.record_refusal(ordinal, "sse", user, "bad token")
 
     def pong(self, exchange: Exchange) -> None:
-        """Take note that a client is still there."""
+        """Handle a client's keep-alive."""
         identity = exchange.query.get("connection_id", "")
         for connection in self._context.open:
             if isinstance(connection, StreamConnection) and connection.connection_id == identity:
@@ -99,7 +99,7 @@ class Embed:
         exchange.answer(404, {"error": "Unknown connection"})
 
     def _answer_page(self, exchange: Exchange, user: str) -> int:
-        """Answer, and the status."""
+        """Answer the request and return the status."""
         now = time.monotonic()
         if not self._is_allowed(exchange):
             exchange.answer(403, {"error": "Unauthorized origin - iframe access only"})
@@ -109,18 +109,18 @@ class Embed:
             return 400
         if self._context.user_id(user) is None:
             if self._pages is not None and not self._wrong_names.allows(user, now):
-                error_page.answer(exchange, 429, self._wrong_names.said)
+                error_page.answer(exchange, 429, self._wrong_names.description)
                 return 429
             exchange.answer(403, {"error": "Unknown username"})
             return 403
         if self._pages is not None and not self._pages.allows(user, now):
-            error_page.answer(exchange, 429, self._pages.said)
+            error_page.answer(exchange, 429, self._pages.description)
             return 429
         exchange.send(200, _HTML, self._write_page(user))
         return 200
 
     def _is_allowed(self, exchange: Exchange) -> bool:
-        """Whether the page's origin is one of the list, or, without one, the server's own."""
+        """Whether the origin is allowed: one of ``--origins``, or else the server's own."""
         origin, listed = exchange.headers.get("origin", ""), self._context.settings.origins
         if listed is not None:
             return origin in listed
@@ -134,27 +134,34 @@ class Embed:
         return page.format(title=html.escape(user), url=url, token=token)
 
 
-class Limit:
-    """How often something may be had under one name; the time begins with the first one.
+class RateLimit:
+    """A fixed-window rate limit per name; a window starts with its first request.
 
     Args:
-        count: so often; 0 is no limit.
-        seconds: in this time.
+        count: requests per window; 0 means no limit.
+        seconds: length of a window.
 
     Attributes:
-        said: the limit in words.
+        description: the limit in words.
     """
 
     def __init__(self, count: int, seconds: float) -> None:
-        # As Flask-Limiter says it, which knows no plural.
+        # Flask-Limiter's wording, which has no plural.
         minutes, rest = divmod(seconds, 60)
-        self.said = f"{count} per {f'{minutes:g} minute' if not rest else f'{seconds:g} second'}"
+        self.description = (
+            f"{count} per {f'{minutes:g} minute' if not rest else f'{seconds:g} second'}"
+        )
         self._count = count
         self._seconds = seconds
         self._windows: dict[str, tuple[float, int]] = {}
 
     def allows(self, name: str, now: float) -> bool:
-        """Whether once more is allowed; if so it is counted."""
+        """Whether one more request is allowed; count it if so.
+
+        Args:
+            name: whose limit applies.
+            now: monotonic time in seconds.
+        """
         began, used = self._windows.get(name, (now, 0))
         if now - began >= self._seconds:
             began, used = now, 0
@@ -165,10 +172,10 @@ class Limit:
 
 
 class Tokens:
-    """Tokens ``user:expiry:signature``, good for one user until the expiry (Unix time).
+    """Issue and verify tokens ``user:expiry:signature``; the expiry is a Unix time.
 
     Args:
-        lifetime: seconds for which a token is good, at least.
+        lifetime: minimum validity in seconds.
     """
 
     def __init__(self, lifetime: float) -> None:
@@ -176,12 +183,12 @@ class Tokens:
         self._secret = secrets.token_bytes(32)
 
     def make(self, username: str) -> str:
-        """A new token."""
+        """Return a new token."""
         claim = f"{username}:{math.ceil(time.time() + self._lifetime)}"
         return f"{claim}:{self._sign(claim)}"
 
     def check(self, token: str, username: str) -> bool:
-        """Whether a token is genuine, this user's, and not expired."""
+        """Whether a token is genuine, issued to this user, and not expired."""
         claim, _, signature = token.rpartition(":")
         user, _, expiry = claim.rpartition(":")
         genuine = hmac.compare_digest(self._sign(claim).encode(), signature.encode())

@@ -1,7 +1,7 @@
-"""What goes wrong, to whom and when: decided from the seed alone.
+"""Fault injection, decided by the seed alone. Pure: no sockets, no clock.
 
-Nothing here knows a socket or a clock. The same seed and the same numbers of codes,
-connections and requests give the same faults, in whatever order they are asked for.
+The same seed gives the same faults for the same codes, connections and requests, in
+whatever order they are looked up.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ _MASK = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """The faults that were ordered. Shares are between 0 and 1, times in seconds.
+    """The configured faults. Shares are between 0 and 1, times in seconds.
 
     Attributes:
         lose: share of deliveries that are never written.
-        delay: share of deliveries that are written ``delay_seconds`` later.
+        delay: share of deliveries that are written after ``delay_seconds``.
         duplicate: share of deliveries that are written twice.
-        reorder: share of deliveries that wait until the next code was written on the same
-            connection, or for ``reorder_seconds``.
-        garbage: share of deliveries that something undecodable follows.
-        foreign: share of deliveries that a code of somebody else's follows.
-        drop: share of listening connections that end after ``drop_after`` codes.
+        reorder: share of deliveries that are held until the next code has been written on
+            the same connection, or for ``reorder_seconds``.
+        garbage: share of deliveries that are followed by something undecodable.
+        foreign: share of deliveries that are followed by a foreign code.
+        drop: share of listening connections that are dropped after ``drop_after`` codes.
         refuse: share of handshakes that are refused.
         ingest_share: share of ingests that are answered with ``ingest_status``.
         ingest_hang: share of ingests that are never answered.
-        ingest_reset: share of ingests whose connection is reset instead of an answer.
+        ingest_reset: share of ingests whose connection is reset instead of answered.
     """
 
     lose: float = 0.0
@@ -58,16 +58,16 @@ class Faults:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """What happens to one code on one connection.
+class DeliveryFaults:
+    """The faults of one code on one connection.
 
     Attributes:
-        lost: it is never written, and nothing else happens to it.
+        lost: the code is never written; excludes all other faults.
         delay: seconds until it is written.
-        held: it waits for the next code on the connection; not together with a delay.
-        copies: how often it is written.
-        garbage: something undecodable follows it.
-        foreign: a code of somebody else's follows it.
+        held: it is held until the connection's next code; excludes a delay.
+        copies: how many times it is written.
+        garbage: something undecodable is written after it.
+        foreign: a foreign code is written after it.
     """
 
     lost: bool = False
@@ -78,23 +78,24 @@ class Delivery:
     foreign: bool = False
 
 
-#: A delivery to which nothing happens.
-PLAIN = Delivery()
-_LOST = Delivery(lost=True, copies=0)
+#: A delivery without faults.
+PLAIN = DeliveryFaults()
+_LOST = DeliveryFaults(lost=True, copies=0)
 
 
 class FaultPlan:
-    """The faults of one run.
+    """Decide which deliveries, connections and ingests have a fault.
 
-    Deliveries are drawn one by one, so a share of them is met on average. Connections and
-    ingests are few, so of any n in a row a share s meets s times n, rounded up or down.
+    Deliveries are drawn independently, so a share holds on average. Connections and
+    ingests are few and sampled systematically: of any n in a row, a share s affects
+    s times n, rounded up or down.
 
     Args:
-        faults: what was ordered.
+        faults: the configured faults.
         seed: any integer.
 
     Attributes:
-        plain: no delivery ever has a fault.
+        plain: no delivery has a fault.
     """
 
     def __init__(self, faults: Faults, seed: int = 0) -> None:
@@ -111,15 +112,15 @@ class FaultPlan:
         )
         self._seed = _mix(seed & _MASK)
 
-    def delivery(self, code: int, connection: int) -> Delivery:
-        """What happens to the ``code``-th code on the ``connection``-th connection."""
+    def delivery(self, code: int, connection: int) -> DeliveryFaults:
+        """Return the faults of the ``code``-th code on the ``connection``-th connection."""
         if self.plain:
             return PLAIN
         faults = self.faults
         if self._drawn(faults.lose, 1, code, connection):
             return _LOST
         delayed = self._drawn(faults.delay, 2, code, connection)
-        return Delivery(
+        return DeliveryFaults(
             delay=faults.delay_seconds if delayed else 0.0,
             held=not delayed and self._drawn(faults.reorder, 3, code, connection),
             copies=2 if self._drawn(faults.duplicate, 4, code, connection) else 1,
@@ -128,7 +129,7 @@ class FaultPlan:
         )
 
     def drops(self, connection: int) -> bool:
-        """Whether the ``connection``-th listening connection ends after its codes."""
+        """Whether the ``connection``-th listening connection is dropped."""
         return self._due(self.faults.drop, 7, connection)
 
     def refuses(self, connection: int) -> bool:
@@ -136,7 +137,7 @@ class FaultPlan:
         return self._due(self.faults.refuse, 8, connection)
 
     def rejects(self, ingest: int) -> int | None:
-        """The ordered status that the ``ingest``-th ingest is answered with, if it is."""
+        """Return the error status of the ``ingest``-th ingest, or None."""
         due = self._due(self.faults.ingest_share, 9, ingest)
         return self.faults.ingest_status if due else None
 
@@ -145,7 +146,7 @@ class FaultPlan:
         return self._due(self.faults.ingest_hang, 10, ingest)
 
     def resets(self, ingest: int) -> bool:
-        """Whether the ``ingest``-th ingest's connection is reset instead of an answer."""
+        """Whether the ``ingest``-th ingest's connection is reset instead of answered."""
         return self._due(self.faults.ingest_reset, 11, ingest)
 
     def _drawn(self, share: float, fault: int, code: int, connection: int) -> bool:
@@ -155,7 +156,7 @@ class FaultPlan:
         return mixed < share * 2.0**64
 
     def _due(self, share: float, fault: int, index: int) -> bool:
-        """Systematic sampling: indices at every 1 / share from a start that is drawn."""
+        """Whether systematic sampling selects an index: every 1 / share from a random start."""
         if share <= 0.0:
             return False
         start = _mix(self._seed ^ _mix(fault << 56)) / 2.0**64
@@ -163,7 +164,7 @@ class FaultPlan:
 
 
 def _mix(value: int) -> int:
-    """The finalizer of SplitMix64: every bit of the input changes half of the output's."""
+    """Hash with SplitMix64's finalizer: each input bit flips half of the output bits."""
     value = (value + 0x9E3779B97F4A7C15) & _MASK
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK

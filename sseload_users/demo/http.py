@@ -1,4 +1,4 @@
-"""HTTP/1.1 on one wire: requests in, answers out, and the way over to push connections."""
+"""HTTP/1.1 on one socket: requests, answers, and the switch to a push connection."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import h11
 
+from sseload_users.demo.client_socket import ClientSocket
 from sseload_users.demo.messages import dump
-from sseload_users.demo.wire import Wire
 
-#: The largest request body that is read.
+#: The largest accepted request body, in bytes.
 _BODY_BYTES = 1 << 20
 
 
 @dataclass(eq=False, slots=True)
 class Exchange:
-    """One request, and the means to answer it, once, now or later.
+    """One request and the means to answer it once, now or later.
 
     Attributes:
         path: decoded, without the query.
         query: the first value of each parameter.
-        headers: by lower-case name; of repeated ones the last.
+        headers: by lower-case name; the last value of repeated ones.
     """
 
     method: str
@@ -32,8 +32,8 @@ class Exchange:
     headers: dict[str, str]
     body: bytes
     http11: bool
-    wire: Wire
-    _http: Http
+    socket: ClientSocket
+    _http: HttpConnection
 
     def answer(self, status: int, value: object, *headers: tuple[str, str]) -> None:
         """Answer with JSON."""
@@ -45,12 +45,12 @@ class Exchange:
         self._http.answer(status, data, *_sized(kind, data), *headers)
 
     def send_chunked(self, status: int, kind: str, text: str) -> None:
-        """Answer with text whose length is not said before, in a chunk (RFC 9112 §7.1)."""
+        """Answer with text in one chunk, without a Content-Length (RFC 9112 §7.1)."""
         headers = (("Transfer-Encoding", "chunked"), ("Content-Type", kind))
         self._http.answer(status, text.encode(), *headers)
 
     def switch(self, *headers: tuple[str, str]) -> bytes:
-        """Answer 101 and leave HTTP; the bytes that came after the request."""
+        """Answer 101, leave HTTP, and return the bytes received after the request."""
         self._http.send(
             h11.InformationalResponse(
                 status_code=101, headers=_raw(headers), reason=b"Switching Protocols"
@@ -59,33 +59,33 @@ class Exchange:
         return self._http.leave()
 
     def stream(self, *headers: tuple[str, str]) -> None:
-        """Answer 200 with a body that has no end yet, and leave HTTP.
+        """Answer 200 with an open-ended body, and leave HTTP.
 
-        The body is written in HTTP/1.1 chunks, or plain where ``http11`` is false.
+        The caller writes the body: in HTTP/1.1 chunks, or plain if ``http11`` is false.
         """
         self._http.send(h11.Response(status_code=200, headers=_raw(headers), reason=b"OK"))
         self._http.leave()
 
 
-class Http:
-    """The server's side of HTTP/1.1 on one wire.
+class HttpConnection:
+    """The server's side of HTTP/1.1 on one socket.
 
     Args:
-        wire: the connection.
-        handle: called with each request; the next one waits until it was answered.
+        socket: the connection.
+        handle: called with each request; the next one waits for its answer.
     """
 
-    def __init__(self, wire: Wire, handle: Callable[[Exchange], None]) -> None:
-        self._wire = wire
+    def __init__(self, socket: ClientSocket, handle: Callable[[Exchange], None]) -> None:
+        self._socket = socket
         self._handle = handle
         self._state = h11.Connection(h11.SERVER)
         self._request: h11.Request | None = None
         self._body = b""
-        wire.on_bytes = self._receive
+        socket.on_bytes = self._receive
 
     def answer(self, status: int, body: bytes, *headers: tuple[str, str]) -> None:
-        """Answer the request at hand; how long the body is, the headers say."""
-        if self._wire.gone:
+        """Answer the current request; the headers must give the length of the body."""
+        if self._socket.gone:
             return
         events: list[h11.Event] = [
             h11.Response(status_code=status, headers=_raw(headers), reason=_reason(status))
@@ -93,20 +93,20 @@ class Http:
         if self._request is None or self._request.method != b"HEAD":
             events.append(h11.Data(data=body))
         events.append(h11.EndOfMessage())
-        self._wire.write(b"".join(self._state.send(event) or b"" for event in events))
+        self._socket.write(b"".join(self._state.send(event) or b"" for event in events))
         if self._state.our_state is h11.MUST_CLOSE:
-            self._wire.close()
+            self._socket.close()
         elif self._state.our_state is h11.DONE and self._state.their_state is h11.DONE:
             self._state.start_next_cycle()
             self._advance()
 
     def send(self, event: h11.InformationalResponse | h11.Response) -> None:
-        """Write a head."""
-        self._wire.write(self._state.send(event) or b"")
+        """Write the head of a response."""
+        self._socket.write(self._state.send(event) or b"")
 
     def leave(self) -> bytes:
-        """Read no more requests; what has come beyond the last one."""
-        self._wire.on_bytes = _discard
+        """Stop reading requests, and return the bytes received after the last one."""
+        self._socket.on_bytes = _discard
         return self._state.trailing_data[0]
 
     def _receive(self, data: bytes) -> None:
@@ -122,25 +122,25 @@ class Http:
                 elif isinstance(event, h11.Data):
                     self._body += event.data
                     if len(self._body) > _BODY_BYTES:
-                        self._fail(413, "The body is larger than 1 MiB")
+                        self._fail(413, "Request body larger than 1 MiB")
                         return
                 elif isinstance(event, h11.EndOfMessage):
                     self._complete()
-                    # An answer has advanced further already, or none has come yet.
+                    # The answer has advanced already, or is still to come.
                     return
                 else:
                     return
         except h11.RemoteProtocolError as error:
-            self._fail(error.error_status_hint, "This is not a request")
+            self._fail(error.error_status_hint, "Invalid HTTP request")
 
     def _complete(self) -> None:
-        """Hand over a whole request."""
+        """Pass a complete request to the handler."""
         if self._request is None:
             return
         try:
             exchange = self._exchange(self._request)
         except ValueError:
-            self._fail(400, "The request's target cannot be read")
+            self._fail(400, "Invalid request target")
             return
         self._handle(exchange)
 
@@ -148,7 +148,7 @@ class Http:
         if self._state.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             body = dump({"error": sentence}).encode()
             self.answer(status, body, *_sized("application/json", body), ("Connection", "close"))
-        self._wire.close()
+        self._socket.close()
 
     def _exchange(self, request: h11.Request) -> Exchange:
         target = urlsplit(request.target.decode("ascii", "replace"))
@@ -160,7 +160,7 @@ class Http:
             headers={n.decode("ascii"): v.decode("latin-1") for n, v in request.headers},
             body=self._body,
             http11=request.http_version >= b"1.1",
-            wire=self._wire,
+            socket=self._socket,
             _http=self,
         )
 
@@ -175,7 +175,7 @@ def _raw(headers: tuple[tuple[str, str], ...]) -> list[tuple[bytes, bytes]]:
 
 def _reason(status: int) -> bytes:
     try:
-        # In capitals, as Werkzeug writes it.
+        # In upper case, as Werkzeug writes it.
         return HTTPStatus(status).phrase.upper().encode("ascii")
     except ValueError:
         return b"UNKNOWN"

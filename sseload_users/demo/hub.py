@@ -1,6 +1,6 @@
-"""The broadcast: every subscriber gets every code, less what the faults take.
+"""The broadcast: write each code to every subscriber, subject to the faults.
 
-Each payload is encoded once per format and written to all, waiting for nobody; only
+A payload is encoded once per format and written to all subscribers without waiting; only
 ``--cost-per-delivery`` makes one subscriber wait for another.
 """
 
@@ -14,67 +14,72 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sseload_users.core.clock import wall_ns
-from sseload_users.demo.faults import PLAIN, Delivery, FaultPlan
+from sseload_users.demo.client_socket import ClientSocket
+from sseload_users.demo.faults import PLAIN, DeliveryFaults, FaultPlan
 from sseload_users.demo.messages import Format, IngestedCode
 from sseload_users.demo.record import CodeRecord, Recorder
-from sseload_users.demo.wire import Wire
 
-#: Codes that are remembered, for ``--replay`` and ``Last-Event-ID``.
+#: Codes kept for ``--replay`` and ``Last-Event-ID``.
 HISTORY = 10_000
 
 
-class Push(Protocol):
-    """A connection that codes are pushed to, as the broadcast sees it.
+class Subscriber(Protocol):
+    """A connection as the hub sees it.
 
     Attributes:
         ordinal: its number in the record.
-        wire: where it is written to.
-        silent: it gets no more codes, though it stays open.
-        doomed: it ends after its codes.
+        socket: where codes are written.
+        silent: it stays open but gets no more codes.
+        drop_due: it is dropped after ``--drop-after`` codes.
     """
 
     ordinal: int
-    wire: Wire
+    socket: ClientSocket
     silent: bool
-    doomed: bool
+    drop_due: bool
 
     def drop(self) -> None:
-        """End it, or silence it, as the faults say."""
+        """End or silence the connection, as ``--drop-how`` says."""
 
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """One subscriber: a connection, or one namespace of it."""
+    """A connection's subscription, or that of one of its namespaces.
 
-    push: Push
+    Attributes:
+        newest: index of the newest code written to it.
+        held: the delivery that waits for its next code.
+    """
+
+    subscriber: Subscriber
     format: Format
     newest: int = 0
-    held: _Held | None = None
+    held: _HeldDelivery | None = None
 
 
 @dataclass(eq=False, slots=True)
-class _Held:
-    """A delivery that waits for the next code."""
+class _HeldDelivery:
+    """A delivery held until the next code."""
 
-    running: _Broadcast
-    delivery: Delivery
+    broadcast: _Broadcast
+    delivery: DeliveryFaults
     timer: asyncio.TimerHandle
 
 
 @dataclass(eq=False, slots=True)
-class _Delayed:
-    """A delivery that waits for its time."""
+class _DelayedDelivery:
+    """A delivery written after a delay."""
 
-    running: _Broadcast
+    broadcast: _Broadcast
     subscription: Subscription
-    delivery: Delivery
+    delivery: DeliveryFaults
 
 
 class _Broadcast:
-    """One code on its way: its payloads, its record, and what of it is still open.
+    """A code being broadcast; recorded when its last delivery has an outcome.
 
     Attributes:
-        rest: the subscribers whose turn has not come.
+        rest: the subscriptions not yet served.
     """
 
     def __init__(self, code: IngestedCode, recorder: Recorder) -> None:
@@ -92,8 +97,8 @@ class _Broadcast:
         self.begin()
 
     def finish(self) -> None:
-        """All that was to be written at once was written; what was not never will be."""
-        self.entry.failed.extend(subscription.push.ordinal for subscription in self.rest)
+        """End the immediate writes; subscriptions not served by now have failed."""
+        self.entry.failed.extend(subscription.subscriber.ordinal for subscription in self.rest)
         self.rest.clear()
         self.entry.end_ns = wall_ns()
         self.end()
@@ -114,14 +119,14 @@ class _Broadcast:
 
 
 class Hub:
-    """All subscribers, the codes on their way to them, and the history.
+    """Broadcast codes to all subscriptions, and keep the history.
 
     Args:
         plan: the faults.
-        recorder: where the truth goes.
-        cost: seconds that each delivery takes, one after the other.
-        replay: send the history to everybody who joins late.
-        on_broadcast: called with the index of each code whose broadcast is over.
+        recorder: records each code's outcomes.
+        cost: seconds per delivery; deliveries are sequential.
+        replay: send the history to late joiners.
+        on_broadcast: called with a code's index after its broadcast.
     """
 
     def __init__(
@@ -141,50 +146,50 @@ class Hub:
         self._codes = 0
         self._history: deque[IngestedCode] = deque(maxlen=HISTORY)
         self._subscriptions: dict[Subscription, None] = {}
-        self._doomed: dict[Push, int] = {}
-        self._delayed: dict[_Delayed, asyncio.TimerHandle] = {}
+        self._codes_before_drop: dict[Subscriber, int] = {}
+        self._delayed: dict[_DelayedDelivery, asyncio.TimerHandle] = {}
         self._waiting: deque[_Broadcast] = deque()
         self._woken = asyncio.Event()
 
     def subscribe(
-        self, push: Push, form: Format, namespace: str = "", after: int | None = None
+        self, subscriber: Subscriber, form: Format, namespace: str = "", after: int | None = None
     ) -> Subscription:
-        """Send this connection all codes from now on, and maybe earlier ones first.
+        """Subscribe a connection to all codes from now on; send the history first if asked.
 
         Args:
-            push: the connection.
-            form: what its messages look like.
+            subscriber: the connection.
+            form: the format of its messages.
             namespace: for the record.
-            after: the index of the newest code that the client has, if it says that it
-                wants the later ones.
+            after: index of the newest code that the client has; codes after it are sent
+                from the history. None: no history, unless ``replay`` is set.
         """
-        subscription = Subscription(push, form)
+        subscription = Subscription(subscriber, form)
         self._subscriptions[subscription] = None
-        if push.doomed:
-            self._doomed.setdefault(push, 0)
+        if subscriber.drop_due:
+            self._codes_before_drop.setdefault(subscriber, 0)
         self._recorder.write(
-            "subscribed", connection=push.ordinal, namespace=namespace, ns=wall_ns()
+            "subscribed", connection=subscriber.ordinal, namespace=namespace, ns=wall_ns()
         )
         if after is None and self._replay:
             after = 0
         if after is not None:
-            self._write_history(push, form, after)
+            self._write_history(subscriber, form, after)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """Send it nothing more."""
+        """End a subscription; a held delivery fails."""
         self._subscriptions.pop(subscription, None)
         held, subscription.held = subscription.held, None
         if held is not None:
             held.timer.cancel()
-            _give_up(held.running, subscription.push)
+            _abandon(held.broadcast, subscription.subscriber)
 
-    def forget(self, push: Push) -> None:
-        """The connection is over."""
-        self._doomed.pop(push, None)
+    def forget(self, subscriber: Subscriber) -> None:
+        """Drop the state of a closed connection."""
+        self._codes_before_drop.pop(subscriber, None)
 
     def broadcast(self, code: IngestedCode) -> int:
-        """Write a code to all subscribers, soon; its index."""
+        """Queue a code for all subscribers, and return its index."""
         self._codes += 1
         code = dataclasses.replace(code, index=self._codes)
         self._waiting.append(_Broadcast(code, self._recorder))
@@ -192,134 +197,143 @@ class Hub:
         return code.index
 
     async def run(self) -> None:
-        """Broadcast what comes, one code after the other, for ever."""
+        """Broadcast queued codes in order until cancelled."""
         loop = asyncio.get_running_loop()
         free = loop.time()
         while True:
             if not self._waiting:
                 self._woken.clear()
                 await self._woken.wait()
-            # Whoever has left by now is not to be written to and then counted as served: let
-            # the loop come to its sockets, read them, and end the connections that are over.
+            # Let the loop read its sockets and end closed connections first. Otherwise a
+            # client that has already left would be written to and counted as served.
             for _ in range(3):
                 await asyncio.sleep(0)
-            running = self._waiting[0]
-            self._history.append(running.code)
-            running.start(self._subscriptions)
-            members = list(running.rest)
+            broadcast = self._waiting[0]
+            self._history.append(broadcast.code)
+            broadcast.start(self._subscriptions)
+            members = list(broadcast.rest)
             free = max(free, loop.time())
-            while running.rest:
-                self._deliver(running, running.rest.popleft())
+            while broadcast.rest:
+                self._deliver(broadcast, broadcast.rest.popleft())
                 if self._cost:
                     free += self._cost
                     if (ahead := free - loop.time()) > 0:
                         await asyncio.sleep(ahead)
             self._waiting.popleft()
-            running.finish()
-            self._drop_doomed(members)
-            self._on_broadcast(running.code.index)
+            broadcast.finish()
+            self._drop_when_due(members)
+            self._on_broadcast(broadcast.code.index)
 
     def close(self) -> None:
-        """The server stops: what still waits will not be written."""
-        for running in self._waiting:
-            if not running.entry.start_ns:
-                running.start(self._subscriptions)
-            running.finish()
+        """Fail all deliveries that are still waiting, and end all subscriptions."""
+        for broadcast in self._waiting:
+            if not broadcast.entry.start_ns:
+                broadcast.start(self._subscriptions)
+            broadcast.finish()
         self._waiting.clear()
         for delayed, timer in self._delayed.items():
             timer.cancel()
-            _give_up(delayed.running, delayed.subscription.push)
+            _abandon(delayed.broadcast, delayed.subscription.subscriber)
         self._delayed.clear()
         for subscription in list(self._subscriptions):
             self.unsubscribe(subscription)
 
-    def _write_history(self, push: Push, form: Format, after: int) -> None:
+    def _write_history(self, subscriber: Subscriber, form: Format, after: int) -> None:
         codes = [code for code in self._history if code.index > after]
 
         def settle(taken: bool) -> None:
             if taken and codes:
-                self._recorder.write("replayed", connection=push.ordinal, codes=len(codes))
+                self._recorder.write("replayed", connection=subscriber.ordinal, codes=len(codes))
 
-        push.wire.write(b"".join(form.code(code) for code in codes), settle)
+        subscriber.socket.write(b"".join(form.code(code) for code in codes), settle)
 
-    def _drop_doomed(self, members: list[Subscription]) -> None:
-        """Count a code for the connections that got it, and end those that are due."""
-        if not self._doomed:
+    def _drop_when_due(self, members: list[Subscription]) -> None:
+        """Count a code for each connection due to be dropped, and drop those that are done."""
+        if not self._codes_before_drop:
             return
-        for push in {subscription.push: None for subscription in members}:
-            if push not in self._doomed:
+        for subscriber in {subscription.subscriber: None for subscription in members}:
+            if subscriber not in self._codes_before_drop:
                 continue
-            self._doomed[push] += 1
-            if self._doomed[push] >= self._plan.faults.drop_after:
-                del self._doomed[push]
-                push.drop()
+            self._codes_before_drop[subscriber] += 1
+            if self._codes_before_drop[subscriber] >= self._plan.faults.drop_after:
+                del self._codes_before_drop[subscriber]
+                subscriber.drop()
 
-    def _deliver(self, running: _Broadcast, subscription: Subscription) -> None:
-        ordinal = subscription.push.ordinal
+    def _deliver(self, broadcast: _Broadcast, subscription: Subscription) -> None:
+        ordinal = subscription.subscriber.ordinal
         if subscription not in self._subscriptions:
-            running.entry.failed.append(ordinal)
+            broadcast.entry.failed.append(ordinal)
             return
-        if subscription.push.silent:
-            running.entry.silenced.append(ordinal)
+        if subscription.subscriber.silent:
+            broadcast.entry.silenced.append(ordinal)
             return
-        delivery = self._plan.delivery(running.code.index, ordinal)
+        delivery = self._plan.delivery(broadcast.code.index, ordinal)
         if delivery is PLAIN and subscription.held is None:
-            self._write(running, subscription)
+            self._write(broadcast, subscription)
         elif delivery.lost:
-            running.entry.lost.append(ordinal)
+            broadcast.entry.lost.append(ordinal)
         elif delivery.delay:
-            running.begin()
-            delayed = _Delayed(running, subscription, delivery)
+            broadcast.begin()
+            delayed = _DelayedDelivery(broadcast, subscription, delivery)
             self._delayed[delayed] = asyncio.get_running_loop().call_later(
-                delivery.delay, self._late, delayed
+                delivery.delay, self._write_delayed, delayed
             )
         elif delivery.held and subscription.held is None:
-            running.begin()
+            broadcast.begin()
             timer = asyncio.get_running_loop().call_later(
                 self._plan.faults.reorder_seconds, self._release, subscription, "delayed"
             )
-            subscription.held = _Held(running, delivery, timer)
+            subscription.held = _HeldDelivery(broadcast, delivery, timer)
         else:
-            self._write_all(running, subscription, delivery)
+            self._write_all(broadcast, subscription, delivery)
             if subscription.held is not None:
                 self._release(subscription, "reordered")
 
-    def _late(self, delayed: _Delayed) -> None:
-        """The delay of a delivery is over."""
+    def _write_delayed(self, delayed: _DelayedDelivery) -> None:
+        """Write a delivery whose delay is over."""
         del self._delayed[delayed]
         if delayed.subscription in self._subscriptions:
-            self._write_all(delayed.running, delayed.subscription, delayed.delivery, "delayed")
-            delayed.running.end()
+            self._write_all(delayed.broadcast, delayed.subscription, delayed.delivery, "delayed")
+            delayed.broadcast.end()
         else:
-            _give_up(delayed.running, delayed.subscription.push)
+            _abandon(delayed.broadcast, delayed.subscription.subscriber)
 
     def _release(self, subscription: Subscription, why: str) -> None:
-        """What was held is written now."""
+        """Write a subscription's held delivery.
+
+        Args:
+            subscription: whose.
+            why: "delayed" or "reordered", for the record.
+        """
         held, subscription.held = subscription.held, None
         if held is not None:
             held.timer.cancel()
-            self._write_all(held.running, subscription, held.delivery, why)
-            held.running.end()
+            self._write_all(held.broadcast, subscription, held.delivery, why)
+            held.broadcast.end()
 
     def _write_all(
-        self, running: _Broadcast, subscription: Subscription, delivery: Delivery, why: str = ""
+        self,
+        broadcast: _Broadcast,
+        subscription: Subscription,
+        delivery: DeliveryFaults,
+        why: str = "",
     ) -> None:
-        entry, push, form = running.entry, subscription.push, subscription.format
-        if push.silent:
-            entry.silenced.append(push.ordinal)
+        entry, subscriber, form = broadcast.entry, subscription.subscriber, subscription.format
+        if subscriber.silent:
+            entry.silenced.append(subscriber.ordinal)
             return
-        self._write(running, subscription, why)
+        self._write(broadcast, subscription, why)
         for _ in range(delivery.copies - 1):
-            _put(running, push, running.payload(form), (entry.duplicated,))
+            _put(broadcast, subscriber, broadcast.payload(form), (entry.duplicated,))
         if delivery.garbage:
             garbage = form.garbage(self._plan.faults.garbage_how)
-            _put(running, push, garbage, (entry.garbage,))
+            _put(broadcast, subscriber, garbage, (entry.garbage,))
         if delivery.foreign:
-            _put(running, push, form.foreign(), (entry.foreign,))
+            _put(broadcast, subscriber, form.foreign(), (entry.foreign,))
 
-    def _write(self, running: _Broadcast, subscription: Subscription, why: str = "") -> None:
-        """Write the first copy."""
-        entry = running.entry
+    def _write(self, broadcast: _Broadcast, subscription: Subscription, why: str = "") -> None:
+        """Write the first copy, and record it under ``sent`` and ``why``."""
+        entry = broadcast.entry
         lists = [entry.sent]
         if why:
             lists.append(entry.delayed if why == "delayed" else entry.reordered)
@@ -327,30 +341,38 @@ class Hub:
             lists.append(entry.out_of_order)
         else:
             subscription.newest = entry.index
-        payload = running.payload(subscription.format)
-        _put(running, subscription.push, payload, lists, (entry.failed,))
+        payload = broadcast.payload(subscription.format)
+        _put(broadcast, subscription.subscriber, payload, lists, (entry.failed,))
 
 
 def _put(
-    running: _Broadcast,
-    push: Push,
+    broadcast: _Broadcast,
+    subscriber: Subscriber,
     payload: bytes,
     taken_by: Iterable[list[int]],
     failed: Iterable[list[int]] = (),
 ) -> None:
-    """Write, and note on the lists whether the kernel took it, now or later."""
-    running.begin()
+    """Write, and record the outcome once known: did the kernel take all bytes?
+
+    Args:
+        broadcast: the code's broadcast.
+        subscriber: the connection.
+        payload: what to write.
+        taken_by: lists of the record to add the connection to on success.
+        failed: the same, on failure.
+    """
+    broadcast.begin()
 
     def settle(taken: bool) -> None:
         for each in taken_by if taken else failed:
-            each.append(push.ordinal)
-        running.end()
+            each.append(subscriber.ordinal)
+        broadcast.end()
 
-    push.wire.write(payload, settle)
+    subscriber.socket.write(payload, settle)
 
 
-def _give_up(running: _Broadcast, push: Push) -> None:
-    """A delivery that waited will never be written."""
-    entry = running.entry
-    (entry.silenced if push.silent else entry.failed).append(push.ordinal)
-    running.end()
+def _abandon(broadcast: _Broadcast, subscriber: Subscriber) -> None:
+    """Record that a waiting delivery will never be written."""
+    entry = broadcast.entry
+    (entry.silenced if subscriber.silent else entry.failed).append(subscriber.ordinal)
+    broadcast.end()

@@ -1,7 +1,7 @@
-"""What the server writes: each kind of message, encoded once for all who get it.
+"""The messages that the server writes, encoded once per format.
 
 WebSocket frames follow RFC 6455 §5.2, Socket.IO packets revision 5 of its protocol over
-Engine.IO 4, event streams the HTML living standard §9.2 inside HTTP/1.1 chunks
+Engine.IO 4; event streams follow the HTML living standard §9.2, in HTTP/1.1 chunks
 (RFC 9112 §7.1).
 """
 
@@ -17,18 +17,18 @@ from sseload_users.demo.faults import GarbageHow
 
 #: A frame with the reserved opcode 3 (RFC 6455 §5.2: the receiver must fail the connection).
 _BAD_FRAME = b"\x83\x03bad"
-#: Where the size of a chunk in hexadecimal digits belongs.
+#: A chunk with an invalid size line (RFC 9112 §7.1: hexadecimal digits).
 _BAD_CHUNK = b"not a chunk\r\n"
 
 
 @dataclass(frozen=True, slots=True)
 class IngestedCode:
-    """A code as it was ingested.
+    """An ingested code.
 
     Attributes:
-        index: 1 for the first code that was broadcast; 0 before.
-        timestamp: when it came, in ISO 8601, UTC.
-        codetype: the type once more, as the code server says it today; empty before.
+        index: 1 for the first broadcast code; 0 until it is broadcast.
+        timestamp: when it was received, in ISO 8601, UTC.
+        codetype: the type again, as today's code server sends it; empty for the older one.
     """
 
     code: str
@@ -42,23 +42,23 @@ class IngestedCode:
     index: int = 0
 
 
-#: Somebody else's code: of the usual shape, and no code of the run that listens.
+#: A foreign code: of the usual shape, but of no run.
 _FOREIGN = IngestedCode(
     "LT-others-1-1", username="others", user_id=0, timestamp="1970-01-01T00:00:00Z"
 )
 
 
 class Format(Protocol):
-    """How messages look to one kind of subscriber. Pure, and hashable: equal in, equal out."""
+    """The message format of a subscription. Pure and hashable: equal formats, equal bytes."""
 
     def code(self, code: IngestedCode) -> bytes:
-        """A broadcast code."""
+        """Encode a broadcast code."""
 
     def foreign(self) -> bytes:
-        """A code of somebody else's."""
+        """Encode a foreign code."""
 
     def garbage(self, how: GarbageHow) -> bytes:
-        """Something undecodable: a message inside a good frame, or a bad frame."""
+        """Return something undecodable: a broken message in a valid frame, or a broken frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,34 +66,34 @@ class PlainFormat:
     """JSON text over WebSocket."""
 
     def code(self, code: IngestedCode) -> bytes:
-        """A broadcast code."""
-        return frame(_plain(code))
+        """Encode a broadcast code."""
+        return frame(_plain_json(code))
 
     def foreign(self) -> bytes:
-        """A code of somebody else's."""
+        """Encode a foreign code."""
         return self.code(_FOREIGN)
 
     def garbage(self, how: GarbageHow) -> bytes:
-        """JSON that breaks off, or a reserved opcode."""
+        """Return truncated JSON, or a frame with a reserved opcode."""
         return _BAD_FRAME if how == "frame" else frame('{"type":"new_code","code":')
 
 
 @dataclass(frozen=True, slots=True)
 class SocketIOFormat:
-    """Events in one namespace of Socket.IO over WebSocket."""
+    """Socket.IO events in one namespace, over WebSocket."""
 
     namespace: str
 
     def code(self, code: IngestedCode) -> bytes:
-        """A broadcast code."""
-        return frame(event(self.namespace, "new_code", _whole(code)))
+        """Encode a broadcast code."""
+        return frame(event(self.namespace, "new_code", _all_fields(code)))
 
     def foreign(self) -> bytes:
-        """A code of somebody else's."""
+        """Encode a foreign code."""
         return self.code(_FOREIGN)
 
     def garbage(self, how: GarbageHow) -> bytes:
-        """An event whose JSON breaks off, or a reserved opcode."""
+        """Return an event with truncated JSON, or a frame with a reserved opcode."""
         if how == "frame":
             return _BAD_FRAME
         return frame(f'{packet("2", self.namespace)}["new_code",{{"code":')
@@ -101,72 +101,72 @@ class SocketIOFormat:
 
 @dataclass(frozen=True, slots=True)
 class StreamFormat:
-    """An event stream.
+    """Server-sent events.
 
     Attributes:
-        chunked: inside HTTP/1.1 chunks; HTTP/1.0 has none.
-        numbered: the plain stream: each code carries its index as ``id``, for
-            ``Last-Event-ID``. Otherwise it is written as the code server does.
+        chunked: write HTTP/1.1 chunks; HTTP/1.0 has none.
+        numbered: write each code with its index as ``id``, for ``Last-Event-ID``, in the
+            plain format. Otherwise use the code server's format.
     """
 
     chunked: bool = True
     numbered: bool = False
 
     def code(self, code: IngestedCode) -> bytes:
-        """A broadcast code."""
+        """Encode a broadcast code."""
         if not self.numbered:
-            return self.data(_whole(code))
+            return self.data(_all_fields(code))
         number = f"id: {code.index}\n" if code.index else ""
-        return self.block(f"{number}data: {_plain(code)}\n\n")
+        return self.block(f"{number}data: {_plain_json(code)}\n\n")
 
     def foreign(self) -> bytes:
-        """A code of somebody else's."""
+        """Encode a foreign code."""
         return self.code(_FOREIGN)
 
     def garbage(self, how: GarbageHow) -> bytes:
-        """JSON that breaks off, or (only where there are chunks) a broken chunk."""
+        """Return truncated JSON, or a broken chunk if the stream is chunked."""
         if how == "frame" and self.chunked:
             return _BAD_CHUNK
         return self.block('data: {"type":"new_code","code":\n\n')
 
     def data(self, value: object) -> bytes:
-        """A message of JSON."""
+        """Encode a message with JSON data."""
         return self.block(f"data: {dump(value)}\n\n")
 
     def block(self, text: str) -> bytes:
-        """A piece of the stream."""
+        """Encode a piece of the stream."""
         data = text.encode()
         return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
 
     def end(self) -> bytes:
-        """What ends the stream in order."""
+        """Return the orderly end of the stream."""
         return b"0\r\n\r\n" if self.chunked else b""
 
 
 def frame(text: str) -> bytes:
-    """An unmasked, whole text frame, as servers send it."""
+    """Encode an unmasked, unfragmented text frame."""
     return bytes(FrameProtocol(client=False, extensions=[]).send_data(text, fin=True))
 
 
 def packet(kind: str, namespace: str, payload: str = "") -> str:
-    """A Socket.IO packet ("0" connect, "1" disconnect, "2" event, "4" error) as text."""
+    """Encode a Socket.IO packet: "0" connect, "1" disconnect, "2" event, "3" ack, "4" error."""
     if namespace == "/":
         return f"4{kind}{payload}"
     return f"4{kind}{namespace},{payload}"
 
 
 def event(namespace: str, name: str, data: object) -> str:
-    """A Socket.IO event as text."""
+    """Encode a Socket.IO event."""
     return packet("2", namespace, dump([name, data]))
 
 
 def dump(value: object) -> str:
-    """Compact JSON."""
+    """Encode as compact JSON."""
     return json.dumps(value, separators=(",", ":"))
 
 
-def _whole(code: IngestedCode) -> dict[str, Any]:
-    """All fields of a code, as the code server sends them."""
+def _all_fields(code: IngestedCode) -> dict[str, Any]:
+    """Return all fields of a code, as the code server sends them."""
     return {
         "code": code.code,
         "source": code.source,
@@ -179,7 +179,7 @@ def _whole(code: IngestedCode) -> dict[str, Any]:
     }
 
 
-def _plain(code: IngestedCode) -> str:
+def _plain_json(code: IngestedCode) -> str:
     return dump(
         {
             "type": "new_code",

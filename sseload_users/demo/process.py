@@ -1,4 +1,4 @@
-"""The embedded target as a child process, under gevent as without it."""
+"""Run the embedded target as a child process, with or without gevent."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from typing import IO, Self
 
 from sseload_users.core.errors import ConfigError
 
-#: Seconds until the child must listen.
+#: Seconds within which the child must listen.
 _START_SECONDS = 15.0
-#: Seconds that the child may take to stop in order.
+#: Seconds within which the child must stop in order.
 _STOP_SECONDS = 10.0
 _LISTENING = "sseload demo listening on "
 
 
-class Process:
-    """A running server; a context manager that stops it.
+class DemoProcess:
+    """A running server; as a context manager, stop it on exit.
 
     Attributes:
-        url: where it listens: ``http://127.0.0.1:PORT``.
+        url: the address it listens on: ``http://127.0.0.1:PORT``.
         pid: its process id.
     """
 
@@ -48,50 +48,50 @@ class Process:
         self.stop()
 
     def stop(self) -> None:
-        """End it in order, so that its record is whole; hard, if it does not go.
+        """Stop the server so that its record is complete; kill it if it does not stop.
 
-        Does nothing if it has ended, or in a process that was forked off its owner.
+        Do nothing if it has ended, or in a process forked from its owner.
         """
         if os.getpid() == self._owner:
             _end(self._child)
 
 
-def start(*options: str) -> Process:
+def start(*options: str) -> DemoProcess:
     """Start the server, and wait until it listens.
 
     Args:
-        *options: those of ``python -m sseload_users.demo``.
+        *options: options of ``python -m sseload_users.demo``.
 
     Raises:
-        ConfigError: it does not start; one sentence with what it said itself.
+        ConfigError: it does not start; one sentence with its own error.
     """
-    # What the child says goes to files, not to pipes: it never waits for a reader, and no
-    # thread or greenlet is needed to read along.
+    # Output goes to files, not pipes: the child never blocks on a full pipe, and no thread
+    # or greenlet has to drain it.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        child = subprocess.Popen(  # noqa: S603 - this very interpreter
+        child = subprocess.Popen(  # noqa: S603 - the current interpreter
             [sys.executable, "-m", "sseload_users.demo", "--exit-with-parent", *options],
             stdin=subprocess.PIPE,
             stdout=out,
             stderr=err,
             env=_environment(),
-            # A session of its own: Ctrl-C in the terminal ends the run, which still needs it.
+            # In its own session, so that Ctrl-C ends the run but not the server it still needs.
             start_new_session=True,
         )
         try:
             url = _wait_for_url(child, out)
         except BaseException:
-            # Such as Ctrl-C, or a greenlet's time-out.
+            # For example Ctrl-C, or a greenlet's timeout.
             _end(child)
             raise
         if url:
-            return Process(child, url)
+            return DemoProcess(child, url)
         _end(child)
-        said = " ".join(_text(err).split()) or f"it did not listen within {_START_SECONDS:.0f} s."
-        raise ConfigError(f"The embedded target did not start: {said}")
+        reason = " ".join(_text(err).split()) or f"it did not listen within {_START_SECONDS:.0f} s."
+        raise ConfigError(f"The embedded target did not start: {reason}")
 
 
 def _wait_for_url(child: subprocess.Popen[bytes], out: IO[bytes]) -> str:
-    """Where the child listens; empty if it ends first, or takes too long."""
+    """Return the child's URL; empty if it ends first or takes too long."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         ended = child.poll() is not None
@@ -118,12 +118,12 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _text(file: IO[bytes]) -> str:
-    # Read at an offset of its own: the child writes at the one that both share.
+    # pread has its own offset: the child writes at the file's shared one.
     return os.pread(file.fileno(), 1 << 16, 0).decode("utf-8", "replace")
 
 
 def _environment() -> dict[str, str]:
-    """This process's, in which the child finds this very package wherever it is started."""
+    """Return this process's environment, with this package on the child's PYTHONPATH."""
     package = str(Path(__file__).parents[2])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

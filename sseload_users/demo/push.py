@@ -1,4 +1,4 @@
-"""What all connections that codes are pushed to have in common: beginning, faults, end."""
+"""The base of all push connections, and the state that a server's parts share."""
 
 from __future__ import annotations
 
@@ -6,63 +6,63 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sseload_users.core.clock import wall_ns
+from sseload_users.demo.client_socket import ClientSocket, SlowClientError
 from sseload_users.demo.faults import FaultPlan
 from sseload_users.demo.hub import Hub, Subscription
 from sseload_users.demo.messages import Format
 from sseload_users.demo.options import Settings
 from sseload_users.demo.record import Recorder
-from sseload_users.demo.wire import TooFarBehindError, Wire
 
 
 @dataclass(eq=False, slots=True)
 class Context:
-    """What the parts of one server share.
+    """The state that the parts of one server share.
 
     Attributes:
-        stop_hard: end the process at once, as if killed; told why.
-        handshakes: how many have come; the next one's ordinal is one more.
-        listeners: how many of the connections have ever been subscribed.
-        open: every push connection that has not ended.
+        kill: kill the process; takes the reason for the record.
+        handshakes: handshakes so far; the next ordinal is one more.
+        listeners: connections that have ever subscribed.
+        open: the push connections that have not ended.
     """
 
     settings: Settings
     plan: FaultPlan
     recorder: Recorder
     hub: Hub
-    stop_hard: Callable[[str], None]
+    kill: Callable[[str], None]
     handshakes: int = 0
     listeners: int = 0
     open: dict[PushConnection, None] = field(default_factory=dict)
 
     def user_id(self, username: str) -> int | None:
-        """A known user's number, from 1; None for an unknown one."""
+        """Return a user's number, from 1; None if unknown."""
         users = self.settings.users
         return users.index(username) + 1 if username in users else None
 
 
 class PushConnection:
-    """A connection that codes are pushed to, from the answered handshake on.
+    """A connection that codes are pushed to, from its answered handshake on.
 
     Args:
-        context: the server.
-        wire: the connection.
+        context: the server's shared state.
+        socket: the client's.
         ordinal: its number in the record.
-        username: as the client gave it.
+        username: as given by the client.
 
     Attributes:
-        silent: it gets no more codes, though it stays open.
-        doomed: it ends after its codes.
+        silent: it stays open but gets no more codes.
+        drop_due: it is dropped after ``--drop-after`` codes.
     """
 
     #: The transport's name in the record.
     transport = ""
 
-    def __init__(self, context: Context, wire: Wire, ordinal: int, username: str) -> None:
+    def __init__(self, context: Context, socket: ClientSocket, ordinal: int, username: str) -> None:
         self.context = context
-        self.wire = wire
+        self.socket = socket
         self.ordinal = ordinal
         self.silent = False
-        self.doomed = False
+        self.drop_due = False
         self._listens = False
         self._by = ""
         self._code: int | None = None
@@ -75,57 +75,62 @@ class PushConnection:
             username=username,
             ns=wall_ns(),
         )
-        wire.on_end = self._ended
+        socket.on_end = self._on_end
 
     def subscribe(self, form: Format, namespace: str = "", after: int | None = None) -> None:
-        """Send it codes from now on; see ``Hub.subscribe``."""
+        """Subscribe to all codes from now on; see ``Hub.subscribe``."""
         if not self._listens:
             self._listens = True
             self.context.listeners += 1
-            self.doomed = self.context.plan.drops(self.context.listeners)
+            self.drop_due = self.context.plan.drops(self.context.listeners)
         subscribed = self.context.hub.subscribe(self, form, namespace, after)
         self._subscriptions[namespace] = subscribed
 
     def unsubscribe(self, namespace: str = "") -> None:
-        """Send it no more codes."""
+        """End the subscription of a namespace."""
         subscription = self._subscriptions.pop(namespace, None)
         if subscription is not None:
             self.context.hub.unsubscribe(subscription)
 
     def drop(self) -> None:
-        """End it, or silence it, as the faults say."""
+        """End or silence the connection, as ``--drop-how`` says."""
         how = self.context.plan.faults.drop_how
-        self._note_drop(how)
+        self._record_drop(how)
         if how == "silent":
             self.silent = True
         elif how == "reset":
-            self.ending("server")
-            self.wire.reset()
+            self.mark_ended("server")
+            self.socket.reset()
         else:
-            self.hang_up(self.context.plan.faults.drop_code)
+            self.close(self.context.plan.faults.drop_code)
 
-    def hang_up(self, code: int) -> None:
-        """End it in order, with a close code where the transport has one."""
+    def close(self, code: int) -> None:
+        """Close in order, with a close code if the transport has one."""
         raise NotImplementedError
 
     def stop(self) -> None:
-        """Stop all timers; called once, when it has ended."""
+        """Cancel all timers; called once, when the connection has ended."""
 
-    def ending(self, by: str, code: int | None = None) -> None:
-        """Note who ends it, the first time; from now on codes do not reach it."""
+    def mark_ended(self, by: str, code: int | None = None) -> None:
+        """Record who ended the connection, first call only, and end its subscriptions.
+
+        Args:
+            by: "client", "server" or "network".
+            code: the WebSocket close code, if any.
+        """
         if not self._by:
             self._by, self._code = by, code
         for namespace in list(self._subscriptions):
             self.unsubscribe(namespace)
 
-    def _note_drop(self, how: str) -> None:
+    def _record_drop(self, how: str) -> None:
         self.context.recorder.write("dropped", connection=self.ordinal, how=how, ns=wall_ns())
 
-    def _ended(self, error: Exception | None) -> None:
-        if isinstance(error, TooFarBehindError):
-            self._note_drop("too far behind")
-            self.ending("server")
-        self.ending("network" if error is not None else "client")
+    def _on_end(self, error: Exception | None) -> None:
+        if isinstance(error, SlowClientError):
+            self._record_drop("too far behind")
+            self.mark_ended("server")
+        self.mark_ended("network" if error is not None else "client")
         self.stop()
         self.context.hub.forget(self)
         self.context.open.pop(self, None)

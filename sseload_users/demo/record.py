@@ -1,7 +1,7 @@
-"""The record: what the server did to whom, as JSON lines, and its reader.
+"""The ground-truth record as JSON lines: its events, writer and reader.
 
-It is what reports are compared with, so a delivery counts as sent only when the kernel
-took all its bytes on a connection that the peer had not ended.
+Tests compare reports with it. So a delivery counts as sent only once the kernel has taken
+all its bytes, on a connection that the peer had not ended.
 """
 
 from __future__ import annotations
@@ -15,30 +15,29 @@ from typing import Any, TextIO
 
 @dataclass(slots=True)
 class CodeRecord:
-    """One broadcast code, and the connections (by ordinal) that each outcome befell.
+    """One broadcast code, and the connections (ordinals) by outcome.
 
-    ``sent``, ``lost``, ``silenced`` and ``failed`` share the subscribers between them: each
-    subscriber is in exactly one. A Socket.IO connection is listed once for each namespace
-    that it joined.
+    Each subscriber is in exactly one of ``sent``, ``lost``, ``silenced`` and ``failed``. A
+    Socket.IO connection is listed once per joined namespace.
 
     Attributes:
         index: 1 for the first code that was broadcast.
         code: the code.
         start_ns: when the broadcast began (wall clock, ns).
-        end_ns: when all that was to be written at once was written (wall clock, ns).
-        subscribers: how many were subscribed when the broadcast began.
+        end_ns: when the immediate writes were done (wall clock, ns).
+        subscribers: number of subscriptions when the broadcast began.
         sent: the first copy was written.
-        lost: not written, by ``--lose``.
-        silenced: not written to a connection that had been silenced, by ``--drop-how
-            silent`` or because its pongs were missing.
-        failed: could not be written: the connection had ended, or ended before it took it.
-        delayed: of ``sent``, those written after ``--delay``, or after the longest wait
-            of ``--reorder`` when no other code came.
+        lost: not written because of ``--lose``.
+        silenced: not written because the connection was silenced, by ``--drop-how silent``
+            or for missing pongs.
+        failed: not written because the connection had ended, or ended meanwhile.
+        delayed: of ``sent``, those written after ``--delay``, or after the maximum wait of
+            ``--reorder`` without a further code.
         reordered: of ``sent``, those that ``--reorder`` held until after the next code.
-        out_of_order: of ``sent``, those written after a later code, for whatever reason.
-        duplicated: one entry for each further copy written.
-        garbage: one entry for each undecodable message written after it.
-        foreign: one entry for each code of somebody else's, written after it.
+        out_of_order: of ``sent``, those written after a later code, for any reason.
+        duplicated: one entry per additional copy written.
+        garbage: one entry per undecodable message written after it.
+        foreign: one entry per foreign code written after it.
     """
 
     index: int
@@ -63,24 +62,24 @@ _CODE_FIELDS = tuple(field.name for field in dataclasses.fields(CodeRecord))
 
 @dataclass(slots=True)
 class ConnectionRecord:
-    """One handshake and what became of it.
+    """One handshake and its connection.
 
     Attributes:
-        connection: its ordinal: 1 for the first handshake that reached the server.
+        connection: its ordinal; 1 is the first handshake that reached the server.
         transport: "websocket", "socketio" or "sse".
-        username: as given by the client; empty if it gave none.
-        opened_ns: when the handshake was answered with success, or None.
-        subscribed: when each subscription began (wall clock, ns), by namespace; "" where
+        username: as given by the client; empty if not given.
+        opened_ns: when the handshake succeeded (wall clock, ns), or None.
+        subscribed: when each subscription began (wall clock, ns), by namespace; "" if
             the transport has none.
-        replayed: codes of the history written to it.
+        replayed: number of codes written to it from the history.
         refused: why it was refused ("503", "reset", "hang", "unknown username", "origin",
             "bad token", "too many connections", "too many streams", "mute"), or None.
-        dropped: how the server ended it by a fault ("close", "reset", "silent", "no pong",
+        dropped: how a fault ended or silenced it ("close", "reset", "silent", "no pong",
             "too far behind"), or None.
-        closed_ns: when it ended, or None.
+        closed_ns: when it ended (wall clock, ns), or None.
         closed_by: "client", "server" or "network"; empty while it is open.
-        closed_code: the WebSocket close code, where there was one.
-        publishing_ns: when it was let in to hand in codes, or None.
+        closed_code: the WebSocket close code, if any.
+        publishing_ns: when it joined the ingest namespace (wall clock, ns), or None.
     """
 
     connection: int
@@ -99,17 +98,16 @@ class ConnectionRecord:
 
 @dataclass(frozen=True, slots=True)
 class IngestRecord:
-    """One code that was handed in.
+    """One ingest.
 
     Attributes:
-        code: what it carried, as far as that could be read; empty otherwise.
-        status: the HTTP status it was answered with; over a connection "accepted", or the
-            error in words; "hang" or "reset" where there was no answer.
+        code: the submitted code; empty if it could not be parsed.
+        status: the HTTP status of the answer; over Socket.IO "accepted" or the error
+            message; "hang" or "reset" if there was no answer.
         index: the broadcast code's index; None if it was not broadcast.
-        ns: when it came (wall clock, ns).
-        fault: the status, the missing answer or the silence was ordered: "status", "hang",
-            "reset" or "dedupe"; empty otherwise.
-        connection: the ordinal of the connection that it came over; None for a request.
+        ns: when it was received (wall clock, ns).
+        fault: the injected fault: "status", "hang", "reset" or "dedupe"; empty if none.
+        connection: ordinal of the submitting connection; None for an HTTP request.
     """
 
     code: str
@@ -122,12 +120,12 @@ class IngestRecord:
 
 @dataclass(frozen=True, slots=True)
 class PageRecord:
-    """One request for the page that gives a token.
+    """One request for the page with the token.
 
     Attributes:
-        username: as given by the client; empty if it gave none.
-        status: the HTTP status it was answered with.
-        ns: when it came (wall clock, ns).
+        username: as given by the client; empty if not given.
+        status: the HTTP status of the answer.
+        ns: when it was received (wall clock, ns).
     """
 
     username: str
@@ -136,10 +134,10 @@ class PageRecord:
 
 
 class Recorder:
-    """Writes the record, each line at once; without a path it does nothing.
+    """Write the record line by line; without a path, do nothing.
 
     Args:
-        path: the file to write, replaced if it is there.
+        path: the file to write; an existing one is replaced.
 
     Raises:
         OSError: the file cannot be written.
@@ -148,21 +146,21 @@ class Recorder:
     def __init__(self, path: Path | None) -> None:
         self._file: TextIO | None = None
         if path is not None:
-            # Buffered by the line: a server that is killed leaves all that it had written.
+            # Line-buffered: nothing is lost when the server is killed.
             self._file = path.open("w", encoding="utf-8", buffering=1)
 
     def write(self, event: str, /, **fields: object) -> None:
-        """Add one event."""
+        """Write an event."""
         if self._file is not None:
             self._file.write(json.dumps({"event": event, **fields}, separators=(",", ":")) + "\n")
 
     def code(self, entry: CodeRecord) -> None:
-        """Add a code whose deliveries have all come to their end."""
+        """Write a code once all its deliveries have an outcome."""
         if self._file is not None:
             self.write("code", **{name: getattr(entry, name) for name in _CODE_FIELDS})
 
     def close(self) -> None:
-        """Write nothing more."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -170,15 +168,15 @@ class Recorder:
 
 @dataclass(slots=True)
 class Record:
-    """A whole record, and its totals.
+    """A whole record and its totals.
 
     Attributes:
-        options: the server's options, as it wrote them.
+        options: the server's options.
         connections: by ordinal.
-        ingests: in the order in which they were answered.
-        pages: in the order in which they were asked for.
+        ingests: in the order of their answers.
+        pages: in the order of the requests.
         codes: by index.
-        stopped: why the server stopped; empty if it could not say.
+        stopped: why the server stopped; empty if unknown.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -189,12 +187,16 @@ class Record:
     stopped: str = ""
 
     def total(self, outcome: str) -> int:
-        """How many deliveries met an outcome, by its name in ``CodeRecord``."""
+        """Count the entries of an outcome over all codes.
+
+        Args:
+            outcome: a list of `CodeRecord`, for example "delayed".
+        """
         return sum(len(getattr(code, outcome)) for code in self.codes.values())
 
     @property
     def subscribers(self) -> int:
-        """All pairs of a code and a subscriber: sent + lost + silenced + failed."""
+        """Pairs of a code and a subscriber: sent + lost + silenced + failed."""
         return sum(code.subscribers for code in self.codes.values())
 
     @property
@@ -218,75 +220,50 @@ class Record:
         return self.total("failed")
 
     @property
-    def delayed(self) -> int:
-        """Deliveries written after a delay."""
-        return self.total("delayed")
-
-    @property
-    def reordered(self) -> int:
-        """Deliveries held until after the next code."""
-        return self.total("reordered")
-
-    @property
-    def out_of_order(self) -> int:
-        """First copies written after a later code."""
-        return self.total("out_of_order")
-
-    @property
     def duplicated(self) -> int:
-        """Further copies written."""
+        """Additional copies written."""
         return self.total("duplicated")
 
     @property
-    def garbage(self) -> int:
-        """Undecodable messages written."""
-        return self.total("garbage")
-
-    @property
-    def foreign(self) -> int:
-        """Codes of somebody else's written."""
-        return self.total("foreign")
-
-    @property
     def replayed(self) -> int:
-        """Codes of the history written to late joiners."""
+        """Codes written from the history."""
         return sum(connection.replayed for connection in self.connections.values())
 
     @property
     def opened(self) -> int:
-        """Handshakes that were answered with success."""
+        """Handshakes that succeeded."""
         return sum(c.opened_ns is not None for c in self.connections.values())
 
     @property
     def refused(self) -> int:
-        """Connections that were refused, in the handshake or after it."""
+        """Connections refused, in the handshake or after it."""
         return sum(c.refused is not None for c in self.connections.values())
 
     @property
     def dropped(self) -> int:
-        """Connections that a fault ended or silenced."""
+        """Connections ended or silenced by a fault."""
         return sum(c.dropped is not None for c in self.connections.values())
 
     def connection_total(self, outcome: str, connection: int) -> int:
-        """How many deliveries of one connection met an outcome."""
+        """Count the entries of an outcome for one connection."""
         return sum(getattr(code, outcome).count(connection) for code in self.codes.values())
 
 
 def read(path: str | Path) -> Record:
-    """The record in a file, as far as the server has written it.
+    """Read a record, as far as the server has written it.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: a line, other than an unfinished last one, is not a record's.
+        ValueError: a line is invalid; an unfinished last one is ignored.
     """
     record = Record()
     text = Path(path).read_text(encoding="utf-8")
-    # What follows the last line end was cut off while it was written.
+    # Ignore an unfinished last line.
     for number, line in enumerate(text.split("\n")[:-1], 1):
         try:
             _add(record, json.loads(line))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path}, line {number}: not a line of a record ({error})") from error
+            raise ValueError(f"{path}, line {number}: invalid record line ({error})") from error
     return record
 
 

@@ -1,4 +1,4 @@
-"""Which request gets which answer."""
+"""Route each request to its handler."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 
-from sseload_users.demo import error_page, ingest, websocket
+from sseload_users.demo import error_page, ingest_http, websocket
 from sseload_users.demo.admission import Admission
-from sseload_users.demo.embed import Embed
+from sseload_users.demo.embed import EmbeddedStreams
 from sseload_users.demo.http import Exchange
-from sseload_users.demo.ingest import HttpSubmission
-from sseload_users.demo.intake import Intake
+from sseload_users.demo.ingest_handler import IngestHandler
+from sseload_users.demo.ingest_http import HttpSubmission
+from sseload_users.demo.ingest_socketio import PublishingConnection
 from sseload_users.demo.messages import dump
-from sseload_users.demo.publishing import PublishingConnection
 from sseload_users.demo.push import Context
 from sseload_users.demo.websocket import WebSocketConnection
 
@@ -25,18 +25,18 @@ _Handler = Callable[[Exchange], None]
 
 
 class Routes:
-    """Answers requests.
+    """Dispatch requests by method and path.
 
     Args:
-        context: the server.
+        context: the server's shared state.
     """
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._awake = time.monotonic() + context.settings.asleep
-        self._intake = Intake(context)
+        self._awake_from = time.monotonic() + context.settings.asleep
+        self._ingest_handler = IngestHandler(context)
         self._admission = Admission(context)
-        embed = Embed(context, self._admission)
+        embed = EmbeddedStreams(context, self._admission)
         self._routes: dict[tuple[str, str], _Handler] = {
             ("GET", "/health"): _health,
             ("HEAD", "/health"): _health,
@@ -47,7 +47,7 @@ class Routes:
         }
         self._today = context.settings.version == "today"
         if self._today:
-            self._routes["POST", "/api/ingest"] = partial(ingest.gone, context)
+            self._routes["POST", "/api/ingest"] = partial(ingest_http.gone, context)
         else:
             self._routes["POST", "/api/ingest"] = self._ingest
             self._routes["GET", "/ws"] = self._websocket
@@ -59,7 +59,7 @@ class Routes:
         settings = self._context.settings
         if settings.mute_connections and len(self._context.open) >= settings.mute_connections:
             return
-        if time.monotonic() < self._awake:
+        if time.monotonic() < self._awake_from:
             exchange.answer(502, {"error": "The server is asleep"})
             return
         route = self._routes.get((exchange.method, exchange.path))
@@ -71,7 +71,7 @@ class Routes:
             self._fail(exchange, 405 if exchange.path in self._paths else 404)
 
     def _fail(self, exchange: Exchange, status: int) -> None:
-        """Answer what is not there: with JSON, or, as the server does today, with a page."""
+        """Answer with an error: JSON, or, as today's server, an HTML page."""
         if self._today:
             error_page.answer(exchange, status)
         else:
@@ -85,11 +85,13 @@ class Routes:
             exchange.answer(200, {"user_id": user_id, "username": username, "verified": True})
 
     def _ingest(self, exchange: Exchange) -> None:
-        self._intake.take(HttpSubmission(self._context, exchange))
+        self._ingest_handler.submit(HttpSubmission(self._context, exchange))
 
     def _websocket(self, exchange: Exchange) -> None:
-        if not websocket.wanted(exchange):
-            exchange.answer(426, {"error": "This is a WebSocket"}, ("Upgrade", "websocket"))
+        if not websocket.is_handshake(exchange):
+            exchange.answer(
+                426, {"error": "WebSocket handshake required"}, ("Upgrade", "websocket")
+            )
             return
         username = exchange.query.get("username", "")
         ordinal = self._admission.admit(exchange, "websocket", username, known=not username)
@@ -100,25 +102,25 @@ class Routes:
         username = exchange.query.get("username") or exchange.headers.get("x-username", "")
         origin, accepted = exchange.headers.get("origin"), self._context.settings.origins
         if origin and accepted is not None and origin not in accepted:
-            # As python-engineio says it: before all else, and as JSON that calls itself text.
+            # Like python-engineio: before any other check, and JSON labelled as text.
             exchange.send_chunked(400, "text/plain", dump("Not an accepted origin."))
             ordinal = self._admission.count()
-            self._admission.note_refusal(ordinal, "socketio", username, "origin")
+            self._admission.record_refusal(ordinal, "socketio", username, "origin")
             return
-        # Engine.IO's own answers (its protocol, "Handshake" and "Errors").
+        # Engine.IO's error codes.
         if exchange.query.get("EIO") != "4":
             exchange.answer(400, {"code": 5, "message": "Unsupported protocol version"})
             return
         if exchange.query.get("transport") != "websocket":
             exchange.answer(400, {"code": 0, "message": "Transport unknown"})
             return
-        if not websocket.wanted(exchange):
+        if not websocket.is_handshake(exchange):
             exchange.answer(400, {"code": 3, "message": "Bad request"})
             return
-        # Whether the user is known is said inside, when a namespace is joined.
+        # The user is checked later, when a namespace is joined.
         admitted = self._admission.admit(exchange, "socketio", username, known=True)
         if admitted is not None:
-            kind = partial(PublishingConnection, self._intake)
+            kind = partial(PublishingConnection, self._ingest_handler)
             self._admission.upgrade(exchange, kind, admitted, username)
 
     def _stream(self, exchange: Exchange) -> None:
@@ -133,7 +135,7 @@ def _health(exchange: Exchange) -> None:
 
 
 def _verified(path: str) -> str | None:
-    """The user whom a path of the verify route names; None for any other path."""
+    """Return the user named in a path of the verify route; None for any other path."""
     if path.startswith(_USERS) and path.endswith(_VERIFY):
         return path[len(_USERS) : -len(_VERIFY)]
     return None

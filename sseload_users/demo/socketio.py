@@ -1,7 +1,7 @@
 """Socket.IO (protocol 5) over Engine.IO 4 over WebSocket, as the code server speaks it.
 
-As that server does, it tells of the connection before it acknowledges it, and leaves the
-socket of a refused user open.
+Like that server, it sends the "connected" event before the acknowledgement of the
+namespace, and leaves the socket of a refused user open.
 """
 
 from __future__ import annotations
@@ -11,37 +11,37 @@ import secrets
 from collections.abc import Callable
 
 from sseload_users.core.clock import wall_ns
+from sseload_users.demo.client_socket import ClientSocket
 from sseload_users.demo.messages import SocketIOFormat, dump, event, frame, packet
 from sseload_users.demo.push import Context
 from sseload_users.demo.websocket import WebSocketConnection
-from sseload_users.demo.wire import Wire
 
-#: What a client is told that joins a namespace, if anything; it can join no others.
+#: The namespaces, each with the greeting for a client that joins; empty: none.
 GREETINGS: dict[str, str] = {"/": "", "/events": "Connected to events endpoint"}
 
 _MAX_PAYLOAD = 1_000_000
 
 
 class SocketIOConnection(WebSocketConnection):
-    """A client of Socket.IO, in the default namespace, in ``/events``, or in both.
+    """A Socket.IO client in the default namespace, in ``/events``, or in both.
 
     Attributes:
-        greetings: as ``GREETINGS``.
-        username: as the client gave it.
-        joined: the namespaces that it is in.
+        greetings: see ``GREETINGS``.
+        username: as given by the client.
+        joined: the joined namespaces.
     """
 
     transport = "socketio"
     greetings = GREETINGS
 
-    def __init__(self, context: Context, wire: Wire, ordinal: int, username: str) -> None:
-        super().__init__(context, wire, ordinal, username)
+    def __init__(self, context: Context, socket: ClientSocket, ordinal: int, username: str) -> None:
+        super().__init__(context, socket, ordinal, username)
         self.username = username
         self.joined: set[str] = set()
         self._heartbeat: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        """The handshake was answered: open Engine.IO."""
+        """Send the Engine.IO open packet after the answered handshake."""
         settings = self.context.settings
         opening = {
             "sid": secrets.token_urlsafe(15),
@@ -51,21 +51,21 @@ class SocketIOConnection(WebSocketConnection):
             "maxPayload": _MAX_PAYLOAD,
         }
         self.send(f"0{dump(opening)}")
-        self._later(settings.ping_interval, self._ping)
+        self._schedule(settings.ping_interval, self._ping)
 
     def stop(self) -> None:
-        """Stop pinging."""
+        """Cancel the heartbeat."""
         super().stop()
         if self._heartbeat is not None:
             self._heartbeat.cancel()
 
     def message(self, text: str) -> None:
-        """The client sent an Engine.IO packet."""
+        """Handle an Engine.IO packet from the client."""
         if text == "3":
-            self._later(self.context.settings.ping_interval, self._ping)
+            self._schedule(self.context.settings.ping_interval, self._ping)
         elif text == "1":
-            self.ending("client")
-            self.wire.close()
+            self.mark_ended("client")
+            self.socket.close()
         elif text.startswith("40"):
             self._join(_namespace(text))
         elif text.startswith("41"):
@@ -73,13 +73,13 @@ class SocketIOConnection(WebSocketConnection):
             self.unsubscribe(_namespace(text))
 
     def welcome(self, namespace: str) -> None:
-        """The client has joined a namespace: send it codes."""
+        """Subscribe a client that has joined a namespace."""
         self.subscribe(SocketIOFormat(namespace), namespace)
 
     def send(self, text: str) -> None:
-        """Write an Engine.IO packet."""
+        """Send an Engine.IO packet."""
         if not self.silent:
-            self.wire.write(frame(text))
+            self.socket.write(frame(text))
 
     def _join(self, namespace: str) -> None:
         if namespace in self.joined:
@@ -113,21 +113,21 @@ class SocketIOConnection(WebSocketConnection):
 
     def _ping(self) -> None:
         self.send("2")
-        self._later(self.context.settings.ping_timeout, self._miss)
+        self._schedule(self.context.settings.ping_timeout, self._on_missed_pong)
 
-    def _miss(self) -> None:
+    def _on_missed_pong(self) -> None:
         if not self.silent:
-            self.hang_up(1011)
+            self.close(1011)
 
-    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+    def _schedule(self, seconds: float, action: Callable[[], None]) -> None:
         if self._heartbeat is not None:
             self._heartbeat.cancel()
         self._heartbeat = asyncio.get_running_loop().call_later(seconds, action)
 
 
 def _namespace(text: str) -> str:
-    """The namespace of a packet of type 0 or 1: up to the comma, or the default one."""
+    """Return the namespace of a CONNECT or DISCONNECT packet; "/" if not given."""
     if not text.startswith("/", 2):
         return "/"
-    # A query after the namespace is old, and still sent by some clients.
+    # Some clients still send a query after the namespace, as older revisions had it.
     return text[2:].partition(",")[0].partition("?")[0]

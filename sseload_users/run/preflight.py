@@ -92,7 +92,7 @@ def _await_health(resources: Resources, identity: Identity, *, patient: bool) ->
                 )
             assert request is not None  # noqa: S101
             raise CannotRun(
-                f"{target.without_secrets(request.safe_url, identity)} did not report a healthy "
+                f"{target.redact(request.safe_url, identity)} did not report a healthy "
                 f"server within {seconds(options.warm_up)} ({failure}); check the server, or wait "
                 "longer with --warm-up."
             )
@@ -115,7 +115,7 @@ def _verify(resources: Resources, identities: Sequence[Identity]) -> list[str]:
         request = target.verify(identity)
         if request is None:
             return []
-        url = target.without_secrets(request.safe_url, identity)
+        url = target.redact(request.safe_url, identity)
         try:
             response = fetch(
                 request, lambda: resources.network.ssl_context, options.connect_timeout
@@ -134,7 +134,7 @@ def _verify(resources: Resources, identities: Sequence[Identity]) -> list[str]:
         if known is None:
             unclear.append(identity.username)
             cause = f"HTTP {response.status}"
-            text = target.without_secrets(body_text(response.body), identity)
+            text = target.redact(body_text(response.body), identity)
             advice = advice or target.advice("verify", cause, text)
             reason = reason or f"{url}: {cause}: {shorten(clean(text), 80)}".rstrip(" .:")
     if not unclear:

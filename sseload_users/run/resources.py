@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sseload_users.core.errors import ConfigError
 from sseload_users.options import Options
 from sseload_users.targets import Target
-from sseload_users.targets.identities import Identity, who_connects
+from sseload_users.targets.identities import Identity, load_identities
 from sseload_users.transports.network import Network
 
 
@@ -57,4 +57,4 @@ class Resources:
                 _ = network.ssl_context
         except ValueError as error:
             raise ConfigError(f"{error}.") from error
-        return cls(options, target, network, who_connects(options.users_file, options.username))
+        return cls(options, target, network, load_identities(options.users_file, options.username))

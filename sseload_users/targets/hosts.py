@@ -11,7 +11,7 @@ from sseload_users.core.formatting import clean
 _SCHEMES = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
 
 
-def normalised(host: str) -> str:
+def normalize_host(host: str) -> str:
     """A host as "scheme://host[:port][/base]", with http or https.
 
     Raises:
@@ -43,6 +43,6 @@ def normalised(host: str) -> str:
 
 
 def origin(host: str) -> str:
-    """The scheme, host and port of a normalised host, as browsers send it in ``Origin``."""
+    """The scheme, host and port of a normalize_host host, as browsers send it in ``Origin``."""
     parts = urlsplit(host)
     return f"{parts.scheme}://{parts.netloc}"

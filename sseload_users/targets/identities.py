@@ -25,16 +25,16 @@ class Identity:
     fields: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def who_connects(users_file: str | None, username: str) -> list[Identity]:
+def load_identities(users_file: str | None, username: str) -> list[Identity]:
     """The users that connections take in turn: a file's, or one for all.
 
     Raises:
-        ConfigError: see `load_users`.
+        ConfigError: see `read_users_file`.
     """
-    return [Identity(username)] if users_file is None else load_users(users_file)
+    return [Identity(username)] if users_file is None else read_users_file(users_file)
 
 
-def load_users(path: str | Path) -> list[Identity]:
+def read_users_file(path: str | Path) -> list[Identity]:
     """The users of a CSV file with a header, in its order.
 
     Args:

@@ -7,15 +7,15 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Discriminator, PlainValidator, StrictBool, Tag
 
 from sseload_users.targets.schema import (
-    Call,
-    Confirm,
-    Connect,
+    ConfirmSpec,
+    ConnectSpec,
     Frame,
-    Message,
-    Model,
-    Refuse,
-    Reply,
-    Upkeep,
+    MessageSpec,
+    RefuseSpec,
+    ReplySpec,
+    RequestSpec,
+    Table,
+    UpkeepSpec,
 )
 from sseload_users.targets.template import names_in
 from sseload_users.targets.texts import texts
@@ -24,25 +24,25 @@ from sseload_users.targets.texts import texts
 _NAMES = {"socketio": "Socket.IO", "websocket": "WebSocket"}
 
 
-class HttpIngest(Call):
+class HttpIngestSpec(RequestSpec):
     """A request that has a code broadcast."""
 
     over: Literal["http"] = "http"
 
-    def way(self, connect: Connect, transport: str) -> str:
+    def way(self, connect: ConnectSpec, transport: str) -> str:
         """Return how codes are handed in, without secrets; see `ConnectionIngest.way`."""
         del connect, transport
         return f"{self.method} {self.path.partition('?')[0]}"
 
 
-class IngestConnect(Connect):
+class IngestConnectSpec(ConnectSpec):
     """How the publisher connects."""
 
     transport: Literal["websocket", "socketio"] | None = None
 
 
 def _kind_of_expect(value: object) -> str:
-    return "<message>" if isinstance(value, dict | Message) else "<word>"
+    return "<message>" if isinstance(value, dict | MessageSpec) else "<word>"
 
 
 def _word(value: object) -> object:
@@ -56,30 +56,30 @@ def _word(value: object) -> object:
 #: What answers a code: a Socket.IO acknowledgement, a message, or nothing.
 Expect = Annotated[
     Annotated[Literal["ack", "none"], PlainValidator(_word), Tag("<word>")]
-    | Annotated[Message, Tag("<message>")],
+    | Annotated[MessageSpec, Tag("<message>")],
     Discriminator(_kind_of_expect),
 ]
 
 
-class ConnectionIngest(Model):
+class ConnectionIngestSpec(Table):
     """A message that has a code broadcast, and the connection over which it is sent."""
 
     over: Literal["connection"]
     send: Frame
     expect: Expect
     lines: StrictBool = False
-    connect: IngestConnect | None = None
-    confirm: Confirm | None = None
-    refuse: tuple[Refuse, ...] = ()
-    reply: tuple[Reply, ...] = ()
-    upkeep: tuple[Upkeep, ...] = ()
+    connect: IngestConnectSpec | None = None
+    confirm: ConfirmSpec | None = None
+    refuse: tuple[RefuseSpec, ...] = ()
+    reply: tuple[ReplySpec, ...] = ()
+    upkeep: tuple[UpkeepSpec, ...] = ()
 
     def transport(self, listeners: str) -> str:
         """Return the publisher's transport, given that of the listeners."""
         own = None if self.connect is None else self.connect.transport
         return own or listeners
 
-    def way(self, connect: Connect, transport: str) -> str:
+    def way(self, connect: ConnectSpec, transport: str) -> str:
         """Return how codes are handed in, in words and without secrets.
 
         Args:
@@ -125,7 +125,7 @@ def _before_codes(key: str) -> bool:
     return key.startswith(("ingest.connect", "ingest.confirm", "ingest.reply", "ingest.upkeep"))
 
 
-def says_code(message: Message) -> bool:
+def names_code(message: MessageSpec) -> bool:
     """Whether the description of a message contains the code, so that the message names it."""
     return any("code" in names_in(each.value) for each in texts(message))
 
@@ -136,8 +136,8 @@ def _way_in(value: object) -> str | None:
 
 
 #: How codes are handed in. The tags locate validation errors in one of the two tables.
-Ingest: TypeAlias = Annotated[
-    Annotated[HttpIngest, Tag("<http>")] | Annotated[ConnectionIngest, Tag("<connection>")],
+IngestSpec: TypeAlias = Annotated[
+    Annotated[HttpIngestSpec, Tag("<http>")] | Annotated[ConnectionIngestSpec, Tag("<connection>")],
     Discriminator(
         _way_in,
         custom_error_type="way_in",

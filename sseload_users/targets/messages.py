@@ -6,16 +6,16 @@ import re
 from collections.abc import Callable, Iterator
 
 from sseload_users.core.formatting import clean, shorten
-from sseload_users.targets.paths import MISSING, json_or_missing, same, text_of
-from sseload_users.targets.requests import group
-from sseload_users.targets.schema import Code, Message, Refuse
+from sseload_users.targets.paths import MISSING, json_equal, json_or_missing, scalar_text
+from sseload_users.targets.requests import matched_text
+from sseload_users.targets.schema import CodeSpec, MessageSpec, RefuseSpec
 from sseload_users.targets.template import Json
 from sseload_users.transports import Malformed, ParsedMessage
 
 _UNREAD = object()
 
 
-class Said:
+class ReceivedMessage:
     """One message: its event name, its text, and its JSON, which is read when first asked for.
 
     Attributes:
@@ -43,7 +43,7 @@ class Said:
         return self.value is MISSING and self.text.lstrip()[:1] in {"{", "["}
 
 
-def said(event: ParsedMessage, *, lines: bool) -> Iterator[Said]:
+def messages_in(event: ParsedMessage, *, lines: bool) -> Iterator[ReceivedMessage]:
     """The messages in an event.
 
     Args:
@@ -53,15 +53,17 @@ def said(event: ParsedMessage, *, lines: bool) -> Iterator[Said]:
     data = event.data
     if isinstance(data, list):
         first = data[0] if data else None
-        yield Said(event.name, first if isinstance(first, str) else "", data)
+        yield ReceivedMessage(event.name, first if isinstance(first, str) else "", data)
     elif isinstance(data, str):
         if lines:
-            yield from (Said(event.name, line) for line in data.splitlines() if line.strip())
+            yield from (
+                ReceivedMessage(event.name, line) for line in data.splitlines() if line.strip()
+            )
         else:
-            yield Said(event.name, data)
+            yield ReceivedMessage(event.name, data)
 
 
-def means(message: Message, what: Said) -> bool:
+def matches(message: MessageSpec, what: ReceivedMessage) -> bool:
     """Whether a message is of the kind that a profile describes."""
     if message.event is not None and what.name != message.event:
         return False
@@ -69,12 +71,12 @@ def means(message: Message, what: Said) -> bool:
         return False
     if message.regex is not None and message.regex.search(what.text) is None:
         return False
-    return all(same(path.find(what.value), wanted) for path, wanted in message.fields.items()) and (
-        all(path.find(what.value) is not MISSING for path in message.has)
-    )
+    return all(
+        json_equal(path.find(what.value), wanted) for path, wanted in message.fields.items()
+    ) and (all(path.find(what.value) is not MISSING for path in message.has))
 
 
-def cause_of(refuse: Refuse, what: Said, hide: Callable[[str], str]) -> str:
+def refusal_cause(refuse: RefuseSpec, what: ReceivedMessage, hide: Callable[[str], str]) -> str:
     """What a refusal is called: the profile's cause, and the server's own words if it says.
 
     Args:
@@ -82,11 +84,11 @@ def cause_of(refuse: Refuse, what: Said, hide: Callable[[str], str]) -> str:
         what: the message.
         hide: takes secrets out of the server's words.
     """
-    words = words_of(refuse, what, hide)
+    words = server_text_of(refuse, what, hide)
     return f"{refuse.cause}: {countable(words)}" if words else refuse.cause
 
 
-def words_of(refuse: Refuse, what: Said, hide: Callable[[str], str]) -> str:
+def server_text_of(refuse: RefuseSpec, what: ReceivedMessage, hide: Callable[[str], str]) -> str:
     """The server's own words in a refusal; empty where there are none.
 
     Args:
@@ -98,7 +100,7 @@ def words_of(refuse: Refuse, what: Said, hide: Callable[[str], str]) -> str:
     if refuse.reason is not None:
         words = refuse.reason.find(what.value)
     elif refuse.regex is not None and refuse.regex.groups:
-        words = group(refuse.regex, what.text)
+        words = matched_text(refuse.regex, what.text)
     return clean(hide(words)).strip() if isinstance(words, str) else ""
 
 
@@ -110,7 +112,7 @@ def countable(words: str) -> str:
     return shorten(re.sub(r"\b[0-9a-fA-F-]*\d[0-9a-fA-F-]{2,}\b", "…", words), 80)
 
 
-def code_of(code: Code, what: Said) -> str | None:
+def find_code(code: CodeSpec, what: ReceivedMessage) -> str | None:
     """The code's text that a message carries, or None.
 
     Raises:
@@ -120,8 +122,8 @@ def code_of(code: Code, what: Said) -> str | None:
         return None
     if (code.field is not None or code.fields) and what.broken:
         raise Malformed("bad JSON")
-    if not all(same(path.find(what.value), wanted) for path, wanted in code.fields.items()):
+    if not all(json_equal(path.find(what.value), wanted) for path, wanted in code.fields.items()):
         return None
     if code.field is not None:
-        return text_of(code.field.find(what.value))
-    return what.text if code.regex is None else group(code.regex, what.text)
+        return scalar_text(code.field.find(what.value))
+    return what.text if code.regex is None else matched_text(code.regex, what.text)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
 from sseload_users.targets.identities import Identity
-from sseload_users.targets.ingest import ConnectionIngest
+from sseload_users.targets.ingest import ConnectionIngestSpec
 from sseload_users.targets.profile import Profile
 from sseload_users.targets.requests import Headers
 from sseload_users.targets.schema import BUILT_IN_NAMES
-from sseload_users.targets.spec import Spec
+from sseload_users.targets.spec import ProfileSpec
 from sseload_users.targets.template import names_in
 
 
@@ -32,7 +32,7 @@ class Need:
     captured: Collection[str] = ()
 
 
-def needs(spec: Spec, headers: Headers, ingest_headers: Headers) -> Iterator[Need]:
+def needs(spec: ProfileSpec, headers: Headers, ingest_headers: Headers) -> Iterator[Need]:
     """Yield every name that a profile and the headers of the command line contain.
 
     Args:
@@ -115,7 +115,7 @@ def lacking(profile: Profile, key: str, name: str) -> ConfigError:
     )
 
 
-def _captured_by(key: str, spec: Spec) -> set[str]:
+def _captured_by(key: str, spec: ProfileSpec) -> set[str]:
     """Return the names that the server has given when a text is needed."""
     table = re.match(r"(\w+)(?:\[(\d+)\])?", key)
     assert table is not None  # noqa: S101
@@ -126,13 +126,13 @@ def _captured_by(key: str, spec: Spec) -> set[str]:
             return spec.captured_before(len(spec.before))
         case "upkeep":
             return spec.captured()
-        case "ingest" if isinstance(spec.ingest, ConnectionIngest):
+        case "ingest" if isinstance(spec.ingest, ConnectionIngestSpec):
             return _captured_by_publisher(key, spec, spec.ingest)
     # The health check and the like come before any connection, and codes go in beside them.
     return set()
 
 
-def _captured_by_publisher(key: str, spec: Spec, ingest: ConnectionIngest) -> set[str]:
+def _captured_by_publisher(key: str, spec: ProfileSpec, ingest: ConnectionIngestSpec) -> set[str]:
     """Return the names that the server has given the publisher when a text is needed."""
     captured = spec.captured_before(len(spec.before))
     confirm = ingest.confirm or (spec.confirm if ingest.connect is None else None)

@@ -78,12 +78,12 @@ def json_or_missing(text: str | bytes) -> Any:
         return MISSING
 
 
-def same(value: Json, wanted: Json) -> bool:
+def json_equal(value: Json, wanted: Json) -> bool:
     """Whether a JSON value is the wanted one; true is not 1."""
     return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)
 
 
-def text_of(value: Json) -> str | None:
+def scalar_text(value: Json) -> str | None:
     """A text, or a whole number as text; None for anything else."""
     if isinstance(value, str):
         return value

@@ -12,8 +12,8 @@ from pydantic import BaseModel, Tag, ValidationError
 from sseload_users.core.config_path import config_path
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
-from sseload_users.targets.redaction import says_secret
-from sseload_users.targets.spec import Spec
+from sseload_users.targets.redaction import is_secret_name
+from sseload_users.targets.spec import ProfileSpec
 from sseload_users.transports import TransportName
 
 #: The profile that is used where none is named.
@@ -30,7 +30,7 @@ class Profile:
     """
 
     name: str
-    spec: Spec
+    spec: ProfileSpec
 
     @property
     def transport(self) -> TransportName:
@@ -71,7 +71,7 @@ def load(name_or_path: str) -> Profile:
     return Profile(name_or_path, _checked(config_path(f"targets/{name_or_path}.toml")))
 
 
-def _checked(path: Path) -> Spec:
+def _checked(path: Path) -> ProfileSpec:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -82,7 +82,7 @@ def _checked(path: Path) -> Spec:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}.") from error
     try:
-        return Spec.model_validate(values)
+        return ProfileSpec.model_validate(values)
     except ValidationError as error:
         raise ConfigError(f"{path}: {_sentence(error)}") from error
 
@@ -120,7 +120,7 @@ def _sentence(error: ValidationError) -> str:
 def _may_be_secret(location: tuple[int | str, ...]) -> bool:
     """Whether what is at a place in the file is better not repeated."""
     tables = {"values", "headers", "query", "auth", "body"}
-    return any(step in tables or says_secret(str(step)) for step in location)
+    return any(step in tables or is_secret_name(str(step)) for step in location)
 
 
 def _keys_in(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
@@ -134,7 +134,7 @@ def _is_tag(step: int | str) -> bool:
 
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:
     """The keys of the table at a place in the file."""
-    model: type[BaseModel] = Spec
+    model: type[BaseModel] = ProfileSpec
     for step, after in zip(location, (*location[1:], ""), strict=False):
         if isinstance(step, str) and step in model.model_fields:
             tag = str(after) if _is_tag(after) else ""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from sseload_users.targets.identities import Identity
-from sseload_users.targets.ingest import ConnectionIngest, says_code
-from sseload_users.targets.messages import Said, countable, means, words_of
-from sseload_users.targets.schema import Message, Refuse
-from sseload_users.targets.spec import Spec
+from sseload_users.targets.ingest import ConnectionIngestSpec, names_code
+from sseload_users.targets.messages import ReceivedMessage, countable, matches, server_text_of
+from sseload_users.targets.schema import MessageSpec, RefuseSpec
+from sseload_users.targets.spec import ProfileSpec
 from sseload_users.targets.target import Target
 from sseload_users.targets.template import names_in
 from sseload_users.targets.texts import texts
@@ -42,22 +42,22 @@ class Publishing:
         way: how codes are handed in, in words and without secrets.
     """
 
-    def __init__(self, target: Target, ingest: ConnectionIngest) -> None:
-        self.line = target.spoken_to_as(_line(target.profile.spec, ingest, target.ingest_names()))
+    def __init__(self, target: Target, ingest: ConnectionIngestSpec) -> None:
+        self.line = target.with_spec(_line(target.profile.spec, ingest, target.ingest_names()))
         self.expects: Literal["ack", "message", "none"] = (
-            "message" if isinstance(ingest.expect, Message) else ingest.expect
+            "message" if isinstance(ingest.expect, MessageSpec) else ingest.expect
         )
         self.way = target.public()["ingest"]
         self._ingest = ingest
-        self._expected = ingest.expect if isinstance(ingest.expect, Message) else None
-        self._named = [each for each in ingest.refuse if says_code(each)]
-        self._unnamed = [each for each in ingest.refuse if not says_code(each)]
+        self._expected = ingest.expect if isinstance(ingest.expect, MessageSpec) else None
+        self._named = [each for each in ingest.refuse if names_code(each)]
+        self._unnamed = [each for each in ingest.refuse if not names_code(each)]
 
     @classmethod
     def of(cls, target: Target) -> Publishing | None:
         """Return how a target takes codes over a connection; None if it takes requests."""
         ingest = target.profile.spec.ingest
-        return cls(target, ingest) if isinstance(ingest, ConnectionIngest) else None
+        return cls(target, ingest) if isinstance(ingest, ConnectionIngestSpec) else None
 
     @property
     def refuses(self) -> bool:
@@ -88,7 +88,9 @@ class Publishing:
             tuple(each.filled(values) for each in self._named),
         )
 
-    def refusal(self, what: Said, sender: Sender, codes: Collection[str] = ()) -> Refused | None:
+    def refusal(
+        self, what: ReceivedMessage, sender: Sender, codes: Collection[str] = ()
+    ) -> Refused | None:
         """Return the refusal in a message that names no code; None if it refuses none.
 
         Args:
@@ -99,17 +101,21 @@ class Publishing:
         return self.refused(self._unnamed, what, sender, codes)
 
     def refused(
-        self, refuses: Collection[Refuse], what: Said, sender: Sender, codes: Collection[str]
+        self,
+        refuses: Collection[RefuseSpec],
+        what: ReceivedMessage,
+        sender: Sender,
+        codes: Collection[str],
     ) -> Refused | None:
         """Return the refusal in a message if it is one of `refuses`; see `refusal`."""
 
         def hide(text: str) -> str:
-            return self.line.without_secrets(text, sender.identity, sender.captured.values())
+            return self.line.redact(text, sender.identity, sender.captured.values())
 
-        refuse = next((each for each in refuses if means(each, what)), None)
+        refuse = next((each for each in refuses if matches(each, what)), None)
         if refuse is None:
             return None
-        words = cause = words_of(refuse, what, hide)
+        words = cause = server_text_of(refuse, what, hide)
         for code in codes:
             # Otherwise each code would be a cause of its own.
             cause = cause.replace(code, "…")
@@ -143,11 +149,11 @@ class CodeAnswers:
         refuses: messages that refuse it and name it.
     """
 
-    expected: Message | None
-    refuses: tuple[Refuse, ...]
+    expected: MessageSpec | None
+    refuses: tuple[RefuseSpec, ...]
 
 
-def _line(spec: Spec, ingest: ConnectionIngest, names: Collection[str]) -> Spec:
+def _line(spec: ProfileSpec, ingest: ConnectionIngestSpec, names: Collection[str]) -> ProfileSpec:
     """Return the profile's file as it would be if the publisher's connection were a listener's.
 
     Args:
@@ -155,7 +161,7 @@ def _line(spec: Spec, ingest: ConnectionIngest, names: Collection[str]) -> Spec:
         ingest: its table about codes.
         names: names in the headers.
     """
-    refuse = tuple(each for each in ingest.refuse if not says_code(each))
+    refuse = tuple(each for each in ingest.refuse if not names_code(each))
     if ingest.connect is None:
         return spec.model_copy(
             update={

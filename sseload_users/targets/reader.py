@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cached_property
 
-from sseload_users.targets.messages import Said, cause_of, means
-from sseload_users.targets.messages import said as messages_in
+from sseload_users.targets.messages import ReceivedMessage, matches, messages_in, refusal_cause
 from sseload_users.targets.profile import Profile
 from sseload_users.targets.requests import capture
 from sseload_users.targets.template import Json
@@ -23,7 +22,7 @@ class MessageReader:
     def __init__(self, profile: Profile) -> None:
         self._transport = profile.transport
         self._spec = profile.spec
-        self._newest: tuple[bytes, tuple[Said, ...]] = (b"", ())
+        self._newest: tuple[bytes, tuple[ReceivedMessage, ...]] = (b"", ())
 
     def confirms(
         self, values: Mapping[str, str], on_captured: Callable[[Mapping[str, str]], None]
@@ -42,7 +41,7 @@ class MessageReader:
         confirm = self._spec.confirm.filled(values)
 
         def confirms(payload: bytes) -> bool:
-            what = next((each for each in self.said(payload) if means(confirm, each)), None)
+            what = next((each for each in self.said(payload) if matches(confirm, each)), None)
             if what is not None and confirm.capture:
                 on_captured(capture(confirm.capture, what.text, what.value))
             return what is not None
@@ -68,8 +67,8 @@ class MessageReader:
         def refuses(payload: bytes) -> str | None:
             for what in self.said(payload):
                 for refuse in messages:
-                    if means(refuse, what):
-                        return cause_of(refuse, what, hide)
+                    if matches(refuse, what):
+                        return refusal_cause(refuse, what, hide)
             return None
 
         return refuses
@@ -95,7 +94,7 @@ class MessageReader:
         def reply(payload: bytes) -> str | None:
             for what in self.said(payload):
                 for message, answer in answers:
-                    if means(message, what):
+                    if matches(message, what):
                         return answer
             return None
 
@@ -107,7 +106,7 @@ class MessageReader:
 
         return transport_for(self._transport).parse
 
-    def said(self, payload: bytes) -> tuple[Said, ...]:
+    def said(self, payload: bytes) -> tuple[ReceivedMessage, ...]:
         """Return the messages in a payload; those of the latest payload are cached."""
         if self._newest[0] != payload:
             try:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.requests import Headers
-from sseload_users.targets.spec import Spec
+from sseload_users.targets.spec import ProfileSpec
 from sseload_users.targets.template import Json, dump, encode, names_in
 
 #: Header names whose values say nothing that must not be shown.
@@ -33,7 +33,7 @@ _HIDDEN = "***"
 
 
 def secret_values(
-    spec: Spec,
+    spec: ProfileSpec,
     headers: Headers,
     identities: Iterable[Identity],
     captured: Collection[str] = (),
@@ -53,7 +53,9 @@ def secret_values(
             parts = re.split(r"[ ;,]+|(?<=[^=])=(?=[^=])", value)
             found.update((value, *(part for part in parts if part.lower() not in _SCHEMES)))
     found.update(
-        value for name, value in _named_values(spec) if says_secret(name) and not [*names_in(value)]
+        value
+        for name, value in _named_values(spec)
+        if is_secret_name(name) and not [*names_in(value)]
     )
     found = {value for value in found if len(value) >= _SHORTEST}
     escaped = {dump(value)[1:-1] for value in found}
@@ -84,12 +86,12 @@ def _common(text: str, secret: str) -> int:
     return next((size for size in sizes if text[-size:].lower() == secret[:size].lower()), 0)
 
 
-def says_secret(name: str) -> bool:
+def is_secret_name(name: str) -> bool:
     """Whether a name is that of something secret."""
     return _SECRET_NAME.search(name) is not None
 
 
-def _named_values(spec: Spec) -> Iterator[tuple[str, str]]:
+def _named_values(spec: ProfileSpec) -> Iterator[tuple[str, str]]:
     yield from spec.values.items()
     for each in spec.texts():
         if each.filled:

@@ -8,8 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote_plus, unquote
 
-from sseload_users.targets.paths import MISSING, json_or_missing, same, text_of
-from sseload_users.targets.schema import Answer, AnswerKind, Before, Call, Capture
+from sseload_users.targets.paths import MISSING, json_equal, json_or_missing, scalar_text
+from sseload_users.targets.schema import (
+    AnswerSpec,
+    BeforeSpec,
+    CaptureSpec,
+    ExpectedAnswer,
+    RequestSpec,
+)
 from sseload_users.targets.template import (
     Json,
     encode,
@@ -39,7 +45,7 @@ class BeforeStep:
     """
 
     request: Callable[[Mapping[str, str]], HttpRequest]
-    call: Before
+    call: BeforeSpec
 
     @property
     def per_user(self) -> bool:
@@ -83,14 +89,16 @@ class UpkeepAction:
     every: float
     request: HttpRequest | None
     text: str | None = field(repr=False)
-    expect: Answer
+    expect: ExpectedAnswer
 
     def accepts(self, status: int, body: bytes) -> str | None:
         """None if the request was answered with success, else the countable cause."""
         return refusal(self.expect, status, body)
 
 
-def fill_call(call: Call, host: str, values: Mapping[str, str], headers: Headers) -> HttpRequest:
+def fill_request(
+    call: RequestSpec, host: str, values: Mapping[str, str], headers: Headers
+) -> HttpRequest:
     """The request that a call describes.
 
     Args:
@@ -139,7 +147,7 @@ def merge_headers(
     return tuple((name, fill_header(value, values)) for name, value in (*kept, *further))
 
 
-def refusal(answer: Answer, status: int, body: bytes) -> str | None:
+def refusal(answer: ExpectedAnswer, status: int, body: bytes) -> str | None:
     """Why an answer is no success, as a countable cause; None if it is one."""
     if status not in answer.status if answer.status else not 200 <= status <= 299:
         return f"HTTP {status}"
@@ -149,7 +157,7 @@ def refusal(answer: Answer, status: int, body: bytes) -> str | None:
     if value is MISSING:
         return f"HTTP {status} without JSON"
     for path, wanted in answer.fields.items():
-        if not same(path.find(value), wanted):
+        if not json_equal(path.find(value), wanted):
             return f"HTTP {status}, but {path} is not {json.dumps(wanted)}"
     for path in answer.has:
         if path.find(value) is MISSING:
@@ -157,19 +165,19 @@ def refusal(answer: Answer, status: int, body: bytes) -> str | None:
     return None
 
 
-def is_meant(kind: AnswerKind, status: int, body: bytes) -> bool:
+def answer_matches(kind: AnswerSpec, status: int, body: bytes) -> bool:
     """Whether an answer is of the kind that a profile describes."""
     if kind.status and status not in kind.status:
         return False
     if kind.regex is not None and kind.regex.search(body.decode(errors="replace")) is None:
         return False
     value = json_or_missing(body) if kind.fields or kind.has else MISSING
-    return all(same(path.find(value), wanted) for path, wanted in kind.fields.items()) and (
+    return all(json_equal(path.find(value), wanted) for path, wanted in kind.fields.items()) and (
         all(path.find(value) is not MISSING for path in kind.has)
     )
 
 
-def capture(captures: Mapping[str, Capture], text: str, value: Json) -> dict[str, str]:
+def capture(captures: Mapping[str, CaptureSpec], text: str, value: Json) -> dict[str, str]:
     """What can be captured from an answer or a message.
 
     Args:
@@ -179,15 +187,15 @@ def capture(captures: Mapping[str, Capture], text: str, value: Json) -> dict[str
     """
     found = {}
     for name, place in captures.items():
-        part = None if place.field is None else text_of(place.field.find(value))
+        part = None if place.field is None else scalar_text(place.field.find(value))
         if place.regex is not None:
-            part = group(place.regex, text)
+            part = matched_text(place.regex, text)
         if part is not None:
             found[name] = unquote(part) if place.percent_encoded else part
     return found
 
 
-def group(regex: re.Pattern[str], text: str) -> str | None:
+def matched_text(regex: re.Pattern[str], text: str) -> str | None:
     """The part that a regular expression's group is, or all that it matches."""
     match = regex.search(text)
     return None if match is None else match[regex.groups]

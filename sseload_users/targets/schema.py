@@ -25,7 +25,7 @@ from sseload_users.targets.paths import JsonPath
 from sseload_users.targets.template import Json, fill, fill_json
 
 #: The steps in which a server can refuse; the reports' errors by cause name them so.
-Step: TypeAlias = Literal[
+FailureStep: TypeAlias = Literal[
     "health", "verify", "before", "handshake", "subscribe", "session", "upkeep", "ingest"
 ]
 
@@ -127,7 +127,7 @@ def check_header(name: str, value: str) -> None:
         raise ValueError(f"the value of header {name} has a control character")
 
 
-def named(value: dict[str, Any]) -> dict[str, Any]:
+def check_names(value: dict[str, Any]) -> dict[str, Any]:
     """Names with something to each: refuse what is none, or taken.
 
     Raises:
@@ -157,7 +157,7 @@ _Address = Annotated[str, AfterValidator(_address)]
 _Status = Annotated[int, Field(strict=True), AfterValidator(_status)]
 
 
-class Model(BaseModel):
+class Table(BaseModel):
     """A table of the file.
 
     Attributes:
@@ -169,7 +169,7 @@ class Model(BaseModel):
     literal: ClassVar[frozenset[str]] = frozenset()
 
 
-class Conditional(Model):
+class ConditionTable(Table):
     """A table with conditions that a message must meet: some of event, fields and text."""
 
     def filled(self, values: Mapping[str, str]) -> Self:
@@ -189,7 +189,7 @@ class Conditional(Model):
         return self if same else self.model_copy(update=update)
 
 
-class Message(Conditional):
+class MessageSpec(ConditionTable):
     """Which messages are meant: all that is given must hold."""
 
     any: StrictBool = False
@@ -200,7 +200,7 @@ class Message(Conditional):
     regex: _Pattern | None = None
 
     @model_validator(mode="after")
-    def _says_which(self) -> Message:
+    def _says_which(self) -> MessageSpec:
         given = [self.event is not None, self.fields, self.has, self.text is not None, self.regex]
         if self.any == bool(sum(map(bool, given))):
             raise ValueError(
@@ -209,7 +209,7 @@ class Message(Conditional):
         return self
 
 
-class Capture(Model):
+class CaptureSpec(Table):
     """Where in an answer or message a named value is."""
 
     field: _JsonPath | None = None
@@ -217,22 +217,22 @@ class Capture(Model):
     percent_encoded: StrictBool = False
 
     @model_validator(mode="after")
-    def _one_place(self) -> Capture:
+    def _one_place(self) -> CaptureSpec:
         if (self.field is None) == (self.regex is None):
             raise ValueError("give one of field and regex")
         return self
 
 
-_Captures = Annotated[dict[str, Capture], AfterValidator(named)]
+_Captures = Annotated[dict[str, CaptureSpec], AfterValidator(check_names)]
 
 
-class Confirm(Message):
+class ConfirmSpec(MessageSpec):
     """The message that confirms the subscription."""
 
     capture: _Captures = {}
 
 
-class Refuse(Message):
+class RefuseSpec(MessageSpec):
     """A message that refuses the subscription, and what that is called in the report."""
 
     literal: ClassVar[frozenset[str]] = frozenset({"cause"})
@@ -241,13 +241,13 @@ class Refuse(Message):
     reason: _JsonPath | None = None
 
 
-class Reply(Message):
+class ReplySpec(MessageSpec):
     """A message that must be answered."""
 
     send: Frame
 
 
-class Answer(Model):
+class ExpectedAnswer(Table):
     """Which answers to a request count as success."""
 
     literal: ClassVar[frozenset[str]] = frozenset({"fields"})
@@ -257,7 +257,7 @@ class Answer(Model):
     has: tuple[_JsonPath, ...] = ()
 
 
-class AnswerKind(Model):
+class AnswerSpec(Table):
     """Which answers to a request are meant: all that is given must hold."""
 
     literal: ClassVar[frozenset[str]] = frozenset({"fields"})
@@ -268,13 +268,13 @@ class AnswerKind(Model):
     regex: _Pattern | None = None
 
     @model_validator(mode="after")
-    def _says_which(self) -> AnswerKind:
+    def _says_which(self) -> AnswerSpec:
         if not (self.status or self.fields or self.has or self.regex):
             raise ValueError("say which answer: give some of status, fields, has, regex")
         return self
 
 
-class Call(Model):
+class RequestSpec(Table):
     """A request."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
@@ -282,22 +282,22 @@ class Call(Model):
     query: dict[str, str] = {}
     headers: _Headers = {}
     body: Frame | None = None
-    expect: Answer = Answer()
+    expect: ExpectedAnswer = ExpectedAnswer()
 
     @model_validator(mode="after")
-    def _body_fits(self) -> Call:
+    def _body_fits(self) -> RequestSpec:
         if self.body is not None and self.method == "GET":
             raise ValueError("a GET request has no body; give a method")
         return self
 
 
-class Verify(Call):
+class VerifySpec(RequestSpec):
     """A request that says whether the server knows a user, and what it says if it does not."""
 
-    refuse: AnswerKind | None = None
+    refuse: AnswerSpec | None = None
 
 
-class Before(Call):
+class BeforeSpec(RequestSpec):
     """A request that is made before connecting, by each connection or once for its user."""
 
     per: Literal["connection", "user"] = "connection"
@@ -305,27 +305,27 @@ class Before(Call):
     capture: _Captures = {}
 
     @model_validator(mode="after")
-    def _kept_for_users_only(self) -> Before:
+    def _kept_for_users_only(self) -> BeforeSpec:
         if "valid_for" in self.model_fields_set and self.per != "user":
             raise ValueError('valid_for is for what is kept for a user; give per = "user", too')
         return self
 
 
-class Upkeep(Model):
+class UpkeepSpec(Table):
     """What a connection must do again and again: a request, or a message."""
 
     every: float = Field(gt=0, strict=True, allow_inf_nan=False)
-    request: Call | None = None
+    request: RequestSpec | None = None
     send: Frame | None = None
 
     @model_validator(mode="after")
-    def _one_thing(self) -> Upkeep:
+    def _one_thing(self) -> UpkeepSpec:
         if (self.request is None) == (self.send is None):
             raise ValueError("give one of request and send")
         return self
 
 
-class Connect(Model):
+class ConnectSpec(Table):
     """Where and how to connect, and what to say first."""
 
     path: _Path
@@ -338,7 +338,7 @@ class Connect(Model):
     max_message: int = Field(1 << 20, gt=0, strict=True)
 
 
-class Code(Conditional):
+class CodeSpec(ConditionTable):
     """Where a code is in a message, and which codes the server takes."""
 
     literal: ClassVar[frozenset[str]] = frozenset({"template"})
@@ -352,7 +352,7 @@ class Code(Conditional):
     max_length: int | None = Field(None, gt=0, strict=True)
 
     @model_validator(mode="after")
-    def _consistent(self) -> Code:
+    def _consistent(self) -> CodeSpec:
         if [self.field is not None, self.regex is not None, self.whole].count(True) != 1:
             raise ValueError("say where the code is: give one of field, regex and whole = true")
         longest = len(_longest(self.template))
@@ -364,18 +364,18 @@ class Code(Conditional):
         return self
 
 
-class Advice(Model):
+class AdviceSpec(Table):
     """What to do about a failure: of which step, by which status or which words of the server."""
 
     literal: ClassVar[frozenset[str]] = frozenset({"hint"})
 
-    step: Step
+    step: FailureStep
     status: tuple[_Status, ...] = ()
     regex: _Pattern | None = None
     hint: str = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _says_when(self) -> Advice:
+    def _says_when(self) -> AdviceSpec:
         if not self.status and self.regex is None:
             raise ValueError("say which answers it is for: give some of status, regex")
         return self

@@ -7,48 +7,48 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StrictBool, model_validator
 
-from sseload_users.targets.ingest import ConnectionIngest, Ingest
+from sseload_users.targets.ingest import ConnectionIngestSpec, IngestSpec
 from sseload_users.targets.schema import (
-    Advice,
-    Before,
-    Call,
-    Code,
-    Confirm,
-    Connect,
-    Model,
-    Refuse,
-    Reply,
-    Upkeep,
-    Verify,
-    named,
+    AdviceSpec,
+    BeforeSpec,
+    CodeSpec,
+    ConfirmSpec,
+    ConnectSpec,
+    RefuseSpec,
+    ReplySpec,
+    RequestSpec,
+    Table,
+    UpkeepSpec,
+    VerifySpec,
+    check_names,
 )
 from sseload_users.targets.template import names_in
 from sseload_users.targets.texts import Text, texts
 from sseload_users.transports import TransportName
 
 
-class Spec(Model):
+class ProfileSpec(Table):
     """A profile's file."""
 
     transport: TransportName
     lines: StrictBool = False
-    values: Annotated[dict[str, str], AfterValidator(named)] = Field(default_factory=dict)
-    health: Call | None = None
-    verify: Verify | None = None
-    before: tuple[Before, ...] = ()
-    connect: Connect
-    confirm: Confirm | None = None
-    refuse: tuple[Refuse, ...] = ()
-    reply: tuple[Reply, ...] = ()
-    upkeep: tuple[Upkeep, ...] = ()
-    code: Code
-    ingest: Ingest
-    advice: tuple[Advice, ...] = ()
+    values: Annotated[dict[str, str], AfterValidator(check_names)] = Field(default_factory=dict)
+    health: RequestSpec | None = None
+    verify: VerifySpec | None = None
+    before: tuple[BeforeSpec, ...] = ()
+    connect: ConnectSpec
+    confirm: ConfirmSpec | None = None
+    refuse: tuple[RefuseSpec, ...] = ()
+    reply: tuple[ReplySpec, ...] = ()
+    upkeep: tuple[UpkeepSpec, ...] = ()
+    code: CodeSpec
+    ingest: IngestSpec
+    advice: tuple[AdviceSpec, ...] = ()
 
     @model_validator(mode="after")
-    def _consistent(self) -> Spec:
+    def _consistent(self) -> ProfileSpec:
         _check_fit(self, self.transport)
-        if isinstance(self.ingest, ConnectionIngest):
+        if isinstance(self.ingest, ConnectionIngestSpec):
             self.ingest.check(self.transport)
             _check_fit(self.ingest, self.ingest.transport(self.transport), "ingest.")
         elif not any("code" in names_in(each.value) for each in texts(self.ingest)):
@@ -79,7 +79,7 @@ class Spec(Model):
     def captured(self) -> set[str]:
         """Return the names that responses and confirming messages give."""
         confirms = [self.confirm]
-        if isinstance(self.ingest, ConnectionIngest):
+        if isinstance(self.ingest, ConnectionIngestSpec):
             confirms.append(self.ingest.confirm)
         confirmed = {name for each in confirms if each is not None for name in each.capture}
         return self.captured_before(len(self.before)) | confirmed
@@ -96,7 +96,7 @@ def _not_filled(key: str, name: str) -> str:
     return f"{said}; write the text itself"
 
 
-def _check_fit(table: Model, transport: str, where: str = "") -> None:
+def _check_fit(table: Table, transport: str, where: str = "") -> None:
     """Check that all keys of a table apply to the transport.
 
     Args:
@@ -114,13 +114,13 @@ def _check_fit(table: Model, transport: str, where: str = "") -> None:
             )
 
 
-def _is_given(table: Model, key: str, inner: str = "") -> bool:
+def _is_given(table: Table, key: str, inner: str = "") -> bool:
     """Whether a table has a key, or any of the tables there has an inner one."""
     if not inner:
         return key in table.model_fields_set
     value = getattr(table, key, None)
     tables: Iterable[object] = value if isinstance(value, tuple) else (value,)
-    return any(isinstance(each, Model) and inner in each.model_fields_set for each in tables)
+    return any(isinstance(each, Table) and inner in each.model_fields_set for each in tables)
 
 
 _ONLY_FOR: dict[str, tuple[TransportName, ...]] = {

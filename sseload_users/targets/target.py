@@ -10,10 +10,10 @@ from functools import cached_property
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
 from sseload_users.targets import needs
-from sseload_users.targets.hosts import normalised, origin
+from sseload_users.targets.hosts import normalize_host, origin
 from sseload_users.targets.identities import Identity
-from sseload_users.targets.ingest import HttpIngest
-from sseload_users.targets.messages import Said, code_of, said
+from sseload_users.targets.ingest import HttpIngestSpec
+from sseload_users.targets.messages import ReceivedMessage, find_code, messages_in
 from sseload_users.targets.profile import Profile
 from sseload_users.targets.reader import MessageReader
 from sseload_users.targets.redaction import hidden, secret_values
@@ -21,14 +21,20 @@ from sseload_users.targets.requests import (
     BeforeStep,
     Headers,
     UpkeepAction,
-    fill_call,
-    is_meant,
+    answer_matches,
+    fill_request,
     merge_headers,
     refusal,
     with_query,
 )
-from sseload_users.targets.schema import Answer, Before, Call, Code, check_header
-from sseload_users.targets.spec import Spec
+from sseload_users.targets.schema import (
+    BeforeSpec,
+    CodeSpec,
+    ExpectedAnswer,
+    RequestSpec,
+    check_header,
+)
+from sseload_users.targets.spec import ProfileSpec
 from sseload_users.targets.template import (
     Json,
     UnknownNameError,
@@ -75,7 +81,7 @@ class Target:
         values: Mapping[str, str] = {},
     ) -> None:
         self.profile = profile
-        self.host = normalised(host)
+        self.host = normalize_host(host)
         self._spec = profile.spec
         self._given = values
         self._headers = _checked(headers)
@@ -118,7 +124,7 @@ class Target:
         values = self.values(identity, captured)
 
         def hide(words: str) -> str:
-            return self.without_secrets(words, identity, captured.values())
+            return self.redact(words, identity, captured.values())
 
         scheme = self.host if spec.transport == "sse" else "ws" + self.host.removeprefix("http")
         try:
@@ -138,7 +144,7 @@ class Target:
         except UnknownNameError as error:
             raise self._lacks(error.name, "connect") from None
 
-    def spoken_to_as(self, spec: Spec) -> Target:
+    def with_spec(self, spec: ProfileSpec) -> Target:
         """This target, where codes are handed in by what another profile would say.
 
         Args:
@@ -158,7 +164,7 @@ class Target:
     def before(self, identity: Identity) -> tuple[BeforeStep, ...]:
         """The requests to make before connecting, in order."""
 
-        def step(call: Before) -> BeforeStep:
+        def step(call: BeforeSpec) -> BeforeStep:
             return BeforeStep(lambda got: self._request(call, identity, got, "before"), call)
 
         return tuple(step(call) for call in self._spec.before)
@@ -184,7 +190,7 @@ class Target:
                     text = self._frame(each.send, self.values(identity, captured))
                 except UnknownNameError as error:
                     raise self._lacks(error.name, "upkeep") from None
-            expect = Answer() if each.request is None else each.request.expect
+            expect = ExpectedAnswer() if each.request is None else each.request.expect
             found.append(UpkeepAction(each.every, request, text, expect))
         return tuple(found)
 
@@ -197,7 +203,7 @@ class Target:
         code, lines = self._code, self._spec.lines
         if isinstance(event.data, bytes) and (code.field is not None or code.fields):
             raise Malformed("not UTF-8")
-        found = (code_of(code, what) for what in said(event, lines=lines))
+        found = (find_code(code, what) for what in messages_in(event, lines=lines))
         return [text for text in found if text is not None]
 
     def ingest(self, code: str, identity: Identity) -> HttpRequest:
@@ -242,7 +248,7 @@ class Target:
         call = self._spec.verify
         if call is None:
             return None
-        if call.refuse is not None and is_meant(call.refuse, status, body):
+        if call.refuse is not None and answer_matches(call.refuse, status, body):
             return False
         return True if refusal(call.expect, status, body) is None else None
 
@@ -265,7 +271,7 @@ class Target:
                 return each.hint
         return ""
 
-    def without_secrets(self, text: str, identity: Identity, captured: Collection[str] = ()) -> str:
+    def redact(self, text: str, identity: Identity, captured: Collection[str] = ()) -> str:
         """A text of whomever's, in which nothing is left that must not be shown.
 
         Args:
@@ -289,7 +295,7 @@ class Target:
         }
 
     @cached_property
-    def _code(self) -> Code:
+    def _code(self) -> CodeSpec:
         try:
             return self._spec.code.filled(self._constants)
         except UnknownNameError as error:
@@ -315,7 +321,7 @@ class Target:
         except UnknownNameError as error:
             raise self._lacks(error.name, key) from None
 
-    def said(self, payload: bytes) -> tuple[Said, ...]:
+    def said(self, payload: bytes) -> tuple[ReceivedMessage, ...]:
         """The messages in what came over a connection."""
         return self._reader.said(payload)
 
@@ -328,22 +334,22 @@ class Target:
         return fill_text(send, values)
 
     @property
-    def _ingest_call(self) -> HttpIngest:
+    def _ingest_call(self) -> HttpIngestSpec:
         ingest = self._spec.ingest
-        if not isinstance(ingest, HttpIngest):
+        if not isinstance(ingest, HttpIngestSpec):
             raise TypeError("codes go in over a connection: see Publishing")
         return ingest
 
     def _request(
         self,
-        call: Call,
+        call: RequestSpec,
         identity: Identity,
         captured: Mapping[str, str],
         key: str,
         headers: Headers | None = None,
     ) -> HttpRequest:
         try:
-            return fill_call(
+            return fill_request(
                 call,
                 self.host,
                 self.values(identity, captured),

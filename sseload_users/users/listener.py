@@ -185,10 +185,10 @@ class CodeListener(User):
                 self._transport.leave()
             if not station.finished:
                 # In its words the server may have repeated what it was sent.
-                cause, text = map(errands.without_secrets, (error.cause, error.server_text))
+                cause, text = map(errands.redact, (error.cause, error.server_text))
                 cause = station.failed(error.operation, cause, text)
                 failed = ConnectFailed(error.operation, cause)
-                _logger.debug("%s: %s", failed, clean(errands.without_secrets(error.detail)))
+                _logger.debug("%s: %s", failed, clean(errands.redact(error.detail)))
                 station.counters.failed += 1
                 connection.last_cause = str(failed)
                 passed_ms = (wall_ns() - began_ns) / 1e6
@@ -230,7 +230,7 @@ class CodeListener(User):
         finally:
             server_text = closed.reason
             if self._errands is not None:
-                server_text = self._errands.without_secrets(server_text)
+                server_text = self._errands.redact(server_text)
                 self._errands.end()
             dropped = closed.cause != LEFT
             station.ledger.close_session(session, wall_ns(), released=not dropped)

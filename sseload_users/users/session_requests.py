@@ -87,9 +87,9 @@ class SessionRequests:
         """All values captured from the server so far, those that were replaced included."""
         return self._secrets.union(self._captured.values())
 
-    def without_secrets(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Return a text of the server's with the secrets removed."""
-        return self._target.without_secrets(text, self._identity, self.secrets)
+        return self._target.redact(text, self._identity, self.secrets)
 
     def end(self) -> None:
         """Stop the upkeep: the session has ended."""
@@ -178,7 +178,7 @@ class SessionRequests:
         if cause is None:
             self._mark_accepted()
             return None, ""
-        return cause, self.without_secrets(text)
+        return cause, self.redact(text)
 
     def _fetch(self, upkeep: UpkeepAction) -> tuple[str | None, str]:
         assert upkeep.request is not None  # noqa: S101

@@ -69,7 +69,7 @@ def test_the_true_difference_is_within_the_error(
 
 
 @given(truths, questions, st.lists(st.integers(-20 * S, 20 * S), min_size=1, max_size=5))
-def test_times_that_were_put_on_the_other_clock_are_as_wrong_as_is_said(
+def test_converted_times_are_within_the_stated_error(
     truth: Truth, asking: list[tuple[int, int, int]], moments: list[int]
 ) -> None:
     clocks, now = asked(truth, asking)
@@ -81,7 +81,7 @@ def test_times_that_were_put_on_the_other_clock_are_as_wrong_as_is_said(
 
 
 @given(truths, questions)
-def test_the_error_is_no_larger_than_the_best_answer_makes_it(
+def test_the_error_is_bounded_by_the_best_exchange(
     truth: Truth, asking: list[tuple[int, int, int]]
 ) -> None:
     clocks, now = asked(truth, asking)
@@ -92,7 +92,7 @@ def test_the_error_is_no_larger_than_the_best_answer_makes_it(
 
 
 @given(truths, questions, st.integers(-3600 * S, 3600 * S), st.integers(0, 10 * S))
-def test_a_step_of_this_clock_takes_nothing_away(
+def test_a_step_of_this_clock_keeps_the_exchanges(
     truth: Truth,
     before: list[tuple[int, int, int]],
     step: int,
@@ -107,7 +107,7 @@ def test_a_step_of_this_clock_takes_nothing_away(
 
 
 @given(truths, questions, st.integers(60 * MS, 3600 * S), st.booleans(), st.integers(0, 20 * MS))
-def test_a_step_of_the_leaders_clock_is_followed_at_the_next_good_answer(
+def test_a_step_of_the_leaders_clock_is_followed_at_the_next_good_exchange(
     truth: Truth,
     asking: list[tuple[int, int, int]],
     step: int,
@@ -123,7 +123,7 @@ def test_a_step_of_the_leaders_clock_is_followed_at_the_next_good_answer(
     assert abs(stepped.leader(now + way) - now - way - difference.ns) <= difference.error_ns + 1
 
 
-def test_an_answer_that_came_before_its_question_says_nothing() -> None:
+def test_a_reply_older_than_its_request_is_ignored() -> None:
     clocks = ClockSync()
     clocks.add_exchange(START + 5, START, START)
     assert not clocks.known
@@ -148,7 +148,7 @@ def right_again() -> Iterator[None]:
 
 @pytest.mark.usefixtures("right_again")
 @pytest.mark.parametrize("by_ns", [S, -3 * S, 20 * MS])
-def test_a_clock_that_is_set_is_seen_once(by_ns: int) -> None:
+def test_a_clock_step_is_detected_once(by_ns: int) -> None:
     setting = ClockStepDetector()
     assert setting.step_ns() == 0
     clock.set_offset(by_ns)
@@ -157,7 +157,7 @@ def test_a_clock_that_is_set_is_seen_once(by_ns: int) -> None:
 
 
 @pytest.mark.usefixtures("right_again")
-def test_a_clock_that_is_steered_is_not_set() -> None:
+def test_slewing_is_not_a_step() -> None:
     setting = ClockStepDetector()
     clock.set_offset(0, drift_ppm=500)
     time.sleep(0.3)
@@ -165,7 +165,7 @@ def test_a_clock_that_is_steered_is_not_set() -> None:
 
 
 @pytest.mark.usefixtures("right_again")
-def test_what_was_measured_before_a_clock_was_set_still_holds() -> None:
+def test_exchanges_before_a_clock_step_remain_valid() -> None:
     time_ = RunClock(lambda _: None, same=False)
     now = clock.wall_ns()
     time_.clocks.add_exchange(now - 1000, now, now + 1000)
@@ -175,7 +175,7 @@ def test_what_was_measured_before_a_clock_was_set_still_holds() -> None:
     assert abs(time_.clocks.to_leader(later) - (later - 2 * S)) < MIN_STEP_NS
 
 
-def test_a_clock_that_is_wrong_is_like_no_other() -> None:
+def test_a_clock_with_an_offset_has_a_host_id_of_its_own() -> None:
     try:
         assert host_id() == host_id()
         clock.set_offset(1)
@@ -184,7 +184,7 @@ def test_a_clock_that_is_wrong_is_like_no_other() -> None:
         clock.set_offset(0)
 
 
-def test_a_slow_answer_does_not_displace_a_quick_one_that_it_agrees_with() -> None:
+def test_a_slow_exchange_does_not_displace_a_consistent_quick_one() -> None:
     clocks = ClockSync()
     ahead = 1_000_000_000
     clocks.add_exchange(0, ahead + 50, 100)
@@ -195,13 +195,13 @@ def test_a_slow_answer_does_not_displace_a_quick_one_that_it_agrees_with() -> No
     assert abs(difference.ns - ahead) <= difference.error_ns
 
 
-def test_an_answer_in_no_time_is_still_wrong_by_what_is_rounded() -> None:
+def test_an_instant_exchange_still_has_a_rounding_error() -> None:
     clocks = ClockSync()
     clocks.add_exchange(5, 10, 5)
     assert clocks.difference_at(5).error_ns >= 1
 
 
-def test_the_largest_error_of_all_that_was_put_on_the_other_clock_is_told() -> None:
+def test_the_largest_conversion_error_is_kept() -> None:
     for put in (ClockSync.to_here, ClockSync.to_leader):
         clocks = ClockSync()
         clocks.add_exchange(0, 1000, 2000)

@@ -40,7 +40,7 @@ def shapes(draw: st.DrawFn) -> CodeShape:
 
 @settings(deadline=None)
 @given(shapes(), sequences, moments)
-def test_what_was_minted_is_read_back(shape: CodeShape, sequence: int, sent_ns: int) -> None:
+def test_a_minted_code_is_parsed_back(shape: CodeShape, sequence: int, sent_ns: int) -> None:
     knows_when = "{sent}" in shape.template
     minted = shape.mint(sequence, sent_ns)
     assert shape.parse(minted) == ParsedCode(sequence, sent_ns if knows_when else None)
@@ -48,7 +48,7 @@ def test_what_was_minted_is_read_back(shape: CodeShape, sequence: int, sent_ns: 
 
 @settings(deadline=None)
 @given(templates(), run_ids, st.tuples(sequences, moments), st.tuples(sequences, moments))
-def test_a_template_that_is_taken_gives_each_code_a_text_of_its_own(
+def test_a_valid_template_gives_each_code_a_unique_text(
     template: str, run_id: str, one: tuple[int, int], other: tuple[int, int]
 ) -> None:
     assume(one[0] != other[0])
@@ -61,7 +61,7 @@ def test_a_template_that_is_taken_gives_each_code_a_text_of_its_own(
 
 @settings(deadline=None)
 @given(shapes(), sequences, moments, st.data())
-def test_only_what_can_have_been_minted_is_read(
+def test_only_texts_that_mint_can_produce_are_parsed(
     shape: CodeShape, sequence: int, sent_ns: int, data: st.DataObject
 ) -> None:
     """A text with one character changed, put in or left out is itself a code, or none."""
@@ -77,7 +77,7 @@ def test_only_what_can_have_been_minted_is_read(
 
 @settings(deadline=None)
 @given(st.text(max_size=60) | st.from_regex(r"LT-[0-9a-z]{6}-[0-9]+-[0-9a-z]+"))
-def test_whatever_is_read_is_what_would_be_minted(text: str) -> None:
+def test_a_parsed_text_is_the_one_that_would_be_minted(text: str) -> None:
     shape = CodeShape(RUN)
     reading = shape.parse(text)
     if reading is not None:
@@ -133,7 +133,7 @@ def test_near_misses_are_foreign(text: str) -> None:
     assert CodeShape(RUN).parse(text) is None
 
 
-def test_padded_numbers_are_read_as_they_are_written() -> None:
+def test_padded_numbers_are_parsed() -> None:
     shape = CodeShape(RUN, "{seq:04}")
     assert (shape.mint(7, 0), shape.mint(12345, 0)) == ("0007", "12345")
     assert shape.parse("0007") == ParsedCode(7, None)
@@ -143,7 +143,7 @@ def test_padded_numbers_are_read_as_they_are_written() -> None:
 
 @pytest.mark.parametrize("part", ["7" * 10_000_000, "0" * 10_000_000, "z" * 10_000_000])
 @pytest.mark.parametrize("text", ["LT-{run}-{part}-abc", "LT-{run}-7-{part}", "{part}"])
-def test_a_huge_text_is_turned_down_at_once(text: str, part: str) -> None:
+def test_a_huge_text_is_rejected_quickly(text: str, part: str) -> None:
     huge = text.format(run=RUN, part=part)
     begin = time.perf_counter()
     assert CodeShape(RUN).parse(huge) is None
@@ -191,7 +191,7 @@ def test_a_mistake_in_a_template_gives_one_sentence(template: str, mistake: str)
         CodeShape(RUN, template)
 
 
-def test_letters_between_the_numbers_are_enough() -> None:
+def test_one_letter_between_numbers_suffices() -> None:
     for template in ("{seq}x{sent}", "{sent}x{seq}", "{seq}1x{run}2{sent}", "{sent}9x{seq}"):
         shape = CodeShape("123456", template)
         for sequence, sent_ns in ((1, 1), (91, 36**3), (9, int("9x9x9", 36)), (99, SENT_NS)):
@@ -200,7 +200,7 @@ def test_letters_between_the_numbers_are_enough() -> None:
 
 @settings(deadline=None)
 @given(st.integers(0, 2**70))
-def test_base_36_is_what_python_reads(number: int) -> None:
+def test_base_36_matches_python(number: int) -> None:
     text = to_base36(number)
     assert int(text, 36) == number
     assert text == text.lower()
@@ -213,6 +213,6 @@ def test_run_ids_are_six_characters_and_differ() -> None:
     assert all(re.fullmatch("[0-9a-z]{6}", each) for each in ids)
 
 
-def test_the_widest_sequence_number_is_read_back() -> None:
+def test_the_widest_sequence_number_is_parsed_back() -> None:
     shape = CodeShape("abc123", "{seq:018}")
     assert shape.parse(shape.mint(7, 0)) == ParsedCode(7, None)

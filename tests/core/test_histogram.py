@@ -74,7 +74,7 @@ def test_ranks_are_rounded_up(count: int, percent: float, rank: int) -> None:
 
 @settings(deadline=None)
 @given(many_values, st.lists(percents, max_size=8).map(sorted))
-def test_several_percentiles_are_those_one_by_one(values: list[int], wanted: list[float]) -> None:
+def test_several_percentiles_equal_single_ones(values: list[int], wanted: list[float]) -> None:
     histogram = of(values)
     assert histogram.percentiles_ms(wanted) == [histogram.percentile_ms(each) for each in wanted]
     if not values:
@@ -83,7 +83,7 @@ def test_several_percentiles_are_those_one_by_one(values: list[int], wanted: lis
 
 @settings(deadline=None)
 @given(any_integers | many_values)
-def test_many_at_once_are_the_same_as_one_by_one(values: list[int]) -> None:
+def test_add_all_equals_repeated_add(values: list[int]) -> None:
     at_once, single, counted = of(values), one_by_one(values), Histogram()
     for value, count in Counter(values).items():
         counted.add(value, count)
@@ -94,7 +94,7 @@ def test_many_at_once_are_the_same_as_one_by_one(values: list[int]) -> None:
 
 @settings(deadline=None)
 @given(any_integers)
-def test_what_is_below_nothing_or_above_an_hour_is_counted_at_the_edge(values: list[int]) -> None:
+def test_values_are_clamped_to_zero_and_an_hour(values: list[int]) -> None:
     histogram = of(values)
     clamped = [min(max(value, 0), MAX_US) for value in values]
     assert histogram.pack() == of(clamped).pack()
@@ -109,7 +109,7 @@ def test_what_is_below_nothing_or_above_an_hour_is_counted_at_the_edge(values: l
 
 @settings(deadline=None)
 @given(st.lists(many_values, max_size=5), st.randoms(use_true_random=False))
-def test_merging_in_any_order_is_counting_all(parts: list[list[int]], shuffle: Any) -> None:
+def test_merging_in_any_order_counts_all_values(parts: list[list[int]], shuffle: Any) -> None:
     whole = of([value for part in parts for value in part])
     shuffle.shuffle(parts)
     merged = Histogram()
@@ -170,7 +170,7 @@ def test_buckets_are_those_of_the_library(value: int) -> None:
     assert round(found * 1000) == min(hdr.get_highest_equivalent_value(value), MAX_US)
 
 
-def test_an_empty_one_has_no_figures() -> None:
+def test_an_empty_histogram_has_no_figures() -> None:
     empty = Histogram()
     empty.add_all([])
     empty.merge(Histogram())
@@ -193,14 +193,14 @@ def test_counts_add_up_beyond_32_bits() -> None:
     assert decoded.total_count == 10**10
 
 
-def test_a_packed_one_must_begin_with_counts() -> None:
+def test_a_packed_histogram_begins_with_its_counts() -> None:
     with pytest.raises(TypeError, match="begins with its counts"):
         Histogram.unpack([[1], 1, 1, 1])
 
 
 @settings(deadline=None)
 @given(many_values, percents)
-def test_a_coarse_one_is_within_one_percent(values: list[int], percent: float) -> None:
+def test_a_coarse_histogram_is_within_one_percent(values: list[int], percent: float) -> None:
     coarse = CoarseHistogram()
     coarse.add_all(values)
     one_at_a_time = CoarseHistogram()

@@ -18,7 +18,7 @@ from sseload_users.core.ledger import STRAY, Ledger
 from sseload_users.core.sessions import Session, SessionSet
 from sseload_users.core.tally import PackedTally, Tally
 from sseload_users.core.timestamps import SharedStamp
-from tests.support.ledger_model import KINDS, OUTCOMES, Op, World, ops, total_of
+from tests.support.ledger_model import KINDS, OUTCOMES, Event, World, events, total_of
 
 T0 = 1_700_000_000 * 10**9
 S = 10**9
@@ -28,25 +28,23 @@ MS = 10**6
 
 
 @settings(max_examples=600, deadline=None)
-@given(ops, st.booleans(), st.sampled_from([0, 1, 256]))
-def test_the_books_are_those_of_a_model_that_sees_everything_at_once(
-    story: list[Op], release: bool, recent: int
-) -> None:
+@given(events, st.booleans(), st.sampled_from([0, 1, 256]))
+def test_the_ledger_agrees_with_the_model(history: list[Event], release: bool, recent: int) -> None:
     world = World([1])
     with mock.patch.object(settled_codes, "_MAX_RECENT", recent):
-        world.run(story)
+        world.run(history)
         world.end(release=release)
     (group,) = world.groups
     world.check(group, group.total(0))
 
 
 @settings(max_examples=300, deadline=None)
-@given(ops, st.booleans(), st.integers(2, 4), st.integers())
-def test_workers_that_divide_the_connections_say_the_same_as_one(
-    story: list[Op], release: bool, workers: int, seed: int
+@given(events, st.booleans(), st.integers(2, 4), st.integers())
+def test_several_workers_have_the_same_account_as_one(
+    history: list[Event], release: bool, workers: int, seed: int
 ) -> None:
     world = World([1, workers])
-    world.run(story)
+    world.run(history)
     world.end(release=release)
     alone, divided = world.groups
     one, sum_of_all = alone.total(0), divided.total(seed)
@@ -55,15 +53,15 @@ def test_workers_that_divide_the_connections_say_the_same_as_one(
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_long_stories_end_as_the_model_says(seed: int) -> None:
+def test_long_histories_agree_with_the_model(seed: int) -> None:
     # Hypothesis finds short ones; these go on for long, and everything happens in them.
     draw = random.Random(seed)
-    story: list[Op] = [
+    history: list[Event] = [
         (kind, draw.randrange(31), draw.randrange(15), draw.randrange(8))
         for kind in draw.choices(KINDS, k=800)
     ]
     world = World([1, 3])
-    world.run(story)
+    world.run(history)
     world.end(release=seed % 2 == 0)
     for group in world.groups:
         world.check(group, group.total(seed))
@@ -85,8 +83,8 @@ class Books:
     """A ledger with a timeout of one second, and all that was taken from it."""
 
     def __init__(self, *, started_ns: int = T0 - 5 * MS, subscribed_ns: int = T0) -> None:
-        self.told: list[tuple[int, int]] = []
-        self.ledger = Ledger(1.0, lambda us, at: self.told.extend(zip(us, at, strict=True)))
+        self.reported: list[tuple[int, int]] = []
+        self.ledger = Ledger(1.0, lambda us, at: self.reported.extend(zip(us, at, strict=True)))
         self.total = Tally()
         self.session = self.open(started_ns, subscribed_ns)
 
@@ -143,7 +141,7 @@ def test_a_copy_is_in_time_up_to_the_timeout_whenever_it_is_read(
     assert books.of(1) == outcome
     assert books.session.connection.missing == 0
     in_time = [(after_ns // 1000, T0 + after_ns)] if outcome == DELIVERED else []
-    assert books.told == in_time
+    assert books.reported == in_time
     row = books.total.code(1)
     assert (row.first_ns, row.last_ns) == ((T0 + after_ns,) * 2 if in_time else (0, 0))
 
@@ -158,7 +156,7 @@ def test_a_copy_is_in_time_up_to_the_timeout_whenever_it_is_read(
         (S + 2, S + 1, LATE, 0),
     ],
 )
-def test_who_may_have_been_in_time_is_not_called_late(
+def test_a_copy_that_may_have_been_in_time_is_not_late(
     latest_ns: int, earliest_ns: int, outcome: dict[str, int], in_doubt: int, settled_before: bool
 ) -> None:
     stamp = SharedStamp.of(T0 + latest_ns, T0 + earliest_ns)
@@ -167,7 +165,7 @@ def test_who_may_have_been_in_time_is_not_called_late(
     assert books.total.counters.in_doubt == in_doubt
     # A latency beyond the timeout would be one of a late copy.
     told_ns = min(latest_ns, S)
-    assert books.told == ([(told_ns // 1000, T0 + told_ns)] if outcome == DELIVERED else [])
+    assert books.reported == ([(told_ns // 1000, T0 + told_ns)] if outcome == DELIVERED else [])
 
 
 @pytest.mark.parametrize("settled_before", [False, True])
@@ -180,7 +178,7 @@ def test_who_may_have_been_in_time_is_not_called_late(
         (T0 - 5 * MS - 1, False, False),
     ],
 )
-def test_owed_is_what_was_sent_while_subscribed_and_what_came_of_the_connect_s_time(
+def test_codes_sent_while_connecting_are_owed_only_if_they_arrive(
     sent_ns: int, owed_if_it_comes: bool, owed_if_not: bool, settled_before: bool
 ) -> None:
     books = Books()
@@ -199,7 +197,7 @@ def test_owed_is_what_was_sent_while_subscribed_and_what_came_of_the_connect_s_t
     assert connection.duplicate == 2 * owed_if_it_comes
 
 
-def test_a_connect_that_is_said_to_begin_after_it_ended_owes_from_its_end() -> None:
+def test_a_connect_that_starts_after_its_end_owes_from_the_end() -> None:
     books = Books(started_ns=T0 + 9, subscribed_ns=T0)
     books.send(1, T0)
     books.receive(1, T0 + 20)
@@ -221,7 +219,7 @@ def test_a_connect_that_is_said_to_begin_after_it_ended_owes_from_its_end() -> N
         (T0 + S + 1, True, MISSING),
     ],
 )
-def test_a_session_that_ended_is_judged_by_when_and_by_whom(
+def test_a_closed_session_is_judged_by_when_and_by_whom_it_was_closed(
     closed_ns: int, released: bool, outcome: dict[str, int], settled_before: bool
 ) -> None:
     books = Books()
@@ -239,7 +237,7 @@ def test_a_session_that_ended_is_judged_by_when_and_by_whom(
     assert connection.owed == outcome.get("owed", 0)
 
 
-def test_what_came_before_a_session_ended_was_delivered() -> None:
+def test_copies_before_a_close_are_delivered() -> None:
     books = Books()
     books.send(1, T0)
     books.receive(1, T0 + 1)
@@ -272,7 +270,7 @@ def test_what_came_before_a_session_ended_was_delivered() -> None:
     ],
 )
 @pytest.mark.parametrize("others", [0, 300])
-def test_a_session_that_becomes_known_after_a_code_was_settled_is_owed_it(
+def test_a_session_added_after_settling_is_owed_the_code(
     then: Callable[[Books, Session], object], outcome: dict[str, int], others: int
 ) -> None:
     books = Books()
@@ -292,9 +290,7 @@ def test_a_session_that_becomes_known_after_a_code_was_settled_is_owed_it(
 
 @pytest.mark.parametrize("status", ["rejected", "unsent"])
 @pytest.mark.parametrize("when", ["before", "between", "after"])
-def test_copies_of_a_code_that_failed_are_unexpected_whenever_they_come(
-    status: Status, when: str
-) -> None:
+def test_copies_of_a_failed_code_are_unexpected_at_any_time(status: Status, when: str) -> None:
     books = Books()
 
     def copies() -> None:
@@ -355,7 +351,7 @@ def test_a_code_may_be_announced_long_after_its_copies() -> None:
     assert books.of(1) == {"owed": 3, "delivered": 3}
 
 
-def test_sessions_that_ended_are_kept_until_every_announcement_must_have_come() -> None:
+def test_closed_sessions_are_kept_while_announcements_may_follow() -> None:
     books = Books()
     books.receive(10**9, T0 + 1)  # made up; keeps nobody
     made_up = books.ledger.code(10**9 + 1, 1)
@@ -414,10 +410,10 @@ def test_replayed_history_is_unexpected_each_time(settled_before: bool) -> None:
     assert [books.of(sequence) for sequence in (1, 2, 3)] == [{"unexpected": 2}] * 3
     assert books.out_of_order() == 4
     assert books.session.connection.duplicate == 0
-    assert books.told == []
+    assert books.reported == []
 
 
-def test_a_code_that_a_decoder_remembers_is_found_again_after_it_was_forgotten() -> None:
+def test_a_memoized_code_is_found_after_it_was_forgotten() -> None:
     books = Books()
     books.send(1, T0)
     held = books.ledger.code(1)
@@ -433,7 +429,7 @@ def test_a_code_that_a_decoder_remembers_is_found_again_after_it_was_forgotten()
     assert books.of(1) == {"owed": 2, "delivered": 2, "duplicate": 2}
 
 
-def test_a_code_that_was_given_up_and_is_announced_after_all_counts_from_then_on() -> None:
+def test_a_discarded_code_counts_from_its_announcement_on() -> None:
     books = Books()
     held = books.ledger.code(1)
     with mock.patch.object(ledger_module, "_MAX_UNANNOUNCED", 2):
@@ -482,7 +478,7 @@ def test_a_code_is_settled_once_all_have_it_or_its_time_is_over() -> None:
     assert books.of(3) == {"owed": 2, "delivered": 2}
 
 
-def test_a_text_with_another_time_is_made_up() -> None:
+def test_a_text_with_a_different_time_is_not_the_code() -> None:
     """Whoever knows the run and counts on can guess all of a code but the time in it."""
     books = Books()
     ledger, session = books.ledger, books.session
@@ -507,7 +503,7 @@ def test_a_text_with_another_time_is_made_up() -> None:
     assert books.total.code(0).unexpected == 3
 
 
-def test_the_real_text_is_known_though_it_came_before_its_announcement() -> None:
+def test_the_real_text_counts_before_its_announcement() -> None:
     books = Books()
     books.session.receive(books.ledger.code(1, T0 - 1), T0)
     books.session.receive(books.ledger.code(1, T0 + 7), T0 + 1)
@@ -518,7 +514,7 @@ def test_the_real_text_is_known_though_it_came_before_its_announcement() -> None
     assert books.total.code(0).unexpected == 1
 
 
-def test_an_answer_without_a_send_time_waits_for_it() -> None:
+def test_a_status_without_a_send_time_waits_for_it() -> None:
     books = Books()
     books.ledger.set_status(1, "accepted")
     books.ledger.settle(T0 + 9 * S)
@@ -528,7 +524,7 @@ def test_an_answer_without_a_send_time_waits_for_it() -> None:
     assert books.of(1) == MISSING
 
 
-def test_the_time_in_a_code_s_text_serves_where_no_other_was_told() -> None:
+def test_the_time_in_a_text_is_used_without_an_announced_one() -> None:
     books = Books()
     books.session.receive(books.ledger.code(1, T0 + 3), T0 + 5)
     books.session.receive(books.ledger.code(2, T0 + 3), T0 + 5)
@@ -536,20 +532,20 @@ def test_the_time_in_a_code_s_text_serves_where_no_other_was_told() -> None:
     books.send(2, T0 + 4)
     books.ledger.settle(T0 + 6)
     assert (books.of(1), books.of(2)) == (DELIVERED, DELIVERED)
-    assert books.told == [(0, T0 + 5)] * 2
+    assert books.reported == [(0, T0 + 5)] * 2
     assert not books.ledger.codes.unannounced
 
 
-def test_arrivals_are_told_once_and_only_of_what_was_owed() -> None:
+def test_owed_arrivals_are_reported_once() -> None:
     books = Books()
     stranger = books.open(T0 + 8 * MS, T0 + 9 * MS)
     books.receive(1, T0 + 3 * MS)
     books.receive(1, T0 + 9 * MS, stranger)
     books.ledger.report_arrivals()
-    assert books.told == []  # it may be made up
+    assert books.reported == []  # it may be made up
     books.ledger.announce(1, T0 + MS)
     books.ledger.report_arrivals()
-    assert books.told == [(2000, T0 + 3 * MS)]
+    assert books.reported == [(2000, T0 + 3 * MS)]
     other = books.open()
     books.receive(1, T0 + 4 * MS, other)
     books.receive(1, T0 + 4 * MS, other)
@@ -558,10 +554,10 @@ def test_arrivals_are_told_once_and_only_of_what_was_owed() -> None:
     books.ledger.set_status(1, "accepted")
     books.ledger.settle(T0 + 9 * S)
     books.receive(1, T0 + 4 * MS, other)
-    assert books.told == [(2000, T0 + 3 * MS), (3000, T0 + 4 * MS)]
+    assert books.reported == [(2000, T0 + 3 * MS), (3000, T0 + 4 * MS)]
 
 
-def test_late_copies_of_the_announcement_change_nothing() -> None:
+def test_repeated_announcements_change_nothing() -> None:
     books = Books()
     books.send(1, T0)
     books.ledger.settle(T0 + 2 * S)
@@ -571,7 +567,7 @@ def test_late_copies_of_the_announcement_change_nothing() -> None:
     assert (len(books.ledger.codes.in_flight), books.ledger.codes.settled.count) == (0, 1)
 
 
-def test_the_live_figures() -> None:
+def test_pairs_in_flight_are_counted() -> None:
     books = Books()
     other = books.open()
     books.ledger.add_connection()  # never connects
@@ -601,7 +597,7 @@ def test_the_live_figures() -> None:
     st.sets(st.integers(0, 90)),
     st.lists(st.tuples(st.booleans(), st.integers(0, 200)), max_size=60),
 )
-def test_bits_are_a_set(first: set[int], changes: list[tuple[bool, int]]) -> None:
+def test_a_session_set_is_a_set(first: set[int], changes: list[tuple[bool, int]]) -> None:
     ledger = Ledger(1.0)
     sessions = [ledger.open_session(ledger.add_connection(), T0, T0) for _ in range(201)]
     bits, plain = SessionSet.of(sessions[number] for number in first), set(first)
@@ -622,7 +618,7 @@ def test_bits_are_a_set(first: set[int], changes: list[tuple[bool, int]]) -> Non
 # Memory and speed
 
 
-def test_what_remains_of_a_settled_code_is_its_times() -> None:
+def test_a_settled_code_keeps_its_times() -> None:
     ledger = Ledger(10.0)
     sessions = [ledger.open_session(ledger.add_connection(), T0, T0) for _ in range(50)]
     sizes: list[int] = []
@@ -671,7 +667,7 @@ def test_a_server_that_delivers_nothing_costs_a_few_hundred_bytes_a_code() -> No
     assert size_of(ledger) - empty < settled_codes._MAX_RECENT * 1000
 
 
-def test_made_up_numbers_fill_no_memory_and_slow_nothing_down() -> None:
+def test_made_up_numbers_use_bounded_memory_and_time() -> None:
     ledger = Ledger(10.0)
     sessions = [ledger.open_session(ledger.add_connection(), T0, T0) for _ in range(10)]
     draw, total, seconds = random.Random(1), Tally(), []
@@ -699,7 +695,7 @@ def test_made_up_numbers_fill_no_memory_and_slow_nothing_down() -> None:
     assert set(total.codes) == {1, STRAY}
 
 
-def test_made_up_numbers_to_everybody_fill_no_memory() -> None:
+def test_made_up_numbers_to_all_sessions_use_bounded_memory() -> None:
     ledger = Ledger(10.0)
     sessions = [ledger.open_session(ledger.add_connection(), T0, T0) for _ in range(1000)]
     with mock.patch.object(ledger_module, "_MAX_UNANNOUNCED_COPIES", 20_000):

@@ -16,12 +16,12 @@ def unmet(text: str, account: Account) -> list[str]:
     return [term.compare(figure) for term, figure in Objective.parse(text).unmet(account)]
 
 
-def test_a_clean_run_keeps_whatever_can_be_asked() -> None:
+def test_a_clean_run_meets_every_condition() -> None:
     assert unmet("delivery>=100%, connect>=100%, accepted>=100%", sample(100, 10)) == []
     assert unmet("errors<=0%, dropped<=0%, p50<=1s, p99.9<=10s, max<=60s", sample(100, 10)) == []
 
 
-def test_what_is_not_kept_is_told_with_its_figure() -> None:
+def test_unmet_conditions_are_described_with_their_figures() -> None:
     report = sample(100, 10, refused=6, missing=47, dropped=2, rejected=1, malformed=2)
     assert unmet(DEFAULT, report) == [
         "delivery 94.4 %, objective >= 99.9 %",
@@ -45,7 +45,7 @@ def test_latencies_are_milliseconds_or_seconds() -> None:
     ]
 
 
-def test_nothing_delivered_is_no_delivery() -> None:
+def test_without_deliveries_there_is_no_latency() -> None:
     report = sample(0, 3)
     assert unmet("delivery>=1%, connect>=1%, p99<=1ms", report) == [
         "delivery none, objective >= 1 %",
@@ -62,7 +62,7 @@ def test_a_figure_is_never_rounded_across_its_bound() -> None:
 
 
 @given(whole=st.integers(1, 10**6), tenths=st.integers(0, 1000), off=st.integers(-1, 1))
-def test_shares_are_held_exactly(whole: int, tenths: int, off: int) -> None:
+def test_shares_are_compared_exactly(whole: int, tenths: int, off: int) -> None:
     part = min(whole, max(0, whole * tenths // 1000 + off))
     report = sample(1, 1)
     report.deliveries.delivery_rate = part / whole

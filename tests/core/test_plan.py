@@ -125,7 +125,7 @@ def test_a_single_step_is_taken_once() -> None:
 
 
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=8), st.booleans())
-def test_a_ladder_leaves_no_size_out(sizes: list[int], held: bool) -> None:
+def test_a_ladder_takes_every_size(sizes: list[int], held: bool) -> None:
     steps = play(Ladder(sizes, SCHEDULE), lambda step: outcome(step, held=held))
     assert [step.connections for step in steps] == sizes
     assert [step.name for step in steps] == [f"{size:,} connections" for size in sizes]
@@ -151,7 +151,7 @@ def test_the_answer_does_not_depend_on_the_start(start: int) -> None:
 
 @settings(max_examples=300)
 @given(capacity=st.integers(20, 20_000), start=st.integers(1, 50_000), seed=st.integers(0, 10**6))
-def test_chance_near_the_edge_does_not_move_the_answer_from_it(
+def test_random_results_near_the_limit_keep_the_answer_near_it(
     capacity: int, start: int, seed: int
 ) -> None:
     found = search(World(capacity, blur=0.015, seed=seed), start)
@@ -161,7 +161,9 @@ def test_chance_near_the_edge_does_not_move_the_answer_from_it(
 
 @settings(max_examples=300)
 @given(capacity=st.integers(1, 20_000), start=st.integers(1, 50_000), wrong=st.integers(0, 40))
-def test_one_wrong_probe_anywhere_decides_nothing(capacity: int, start: int, wrong: int) -> None:
+def test_a_single_wrong_probe_does_not_change_the_answer(
+    capacity: int, start: int, wrong: int
+) -> None:
     plan = Search(OBJECTIVE, "connections", start=start, max_size=1_000_000)
     world = World(capacity)
 
@@ -175,7 +177,7 @@ def test_one_wrong_probe_anywhere_decides_nothing(capacity: int, start: int, wro
     assert bracketed(found, capacity)
 
 
-def test_noise_all_over_is_mostly_seen_through() -> None:
+def test_random_noise_rarely_changes_the_answer() -> None:
     searches = 500
     off = 0
     for seed in range(searches):
@@ -190,7 +192,7 @@ def test_noise_all_over_is_mostly_seen_through() -> None:
 @given(
     capacity=st.integers(1, 100_000), generator=st.integers(1, 100_000), start=st.integers(1, 10**5)
 )
-def test_a_server_that_is_beyond_the_generator_gets_no_number(
+def test_a_limit_above_the_generators_has_no_answer(
     capacity: int, generator: int, start: int
 ) -> None:
     found = search(World(capacity, generator=generator), start)
@@ -205,14 +207,14 @@ def test_a_server_that_is_beyond_the_generator_gets_no_number(
         assert (found.broke_at or 0) <= generator
 
 
-def test_a_generator_that_is_always_saturated_says_nothing_at_all() -> None:
+def test_a_generator_that_is_always_saturated_gives_no_result() -> None:
     found = search(World(1000, generator=0), 8)
     assert (found.largest, found.held, found.broke_at) == (None, 0, None)
     assert found.limited_by == "generator"
     assert found.first_broken == []
 
 
-def test_a_generator_that_ran_out_of_something_is_not_the_server_breaking() -> None:
+def test_a_local_shortage_does_not_count_as_the_servers_limit() -> None:
     plan = Search(OBJECTIVE, "connections", start=100, max_size=1000)
     play(
         plan,
@@ -226,21 +228,19 @@ def test_a_generator_that_ran_out_of_something_is_not_the_server_breaking() -> N
 
 
 @given(most=st.integers(1, 5000), start=st.integers(1, 5000))
-def test_what_holds_at_the_limit_is_said_to_be_no_limit_of_the_server(
-    most: int, start: int
-) -> None:
+def test_the_largest_size_that_holds_is_not_the_servers_limit(most: int, start: int) -> None:
     found = search(World(5001), start, most)
     assert (found.largest, found.limited_by, found.broke_at) == (most, "limit", None)
     assert [each.size for each in found.probes].count(most) == 2
 
 
-def test_a_server_that_holds_nothing() -> None:
+def test_a_server_that_holds_no_size() -> None:
     found = search(World(0), 100)
     assert (found.largest, found.held, found.broke_at) == (0, 0, 1)
     assert found.limited_by == "server"
 
 
-def test_slowness_has_no_cause_in_the_books() -> None:
+def test_a_slow_step_has_no_failure_cause() -> None:
     plan = Search(OBJECTIVE, "connections", start=3, max_size=1000)
     play(
         plan,
@@ -255,9 +255,7 @@ def test_slowness_has_no_cause_in_the_books() -> None:
 
 
 @given(capacity=st.integers(1, 2000), start=st.integers(1, 2000), codes=st.integers(1, 20))
-def test_a_search_over_the_rate_makes_probes_of_one_length(
-    capacity: int, start: int, codes: int
-) -> None:
+def test_probes_over_the_rate_have_the_same_length(capacity: int, start: int, codes: int) -> None:
     plan = Search(
         OBJECTIVE, "rate", start=start, max_size=10_000, codes=codes, interval_s=0.5, connections=7
     )
@@ -273,7 +271,7 @@ def test_a_search_over_the_rate_makes_probes_of_one_length(
         assert length == pytest.approx(codes * 0.5, abs=2 * step.schedule.interval_s)
 
 
-def test_a_search_that_was_cut_short_says_what_it_knows_and_no_more() -> None:
+def test_an_interrupted_search_reports_what_it_found() -> None:
     plan = Search(OBJECTIVE, "connections", start=10, max_size=1000)
     world = World(25)
     step = plan.next(None)

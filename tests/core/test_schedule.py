@@ -15,7 +15,9 @@ seconds = st.floats(0, 10**6, allow_nan=False)
 
 @settings(deadline=None)
 @given(counts, seconds)
-def test_codes_are_spread_evenly_with_as_long_after_the_last(codes: int, duration: float) -> None:
+def test_codes_are_spread_evenly_with_an_interval_after_the_last(
+    codes: int, duration: float
+) -> None:
     schedule = Schedule.spread(codes, duration)
     assert schedule.offset_s(1) == 0
     assert schedule.offset_s(codes) == schedule.length_s <= duration
@@ -32,7 +34,7 @@ def test_offsets_do_not_drift(codes: int, interval: float, sequence: int) -> Non
 
 @settings(deadline=None)
 @given(st.integers(0, 300), st.floats(0, 1000))
-def test_every_code_comes_once_and_none_before_the_one_before(codes: int, interval: float) -> None:
+def test_each_code_is_due_once_and_in_order(codes: int, interval: float) -> None:
     schedule = Schedule(codes, interval)
     for _ in range(2):  # it can be gone through again
         due = list(schedule)
@@ -50,13 +52,13 @@ def test_the_figures_of_a_plain_run() -> None:
 
 
 @pytest.mark.parametrize("duration", [0, 60])
-def test_no_codes_are_no_schedule(duration: float) -> None:
+def test_a_schedule_of_no_codes_is_empty(duration: float) -> None:
     schedule = Schedule.spread(0, duration)
     assert list(schedule) == []
     assert schedule.length_s == 0
 
 
-def test_without_a_duration_they_go_out_back_to_back() -> None:
+def test_without_a_duration_codes_are_sent_back_to_back() -> None:
     assert list(Schedule.spread(3, 0)) == [(1, 0), (2, 0), (3, 0)]
 
 
@@ -69,5 +71,5 @@ def test_without_a_duration_they_go_out_back_to_back() -> None:
         (6, "one every 6.0 s"),
     ],
 )
-def test_says_how_often_a_code_goes_out(interval_s: float, words: str) -> None:
+def test_the_rate_is_described(interval_s: float, words: str) -> None:
     assert Schedule(5, interval_s).describe_rate() == words

@@ -101,7 +101,7 @@ def merged(parts: list[Tally]) -> Tally:
 
 @settings(deadline=None)
 @given(tallies())
-def test_a_tally_survives_the_way_to_the_master(tally: Tally) -> None:
+def test_a_tally_survives_packing(tally: Tally) -> None:
     assert seen(travelled(tally)) == seen(tally)
 
 
@@ -143,7 +143,7 @@ def test_a_total_is_the_sum_of_its_parts(parts: list[Tally]) -> None:
         assert second.lag.total == sum(each.lag.total for each in same)
 
 
-def test_the_broadcaster_s_worker_tells_the_status_and_nobody_else_loses_it() -> None:
+def test_a_status_survives_merging_in_any_order() -> None:
     teller, other = Tally(), Tally()
     teller.code(1).status, teller.code(1).sent_ns = "rejected", T0
     other.code(1).unexpected = 3
@@ -153,7 +153,7 @@ def test_the_broadcaster_s_worker_tells_the_status_and_nobody_else_loses_it() ->
         assert (code.status, code.sent_ns, code.unexpected) == ("rejected", T0, 3)
 
 
-def test_a_correction_takes_back_what_was_said() -> None:
+def test_a_correction_reverses_an_earlier_count() -> None:
     first, then = Tally(), Tally()
     first.code(1).owed, first.code(1).missing = 1, 1
     then.code(1).missing, then.code(1).late = -1, 1
@@ -204,7 +204,7 @@ def test_the_number_of_distinct_causes_is_bounded() -> None:
     assert bounded_cause(("ingest", "timed out"), known) == ("ingest", "timed out")
 
 
-def test_a_move_puts_arrivals_and_seconds_on_another_clock_and_no_send_times() -> None:
+def test_conversion_changes_arrivals_and_seconds_but_not_send_times() -> None:
     tally = Tally()
     code = tally.code(1)
     code.sent_ns = T0
@@ -224,7 +224,7 @@ def test_a_move_puts_arrivals_and_seconds_on_another_clock_and_no_send_times() -
     st.integers(-5 * S, 5 * S),
     st.floats(0.5, 1.5),
 )
-def test_a_move_loses_nothing(received: dict[int, int], by_ns: int, rate: float) -> None:
+def test_conversion_preserves_all_counts(received: dict[int, int], by_ns: int, rate: float) -> None:
     tally = Tally()
     for key, many in received.items():
         tally.second(key * S).received = many

@@ -21,7 +21,7 @@ RSS = Series("process", "rss", "MiB")
     points=st.integers(1, 8),
     notes=st.lists(st.tuples(st.integers(0, 40 * S), st.floats(-1e6, 1e6)), max_size=20),
 )
-def test_every_figure_is_in_the_interval_that_it_was_taken_in(
+def test_each_figure_is_in_the_interval_in_which_it_was_read(
     started_ns: int, step: int, points: int, notes: list[tuple[int, float]]
 ) -> None:
     found = ServerVitals(started_ns)
@@ -55,7 +55,7 @@ def watched(rss: list[float | None], **others: list[float | None]) -> list[Vital
     ]
 
 
-def test_memory_is_told_for_each_connection() -> None:
+def test_memory_per_connection_is_computed() -> None:
     opens, rss = [0, 50, 100, 100, 0], watched([60.0, 155.0, 250.0, 300.0, 280.0])
     # What came after all were there may have been anything.
     assert vitals.memory_per_connection(rss, opens) == (60.0, 1.9)
@@ -77,13 +77,13 @@ def test_memory_is_told_for_each_connection() -> None:
         ([], []),
     ],
 )
-def test_memory_that_did_not_grow_with_connections_is_not_divided_by_them(
+def test_there_is_no_memory_per_connection_without_growth(
     opens: list[int], rss: list[float | None]
 ) -> None:
     assert vitals.memory_per_connection(watched(rss), opens) is None
 
 
-def test_other_figures_are_told_by_their_range() -> None:
+def test_other_figures_are_shown_as_ranges() -> None:
     series = watched(
         [20.0, 20.0], cpu=[None, 85.25], threads=[1.0, 1.0], open_files=[5.0, 12.0],
         a_total=[None, None],

@@ -1,4 +1,4 @@
-"""Which fault befalls whom: pure, seeded, and in the shares that were ordered."""
+"""The fault plan: pure, seeded, and in the configured shares."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sseload_users.demo.faults import PLAIN, Delivery, FaultPlan, Faults
+from sseload_users.demo.faults import PLAIN, DeliveryFaults, FaultPlan, Faults
 
 SHARES = st.floats(0, 1)
 SEEDS = st.integers()
-#: Each decision that is made one by one, as a function of a plan with that share.
-ONE_BY_ONE: dict[str, Callable[[FaultPlan, int], bool]] = {
+#: Each systematically sampled fault, as a function of the plan and an index.
+SAMPLED: dict[str, Callable[[FaultPlan, int], bool]] = {
     "drop": lambda plan, index: plan.drops(index),
     "refuse": lambda plan, index: plan.refuses(index),
     "ingest_share": lambda plan, index: plan.rejects(index) is not None,
     "ingest_hang": lambda plan, index: plan.hangs(index),
     "ingest_reset": lambda plan, index: plan.resets(index),
 }
-#: Each fault of deliveries, as a function of a delivery.
-OF_DELIVERIES: dict[str, Callable[[Delivery], bool]] = {
+#: Each delivery fault, as a function of a delivery's faults.
+DRAWN: dict[str, Callable[[DeliveryFaults], bool]] = {
     "lose": lambda delivery: delivery.lost,
     "delay": lambda delivery: delivery.delay > 0,
     "duplicate": lambda delivery: delivery.copies == 2,
@@ -35,32 +35,32 @@ OF_DELIVERIES: dict[str, Callable[[Delivery], bool]] = {
 
 
 def plan(name: str, share: float, seed: int = 0) -> FaultPlan:
-    ordered: dict[str, Any] = {"delay_seconds": 1.0, "ingest_status": 410, name: share}
-    return FaultPlan(Faults(**ordered), seed)
+    options: dict[str, Any] = {"delay_seconds": 1.0, "ingest_status": 410, name: share}
+    return FaultPlan(Faults(**options), seed)
 
 
-@pytest.mark.parametrize("name", ONE_BY_ONE)
+@pytest.mark.parametrize("name", SAMPLED)
 @settings(max_examples=60, deadline=None)
 @given(share=SHARES, seed=SEEDS, first=st.integers(0, 10_000), count=st.integers(1, 300))
-def test_any_row_of_connections_meets_the_share(
+def test_any_run_of_indices_has_the_share(
     name: str, share: float, seed: int, first: int, count: int
 ) -> None:
     drawn = plan(name, share, seed)
-    befallen = sum(ONE_BY_ONE[name](drawn, index) for index in range(first, first + count))
-    # A hair more than one either way: the sums are of binary fractions.
-    assert abs(befallen - share * count) < 1 + 1e-6
+    affected = sum(SAMPLED[name](drawn, index) for index in range(first, first + count))
+    # Slightly more than one, for rounding errors.
+    assert abs(affected - share * count) < 1 + 1e-6
     if share in {0.0, 1.0}:
-        assert befallen == share * count
+        assert affected == share * count
 
 
-@pytest.mark.parametrize("name", OF_DELIVERIES)
+@pytest.mark.parametrize("name", DRAWN)
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.9])
 @pytest.mark.parametrize("seed", [0, 1, -5, 2**80])
-def test_deliveries_meet_the_share_on_average(name: str, share: float, seed: int) -> None:
+def test_deliveries_have_the_share_on_average(name: str, share: float, seed: int) -> None:
     drawn = plan(name, share, seed)
     codes, connections = 40, 100
     hit = [
-        OF_DELIVERIES[name](drawn.delivery(code, connection))
+        DRAWN[name](drawn.delivery(code, connection))
         for code in range(1, codes + 1)
         for connection in range(1, connections + 1)
     ]
@@ -68,11 +68,11 @@ def test_deliveries_meet_the_share_on_average(name: str, share: float, seed: int
     assert abs(sum(hit) - len(hit) * share) < 5 * spread
 
 
-@pytest.mark.parametrize("name", OF_DELIVERIES)
-def test_no_code_and_no_connection_has_more_than_its_part(name: str) -> None:
+@pytest.mark.parametrize("name", DRAWN)
+def test_faults_are_even_over_codes_and_connections(name: str) -> None:
     drawn = plan(name, 0.5)
     hits = [
-        [OF_DELIVERIES[name](drawn.delivery(code, connection)) for connection in range(200)]
+        [DRAWN[name](drawn.delivery(code, connection)) for connection in range(200)]
         for code in range(200)
     ]
     for row in (*hits, *zip(*hits, strict=True)):
@@ -84,23 +84,23 @@ def test_no_code_and_no_connection_has_more_than_its_part(name: str) -> None:
     shares=st.tuples(SHARES, SHARES, SHARES, SHARES, SHARES, SHARES),
     pairs=st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)), max_size=20),
 )
-def test_the_seed_alone_decides_in_whatever_order_it_is_asked(
+def test_the_seed_alone_decides_in_any_order_of_lookups(
     seed: int, shares: tuple[float, ...], pairs: list[tuple[int, int]]
 ) -> None:
-    ordered: dict[str, Any] = dict(zip(OF_DELIVERIES, shares, strict=True))
-    faults = Faults(**ordered, delay_seconds=2.0)
+    options: dict[str, Any] = dict(zip(DRAWN, shares, strict=True))
+    faults = Faults(**options, delay_seconds=2.0)
     forwards, backwards = FaultPlan(faults, seed), FaultPlan(faults, seed)
     first = {pair: forwards.delivery(*pair) for pair in pairs}
     second = {pair: backwards.delivery(*pair) for pair in reversed(pairs)}
     assert first == second
     for delivery in first.values():
         if delivery.lost:
-            # Nothing else happens to what is never written.
+            # A lost delivery has no other fault.
             assert delivery == dataclasses.replace(PLAIN, lost=True, copies=0)
         assert not (delivery.held and delivery.delay)
 
 
-def test_two_faults_do_not_keep_to_the_same_deliveries() -> None:
+def test_faults_are_independent_of_each_other() -> None:
     faults = FaultPlan(Faults(duplicate=0.5, garbage=0.5, foreign=0.5))
     drawn = [faults.delivery(code, connection) for code in range(50) for connection in range(50)]
     for both in (
@@ -114,9 +114,9 @@ def test_two_faults_do_not_keep_to_the_same_deliveries() -> None:
 def test_without_faults_every_delivery_is_plain() -> None:
     drawn = FaultPlan(Faults())
     assert all(drawn.delivery(code, 1) is PLAIN for code in range(100))
-    assert not any(ask(drawn, index) for ask in ONE_BY_ONE.values() for index in range(100))
+    assert not any(decide(drawn, index) for decide in SAMPLED.values() for index in range(100))
 
 
-def test_no_ingest_is_rejected_unless_a_status_is_ordered() -> None:
+def test_ingests_are_rejected_only_with_a_configured_status() -> None:
     assert FaultPlan(Faults(ingest_status=410)).rejects(1) == 410
     assert FaultPlan(Faults()).rejects(1) is None

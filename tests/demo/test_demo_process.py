@@ -1,4 +1,4 @@
-"""The embedded target as a process: how it starts, ends, and is kept by its parent."""
+"""The embedded target as a child process: start, stop, and the parent's death."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A Python of its own that runs the script."""
+    """Run a script in a new Python process."""
     return subprocess.run(
         [sys.executable, "-c", script, *arguments],
         cwd=ROOT,
@@ -48,7 +48,7 @@ def serve(*options: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_says_where_it_listens_and_ends_in_order(tmp_path: Path, number: signal.Signals) -> None:
+def test_it_prints_its_url_and_stops_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     with serve("--record", str(tmp_path / "r")) as server:
         assert server.stdout is not None
         line = server.stdout.readline()
@@ -63,7 +63,7 @@ def test_it_says_where_it_listens_and_ends_in_order(tmp_path: Path, number: sign
 
 
 @pytest.mark.parametrize("options", [[], ["--exit-with-parent"]])
-def test_it_ends_with_its_input_only_if_told(options: list[str]) -> None:
+def test_it_exits_at_end_of_input_only_with_exit_with_parent(options: list[str]) -> None:
     with serve(*options) as server:
         assert server.stdout is not None
         assert server.stdin is not None
@@ -77,14 +77,14 @@ def test_it_ends_with_its_input_only_if_told(options: list[str]) -> None:
             server.terminate()
 
 
-def test_a_bad_option_is_one_sentence_and_status_2() -> None:
+def test_an_invalid_option_exits_with_status_2() -> None:
     with serve("--lose", "2") as server:
         out, err = server.communicate(timeout=PATIENCE)
     assert (server.returncode, out) == (2, "")
-    assert err == "Argument --lose: 2 is not a share between 0 and 1; see --help.\n"
+    assert err == "Argument --lose: '2' is not a number between 0 and 1; see --help.\n"
 
 
-def test_it_needs_neither_locust_nor_gevent() -> None:
+def test_it_imports_neither_locust_nor_gevent() -> None:
     found = run(
         "import sseload_users.demo.__main__, sseload_users.demo.process, sys\n"
         "print(sorted({'gevent', 'locust'} & sys.modules.keys()))"
@@ -111,7 +111,7 @@ def test_two_run_side_by_side() -> None:
             assert requests.get(f"{server.url}/health", timeout=PATIENCE).status_code == 200
 
 
-def test_what_cannot_start_says_why() -> None:
+def test_a_failed_start_names_the_reason() -> None:
     with process.start() as server, pytest.raises(ConfigError) as caught:
         process.start("--port", server.url.rpartition(":")[2])
     sentence = str(caught.value)
@@ -119,7 +119,7 @@ def test_what_cannot_start_says_why() -> None:
     assert sentence.endswith(": Address already in use.")
 
 
-def test_one_that_does_not_listen_in_time_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_listen_in_time_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_START_SECONDS", 0.0)
     with pytest.raises(ConfigError, match=r"did not start: it did not listen within 0 s\.$"):
         process.start()
@@ -127,14 +127,14 @@ def test_one_that_does_not_listen_in_time_is_ended(monkeypatch: pytest.MonkeyPat
     assert not [each for each in children if "sseload_users.demo" in each.cmdline()]
 
 
-def test_one_that_died_can_be_stopped() -> None:
+def test_a_dead_server_can_be_stopped() -> None:
     with process.start() as server:
         os.kill(server.pid, signal.SIGKILL)
         server.stop()
         server.stop()
 
 
-def test_one_that_does_not_go_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_STOP_SECONDS", 0.3)
     with process.start() as server:
         os.kill(server.pid, signal.SIGSTOP)
@@ -142,11 +142,11 @@ def test_one_that_does_not_go_is_killed(monkeypatch: pytest.MonkeyPatch) -> None
         assert gone(server.pid)
 
 
-def test_stopping_does_not_wait_for_those_who_do_not_answer(tmp_path: Path) -> None:
+def test_stopping_does_not_wait_for_silent_connections(tmp_path: Path) -> None:
     with target(tmp_path, "--drop", "1", "--drop-how", "silent") as server:
         listening = clients(server, 2)
         server.post("C-1")
-        wait_until(lambda: '"dropped"' in server.path.read_text(), "the silence")
+        wait_until(lambda: '"dropped"' in server.path.read_text(), "the drops")
         began = time.monotonic()
         truth = server.stop()
         assert time.monotonic() - began < 4
@@ -182,10 +182,10 @@ print(started - before > 2, stopped > started)
 """
 
 
-def test_it_works_under_gevent_and_does_not_hold_up_other_greenlets() -> None:
+def test_it_works_under_gevent_without_blocking_other_greenlets() -> None:
     done = run(UNDER_GEVENT)
-    why = "Argument --lose: 2 is not a share between 0 and 1; see --help."
-    sentence = f"The embedded target did not start: {why}"
+    reason = "Argument --lose: '2' is not a number between 0 and 1; see --help."
+    sentence = f"The embedded target did not start: {reason}"
     assert done.stdout.splitlines() == ["200", sentence, "True True"], done.stderr
 
 
@@ -197,7 +197,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_it_ends_when_its_parent_is_killed() -> None:
+def test_it_exits_when_its_parent_is_killed() -> None:
     child = int(run(KILLED).stdout)
     wait_until(lambda: gone(child), "the child's end")
 
@@ -216,11 +216,11 @@ with process.start() as server:
 """
 
 
-def test_a_forked_worker_does_not_stop_its_masters_server() -> None:
+def test_a_forked_child_does_not_stop_the_server() -> None:
     assert run(FORKED).stdout == "None\n"
 
 
-def test_it_starts_wherever_its_parent_is(tmp_path: Path) -> None:
+def test_it_starts_from_any_working_directory(tmp_path: Path) -> None:
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "from sseload_users.demo import process\n"

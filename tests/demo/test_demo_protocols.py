@@ -1,4 +1,4 @@
-"""The embedded target speaks its protocols as others do: each with a client of its own."""
+"""The embedded target's protocols, each tested with an independent client."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def status_of(url: str) -> int:
 
 
 class TestWebSocket:
-    def test_it_confirms_and_then_sends_codes(self, server: Target) -> None:
+    def test_it_sends_a_greeting_and_then_codes(self, server: Target) -> None:
         with dial(f"{server.websocket_url}/ws?username=alice") as connection:
             assert json.loads(receive(connection))["type"] == "connected"
             server.post("C-1")
@@ -51,27 +51,27 @@ class TestWebSocket:
         assert (code["type"], code["code"], code["username"]) == ("new_code", "C-1", "loadtest")
 
     @pytest.mark.parametrize("code", ['"\\', "grüße 🎉", "x" * 125, "x" * 126, "x" * 1000])
-    def test_a_code_comes_as_it_was_sent(self, server: Target, code: str) -> None:
+    def test_a_code_arrives_unchanged(self, server: Target, code: str) -> None:
         with dial(f"{server.websocket_url}/ws") as connection:
             receive(connection)
             server.post(code)
             assert json.loads(receive(connection))["code"] == code
 
-    def test_a_user_is_known_or_not_given(self, server: Target) -> None:
+    def test_an_unknown_user_is_refused_but_none_is_accepted(self, server: Target) -> None:
         assert status_of(f"{server.websocket_url}/ws?username=mallory") == 403
         assert status_of(f"{server.websocket_url}/elsewhere") == 404
         assert requests.get(f"{server.url}/ws", timeout=PATIENCE).status_code == 426
         with dial(f"{server.websocket_url}/ws") as connection:
             receive(connection)
 
-    def test_it_answers_pings_and_takes_whatever_it_is_sent(self, server: Target) -> None:
+    def test_it_answers_pings_and_ignores_other_messages(self, server: Target) -> None:
         with dial(f"{server.websocket_url}/ws") as connection:
             receive(connection)
             connection.send(["in ", "pieces"])
             connection.send(b"bytes")
             assert connection.ping().wait(PATIENCE)
 
-    def test_it_answers_a_close_with_its_code(self, tmp_path: Path) -> None:
+    def test_it_echoes_the_close_code(self, tmp_path: Path) -> None:
         with target(tmp_path) as server:
             with dial(f"{server.websocket_url}/ws") as connection:
                 receive(connection)
@@ -84,7 +84,7 @@ class TestWebSocket:
 
 
 class TestSocketIO:
-    def test_the_reference_client_gets_codes(self, server: Target) -> None:
+    def test_python_socketio_receives_codes(self, server: Target) -> None:
         got: list[dict[str, Any]] = []
         with socketio.SimpleClient() as client:
             client.connect(
@@ -114,7 +114,7 @@ class TestSocketIO:
             }
         ]
 
-    def test_what_is_on_the_wire(self, server: Target) -> None:
+    def test_the_packets_on_the_wire(self, server: Target) -> None:
         with dial(f"{server.websocket_url}{SOCKETIO}&username=loadtest") as connection:
             opening = receive(connection)
             assert opening[0] == "0"
@@ -132,7 +132,7 @@ class TestSocketIO:
             server.post("C-1")
             assert receive(connection).startswith('42/events,["new_code",{"code":"C-1",')
 
-    def test_the_default_namespace_gets_every_code_too(self, server: Target) -> None:
+    def test_each_joined_namespace_gets_every_code(self, server: Target) -> None:
         with dial(f"{server.websocket_url}{SOCKETIO}&username=loadtest") as connection:
             connection.send("40")
             connection.send("40/events,")
@@ -148,7 +148,7 @@ class TestSocketIO:
             assert receive(connection).startswith('42["new_code",{"code":"C-2"')
 
     @pytest.mark.parametrize("username", ["", "&username=mallory"])
-    def test_an_unknown_user_is_refused_inside_and_stays_open(
+    def test_an_unknown_user_is_refused_and_the_socket_stays_open(
         self, tmp_path: Path, username: str
     ) -> None:
         with target(tmp_path, "--ping-interval", "0.2") as server:
@@ -168,7 +168,7 @@ class TestSocketIO:
         assert truth.connections[1].refused == "unknown username"
         assert truth.subscribers == 0
 
-    def test_the_user_may_be_named_in_a_header(self, server: Target) -> None:
+    def test_the_user_can_be_given_in_a_header(self, server: Target) -> None:
         connection = connect(
             f"{server.websocket_url}{SOCKETIO}",
             additional_headers={"X-Username": "bob"},
@@ -181,7 +181,7 @@ class TestSocketIO:
             connection.send("40/events,")
             assert "Connected to events endpoint" in receive(connection)
 
-    def test_who_does_not_answer_pings_is_hung_up_on(self, tmp_path: Path) -> None:
+    def test_a_client_that_misses_a_pong_is_disconnected(self, tmp_path: Path) -> None:
         beats = ["--ping-interval", "0.2", "--ping-timeout", "0.3"]
         with target(tmp_path, *beats) as server, dial(server.websocket_url + SOCKETIO) as mute:
             receive(mute)
@@ -201,7 +201,7 @@ class TestSocketIO:
             ("EIO=4", 400),
         ],
     )
-    def test_what_it_does_not_speak_is_refused(
+    def test_an_unsupported_version_or_transport_is_refused(
         self, server: Target, query: str, status: int
     ) -> None:
         assert status_of(f"{server.websocket_url}/socket.io/?{query}") == status
@@ -211,7 +211,7 @@ class TestSocketIO:
 
 
 def embedded(server: Target, user: str = "loadtest") -> str:
-    """The URL that the page for this user holds."""
+    """Return the stream URL in a user's page."""
     page = requests.get(
         f"{server.url}/embed-stream?user={user}&nonce=12345678",
         headers={"Origin": server.url},
@@ -244,7 +244,7 @@ class TestStreams:
             truth = server.stop()
         assert (truth.replayed, truth.sent) == (2, 3)
 
-    def test_what_is_no_code_of_its_own_has_no_number(self, tmp_path: Path) -> None:
+    def test_a_foreign_code_has_no_id(self, tmp_path: Path) -> None:
         with (
             target(tmp_path, "--foreign", "1") as server,
             Stream(f"{server.url}/stream") as stream,
@@ -254,7 +254,7 @@ class TestStreams:
             assert stream.block().startswith("id: 1\n")
             assert stream.block().startswith('data: {"type":"new_code","code":"LT-others-1-1"')
 
-    def test_codes_go_on_as_long_as_pongs_come(self, tmp_path: Path) -> None:
+    def test_codes_stop_without_pongs(self, tmp_path: Path) -> None:
         with target(tmp_path, "--sse-ping", "0.2", "--pong-timeout", "1") as server:
             url = embedded(server)
             token = url.partition("token=")[2]
@@ -272,7 +272,7 @@ class TestStreams:
                 server.post("C-4")
                 requests.post(pong, timeout=PATIENCE)
                 server.post("C-5")
-                # Codes stop, though the stream stays open, and pings go on.
+                # Codes stop; the stream stays open and pings continue.
                 deadline = time.monotonic() + 0.4
                 while time.monotonic() < deadline:
                     assert stream.data()["type"] == "ping"
@@ -280,7 +280,7 @@ class TestStreams:
         assert (truth.sent, truth.silenced) == (3, 2)
         assert truth.connections[1].dropped == "no pong"
 
-    def test_pings_come_between_comments(self, tmp_path: Path) -> None:
+    def test_pings_alternate_with_comments(self, tmp_path: Path) -> None:
         with (
             target(tmp_path, "--sse-ping", "0.1") as server,
             Stream(f"{server.url}/stream") as stream,
@@ -289,7 +289,7 @@ class TestStreams:
             blocks = [stream.block() for _ in range(4)]
         assert blocks == [": SSE keepalive", 'data: {"type":"ping"}'] * 2
 
-    def test_the_page_is_for_its_own_origin_and_known_users(self, server: Target) -> None:
+    def test_the_page_requires_its_own_origin_and_a_known_user(self, server: Target) -> None:
         def status(query: str, origin: str = server.url) -> int:
             return requests.get(
                 f"{server.url}/embed-stream?{query}", headers={"Origin": origin}, timeout=PATIENCE
@@ -301,7 +301,7 @@ class TestStreams:
         assert status("user=alice&nonce=1234567") == 400
         assert status("user=mallory&nonce=12345678") == 403
 
-    def test_a_token_is_good_for_its_user_alone(self, server: Target) -> None:
+    def test_a_token_is_valid_only_for_its_user(self, server: Target) -> None:
         url = embedded(server, "alice")
         forged = [
             url.replace("user=alice", "user=bob"),
@@ -321,7 +321,7 @@ class TestStreams:
             assert requests.post(pong + identity, timeout=PATIENCE).status_code == 401
             assert requests.post(pong + "x", timeout=PATIENCE).status_code == 404
 
-    def test_one_stream_too_many_gets_a_500(self, tmp_path: Path) -> None:
+    def test_streams_above_the_limit_get_a_500(self, tmp_path: Path) -> None:
         with target(tmp_path, "--max-streams", "1") as server:
             with Stream(f"{server.url}/stream") as stream:
                 stream.data()
@@ -334,13 +334,13 @@ class TestStreams:
         assert truth.connections[2].refused == "too many streams"
 
 
-def test_everything_works_over_tls(tmp_path: Path) -> None:
+def test_all_transports_work_over_tls(tmp_path: Path) -> None:
     with target(tmp_path, "--tls-cert", str(CERTIFICATES / "server.pem")) as server:
         assert server.url.startswith("https://")
         trust = CERTIFICATES / "ca.pem"
         local = server.url.replace("127.0.0.1", "localhost")
         with requests.Session() as session:
-            # Or the environment's authorities would replace this one.
+            # Otherwise a CA bundle in the environment would replace this one.
             session.trust_env = False
             session.verify = str(trust)
             assert session.get(f"{local}/health", timeout=PATIENCE).status_code == 200
@@ -374,7 +374,7 @@ def test_everything_works_over_tls(tmp_path: Path) -> None:
     assert {each.closed_code for each in truth.connections.values()} == {None, 1001}
 
 
-def test_who_speaks_no_tls_disturbs_nobody(tmp_path: Path) -> None:
+def test_a_client_without_tls_or_trust_does_not_disturb_others(tmp_path: Path) -> None:
     with target(tmp_path, "--tls-cert", str(CERTIFICATES / "server.pem")) as server:
         with pytest.raises(requests.ConnectionError):
             requests.get(server.url.replace("https", "http") + "/health", timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""The record: written line by line, read back whole, or as far as it goes."""
+"""The record: write it line by line, read it back complete or truncated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sseload_users.demo.record import (
 )
 
 
-def written(path: Path) -> None:
+def write_record(path: Path) -> None:
     recorder = Recorder(path)
     recorder.write("started", options={"seed": 3})
     who = {"transport": "websocket", "username": "alice"}
@@ -37,8 +37,8 @@ def written(path: Path) -> None:
     recorder.write("opened", connection=3, **who, ns=99)
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
-    written(tmp_path / "r")
+def test_a_record_round_trips(tmp_path: Path) -> None:
+    write_record(tmp_path / "r")
     truth = record.read(tmp_path / "r")
     assert truth.options == {"seed": 3}
     assert truth.stopped == "SIGTERM"
@@ -59,16 +59,16 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert truth.connection_total("duplicated", 1) == 2
 
 
-def test_every_line_is_there_as_soon_as_it_is_written(tmp_path: Path) -> None:
+def test_each_line_is_flushed_at_once(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "r")
     recorder.write("stopped", why="so far")
     assert record.read(tmp_path / "r").stopped == "so far"
     recorder.close()
 
 
-def test_an_unfinished_last_line_is_left_out(tmp_path: Path) -> None:
+def test_an_unfinished_last_line_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "r"
-    written(path)
+    write_record(path)
     whole = path.read_text()
     for cut in range(len(whole)):
         path.write_text(whole[:cut])
@@ -80,10 +80,10 @@ def test_an_unfinished_last_line_is_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line", ["no JSON", '{"event":"unheard"}', '{"event":"code"}', "3", '{"event":"closed"}']
 )
-def test_a_line_that_is_none_is_told(tmp_path: Path, line: str) -> None:
+def test_an_invalid_line_is_reported_with_its_number(tmp_path: Path, line: str) -> None:
     path = tmp_path / "r"
     path.write_text(f'{{"event":"stopped","why":""}}\n{line}\n')
-    with pytest.raises(ValueError, match="line 2: not a line of a record"):
+    with pytest.raises(ValueError, match="line 2: invalid record line"):
         record.read(path)
 
 

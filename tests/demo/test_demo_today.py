@@ -1,4 +1,4 @@
-"""The embedded target as the code server runs today: what is on the wire, and in the record."""
+"""The embedded target with ``--as today``: its messages on the wire, and its record."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import socketio
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from sseload_users.demo.embed import Limit
+from sseload_users.demo.embed import RateLimit
 from tests.support.demo_clients import (
     PATIENCE,
     SOCKETIO,
@@ -30,7 +30,7 @@ from tests.support.demo_clients import (
 
 TOKEN = "s3cret"
 ORIGIN = "https://codes.example"
-#: The client's own WebSockets name the server as the origin, which is not on the list.
+#: By default the client sends the server's URL as Origin, which is not allowed.
 NO_ORIGIN: dict[str, Any] = {"websocket_extra_options": {"suppress_origin": True}}
 TODAY = ("--as", "today", "--ingest-token", TOKEN, "--sse-ping", "0.2")
 
@@ -42,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 
 def join(server: Target, namespace: str, username: str = "loadtest") -> ClientConnection:
-    """A connection in a namespace, past its acknowledgement; the caller closes it."""
+    """Connect and join a namespace, up to its acknowledgement; the caller closes it."""
     connection = dial(f"{server.websocket_url}{SOCKETIO}&username={username}")
     receive(connection)
     connection.send(f"40{namespace},")
@@ -59,7 +59,7 @@ def hand_in(connection: ClientConnection, code: str, number: str = "7", token: s
 
 
 def exchange(server: Target, request: bytes) -> bytes:
-    """All bytes that answer a request, which asks for the connection to be closed."""
+    """Send a request with ``Connection: close``, and return the whole answer."""
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
         connection.sendall(request)
@@ -70,7 +70,7 @@ def exchange(server: Target, request: bytes) -> bytes:
 
 
 def handshake(server: Target, origin: bytes, version: bytes = b"4") -> bytes:
-    """All bytes that answer a Socket.IO handshake that is refused."""
+    """Return the whole answer to a refused Socket.IO handshake."""
     return exchange(
         server,
         b"GET /socket.io/?EIO=%b&transport=websocket&username=bob HTTP/1.1\r\n"
@@ -95,15 +95,15 @@ def stream_url(server: Target, user: str = "loadtest") -> str:
 
 @contextlib.contextmanager
 def disconnecting(client: socketio.Client) -> Iterator[None]:
-    """Disconnect the client in the end."""
+    """Disconnect the client on exit."""
     try:
         yield
     finally:
         client.disconnect()
 
 
-class TestWhatIsGone:
-    def test_http_ingest_says_where_codes_go_in(self, tmp_path: Path) -> None:
+class TestRemovedRoutes:
+    def test_http_ingest_is_gone_and_names_the_namespace(self, tmp_path: Path) -> None:
         with target(tmp_path, *TODAY) as server:
             response = server.post("C-1")
             assert response.status_code == 410
@@ -121,24 +121,24 @@ class TestWhatIsGone:
         ]
 
     @pytest.mark.parametrize("path", ["/api/users/loadtest/verify", "/ws", "/stream", "/x"])
-    def test_what_is_not_there_is_a_page(self, server: Target, path: str) -> None:
+    def test_an_unknown_path_is_answered_with_a_page(self, server: Target, path: str) -> None:
         response = requests.get(server.url + path, timeout=PATIENCE)
         assert (response.status_code, response.reason) == (404, "NOT FOUND")
         assert response.headers["Content-Type"] == "text/html; charset=utf-8"
         assert response.text.startswith("<!doctype html>\n<html lang=en>\n<title>404 Not Found")
 
-    def test_health_is_as_before(self, server: Target) -> None:
+    def test_health_is_unchanged(self, server: Target) -> None:
         health = requests.get(f"{server.url}/health", timeout=PATIENCE)
         assert health.json() == {"service": "code-server", "status": "healthy"}
 
 
 class TestOrigins:
-    def test_a_strange_origin_gets_no_handshake(self, tmp_path: Path) -> None:
+    def test_a_handshake_with_a_disallowed_origin_is_refused(self, tmp_path: Path) -> None:
         with target(tmp_path, *TODAY) as server:
             for refused in (
                 handshake(server, b"https://elsewhere.example"),
                 handshake(server, server.url.encode()),
-                # This is looked at first.
+                # The origin is checked before the version.
                 handshake(server, b"https://elsewhere.example", b"3"),
             ):
                 head, _, body = refused.partition(b"\r\n\r\n")
@@ -152,7 +152,9 @@ class TestOrigins:
         assert truth.connections[1].username == "bob"
 
     @pytest.mark.parametrize("origin", [None, ORIGIN])
-    def test_none_and_a_listed_one_are_accepted(self, server: Target, origin: str | None) -> None:
+    def test_no_origin_or_an_allowed_one_is_accepted(
+        self, server: Target, origin: str | None
+    ) -> None:
         with socketio.SimpleClient(**NO_ORIGIN) as client:
             client.connect(
                 f"{server.url}?username=loadtest",
@@ -162,7 +164,7 @@ class TestOrigins:
             )
             assert client.receive(PATIENCE)[0] == "connected"
 
-    def test_the_list_may_be_another(self, tmp_path: Path) -> None:
+    def test_origins_can_be_configured(self, tmp_path: Path) -> None:
         origins = "https://a.example,https://b.example"
         with target(tmp_path, *TODAY, "--origins", origins) as server:
             statuses = [page(server, origin=each).status_code for each in origins.split(",")]
@@ -170,7 +172,7 @@ class TestOrigins:
             assert page(server).status_code == 403
 
     @pytest.mark.parametrize("origin", [None, "", "https://elsewhere.example"])
-    def test_the_page_insists_on_one(self, server: Target, origin: str | None) -> None:
+    def test_the_page_requires_an_allowed_origin(self, server: Target, origin: str | None) -> None:
         response = page(server, origin=origin)
         assert response.status_code == 403
         assert response.json() == {"error": "Unauthorized origin - iframe access only"}
@@ -178,7 +180,7 @@ class TestOrigins:
 
 
 class TestIngest:
-    def test_what_is_on_the_wire(self, tmp_path: Path) -> None:
+    def test_the_packets_on_the_wire(self, tmp_path: Path) -> None:
         with (
             target(tmp_path, *TODAY) as server,
             join(server, "/events", "alice") as listener,
@@ -229,23 +231,27 @@ class TestIngest:
             (f'{{"code":"{"x" * 1001}","token":"s3cret"}}', "Invalid code data"),
         ],
     )
-    def test_an_error_is_said_and_then_acknowledged(
+    def test_an_error_is_sent_and_then_acknowledged(
         self, server: Target, argument: str, error: str
     ) -> None:
         with join(server, "/ws/ingest") as publisher:
             publisher.send(f'42/ws/ingest,["code",{argument}]')
             publisher.send(f'42/ws/ingest,8["code",{argument}]')
-            said = f'42/ws/ingest,["error",{{"message":"{error}"}}]'
-            assert [receive(publisher) for _ in range(3)] == [said, said, "43/ws/ingest,8[]"]
+            error_event = f'42/ws/ingest,["error",{{"message":"{error}"}}]'
+            assert [receive(publisher) for _ in range(3)] == [
+                error_event,
+                error_event,
+                "43/ws/ingest,8[]",
+            ]
 
-    def test_the_longest_code_is_taken(self, server: Target) -> None:
+    def test_the_longest_code_is_accepted(self, server: Target) -> None:
         with join(server, "/ws/ingest") as publisher:
             hand_in(publisher, "x" * 1000)
             assert receive(publisher) == "43/ws/ingest,7[]"
 
-    def test_what_is_no_code_is_passed_over(self, server: Target) -> None:
+    def test_other_events_are_ignored(self, server: Target) -> None:
         with join(server, "/events") as listener:
-            # Not in the namespace.
+            # The namespace is not joined yet.
             hand_in(listener, "C-1")
             listener.send("40/ws/ingest,")
             receive(listener)
@@ -253,7 +259,7 @@ class TestIngest:
             for text in ('1["other",{}]', '2["code"', "3{}", '4[["code"]]'):
                 listener.send(f"42/ws/ingest,{text}")
             hand_in(listener, "one for both", number="5")
-            # One connection may do both.
+            # One connection can do both.
             got = sorted(receive(listener) for _ in range(2))
             assert got[0].startswith('42/events,["new_code",{"code":"one for both"')
             assert got[1] == "43/ws/ingest,5[]"
@@ -263,7 +269,7 @@ class TestIngest:
             assert receive(listener) == '44/nosuch,"Unable to connect"'
 
     @pytest.mark.parametrize("namespace", ["/events", "/ws/ingest"])
-    def test_an_unknown_user_is_refused_inside(self, tmp_path: Path, namespace: str) -> None:
+    def test_an_unknown_user_is_refused(self, tmp_path: Path, namespace: str) -> None:
         with target(tmp_path, *TODAY, "--ping-interval", "0.2") as server:
             with dial(f"{server.websocket_url}{SOCKETIO}&username=mallory") as connection:
                 receive(connection)
@@ -281,7 +287,7 @@ class TestIngest:
         assert truth.connections[1].refused == "unknown username"
         assert (truth.ingests, truth.connections[1].publishing_ns) == ([], None)
 
-    def test_the_reference_client_hands_in_a_code(self, server: Target) -> None:
+    def test_python_socketio_submits_a_code(self, server: Target) -> None:
         got: list[Any] = []
         publisher = socketio.Client(**NO_ORIGIN)
         with socketio.SimpleClient(**NO_ORIGIN) as listener, disconnecting(publisher):
@@ -302,7 +308,7 @@ class TestIngest:
         assert (name, data["code"], data["username"]) == ("new_code", "R-1", "bob")
         assert data["metadata"] == {"a": 1, "ingested_via": "ws/ingest"}
 
-    def test_a_repeated_code_is_dropped_in_silence(self, tmp_path: Path) -> None:
+    def test_a_repeated_code_is_acknowledged_but_not_broadcast(self, tmp_path: Path) -> None:
         with (
             target(tmp_path, *TODAY) as server,
             join(server, "/events") as listener,
@@ -320,7 +326,7 @@ class TestIngest:
         ]
         assert truth.options["dedupe"] == 5.0
 
-    def test_ordered_faults_befall_codes_over_a_connection_too(self, tmp_path: Path) -> None:
+    def test_ingest_faults_apply_to_socketio_too(self, tmp_path: Path) -> None:
         faults = ("--ingest-status", "503", "--ingest-share", "0.5", "--ingest-hang", "0.5")
         with (
             target(tmp_path, *TODAY, *faults) as server,
@@ -330,14 +336,14 @@ class TestIngest:
                 hand_in(publisher, f"C-{number}", number=str(number))
             wait_until(lambda: server.path.read_text().count('"ingest"') == 8, "the codes")
             publisher.send("40/nosuch,")
-            said = []
+            received = []
             while "nosuch" not in (text := receive(publisher)):
-                said.append(text)
+                received.append(text)
             truth = server.stop()
-        ordered = '42/ws/ingest,["error",{"message":"This answer was ordered"}]'
+        injected = '42/ws/ingest,["error",{"message":"Injected fault"}]'
         faults_met = [each.fault for each in truth.ingests]
-        assert said.count(ordered) == faults_met.count("status") == 4
-        assert sum(text.startswith("43") for text in said) == 8 - faults_met.count("hang")
+        assert received.count(injected) == faults_met.count("status") == 4
+        assert sum(text.startswith("43") for text in received) == 8 - faults_met.count("hang")
         assert 0 < faults_met.count("hang") <= 4
         assert len(truth.codes) == 4
 
@@ -356,7 +362,7 @@ class TestIngest:
         assert [(each.status, each.index) for each in truth.ingests] == [("reset", 1)]
         assert truth.connections[2].closed_by == "server"
 
-    def test_publishers_are_no_share_of_those_that_are_dropped(self, tmp_path: Path) -> None:
+    def test_publishers_are_not_counted_for_drop(self, tmp_path: Path) -> None:
         with target(tmp_path, *TODAY, "--drop", "0.5") as server:
             publishers = [join(server, "/ws/ingest") for _ in range(3)]
             listeners = [join(server, "/events") for _ in range(4)]
@@ -372,7 +378,7 @@ class TestIngest:
 
 
 @pytest.mark.parametrize("version", ["guide", "today"])
-def test_without_a_token_of_its_own_any_is_taken(tmp_path: Path, version: str) -> None:
+def test_without_ingest_token_any_token_is_accepted(tmp_path: Path, version: str) -> None:
     with (
         target(tmp_path, "--as", version) as server,
         join(server, "/events") as listener,
@@ -387,7 +393,7 @@ def test_without_a_token_of_its_own_any_is_taken(tmp_path: Path, version: str) -
 
 
 class TestStreams:
-    def test_the_page_has_the_addresses_in_template_literals(self, server: Target) -> None:
+    def test_the_page_has_its_urls_in_template_literals(self, server: Target) -> None:
         text = page(server).text
         token = r"loadtest:(\d+):[0-9a-f]{64}"
         found = re.search(
@@ -398,7 +404,7 @@ class TestStreams:
         assert again in text
         assert 890 < int(found[2]) - time.time() <= 901
 
-    def test_a_token_opens_any_number_of_streams_of_its_user(self, server: Target) -> None:
+    def test_a_token_opens_any_number_of_its_users_streams(self, server: Target) -> None:
         url = stream_url(server)
         streams = [Stream(url) for _ in range(30)]
         identities = {stream.data()["connection_id"] for stream in streams}
@@ -416,7 +422,7 @@ class TestStreams:
             assert response.status_code == 401
             assert response.json() == {"error": "Invalid or expired token"}
 
-    def test_codes_come_whole_and_pings_name_the_connection(self, server: Target) -> None:
+    def test_codes_have_all_fields_and_pings_the_connection_id(self, server: Target) -> None:
         with (
             Stream(stream_url(server)) as stream,
             join(server, "/ws/ingest") as publisher,
@@ -437,7 +443,7 @@ class TestStreams:
             "metadata": {"ingested_via": "ws/ingest"},
         }
 
-    def test_without_pongs_codes_stop_and_the_stream_stays(self, tmp_path: Path) -> None:
+    def test_without_pongs_codes_stop_and_the_stream_stays_open(self, tmp_path: Path) -> None:
         with target(tmp_path, *TODAY, "--pong-timeout", "0.8") as server:
             url = stream_url(server)
             token = url.partition("token=")[2]
@@ -472,12 +478,12 @@ class TestStreams:
                 token = url.partition("token=")[2]
                 pong = f"{server.url}/sse-pong?token={token}&connection_id={identity}"
                 assert requests.post(pong, timeout=PATIENCE).status_code == 401
-                # What is open stays open.
+                # An open stream stays open.
                 assert stream.data()["type"] == "ping"
             with Stream(stream_url(server)) as stream:
                 assert stream.data()["type"] == "connected"
 
-    def test_the_page_is_limited_for_each_user(self, tmp_path: Path) -> None:
+    def test_the_page_is_rate_limited_per_user(self, tmp_path: Path) -> None:
         with target(tmp_path, *TODAY) as server:
             statuses = [page(server).status_code for _ in range(26)]
             assert statuses == [200] * 25 + [429]
@@ -492,12 +498,12 @@ class TestStreams:
             ("alice", 200),
         ]
 
-    def test_a_limit_of_another_length_passes(self, tmp_path: Path) -> None:
+    def test_a_configured_rate_limit_expires(self, tmp_path: Path) -> None:
         with target(tmp_path, *TODAY, "--page-limit", "1:0.3") as server:
             assert [page(server).status_code for _ in range(2)] == [200, 429]
             wait_until(lambda: page(server).status_code == 200, "the next one")
 
-    def test_a_wrong_name_may_not_be_tried_again_at_once(self, tmp_path: Path) -> None:
+    def test_an_unknown_user_is_rate_limited(self, tmp_path: Path) -> None:
         with target(tmp_path, *TODAY) as server:
             first = page(server, "mallory")
             assert (first.status_code, first.json()) == (403, {"error": "Unknown username"})
@@ -506,9 +512,17 @@ class TestStreams:
             assert page(server, "eve").status_code == 403
 
 
-def test_a_limit_begins_anew_when_its_time_is_over() -> None:
-    limit = Limit(2, 10.0)
-    asked = [("a", 0.0), ("a", 9.0), ("a", 9.9), ("b", 9.9), ("a", 10.0), ("a", 11.0), ("a", 19.9)]
-    allowed = [limit.allows(name, now) for name, now in asked]
+def test_a_rate_limit_starts_a_new_window_when_one_is_over() -> None:
+    limit = RateLimit(2, 10.0)
+    requested = [
+        ("a", 0.0),
+        ("a", 9.0),
+        ("a", 9.9),
+        ("b", 9.9),
+        ("a", 10.0),
+        ("a", 11.0),
+        ("a", 19.9),
+    ]
+    allowed = [limit.allows(name, now) for name, now in requested]
     assert allowed == [True, True, False, True, True, True, False]
-    assert limit.said == "2 per 10 second"
+    assert limit.description == "2 per 10 second"

@@ -1,4 +1,4 @@
-"""Each fault of the embedded target: what the clients saw is what the record says, exactly."""
+"""Each fault of the embedded target: clients observe exactly what the record says."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ from tests.support.demo_clients import (
 )
 
 CODES = 12
-#: Clients of each of the three transports.
+#: Clients per transport.
 EACH = 4
 
 
 def play(
     folder: Path, *options: str, codes: int = CODES, each: int = EACH
 ) -> tuple[list[Seen], Record]:
-    """Clients of all transports get some codes; what they saw, and the record."""
+    """Send codes to clients of all transports; return what they saw, and the record."""
     with target(folder, *options) as server:
         listening = clients(server, each)
         for number in range(1, codes + 1):
             assert server.post(f"C-{number}").status_code == 200
-        wait_until(lambda: whole(server, codes), "the last code")
+        wait_until(lambda: settled(server, codes), "the last code")
         truth = server.stop()
         seen = [client.join() for client in listening]
     compare(seen, truth)
     return seen, truth
 
 
-def whole(server: Target, codes: int) -> bool:
-    """Whether all that was to happen to the codes has happened."""
+def settled(server: Target, codes: int) -> bool:
+    """Whether all deliveries of these codes have an outcome."""
     return server.path.read_text().count('"event":"code"') == codes
 
 
-def test_all_is_well_without_faults(tmp_path: Path) -> None:
+def test_without_faults_every_delivery_is_sent(tmp_path: Path) -> None:
     seen, truth = play(tmp_path)
     assert truth.sent == truth.subscribers == CODES * EACH * 3
     for each in seen:
@@ -80,28 +80,28 @@ def test_all_is_well_without_faults(tmp_path: Path) -> None:
     ],
     ids=["lose", "delay", "duplicate", "reorder", "garbage", "foreign"],
 )
-def test_a_fault_befalls_about_its_share(
+def test_a_fault_affects_about_its_share(
     tmp_path: Path, options: list[str], outcomes: set[str]
 ) -> None:
     _, truth = play(tmp_path, "--seed", "1", *options)
     assert truth.subscribers == CODES * EACH * 3
     assert truth.sent + truth.lost == truth.subscribers
     for outcome in outcomes:
-        # 144 draws at 0.3: less than 15 or more than 75 come once in a million seeds.
+        # 144 draws at 0.3: fewer than 15 or more than 75 happen for one seed in a million.
         assert 15 <= truth.total(outcome) <= 75
     untouched = {"lost", "silenced", "failed", "duplicated", "garbage", "foreign"} - outcomes
     for outcome in untouched:
         assert truth.total(outcome) == 0
 
 
-def test_what_reorder_held_comes_by_itself_in_the_end(tmp_path: Path) -> None:
+def test_a_reordered_code_is_written_without_a_further_code_too(tmp_path: Path) -> None:
     _, truth = play(tmp_path, "--reorder", "1:0.1", codes=3)
-    # The first waits for the second; the third, held like the first, waits for nobody.
+    # The first waits for the second; the third, also held, has none to wait for.
     assert [len(truth.codes[index].reordered) for index in (1, 2, 3)] == [12, 0, 0]
     assert [len(truth.codes[index].delayed) for index in (1, 2, 3)] == [0, 0, 12]
 
 
-def test_all_faults_of_deliveries_together(tmp_path: Path) -> None:
+def test_all_delivery_faults_together(tmp_path: Path) -> None:
     share = ["--lose", "0.1", "--delay", "0.2:0.03", "--duplicate", "0.2", "--reorder", "0.2:0.1"]
     noise = ["--garbage", "0.2", "--foreign", "0.2"]
     _, truth = play(tmp_path, "--seed", "7", *share, *noise)
@@ -128,7 +128,7 @@ def test_a_broken_frame_ends_the_connection(tmp_path: Path) -> None:
     for each in seen:
         assert (each.codes, each.ended) == (["C-1"], "broken")
         kept = truth.connections[each.ordinal]
-        # Protocol error (RFC 6455 §7.4.1), as the client says when it leaves.
+        # Protocol error (RFC 6455 §7.4.1), sent by the client.
         code = None if each.transport == "sse" else 1002
         assert (kept.closed_by, kept.closed_code) == ("client", code)
     assert sorted(truth.codes[1].garbage) == sorted(truth.codes[1].sent) == [1, 2, 3, 4, 5, 6]
@@ -145,7 +145,7 @@ def test_a_share_of_connections_is_dropped(tmp_path: Path, how: str) -> None:
             server.post(f"C-{number}")
             if how != "silent" and number == 2:
                 wait_until(lambda: server.path.read_text().count('"closed"') == 6, "the ends")
-        wait_until(lambda: whole(server, 4), "the last code")
+        wait_until(lambda: settled(server, 4), "the last code")
         truth = server.stop()
         seen = [client.join() for client in listening]
     compare(seen, truth)
@@ -162,7 +162,7 @@ def test_a_share_of_connections_is_dropped(tmp_path: Path, how: str) -> None:
     assert truth.silenced == (12 if how == "silent" else 0)
 
 
-def test_what_waited_for_a_connection_that_fell_silent_was_not_sent(tmp_path: Path) -> None:
+def test_waiting_deliveries_of_a_silenced_connection_are_not_sent(tmp_path: Path) -> None:
     faults = ["--delay", "0.5:0.2", "--reorder", "1:0.2"]
     seen, truth = play(tmp_path, "--drop", "1", "--drop-how", "silent", *faults, codes=2)
     assert truth.silenced == truth.subscribers == 24
@@ -179,7 +179,7 @@ def test_a_share_of_handshakes_is_refused(
     with target(tmp_path, "--refuse", "0.5", "--refuse-how", how) as server:
         listening = clients(server, 2, patience=1 if how == "hang" else PATIENCE)
         server.post("C-1")
-        wait_until(lambda: whole(server, 1), "the code")
+        wait_until(lambda: settled(server, 1), "the code")
         truth = server.stop()
         seen = [client.join() for client in listening]
     compare(seen, truth)
@@ -191,22 +191,22 @@ def test_a_share_of_handshakes_is_refused(
     assert [(each.refused, each.opened_ns) for each in kept] == [(how, None)] * 3
 
 
-def test_late_joiners_get_what_they_missed_if_that_is_ordered(tmp_path: Path) -> None:
+def test_replay_sends_earlier_codes_to_late_joiners(tmp_path: Path) -> None:
     with target(tmp_path, "--replay") as server:
         for number in (1, 2):
             server.post(f"C-{number}")
-        wait_until(lambda: whole(server, 2), "the codes")
+        wait_until(lambda: settled(server, 2), "the codes")
         listening = clients(server, 1)
         server.post("C-3")
-        wait_until(lambda: whole(server, 3), "the last code")
+        wait_until(lambda: settled(server, 3), "the last code")
         truth = server.stop()
         seen = [client.join() for client in listening]
     assert [each.codes for each in seen] == [["C-1", "C-2", "C-3"]] * 3
-    assert (truth.replayed, truth.sent, truth.out_of_order) == (6, 3, 0)
+    assert (truth.replayed, truth.sent, truth.total("out_of_order")) == (6, 3, 0)
 
 
-def test_nobody_who_has_left_is_counted_as_served(tmp_path: Path) -> None:
-    """Whatever way they left, and however short a moment ago."""
+def test_a_client_that_has_left_is_not_counted_as_served(tmp_path: Path) -> None:
+    """However it left, and however recently."""
     with target(tmp_path) as server, requests.Session() as session:
         session.get(f"{server.url}/health", timeout=PATIENCE)
         for number in range(1, 21):
@@ -215,12 +215,12 @@ def test_nobody_who_has_left_is_counted_as_served(tmp_path: Path) -> None:
             assert stays.seen.subscribed.wait(PATIENCE)
             for index, connection in enumerate(leaves):
                 if index % 2:
-                    # Unread bytes make the end a reset.
+                    # Closing with unread bytes sends a reset.
                     connection.recv(1, socket.MSG_PEEK)
                 connection.close()
             body = {"username": "loadtest", "code": f"C-{number}"}
             session.post(f"{server.url}/api/ingest", json=body, timeout=PATIENCE)
-            while not whole(server, number):
+            while not settled(server, number):
                 time.sleep(0.002)
         truth = server.stop()
     assert [len(code.sent) for code in truth.codes.values()] == list(range(1, 21))
@@ -228,8 +228,8 @@ def test_nobody_who_has_left_is_counted_as_served(tmp_path: Path) -> None:
     assert truth.failed == 0
 
 
-def test_nobody_who_left_before_the_server_came_to_it_is_owed(tmp_path: Path) -> None:
-    """The code is read first, and that they left with it, while the server was busy."""
+def test_a_client_that_left_while_the_server_was_busy_is_not_owed(tmp_path: Path) -> None:
+    """The server finds the code and the ends of the connections at once."""
     with target(tmp_path) as server, ThreadPoolExecutor() as pool, requests.Session() as session:
         session.get(f"{server.url}/health", timeout=PATIENCE)
         leaves = [raw_websocket(server) for _ in range(8)]
@@ -243,14 +243,14 @@ def test_nobody_who_left_before_the_server_came_to_it_is_owed(tmp_path: Path) ->
             connection.close()
         os.kill(server.process.pid, signal.SIGCONT)
         assert posting.result().status_code == 200
-        wait_until(lambda: whole(server, 1), "the code")
+        wait_until(lambda: settled(server, 1), "the code")
         truth = server.stop()
         compare([stays.join()], truth)
     assert (truth.subscribers, truth.sent) == (1, 1)
 
 
 def raw_websocket(server: Target, path: str = "/ws", *, receive_buffer: int = 0) -> socket.socket:
-    """A WebSocket that its owner may treat badly, after the handshake."""
+    """Return the raw socket of a WebSocket after its handshake."""
     host, port = server.url.removeprefix("http://").split(":")
     connection = socket.socket()
     if receive_buffer:
@@ -270,53 +270,53 @@ def raw_websocket(server: Target, path: str = "/ws", *, receive_buffer: int = 0)
 
 
 class Slow:
-    """A Socket.IO client that joined the default namespace, and does not read."""
+    """A Socket.IO client in the default namespace that does not read."""
 
     def __init__(self, server: Target) -> None:
         path = "/socket.io/?EIO=4&transport=websocket&username=loadtest"
         self.connection = raw_websocket(server, path, receive_buffer=65536)
-        # "40", masked with zeros (RFC 6455 §5.3).
+        # "40" with a zero mask (RFC 6455 §5.3).
         self.connection.sendall(b"\x81\x82\x00\x00\x00\x0040")
         wait_until(lambda: '"subscribed"' in server.path.read_text(), "the subscription")
         self.server = server
 
     def flood(self, codes: int) -> None:
-        """Have codes of 400 kB sent to it."""
+        """Broadcast codes of 400 kB."""
         for number in range(1, codes + 1):
             body = {"username": "loadtest", "code": f"C-{number}", "metadata": {"a": "x" * 400_000}}
             answer = requests.post(f"{self.server.url}/api/ingest", json=body, timeout=PATIENCE)
             assert answer.status_code == 200
 
 
-def test_a_slow_reader_gets_all_in_the_end(tmp_path: Path) -> None:
+def test_a_slow_reader_gets_all_codes_eventually(tmp_path: Path) -> None:
     with target(tmp_path) as server:
         slow = Slow(server)
         slow.flood(14)
-        # The kernel has no room for more than some of it.
-        assert not whole(server, 14)
+        # The kernel buffers only part of it.
+        assert not settled(server, 14)
         data = b""
-        while data.count(b'"code"') < 14 or not whole(server, 14):
+        while data.count(b'"code"') < 14 or not settled(server, 14):
             data += slow.connection.recv(1 << 20)
         slow.connection.close()
         truth = server.stop()
     assert truth.sent == truth.subscribers == data.count(b'["new_code"') == 14
 
 
-def test_what_the_kernel_had_not_taken_from_a_slow_reader_was_not_sent(tmp_path: Path) -> None:
+def test_codes_queued_for_a_slow_reader_that_leaves_are_not_sent(tmp_path: Path) -> None:
     with target(tmp_path) as server:
         slow = Slow(server)
         slow.flood(14)
         slow.connection.close()
-        wait_until(lambda: whole(server, 14), "the end")
+        wait_until(lambda: settled(server, 14), "the end")
         truth = server.stop()
-    # The last code was answered, but may have begun only when nobody was left.
+    # The last code may be broadcast only after the client has left.
     assert truth.sent + truth.failed == truth.subscribers >= 13
     assert truth.failed > 0
     failed = [len(code.failed) for code in truth.codes.values() if code.subscribers]
     assert failed == sorted(failed)
 
 
-def test_who_falls_too_far_behind_is_cut_off(tmp_path: Path) -> None:
+def test_a_reader_that_is_too_slow_is_disconnected(tmp_path: Path) -> None:
     with target(tmp_path) as server:
         slow = Slow(server)
         slow.flood(30)
@@ -333,7 +333,7 @@ def test_a_server_that_is_killed_leaves_its_record(tmp_path: Path) -> None:
         listening = clients(server, 2)
         for number in range(1, 4):
             server.post(f"C-{number}")
-        wait_until(lambda: whole(server, 3), "the codes")
+        wait_until(lambda: settled(server, 3), "the codes")
         os.kill(server.process.pid, signal.SIGKILL)
         seen = [client.join() for client in listening]
         truth = server.stop()
@@ -342,7 +342,7 @@ def test_a_server_that_is_killed_leaves_its_record(tmp_path: Path) -> None:
     assert truth.sent == 18
 
 
-def test_it_stops_hard_after_so_many_codes(tmp_path: Path) -> None:
+def test_stop_after_kills_the_server(tmp_path: Path) -> None:
     with target(tmp_path, "--stop-after", "3", "--delay", "0.5:5") as server:
         listening = clients(server, 2)
         for number in range(1, 4):
@@ -354,13 +354,13 @@ def test_it_stops_hard_after_so_many_codes(tmp_path: Path) -> None:
     compare(seen, truth)
     assert truth.stopped == "codes"
     assert len(truth.codes) == 3
-    # What was delayed had not been written.
+    # The delayed deliveries were not written.
     assert truth.sent + truth.failed == 18
     assert truth.failed > 0
     assert {each.ended for each in seen} <= {"reset", "broken", 1006}
 
 
-def test_what_still_waits_when_it_stops_was_not_sent(tmp_path: Path) -> None:
+def test_deliveries_that_wait_at_the_stop_are_not_sent(tmp_path: Path) -> None:
     with target(tmp_path, "--delay", "0.4:60", "--reorder", "0.4:60") as server:
         listening = clients(server, 2)
         for number in range(1, 4):
@@ -374,7 +374,7 @@ def test_what_still_waits_when_it_stops_was_not_sent(tmp_path: Path) -> None:
     assert truth.sent + truth.failed == truth.subscribers == 18
 
 
-def test_each_line_of_the_record_can_be_read_by_anything(tmp_path: Path) -> None:
+def test_each_line_of_the_record_is_json(tmp_path: Path) -> None:
     _, truth = play(tmp_path, codes=1, each=1)
     lines = [json.loads(line) for line in (tmp_path / "record.jsonl").read_text().splitlines()]
     assert lines[0]["event"] == "started"

@@ -43,7 +43,7 @@ from sseload_users.core.errors import ConfigError
 def nobody(*_):
     raise ConfigError("users.csv: there is no such file.")
 
-resources.who_connects = nobody
+resources.load_identities = nobody
 """
 
 Played = tuple[Outcome, record.Record]

@@ -1,4 +1,4 @@
-"""Each fault of the embedded target: the report states the injected truth, exactly."""
+"""Each fault of the embedded target: the report states exactly what was injected."""
 
 from __future__ import annotations
 
@@ -11,48 +11,50 @@ import pytest
 
 from sseload_users.demo.record import Record
 from tests.support.ground_truth import expected_figures, received_by_connection, reported_figures
+from tests.support.parallel import selected_params
 from tests.support.runs import QUICK, Outcome, run_against_target
 
 pytestmark = pytest.mark.e2e
 
 CONNECTIONS, CODES = 24, 4
 
-#: How an event stream says what a WebSocket says otherwise.
+#: The cause for an event stream, where it differs from that for a WebSocket.
 IN_A_STREAM = {
     "closed by server: 1001": "end of stream",
     "no close frame": "connection closed",
 }
 
-#: The profile by which each transport is tested.
+#: The profile for each transport.
 TRANSPORTS = {"websocket": "websocket", "socketio": "code-server", "sse": "sse"}
 
 
 @dataclass(frozen=True)
 class Case:
-    """One run, and what is to come of it.
+    """One run and its expected result.
 
     Attributes:
         name: of the test.
-        faults: the target's options.
-        words: further options of the run.
-        bad: the rules that are not good, and the grade that each gives.
+        faults: options of the target.
+        arguments: further options of the run.
+        bad: the grade of each rule that is not good.
         status: the exit status.
-        seen: what must not be zero in the report, as "part.name".
-        causes: the failed operations by step and cause; None if it does not matter.
+        nonzero: figures of the report that must not be zero, as "part.name".
+        causes: the number of failed operations by operation and cause; empty: not checked if
+            any failed.
         duration: seconds over which the codes are spread.
-        everywhere: it is tried over all transports, not only over WebSocket.
-        truth: how to read the record, see `expected_figures`.
+        all_transports: run it over all transports, not only over WebSocket.
+        truth: options of `expected_figures`.
     """
 
     name: str
     faults: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     bad: dict[str, str] = field(default_factory=dict)
     status: int = 0
-    seen: tuple[str, ...] = ()
+    nonzero: tuple[str, ...] = ()
     causes: dict[tuple[str, str], int] = field(default_factory=dict)
     duration: float = 1.0
-    everywhere: bool = False
+    all_transports: bool = False
     truth: dict[str, bool] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -63,7 +65,7 @@ class Case:
 
 
 def _shares(total: int, share: float) -> int:
-    """What a share of a total is, where it comes out even."""
+    """Return a share of a total, which must be a whole number."""
     assert (total * share).is_integer()
     return int(total * share)
 
@@ -73,26 +75,26 @@ ONE_OF_FOUR = _shares(CODES, 0.25)
 ISSUES, WARNING = "issues", "warning"
 
 CASES = [
-    Case("clean", everywhere=True),
+    Case("clean", all_transports=True),
     Case(
         "lose many",
         ("--lose", "0.2"),
         bad={"codes_received": ISSUES},
         status=1,
-        seen=("deliveries.missing",),
+        nonzero=("deliveries.missing",),
     ),
     Case(
         "lose few",
         ("--lose", "0.03", "--seed", "3"),
         bad={"codes_received": WARNING},
-        seen=("deliveries.missing",),
+        nonzero=("deliveries.missing",),
     ),
     Case(
-        "lose all, and never fail",
+        "lose all, with --fail-on never",
         ("--lose", "1"),
         ("--fail-on", "never"),
         bad={"codes_received": ISSUES},
-        seen=("deliveries.missing",),
+        nonzero=("deliveries.missing",),
     ),
     Case("delay within the timeout", ("--delay", "0.3:0.15")),
     Case(
@@ -100,7 +102,7 @@ CASES = [
         ("--delay", "0.3:2.2"),
         bad={"codes_received": ISSUES, "out_of_order": WARNING},
         status=1,
-        seen=("deliveries.late", "deliveries.out_of_order"),
+        nonzero=("deliveries.late", "deliveries.out_of_order"),
         duration=6.0,
         truth={"delayed_are_late": True},
     ),
@@ -108,93 +110,93 @@ CASES = [
         "duplicate",
         ("--duplicate", "0.2"),
         bad={"duplicates": WARNING},
-        seen=("deliveries.duplicate",),
+        nonzero=("deliveries.duplicate",),
     ),
     Case(
         "reorder",
         ("--reorder", "0.3:0.5"),
         bad={"out_of_order": WARNING},
-        seen=("deliveries.out_of_order",),
+        nonzero=("deliveries.out_of_order",),
     ),
     Case(
         "garbage in good frames",
         ("--garbage", "0.2"),
         bad={"malformed": WARNING, "error_rate": ISSUES},
         status=1,
-        seen=("deliveries.malformed",),
-        everywhere=True,
+        nonzero=("deliveries.malformed",),
+        all_transports=True,
     ),
     Case(
         "bad frames",
         ("--garbage", "0.1", "--garbage-how", "frame"),
         bad={"malformed": WARNING, "error_rate": ISSUES, "connections_dropped": ISSUES},
         status=1,
-        seen=("deliveries.malformed", "connections.dropped"),
+        nonzero=("deliveries.malformed", "connections.dropped"),
         truth={"bad_frames": True},
-        everywhere=True,
+        all_transports=True,
     ),
     Case(
-        "codes of before to those who come late",
+        "replay to reconnected clients",
         ("--drop", "0.25", "--drop-after", "3", "--replay"),
         ("--reconnect",),
         bad={"connections_dropped": ISSUES, "unexpected": WARNING, "error_rate": ISSUES},
         status=1,
-        seen=("connections.dropped", "connections.reconnected", "deliveries.unexpected"),
+        nonzero=("connections.dropped", "connections.reconnected", "deliveries.unexpected"),
         causes={("session", "closed by server: 1001"): QUARTER},
         duration=6.0,
         truth={"reconnecting": True},
     ),
-    Case("asleep at first", ("--asleep", "1.5")),
-    Case("foreign", ("--foreign", "0.3"), seen=("deliveries.foreign",)),
+    Case("unhealthy at first", ("--asleep", "1.5")),
+    Case("foreign", ("--foreign", "0.3"), nonzero=("deliveries.foreign",)),
     Case(
         "drop by a close frame",
         ("--drop", "0.25"),
         bad={"connections_dropped": ISSUES, "error_rate": ISSUES},
         status=1,
-        seen=("connections.dropped",),
+        nonzero=("connections.dropped",),
         causes={("session", "closed by server: 1001"): QUARTER},
-        everywhere=True,
+        all_transports=True,
     ),
     Case(
         "drop by a reset",
         ("--drop", "0.25", "--drop-how", "reset"),
         bad={"connections_dropped": ISSUES, "error_rate": ISSUES},
         status=1,
-        seen=("connections.dropped",),
+        nonzero=("connections.dropped",),
         causes={("session", "connection reset"): QUARTER},
-        everywhere=True,
+        all_transports=True,
     ),
     Case(
         "drop before the code came",
         ("--drop", "0.25", "--delay", "1:0.2"),
         bad={"connections_dropped": ISSUES, "error_rate": ISSUES, "codes_received": ISSUES},
         status=1,
-        seen=("connections.dropped", "deliveries.interrupted"),
+        nonzero=("connections.dropped", "deliveries.interrupted"),
         causes={("session", "closed by server: 1001"): QUARTER},
-        everywhere=True,
+        all_transports=True,
     ),
     Case(
         "silence",
         ("--drop", "0.25", "--drop-how", "silent"),
         bad={"codes_received": ISSUES},
         status=1,
-        seen=("deliveries.missing",),
+        nonzero=("deliveries.missing",),
     ),
     Case(
         "refuse by 503",
         ("--refuse", "0.25"),
         bad={"connection_success": ISSUES, "size_target": WARNING, "error_rate": ISSUES},
         status=1,
-        seen=("connections.failed",),
+        nonzero=("connections.failed",),
         causes={("handshake", "HTTP 503"): QUARTER},
-        everywhere=True,
+        all_transports=True,
     ),
     Case(
         "refuse by a reset",
         ("--refuse", "0.25", "--refuse-how", "reset"),
         bad={"connection_success": ISSUES, "size_target": WARNING, "error_rate": ISSUES},
         status=1,
-        seen=("connections.failed",),
+        nonzero=("connections.failed",),
         causes={("handshake", "connection reset"): QUARTER},
     ),
     Case(
@@ -208,20 +210,20 @@ CASES = [
             "error_rate": ISSUES,
         },
         status=1,
-        seen=("connections.failed",),
+        nonzero=("connections.failed",),
         causes={("handshake", "timed out"): QUARTER},
-        everywhere=True,
+        all_transports=True,
     ),
     Case(
-        "at most so many connections",
+        "connection limit",
         ("--max-connections", "12"),
         bad={"connection_success": ISSUES, "size_target": WARNING, "error_rate": ISSUES},
         status=1,
-        seen=("connections.failed",),
+        nonzero=("connections.failed",),
         causes={("handshake", "HTTP 503"): CONNECTIONS - 12},
     ),
     Case(
-        "no connection",
+        "refuse all",
         ("--refuse", "1"),
         bad={
             "connection_success": ISSUES,
@@ -230,7 +232,7 @@ CASES = [
             "error_rate": ISSUES,
         },
         status=1,
-        seen=("connections.failed",),
+        nonzero=("connections.failed",),
         causes={("handshake", "HTTP 503"): CONNECTIONS},
     ),
     Case(
@@ -238,7 +240,7 @@ CASES = [
         ("--ingest-status", "410"),
         bad={"codes_accepted": ISSUES, "codes_received": ISSUES, "error_rate": ISSUES},
         status=1,
-        seen=("codes.rejected",),
+        nonzero=("codes.rejected",),
         causes={("ingest", "HTTP 410"): CODES},
     ),
     Case(
@@ -246,7 +248,7 @@ CASES = [
         ("--ingest-status", "500", "--ingest-share", "0.25"),
         bad={"codes_accepted": ISSUES, "error_rate": WARNING},
         status=1,
-        seen=("codes.rejected", "deliveries.delivered"),
+        nonzero=("codes.rejected", "deliveries.delivered"),
         causes={("ingest", "HTTP 500"): ONE_OF_FOUR},
     ),
     Case(
@@ -255,7 +257,7 @@ CASES = [
         ("--ingest-timeout", "0.3"),
         bad={"codes_accepted": ISSUES, "error_rate": ISSUES},
         status=1,
-        seen=("codes.unanswered", "deliveries.delivered"),
+        nonzero=("codes.unanswered", "deliveries.delivered"),
         causes={("ingest", "no answer in time"): CODES},
         truth={"slow_answers": True},
     ),
@@ -265,29 +267,29 @@ CASES = [
         ("--ingest-timeout", "0.5"),
         bad={"codes_accepted": ISSUES, "error_rate": WARNING},
         status=1,
-        seen=("codes.unanswered", "deliveries.delivered"),
+        nonzero=("codes.unanswered", "deliveries.delivered"),
         causes={("ingest", "no answer in time"): ONE_OF_FOUR},
     ),
-    Case("codes repeated are swallowed, and none is", ("--dedupe", "5")),
+    Case("deduplication without duplicates", ("--dedupe", "5")),
     Case(
-        "killed half-way",
+        "killed halfway",
         ("--stop-after", "2"),
         bad={"connections_dropped": ISSUES, "codes_accepted": ISSUES, "error_rate": ISSUES},
         status=1,
-        seen=("connections.dropped", "codes.unsent", "deliveries.delivered"),
+        nonzero=("connections.dropped", "codes.unsent", "deliveries.delivered"),
         causes={
             ("ingest", "connection refused"): CODES - 2,
             ("session", "no close frame"): CONNECTIONS,
         },
-        everywhere=True,
+        all_transports=True,
     ),
     Case(
         "several at once",
         ("--lose", "0.1", "--duplicate", "0.1", "--foreign", "0.1", "--delay", "0.2:0.3"),
         bad={"codes_received": ISSUES, "duplicates": WARNING, "out_of_order": WARNING},
         status=1,
-        seen=("deliveries.missing", "deliveries.duplicate", "deliveries.foreign"),
-        everywhere=True,
+        nonzero=("deliveries.missing", "deliveries.duplicate", "deliveries.foreign"),
+        all_transports=True,
     ),
 ]
 
@@ -305,28 +307,24 @@ Key = tuple[Case, str]
 def runs(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Key, Future[Played]]]:
-    """The runs of all tests that were asked for, a few at a time: mostly they wait."""
+    """Start the runs of all selected tests, a few at a time: they mostly wait."""
     folder = tmp_path_factory.mktemp("runs")
 
     def one(case: Case, transport: str) -> Played:
         played = run_against_target(
             folder / transport / case.name,
             str(CONNECTIONS), str(CODES), *QUICK, "--duration", str(case.duration),
-            "--target", TRANSPORTS[transport], *case.words,
+            "--target", TRANSPORTS[transport], *case.arguments,
             faults=case.faults,
         )  # fmt: skip
         return Played(*played)
 
-    asked: dict[Key, None] = {}
-    for item in request.session.items:
-        spec = getattr(item, "callspec", None)
-        if item.parent is request.node and spec is not None:
-            asked[spec.params["case"], spec.params["transport"]] = None
+    selected = [(each["case"], each["transport"]) for each in selected_params(request)]
     with ThreadPoolExecutor(4) as pool:
-        # The longest first, so that none is waited for alone.
-        ordered = sorted(asked, key=lambda key: -key[0].duration)
+        # The longest first, so that none is left to run alone at the end.
+        ordered = sorted(selected, key=lambda key: -key[0].duration)
         played = {key: pool.submit(one, *key) for key in ordered}
-        yield {key: played[key] for key in asked}
+        yield {key: played[key] for key in selected}
         for each in played.values():
             each.cancel()
 
@@ -337,32 +335,31 @@ def runs(
         pytest.param(transport, case, id=f"{transport}: {case}")
         for transport in TRANSPORTS
         for case in CASES
-        if case.everywhere or transport == "websocket"
+        if case.all_transports or transport == "websocket"
     ],
 )
-def test_states_the_truth(runs: dict[Key, Future[Played]], case: Case, transport: str) -> None:
+def test_report_states_what_was_injected(
+    runs: dict[Key, Future[Played]], case: Case, transport: str
+) -> None:
     played = runs[case, transport].result()
     outcome, truth = played.outcome, played.truth
     report = outcome.report
 
-    right = expected_figures(report, truth, scheduled=CODES, **case.truth)
+    expected = expected_figures(report, truth, scheduled=CODES, **case.truth)
     if transport == "socketio":
-        # The code server greets everybody by an event, which is no code.
-        right["deliveries"]["foreign"] += right["connections"]["succeeded"]
-    assert reported_figures(report, right) == right
-    for name in case.seen:
+        # The code server sends each client an event that is no code.
+        expected["deliveries"]["foreign"] += expected["connections"]["succeeded"]
+    assert reported_figures(report, expected) == expected
+    for name in case.nonzero:
         part, _, figure = name.partition(".")
-        assert right[part][figure] > 0, name
+        assert expected[part][figure] > 0, name
     if not case.truth.get("reconnecting"):
         received = {int(many): each for many, each in report["received_per_connection"].items()}
         late = case.truth.get("delayed_are_late", False)
         assert Counter(received) == +received_by_connection(truth, delayed_are_late=late)
 
-    causes = {
-        (each["operation"], each["cause"]): each["count"] for each in report["errors"]["causes"]
-    }
     if case.causes or not report["errors"]["failed"]:
-        assert causes == {
+        assert outcome.causes == {
             (operation, IN_A_STREAM.get(cause, cause) if transport == "sse" else cause): count
             for (operation, cause), count in case.causes.items()
         }

@@ -1,4 +1,4 @@
-"""What becomes of sessions in real runs: dropped, made again, idle for long, read slowly."""
+"""Sessions in real runs: dropped, reconnected, idle and read slowly."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class Case:
 
     Attributes:
         profile: a built-in one.
-        faults: the target's options.
-        words: the run's further options.
-        changed: what is different in the profile.
+        faults: options of the target.
+        arguments: further options of the run.
+        changed: texts to replace in the profile.
         duration: seconds over which the codes are spread.
-        size: how many connections and codes.
+        size: the numbers of connections and codes.
     """
 
     profile: str
     faults: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     changed: tuple[tuple[str, str], ...] = ()
     duration: int = 1
     size: tuple[int, int] = (CONNECTIONS, CODES)
@@ -52,7 +52,7 @@ DROPPED = {
     "code-server": "closed by server: 1012",
     "sse": "end of stream",
 }
-#: More than the kernels hold for a connection, if it is sent a few times.
+#: A few of these exceed the socket buffers of a connection.
 PAD = "x" * 900_000
 BIG = ('"source" = "load-test" }', f'"source" = "load-test", "metadata" = {{ "pad" = "{PAD}" }} }}')
 UPKEEP = ("every = 30 #", "every = 0.4 #")
@@ -88,7 +88,7 @@ CASES = {
     "not kept alive": Case("code-server-sse", ("--pong-timeout", "1.4"), TOKEN, duration=5),
     "slow": Case(
         "code-server",
-        words=("--slow-share", "0.25", "--slow-rate", "300000"),
+        arguments=("--slow-share", "0.25", "--slow-rate", "300000"),
         changed=(BIG,),
         size=(8, 7),
     ),
@@ -101,7 +101,7 @@ Played = tuple[Outcome, Record]
 def runs(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Future[Played]]]:
-    """All runs, a few at a time: mostly they wait."""
+    """Start all runs, a few at a time: they mostly wait."""
     folder = tmp_path_factory.mktemp("runs")
 
     def one(name: str, case: Case) -> Played:
@@ -116,7 +116,7 @@ def runs(
             profile = str(own / "mine.toml")
         return run_against_target(
             own / "run", *map(str, (*case.size, case.duration)), *QUICK,
-            "--target", profile, *case.words, faults=case.faults,
+            "--target", profile, *case.arguments, faults=case.faults,
         )  # fmt: skip
 
     with ThreadPoolExecutor(5) as pool:
@@ -125,26 +125,19 @@ def runs(
         yield played
 
 
-def causes(outcome: Outcome) -> dict[tuple[str, str], int]:
-    return {
-        (each["operation"], each["cause"]): each["count"]
-        for each in outcome.report["errors"]["causes"]
-    }
-
-
 @pytest.mark.parametrize("name", DROPPED)
-def test_who_is_dropped_comes_back_and_the_cause_is_told(
+def test_dropped_connections_reconnect_and_the_cause_is_reported(
     runs: dict[str, Future[Played]], name: str
 ) -> None:
     outcome, truth = runs[f"reconnect, {name}"].result()
-    right = expected_figures(outcome.report, truth, scheduled=CODES, reconnecting=True)
+    expected = expected_figures(outcome.report, truth, scheduled=CODES, reconnecting=True)
     if name == "code-server":
-        right["deliveries"]["foreign"] += right["connections"]["succeeded"]
-    assert reported_figures(outcome.report, right) == right
+        expected["deliveries"]["foreign"] += expected["connections"]["succeeded"]
+    assert reported_figures(outcome.report, expected) == expected
     connections = outcome.report["connections"]
-    # All of them are back before the last code.
+    # All of them have reconnected before the last code.
     assert connections["dropped"] == connections["reconnected"] == QUARTER
-    assert causes(outcome) == {("session", DROPPED[name]): QUARTER}
+    assert outcome.causes == {("session", DROPPED[name]): QUARTER}
     assert connections["recovery_ms"]["count"] == QUARTER
     assert 0 < connections["recovery_ms"]["p50"] < 3000
     rows = outcome.table("connections")
@@ -157,20 +150,20 @@ def test_who_is_dropped_comes_back_and_the_cause_is_told(
     assert f"{QUARTER} dropped · {QUARTER} reconnected" in outcome.stdout
 
 
-def test_missed_heartbeats_are_a_cause_of_their_own(runs: dict[str, Future[Played]]) -> None:
+def test_missed_heartbeats_have_their_own_cause(runs: dict[str, Future[Played]]) -> None:
     outcome, _ = runs["heartbeats missed"].result()
-    (cause,) = causes(outcome).items()
-    assert cause[0] == ("session", "heartbeat missed")
-    assert cause[1] >= QUARTER
+    ((cause, count),) = outcome.causes.items()
+    assert cause == ("session", "heartbeat missed")
+    assert count >= QUARTER
     assert outcome.report["connections"]["reconnected"] >= QUARTER - 2
 
 
-def test_attempts_are_made_as_often_as_allowed(runs: dict[str, Future[Played]]) -> None:
+def test_connects_are_retried_up_to_the_limit(runs: dict[str, Future[Played]]) -> None:
     outcome, truth = runs["attempts"].result()
     connections = outcome.report["connections"]
     assert connections["succeeded"] == CONNECTIONS
     refused = sum(each.refused is not None for each in truth.connections.values())
-    assert causes(outcome) == {("handshake", "HTTP 503"): refused}
+    assert outcome.causes == {("handshake", "HTTP 503"): refused}
     assert refused == connections["failed"] >= QUARTER
     assert outcome.report["deliveries"]["delivered"] == CONNECTIONS * CODES
     assert all(row["connected"] == "yes" for row in outcome.table("connections"))
@@ -186,7 +179,7 @@ def test_idle_connections_stay(runs: dict[str, Future[Played]], name: str) -> No
     outcome, truth = runs[name].result()
     assert outcome.status == 0
     assert "Verdict  ✓ GOOD" in outcome.stdout
-    # Not the harness's: its books know no requests that keep sessions alive.
+    # Not `outcome.report`: its consistency check does not know the number of upkeep requests.
     report = json.loads((outcome.folder / "report.json").read_text("utf-8"))
     assert report["connections"]["dropped"] == report["errors"]["failed"] == 0
     assert report["deliveries"]["delivered"] == CONNECTIONS * CODES
@@ -195,18 +188,18 @@ def test_idle_connections_stay(runs: dict[str, Future[Played]], name: str) -> No
     assert not any(each.dropped for each in truth.connections.values())
 
 
-def test_who_does_not_say_that_it_is_still_there_gets_no_more_codes(
+def test_connections_without_keep_alive_miss_codes(
     runs: dict[str, Future[Played]],
 ) -> None:
     outcome, truth = runs["not kept alive"].result()
-    right = expected_figures(outcome.report, truth, scheduled=CODES)
+    expected = expected_figures(outcome.report, truth, scheduled=CODES)
     assert outcome.report["connections"]["dropped"] == 0
-    assert outcome.report["deliveries"]["missing"] == right["deliveries"]["missing"]
+    assert outcome.report["deliveries"]["missing"] == expected["deliveries"]["missing"]
     assert outcome.report["deliveries"]["missing"] >= CONNECTIONS
     assert outcome.reasons == {"codes_received": "issues"}
 
 
-def test_slow_readers_make_the_server_wait_and_harm_nobody_else(
+def test_slow_readers_do_not_affect_others(
     runs: dict[str, Future[Played]],
 ) -> None:
     outcome, truth = runs["slow"].result()
@@ -222,24 +215,24 @@ def test_slow_readers_make_the_server_wait_and_harm_nobody_else(
     slow = {number for number, codes in received.items() if codes < 7}
     assert slow == {4, 8}
     assert all(codes == 7 for number, codes in received.items() if number not in slow)
-    # What the kernels had no room for, the server still had when the run was over.
+    # The server still held what did not fit into the socket buffers.
     unwritten = Counter(number for code in truth.codes.values() for number in code.failed)
     assert len(unwritten) == 2
-    # That they read late is not the generator's lag.
+    # Reading slowly does not count as generator lag.
     assert report["generator"]["lag_ms"]["max"] < 1000
     assert report["connections"]["dropped"] == 0
     assert report["run"]["options"]["slow_share"] == 0.25
 
 
-# What a stream's server asks for
+# Retry time and last event id of event streams
 
 
 class Streams:
-    """A server of event streams that end at once, each time with a wish and an id."""
+    """A server whose event streams send a retry time and an id, and end at once."""
 
     def __init__(self, retries: tuple[str, ...]) -> None:
         self.retries = retries
-        self.asked: dict[str, list[tuple[float, str]]] = defaultdict(list)
+        self.requests: dict[str, list[tuple[float, str]]] = defaultdict(list)
         self._lock = threading.Lock()
 
     def __call__(self, connection: socket.socket) -> None:
@@ -255,9 +248,9 @@ class Streams:
         last = head.lower().partition("last-event-id: ")[2].partition("\r\n")[0]
         user = head.partition("username=")[2].split()[0]
         with self._lock:
-            asked = self.asked[user]
-            asked.append((time.monotonic(), last))
-            number = len(asked)
+            requests = self.requests[user]
+            requests.append((time.monotonic(), last))
+            number = len(requests)
         retry = self.retries[min(number, len(self.retries)) - 1]
         connection.sendall(
             "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
@@ -265,7 +258,7 @@ class Streams:
         )
 
 
-def test_a_streams_server_says_how_long_to_wait_at_least(tmp_path: Path) -> None:
+def test_reconnects_respect_the_retry_time_and_the_last_event_id(tmp_path: Path) -> None:
     text = config_path("targets/sse.toml").read_text("utf-8")
     profile = tmp_path / "mine.toml"
     profile.write_text(text.replace('[health]\npath = "/health"\n', ""), "utf-8")
@@ -278,17 +271,17 @@ def test_a_streams_server_says_how_long_to_wait_at_least(tmp_path: Path) -> None
             tmp_path / "run", "2", "2", "6", *QUICK, "--target", str(profile), "--reconnect",
             "--users-file", str(users), "--host", f"http://127.0.0.1:{port}",
         )  # fmt: skip
-    assert set(streams.asked) == {"ann", "bob"}
-    for user, asked in streams.asked.items():
-        moments = [moment for moment, _ in asked]
-        assert len(moments) >= 3
-        # It holds until the server says something else.
-        assert moments[1] - moments[0] >= 0.9
-        assert moments[2] - moments[1] >= 0.9
-        # Each session goes on from where the one before ended.
-        assert [last for _, last in asked] == [
+    assert set(streams.requests) == {"ann", "bob"}
+    for user, requests in streams.requests.items():
+        times = [time_s for time_s, _ in requests]
+        assert len(times) >= 3
+        # The retry time holds until the server sends another one.
+        assert times[1] - times[0] >= 0.9
+        assert times[2] - times[1] >= 0.9
+        # Each session continues after the last event of the previous one.
+        assert [last for _, last in requests] == [
             "",
-            *(f"{user}-{n + 1}" for n in range(len(asked) - 1)),
+            *(f"{user}-{n + 1}" for n in range(len(requests) - 1)),
         ]
     dropped = outcome.report["connections"]["dropped"]
-    assert causes(outcome)["session", "end of stream"] == dropped >= 4
+    assert outcome.causes["session", "end of stream"] == dropped >= 4

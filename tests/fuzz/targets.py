@@ -16,7 +16,7 @@ from sseload_users.core.formatting import clean
 from sseload_users.targets import Target, load
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.requests import refusal
-from sseload_users.targets.schema import Answer
+from sseload_users.targets.schema import ExpectedAnswer
 from sseload_users.transports import Closed, ConnectFailed, Malformed, ParsedMessage
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.event_stream import EventStream, parse_event
@@ -220,7 +220,7 @@ def profiles(data: bytes) -> None:
         why = target.accepts(200, data)
         assert why is None or len(why) < 200
     status = data[0] if data else 0
-    assert (refusal(Answer(), status, data) is None) == (status >= 200)
+    assert (refusal(ExpectedAnswer(), status, data) is None) == (status >= 200)
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

@@ -1,1 +1,1 @@
-"""The fault matrix: generated runs, each held to what the target wrote that it did."""
+"""The fault matrix: generated runs, each compared with the target's record."""

@@ -1,4 +1,4 @@
-"""The faults of the embedded target, and every way in which runs meet them."""
+"""The faults of the embedded target, and the runs in which they are combined."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 CONNECTIONS, CODES = 16, 4
 
-#: The profile by which each transport is tested.
+#: The profile for each transport.
 TRANSPORTS = {"websocket": "websocket", "socketio": "code-server", "sse": "sse"}
-#: How many processes hold the connections, by the options that ask for them.
+#: The options for each number of processes that hold the connections.
 WORKERS: dict[int, tuple[str, ...]] = {1: (), 3: ("--processes", "3")}
 
 
@@ -20,18 +20,18 @@ class Fault:
     """One fault.
 
     Attributes:
-        name: for people.
-        kind: of two of one kind only one can be ordered, or only one can be told apart.
-        options: the target's.
-        words: the run's.
-        duration: seconds over which the codes are spread, so that it shows.
-        truth: how to read the record, see `ground_truth.expected_figures`.
+        name: as shown in the test's name.
+        kind: two faults of one kind cannot be combined, or not be distinguished.
+        options: of the target.
+        arguments: of the run.
+        duration: seconds over which the codes are spread, so that the fault shows.
+        truth: options of `ground_truth.expected_figures`.
     """
 
     name: str
     kind: str
     options: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     duration: int = 1
     truth: dict[str, bool] = field(default_factory=dict, hash=False)
 
@@ -88,10 +88,10 @@ class Cell:
     """One run of the matrix.
 
     Attributes:
-        transport: how codes reach the connections.
-        tls: whether that is encrypted.
-        workers: how many processes hold the connections.
-        faults: one or two.
+        transport: of the connections.
+        tls: whether they are encrypted.
+        workers: the number of processes that hold the connections.
+        faults: up to two.
         seed: of the target.
     """
 
@@ -108,34 +108,34 @@ class Cell:
 
     @property
     def truth(self) -> dict[str, bool]:
-        """How to read the record."""
+        """The options of `ground_truth.expected_figures`."""
         return {key: value for each in self.faults for key, value in each.truth.items()}
 
 
 def cells(seed: int) -> Iterator[Cell]:
-    """The whole matrix: each fault alone, and as many pairs, for each way to connect.
+    """Generate the matrix: for each way to connect, each fault alone and as many pairs.
 
     Args:
-        seed: chooses the pairs, and what the target does to whom.
+        seed: selects the pairs and seeds the targets.
     """
     chance = random.Random(seed)
-    pairs = [pair for pair in itertools.combinations(FAULTS, 2) if _can_be_told_apart(*pair)]
+    pairs = [pair for pair in itertools.combinations(FAULTS, 2) if _distinguishable(*pair)]
     for transport, tls, workers in itertools.product(TRANSPORTS, (False, True), WORKERS):
         for faults in ((), *((each,) for each in FAULTS), *chance.sample(pairs, len(FAULTS))):
             yield Cell(transport, tls, workers, tuple(faults), chance.randrange(1 << 30))
 
 
-def _can_be_told_apart(one: Fault, other: Fault) -> bool:
+def _distinguishable(one: Fault, other: Fault) -> bool:
     names, kinds = {one.name, other.name}, {one.kind, other.kind}
-    # Who hangs up over a bad frame may be written to a little longer, and what comes too late
-    # may come after the run, with all that follows it: the record does not know.
+    # After a client has closed on a bad frame, the server may write a little longer, and a
+    # delayed code may arrive after the run. The record does not show which.
     if "bad frames" in names and kinds & {"delay", "reorder"}:
         return False
-    # Between a code and its late answer, in which time the server does not look at it, sessions
-    # end that were owed it; and a server that is killed meanwhile has no record of it.
+    # The server handles a code only when it answers. Sessions that end before that were owed
+    # it, and a server that is killed before that has no record of it.
     if "late answers" in names and ("bad frames" in names or kinds & {"drop", "killed"}):
         return False
-    # A session that fell silent ends at last, with the server, and may yet be interrupted.
+    # A silent session ends with the server, and may be interrupted then.
     if names == {"silence", "killed"}:
         return False
     if "delay beyond the timeout" in names and not kinds & {"lose", "refuse", "ingest", "asleep"}:

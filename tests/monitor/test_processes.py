@@ -83,7 +83,7 @@ def test_a_process_is_found_by_its_number_its_port_and_its_name(tmp_path: Path) 
         process.communicate()
 
 
-def test_a_server_of_many_processes_is_the_one_they_come_from(tmp_path: Path) -> None:
+def test_several_processes_of_a_server_are_found_by_their_ancestor(tmp_path: Path) -> None:
     with child(FORKS, str(tmp_path / "port")) as process:
         port = (tmp_path / "port").read_text()
         source = ProcessSource(f":{port}")
@@ -98,7 +98,7 @@ def test_a_server_of_many_processes_is_the_one_they_come_from(tmp_path: Path) ->
         assert 5 < second["cpu"] < 1000
 
 
-def test_a_process_that_ends_is_said_to_have_and_its_successor_is_found(tmp_path: Path) -> None:
+def test_a_process_that_ended_is_reported_and_its_successor_found(tmp_path: Path) -> None:
     with child(LISTEN, str(tmp_path / "port")) as process:
         port = (tmp_path / "port").read_text()
         by_port, by_number = ProcessSource(f":{port}"), ProcessSource(str(process.pid))
@@ -126,14 +126,14 @@ def test_a_process_that_ends_is_said_to_have_and_its_successor_is_found(tmp_path
         ("\x1b[31m", "no process on this machine has that name"),
     ],
 )
-def test_a_process_that_is_not_there_is_refused_in_one_sentence(words: str, said: str) -> None:
+def test_a_missing_process_is_refused_in_one_sentence(words: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         find_process(words)
     assert said in str(caught.value)
     assert str(caught.value).isprintable()
 
 
-def test_several_processes_of_one_name_have_to_be_told_apart(tmp_path: Path) -> None:
+def test_several_processes_of_one_name_are_refused(tmp_path: Path) -> None:
     script = tmp_path / "twins-of-ours"
     script.write_text(READY)
     twins = [

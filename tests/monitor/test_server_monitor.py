@@ -48,7 +48,7 @@ def serving(answers: list[tuple[int, bytes]]) -> Iterator[str]:
             thread.join()
 
 
-def test_metrics_that_cannot_be_read_say_why() -> None:
+def test_unreadable_metrics_are_reported_with_the_reason() -> None:
     answers = [
         (200, b"a 1\nb 2\n"), (503, b""), (200, b"<html>"), (200, b"\xff"), (200, b"b 3"),
     ]  # fmt: skip
@@ -70,7 +70,7 @@ def test_metrics_that_cannot_be_read_say_why() -> None:
 
 
 @pytest.mark.e2e
-def test_a_run_is_told_beside_its_servers_vitals(tmp_path: Path) -> None:
+def test_a_run_reports_the_servers_vitals(tmp_path: Path) -> None:
     with target(tmp_path) as (server, _), serving([(200, b'jobs 7\njobs{x="y"} 1\n')]) as url:
         outcome = run(
             tmp_path / "run", "40", "4", "3", *QUICK, "--host", server.url,
@@ -96,7 +96,7 @@ def test_a_run_is_told_beside_its_servers_vitals(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
-def test_the_embedded_target_is_watched_by_itself(tmp_path: Path) -> None:
+def test_the_embedded_target_is_monitored_by_default(tmp_path: Path) -> None:
     outcome = run(tmp_path, "5", "2", "2", *QUICK)
     assert {each["name"] for each in outcome.report["vitals"]} >= {"rss", "threads"}
     assert outcome.report["timeline"][-1]["rss_mib"] > 10
@@ -111,7 +111,7 @@ def test_the_embedded_target_is_watched_by_itself(tmp_path: Path) -> None:
         (("--watch-series", "a"), "--watch-metrics and --watch-series go together"),
     ],
 )
-def test_what_cannot_be_watched_is_refused_before_the_run(
+def test_invalid_monitoring_options_are_refused_before_the_run(
     tmp_path: Path, words: tuple[str, ...], said: str
 ) -> None:
     outcome = run(
@@ -130,7 +130,7 @@ def test_what_cannot_be_watched_is_refused_before_the_run(
         ({"watch_metrics": "a/metrics", "watch_series": "a"}, "is no URL"),
     ],
 )
-def test_half_of_what_metrics_need_is_refused(given: dict[str, Any], said: str) -> None:
+def test_incomplete_metrics_options_are_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Options.read(given)
 
@@ -139,13 +139,13 @@ def test_half_of_what_metrics_need_is_refused(given: dict[str, Any], said: str) 
     "url",
     ["http://u:secret@a/", "http://u:secret", "http://:1/", "ftp://a/secret", "http://a/\nsecret"],
 )
-def test_a_metrics_address_that_cannot_be_is_not_repeated(url: str) -> None:
+def test_an_invalid_metrics_url_is_not_repeated(url: str) -> None:
     with pytest.raises(ConfigError, match="is no URL") as caught:
         Options.read({"watch_metrics": url, "watch_series": "a"})
     assert "secret" not in str(caught.value)
 
 
-def test_the_metrics_address_may_hold_a_token_and_is_not_shown() -> None:
+def test_a_token_in_the_metrics_url_is_not_shown() -> None:
     options = Options.read({"watch_metrics": "http://a/?key=secret", "watch_series": "a,b"})
     assert "secret" not in f"{options}{options.public()}"
     assert options.public()["watch_series"] == ["a", "b"]

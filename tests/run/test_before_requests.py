@@ -319,7 +319,7 @@ def test_replaced_values_stay_secret(world: World) -> None:
     connection.connect()
     world.forget()
     assert connection.pong() is None
-    assert connection.requests.without_secrets("alice-1, alice-2") == "***, ***"
+    assert connection.requests.redact("alice-1, alice-2") == "***, ***"
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ SOCKETIO = "/socket.io/?EIO=4&transport=websocket"
 class Target:
     """A running server: where it is, and where its record goes."""
 
-    process: process.Process
+    process: process.DemoProcess
     path: Path
 
     @property

@@ -83,10 +83,10 @@ def expected_figures(
         "deliveries": {
             **totals,
             "released": 0,
-            "out_of_order": truth.out_of_order,
+            "out_of_order": truth.total("out_of_order"),
             "unexpected": truth.replayed,
-            "foreign": truth.foreign - (unread if bad_frames else 0),
-            "malformed": truth.garbage,
+            "foreign": truth.total("foreign") - (unread if bad_frames else 0),
+            "malformed": truth.total("garbage"),
             "delivery_rate": totals["delivered"] / totals["owed"] if totals["owed"] else None,
         },
         "per_code": {

@@ -1,8 +1,7 @@
-"""A ledger that is obviously right, and a world that tells it and real ones the same story.
+"""A reference model of the ledger, and a world that gives it and real ledgers the same events.
 
-The model keeps every event and works everything out at the end, pair by pair, from the
-words that define the outcomes. It knows nothing of codes in flight, of settling, or of
-workers.
+The model stores every event and computes the account at the end, pair by pair, from the
+definitions of the outcomes. It has no codes in flight, no settling, and no workers.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class ModelCode:
 
 @dataclass
 class Expected:
-    """What the books must say at the end."""
+    """The account that a ledger must have at the end."""
 
     codes: dict[int, Counter[str]] = field(default_factory=dict)
     connections: dict[int, Counter[str]] = field(default_factory=dict)
@@ -64,7 +63,7 @@ class Model:
     receipts: list[tuple[int, int, int]] = field(default_factory=list)
 
     def expected(self) -> Expected:
-        """Work it all out, by brute force."""
+        """Return the account, computed by brute force."""
         result = Expected()
         sequences = {*self.codes, *(sequence for _, sequence, _ in self.receipts)}
         duplicates: set[int] = set()  # indices of receipts
@@ -118,20 +117,20 @@ class Model:
 
 
 class Worker:
-    """A real ledger, what was taken from it, and what it told."""
+    """A real ledger, with what was taken from it and the latencies that it reported."""
 
     def __init__(self) -> None:
         self.ledger = Ledger(TIMEOUT_NS / 1e9, self._on_arrivals)
         self.taken: list[Tally] = []
-        self.told_us: Counter[int] = Counter()
+        self.reported_us: Counter[int] = Counter()
         self._memo: dict[int, TrackedCode] = {}
 
     def _on_arrivals(self, latencies_us: list[int], arrived_ns: list[int]) -> None:
         assert len(latencies_us) == len(arrived_ns)
-        self.told_us.update(latencies_us)
+        self.reported_us.update(latencies_us)
 
     def code(self, sequence: int, *, remembered: bool) -> TrackedCode:
-        """The code, as a decoder that remembers payloads has it."""
+        """Return a code, optionally from a memo, as a code finder has it."""
         if not remembered or sequence not in self._memo:
             self._memo[sequence] = self.ledger.code(sequence)
         return self._memo[sequence]
@@ -149,12 +148,12 @@ OUTCOMES = tuple(each.name for each in fields(Outcomes))
 
 
 def total_of(tally: Tally, outcome: str) -> int:
-    """The sum of an outcome over all codes."""
+    """Return the sum of an outcome over all codes."""
     return sum(getattr(code, outcome) for code in tally.codes.values())
 
 
 class Group:
-    """The workers among which one world's connections are divided."""
+    """Workers that share the connections of a world."""
 
     def __init__(self, size: int) -> None:
         self.workers = [Worker() for _ in range(size)]
@@ -172,8 +171,8 @@ class Group:
             total.merge(tally)
         return total
 
-    def told_us(self) -> Counter[int]:
-        return sum((worker.told_us for worker in self.workers), Counter[int]())
+    def reported_us(self) -> Counter[int]:
+        return sum((worker.reported_us for worker in self.workers), Counter[int]())
 
 
 Kind: TypeAlias = Literal[
@@ -187,10 +186,10 @@ KINDS: tuple[Kind, ...] = (
 )  # fmt: skip
 ANSWERS: tuple[Status, ...] = ("accepted", "accepted", "accepted", "unanswered", "rejected")
 
-#: What happens, which of those it can happen to, how late it becomes known, and a detail.
-Op: TypeAlias = tuple[Kind, int, int, int]
+#: An event: its kind, which object it concerns, how late it becomes known, and a detail.
+Event: TypeAlias = tuple[Kind, int, int, int]
 
-ops = st.lists(
+events = st.lists(
     st.tuples(
         st.sampled_from(KINDS), st.integers(0, 30), st.integers(0, 14), st.integers(0, 7)
     ),
@@ -199,26 +198,26 @@ ops = st.lists(
 
 
 class World:
-    """Tells a model, and groups of real ledgers, what happens.
+    """Gives a model, and groups of real ledgers, the same events.
 
     Args:
-        sizes: how many workers each group has.
+        sizes: number of workers of each group.
     """
 
     def __init__(self, sizes: Iterable[int] = (1,)) -> None:
         self.model = Model()
         self.groups = [Group(size) for size in sizes]
         self.now_ns = 1_700_000_000 * 10**9
-        self._untold: dict[int, int] = {}
+        self._unannounced: dict[int, int] = {}
         self._last_ns: dict[int, int] = {}
         self._next = 1
 
-    def run(self, story: Iterable[Op]) -> None:
-        for kind, which, late, detail in story:
+    def run(self, history: Iterable[Event]) -> None:
+        for kind, which, late, detail in history:
             getattr(self, kind.replace(" ", "_"))(which, late * STEP_NS, detail)
 
     def end(self, *, release: bool) -> None:
-        """The final settling, as when a run is over."""
+        """Settle finally, as at the end of a run."""
         for at, session in enumerate(self.model.sessions):
             if release and session.closed_ns is None:
                 self._close(at, self.now_ns, released=True)
@@ -228,11 +227,11 @@ class World:
                 worker.take()
                 assert not worker.ledger.codes.in_flight
 
-    # What happens
+    # Events
 
     def wait(self, which: int, late_ns: int, detail: int) -> None:
         self.now_ns += detail * STEP_NS + which
-        for sequence, sent_ns in list(self._untold.items()):
+        for sequence, sent_ns in list(self._unannounced.items()):
             if self.now_ns - sent_ns > 9_000_000_000:
                 self._announce(sequence)
 
@@ -251,13 +250,13 @@ class World:
             group.sessions.append(opened)
 
     def close(self, which: int, late_ns: int, detail: int) -> None:
-        self._end_one(which, late_ns, released=False)
+        self._close_open(which, late_ns, released=False)
 
     def release(self, which: int, late_ns: int, detail: int) -> None:
-        self._end_one(which, late_ns, released=True)
+        self._close_open(which, late_ns, released=True)
 
-    def _end_one(self, which: int, late_ns: int, *, released: bool) -> None:
-        if (at := self._an_open_one(which)) is not None:
+    def _close_open(self, which: int, late_ns: int, *, released: bool) -> None:
+        if (at := self._find_open(which)) is not None:
             session = self.model.sessions[at]
             earliest = max(session.subscribed_ns, self._last_ns.get(at, 0))
             self._close(at, max(earliest, self.now_ns - late_ns), released=released)
@@ -277,14 +276,14 @@ class World:
                 for worker in group.workers:
                     worker.ledger.set_status(sequence, "unsent")
         else:
-            self._untold[sequence] = self.now_ns - late_ns // 4
+            self._unannounced[sequence] = self.now_ns - late_ns // 4
 
     def announce(self, which: int, late_ns: int, detail: int) -> None:
-        if self._untold:
-            self._announce(sorted(self._untold)[which % len(self._untold)])
+        if self._unannounced:
+            self._announce(sorted(self._unannounced)[which % len(self._unannounced)])
 
     def _announce(self, sequence: int) -> None:
-        sent_ns = self._untold.pop(sequence)
+        sent_ns = self._unannounced.pop(sequence)
         self.model.codes[sequence] = ModelCode(sent_ns)
         for group in self.groups:
             for worker in group.workers:
@@ -307,7 +306,7 @@ class World:
         self._receive(which, 10 ** (3 * detail), self.now_ns - late_ns, late_ns > STEP_NS)
 
     def _receive(self, which: int, sequence: int, arrived_ns: int, remembered: bool) -> None:
-        if (at := self._an_open_one(which)) is None:
+        if (at := self._find_open(which)) is None:
             return
         self._last_ns[at] = max(self._last_ns.get(at, 0), arrived_ns)
         self.model.receipts.append((at, sequence, arrived_ns))
@@ -327,14 +326,14 @@ class World:
         for group in self.groups:
             group.workers[which % len(group.workers)].ledger.report_arrivals()
 
-    def _an_open_one(self, which: int) -> int | None:
+    def _find_open(self, which: int) -> int | None:
         ones = [at for at, each in enumerate(self.model.sessions) if each.closed_ns is None]
         return ones[which % len(ones)] if ones else None
 
     # What must be the case
 
     def check(self, group: Group, total: Tally) -> None:
-        """Hold a group's books against the model's."""
+        """Compare a group's account with the model's."""
         expected = self.model.expected()
         rows = {
             sequence: Counter({name: many for name in OUTCOMES if (many := getattr(row, name))})
@@ -370,12 +369,12 @@ class World:
         assert received == Counter(
             expected.connections.get(at, Counter())["delivered"] for at in had_a_session
         )
-        self._check_told(group, expected)
+        self._check_reported(group, expected)
 
-    def _check_told(self, group: Group, expected: Expected) -> None:
-        """Each delivery is told once; others only of a code that was then rejected."""
+    def _check_reported(self, group: Group, expected: Expected) -> None:
+        """Each delivery is reported once; other arrivals only of a code that was then rejected."""
         delivered = Counter(us for many in expected.latencies_us.values() for us in many)
-        told = group.told_us()
+        told = group.reported_us()
         assert told >= delivered
         if all(code.status != "rejected" for code in self.model.codes.values()):
             assert told == delivered

@@ -241,7 +241,7 @@ def running(folder: Path, *arguments: str, **options: Any) -> Iterator[Run]:
 
 
 @contextlib.contextmanager
-def target(folder: Path, *options: str) -> Iterator[tuple[process.Process, Path]]:
+def target(folder: Path, *options: str) -> Iterator[tuple[process.DemoProcess, Path]]:
     """Start the embedded target; return its process and the path of its record."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "record.jsonl"

@@ -50,7 +50,7 @@ body = {{ "code" = "{{code}}" }}
 
 
 @pytest.mark.parametrize(
-    ("host", "normalised", "url"),
+    ("host", "normalize_host", "url"),
     [
         ("http://127.0.0.1:8000", "http://127.0.0.1:8000", "ws://127.0.0.1:8000/ws"),
         ("https://Example.org/", "https://example.org", "wss://example.org/ws"),
@@ -59,11 +59,11 @@ body = {{ "code" = "{{code}}" }}
         (" http://host/a/b ", "http://host/a/b", "ws://host/a/b/ws"),
     ],
 )
-def test_a_host_is_brought_into_one_form(host: str, normalised: str, url: str) -> None:
+def test_a_host_is_brought_into_one_form(host: str, normalize_host: str, url: str) -> None:
     found = Target(target.load("websocket"), host)
-    assert found.host == normalised
+    assert found.host == normalize_host
     assert found.endpoint(ALICE).url == f"{url}?username=alice"
-    assert found.ingest("C", ALICE).url == f"{normalised}/api/ingest"
+    assert found.ingest("C", ALICE).url == f"{normalize_host}/api/ingest"
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_what_must_not_be_shown_is_blotted_out_whole_and_in_parts() -> None:
     alice = Identity("alice", {"token": 'to "ken', "pin": "12"})
 
     def shown(text: str) -> str:
-        return found.without_secrets(text, alice, ["captured"])
+        return found.redact(text, alice, ["captured"])
 
     for secret in ("Bearer abc.def==", "abc.def==", "s3cret", "custom", "k/e/y", "k%2Fe%2Fy",
                    'to "ken', "to%20%22ken", 'to \\"ken', "app-key", "captured"):  # fmt: skip
@@ -345,7 +345,7 @@ def test_what_must_not_be_shown_is_blotted_out_whole_and_in_parts() -> None:
 def test_a_secret_that_ends_as_it_begins_is_hidden_whole() -> None:
     found = Target(target.load("code-server"), HOST)
     for text in ("no such key: hunter2-hunter2", "no such key: hunter2-hunt…"):
-        shown = found.without_secrets(text, ALICE, ["hunter2-hunter2"])
+        shown = found.redact(text, ALICE, ["hunter2-hunter2"])
         assert shown.rstrip("…") == "no such key: ***"
 
 
@@ -353,7 +353,7 @@ def test_a_secret_that_ends_as_it_begins_is_hidden_whole() -> None:
 def test_what_may_be_shown_has_no_secret(name: str) -> None:
     found = Target(target.load(name), HOST, headers=[("Authorization", "Bearer hunter2")])
     shown = json.dumps(found.public())
-    assert found.without_secrets(shown, ALICE) == shown
+    assert found.redact(shown, ALICE) == shown
     identity = Identity("alice", {"token": "hunter3"})
     publishing = target.Publishing.of(found)
     goes_in = found.ingest("C", identity) if publishing is None else publishing

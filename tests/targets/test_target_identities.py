@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sseload_users.core.errors import ConfigError
-from sseload_users.targets.identities import Identity, load_users
+from sseload_users.targets.identities import Identity, read_users_file
 
 
 def users_file(tmp_path: Path, data: bytes) -> Path:
@@ -19,7 +19,7 @@ def users_file(tmp_path: Path, data: bytes) -> Path:
 
 def test_users_come_in_the_files_order_with_their_columns(tmp_path: Path) -> None:
     path = users_file(tmp_path, b'token,username,room\nabc,alice,1\n,bob,"a,b"\n\n')
-    assert load_users(path) == [
+    assert read_users_file(path) == [
         Identity("alice", {"token": "abc", "room": "1"}),
         Identity("bob", {"token": "", "room": "a,b"}),
     ]
@@ -27,7 +27,7 @@ def test_users_come_in_the_files_order_with_their_columns(tmp_path: Path) -> Non
 
 def test_spreadsheets_files_are_read(tmp_path: Path) -> None:
     path = users_file(tmp_path, "\ufeffusername, token\r\nZoë,ä\r\n".encode())
-    assert load_users(path) == [Identity("Zoë", {"token": "ä"})]
+    assert read_users_file(path) == [Identity("Zoë", {"token": "ä"})]
 
 
 @pytest.mark.parametrize(
@@ -52,19 +52,19 @@ def test_spreadsheets_files_are_read(tmp_path: Path) -> None:
 def test_a_mistake_is_one_sentence(tmp_path: Path, data: bytes, said: str) -> None:
     path = users_file(tmp_path, data)
     with pytest.raises(ConfigError) as raised:
-        load_users(path)
+        read_users_file(path)
     assert str(raised.value) == f"{path}: {said}"
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no\.csv: the users file cannot be read: No such"):
-        load_users(tmp_path / "no.csv")
+        read_users_file(tmp_path / "no.csv")
 
 
 def test_no_secret_is_in_a_mistake_or_in_a_repr(tmp_path: Path) -> None:
     path = users_file(tmp_path, b"username,token\nalice,hunter2,hunter3\n")
     with pytest.raises(ConfigError) as raised:
-        load_users(path)
+        read_users_file(path)
     assert "hunter" not in str(raised.value)
     assert "hunter" not in repr(Identity("alice", {"token": "hunter2"}))
 
@@ -80,4 +80,4 @@ def test_what_was_written_is_read(
     path = tmp_path_factory.mktemp("users") / "users.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([("username", "token"), *clean])
-    assert load_users(path) == [Identity(name, {"token": token}) for name, token in clean]
+    assert read_users_file(path) == [Identity(name, {"token": token}) for name, token in clean]

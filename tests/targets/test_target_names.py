@@ -294,13 +294,13 @@ def test_a_profile_without_names_says_so(make: Make) -> None:
 
 def test_values_are_secret_whatever_they_are_called(make: Make) -> None:
     found = make('send = ["{room}"]', room="hunter2")
-    assert found.without_secrets("no hunter2 here", ALICE) == "no *** here"
+    assert found.redact("no hunter2 here", ALICE) == "no *** here"
     assert "hunter2" not in json.dumps(found.public())
 
 
 def test_what_a_profile_says_in_secret_is_hidden_wherever_it_stands(make: Make) -> None:
     found = make('send = [["auth", { "api_token" = "hunter2", "room" = "lobby" }]]')
-    assert found.without_secrets("hunter2 in lobby", ALICE) == "*** in lobby"
+    assert found.redact("hunter2 in lobby", ALICE) == "*** in lobby"
 
 
 _TEXTS = st.text(max_size=8) | st.sampled_from(["{a}", "x{b}y", '{"{a}": "{b}"}'])

@@ -11,7 +11,7 @@ from sseload_users import targets as target
 from sseload_users.core.errors import ConfigError
 from sseload_users.targets import Publishing, Sender, Target
 from sseload_users.targets.identities import Identity
-from sseload_users.targets.messages import Said, means
+from sseload_users.targets.messages import ReceivedMessage, matches
 from sseload_users.targets.publishing import Refused
 
 ALICE = Identity("alice")
@@ -200,9 +200,9 @@ def test_a_message_is_sent_and_its_answer_known_by_the_code(tmp_path: Path) -> N
     assert json.loads(publishing.frame(CODE, SENDER, 1)) == {"code": CODE}
     about = publishing.about(CODE, SENDER)
     assert about.expected is not None
-    assert means(about.expected, Said("", f'{{"of":{{"id":"{CODE}"}},"ok":true}}'))
-    assert not means(about.expected, Said("", '{"of":{"id":"another"},"ok":true}'))
-    refused = Said("", f'{{"no":"{CODE}"}}')
+    assert matches(about.expected, ReceivedMessage("", f'{{"of":{{"id":"{CODE}"}},"ok":true}}'))
+    assert not matches(about.expected, ReceivedMessage("", '{"of":{"id":"another"},"ok":true}'))
+    refused = ReceivedMessage("", f'{{"no":"{CODE}"}}')
     assert publishing.refused(about.refuses, refused, SENDER, [CODE]) == Refused("refused")
     assert publishing.refusal(refused, SENDER) is None
 
@@ -213,7 +213,7 @@ def test_refusals_are_in_the_servers_words_without_codes_and_secrets(tmp_path: P
     sender = Sender(ALICE, {"ticket": TOKEN})
 
     def refused(why: str) -> Refused | None:
-        said = Said("", json.dumps({"type": "error", "why": why}))
+        said = ReceivedMessage("", json.dumps({"type": "error", "why": why}))
         return publishing.refusal(said, sender, [CODE, "LT-abc123-2-zzz"])
 
     assert refused("Invalid token") == ("Invalid token", "Invalid token")
@@ -221,9 +221,9 @@ def test_refusals_are_in_the_servers_words_without_codes_and_secrets(tmp_path: P
     assert refused(f"{CODE} is too long") == ("… is too long", f"{CODE} is too long")
     assert refused("") == ("refused", "")
     named = made(tmp_path, TEXT + refuse + 'cause = "spam"\n')
-    said = Said("", '{"type":"error","why":"too many"}')
+    said = ReceivedMessage("", '{"type":"error","why":"too many"}')
     assert named.refusal(said, SENDER) == ("spam: too many", "too many")
-    assert named.refusal(Said("", '{"type":"notice","why":"x"}'), SENDER) is None
+    assert named.refusal(ReceivedMessage("", '{"type":"notice","why":"x"}'), SENDER) is None
 
 
 def test_how_codes_go_in_is_told_without_secrets(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_code_server_socket_speaks_as_its_server_wants_it() -> None:
     assert publishing.refusal(said, SENDER) == (words, words)
     assert endpoint.refuse is not None
     assert endpoint.refuse(error) == "refused: Ingest token is required"
-    assert TOKEN not in publishing.line.without_secrets(f"x {TOKEN}", ALICE)
+    assert TOKEN not in publishing.line.redact(f"x {TOKEN}", ALICE)
 
 
 def test_code_server_socket_needs_its_token() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sseload_users.targets.paths import MISSING, JsonPath, same, text_of
+from sseload_users.targets.paths import MISSING, JsonPath, json_equal, scalar_text
 from sseload_users.targets.template import (
     UnknownNameError,
     fill,
@@ -169,9 +169,9 @@ def test_a_text_nested_too_deep_is_nothing() -> None:
 
 
 def test_true_is_not_one() -> None:
-    assert not same(True, 1)
-    assert not same(0, False)
-    assert same(1, 1.0)
-    assert not same(MISSING, None)
-    assert text_of(True) is None
-    assert text_of(12) == "12"
+    assert not json_equal(True, 1)
+    assert not json_equal(0, False)
+    assert json_equal(1, 1.0)
+    assert not json_equal(MISSING, None)
+    assert scalar_text(True) is None
+    assert scalar_text(12) == "12"

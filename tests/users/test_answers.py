@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sseload_users.targets.messages import Said
+from sseload_users.targets.messages import ReceivedMessage
 from sseload_users.targets.publishing import Refused
 from sseload_users.users.publishers.answers import (
     AnswerMatcher,
@@ -18,10 +18,10 @@ from sseload_users.users.publishers.answers import (
     PublishOutcome,
 )
 
-ACK = Said("", "", [])
+ACK = ReceivedMessage("", "", [])
 
 
-def words(what: Said) -> Refused | None:
+def words(what: ReceivedMessage) -> Refused | None:
     """Return the refusal in an error that names no code."""
     return Refused(what.text.removeprefix("error ")) if what.text.startswith("error ") else None
 
@@ -43,7 +43,7 @@ class Codes:
             if text.startswith("ack "):
                 self.answers.on_acknowledgement(int(text[4:]), ACK, 1)
             else:
-                self.answers.on_message(Said("", text), 1)
+                self.answers.on_message(ReceivedMessage("", text), 1)
         return self
 
     def expire(self, number: int) -> Codes:
@@ -57,7 +57,9 @@ class Codes:
             for number, each in sorted(self.outcomes.items())
         }
 
-    def _of(self, number: int) -> tuple[Callable[[Said], bool], Callable[[Said], Refused | None]]:
+    def _of(
+        self, number: int
+    ) -> tuple[Callable[[ReceivedMessage], bool], Callable[[ReceivedMessage], Refused | None]]:
         return (
             lambda what: what.text in ("stored", f"stored {number}"),
             lambda what: Refused("named") if what.text == f"refused {number}" else None,

@@ -142,7 +142,7 @@ def test_a_ladder_that_meets_every_target_is_good() -> None:
     assert "✓ With 100 connections: the target is met, and all 980 owed deliveries" in text
 
 
-def test_a_ladder_says_where_it_first_falls_short_and_why() -> None:
+def test_a_ladder_states_where_it_first_falls_short() -> None:
     short = step(200, unavailable=60)
     report = ladder(step(50), step(100, missing=1), short, step(500, unavailable=300))
     assert report.verdict.grade == "issues"
@@ -164,7 +164,7 @@ def test_a_ladder_says_where_it_first_falls_short_and_why() -> None:
     }  # fmt: skip
 
 
-def test_a_mere_warning_is_said_to_be_one() -> None:
+def test_a_ladder_with_a_warning_states_it() -> None:
     report = ladder(step(50), step(100, missing=1))
     assert "The first warning comes with 100 connections: 999 of 1,000 owed" in shown(report)
     assert (status(report), status(report, "warning")) == (0, 1)
@@ -259,7 +259,7 @@ WHY = "(errors 2.1 %, objective <= 1 %; most often handshake: HTTP 503)"
         ),
     ],
 )
-def test_what_a_search_found(
+def test_the_verdict_of_a_search(
     changes: dict[str, Any], sentences: list[str], grade: str, ends: int
 ) -> None:
     sentence = " ".join(sentences)
@@ -272,7 +272,7 @@ def test_what_a_search_found(
     assert status(report, "never") == 0
 
 
-def test_the_probes_are_told_by_size() -> None:
+def test_probes_are_listed_by_size() -> None:
     lines = [line.split() for line in summary(found()).splitlines()]
     table = lines[lines.index(["Connections", "probes"]) :]
     assert table[1:5] == [
@@ -305,7 +305,7 @@ def test_a_steps_account_becomes_its_report() -> None:
     assert report.steps == [made]
 
 
-def test_codes_that_were_sent_side_by_side_are_owed_no_order() -> None:
+def test_reordering_among_overlapping_codes_is_excused() -> None:
     report = sample(10, 20, out_of_order=50)
     assert report.verdict.grade == "warning"
     report.codes.overlapping = 5
@@ -329,7 +329,7 @@ def test_codes_that_were_sent_side_by_side_are_owed_no_order() -> None:
         ),
     ],
 )
-def test_how_soon_they_were_back(changes: dict[str, Any], sentence: str) -> None:
+def test_the_recovery_from_a_storm_is_stated(changes: dict[str, Any], sentence: str) -> None:
     report = sample(200, 10)
     storm = StormRecovery(
         started_at=["2026-11-24T09:30:20.000Z"],

@@ -47,7 +47,7 @@ linux = pytest.mark.skipif(
         ([5.0], 1.0, 1.0, 1, True),
     ],
 )
-def test_saturated_is_who_was_busy_for_long_or_far_too_late(
+def test_a_generator_is_saturated_if_busy_for_long_or_far_too_late(
     busy: list[float], lag_ms: float | None, slip_ms: float | None, in_doubt: int, saturated: bool
 ) -> None:
     assert is_saturated(busy, lag_ms, slip_ms, in_doubt) == saturated
@@ -59,7 +59,7 @@ def test_more_waiting_never_makes_it_look_better(busy: list[float], index: int) 
     assert is_saturated(worse, None, None, 0) >= is_saturated(busy, None, None, 0)
 
 
-def test_what_to_do_depends_on_who_had_the_core() -> None:
+def test_the_advice_depends_on_who_used_the_core() -> None:
     generator = sample(saturated=True).generator
     full = judge_generator(generator)
     assert "waited" not in full.sentence
@@ -70,7 +70,7 @@ def test_what_to_do_depends_on_who_had_the_core() -> None:
     assert judge_generator(replace(generator, waited_percent_max=None)) == full
 
 
-def test_how_far_stamps_may_be_off_is_said_of_latencies() -> None:
+def test_the_stamp_error_is_stated_with_the_latencies() -> None:
     generator = sample(saturated=True).generator
     off = generator.stamp_error_ms
     sentence = judge_generator(generator).sentence
@@ -123,7 +123,7 @@ _WAYS = pytest.mark.parametrize("starve", [others_have_it, a_limit_takes_it])
 
 @linux
 @_WAYS
-def test_waiting_is_no_idling(starve: Starve) -> None:
+def test_waiting_for_a_core_is_not_idling(starve: Starve) -> None:
     """A process that wants all of a core and gets a little of it says so."""
     script = (
         "import time\n"
@@ -154,7 +154,7 @@ def test_waiting_is_no_idling(starve: Starve) -> None:
 
 
 @linux
-def test_idling_is_no_waiting() -> None:
+def test_idling_is_not_waiting_for_a_core() -> None:
     looked = GeneratorLoad()
     time.sleep(0.5)
     looked.sample()
@@ -163,7 +163,7 @@ def test_idling_is_no_waiting() -> None:
 
 
 @pytest.mark.parametrize("told", [None, "0 0 0\n"])
-def test_waits_that_are_not_counted_are_not_known(
+def test_waiting_is_unknown_where_it_is_not_counted(
     told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if told is not None:
@@ -191,7 +191,7 @@ def starved(folder: Path, starve: Starve) -> tuple[Outcome, dict[str, Any], dict
 @linux
 @pytest.mark.e2e
 @_WAYS
-def test_a_starved_generator_says_so_and_blames_nobody(starve: Starve, tmp_path: Path) -> None:
+def test_a_starved_generator_is_reported_without_blame(starve: Starve, tmp_path: Path) -> None:
     outcome, said, wanted = starved(tmp_path, starve)
     report = outcome.report
     assert report["deliveries"]["delivered"] == report["deliveries"]["owed"] == 300 * 120
@@ -217,7 +217,7 @@ def test_a_starved_generator_says_so_and_blames_nobody(starve: Starve, tmp_path:
 
 @linux
 @pytest.mark.e2e
-def test_a_worker_that_could_not_look_blames_nobody(tmp_path: Path) -> None:
+def test_a_worker_that_could_not_read_is_reported_without_blame(tmp_path: Path) -> None:
     """It is stopped for longer than the delivery timeout, while another one sends codes."""
     with target(tmp_path) as (server, path):
         words = ("--codes", "40", "--duration", "4")

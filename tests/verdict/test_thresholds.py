@@ -69,7 +69,7 @@ def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
     assert mine.codes_received == load_thresholds().codes_received
 
 
-def test_the_same_bound_twice_leaves_no_room_for_a_warning(tmp_path: Path) -> None:
+def test_equal_bounds_leave_no_room_for_a_warning(tmp_path: Path) -> None:
     mine = load_thresholds(changed(tmp_path, '[codes_received]\nwarning = "all"\n'))
     assert JudgedShare(999, 1000, mine.codes_received).grade == "issues"
 
@@ -149,15 +149,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 @given(comparisons, shares)
-def test_a_bound_is_read_back_as_it_is_written(comparison: str, share: Fraction) -> None:
+def test_a_bound_is_formatted_as_it_is_written(comparison: str, share: Fraction) -> None:
     bound = Bound.parse(f"{comparison} {float(share * 100):.3f} %")
     assert Bound.parse(str(bound)) == bound
 
 
 @given(comparisons, shares, shares)
-def test_stricter_means_that_less_keeps_it(
-    comparison: str, left: Fraction, right: Fraction
-) -> None:
+def test_a_stricter_bound_accepts_less(comparison: str, left: Fraction, right: Fraction) -> None:
     looser_side = comparison[0] + ("" if comparison.endswith("=") else "=")
     one = Bound(comparison, left)  # type: ignore[arg-type]
     other = Bound(looser_side, right)  # type: ignore[arg-type]
@@ -171,7 +169,9 @@ def test_stricter_means_that_less_keeps_it(
 
 
 @given(st.integers(0, 10**7), st.integers(1, 10**7), st.lists(shares, max_size=2))
-def test_a_share_is_never_rounded_into_a_lie(part: int, whole: int, marks: list[Fraction]) -> None:
+def test_a_share_is_never_rounded_misleadingly(
+    part: int, whole: int, marks: list[Fraction]
+) -> None:
     part = min(part, whole)
     shown = Fraction(words.share(part, whole, marks).removesuffix(" %")) / 100
     exact = Fraction(part, whole)
@@ -213,7 +213,7 @@ def test_a_share_stays_on_its_side_of_a_threshold() -> None:
         ("\ud800", "\ufffd"),
     ],
 )
-def test_foreign_text_carries_no_escape(text: str, shown: str) -> None:
+def test_foreign_text_contains_no_escape(text: str, shown: str) -> None:
     assert words.clean(text) == shown
 
 

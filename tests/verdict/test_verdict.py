@@ -26,7 +26,7 @@ def reason(report: Report, rule: str) -> Reason:
     return found
 
 
-def test_a_clean_run_is_good_and_says_why() -> None:
+def test_a_clean_run_is_good() -> None:
     report = sample(50, 10)
     assert report.verdict.grade == "good"
     assert all(each.grade == "good" and not each.hint for each in report.verdict.reasons)
@@ -106,7 +106,7 @@ def test_an_empty_run_is_an_issue_whatever_the_thresholds_allow() -> None:
         assert graded[rule] == "issues"
 
 
-def test_a_reason_says_figure_threshold_and_where_to_look() -> None:
+def test_a_reason_has_figure_threshold_and_hint() -> None:
     report = sample(50, 10, unavailable=4)
     assert reason(report, "connection_success") == Reason(
         rule="connection_success",
@@ -136,7 +136,7 @@ def test_one_lost_delivery_in_many_is_not_rounded_away() -> None:
     assert found.measured == "9,999 of 10,000 (99.99 %)"
 
 
-def test_an_incomplete_run_says_what_its_notes_say() -> None:
+def test_an_incomplete_run_quotes_its_notes() -> None:
     report = sample(complete=False, notes=("Worker\x1b[2J b was lost with 20 connections.",))
     assert report.verdict.grade == "warning"
     assert reason(report, "run_complete").sentence == (
@@ -165,7 +165,7 @@ def test_this_machines_own_limits_are_not_the_servers_fault() -> None:
         assert reason(report, rule).hint.startswith("This machine's limit of open files")
 
 
-def test_codes_that_were_due_but_never_tried_count() -> None:
+def test_codes_that_were_due_but_never_attempted_count() -> None:
     report = sample(50, 10)
     report.codes.scheduled = 20
     report.verdict = judged(report)
@@ -174,7 +174,7 @@ def test_codes_that_were_due_but_never_tried_count() -> None:
 
 @given(samples())
 @settings(max_examples=60, deadline=None)
-def test_every_run_is_judged_and_every_reason_is_whole(report: Report) -> None:
+def test_every_run_is_judged_with_complete_reasons(report: Report) -> None:
     reasons = report.verdict.reasons
     assert report.verdict.grade == worst(each.grade for each in reasons)
     assert len({each.rule for each in reasons}) == len(reasons)
@@ -366,7 +366,7 @@ def test_each_cause_has_its_own_hint(operation: str, cause: str, said: str) -> N
         ("handshake", "HTTP 400", "Unsupported protocol version", False),
     ],
 )
-def test_a_refused_origin_is_told_by_the_servers_words(
+def test_a_refused_origin_is_recognized_by_the_servers_text(
     operation: str, cause: str, said: str, *, is_origin: bool
 ) -> None:
     hint = hints.hint(operation, cause, said)
@@ -390,7 +390,7 @@ def _judged_anew(report: Report, rule: str) -> str:
     return next(each.sentence for each in reasons if each.rule == rule)
 
 
-def test_of_many_notes_three_are_said_and_the_others_counted() -> None:
+def test_three_notes_are_quoted_and_the_others_counted() -> None:
     report = sample()
     report.run.complete = False
     report.run.notes = [f"Note {letter}." for letter in "ABCDE"]
@@ -407,13 +407,13 @@ def test_of_many_notes_three_are_said_and_the_others_counted() -> None:
     ("peak", "words"),
     [(0, "With no connection open at any time, "), (1, "With 1 connection open at once, ")],
 )
-def test_the_size_that_was_reached_is_said(peak: int, words: str) -> None:
+def test_the_size_reached_is_stated(peak: int, words: str) -> None:
     report = sample(1, 1, refused=1)
     report.connections.peak_open = peak
     assert _judged_anew(report, "size_target").startswith(words)
 
 
-def test_the_commonest_cause_is_the_one_that_is_said() -> None:
+def test_the_most_frequent_cause_is_stated() -> None:
     report = sample()
     causes = causes_of([("session", "rare", 1), ("session", "common", 4), ("session", "seldom", 2)])
     report.connections.dropped = 7
@@ -423,7 +423,7 @@ def test_the_commonest_cause_is_the_one_that_is_said() -> None:
         assert "most often: common" in _judged_anew(report, rule)
 
 
-def test_what_was_measured_of_the_generator_is_said() -> None:
+def test_the_generators_figures_are_stated() -> None:
     report = sample()
     report.generator.cpu_percent_max, report.generator.lag_ms.p99 = 41.0, 2.5
     assert _judged_anew(report, "generator") == (
@@ -441,11 +441,11 @@ def test_what_was_measured_of_the_generator_is_said() -> None:
         ({"missing": 1, "interrupted": 1, "late": 5}, "Codes arrived after"),
     ],
 )
-def test_the_hint_is_about_the_commonest_loss(losses: dict[str, Any], begins: str) -> None:
+def test_the_hint_is_about_the_most_frequent_loss(losses: dict[str, Any], begins: str) -> None:
     assert reason(sample(50, 10, **losses), "codes_received").hint.startswith(begins)
 
 
-def test_the_hint_for_rejected_codes_is_that_of_their_commonest_cause() -> None:
+def test_the_hint_for_rejected_codes_is_that_of_their_most_frequent_cause() -> None:
     report = sample(50, 10, rejected=4)
     report.errors.causes = causes_of([("ingest", "HTTP 500", 1), ("ingest", "HTTP 401", 3)])
     for each in report.errors.causes:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sseload_users.core.code_tally import Status
-from sseload_users.targets.messages import Said
+from sseload_users.targets.messages import ReceivedMessage
 from sseload_users.targets.publishing import Refused
 
 Expects = Literal["ack", "message", "none"]
@@ -58,8 +58,8 @@ class AwaitedCode:
         settle: called once with its outcome.
     """
 
-    is_accepted_by: Callable[[Said], bool]
-    refusal_in: Callable[[Said], Refused | None]
+    is_accepted_by: Callable[[ReceivedMessage], bool]
+    refusal_in: Callable[[ReceivedMessage], Refused | None]
     settle: Callable[[PublishOutcome], None]
 
 
@@ -84,7 +84,9 @@ class AnswerMatcher:
         refusal_in: returns the refusal in a message that names no code; None if there is none.
     """
 
-    def __init__(self, expects: Expects, refusal_in: Callable[[Said], Refused | None]) -> None:
+    def __init__(
+        self, expects: Expects, refusal_in: Callable[[ReceivedMessage], Refused | None]
+    ) -> None:
         self._expects = expects
         self._refusal_in = refusal_in
         # By number, in the order of sending.
@@ -97,7 +99,7 @@ class AnswerMatcher:
         """Add a code that was sent."""
         self._awaited[number] = awaited
 
-    def on_acknowledgement(self, number: int, what: Said, at_ns: int) -> None:
+    def on_acknowledgement(self, number: int, what: ReceivedMessage, at_ns: int) -> None:
         """Match an acknowledgement.
 
         Args:
@@ -120,7 +122,7 @@ class AnswerMatcher:
                 number, self._take_refusal(number) or PublishOutcome("accepted", None, at_ns)
             )
 
-    def on_message(self, what: Said, at_ns: int) -> None:
+    def on_message(self, what: ReceivedMessage, at_ns: int) -> None:
         """Match a message; most concern no code in flight.
 
         Args:

@@ -100,7 +100,7 @@ class HttpPublisher:
     def _server_text(self, response: ResponseContextManager) -> str:
         """Return the text of a response that does not accept a code."""
         body = response.content if response.status_code else b""
-        return self._target.without_secrets(body_text(body or b""), self._identity)
+        return self._target.redact(body_text(body or b""), self._identity)
 
 
 class _StampedBody(bytes):

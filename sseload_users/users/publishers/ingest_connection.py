@@ -16,7 +16,7 @@ from sseload_users.options import Options
 from sseload_users.run.before_requests import BeforeRequests
 from sseload_users.targets import Publishing, Sender
 from sseload_users.targets.identities import Identity
-from sseload_users.targets.messages import Said, means
+from sseload_users.targets.messages import ReceivedMessage, matches
 from sseload_users.targets.publishing import Refused
 from sseload_users.transports import Closed, ConnectFailed
 from sseload_users.transports.endpoint import Endpoint
@@ -148,20 +148,20 @@ class IngestConnection:
             return outcome if outcome.status == "rejected" else accepted
         return accepted
 
-    def without_secrets(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Return a text of the server's with the secrets removed."""
         captured = self._sender.captured.values()
-        return self._publishing.line.without_secrets(text, self._identity, [*captured])
+        return self._publishing.line.redact(text, self._identity, [*captured])
 
     def _await_answer(self, code: str, number: int, timeout_s: float) -> PublishOutcome:
         publishing, sender = self._publishing, self._sender
         about = publishing.about(code, sender)
         settled: AsyncResult[PublishOutcome] = AsyncResult()
 
-        def is_accepted_by(what: Said) -> bool:
-            return about.expected is not None and means(about.expected, what)
+        def is_accepted_by(what: ReceivedMessage) -> bool:
+            return about.expected is not None and matches(about.expected, what)
 
-        def refusal_in(what: Said) -> Refused | None:
+        def refusal_in(what: ReceivedMessage) -> Refused | None:
             return publishing.refused(about.refuses, what, sender, [code])
 
         self._codes[number] = code
@@ -193,7 +193,7 @@ class IngestConnection:
             self._check_values(requests, transport, sender)
         except ConnectFailed as error:
             cause, detail, text = map(
-                requests.without_secrets, (error.cause, error.detail, error.server_text)
+                requests.redact, (error.cause, error.detail, error.server_text)
             )
             failed = ConnectFailed(error.operation, cause, detail, server_text=text)
             self._down_cause = cause
@@ -228,7 +228,7 @@ class IngestConnection:
         while True:
             closed = self._listen()
             self._down_cause = closed.cause
-            self._answers.on_connection_lost(closed.cause, self.without_secrets(closed.reason))
+            self._answers.on_connection_lost(closed.cause, self.redact(closed.reason))
             self._observer.on_lost(closed.cause)
             self._reconnect()
 
@@ -262,7 +262,7 @@ class IngestConnection:
     def _on_acknowledgement(self, number: int, arguments: list[Any], arrived_ns: int) -> None:
         first = arguments[0] if arguments else None
         text = first if isinstance(first, str) else ""
-        self._answers.on_acknowledgement(number, Said("", text, arguments), arrived_ns)
+        self._answers.on_acknowledgement(number, ReceivedMessage("", text, arguments), arrived_ns)
 
-    def _refusal_in(self, what: Said) -> Refused | None:
+    def _refusal_in(self, what: ReceivedMessage) -> Refused | None:
         return self._publishing.refusal(what, self._sender, self._codes.values())

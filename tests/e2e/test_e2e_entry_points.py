@@ -1,4 +1,4 @@
-"""The ways in: the command, Locust's own, its configuration, and somebody else's locustfile."""
+"""All ways to start a run: the command, Locust, a configuration, another locustfile, the wheel."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from sseload_users.demo import record
 from sseload_users.demo.record import Record
 from tests.support.runs import (
     LOCUST,
@@ -24,6 +25,7 @@ from tests.support.runs import (
     clean_environment,
     run,
     run_against_target,
+    target,
 )
 
 pytestmark = pytest.mark.e2e
@@ -33,8 +35,8 @@ EMBEDDED = re.compile(
     re.MULTILINE,
 )
 
-#: What somebody tests beside the codes; each use of a user class leaves a line in a file.
-THEIRS = """
+#: A locustfile with user classes of its own; each use of one leaves a line in a file.
+CUSTOM_LOCUSTFILE = """
 import os
 from pathlib import Path
 
@@ -84,14 +86,14 @@ def on_request(request_type, name, response_time, exception, **_):
     note(f"request {request_type} {name} {failed} {response_time}")
 """
 
-#: A bit of everything that Locust's table can show.
+#: Some failures of each kind that Locust's table shows.
 FAULTS = (
     "--lose", "0.1", "--drop", "0.25", "--drop-after", "2", "--refuse", "0.2",
     "--ingest-status", "500", "--ingest-share", "0.25",
 )  # fmt: skip
 
 
-def test_the_command_takes_numbers_and_any_option(tmp_path: Path) -> None:
+def test_the_command_takes_numbers_and_options(tmp_path: Path) -> None:
     outcome, truth = run_against_target(
         tmp_path,
         "7", "3", "1", *QUICK, "--target", "websocket", "--username", "alice",
@@ -113,7 +115,7 @@ def test_the_command_takes_numbers_and_any_option(tmp_path: Path) -> None:
         assert file.is_dir() or b"verysecret" not in file.read_bytes(), file
 
 
-def test_without_a_host_the_embedded_target_is_tested(tmp_path: Path) -> None:
+def test_without_host_the_embedded_target_is_tested(tmp_path: Path) -> None:
     outcome = run(tmp_path, "5", "2", "1", *QUICK, "--target", "websocket")
     assert outcome.status == 0
     (url,) = EMBEDDED.findall(outcome.stderr)
@@ -121,7 +123,7 @@ def test_without_a_host_the_embedded_target_is_tested(tmp_path: Path) -> None:
     assert outcome.report["deliveries"]["delivered"] == 5 * 2
 
 
-def test_locust_in_the_repository_needs_no_other_word(tmp_path: Path) -> None:
+def test_locust_in_the_repository_needs_no_further_option(tmp_path: Path) -> None:
     short = {"CODES": "3", "DURATION": "1", "SETTLE": "0.1", "DELIVERY_TIMEOUT": "1"}
     outcome = run(
         tmp_path,
@@ -140,13 +142,13 @@ def test_locust_in_the_repository_needs_no_other_word(tmp_path: Path) -> None:
     assert report["deliveries"]["delivered"] == 19 * 3
     assert report["run"]["options"]["spawn_rate"] == 50
     assert report["run"]["options"]["target"] == "code-server"
-    # Locust's own table is there, once, and the verdict has the last word.
+    # Locust's own table is printed once, and the verdict comes last.
     lines = outcome.stderr + outcome.stdout
     assert lines.count("Response time percentiles (approximated)") == 1
     assert "Verdict" in outcome.stdout.strip().splitlines()[-6]
 
 
-def test_the_configurations_are_locusts(tmp_path: Path) -> None:
+def test_configuration_files_work_with_locust(tmp_path: Path) -> None:
     outcome, truth = run_against_target(
         tmp_path,
         "--config", "config/stress.conf", "-u", "11", "--codes", "3", "--duration", "1", *QUICK,
@@ -157,20 +159,25 @@ def test_the_configurations_are_locusts(tmp_path: Path) -> None:
     assert outcome.report["deliveries"]["delivered"] == truth.sent == 10 * 3
 
 
+CustomRuns = dict[str, tuple[Outcome, Record, Path]]
+
+
 @pytest.fixture(scope="module")
-def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Outcome, Record, Path]]:
-    """Runs of somebody's locustfile, in which a listener hears of requests, or none does."""
-    parent = tmp_path_factory.mktemp("theirs")
+def custom_runs(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> CustomRuns:
+    """Run the locustfile, with a listener for requests and without."""
+    parent = tmp_path_factory.mktemp("custom")
 
     def one(name: str) -> tuple[Outcome, Record, Path]:
         folder = parent / name
         folder.mkdir()
-        text = THEIRS + (LISTENER if name == "listener" else "")
-        (folder / "theirs.py").write_text(text)
+        text = CUSTOM_LOCUSTFILE + (LISTENER if name == "listener" else "")
+        (folder / "custom.py").write_text(text)
         with_host = {"SEEN": str(folder / "seen"), "PYTHONPATH": str(ROOT)}
-        outcome, truth = play_by_class(
+        outcome, truth = run_with_class_host(
             folder,
-            "-f", "theirs.py", "--headless", "-u", "23", "-r", "50", *QUICK,
+            "-f", "custom.py", "--headless", "-u", "23", "-r", "50", *QUICK,
             "--csv", "locust", "--html", "locust.html", "--json-file", "locust",
             env=with_host,
         )  # fmt: skip
@@ -181,24 +188,24 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Outcome,
         return dict(zip(names, pool.map(one, names), strict=True))
 
 
-def play_by_class(folder: Path, *words: str, env: dict[str, str]) -> tuple[Outcome, Record]:
-    """A run whose user classes say where the target is; no option does."""
-    from sseload_users.demo import record
-    from tests.support.runs import target
-
+def run_with_class_host(
+    folder: Path, *arguments: str, env: dict[str, str]
+) -> tuple[Outcome, Record]:
+    """Run with the host set by the user classes only."""
     with target(folder, *FAULTS) as (server, path):
-        outcome = run(folder, *words, command=LOCUST, cwd=folder, env={**env, "TARGET": server.url})
+        env = {**env, "TARGET": server.url}
+        outcome = run(folder, *arguments, command=LOCUST, cwd=folder, env=env)
     return outcome, record.read(path)
 
 
 def table(folder: Path) -> dict[tuple[str, str], dict[str, str]]:
-    """Locust's table, from its CSV file."""
+    """Read Locust's table from its CSV file."""
     with (folder / "locust_stats.csv").open(newline="") as file:
         return {(row["Type"], row["Name"]): row for row in csv.DictReader(file)}
 
 
 def expected_table(outcome: Outcome) -> dict[tuple[str, str], tuple[int, int]]:
-    """What Locust's table should count, from the report: requests and failures."""
+    """Return the requests and failures that Locust's table should have, from the report."""
     connections, deliveries = outcome.report["connections"], outcome.report["deliveries"]
     codes = outcome.report["codes"]
     undelivered = deliveries["owed"] - deliveries["delivered"]
@@ -210,21 +217,18 @@ def expected_table(outcome: Outcome) -> dict[tuple[str, str], tuple[int, int]]:
     }
 
 
-Theirs = dict[str, tuple[Outcome, Record, Path]]
-
-
 @pytest.mark.parametrize("how", ["listener", "alone"])
-def test_their_users_run_and_ours_do_not(theirs: Theirs, how: str) -> None:
-    outcome, truth, folder = theirs[how]
+def test_only_the_users_of_the_locustfile_run(custom_runs: CustomRuns, how: str) -> None:
+    outcome, truth, folder = custom_runs[how]
     report = outcome.report
-    # Of 23, one broadcasts; the others are shared between the two classes that are left.
+    # One of the 23 users broadcasts; the other two classes share the rest.
     assert report["connections"]["attempted"] == len(truth.connections) == 11
     assert {each.username for each in truth.connections.values()} == {"alice"}
     assert report["codes"]["scheduled"] == len(truth.ingests) == 3
     assert report["run"]["options"]["codes"] == 3
     assert report["deliveries"]["delivered"] == truth.sent > 0
     deliveries = report["deliveries"]
-    # Some were dropped before it was clear that a code would not come any more.
+    # Some were dropped before the timeout of a lost code.
     assert deliveries["missing"] + deliveries["interrupted"] == truth.lost > 0
     visits = table(folder)["GET", "/health"]
     assert int(visits["Request Count"]) >= 11
@@ -232,19 +236,19 @@ def test_their_users_run_and_ours_do_not(theirs: Theirs, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["listener", "alone"])
-def test_on_code_gets_each_code_that_came(theirs: Theirs, how: str) -> None:
-    outcome, truth, folder = theirs[how]
+def test_on_code_gets_each_code_that_came(custom_runs: CustomRuns, how: str) -> None:
+    outcome, truth, folder = custom_runs[how]
     codes = [line.split() for line in (folder / "seen").read_text().splitlines()]
-    called = [words for words in codes if words[0] == "code"]
+    called = [fields for fields in codes if fields[0] == "code"]
     assert len(called) == outcome.report["deliveries"]["delivered"] == truth.sent
-    assert {words[1] for words in called} == {code.code for code in truth.codes.values()}
+    assert {fields[1] for fields in called} == {code.code for code in truth.codes.values()}
     starts = {code.code: code.start_ns for code in truth.codes.values()}
-    assert all(0 <= int(words[2]) - starts[words[1]] < 10**9 for words in called)
+    assert all(0 <= int(fields[2]) - starts[fields[1]] < 10**9 for fields in called)
 
 
 @pytest.mark.parametrize("how", ["listener", "alone"])
-def test_locusts_own_outputs_count_the_same(theirs: Theirs, how: str) -> None:
-    outcome, _, folder = theirs[how]
+def test_locusts_own_outputs_have_the_same_counts(custom_runs: CustomRuns, how: str) -> None:
+    outcome, _, folder = custom_runs[how]
     rows, wanted = table(folder), expected_table(outcome)
     counted = {
         key: (int(row["Request Count"]), int(row["Failure Count"]))
@@ -272,10 +276,10 @@ def test_locusts_own_outputs_count_the_same(theirs: Theirs, how: str) -> None:
     assert failures["WS", "code", "DeliveryError('missing')"] == deliveries["missing"]
 
 
-def test_a_request_listener_hears_of_each_receipt(theirs: Theirs) -> None:
-    outcome, _, folder = theirs["listener"]
+def test_a_request_listener_gets_each_delivery(custom_runs: CustomRuns) -> None:
+    outcome, _, folder = custom_runs["listener"]
     heard = [line.split() for line in (folder / "seen").read_text().splitlines()]
-    requests = [words[1:] for words in heard if words[0] == "request"]
+    requests = [fields[1:] for fields in heard if fields[0] == "request"]
     counted: dict[tuple[str, str], list[int]] = {}
     for kind, name, failed, _ in requests:
         counts = counted.setdefault((kind, name), [0, 0])
@@ -283,22 +287,21 @@ def test_a_request_listener_hears_of_each_receipt(theirs: Theirs) -> None:
         counts[1] += failed != "-"
     del counted["GET", "/health"]
     assert {key: tuple(counts) for key, counts in counted.items()} == expected_table(outcome)
-    times = [float(words[3]) for words in requests if words[:3] == ["WS", "code", "-"]]
+    times = [float(fields[3]) for fields in requests if fields[:3] == ["WS", "code", "-"]]
     latency = outcome.report["delivery_ms"]
     assert len(times) == latency["count"]
     assert min(times) == pytest.approx(latency["min"], rel=0.01)
     assert sum(times) / len(times) == pytest.approx(latency["mean"], rel=0.01)
 
 
-def test_the_table_is_the_same_with_and_without_a_listener(theirs: Theirs) -> None:
+def test_the_table_is_the_same_with_and_without_a_listener(custom_runs: CustomRuns) -> None:
     counts: list[Any] = []
     for how in ("listener", "alone"):
-        outcome, _, folder = theirs[how]
+        outcome, _, folder = custom_runs[how]
         row = table(folder)["WS", "code"]
-        # The seed of the faults is the same: the same deliveries are lost.
+        # Both runs have the same seed, so the same deliveries are lost.
         counts.append((row["Request Count"], row["Failure Count"]))
         latency = outcome.report["delivery_ms"]
-        # Locust's median is of all requests with a time, to its millisecond.
         assert float(row["Min Response Time"]) == pytest.approx(latency["min"], rel=0.01)
         assert float(row["Max Response Time"]) == pytest.approx(latency["max"], rel=0.01)
     assert counts[0] == counts[1]
@@ -306,7 +309,7 @@ def test_the_table_is_the_same_with_and_without_a_listener(theirs: Theirs) -> No
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the built wheel is installed, away from the repository."""
+    """Build the wheel and install it outside the repository; return the directory."""
     folder = tmp_path_factory.mktemp("installed")
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(folder), str(ROOT)],
@@ -323,7 +326,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def test_the_wheel_carries_its_defaults_and_nothing_else(installed: Path) -> None:
+def test_the_wheel_contains_the_defaults_and_nothing_else(installed: Path) -> None:
     (wheel,) = installed.parent.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {
@@ -357,17 +360,17 @@ def test_the_wheel_works_outside_the_repository(
 
 
 @pytest.mark.parametrize(
-    ("words", "noted"),
+    ("arguments", "noted"),
     [
         (("--ca-file", str(ROOT / "tests" / "certificates" / "ca.pem")), []),
         (("--insecure",), ["Any server certificate was accepted (--insecure)."]),
     ],
     ids=["trusted", "insecure"],
 )
-def test_all_of_it_over_tls(tmp_path: Path, words: tuple[str, ...], noted: list[str]) -> None:
+def test_a_run_over_tls(tmp_path: Path, arguments: tuple[str, ...], noted: list[str]) -> None:
     certificate = str(ROOT / "tests" / "certificates" / "server.pem")
     outcome, truth = run_against_target(
-        tmp_path, "7", "3", "1", *QUICK, "--target", "code-server", *words,
+        tmp_path, "7", "3", "1", *QUICK, "--target", "code-server", *arguments,
         faults=("--tls-cert", certificate),
     )  # fmt: skip
     assert outcome.report["run"]["target"].startswith("https://")

@@ -1,4 +1,4 @@
-"""What an option of the command line can be: each kind, from text."""
+"""Converters and validators for command-line values, for argparse's ``type``."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable
 
 
 def share(text: str) -> float:
-    """A number between 0 and 1."""
+    """Parse a number between 0 and 1."""
     value = _number(text)
     if not 0.0 <= value <= 1.0:
-        raise argparse.ArgumentTypeError(f"{text} is not a share between 0 and 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
     return value
 
 
 def share_and_seconds(default: float | None) -> Callable[[str], tuple[float, float]]:
-    """SHARE:SECONDS, or SHARE alone where the seconds have a default."""
+    """Return a parser of SHARE:SECONDS, or of SHARE alone if the seconds have a default."""
 
     def convert(text: str) -> tuple[float, float]:
         first, second = _pair(text, default, "SHARE:SECONDS")
@@ -26,7 +26,7 @@ def share_and_seconds(default: float | None) -> Callable[[str], tuple[float, flo
 
 
 def count_and_seconds(default: float) -> Callable[[str], tuple[int, float]]:
-    """N, or N:SECONDS."""
+    """Return a parser of N or N:SECONDS."""
 
     def convert(text: str) -> tuple[int, float]:
         first, second = _pair(text, default, "N:SECONDS")
@@ -36,54 +36,52 @@ def count_and_seconds(default: float) -> Callable[[str], tuple[int, float]]:
 
 
 def seconds(text: str) -> float:
-    """A time above 0."""
+    """Parse a time above 0 s."""
     value = _number(text)
     if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return value
 
 
 def seconds_or_zero(text: str) -> float:
-    """A time, or 0."""
+    """Parse a time of 0 s or more."""
     return 0.0 if _number(text) == 0 else seconds(text)
 
 
 def port(text: str) -> int:
-    """A TCP port; 0 for any that is free."""
+    """Parse a TCP port; 0 means any free one."""
     return _integer(text, 0, 65535, "a port between 0 and 65535")
 
 
 def count(text: str) -> int:
-    """A number of 0 or more."""
-    return _integer(text, 0, 1 << 31, "a number of 0 or more")
+    """Parse an integer of 0 or more."""
+    return _integer(text, 0, 1 << 31, "an integer of 0 or more")
 
 
 def positive(text: str) -> int:
-    """A number of 1 or more."""
-    return _integer(text, 1, 1 << 31, "a number of 1 or more")
+    """Parse an integer of 1 or more."""
+    return _integer(text, 1, 1 << 31, "an integer of 1 or more")
 
 
 def status(text: str) -> int:
-    """The status of an HTTP error."""
-    return _integer(text, 400, 599, "an HTTP error between 400 and 599")
+    """Parse an HTTP error status."""
+    return _integer(text, 400, 599, "an HTTP error status between 400 and 599")
 
 
 def close_code(text: str) -> int:
-    """A WebSocket close code that a server may send."""
-    # 1005 and 1006 are never sent, 1015 neither (RFC 6455 §7.4.1).
+    """Parse a WebSocket close code that a server may send."""
+    # 1005, 1006 and 1015 must not be sent (RFC 6455 §7.4.1).
     value = _integer(text, 1000, 4999, "a WebSocket close code between 1000 and 4999")
     if value in {1004, 1005, 1006, 1015} or 1015 < value < 3000:
-        raise argparse.ArgumentTypeError(f"{text} is a close code that no server may send")
+        raise argparse.ArgumentTypeError(f"{text!r} is a close code that a server must not send")
     return value
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Names with commas between, none of them empty."""
+    """Parse comma-separated names, none of them empty."""
     found = tuple(name.strip() for name in text.split(","))
     if not all(found):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} has an empty entry: write entries with commas between"
-        )
+        raise argparse.ArgumentTypeError(f"{text!r} has an empty entry: use comma-separated names")
     return found
 
 
@@ -92,7 +90,7 @@ def _pair(text: str, default: float | None, form: str) -> tuple[str, float]:
     if colon:
         return first, seconds(second)
     if default is None:
-        raise argparse.ArgumentTypeError(f"{text} has no seconds: write {form}")
+        raise argparse.ArgumentTypeError(f"{text!r} has no seconds: use {form}")
     return first, default
 
 

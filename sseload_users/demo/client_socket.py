@@ -1,7 +1,7 @@
-"""One accepted socket, plain or TLS, that knows which of its bytes the kernel took.
+"""One accepted socket, plain or TLS, that reports which writes the kernel has taken.
 
-Writing never waits: what the socket has no room for is queued here, so one slow reader
-delays nobody else, and what it was still owed when it went away is known.
+A write never waits: what does not fit into the socket's buffer is queued here. So a slow
+reader delays no other client, and its unwritten messages are known when it disconnects.
 """
 
 from __future__ import annotations
@@ -15,39 +15,41 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
-#: Bytes that may wait for one slow reader before it is cut off.
+#: Bytes queued for a slow reader before it is disconnected.
 QUEUE_BYTES = 4 << 20
 
-#: Called once with whether the kernel took all bytes of a write.
+#: Called once per write, with whether the kernel took all its bytes.
 Settle = Callable[[bool], None]
 
 
-class TooFarBehindError(Exception):
-    """The peer reads so slowly that more waits for it than `QUEUE_BYTES`."""
+class SlowClientError(Exception):
+    """More than `QUEUE_BYTES` are queued for a slow client."""
 
 
 def _ignore(_: object) -> None:
     pass
 
 
-class Wire(asyncio.Protocol):
+class ClientSocket(asyncio.Protocol):
     """One accepted socket.
 
     Args:
-        on_made: called when the connection (with TLS: its handshake) is there.
-        tls: the context for TLS, or None for a plain socket.
+        on_ready: called when the connection, with TLS its handshake, is established.
+        tls: the TLS context, or None for a plain socket.
 
     Attributes:
-        on_bytes: gets what the peer sends.
-        on_end: called once, when the connection is over, with the error if there was one.
-        gone: nothing can be written any more.
+        on_bytes: called with the bytes received.
+        on_end: called once when the connection ends, with the error, if any.
+        gone: nothing more can be written.
     """
 
-    def __init__(self, on_made: Callable[[Wire], None], tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, on_ready: Callable[[ClientSocket], None], tls: ssl.SSLContext | None
+    ) -> None:
         self.on_bytes: Callable[[bytes], None] = _ignore
         self.on_end: Callable[[Exception | None], None] = _ignore
         self.gone = False
-        self._on_made = on_made
+        self._on_ready = on_ready
         self._tls = _Tls(tls) if tls is not None else None
         self._paused = False
         self._partial: Settle | None = None
@@ -56,11 +58,11 @@ class Wire(asyncio.Protocol):
         self._error: Exception | None = None
 
     def write(self, data: bytes, settle: Settle = _ignore) -> None:
-        """Write at once, or as soon as there is room.
+        """Write now, or as soon as there is room.
 
         Args:
-            data: what to write.
-            settle: told whether the kernel took all of it, now or later.
+            data: the bytes.
+            settle: called, now or later, with whether the kernel took all of them.
         """
         if self.gone:
             settle(False)
@@ -68,37 +70,41 @@ class Wire(asyncio.Protocol):
             self._queue.append((data, settle))
             self._queued += len(data)
             if self._queued > QUEUE_BYTES:
-                self.reset(TooFarBehindError())
+                self.reset(SlowClientError())
         else:
             self._put(data, settle)
 
     def close(self) -> None:
-        """End the stream after what was written."""
+        """Close after the bytes written so far."""
         if self.gone:
             return
         if self._paused:
-            # Whoever does not read is not waited for.
+            # Do not wait for a client that does not read.
             self.reset()
             return
         if self._tls is not None:
-            self._transport.write(self._tls.goodbye())
+            self._transport.write(self._tls.close_notify())
         self.gone = True
         self._transport.close()
 
     def reset(self, error: Exception | None = None) -> None:
-        """End the connection by a TCP reset."""
+        """Reset the connection by TCP.
+
+        Args:
+            error: passed to ``on_end``.
+        """
         if self._transport.is_closing():
             return
         self.gone = True
         self._error = error
         sock = self._transport.get_extra_info("socket")
         with contextlib.suppress(OSError):
-            # Lingering for no time turns the close into a reset (SO_LINGER, socket(7)).
+            # A linger time of 0 turns the close into a reset (SO_LINGER, socket(7)).
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
-    def give_up(self) -> None:
-        """Write nothing more, and settle what the kernel has not taken by now."""
+    def discard_pending(self) -> None:
+        """Write nothing more, and settle the writes that the kernel has not taken."""
         self.gone = True
         self._settle_partial(taken=False)
         while self._queue:
@@ -108,15 +114,15 @@ class Wire(asyncio.Protocol):
     # Called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket was accepted."""
+        """Handle the accepted connection."""
         self._transport = cast("asyncio.Transport", transport)
-        # With no slack, "not paused" means that the kernel has every byte.
+        # With a zero high-water mark, "not paused" means that the kernel has every byte.
         self._transport.set_write_buffer_limits(high=0)
         if self._tls is None:
-            self._on_made(self)
+            self._on_ready(self)
 
     def data_received(self, data: bytes) -> None:
-        """The peer sent something."""
+        """Handle bytes from the peer."""
         if self._tls is None:
             self.on_bytes(data)
             return
@@ -124,7 +130,7 @@ class Wire(asyncio.Protocol):
         try:
             plain = self._tls.decrypt(data)
         except ssl.SSLError as error:
-            # What is left to say is the alert that tells the peer why.
+            # Send the TLS alert that tells the peer why.
             self._transport.write(self._tls.outgoing.read())
             self._error = error
             self.gone = True
@@ -133,18 +139,18 @@ class Wire(asyncio.Protocol):
         if answer := self._tls.outgoing.read():
             self._transport.write(answer)
         if self._tls.ready and not ready:
-            self._on_made(self)
+            self._on_ready(self)
         if plain:
             self.on_bytes(plain)
         if self._tls.ended:
             self.close()
 
     def pause_writing(self) -> None:
-        """The kernel has no room."""
+        """Queue writes from now on: the kernel has no room."""
         self._paused = True
 
     def resume_writing(self) -> None:
-        """The kernel has taken all that was written so far."""
+        """Settle the pending write, which the kernel has taken, and write the queue."""
         self._paused = False
         self._settle_partial(taken=True)
         while self._queue and not self._paused and not self.gone:
@@ -153,8 +159,8 @@ class Wire(asyncio.Protocol):
             self._put(data, settle)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is over."""
-        self.give_up()
+        """Settle all pending writes, and call ``on_end``."""
+        self.discard_pending()
         on_end, self.on_end, self.on_bytes = self.on_end, _ignore, _ignore
         on_end(exc or self._error)
 
@@ -177,7 +183,7 @@ class Wire(asyncio.Protocol):
 
 
 class _Tls:
-    """TLS in memory, so that plain and encrypted connections are written the same way."""
+    """TLS in memory, so that plain and TLS sockets are written the same way."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -205,7 +211,7 @@ class _Tls:
         self._object.write(data)
         return self.outgoing.read()
 
-    def goodbye(self) -> bytes:
+    def close_notify(self) -> bytes:
         with contextlib.suppress(ssl.SSLError, ValueError):
             self._object.unwrap()
         return self.outgoing.read()

@@ -1,4 +1,4 @@
-"""Runs that cannot be carried out: one sentence, status 2, and no load where that was known."""
+"""Runs that cannot be carried out: one sentence, exit status 2, and no load if known in advance."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from sseload_users.demo import process
+from tests.support.parallel import selected_params
 from tests.support.runs import LOCUST, QUICK, ROOT, SSELOAD, Outcome, Run
 
 pytestmark = pytest.mark.e2e
@@ -18,27 +19,27 @@ pytestmark = pytest.mark.e2e
 CERTIFICATES = ROOT / "tests" / "certificates"
 
 WEBSOCKET = ("--target", "websocket")
-#: What stands for the targets' URLs.
+#: Placeholders for the URLs of targets.
 PLAIN, TLS, MUTE, CLOSED = "{plain}", "{tls}", "{mute}", "{closed}"
 TLS_ON_PLAIN = "{tls on plain}"
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A line that asks for what cannot be.
+    """An invalid command line.
 
     Attributes:
         name: of the test.
-        words: of the line; a name in braces stands for a file or a URL.
-        says: parts of the one sentence.
-        command: what is run.
-        locustfile: its text, if not the repository's.
-        files: the limit of open files.
-        report: ask for a report.
+        arguments: of the command; a name in braces stands for a file or a URL.
+        says: parts of the error sentence.
+        command: the program.
+        locustfile: the text of a locustfile to use instead of the repository's.
+        files: the limit of open files; 0: unchanged.
+        report: whether to add `--delivery-report`.
     """
 
     name: str
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
     says: tuple[str, ...]
     command: tuple[str, ...] = SSELOAD
     locustfile: str = ""
@@ -68,72 +69,70 @@ class Listener(CodeListener):
 
 MISTAKES = [
     Mistake("no codes", ("--codes", "0"), ("--codes 0", "at least 1")),
-    Mistake("codes that are no number", ("--codes", "abc"), ("--codes", "abc")),
-    Mistake("no number of connections", ("many",), ("connections", "many")),
+    Mistake("codes that are not a number", ("--codes", "abc"), ("--codes", "abc")),
+    Mistake("connections that are not a number", ("many",), ("connections", "many")),
     Mistake("a duration that is not a number", ("--duration", "nan"), ("--duration nan",)),
-    Mistake("no grade", ("--fail-on", "x"), ("--fail-on", "'x'", "issues")),
-    Mistake("an option that is none", ("--no-such-option",), ("--no-such-option",)),
+    Mistake("an unknown grade", ("--fail-on", "x"), ("--fail-on", "'x'", "issues")),
+    Mistake("an unknown option", ("--no-such-option",), ("--no-such-option",)),
     Mistake("a header without a colon", ("--header", "secret"), ("--header", "Name: value")),
-    Mistake("a source that is no address", ("--source-addresses", "nowhere"), ("nowhere",)),
-    Mistake("a profile that is none", ("--target", "no-such"), ("no-such", "websocket")),
+    Mistake("an invalid source address", ("--source-addresses", "nowhere"), ("nowhere",)),
+    Mistake("an unknown profile", ("--target", "no-such"), ("no-such", "websocket")),
     Mistake(
-        "a profile with a wrong key",
+        "an unknown key in a profile",
         ("--target", "{wrong_profile}"),
         ("wrong.toml", "connect.haeders is not a key"),
     ),
     Mistake(
-        "thresholds with a wrong key",
+        "an unknown key in thresholds",
         ("--thresholds", "{wrong_thresholds}"),
         ("wrong-thresholds.toml", "codes_recieved"),
     ),
     Mistake(
-        "thresholds that are not there",
+        "a missing thresholds file",
         ("--thresholds", "/nowhere/thresholds.toml"),
         ("/nowhere/thresholds.toml",),
     ),
     Mistake(
-        "users that are not there",
+        "a missing users file",
         ("--users-file", "/nowhere/users.csv"),
         ("/nowhere/users.csv",),
     ),
     Mistake(
-        "a user that the server does not know",
+        "an unknown user",
         ("--target", "code-server", "--username", "nobody"),
         ("nobody", "does not know"),
     ),
-    Mistake("no room for a connection", ("-u", "1"), ("No user listens", "-u")),
+    Mistake("no user left for a connection", ("-u", "1"), ("No user listens", "-u")),
     Mistake(
-        "a report that cannot be written",
+        "an unwritable report directory",
         ("--delivery-report", "{file}/report"),
         ("file", "--delivery-report"),
         report=False,
     ),
-    Mistake("a host that is no URL", ("--host", "somewhere"), ("somewhere",)),
+    Mistake("an invalid host", ("--host", "somewhere"), ("somewhere",)),
     Mistake(
-        "a host that does not exist",
+        "an unknown host",
         ("--host", "http://no-such-host.invalid"),
         ("no-such-host.invalid", "cannot be reached"),
     ),
-    Mistake(
-        "a port that is closed", ("--host", CLOSED), ("connection refused", "cannot be reached")
-    ),
+    Mistake("a closed port", ("--host", CLOSED), ("connection refused", "cannot be reached")),
     Mistake("TLS on a plain port", ("--host", TLS_ON_PLAIN), ("TLS", "cannot be reached")),
     Mistake(
-        "a certificate that is not trusted",
+        "an untrusted certificate",
         ("--host", TLS),
         ("certificate", "cannot be reached"),
     ),
     Mistake(
-        "authorities that are not there",
+        "a missing CA file",
         ("--host", TLS, "--ca-file", "/nowhere/ca.pem"),
         ("/nowhere/ca.pem",),
     ),
     Mistake(
-        "a server that answers nobody",
+        "a server that does not answer",
         ("--host", MUTE, "--warm-up", "1", "--connect-timeout", "1"),
         ("/health", "no answer in time"),
     ),
-    Mistake("too few files", ("500", "3", "1"), ("501", "64", "ulimit -n"), files=64),
+    Mistake("a low limit of open files", ("500", "3", "1"), ("501", "64", "ulimit -n"), files=64),
     Mistake("no users", ("--headless",), ("-u",), command=LOCUST),
     Mistake(
         "two broadcasters",
@@ -143,7 +142,7 @@ MISTAKES = [
         locustfile=TWO_BROADCASTERS,
     ),
     Mistake(
-        "nobody who broadcasts",
+        "no broadcaster",
         ("--headless", "-u", "5"),
         ("Nobody broadcasts", "CodeBroadcaster"),
         command=LOCUST,
@@ -160,7 +159,7 @@ MISTAKES = [
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Servers and files that mistakes are made with."""
+    """Start the servers and write the files that the command lines refer to."""
     folder = tmp_path_factory.mktemp("places")
     profile = (ROOT / "config" / "targets" / "websocket.toml").read_text("utf-8")
     (folder / "wrong.toml").write_text(profile.replace("[connect]\n", "[connect]\nhaeders = {}\n"))
@@ -170,7 +169,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         plain = stack.enter_context(process.start())
         tls = stack.enter_context(process.start("--tls-cert", str(CERTIFICATES / "server.pem")))
         mute = stack.enter_context(process.start("--accept-only"))
-        # Bound, but not listened to: it stays closed as long as this is open.
+        # Bound without listening, so that the port stays closed and nobody else takes it.
         closed = stack.enter_context(socket.socket())
         closed.bind(("127.0.0.1", 0))
         yield {
@@ -191,40 +190,38 @@ def refused(
     places: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Future[Outcome]]]:
-    """What became of each line, a few at a time."""
+    """Run each selected command line, a few at a time."""
     parent = tmp_path_factory.mktemp("runs")
 
     def one(mistake: Mistake) -> Outcome:
         folder = parent / mistake.name
         folder.mkdir()
-        words = [places.get(word, word) for word in mistake.words]
-        if "--target" not in words:
-            words += WEBSOCKET
-        if "--host" not in words and "--master" not in words:
-            words += ["--host", places[PLAIN]]
+        arguments = [places.get(word, word) for word in mistake.arguments]
+        if "--target" not in arguments:
+            arguments += WEBSOCKET
+        if "--host" not in arguments and "--master" not in arguments:
+            arguments += ["--host", places[PLAIN]]
         for option, value in zip(QUICK[::2], QUICK[1::2], strict=True):
-            if option not in words:
-                words += [option, value]
+            if option not in arguments:
+                arguments += [option, value]
         cwd = ROOT
         command = mistake.command
         if mistake.locustfile:
             (folder / "locustfile.py").write_text(mistake.locustfile)
-            words += ["-f", str(folder / "locustfile.py")]
+            arguments += ["-f", str(folder / "locustfile.py")]
         if mistake.files:
             command = ("prlimit", f"--nofile={mistake.files}:{mistake.files}", *command)
-        return Run(folder, *words, command=command, cwd=cwd, report=mistake.report).finish()
+        return Run(folder, *arguments, command=command, cwd=cwd, report=mistake.report).finish()
 
-    asked = [
-        item.callspec.params["mistake"]
-        for item in request.session.items
-        if item.parent is request.node and hasattr(item, "callspec")
-    ]
+    selected = [each["mistake"] for each in selected_params(request)]
     with ThreadPoolExecutor(4) as pool:
-        yield {mistake.name: pool.submit(one, mistake) for mistake in asked}
+        yield {mistake.name: pool.submit(one, mistake) for mistake in selected}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=[each.name for each in MISTAKES])
-def test_is_told_in_one_sentence(refused: dict[str, Future[Outcome]], mistake: Mistake) -> None:
+def test_invalid_command_line_is_refused_in_one_sentence(
+    refused: dict[str, Future[Outcome]], mistake: Mistake
+) -> None:
     outcome = refused[mistake.name].result()
     assert outcome.status == 2, outcome.stderr
     (sentence,) = outcome.error_messages

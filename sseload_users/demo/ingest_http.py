@@ -1,4 +1,4 @@
-"""Codes in by HTTP: the code server's answers to ``POST /api/ingest``."""
+"""Ingest by HTTP: the code server's answers to ``POST /api/ingest``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from sseload_users.core.clock import wall_ns
-from sseload_users.demo import intake
+from sseload_users.demo import ingest_handler
 from sseload_users.demo.http import Exchange
-from sseload_users.demo.intake import Mistake
+from sseload_users.demo.ingest_handler import Rejection
 from sseload_users.demo.messages import IngestedCode
 from sseload_users.demo.push import Context
 
@@ -20,10 +20,10 @@ _GONE = {
 
 
 class HttpSubmission:
-    """A code in a request.
+    """A code submitted by an HTTP request.
 
     Args:
-        context: the server.
+        context: the server's shared state.
         exchange: the request.
     """
 
@@ -32,31 +32,31 @@ class HttpSubmission:
     def __init__(self, context: Context, exchange: Exchange) -> None:
         read = _payload(exchange)
         self.payload = read or {}
-        self.username = intake.text(self.payload, "username")
+        self.username = ingest_handler.text(self.payload, "username")
         self._readable = read is not None
         self._context = context
         self._exchange = exchange
 
-    def mistake(self) -> Mistake | None:
-        """What is wrong with it, in the order in which the code server looks."""
+    def rejection(self) -> Rejection | None:
+        """Return why it is invalid, or None, checking in the code server's order."""
         if not self._readable:
-            return Mistake(500, "Internal server error")
+            return Rejection(500, "Internal server error")
         if not self.username:
-            return Mistake(400, "username is required")
+            return Rejection(400, "username is required")
         if self._context.user_id(self.username) is None:
-            return Mistake(403, "Unknown username")
-        return intake.invalid(self.payload)
+            return Rejection(403, "Unknown username")
+        return ingest_handler.invalid(self.payload)
 
     def code(self) -> IngestedCode:
-        """What is to be broadcast."""
+        """Return the code to broadcast."""
         return IngestedCode(
-            intake.text(self.payload, "code"),
+            ingest_handler.text(self.payload, "code"),
             username=self.username,
             user_id=self._context.user_id(self.username) or 0,
-            timestamp=intake.now(),
-            source=intake.text(self.payload, "source"),
-            type=intake.text(self.payload, "type") or "default",
-            metadata=intake.metadata(self.payload),
+            timestamp=ingest_handler.now(),
+            source=ingest_handler.text(self.payload, "source"),
+            type=ingest_handler.text(self.payload, "type") or "default",
+            metadata=ingest_handler.metadata(self.payload),
         )
 
     def accept(self) -> int:
@@ -71,22 +71,22 @@ class HttpSubmission:
         )
         return 200
 
-    def reject(self, mistake: Mistake) -> int:
-        """Answer with the status and the words."""
-        self._exchange.answer(mistake.status, {"error": mistake.error})
-        return mistake.status
+    def reject(self, rejection: Rejection) -> int:
+        """Answer with the status and the message."""
+        self._exchange.answer(rejection.status, {"error": rejection.error})
+        return rejection.status
 
     def reset(self) -> None:
-        """Reset the request's connection."""
-        self._exchange.wire.reset()
+        """Reset the request's connection by TCP."""
+        self._exchange.socket.reset()
 
 
 def gone(context: Context, exchange: Exchange) -> None:
-    """Answer as the server does today: 410, whatever the request, and where codes go in now."""
+    """Answer 410 and name the new way in, as today's server does for every request."""
     exchange.answer(410, _GONE)
     context.recorder.write(
         "ingest",
-        code=intake.text(_payload(exchange) or {}, "code"),
+        code=ingest_handler.text(_payload(exchange) or {}, "code"),
         status=410,
         index=None,
         ns=wall_ns(),
@@ -94,7 +94,7 @@ def gone(context: Context, exchange: Exchange) -> None:
 
 
 def _payload(exchange: Exchange) -> dict[str, Any] | None:
-    """The JSON object of a request; None for anything else, which the code server fails on."""
+    """Return a request's JSON object; None for anything else, which crashes the code server."""
     kind = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         return None

@@ -1,0 +1,293 @@
+"""The command line of ``python -m sseload_users.demo``: one function per group of options."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+from sseload_users.core.errors import ConfigError
+from sseload_users.demo import option_types
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message[:1].upper()}{message[1:]}; see --help.")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser.
+
+    It raises ConfigError, with one sentence, for an invalid command line. The defaults that
+    depend on ``--as`` are None.
+    """
+    made = _Parser(
+        prog="python -m sseload_users.demo",
+        description="The embedded target: a server that broadcasts codes over WebSocket, "
+        "Socket.IO and server-sent events. A SHARE is a number between 0 and 1.",
+        allow_abbrev=False,
+    )
+    _add_general(made)
+    _add_today(made.add_argument_group("today's code server (--as today)"))
+    _add_tls(made.add_argument_group("TLS"))
+    _add_capacity(
+        made.add_argument_group("capacity", "Connections of all transports count; 0 is no limit.")
+    )
+    _add_heartbeats(made.add_argument_group("heartbeats and tokens"))
+    _add_delivery_faults(made.add_argument_group("delivery faults"))
+    _add_connection_faults(made.add_argument_group("connection faults"))
+    _add_ingest_faults(made.add_argument_group("ingest faults"))
+    return made
+
+
+def _add_general(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add(
+        "--port",
+        type=option_types.port,
+        default=0,
+        help="port to listen on; 0, the default, picks a free one",
+    )
+    add(
+        "--users",
+        type=option_types.names,
+        default=("loadtest", "alice", "bob"),
+        metavar="A,B,…",
+        help="known user names (default: loadtest,alice,bob)",
+    )
+    add(
+        "--as",
+        choices=("guide", "today"),
+        default="guide",
+        help="guide: the code server as the guide describes it, plus /ws/ingest, plain WebSocket "
+        "and plain event streams; today: the same server exactly as it runs today "
+        "(default: guide)",
+    )
+    add(
+        "--ingest-token",
+        metavar="TOKEN",
+        help="the only valid token for /ws/ingest (default: any)",
+    )
+    add("--exit-with-parent", action="store_true", help="exit at the end of standard input")
+    add("--record", type=Path, metavar="FILE", help="write the ground-truth record, as JSON lines")
+    add("--seed", type=int, default=0, help="seed of the faults (default: 0)")
+
+
+def _add_today(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--origins",
+        type=option_types.names,
+        metavar="A,B,…",
+        help="allowed origins; a Socket.IO client may also send none "
+        "(default: https://codes.example)",
+    )
+    add(
+        "--page-limit",
+        type=option_types.count_and_seconds(60.0),
+        metavar="N[:SECONDS]",
+        help="answer at most N requests for /embed-stream per user in SECONDS (default: 60); "
+        "0 is no limit (default: 25)",
+    )
+
+
+def _add_tls(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--tls-cert",
+        type=Path,
+        metavar="FILE",
+        help="certificate chain, PEM; includes the private key unless --tls-key is given",
+    )
+    add("--tls-key", type=Path, metavar="FILE", help="private key, PEM")
+
+
+def _add_capacity(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--max-connections",
+        type=option_types.count,
+        default=0,
+        metavar="N",
+        help="with N connections open, refuse further ones with HTTP 503",
+    )
+    add(
+        "--mute-connections",
+        type=option_types.count,
+        default=0,
+        metavar="N",
+        help="with N connections open, accept TCP connections but answer no request",
+    )
+    add(
+        "--memory-limit-connections",
+        type=option_types.count,
+        default=0,
+        metavar="N",
+        help="at N open connections, kill the server (SIGKILL), like a host that runs out of "
+        "memory",
+    )
+    add(
+        "--cost-per-delivery",
+        type=option_types.seconds_or_zero,
+        default=0.0,
+        metavar="SECONDS",
+        help="deliver to one subscriber after the other, SECONDS apart: a broadcast to N takes "
+        "N times as long, and the next code waits for it",
+    )
+    add(
+        "--max-streams",
+        type=option_types.count,
+        default=500,
+        metavar="N",
+        help="with N event streams open, answer further ones with HTTP 500 (default: 500)",
+    )
+
+
+def _add_heartbeats(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--ping-interval",
+        type=option_types.seconds,
+        default=25.0,
+        help="Engine.IO ping interval (default: 25 s)",
+    )
+    add(
+        "--ping-timeout",
+        type=option_types.seconds,
+        default=20.0,
+        help="Engine.IO ping timeout (default: 20 s)",
+    )
+    add(
+        "--sse-ping",
+        type=option_types.seconds,
+        default=10.0,
+        help="interval between pings on event streams (default: 10 s)",
+    )
+    add(
+        "--pong-timeout",
+        type=option_types.seconds,
+        default=120.0,
+        help="after this time without /sse-pong, a stream gets no more codes (default: 120 s)",
+    )
+    add(
+        "--token-lifetime",
+        type=option_types.seconds,
+        default=900.0,
+        help="validity of a token of /embed-stream (default: 900 s)",
+    )
+
+
+def _add_delivery_faults(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    _add_share(group, "--lose", "share of deliveries never written")
+    add(
+        "--delay",
+        type=option_types.share_and_seconds(None),
+        default=(0.0, 0.0),
+        metavar="SHARE:SECONDS",
+        help="share of deliveries written SECONDS late",
+    )
+    _add_share(group, "--duplicate", "share of deliveries written twice")
+    add(
+        "--reorder",
+        type=option_types.share_and_seconds(10.0),
+        default=(0.0, 10.0),
+        metavar="SHARE[:SECONDS]",
+        help="share of deliveries held until after the connection's next code, or for SECONDS "
+        "(default: 10)",
+    )
+    _add_share(group, "--garbage", "share of deliveries followed by something undecodable")
+    add(
+        "--garbage-how",
+        choices=("message", "frame"),
+        default="message",
+        help="a broken message in a valid frame, or a broken frame (default: message)",
+    )
+    _add_share(group, "--foreign", "share of deliveries followed by a foreign code")
+    add("--replay", action="store_true", help="send all earlier codes to late joiners")
+
+
+def _add_connection_faults(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    _add_share(group, "--drop", "share of connections dropped")
+    add(
+        "--drop-how",
+        choices=("close", "reset", "silent"),
+        default="close",
+        help="close in order, reset by TCP, or stay open without further codes (default: close)",
+    )
+    add(
+        "--drop-code",
+        type=option_types.close_code,
+        default=1001,
+        help="WebSocket close code of dropped connections (default: 1001)",
+    )
+    add(
+        "--drop-after",
+        type=option_types.positive,
+        default=1,
+        metavar="N",
+        help="drop after N codes (default: 1)",
+    )
+    _add_share(group, "--refuse", "share of handshakes refused")
+    add(
+        "--refuse-how",
+        choices=("503", "reset", "hang"),
+        default="503",
+        help="answer HTTP 503, reset by TCP, or never answer (default: 503)",
+    )
+    add("--accept-only", action="store_true", help="accept TCP connections but never answer")
+    add(
+        "--asleep",
+        type=option_types.seconds_or_zero,
+        default=0.0,
+        metavar="SECONDS",
+        help="answer every request with HTTP 502 for the first SECONDS",
+    )
+
+
+def _add_ingest_faults(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--ingest-status",
+        type=option_types.status,
+        metavar="CODE",
+        help="answer with this error and do not broadcast; over /ws/ingest, send an error event",
+    )
+    add(
+        "--ingest-share",
+        type=option_types.share,
+        default=1.0,
+        metavar="SHARE",
+        help="share of ingests answered with --ingest-status (default: 1)",
+    )
+    add(
+        "--ingest-delay",
+        type=option_types.seconds_or_zero,
+        default=0.0,
+        metavar="SECONDS",
+        help="wait before each answer, and so before each broadcast",
+    )
+    _add_share(group, "--ingest-hang", "share of ingests broadcast but never answered")
+    _add_share(
+        group, "--ingest-reset", "share of ingests broadcast, then reset by TCP without an answer"
+    )
+    add(
+        "--dedupe",
+        type=option_types.seconds_or_zero,
+        metavar="SECONDS",
+        help="accept but do not broadcast a code repeated within SECONDS "
+        "(default: 0, or 5 with --as today)",
+    )
+    add(
+        "--stop-after",
+        type=option_types.count,
+        default=0,
+        metavar="N",
+        help="kill the server (SIGKILL) after N codes",
+    )
+
+
+def _add_share(group: argparse._ArgumentGroup, flag: str, meaning: str) -> None:
+    group.add_argument(flag, type=option_types.share, default=0.0, metavar="SHARE", help=meaning)
