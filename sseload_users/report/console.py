@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TextIO
 
@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sseload_users.core import vitals
-from sseload_users.core.figures import ErrorFigures, GeneratorFigures, LatencySummary
+from sseload_users.core.figures import ErrorFigures, GeneratorFigures
 from sseload_users.core.formatting import (
     NOTABLE_WAIT,
     clean,
@@ -29,6 +29,7 @@ from sseload_users.core.formatting import (
 )
 from sseload_users.report.distribution import distribution
 from sseload_users.report.glue import GLUE, glued, listed
+from sseload_users.report.latency_table import LatencyTable
 from sseload_users.report.model import Report
 from sseload_users.report.progress import columns
 from sseload_users.report.steps_table import steps_tables
@@ -114,7 +115,7 @@ def _rendered(report: Report, console: Console, width: int) -> str:
 
 def _summary(report: Report) -> RenderableType:
     parts: list[RenderableType] = [Text(""), _title(report), Text(""), _counts(report)]
-    parts += [Text(""), _Latencies(report)]
+    parts += [Text(""), LatencyTable(report)]
     for table in steps_tables(report):
         parts += [Text(""), table]
     # In a run of several steps, each connection existed in one of them only.
@@ -211,48 +212,6 @@ def _counts(report: Report) -> RenderableType:
         table.add_row("", _tally(some))
     table.add_row(_label("Errors"), _of(errors.failed, errors.operations, "operations failed"))
     return table
-
-
-_PERCENTILES: Mapping[str, Callable[[LatencySummary], float | None]] = {
-    "p50": lambda latency: latency.p50,
-    "p90": lambda latency: latency.p90,
-    "p95": lambda latency: latency.p95,
-    "p99": lambda latency: latency.p99,
-    "p99.9": lambda latency: latency.p99_9,
-    "max": lambda latency: latency.max,
-}
-_FEW_PERCENTILES = {name: _PERCENTILES[name] for name in ("p50", "p95", "p99", "max")}
-
-
-class _Latencies:
-    """The table of percentiles, with as many columns as fit."""
-
-    def __init__(self, report: Report) -> None:
-        self._rows = [
-            ("delivery", report.delivery_ms),
-            ("spread of a code", report.spread_ms),
-            ("connect", report.connections.connect_ms),
-            ("recovery", report.connections.recovery_ms),
-            ("ingest answer", report.codes.ingest_ms),
-        ]
-
-    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
-        shown = _FEW_PERCENTILES if options.max_width < 74 else _PERCENTILES
-        table = Table.grid(padding=(0, 2, 0, 0))
-        table.add_column(width=18, no_wrap=True)
-        for _name in shown:
-            table.add_column(justify="right", min_width=7, no_wrap=True)
-        table.add_row(
-            Text("Latency, ms", style="bold"),
-            *(Text(name, style="dim") for name in shown),
-        )
-        for label, latency in self._rows:
-            if latency.count:
-                figures = (Text(ms(figure(latency))) for figure in shown.values())
-                table.add_row(Text(f"  {label}"), *figures)
-        if not any(latency.count for _, latency in self._rows):
-            table.add_row(Text("  nothing measured", style="dim"))
-        yield table
 
 
 class _Received:

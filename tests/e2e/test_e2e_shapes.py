@@ -13,6 +13,7 @@ import pytest
 import requests
 from locust.argument_parser import parse_options, ui_extra_args_dict
 
+from sseload_users import plugin  # noqa: F401 - registers the options
 from sseload_users.demo import record
 from sseload_users.options import Options
 from tests.support.runs import (

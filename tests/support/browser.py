@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 #: How long a page may take, in milliseconds.
 PATIENCE_MS = 20_000
@@ -50,6 +50,13 @@ def tab(browser: Browser, **context: Any) -> Iterator[tuple[Page, list[str]]]:
         profile.set_default_timeout(PATIENCE_MS)
         page = profile.new_page()
         complaints: list[str] = []
-        page.on("console", lambda said: complaints.append(f"{said.type}: {said.text}"))
+        page.on("console", lambda message: _add(message, complaints))
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         yield page, complaints
+
+
+def _add(message: ConsoleMessage, complaints: list[str]) -> None:
+    # Chromium gives advice on Locust's own form, such as on how password fields are completed.
+    kind: str = message.type
+    if kind != "verbose":
+        complaints.append(f"{kind}: {message.text}")

@@ -1,18 +1,18 @@
-// Keeps the page /delivery up to date: every two seconds while a run goes on, less often
-// while nothing happens, and not at all while nobody sees it.
+// Update the page /delivery: every two seconds during a run, less often otherwise, and not at all
+// while it is hidden.
 (() => {
   "use strict";
 
   const RUNNING_MS = 2000;
   const WAITING_MS = 5000;
 
-  // Locust's page keeps its reader's choice between dark and light here.
+  // Locust's page stores the choice of the dark or light theme here.
   function followTheme() {
     let theme = null;
     try {
       theme = localStorage.getItem("theme");
     } catch {
-      // Storage that is not allowed holds no choice.
+      // Without access to the storage there is no choice.
     }
     if (theme === "dark" || theme === "light") {
       document.documentElement.dataset.theme = theme;
@@ -21,10 +21,10 @@
     }
   }
 
-  const shown = new WeakMap(); // what a part was before its reader opened or scrolled anything
+  const shown = new WeakMap(); // each part's original HTML, before the user opened anything in it
   const FOCUSABLE = "a, summary, [tabindex]";
 
-  function keep(before, after) {
+  function replacePart(before, after) {
     const pairs = (selector) => {
       const [left, right] = [before, after].map((part) => [...part.querySelectorAll(selector)]);
       return left.map((each, index) => [each, right[index]]).filter(([, other]) => other);
@@ -41,7 +41,7 @@
     if (focused) focused[1].focus({ preventScroll: true });
   }
 
-  function put(html) {
+  function update(html) {
     const live = document.getElementById("live");
     const fresh = new DOMParser().parseFromString(html, "text/html").body;
     const parts = (root) => [...root.querySelectorAll("[data-part]")];
@@ -55,10 +55,10 @@
         const after = next[index];
         const source = after.outerHTML;
         if ((shown.get(before) ?? before.outerHTML) === source) return;
-        // Whoever marks figures wants to copy them.
+        // Keep a part in which the user has selected text.
         if (!selection.isCollapsed && before.contains(selection.anchorNode)) return;
         shown.set(after, source);
-        keep(before, after);
+        replacePart(before, after);
       });
     }
     document.title = live.querySelector("[data-title]").dataset.title;
@@ -74,11 +74,11 @@
     try {
       const answer = await fetch(live.dataset.source, { redirect: "manual" });
       if (answer.type === "opaqueredirect") {
-        location.reload(); // to the login
+        location.reload(); // leads to the login
         return;
       }
       if (!answer.ok) throw new Error(answer.statusText);
-      put(await answer.text());
+      update(await answer.text());
     } catch {
       lost = true;
     }
