@@ -263,10 +263,10 @@ def test_large_reports_are_drawn_quickly_and_small() -> None:
     histogram.add_all(1000 + step * step // 1000 for step in range(100_000))
     report.delivery_ms = histogram.summary()
     for name, draw in CHARTS.items():
-        started = time.perf_counter()
+        started = time.process_time()
         drawn = draw(report)
-        # Far above what it takes, as machines are noisy; a page of all is below a second.
-        assert time.perf_counter() - started < 0.5, name
+        # CPU time, with a wide margin: a page of all charts takes less than a second.
+        assert time.process_time() - started < 0.5, name
         assert len(drawn) < 120_000, name
     figure = parse(charts.latency(timeline))
     assert "p99 was 777 ms at most, at 5:33:21." in words(figure)

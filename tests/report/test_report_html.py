@@ -261,9 +261,9 @@ def test_a_long_run_renders_quickly_to_a_small_page() -> None:
         operation="connect", cause="x" * 80, count=1, share=0.0, said="z" * 300, hint="y" * 99
     )
     report.errors.causes = [cause] * 5000
-    started = time.perf_counter()
+    started = time.process_time()
     page = html.document(report)
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
     assert len(page.encode()) < 1_000_000
     assert "4,800 further causes in report.json" in words(parse(page))
 
