@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
 
 import gevent
 
@@ -17,6 +16,7 @@ from sseload_users.core.worker_report import Gauges, UserCounts, WorkerReport
 from sseload_users.options import Options
 from sseload_users.run.generator_load import GeneratorLoad
 from sseload_users.run.locust_stats import ReceiptStats
+from sseload_users.run.messages import AccountReport, ClockStepped, ToLeader, WorkerFailed
 from sseload_users.run.run_clock import RunClock
 from sseload_users.transports.network import Network
 
@@ -32,13 +32,6 @@ _REPORT_TICKS = 2
 _S = 1_000_000_000
 
 
-class Tell(Protocol):
-    """Tells the process that leads."""
-
-    def __call__(self, kind: str, /, **data: Any) -> None:
-        """Send a message of that kind."""
-
-
 class Accounting:
     """Keeps one process's account during one run.
 
@@ -52,7 +45,7 @@ class Accounting:
         clock: puts times on the leader's clock.
         users: returns what the users are doing now.
         phase: returns the number of the phase that this worker knows of.
-        tell: tells the process that leads.
+        send: sends a message to the leader.
 
     Attributes:
         ledger: the account.
@@ -69,7 +62,7 @@ class Accounting:
         *,
         users: Callable[[], UserCounts],
         phase: Callable[[], int],
-        tell: Tell,
+        send: Callable[[ToLeader], None],
     ) -> None:
         self.ledger = Ledger(options.delivery_timeout, self._on_arrivals)
         self.message_bytes = 0
@@ -80,7 +73,7 @@ class Accounting:
         self._time = clock
         self._users = users
         self._phase = phase
-        self._send = tell
+        self._send = send
         self._closing = False
         # Nobody connects any more; nobody is there any more; no code is on its way.
         self._reached = (True, True, True)
@@ -122,8 +115,8 @@ class Accounting:
             except Exception as error:
                 # A mistake in this program: its books are not to be believed any more.
                 _logger.exception("the account could not be brought up to date")
-                said = f"the account cannot be kept ({type(error).__name__}), see the log."
-                self._send("unfit", sentence=said)
+                reason = f"the account cannot be kept ({type(error).__name__}), see the log."
+                self._send(WorkerFailed(reason))
 
     def _is_awaited(self) -> bool:
         """Whether something has come about since the last look that the leader waits for."""
@@ -145,7 +138,7 @@ class Accounting:
         step_ns = self._time.look()
         now = wall_ns()
         if step_ns:
-            self._send("stepped", by=step_ns, host=self._time.host)
+            self._send(ClockStepped(self._time.host, step_ns))
             # The seconds that were left out, or come again, have no samples of their own.
             self._sampled_s = now // _S
         self.ledger.report_arrivals()
@@ -227,7 +220,7 @@ class Accounting:
             final=final,
             connections=tuple(map(connection_row, connections)),
         )
-        self._send("report", report=report.pack())
+        self._send(AccountReport(report))
 
     def _gauges(self, owed: int, delivered: int) -> Gauges:
         users, clocks = self._users(), self._time.clocks

@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import gevent
 from gevent.event import Event
@@ -20,17 +19,39 @@ from locust.env import Environment
 
 from sseload_users.core.clock import host_id, wall_ns
 from sseload_users.core.clock_steps import ClockStepDetector, ClockStepLog, before_sent_note
-from sseload_users.core.code_tally import Status
 from sseload_users.core.formatting import count, seconds
 from sseload_users.core.plan import RunPlan, RunStep, StepResult
 from sseload_users.core.schedule import Schedule
 from sseload_users.core.totals import Totals
-from sseload_users.core.worker_report import WorkerReport
 from sseload_users.report.account import Run
 from sseload_users.report.build import step_in_words, step_report
 from sseload_users.report.progress import Progress
 from sseload_users.report.snapshot import Snapshot
 from sseload_users.run.link import Link
+from sseload_users.run.messages import (
+    AccountReport,
+    BroadcastDone,
+    BroadcastOrder,
+    ClockReply,
+    ClockRequest,
+    ClockStepped,
+    CloseAccount,
+    CodeOutcome,
+    CodeSent,
+    CodeStatus,
+    Hello,
+    Leaving,
+    PhaseEntered,
+    PublisherLost,
+    PublishingFailed,
+    PublishingStopped,
+    StopPublishing,
+    Storm,
+    ToLeader,
+    ToWorker,
+    Welcome,
+    WorkerFailed,
+)
 from sseload_users.run.population import Population
 from sseload_users.run.preflight import CannotRun, await_recovery, check_server
 from sseload_users.run.resources import Resources
@@ -137,77 +158,59 @@ class Conductor:
 
     # What workers say
 
-    def from_worker(self, worker: str, kind: str, data: dict[str, Any]) -> None:
-        """Take a worker's message of this run."""
+    def from_worker(self, worker: str, message: ToLeader) -> None:
+        """Take a message of this run from a worker."""
         self._roster.heard(worker)
-        match kind:
-            case "hello":
+        match message:
+            case Hello(region):
                 late = self._ended or self._phase in ("settle", "broadcast", "drain")
-                self._roster.welcome(worker, data["region"], late=late)
-                self._tell(
-                    "welcome",
-                    phase=self._phase,
-                    number=self._phases,
-                    host=host_id(),
-                    only=worker,
-                )
+                self._roster.welcome(worker, region, late=late)
+                self._tell(Welcome(self._phase, self._phases, host_id()), only=worker)
                 if self._finishing:
-                    self._tell("finish", only=worker)
-            case "time":
-                self._tell("time", asked=data["asked"], leader=wall_ns(), only=worker)
-            case "sent":
-                sequence, sent_ns, *_ = data["code"]
-                self.totals.announce(sequence, sent_ns, data["slip_us"])
+                    self._tell(CloseAccount(), only=worker)
+            case ClockRequest(asked_ns):
+                self._tell(ClockReply(asked_ns, wall_ns()), only=worker)
+            case CodeSent(sequence, sent_ns):
+                self.totals.announce(sequence, sent_ns, message.slip_us)
                 self._unanswered.add(sequence)
-                self._tell("sent", code=data["code"], but=worker)
-            case "answered":
-                sequence, status = data["code"]
-                self._answered(
-                    sequence,
-                    status,
-                    data["ingest_us"],
-                    data["cause"],
-                    data["server_text"],
-                    by=worker,
-                )
-            case "report":
-                self.totals.add_report(worker, WorkerReport.unpack(data["report"]))
-            case "broadcast_done":
+                self._tell(message, but=worker)
+            case CodeOutcome():
+                self._answered(message, by=worker)
+            case AccountReport(report):
+                self.totals.add_report(worker, report)
+            case BroadcastDone():
                 self._broadcast_done = True
-            case "stepped":
-                self._note_set(data["host"], data["by"], self.totals.worker(worker).name)
-            case "leaving":
-                gevent.spawn_later(_GOODBYE_S, self._tell, "finish", only=worker)
-            case "cannot_publish":
-                self._refuse(data["sentence"])
-            case "publisher_lost":
-                self._note_publisher_loss(data["cause"])
-            case "hushed":
+            case ClockStepped(host, step_ns):
+                self._note_set(host, step_ns, self.totals.worker(worker).name)
+            case Leaving():
+                gevent.spawn_later(_GOODBYE_S, self._tell, CloseAccount(), only=worker)
+            case PublishingFailed(sentence):
+                self._refuse(sentence)
+            case PublisherLost(cause):
+                self._note_publisher_loss(cause)
+            case PublishingStopped():
                 self._hushed.set()
-            case "unfit":
+            case WorkerFailed(sentence):
                 # It has nothing to account for.
                 self.totals.worker(worker).final = True
-                self._refuse(f"{self._roster.name(worker)}: {data['sentence']}")
+                self._refuse(f"{self._roster.name(worker)}: {sentence}")
         self._news.set()
 
-    def _answered(
-        self,
-        sequence: int,
-        status: Status,
-        ingest_us: int | None,
-        cause: str | None,
-        server_text: str = "",
-        *,
-        by: str | None,
-    ) -> None:
+    def _answered(self, outcome: CodeOutcome, *, by: str | None) -> None:
+        sequence, status = outcome.sequence, outcome.status
         if status != "unsent" and sequence not in self._unanswered:
             # It was given up, as its broadcaster was.
             return
         self._unanswered.discard(sequence)
         self.totals.set_status(
-            sequence, status, ingest_us, cause, wall_ns(), server_text=server_text
+            sequence,
+            status,
+            outcome.ingest_us,
+            outcome.cause,
+            wall_ns(),
+            server_text=outcome.server_text,
         )
-        self._tell("answered", code=[sequence, status], but=by)
+        self._tell(CodeStatus(sequence, status), but=by)
 
     def _note_publisher_loss(self, cause: str) -> None:
         if not self._publisher_losses:
@@ -320,7 +323,7 @@ class Conductor:
             "broadcast",
             f"Broadcasting {count(schedule.codes, 'code')}, {schedule.describe_rate()}.",
         )
-        order = [self._codes_ordered + 1, schedule.codes, schedule.interval_s]
+        order = BroadcastOrder(self._codes_ordered + 1, schedule.codes, schedule.interval_s)
         self._codes_ordered += schedule.codes
         self._broadcaster = self._roster.broadcaster()
         if self._broadcaster is None:
@@ -328,7 +331,7 @@ class Conductor:
                 "Nobody broadcasts: the run has no CodeBroadcaster; check the user classes, and "
                 "that -u leaves room for it beside the connections."
             )
-        self._tell("broadcast", order=order, only=self._broadcaster)
+        self._tell(order, only=self._broadcaster)
         after_s = self.options.storm_after
         storm = gevent.spawn_later(after_s, self._storm) if after_s else None
         try:
@@ -343,13 +346,14 @@ class Conductor:
             )
             # Nobody is going to say any more what became of them.
             for sequence in sorted(self._unanswered):
-                self._answered(sequence, "unanswered", None, "broadcaster lost", by=None)
+                lost = CodeOutcome(sequence, "unanswered", None, "broadcaster lost")
+                self._answered(lost, by=None)
 
     def _storm(self) -> None:
         """Have all connections end at once, and come back."""
         self.run.storms_ns.append(wall_ns())
         self._progress.note("All connections end at once, and come back.")
-        self._tell("storm")
+        self._tell(Storm())
 
     def _refuse(self, sentence: str) -> None:
         if not self.unfit:
@@ -364,18 +368,16 @@ class Conductor:
         self._phase, self._phase_began_ns = phase, now
         self._progress.phase(phase, sentence)
         self._phases += 1
-        self._tell("phase", phase=phase, number=self._phases)
+        self._tell(PhaseEntered(phase, self._phases))
 
     def _leave(self, now_ns: int) -> None:
         if self._phase:
             self.run.phases.append((self._phase, self._phase_began_ns, now_ns))
         self._phase = ""
 
-    def _tell(
-        self, kind: str, *, only: str | None = None, but: str | None = None, **data: Any
-    ) -> None:
+    def _tell(self, message: ToWorker, *, only: str | None = None, but: str | None = None) -> None:
         whom = self._roster.told(but) if only is None else [only]
-        self._swarm.to_workers(whom, kind, {"run": self.run.run_id, **data})
+        self._swarm.to_workers(whom, self.run.run_id, message)
 
     def _wait(self, over: Callable[[], bool], at_most_s: float | None = None) -> None:
         deadline = None if at_most_s is None else time.monotonic() + at_most_s
@@ -436,10 +438,10 @@ class Conductor:
         self._enter("disconnect", "Closing all connections.")
         if cut_short == "broadcast" and self._broadcaster is not None:
             # No code is sent that a worker does not hear of before it closes its account.
-            self._tell("hush", only=self._broadcaster)
+            self._tell(StopPublishing(), only=self._broadcaster)
             self._wait_for_news(lambda: self._hushed.is_set() or not self._roster.broadcaster())
         self._finishing = True
-        self._tell("finish")
+        self._tell(CloseAccount())
         self._wait_for_news(self._roster.is_closed)
         self._roster.give_up()
         if self._painter is not None:

@@ -34,6 +34,7 @@ from sseload_users.report.progress import Progress
 from sseload_users.run.conductor import Conductor
 from sseload_users.run.limits import fitting, make_room
 from sseload_users.run.link import Link
+from sseload_users.run.messages import JoinRequest, NoRun, RunAssigned, ToLeader, ToWorker
 from sseload_users.run.resources import Resources
 from sseload_users.run.run_users import RunUsers, StartEmbedded
 from sseload_users.run.server_sources import server_sources
@@ -69,6 +70,7 @@ class Leader:
         self._start_target = start_embedded
         self._conductor: Conductor | None = None
         self._watch: ServerMonitor | None = None
+        self._assigned: RunAssigned | None = None
         self._embedded_pid: int | None = None
         self._thresholds = load_thresholds(None)
         self._report: Report | None = None
@@ -77,7 +79,7 @@ class Leader:
         self._values: dict[str, str] = {}
         self._status: int | None = None
         self._headless = bool(getattr(environment.parsed_options, "headless", False))
-        swarm.leading = self
+        swarm.leader = self
 
     # Before any run
 
@@ -175,13 +177,11 @@ class Leader:
                 make_room(users)
         except ConfigError as error:
             self._cannot(str(error))
-            environment.parsed_options.sseload_run = None  # type: ignore[union-attr]
             gevent.spawn(self._stop)
             # Locust begins a test in a greenlet of its own: it makes no user if that ends here.
             raise gevent.GreenletExit from error
-        workers = len(self._swarm.workers())
         run_id = new_run_id()
-        environment.parsed_options.sseload_run = [run_id, workers, users]  # type: ignore[union-attr]
+        self._assigned = RunAssigned(0, run_id, len(self._swarm.workers()), users)
         run = Run(
             run_id=run_id,
             started_ns=wall_ns(),
@@ -275,11 +275,16 @@ class Leader:
         if not self._headless:
             self.print_summary()
 
-    def from_worker(self, worker: str, kind: str, data: dict[str, Any]) -> None:
-        """Take a worker's message, if it is of the run that is under way."""
+    def from_worker(self, worker: str, run_id: str, message: ToLeader) -> None:
+        """Take a message from a worker; see `link.LeaderSide`."""
         conductor = self._conductor
-        if conductor is not None and data["run"] == conductor.run.run_id:
-            conductor.from_worker(worker, kind, data)
+        if isinstance(message, JoinRequest):
+            reply: ToWorker = NoRun(message.number)
+            if conductor is not None and self._assigned is not None:
+                reply = replace(self._assigned, number=message.number)
+            self._swarm.to_workers([worker], run_id, reply)
+        elif conductor is not None and run_id == conductor.run.run_id:
+            conductor.from_worker(worker, message)
 
     def quit(self) -> None:
         """Locust quits: end what is under way, and say with what status."""

@@ -1,12 +1,13 @@
-"""What travels between the process that leads a run and those that hold the connections.
+"""The link between the leader of a run and its workers, over Locust's messages.
 
-One kind of Locust message carries everything, with its own kind inside: so only one name
-has to be registered, and messages stay in the order in which they were sent. Without
-workers, both sides are in one process and call each other directly.
+All kinds of messages share one Locust message type: only one name has to be registered, and
+messages stay in order. Without workers, both sides are in one process and call each other
+directly.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from typing import Any, Literal, Protocol
@@ -22,52 +23,78 @@ from locust.runners import (
     WorkerRunner,
 )
 
+from sseload_users.run.messages import (
+    InvalidMessage,
+    ToLeader,
+    ToWorker,
+    decode_to_leader,
+    decode_to_worker,
+    encode,
+)
+
+_logger = logging.getLogger(__name__)
+
+#: The Locust message type.
 _MESSAGE = "sseload"
 
-#: The name of the only worker where there are none.
+#: The id of the only worker in a run without worker processes.
 LOCAL = "local"
 
-#: Heartbeats that Locust waits for a missing worker until sseload has it forgotten: ten less
-#: than those after which Locust itself would begin all users anew on the others.
+#: Heartbeat count at which sseload makes Locust forget a missing worker: ten above the count
+#: at which Locust itself would restart all users on the other workers.
 _FORGOTTEN_AT = HEARTBEAT_DEAD_INTERNAL + 10
-#: Seconds that a master which cannot do anything waits for its workers, to tell them so.
-_COMING_S = 3.0
+#: Seconds that a master without a run waits for its workers to connect, to make them quit.
+_CONNECT_S = 3.0
 
 Role = Literal["local", "master", "worker"]
 
 
 class LeaderSide(Protocol):
-    """What takes the workers' messages: on the master, or beside the only worker."""
+    """Takes messages from workers: on the master, or in the only process."""
 
-    def from_worker(self, worker: str, kind: str, data: dict[str, Any]) -> None:
-        """Take a message of a worker's."""
+    def from_worker(self, worker: str, run_id: str, message: ToLeader) -> None:
+        """Take a message from a worker.
+
+        Args:
+            worker: id of the worker.
+            run_id: identity of the run; empty for a `JoinRequest`.
+            message: the message.
+        """
 
 
 class WorkerSide(Protocol):
-    """What takes the messages of the process that leads."""
+    """Takes messages from the leader."""
 
-    def from_leader(self, kind: str, data: dict[str, Any]) -> None:
-        """Take a message of the master's."""
+    def from_leader(self, run_id: str, message: ToWorker) -> None:
+        """Take a message from the leader.
+
+        Args:
+            run_id: identity of the run.
+            message: the message.
+        """
 
 
 class Link:
-    """One process's end of the line.
+    """One process's end of the link.
 
     Args:
-        environment: Locust's, with its runner.
+        environment: Locust's environment, with its runner.
 
     Attributes:
-        role: whether this process leads, works, or does both.
-        leading: takes what workers send, where this process leads.
-        working: takes what the leader sends, where this process works.
+        role: whether this process is the master, a worker, or both in one ("local").
+        leader: takes what workers send, if this process leads.
+        worker: takes what the leader sends, if this process is a worker.
+
+    Raises:
+        TypeError: the runner is of an unknown kind.
     """
 
     def __init__(self, environment: Environment) -> None:
         runner = environment.runner
         assert runner is not None  # noqa: S101 - Locust fires no event without one
         self._runner: Runner = runner
-        self.leading: LeaderSide | None = None
-        self.working: WorkerSide | None = None
+        self.leader: LeaderSide | None = None
+        self.worker: WorkerSide | None = None
         self.role: Role = "local"
         if isinstance(runner, MasterRunner):
             self.role = "master"
@@ -78,34 +105,36 @@ class Link:
         elif not isinstance(runner, LocalRunner):
             raise TypeError(f"a runner of an unknown kind: {type(runner).__name__}")
 
-    @property
-    def name(self) -> str:
-        """This process, as the leader knows it."""
-        return LOCAL if self.role == "local" else str(getattr(self._runner, "client_id", LOCAL))
-
-    def to_leader(self, kind: str, data: dict[str, Any]) -> None:
-        """Tell the process that leads."""
-        if self.role == "worker":
-            self._runner.send_message(_MESSAGE, {"kind": kind, **data})
-        elif self.leading is not None:
-            self.leading.from_worker(LOCAL, kind, data)
-
-    def to_workers(self, workers: Iterable[str], kind: str, data: dict[str, Any]) -> None:
-        """Tell processes that hold connections.
+    def to_leader(self, run_id: str, message: ToLeader) -> None:
+        """Send a message to the leader.
 
         Args:
-            workers: whom. One that hangs hears it when it goes on; one that is gone, never.
-            kind: of the message.
-            data: msgpack-able.
+            run_id: identity of the run; empty for a `JoinRequest`.
+            message: the message.
         """
-        for worker in workers:
-            if self.role != "local":
-                self._runner.send_message(_MESSAGE, {"kind": kind, **data}, client_id=worker)
-            elif self.working is not None:
-                self.working.from_leader(kind, dict(data))
+        if self.role == "worker":
+            self._runner.send_message(_MESSAGE, encode(run_id, message))
+        elif self.leader is not None:
+            self.leader.from_worker(LOCAL, run_id, message)
+
+    def to_workers(self, workers: Iterable[str], run_id: str, message: ToWorker) -> None:
+        """Send a message to workers.
+
+        Args:
+            workers: ids of the workers. One that is suspended takes it when it resumes.
+            run_id: identity of the run.
+            message: the message.
+        """
+        if self.role != "local":
+            data = encode(run_id, message)
+            for each in workers:
+                self._runner.send_message(_MESSAGE, data, client_id=each)
+        elif self.worker is not None:
+            for _ in workers:
+                self.worker.from_leader(run_id, message)
 
     def workers(self) -> list[str]:
-        """The workers that are connected and alive, by their numbers."""
+        """Return the ids of the workers that are connected and alive, by index."""
         runner = self._runner
         if not isinstance(runner, MasterRunner):
             return [LOCAL]
@@ -113,17 +142,17 @@ class Link:
         return sorted(alive, key=runner.get_worker_index)
 
     def label(self, worker: str) -> str:
-        """A worker's name for people: a number that stays the same, and its host."""
+        """Return a worker's name for people: a fixed number, and its host."""
         if not isinstance(self._runner, MasterRunner):
             return worker
         number = self._runner.get_worker_index(worker) + 1
         return f"worker {number} ({worker.rpartition('_')[0] or worker})"
 
     def forget_missing(self) -> None:
-        """Have Locust forget workers that have been missing for long.
+        """Make Locust forget workers that have been missing for long.
 
-        Locust would do so itself ten seconds later, and begin all users anew on those that
-        are left: their connections would be closed and made again in the middle of a run.
+        Ten seconds later Locust would do so itself and restart all users on the other workers,
+        which would close and reopen their connections in the middle of a run.
         """
         if isinstance(self._runner, MasterRunner):
             clients = self._runner.clients
@@ -132,19 +161,29 @@ class Link:
                     del clients[each.id]
 
     def dismiss(self) -> None:
-        """Send the workers home, those too that are just coming: there will be no run."""
+        """Make all workers quit, including those that are about to connect: there is no run."""
         runner = self._runner
         if isinstance(runner, MasterRunner):
             expected = getattr(runner.environment.parsed_options, "expect_workers", 1)
-            deadline = time.monotonic() + _COMING_S
+            deadline = time.monotonic() + _CONNECT_S
             while len(runner.clients) < expected and time.monotonic() < deadline:
                 gevent.sleep(0.05)
             runner.quit()
 
     def _at_master(self, msg: Any, **_: Any) -> None:
-        if self.leading is not None:
-            self.leading.from_worker(msg.node_id, msg.data.pop("kind"), msg.data)
+        try:
+            run_id, message = decode_to_leader(msg.data)
+        except InvalidMessage as error:
+            _logger.warning("Ignored a message: worker %s sent %s.", msg.node_id, error)
+            return
+        if self.leader is not None:
+            self.leader.from_worker(msg.node_id, run_id, message)
 
     def _at_worker(self, msg: Any, **_: Any) -> None:
-        if self.working is not None:
-            self.working.from_leader(msg.data.pop("kind"), msg.data)
+        try:
+            run_id, message = decode_to_worker(msg.data)
+        except InvalidMessage as error:
+            _logger.warning("Ignored a message: the master sent %s.", error)
+            return
+        if self.worker is not None:
+            self.worker.from_leader(run_id, message)

@@ -1,7 +1,6 @@
 """What the users of one process share during one run.
 
-A station begins with the run's first user and ends with the run. It takes what the process
-says that leads the run, which may be the same, and tells it what that has to know at once.
+It takes the leader's messages, and sends it what it has to know.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ import math
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import gevent
 import gevent.pool
@@ -36,6 +33,28 @@ from sseload_users.run.churn import Churn
 from sseload_users.run.code_finder import CodeFinder
 from sseload_users.run.link import Link
 from sseload_users.run.locust_stats import ReceiptStats
+from sseload_users.run.messages import (
+    BroadcastDone,
+    BroadcastOrder,
+    ClockReply,
+    ClockRequest,
+    CloseAccount,
+    CodeOutcome,
+    CodeSent,
+    CodeStatus,
+    Hello,
+    Leaving,
+    PhaseEntered,
+    PublisherLost,
+    PublishingFailed,
+    PublishingStopped,
+    RunAssigned,
+    StopPublishing,
+    Storm,
+    ToLeader,
+    ToWorker,
+    Welcome,
+)
 from sseload_users.run.resources import Resources
 from sseload_users.run.run_clock import RunClock
 from sseload_users.targets import Target
@@ -43,21 +62,6 @@ from sseload_users.targets.identities import Identity
 from sseload_users.transports import ParsedMessage
 from sseload_users.transports.registry import transport_for
 from sseload_users.transports.server_text import MAX_TEXT, text_beyond
-
-
-@dataclass(frozen=True, slots=True)
-class RunId:
-    """What a run's processes agree on.
-
-    Attributes:
-        text: the identity that the run's codes carry.
-        workers: how many processes hold connections.
-        users: how many Locust users there are to be, over all workers.
-    """
-
-    text: str
-    workers: int = 1
-    users: int = 0
 
 
 class WorkerRun:
@@ -85,17 +89,17 @@ class WorkerRun:
     """
 
     def __init__(
-        self, environment: Environment, swarm: Link, resources: Resources, run: RunId
+        self, environment: Environment, swarm: Link, resources: Resources, run: RunAssigned
     ) -> None:
         self.environment = environment
         self.options = options = resources.options
-        self.run_id = run.text
+        self.run_id = run.run_id
         self._workers = run.workers
         self.network = resources.network
         self.before = BeforeRequests(self.network, options.connect_timeout)
         self._identities = resources.identities
         self._time = RunClock(
-            lambda asked_ns: self._to_leader("time", asked=asked_ns), same=swarm.role == "local"
+            lambda asked_ns: self._to_leader(ClockRequest(asked_ns)), same=swarm.role == "local"
         )
         transport = resources.target.profile.transport
         self._books = Accounting(
@@ -105,7 +109,7 @@ class WorkerRun:
             self._time,
             users=self._user_counts,
             phase=lambda: self._phase,
-            tell=self._to_leader,
+            send=self._to_leader,
         )
         self.ledger = self._books.ledger
         self.may_connect = Event()
@@ -123,7 +127,7 @@ class WorkerRun:
         self._shapes: dict[str, CodeShape] = {}
         self._causes: set[Cause] = set()
         # What was told of codes, and waits for the leader's time.
-        self._undated: list[Any] = []
+        self._undated: list[CodeSent | CodeStatus] = []
         self._requests = gevent.pool.Group()
         self._under_way = OverlapDetector()
         self._phase = 0
@@ -280,11 +284,11 @@ class WorkerRun:
 
     def cannot_publish(self, sentence: str) -> None:
         """No code can be handed in: have the run ended that is under way."""
-        self._to_leader("cannot_publish", sentence=sentence)
+        self._to_leader(PublishingFailed(sentence))
 
     def publisher_lost(self, cause: str) -> None:
         """The connection that codes go in over has ended, and is made again."""
-        self._to_leader("publisher_lost", cause=self._apart("ingest", cause))
+        self._to_leader(PublisherLost(self._apart("ingest", cause)))
 
     def sent(self, sequence: int, sent_ns: int, slip_us: int, text_ns: int | None) -> None:
         """A code's request has been written.
@@ -305,8 +309,7 @@ class WorkerRun:
         overlaps = self._under_way.sent(sequence)
         self.counters.overlapping += int(overlaps)
         self.ledger.announce(sequence, sent_ns, text_ns)
-        code = [sequence, leader_ns, clocks.error_ns, text_ns]
-        self._to_leader("sent", code=code, slip_us=slip_us)
+        self._to_leader(CodeSent(sequence, leader_ns, clocks.error_ns, text_ns, slip_us))
 
     def answered(
         self,
@@ -334,19 +337,18 @@ class WorkerRun:
         if not self.finished:
             self.ledger.set_status(sequence, status)
             text = "" if cause is None else _reported_text(cause, server_text)
-            answer = {"ingest_us": ingest_us, "cause": cause, "server_text": text}
-            self._to_leader("answered", code=[sequence, status], **answer)
+            self._to_leader(CodeOutcome(sequence, status, ingest_us, cause, text))
         return cause
 
     def broadcast_done(self) -> None:
         """The schedule is through, and every request has been answered or given up."""
         self._books.report()
-        self._to_leader("broadcast_done")
+        self._to_leader(BroadcastDone())
 
     # To and from the process that leads
 
-    def _to_leader(self, kind: str, /, **data: Any) -> None:
-        self._swarm.to_leader(kind, {"run": self.run_id, **data})
+    def _to_leader(self, message: ToLeader) -> None:
+        self._swarm.to_leader(self.run_id, message)
 
     def begin(self, region: str) -> None:
         """Tell the process that leads that this one takes part.
@@ -354,50 +356,46 @@ class WorkerRun:
         Args:
             region: where this is; empty if that is not said.
         """
-        self._to_leader("hello", region=region)
+        self._to_leader(Hello(region))
 
-    def from_leader(self, kind: str, data: dict[str, Any]) -> None:
-        """Take a message that is for this run."""
-        match kind:
-            case "phase":
-                self._enter(data["phase"], data["number"])
-            case "broadcast":
-                first, codes, interval_s = data["order"]
+    def from_leader(self, message: ToWorker) -> None:
+        """Take a message of this run."""
+        match message:
+            case PhaseEntered(phase, number):
+                self._enter(phase, number)
+            case BroadcastOrder(first, codes, interval_s):
                 self.orders.put((first, Schedule(codes, interval_s)))
-            case "sent":
-                self._undated.append(data["code"])
+            case CodeSent() | CodeStatus():
+                self._undated.append(message)
                 self._date()
-            case "answered":
-                self._undated.append(data["code"])
+            case Welcome(phase, number, host):
+                self._time.leader_is_at(host)
+                self._enter(phase, number)
                 self._date()
-            case "welcome":
-                self._time.leader_is_at(data["host"])
-                self._enter(data["phase"], data["number"])
+            case ClockReply(asked_ns, leader_ns):
+                self._time.answered(asked_ns, leader_ns)
                 self._date()
-            case "time":
-                self._time.answered(data["asked"], data["leader"])
-                self._date()
-            case "hush":
+            case StopPublishing():
                 self.hush()
-                self._to_leader("hushed")
-            case "storm":
+                self._to_leader(PublishingStopped())
+            case Storm():
                 ended = self.turnover.storm(wall_ns())
                 self.counters.stormed += ended
-            case "finish":
+            case CloseAccount():
                 self.finish()
 
     def _date(self) -> None:
-        """Take what was told of codes, in order, as soon as the leader's time is known."""
+        """Take what was announced of codes, in order, as soon as the leader's time is known."""
         clocks = self._time.clocks
-        if clocks.known:
-            for news in self._undated:
-                if len(news) == 2:
-                    self.ledger.set_status(*news)
-                    continue
-                sequence, leader_ns, error_ns, text_ns = news
-                self._time.sender_error_ns = max(self._time.sender_error_ns, error_ns)
-                self.ledger.announce(sequence, clocks.to_here(leader_ns), text_ns)
-            self._undated.clear()
+        if not clocks.known:
+            return
+        for each in self._undated:
+            if isinstance(each, CodeStatus):
+                self.ledger.set_status(each.sequence, each.status)
+                continue
+            self._time.sender_error_ns = max(self._time.sender_error_ns, each.clock_error_ns)
+            self.ledger.announce(each.sequence, clocks.to_here(each.sent_ns), each.text_ns)
+        self._undated.clear()
 
     def _enter(self, phase: str, number: int) -> None:
         self._phase = number
@@ -409,7 +407,7 @@ class WorkerRun:
     def leave(self) -> None:
         """This process ends by itself: have the account closed when all is known."""
         self.hush()
-        self._to_leader("leaving")
+        self._to_leader(Leaving())
 
     def hush(self) -> None:
         """Send no further codes; none is announced after this."""
@@ -438,34 +436,38 @@ def _reported_text(cause: str, server_text: str) -> str:
     return text_beyond(cause, shorten(clean(server_text).strip(), MAX_TEXT))
 
 
-_stations: weakref.WeakKeyDictionary[Environment, WorkerRun | None] = weakref.WeakKeyDictionary()
+_worker_runs: weakref.WeakKeyDictionary[Environment, WorkerRun | None] = weakref.WeakKeyDictionary()
 
-#: Seconds that users wait for their station. Locust may have a worker begin users before it
-#: has told the locustfile that there is a run.
-_PATIENCE_S = 5.0
+#: Seconds that users wait for their run: a worker has to ask the leader for it first.
+_WAIT_S = 10.0
 
 
 def worker_run_of(environment: Environment) -> WorkerRun:
-    """The station of the run that is under way in this process.
+    """Return this process's part in the run that is in progress; wait until it is known.
 
     Raises:
-        RuntimeError: there is none: the plugin was not loaded before Locust's test began.
-        GreenletExit: there is none, because the run cannot be carried out here; that has been
-            said, and Locust, whose greenlet it is, makes no users.
+        RuntimeError: there is none: the plugin was not loaded before Locust's test started.
+        GreenletExit: the run cannot be carried out here. That has been reported, and Locust,
+            which owns the greenlet, creates no users.
     """
-    deadline = time.monotonic() + _PATIENCE_S
-    while environment not in _stations:
+    deadline = time.monotonic() + _WAIT_S
+    while environment not in _worker_runs:
         if time.monotonic() > deadline:
             raise RuntimeError(
-                "no run of sseload is under way: import sseload_users in the locustfile"
+                "no run of sseload is in progress: import sseload_users in the locustfile"
             )
         gevent.sleep(0.01)
-    station = _stations[environment]
-    if station is None:
+    run = _worker_runs[environment]
+    if run is None:
         raise gevent.GreenletExit
-    return station
+    return run
 
 
-def set_worker_run(environment: Environment, station: WorkerRun | None) -> None:
-    """Begin a run in this process; None for one that cannot be carried out here."""
-    _stations[environment] = station
+def set_worker_run(environment: Environment, run: WorkerRun | None) -> None:
+    """Set this process's part in the run; None if it cannot be carried out here."""
+    _worker_runs[environment] = run
+
+
+def clear_worker_run(environment: Environment) -> None:
+    """Make users wait until this process's part in the next run is set."""
+    _worker_runs.pop(environment, None)

@@ -1,0 +1,389 @@
+"""The messages between the leader of a run and its workers, and their encoding.
+
+Each kind of message is a dataclass. On the wire it is its class's name and its fields, in
+order; Locust packs them with MessagePack, so that fields must be plain data. All times are
+nanoseconds since the Unix epoch, on the leader's clock unless a field says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any, Self, TypeAlias, TypedDict, TypeVar, get_args
+
+from sseload_users.core.code_tally import Status
+from sseload_users.core.worker_report import WorkerReport
+
+
+class Envelope(TypedDict):
+    """An encoded message.
+
+    Attributes:
+        run: identity of the run; empty if the sender does not know it yet.
+        kind: name of the message's class.
+        fields: the message's fields.
+    """
+
+    run: str
+    kind: str
+    fields: Sequence[Any]
+
+
+class _Message:
+    """Base of all messages: encodes the fields as they are."""
+
+    __slots__ = ()
+
+    def pack(self) -> tuple[Any, ...]:
+        """Return the fields as plain data, for `unpack`."""
+        return astuple(self)  # type: ignore[call-overload,no-any-return]
+
+    @classmethod
+    def unpack(cls, fields: Sequence[Any]) -> Self:
+        """Return the message that was packed."""
+        return cls(*fields)
+
+
+# From a worker to the leader
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRequest(_Message):
+    """Locust has started a test on a worker, which asks what run that is.
+
+    Attributes:
+        number: number of the worker's request, returned in the reply.
+    """
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hello(_Message):
+    """A worker takes part in the run.
+
+    Attributes:
+        region: region that it is in; empty if unknown.
+    """
+
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClockRequest(_Message):
+    """A worker asks for the leader's time.
+
+    Attributes:
+        asked_ns: when it asks, on its own clock.
+    """
+
+    asked_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class CodeSent(_Message):
+    """A code was sent; the leader passes the message on to the other workers.
+
+    Attributes:
+        sequence: the code's sequence number.
+        sent_ns: when it was sent.
+        clock_error_ns: largest error of that time, from the conversion between clocks.
+        text_ns: time in the code's text, on the sender's clock; None if it has none.
+        slip_us: delay behind the schedule, in microseconds.
+    """
+
+    sequence: int
+    sent_ns: int
+    clock_error_ns: int
+    text_ns: int | None
+    slip_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class CodeOutcome(_Message):
+    """The outcome of a code's request.
+
+    Attributes:
+        sequence: the code's sequence number.
+        status: its status.
+        ingest_us: time from its sending to the response, in microseconds; None if unknown.
+        cause: why it failed; None if it did not.
+        server_text: the server's own words if it failed, without secrets.
+    """
+
+    sequence: int
+    status: Status
+    ingest_us: int | None
+    cause: str | None
+    server_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountReport(_Message):
+    """A worker's report.
+
+    Attributes:
+        report: what it has counted since the last one, and its state.
+    """
+
+    report: WorkerReport
+
+    def pack(self) -> tuple[Any, ...]:
+        """Return the fields as plain data, for `unpack`."""
+        return (self.report.pack(),)
+
+    @classmethod
+    def unpack(cls, fields: Sequence[Any]) -> Self:
+        """Return the message that was packed."""
+        (report,) = fields
+        return cls(WorkerReport.unpack(report))
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastDone(_Message):
+    """All codes of an order have been sent, and each has an outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishingStopped(_Message):
+    """The reply to `StopPublishing`: all codes that were sent have been announced."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishingFailed(_Message):
+    """No code can be handed in.
+
+    Attributes:
+        sentence: the reason.
+    """
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherLost(_Message):
+    """The connection over which codes are handed in was lost.
+
+    Attributes:
+        cause: the cause.
+    """
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStepped(_Message):
+    """A worker's clock was set.
+
+    Attributes:
+        host: identity of the host that has the clock.
+        step_ns: by how much it was set forward.
+    """
+
+    host: str
+    step_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving(_Message):
+    """A worker ends by itself, and waits for `CloseAccount`."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFailed(_Message):
+    """A worker cannot take part in the run, or cannot continue.
+
+    Attributes:
+        sentence: the reason.
+    """
+
+    sentence: str
+
+
+# From the leader to workers
+
+
+@dataclass(frozen=True, slots=True)
+class RunAssigned(_Message):
+    """The reply to `JoinRequest`: the run that is in progress.
+
+    Attributes:
+        number: number of the request.
+        run_id: identity of the run, which its codes carry.
+        workers: number of workers at its beginning.
+        users: number of Locust users on all workers.
+    """
+
+    number: int
+    run_id: str
+    workers: int
+    users: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoRun(_Message):
+    """The reply to `JoinRequest` if no run is in progress.
+
+    Attributes:
+        number: number of the request.
+    """
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome(_Message):
+    """The reply to `Hello`.
+
+    Attributes:
+        phase: name of the current phase; empty if there is none yet.
+        number: number of that phase.
+        host: identity of the leader's host.
+    """
+
+    phase: str
+    number: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEntered(_Message):
+    """The run has entered a phase.
+
+    Attributes:
+        phase: name of the phase.
+        number: its number, from 1.
+    """
+
+    phase: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReply(_Message):
+    """The reply to `ClockRequest`.
+
+    Attributes:
+        asked_ns: as in the request.
+        leader_ns: the leader's time.
+    """
+
+    asked_ns: int
+    leader_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastOrder(_Message):
+    """Send codes on a schedule.
+
+    Attributes:
+        first: sequence number of the first code.
+        codes: number of codes.
+        interval_s: seconds from one code to the next.
+    """
+
+    first: int
+    codes: int
+    interval_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CodeStatus(_Message):
+    """The status of a code.
+
+    Attributes:
+        sequence: the code's sequence number.
+        status: its status.
+    """
+
+    sequence: int
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class StopPublishing(_Message):
+    """Send no further codes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storm(_Message):
+    """End all sessions at once and reconnect."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAccount(_Message):
+    """Close the account and send the final report."""
+
+
+#: What a worker sends to the leader.
+ToLeader: TypeAlias = (
+    JoinRequest
+    | Hello
+    | ClockRequest
+    | CodeSent
+    | CodeOutcome
+    | AccountReport
+    | BroadcastDone
+    | PublishingStopped
+    | PublishingFailed
+    | PublisherLost
+    | ClockStepped
+    | Leaving
+    | WorkerFailed
+)
+
+#: What the leader sends to workers.
+ToWorker: TypeAlias = (
+    RunAssigned
+    | NoRun
+    | Welcome
+    | PhaseEntered
+    | ClockReply
+    | BroadcastOrder
+    | CodeSent
+    | CodeStatus
+    | StopPublishing
+    | Storm
+    | CloseAccount
+)
+
+_TO_LEADER: Mapping[str, type[ToLeader]] = {kind.__name__: kind for kind in get_args(ToLeader)}
+_TO_WORKER: Mapping[str, type[ToWorker]] = {kind.__name__: kind for kind in get_args(ToWorker)}
+
+_M = TypeVar("_M", bound=_Message)
+
+
+class InvalidMessage(Exception):  # noqa: N818 - the sender's failure
+    """A message that this version of sseload does not know."""
+
+
+def encode(run_id: str, message: ToLeader | ToWorker) -> Envelope:
+    """Return a message of a run as plain data."""
+    return {"run": run_id, "kind": type(message).__name__, "fields": message.pack()}
+
+
+def decode_to_leader(data: Envelope) -> tuple[str, ToLeader]:
+    """Return the run's identity and the message that a worker encoded.
+
+    Raises:
+        InvalidMessage: its kind is unknown, or its fields are not those of its kind.
+    """
+    return _decode(data, _TO_LEADER)
+
+
+def decode_to_worker(data: Envelope) -> tuple[str, ToWorker]:
+    """Return the run's identity and the message that the leader encoded.
+
+    Raises:
+        InvalidMessage: its kind is unknown, or its fields are not those of its kind.
+    """
+    return _decode(data, _TO_WORKER)
+
+
+def _decode(data: Envelope, kinds: Mapping[str, type[_M]]) -> tuple[str, _M]:
+    try:
+        return data["run"], kinds[data["kind"]].unpack(data["fields"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidMessage(
+            f"an unknown message ({data.get('kind')}); use the same version of sseload on all hosts"
+        ) from error
