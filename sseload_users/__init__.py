@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sseload_users.users.broadcaster import CodeBroadcaster
+    from sseload_users.users.delivery import Delivery
     from sseload_users.users.listener import CodeListener
 
-__all__ = ["CodeBroadcaster", "CodeListener"]
+__all__ = ["CodeBroadcaster", "CodeListener", "Delivery"]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,12 +21,13 @@ from sseload_users.run.link import Link
 from sseload_users.run.worker import Worker
 from sseload_users.users.broadcaster import CodeBroadcaster
 from sseload_users.users.classes import UserClasses
+from sseload_users.users.delivery import Delivery
 from sseload_users.users.listener import CodeListener
 from sseload_users.web import metrics_server as metrics
 from sseload_users.web import routes as web
 from sseload_users.web.views import Views
 
-__all__ = ["CodeBroadcaster", "CodeListener"]
+__all__ = ["CodeBroadcaster", "CodeListener", "Delivery"]
 
 
 def _on_parser(parser: LocustArgumentParser, **_: Any) -> None:

@@ -27,6 +27,7 @@ class Counters:
         before_sent: first copies that arrived before they were sent, by more than the clock
             error.
         overlapping: codes sent while another one was unanswered.
+        hook_errors: exceptions that hooks of the user classes raised.
     """
 
     attempted: int = 0
@@ -45,6 +46,7 @@ class Counters:
     in_doubt: int = 0
     before_sent: int = 0
     overlapping: int = 0
+    hook_errors: int = 0
 
     def merge(self, other: Counters) -> None:
         """Add another's counts."""

@@ -54,6 +54,16 @@ class CodeFinder:
             self._station.note_size(len(payload))
         return codes
 
+    def find(self, payload: bytes) -> list[tuple[str, TrackedCode]]:
+        """Return this run's codes in a message, with their texts; counts nothing."""
+        try:
+            texts = self.texts(payload)
+        except Malformed:
+            return []
+        ledger = self._station.ledger
+        parsed = ((text, self._read(text)) for text in texts)
+        return [(text, ledger.code(each.sequence, each.sent_ns)) for text, each in parsed if each]
+
     def texts(self, payload: bytes) -> list[str]:
         """The texts of the codes that a message carries, of whatever run.
 

@@ -468,6 +468,10 @@ class Conductor:
             )
             times = count(self._publisher_losses.total(), "time")
             self.run.notes.append(f"The publisher's connection was lost {times}: {causes}.")
+        if raised := self.totals.tally.counters.hook_errors:
+            self.run.notes.append(
+                f"The locustfile's hooks raised {count(raised, 'exception')}; see the log."
+            )
         if early := self.totals.tally.counters.before_sent:
             self.run.notes.append(before_sent_note(early, self._clock_error_ms()))
 

@@ -27,25 +27,32 @@ _IN_FLIGHT = 256
 
 
 class CodeBroadcaster(FastHttpUser):
-    """Sends the run's codes on an open-loop schedule. There is one of it.
+    """Sends the run's codes on an open-loop schedule. A run has exactly one.
 
-    Subclass it to say in code what the options say; what is None here comes from them.
-
-    Attributes:
-        target: the target profile: a built-in one's name, or the path of a .toml.
-        username: as whom to send.
-        codes: how many.
-        duration: seconds over which they are spread evenly.
-        ingest_timeout: seconds that the server has to answer.
+    Subclass it to set in code what the options set; an attribute that is None leaves the
+    choice to its option.
     """
 
     abstract = False
     fixed_count = 1
+
     target: ClassVar[str | None] = None
+    """Target profile: a built-in name or the path of a .toml file. One for the whole run;
+    `--target` if None."""
+
     username: ClassVar[str | None] = None
+    """User that codes are sent as. The first connection's user if None."""
+
     codes: ClassVar[int | None] = None
+    """Number of codes to send. One for the whole run; `--codes` if None."""
+
     duration: ClassVar[float | None] = None
+    """Seconds over which the codes are spread evenly. One for the whole run; `--duration` if
+    None."""
+
     ingest_timeout: ClassVar[float | None] = None
+    """Seconds within which the server must respond to a code. One for the whole run;
+    `--ingest-timeout` if None."""
 
     def __init__(self, environment: Environment) -> None:
         self._station = station = worker_run_of(environment)

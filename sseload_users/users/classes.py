@@ -19,6 +19,23 @@ _ATTRIBUTES = (
     "target", "codes", "duration", "connect_timeout", "delivery_timeout", "ingest_timeout",
 )  # fmt: skip
 
+#: What Locust's user classes can set and would have no effect, and what to do instead.
+_INEFFECTIVE = {
+    "wait_time": "codes are sent on a schedule (codes, duration) and listeners only wait; "
+    "remove it",
+    "insecure": "use --insecure",
+    "network_timeout": "set ingest_timeout",
+    "connection_timeout": "set ingest_timeout",
+    "max_redirects": "redirects are not followed; remove it",
+    "max_retries": "no code is sent twice; remove it",
+    "concurrency": "256 codes may be in flight; remove it",
+    "ssl_context_factory": "use --ca-file, --client-certificate or --insecure",
+    "client_pool": "the publisher has its own connections; remove it",
+    "proxy_host": "no proxy is used; remove it",
+    "proxy_port": "no proxy is used; remove it",
+    "default_headers": "use --ingest-header or the profile's [ingest] headers",
+}
+
 
 @dataclass(slots=True)
 class UserClasses:
@@ -62,7 +79,27 @@ class UserClasses:
         options = replace(options, **said)
         options.check()
         options.check_times()
+        self._check_ineffective()
         return options
+
+    def _check_ineffective(self) -> None:
+        """Refuse what Locust lets a user class set, and what would have no effect here.
+
+        Raises:
+            ConfigError: a class sets such an attribute, or has a task of its own.
+        """
+        for base, classes in ((CodeListener, self.listeners), (CodeBroadcaster, self.broadcasters)):
+            for each in classes:
+                own = [cls for cls in each.__mro__ if cls not in base.__mro__]
+                for name, instead in _INEFFECTIVE.items():
+                    if any(name in vars(cls) for cls in own):
+                        raise ConfigError(f"{each.__name__}.{name} has no effect: {instead}.")
+                if set(each.tasks) != set(base.tasks):
+                    raise ConfigError(
+                        f"{each.__name__} has tasks of its own, which would never run: put them "
+                        "into a user class beside it, or use the hooks on_connected, on_code and "
+                        "on_closed."
+                    )
 
     def identities(self) -> list[Identity]:
         """Return the identities that the classes set."""

@@ -6,11 +6,11 @@ import logging
 import random
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 import gevent
 from gevent.event import Event
-from gevent.queue import SimpleQueue
 from locust import User, task
 from locust.env import Environment
 
@@ -22,10 +22,12 @@ from sseload_users.run.churn import Hold
 from sseload_users.run.locust_stats import fire
 from sseload_users.run.worker_run import worker_run_of
 from sseload_users.targets import Identity, Target
-from sseload_users.transports import Closed, ConnectFailed, Malformed
+from sseload_users.transports import Closed, ConnectFailed
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.registry import transport_for
 from sseload_users.transports.transport import Transport
+from sseload_users.users.delivery import Delivery
+from sseload_users.users.hooks import HookCalls
 from sseload_users.users.session_requests import SessionRequests
 
 _logger = logging.getLogger(__name__)
@@ -39,23 +41,32 @@ class SessionEnded(Exception):  # noqa: N818 - its name stands in Locust's table
 
 
 class CodeListener(User):
-    """One simulated client: connects, subscribes, listens, leaves.
+    """One simulated client: connects, subscribes, listens and leaves.
 
-    Subclass it to say in code what the options say; what is None here comes from them.
-
-    Attributes:
-        target: the target profile: a built-in one's name, or the path of a .toml.
-        username: as whom to connect.
-        connect_timeout: seconds that a connection has to be subscribed; like the next one,
-            for the whole run.
-        delivery_timeout: seconds after its sending in which a code is in time.
+    Subclass it to set in code what the options set; an attribute that is None leaves the
+    choice to its option. Override the hooks `on_connected`, `on_code` and `on_closed` to do
+    something at these events. Hooks of one connection are called in a greenlet of their own,
+    in the order of events, and may block. An exception in a hook is logged and counted, and
+    the next call is made all the same. A hook that is not overridden costs nothing.
     """
 
     abstract = False
+
     target: ClassVar[str | None] = None
+    """Target profile: a built-in name or the path of a .toml file. One for the whole run;
+    `--target` if None."""
+
     username: ClassVar[str | None] = None
+    """User that this class's connections connect as. Per class; `--username` or the users file
+    if None."""
+
     connect_timeout: ClassVar[float | None] = None
+    """Seconds within which a connection must be subscribed. One for the whole run;
+    `--connect-timeout` if None."""
+
     delivery_timeout: ClassVar[float | None] = None
+    """Seconds after sending within which a code counts as delivered. One for the whole run;
+    `--delivery-timeout` if None."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -74,18 +85,26 @@ class CodeListener(User):
         self._slow = station.reads_slowly(self._connection.number)
         self._retry_s = 0.0
         self._dropped_ns = 0
-        self._inbox: SimpleQueue[tuple[bytes, int]] | None = None
-        if type(self).on_code is not CodeListener.on_code:
-            self._inbox = SimpleQueue()
+        self._wants_codes = self._overrides("on_code")
+        self._hooks: HookCalls | None = None
+        self._received: tuple[Session | None, set[int]] = (None, set())
 
-    def on_code(self, code: str, arrived_ns: int) -> None:
-        """Do something with each code that comes; this does nothing, and costs nothing.
+    def on_connected(self) -> None:
+        """Called each time the connection is subscribed: at first and after a reconnect."""
 
-        Called in a greenlet of its own, in the order of arrival; it may block.
+    def on_code(self, delivery: Delivery) -> None:
+        """Called for each copy of one of this run's codes, in the order of arrival.
 
         Args:
-            code: its text, as the server sent it.
-            arrived_ns: when it arrived (wall clock, ns since the Unix epoch).
+            delivery: the code and how it arrived.
+        """
+
+    def on_closed(self, cause: str) -> None:
+        """Called each time a session ends.
+
+        Args:
+            cause: why: "left" if sseload ended it, otherwise the cause as the report counts it,
+                such as "closed by server: 1001".
         """
 
     @task
@@ -93,7 +112,8 @@ class CodeListener(User):
         """Connect and listen until the run ends: the only task, and it never returns."""
         self._station.listeners += 1
         self._station.counters.slow += int(self._slow)
-        reader = None if self._inbox is None else gevent.spawn(self._read_inbox, self._inbox)
+        if any(map(self._overrides, ("on_connected", "on_code", "on_closed"))):
+            self._hooks = HookCalls(self._count_hook_error)
         try:
             with self._station.expecting():
                 connected = self._connect(self._station.options.connect_attempts)
@@ -103,13 +123,20 @@ class CodeListener(User):
             Event().wait()
         finally:
             self._station.listeners -= 1
-            if reader is not None:
-                reader.kill(block=False)
+            if self._hooks is not None:
+                self._hooks.close()
 
     def stop(self, force: bool = False) -> bool:
         """Stop at once: with --stop-timeout, Locust would wait for a task that only waits."""
         del force
         return bool(super().stop(force=True))
+
+    def _overrides(self, hook: str) -> bool:
+        return getattr(type(self), hook) is not getattr(CodeListener, hook)
+
+    def _count_hook_error(self) -> None:
+        if not self._station.finished:
+            self._station.counters.hook_errors += 1
 
     def _follow(self, closed: Closed, hold: Hold) -> bool:
         """Have another session follow one that ended; whether there is one now."""
@@ -207,6 +234,8 @@ class CodeListener(User):
             connection, min(meant_since_ns, began_ns), transport.subscribed_ns
         )
         fire(self.environment, kind, "connect", connect_us / 1000)
+        if self._hooks is not None:
+            self._hooks.put(self.on_connected)
         return True
 
     def _make_transport(self, endpoint: Endpoint) -> Transport:
@@ -223,7 +252,7 @@ class CodeListener(User):
         transport, session, station = self._transport, self._session, self._station
         assert transport is not None  # noqa: S101
         assert session is not None  # noqa: S101
-        closed = Closed("client", LEFT)
+        closed, cause = Closed("client", LEFT), LEFT
         try:
             with station.turnover.holding(transport) as hold:
                 closed = transport.listen()
@@ -246,6 +275,8 @@ class CodeListener(User):
                     None,
                     error=SessionEnded(cause),
                 )
+            if self._hooks is not None:
+                self._hooks.put(partial(self.on_closed, cause))
         return closed, hold
 
     def _on_message(self, payload: bytes, arrived_ns: int) -> None:
@@ -257,8 +288,10 @@ class CodeListener(User):
             session.receive(code, arrived_ns)
         else:
             self._look(session, payload, arrived_ns)
-        if self._inbox is not None:
-            self._inbox.put((payload, arrived_ns))
+        if self._wants_codes and self._hooks is not None:
+            self._hooks.put(
+                partial(self._deliver, payload, arrived_ns, session, self._connection.sessions)
+            )
 
     def _look(self, session: Session, payload: bytes, arrived_ns: int) -> None:
         codes = self._decoder.look(payload)
@@ -267,12 +300,12 @@ class CodeListener(User):
         if not codes and self._transport is not None:
             self._transport.keep_alive(payload)
 
-    def _read_inbox(self, inbox: SimpleQueue[tuple[bytes, int]]) -> None:
-        while True:
-            payload, arrived_ns = inbox.get()
-            try:
-                texts = self._decoder.texts(payload)
-            except Malformed:
-                continue  # counted when it came
-            for text in texts:
-                self.on_code(text, arrived_ns)
+    def _deliver(self, payload: bytes, arrived_ns: int, session: Session, number: int) -> None:
+        """Call `on_code` for each code of this run in a message."""
+        if self._received[0] is not session:
+            self._received = (session, set())
+        received = self._received[1]
+        for text, code in self._decoder.find(payload):
+            duplicate = code.sequence in received
+            received.add(code.sequence)
+            self.on_code(Delivery(text, code.sequence, code.sent_ns, arrived_ns, number, duplicate))

@@ -57,8 +57,15 @@ class Subscriber(CodeListener):
     username = "alice"
     delivery_timeout = 1
 
-    def on_code(self, code, arrived_ns):
-        note(f"code {code} {arrived_ns}")
+    def on_connected(self):
+        note("connected")
+
+    def on_code(self, delivery):
+        note(f"code {delivery.text} {delivery.arrived_ns} {delivery.sequence} "
+             f"{delivery.latency_ms} {delivery.session} {delivery.duplicate}")
+
+    def on_closed(self, cause):
+        note(f"closed {cause}")
 
 
 class Sender(CodeBroadcaster):
@@ -244,6 +251,22 @@ def test_on_code_gets_each_code_that_came(custom_runs: CustomRuns, how: str) -> 
     assert {fields[1] for fields in called} == {code.code for code in truth.codes.values()}
     starts = {code.code: code.start_ns for code in truth.codes.values()}
     assert all(0 <= int(fields[2]) - starts[fields[1]] < 10**9 for fields in called)
+    sequences = {fields[1]: int(fields[3]) for fields in called}
+    assert sequences == {code: int(code.split("-")[2]) for code in starts}
+    assert all(0 < float(fields[4]) < 1000 for fields in called)
+    assert {tuple(fields[5:]) for fields in called} == {("1", "False")}
+
+
+@pytest.mark.parametrize("how", ["listener", "alone"])
+def test_hooks_are_called_for_each_session(custom_runs: CustomRuns, how: str) -> None:
+    outcome, _, folder = custom_runs[how]
+    lines = (folder / "seen").read_text().splitlines()
+    connections = outcome.report["connections"]
+    assert lines.count("connected") == connections["succeeded"]
+    closed = [line for line in lines if line.startswith("closed ")]
+    assert len(closed) == connections["succeeded"]
+    dropped = [line for line in closed if line != "closed left"]
+    assert len(dropped) == connections["dropped"] > 0
 
 
 @pytest.mark.parametrize("how", ["listener", "alone"])
