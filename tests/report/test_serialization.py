@@ -26,6 +26,9 @@ def first_version(report: Report) -> Any:
     without(data, "storm", "vitals", "workers", "regions", "steps", "search")
     without(data["connections"], "replaced", "recovery_ms")
     without(data["codes"], "overlapping")
+    without(data["run"], "ingest")
+    for cause in (*data["connections"]["causes"], *data["errors"]["causes"]):
+        without(cause, "said")
     without(data["generator"], "stamp_error_ms", "in_doubt", "stall_ms", "waited_percent_max")
     for point in data["timeline"]:
         without(point, "dropped", "waited_percent", "rss_mib")
