@@ -1,0 +1,101 @@
+"""Rules about what should never arrive: duplicates, reordering, unexpected and malformed codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sseload_users.core.figures import Account, DeliveryFigures
+from sseload_users.core.formatting import count, number
+from sseload_users.verdict.reasons import Reason, make_reason
+from sseload_users.verdict.thresholds import JudgedShare, Rule, Thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class _Defect:
+    """Something that should never arrive: its rule, how it is counted, its words."""
+
+    rule: str
+    counted: Callable[[DeliveryFigures], int]
+    singular: str
+    plural: str
+    hint: str
+
+
+_DEFECTS = (
+    _Defect(
+        "duplicates",
+        lambda deliveries: deliveries.duplicate,
+        "further copy of a code arrived",
+        "further copies of codes arrived",
+        "A client received the same code twice: look for a broadcast to two rooms or namespaces "
+        "that it belongs to, or for a retry.",
+    ),
+    _Defect(
+        "out_of_order",
+        lambda deliveries: deliveries.out_of_order,
+        "code arrived after a later one",
+        "codes arrived after later ones",
+        "Codes overtook each other: look for broadcasts that run concurrently.",
+    ),
+    _Defect(
+        "unexpected",
+        lambda deliveries: deliveries.unexpected,
+        "code arrived that was not owed",
+        "codes arrived that were not owed",
+        "Clients received codes that were sent before they subscribed, or that the server had "
+        "rejected: look at replayed history, and at what the ingest does after an error.",
+    ),
+    _Defect(
+        "malformed",
+        lambda deliveries: deliveries.malformed,
+        "message could not be decoded",
+        "messages could not be decoded",
+        "Look at the broadcast's encoding, at proxies that rewrite it, and at the profile.",
+    ),
+)
+
+
+def judge_defects(account: Account, thresholds: Thresholds) -> Iterator[Reason]:
+    """Yield the reason about each kind of defect."""
+    rules = {
+        "duplicates": thresholds.duplicates,
+        "out_of_order": thresholds.out_of_order,
+        "unexpected": thresholds.unexpected,
+        "malformed": thresholds.malformed,
+    }
+    for defect in _DEFECTS:
+        reason = _judge_defect(account.deliveries, defect, rules[defect.rule])
+        if defect.rule == "out_of_order":
+            reason = _excuse_overlapping(reason, account)
+        yield reason
+
+
+def _excuse_overlapping(reason: Reason, account: Account) -> Reason:
+    """Return a good reason if overlapping codes alone can explain the reordering."""
+    reordered, overlapping = account.deliveries.out_of_order, account.codes.overlapping
+    if reason.grade == "good" or reordered > overlapping * account.connections.peak_open:
+        return reason
+    return make_reason(
+        "out_of_order",
+        "good",
+        f"{count(reordered, 'code')} arrived after later ones: {number(overlapping)} were in "
+        "flight at the same time as others, so their order is not counted against the server.",
+        measured=reason.measured,
+    )
+
+
+def _judge_defect(deliveries: DeliveryFigures, defect: _Defect, rule: Rule) -> Reason:
+    share = JudgedShare(defect.counted(deliveries), deliveries.owed, rule)
+    found = (
+        count(share.part, defect.singular, defect.plural) if share.part else f"No {defect.singular}"
+    )
+    owed = f", beside {count(share.whole, 'owed delivery', 'owed deliveries')}"
+    return make_reason(
+        defect.rule,
+        share.grade,
+        f"{found}{owed if share.part else ''}{share.bound_clause}.",
+        measured=number(share.part),
+        threshold=share.bound,
+        hint=defect.hint,
+    )

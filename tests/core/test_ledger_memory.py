@@ -1,0 +1,134 @@
+"""The memory and the speed of the ledger."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from unittest import mock
+
+from sseload_users.core import ledger as ledger_module
+from sseload_users.core import settled_codes
+from sseload_users.core.ledger import STRAY, Ledger
+from sseload_users.core.tally import Tally
+from tests.support.ledger_books import MS, T0, S
+from tests.support.ledger_model import total_of
+
+
+def test_a_settled_code_keeps_its_times() -> None:
+    ledger = Ledger(10.0)
+    sessions = [ledger.open_session(ledger.add_connection(), T0, T0) for _ in range(50)]
+    sizes: list[int] = []
+    for sequence in range(1, 100_001):
+        at_ns = T0 + sequence * 10 * MS
+        ledger.announce(sequence, at_ns)
+        ledger.set_status(sequence, "accepted")
+        code = ledger.code(sequence)
+        for session in sessions:
+            session.receive(code, at_ns + MS)
+        if sequence % 100 == 0:
+            ledger.settle(at_ns + 2 * MS)
+            taken = ledger.take()
+            assert total_of(taken, "delivered") == 5000
+        if sequence % 50_000 == 0:
+            sizes.append(size_of(ledger))
+    assert len(ledger.codes.in_flight) == 0
+    # Twice eight bytes, and the spare capacity of arrays.
+    assert (sizes[1] - sizes[0]) / 50_000 < 24
+    assert sizes[1] < 2_200_000
+
+
+def test_a_server_that_delivers_nothing_costs_a_few_hundred_bytes_a_code() -> None:
+    ledger = Ledger(10.0)
+    for _ in range(500):
+        ledger.open_session(ledger.add_connection(), T0, T0)
+    empty = size_of(ledger)
+    missing = 0
+    for sequence in range(1, 2001):
+        at_ns = T0 + sequence * 100 * MS
+        ledger.announce(sequence, at_ns)
+        ledger.set_status(sequence, "accepted")
+        if sequence % 10 == 0:
+            ledger.settle(at_ns)
+            missing += total_of(ledger.take(), "missing")
+    ledger.settle(at_ns + 11 * S)
+    missing += total_of(ledger.take(), "missing")
+    assert missing == 500 * 2000
+    assert (size_of(ledger) - empty) / 2000 < 600
+    # Once they have all arrived, only the latest codes keep their objects.
+    for sequence in range(1, 2001):
+        for session in list(ledger._open):
+            session.receive(ledger.code(sequence), T0 + 1000 * S)
+    late = ledger.take()
+    assert (total_of(late, "late"), total_of(late, "missing")) == (500 * 2000, -500 * 2000)
+    assert size_of(ledger) - empty < settled_codes._MAX_RECENT * 1000
+
+
+def test_made_up_numbers_use_bounded_memory_and_time() -> None:
+    ledger = Ledger(10.0)
+    sessions = [ledger.open_session(ledger.add_connection(), T0, T0) for _ in range(10)]
+    draw, total, seconds = random.Random(1), Tally(), []
+    for _ in range(10):
+        before = time.perf_counter()
+        for number in range(100_000):
+            sessions[number % 10].receive(ledger.code(draw.randrange(1, 10**18)), T0)
+            if number % 10_000 == 0:
+                ledger.report_arrivals()
+                ledger.settle(T0)
+                total.merge(ledger.take())
+        seconds.append(time.perf_counter() - before)
+        assert size_of(ledger) < 10_000_000
+    assert sorted(seconds[5:])[1] < 5 * sorted(seconds[:5])[2]
+    # The run's own codes are not affected.
+    for session in sessions:
+        session.receive(ledger.code(1), T0 + MS)
+    ledger.announce(1, T0)
+    ledger.set_status(1, "accepted")
+    ledger.settle(T0 + 2 * MS)
+    ledger.settle(T0, final=True)
+    total.merge(ledger.take())
+    assert total.codes[1].delivered == 10
+    assert total.codes[STRAY].unexpected == 1_000_000
+    assert set(total.codes) == {1, STRAY}
+
+
+def test_made_up_numbers_to_all_sessions_use_bounded_memory() -> None:
+    ledger = Ledger(10.0)
+    sessions = [ledger.open_session(ledger.add_connection(), T0, T0) for _ in range(1000)]
+    with mock.patch.object(ledger_module, "_MAX_UNANNOUNCED_COPIES", 20_000):
+        for sequence in range(10**6, 10**6 + 300):
+            code = ledger.code(sequence)
+            for session in sessions:
+                session.receive(code, T0)
+                session.receive(code, T0)
+            ledger.settle(T0)
+            unannounced = ledger.codes.unannounced.values()
+            assert sum(len(code.copies or ()) for code in unannounced) <= 20_000
+    ledger.settle(T0, final=True)
+    assert ledger.take().codes[STRAY].unexpected == 600_000
+
+
+def size_of(ledger: Ledger) -> int:
+    """Return the bytes of all objects that a ledger refers to, except code and classes."""
+    seen: set[int] = set()
+    todo: list[object] = [ledger]
+    total = 0
+    while todo:
+        each = todo.pop()
+        if id(each) in seen or isinstance(each, type) or callable(each):
+            continue
+        seen.add(id(each))
+        total += sys.getsizeof(each)
+        if isinstance(each, dict):
+            todo.extend(each)
+            todo.extend(each.values())
+        elif isinstance(each, list | tuple | set):
+            todo.extend(each)
+        todo.extend(
+            getattr(each, name)
+            for kind in type(each).__mro__
+            for name in getattr(kind, "__slots__", ())
+            if hasattr(each, name)
+        )
+        todo.extend(getattr(each, "__dict__", {}).values())
+    return total

@@ -1,0 +1,64 @@
+"""The ledger against a reference model, with any order of events."""
+
+from __future__ import annotations
+
+import random
+from unittest import mock
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sseload_users.core import settled_codes
+from sseload_users.core.code_tally import CodeTally
+from sseload_users.core.tally import PackedTally, Tally
+from tests.support.ledger_model import KINDS, OUTCOMES, Event, World, events, total_of
+
+
+@settings(max_examples=600, deadline=None)
+@given(events, st.booleans(), st.sampled_from([0, 1, 256]))
+def test_the_ledger_agrees_with_the_model(history: list[Event], release: bool, recent: int) -> None:
+    world = World([1])
+    with mock.patch.object(settled_codes, "_MAX_RECENT", recent):
+        world.run(history)
+        world.end(release=release)
+    (group,) = world.groups
+    world.check(group, group.total(0))
+
+
+@settings(max_examples=300, deadline=None)
+@given(events, st.booleans(), st.integers(2, 4), st.integers())
+def test_several_workers_have_the_same_account_as_one(
+    history: list[Event], release: bool, workers: int, seed: int
+) -> None:
+    world = World([1, workers])
+    world.run(history)
+    world.end(release=release)
+    alone, divided = world.groups
+    one, sum_of_all = alone.total(0), divided.total(seed)
+    world.check(divided, sum_of_all)
+    assert comparable(one) == comparable(sum_of_all)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_long_histories_agree_with_the_model(seed: int) -> None:
+    # Hypothesis finds short histories; these are long, and every kind of event occurs.
+    draw = random.Random(seed)
+    history: list[Event] = [
+        (kind, draw.randrange(31), draw.randrange(15), draw.randrange(8))
+        for kind in draw.choices(KINDS, k=800)
+    ]
+    world = World([1, 3])
+    world.run(history)
+    world.end(release=seed % 2 == 0)
+    for group in world.groups:
+        world.check(group, group.total(seed))
+    total = world.groups[0].total(seed)
+    assert all(total_of(total, outcome) > 0 for outcome in OUTCOMES)
+    assert total.counters.out_of_order > 0
+
+
+def comparable(tally: Tally) -> PackedTally:
+    packed = tally.pack()
+    packed["codes"] = {k: row for k, row in packed["codes"].items() if row != CodeTally().pack()}
+    return packed
