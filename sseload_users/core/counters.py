@@ -13,6 +13,8 @@ class Counters:
         attempted: connect attempts.
         succeeded: connect attempts that ended in a subscription.
         failed: connect attempts that failed.
+        ever_connected: connections that were subscribed at least once.
+        never_connected: connections that gave up, as all their connect attempts failed.
         dropped: sessions that the server or the network ended.
         reconnected: further connect attempts of a connection.
         replaced: sessions that churn ended and a new one follows.
@@ -33,6 +35,8 @@ class Counters:
     attempted: int = 0
     succeeded: int = 0
     failed: int = 0
+    ever_connected: int = 0
+    never_connected: int = 0
     dropped: int = 0
     reconnected: int = 0
     replaced: int = 0

@@ -111,6 +111,10 @@ class ConnectionFigures:
     when its first code was sent."""
     success_rate: Share
     """succeeded / attempted. From 0 to 1; null without attempts."""
+    ever_connected: Count
+    """Connections that were subscribed at least once."""
+    never_connected: Count
+    """Connections that gave up: all their connect attempts failed."""
     failed: Count
     """Connect attempts that failed."""
     dropped: Count
@@ -150,6 +154,8 @@ class CodeFigures:
     """Codes that the server did not answer in time; they are owed nevertheless."""
     unsent: Count
     """Codes for which no request could be written."""
+    unowed: Count
+    """Codes that went out while no session was subscribed, so that they were owed to nobody."""
     overlapping: Count
     """Codes that were sent before another one was answered, or after one that was due later: the
     server may take these in any order."""
@@ -205,6 +211,10 @@ class ErrorFigures:
     """Connect attempts, scheduled codes and upkeep requests."""
     failed: Count
     """Failures of all kinds."""
+    upkeep: Count
+    """Requests and messages that keep sessions alive."""
+    upkeep_failed: Count
+    """Those of them that failed."""
     error_rate: Amount
     """failed / operations. From 0, and above 1 where one operation failed in more than one way;
     null without operations."""

@@ -76,6 +76,15 @@ def of(part: int, whole: int, marks: Iterable[Fraction] = ()) -> str:
     return f"{part:,} of {whole:,} ({share(part, whole, marks)})"
 
 
+def failures(failed: int, operations: int) -> str:
+    """Return failures beside operations: "6 failures in 150 operations (4 %)".
+
+    One operation can fail in more than one way, so a rate above 100 % is left out.
+    """
+    rate = f" ({share(failed, operations)})" if operations and failed <= operations else ""
+    return f"{count(failed, 'failure')} in {count(operations, 'operation')}{rate}"
+
+
 def percent(value: Fraction) -> str:
     """Return a threshold as it was written: 0.95 as "95 %", 0.999 as "99.9 %"."""
     scaled = value * 100

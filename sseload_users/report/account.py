@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sseload_users.core.causes import CONNECTING, Cause
-from sseload_users.core.code_tally import CodeTally
+from sseload_users.core.code_tally import OWED_STATUSES, CodeTally
 from sseload_users.core.figures import (
     Account,
     CodeFigures,
@@ -27,6 +28,9 @@ from sseload_users.verdict import hints
 from sseload_users.verdict.saturation import is_saturated
 
 _S = 1_000_000_000
+
+#: Seconds after its timeout within which all workers have reported a code's account.
+_REPORTED_AFTER_S = 2.0
 
 
 @dataclass(slots=True)
@@ -89,7 +93,7 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
     if not so_far:
         causes["ingest", "left"] += sum(map(was_cut_off, tally.codes.values()))
     summarize = _counted if so_far else Histogram.summary
-    codes = _codes(totals, summarize, so_far=so_far)
+    codes = _codes(run, totals, summarize, so_far=so_far)
     attempted = counters.succeeded + counters.failed if so_far else counters.attempted
     operations = attempted + codes.scheduled + counters.upkeep
     failed = (
@@ -106,6 +110,8 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
             attempted=attempted,
             succeeded=counters.succeeded,
             success_rate=rate(counters.succeeded, attempted),
+            ever_connected=counters.ever_connected,
+            never_connected=counters.never_connected,
             failed=counters.failed,
             dropped=counters.dropped,
             reconnected=counters.reconnected,
@@ -122,6 +128,8 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
         errors=ErrorFigures(
             operations=operations,
             failed=failed,
+            upkeep=counters.upkeep,
+            upkeep_failed=counters.upkeep_failed,
             error_rate=rate(failed, operations),
             causes=_causes(run, causes, tally.server_texts, None),
         ),
@@ -147,7 +155,7 @@ def _deliveries(totals: Totals) -> DeliveryFigures:
     )
 
 
-def _codes(totals: Totals, summarize: _Summarize, *, so_far: bool) -> CodeFigures:
+def _codes(run: Run, totals: Totals, summarize: _Summarize, *, so_far: bool) -> CodeFigures:
     tally, statuses = totals.tally, totals.statuses
     unanswered = statuses["unanswered"]
     if not so_far:
@@ -160,9 +168,28 @@ def _codes(totals: Totals, summarize: _Summarize, *, so_far: bool) -> CodeFigure
         rejected=statuses["rejected"],
         unanswered=unanswered,
         unsent=statuses["unsent"],
+        unowed=_unowed(run, totals, so_far=so_far),
         overlapping=tally.counters.overlapping,
         schedule_slip_ms=summarize(tally.slip),
         ingest_ms=summarize(tally.ingest),
+    )
+
+
+def _unowed(run: Run, totals: Totals, *, so_far: bool) -> int:
+    """Return how many codes went out and were owed to nobody.
+
+    While a run goes on, only of those whose accounts every worker has closed and reported.
+    """
+    before_ns: float = math.inf
+    if so_far:
+        timeout_s = float(run.options.get("delivery_timeout", 0))
+        before_ns = run.finished_ns - round((timeout_s + _REPORTED_AFTER_S) * 1e9)
+    return sum(
+        code.status in OWED_STATUSES
+        and not code.owed
+        and not code.released
+        and 0 < code.sent_ns < before_ns
+        for code in totals.tally.codes.values()
     )
 
 

@@ -21,6 +21,7 @@ from sseload_users.core.formatting import (
     NOTABLE_WAIT,
     clean,
     count,
+    failures,
     ms,
     number,
     seconds,
@@ -58,7 +59,11 @@ _ABOUT = {
     "connect_timeouts": "timeouts",
     "connections_dropped": "drops",
     "codes_accepted": "codes accepted",
+    "codes_owed": "codes owed",
     "codes_received": "codes received",
+    "latency": "latency",
+    "health": "health checks",
+    "objective": "objective",
     "error_rate": "error rate",
     "duplicates": "duplicates",
     "out_of_order": "order",
@@ -210,7 +215,7 @@ def _counts(report: Report) -> RenderableType:
     ]
     if some := [each for each in others if each[0]]:
         table.add_row("", _tally(some))
-    table.add_row(_label("Errors"), _of(errors.failed, errors.operations, "operations failed"))
+    table.add_row(_label("Errors"), glued(failures(errors.failed, errors.operations)))
     return table
 
 
@@ -298,6 +303,8 @@ def _verdict(verdict: Verdict) -> Iterator[RenderableType]:
     table.add_column(overflow="fold")
     bad = [*issues, *warnings]
     shown = bad or [reason for reason in reasons if reason.rule.startswith(_FOREMOST)]
+    # "Good: order" beside a number of reordered codes would contradict itself.
+    shown += [reason for reason in reasons if reason.tolerated and reason not in shown]
     for reason in shown:
         sign = Text(_SIGNS[reason.grade], style=f"bold {_STYLES[reason.grade]}")
         table.add_row(sign, glued(reason.sentence))

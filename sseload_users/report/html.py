@@ -42,8 +42,10 @@ class SummaryGrades(NamedTuple):
     """The grade of each summary figure, by the rules on it; None where none has judged it."""
 
     connections: Grade | None
+    drops: Grade | None
     codes: Grade | None
     deliveries: Grade | None
+    latency: Grade | None
     errors: Grade | None
 
 
@@ -128,19 +130,22 @@ def figures(report: Report) -> list[SummaryFigure]:
             ["median", f"p99 {ms(delivery.p99)} ms, max {ms(delivery.max)} ms"]
             if delivery.count
             else ["nothing was delivered"],
-            None,
+            graded.latency,
         ),
         SummaryFigure(
             "Connected",
             portion(connections.succeeded, connections.attempted),
             [
                 f"{number(connections.succeeded)} of {count(connections.attempted, 'attempt')}",
-                (
-                    f"{number(connections.peak_open)} open at most, "
-                    f"{number(connections.dropped)} dropped"
-                ),
+                f"{number(connections.peak_open)} open at most",
             ],
             graded.connections,
+        ),
+        SummaryFigure(
+            "Sessions dropped",
+            portion(connections.dropped, connections.succeeded),
+            [f"{number(connections.dropped)} of {count(connections.succeeded, 'session')}"],
+            graded.drops,
         ),
         SummaryFigure(
             "Codes accepted",
@@ -150,8 +155,8 @@ def figures(report: Report) -> list[SummaryFigure]:
         ),
         SummaryFigure(
             "Errors",
-            portion(errors.failed, errors.operations),
-            [f"{number(errors.failed)} of {count(errors.operations, 'operation')} failed"],
+            number(errors.failed),
+            [f"failures in {count(errors.operations, 'operation')}"],
             graded.errors,
         ),
     ]
@@ -166,11 +171,11 @@ def summary_grades(reasons: Sequence[Reason]) -> SummaryGrades:
         return worst(found) if found else None
 
     return SummaryGrades(
-        connections=by(
-            "connection_success", "size_target", "connect_timeouts", "connections_dropped"
-        ),
+        connections=by("connection_success", "size_target", "connect_timeouts"),
+        drops=by("connections_dropped"),
         codes=by("codes_accepted"),
         deliveries=by("codes_received"),
+        latency=by("latency"),
         errors=by("error_rate"),
     )
 
@@ -189,8 +194,30 @@ def headline(report: Report) -> str:
     if not owed:
         return "No code was sent while a connection was subscribed."
     if delivered == owed:
-        return "Every connected client received every code in time."
+        return _all_delivered(report)
     return f"{share(delivered, owed)} of what connected clients were owed arrived in time."
+
+
+def _all_delivered(report: Report) -> str:
+    codes = report.codes
+    beside = [
+        (codes.rejected + codes.unsent, "was not accepted", "were not accepted"),
+        (
+            codes.unowed,
+            "was sent while nobody was subscribed",
+            "were sent while nobody was subscribed",
+        ),
+    ]
+    clauses = [
+        f"{count(many, 'code')} {one if many == 1 else several}"
+        for many, one, several in beside
+        if many
+    ]
+    if not clauses and not report.deliveries.released:
+        return "Every connected client received every code in time."
+    return (
+        "; ".join(["Connected clients received all that they were owed, in time", *clauses]) + "."
+    )
 
 
 def selected(per_code: Sequence[CodeRow], most: int = MOST_CODES) -> list[CodeRow | None]:

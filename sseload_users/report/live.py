@@ -115,6 +115,7 @@ def _verdict_so_far(live: Live, account: Account) -> Verdict:
         "connect_timeouts": connections.attempted,
         "connections_dropped": connections.succeeded,
         "codes_accepted": account.codes.scheduled,
+        "codes_owed": account.codes.unowed,
         "codes_received": owed,
         "error_rate": account.errors.operations,
         "duplicates": owed,

@@ -26,9 +26,15 @@ _NOTHING = asdict(Histogram().summary())
 _NOTHING.pop("counts")
 
 _ADDED_TO_PARTS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
-    ("connections",): {"replaced": 0, "recovery_ms": _NOTHING},
+    ("connections",): {
+        "ever_connected": 0,
+        "never_connected": 0,
+        "replaced": 0,
+        "recovery_ms": _NOTHING,
+    },
     ("connections", "causes", "*"): {"said": ""},
-    ("codes",): {"overlapping": 0},
+    ("codes",): {"unowed": 0, "overlapping": 0},
+    ("errors",): {"upkeep": 0, "upkeep_failed": 0},
     ("errors", "causes", "*"): {"said": ""},
     ("generator",): {
         "stamp_error_ms": _NOTHING,
@@ -41,6 +47,8 @@ _ADDED_TO_PARTS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
 #: Fields that schema 1 did not have from the beginning, and what stands for them in an older
 #: report, by the path to the objects that have them ("*" for each of a list).
 _ADDED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
+    ("verdict", "reasons", "*"): {"tolerated": False},
+    ("steps", "*", "verdict", "reasons", "*"): {"tolerated": False},
     (): {"storm": None, "vitals": [], "workers": [], "regions": [], "steps": [], "search": None},
     ("run",): {"ingest": "unknown"},
     ("timeline", "*"): {"dropped": 0, "waited_percent": None, "rss_mib": None},

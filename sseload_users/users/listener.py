@@ -117,6 +117,8 @@ class CodeListener(User):
         try:
             with self._station.expecting():
                 connected = self._connect(self._station.options.connect_attempts)
+                if not connected and not self._station.finished:
+                    self._station.counters.never_connected += 1
             while connected:
                 connected = self._follow(*self._hold_session())
             # Locust keeps the number of users: it would begin another in this one's place.
@@ -229,6 +231,7 @@ class CodeListener(User):
         connect_us = max(transport.subscribed_ns - transport.started_ns, 0) // 1000
         if connection.connect_us is None:
             connection.connect_us = connect_us
+            station.counters.ever_connected += 1
         station.ledger.tally.connect.add(connect_us)
         self._session = station.ledger.open_session(
             connection, min(meant_since_ns, began_ns), transport.subscribed_ns

@@ -82,6 +82,7 @@ def _excuse_overlapping(reason: Reason, account: Account) -> Reason:
         f"{count(reordered, 'code')} arrived after later ones: {number(overlapping)} were in "
         "flight at the same time as others, so their order is not counted against the server.",
         measured=reason.measured,
+        tolerated=True,
     )
 
 
@@ -98,4 +99,5 @@ def _judge_defect(deliveries: DeliveryFigures, defect: _Defect, rule: Rule) -> R
         measured=number(share.part),
         threshold=share.bound,
         hint=defect.hint,
+        tolerated=bool(share.part),
     )

@@ -35,6 +35,8 @@ class Reason:
     """The reason in one sentence."""
     hint: str
     """Where to look first; empty for what is good."""
+    tolerated: bool = False
+    """Whether something was found that the threshold allows: the grade is good nevertheless."""
 
 
 @with_config(FIGURES)
@@ -96,8 +98,19 @@ def make_reason(
     measured: str,
     threshold: Bound | None = None,
     hint: str = "",
+    tolerated: bool = False,
 ) -> Reason:
-    """Return a reason; its hint is left out if the grade is good."""
+    """Return a reason; its hint is left out if the grade is good.
+
+    Args:
+        rule: the rule's name.
+        grade: the grade by this rule.
+        sentence: the reason.
+        measured: the figure, in words.
+        threshold: the bound that decided.
+        hint: where to look first.
+        tolerated: whether anything was found that a good grade only tolerates.
+    """
     return Reason(
         rule=rule,
         grade=grade,
@@ -105,4 +118,5 @@ def make_reason(
         threshold=str(threshold or ""),
         sentence=sentence,
         hint="" if grade == "good" else hint,
+        tolerated=tolerated and grade == "good",
     )

@@ -5,22 +5,28 @@ Everything is judged by counts, not by rounded rates.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from sseload_users.core.causes import CONNECTING, is_local
+from sseload_users.core.causes import CONNECTING
 from sseload_users.core.figures import (
     Account,
     CodeFigures,
     ConnectionFigures,
     DeliveryFigures,
     ErrorFigures,
-    FailureCause,
     SearchResult,
 )
-from sseload_users.core.formatting import clean, count, number, shorten
+from sseload_users.core.formatting import clean, count, number
 from sseload_users.verdict import capacity, saturation
 from sseload_users.verdict.defects import judge_defects
+from sseload_users.verdict.failures import (
+    cause_clause,
+    connecting_share,
+    hint_for,
+    judge_error_rate,
+    most_frequent,
+)
 from sseload_users.verdict.reasons import GRADES, Reason, StepReport, Verdict, make_reason
 from sseload_users.verdict.thresholds import Grade, JudgedShare, Rule, Thresholds
 
@@ -79,9 +85,9 @@ def exit_status(grade: Grade | None, fail_on: FailOn = "issues", *, conclusive: 
 def judge_step(account: Account, thresholds: Thresholds) -> Verdict:
     """Return the verdict of one step of several, for its size, by its own account."""
     connections = account.connections
-    cause = _most_frequent(connections.causes, connecting=True)
+    cause = most_frequent(connections.causes, CONNECTING)
     size = capacity.judge_step_size(
-        connections, thresholds, _cause_clause(cause), _hint(cause, _SIZE_HINT)
+        connections, thresholds, cause_clause(cause), hint_for(cause, _SIZE_HINT)
     )
     reasons = [size, *_judge_account(account, thresholds), *judge_defects(account, thresholds)]
     if thresholds.size_target(connections.attempted) is None:
@@ -96,7 +102,7 @@ def _judge_single_step(account: Account, thresholds: Thresholds) -> Iterator[Rea
     yield _judge_size_target(connections, thresholds)
     yield _judge_connect_timeouts(connections, thresholds.connect_timeouts)
     yield from _judge_account(account, thresholds)
-    yield _judge_error_rate(account.errors, thresholds.error_rate)
+    yield judge_error_rate(account, thresholds.error_rate)
     yield from judge_defects(account, thresholds)
     yield saturation.judge_generator(account.generator)
 
@@ -105,6 +111,7 @@ def _judge_account(account: Account, thresholds: Thresholds) -> Iterator[Reason]
     """Judge what became of the connections that there were, and of the codes."""
     yield _judge_connections_dropped(account.connections, thresholds.connections_dropped)
     yield _judge_codes_accepted(account.codes, account.errors, thresholds.codes_accepted)
+    yield _judge_codes_owed(account, thresholds.codes_owed)
     yield _judge_codes_received(account.deliveries, thresholds.codes_received)
 
 
@@ -124,22 +131,22 @@ def _judge_run_complete(complete: bool, notes: Sequence[str]) -> Reason:
 
 
 def _judge_connection_success(connections: ConnectionFigures, rule: Rule) -> Reason:
-    share = JudgedShare(connections.succeeded, connections.attempted, rule)
-    cause = _most_frequent(connections.causes, connecting=True)
-    failures = _cause_clause(cause, ", failures most often")
+    share, what = connecting_share(connections, rule)
+    cause = most_frequent(connections.causes, CONNECTING)
+    failures = cause_clause(cause, ", failures most often")
     grade, sentence, hint = (
         share.grade,
-        share.sentence("connect attempts succeeded", failures),
-        _hint(cause, "Look at the server's resources, its database pool and the network."),
+        share.sentence(what, failures),
+        hint_for(cause, "Look at the server's resources and the network."),
     )
     # Whatever the thresholds, a run without connections is never good.
-    if not share.whole:
+    if not connections.attempted:
         grade = "issues"
         sentence = "Nothing was connected: no connection was attempted."
         hint = "Check the number of connections that the run was started with."
-    elif not share.part:
+    elif not connections.succeeded:
         grade = "issues"
-        tried = count(share.whole, "connect attempt")
+        tried = count(connections.attempted, "connect attempt")
         sentence = f"Nothing was connected: none of {tried} succeeded{failures}."
         hint = (cause and cause.hint) or hint
     return make_reason(
@@ -149,6 +156,7 @@ def _judge_connection_success(connections: ConnectionFigures, rule: Rule) -> Rea
         measured=share.measured,
         threshold=share.bound,
         hint=hint,
+        tolerated=share.part < share.whole,
     )
 
 
@@ -160,7 +168,7 @@ def _judge_size_target(connections: ConnectionFigures, thresholds: Thresholds) -
     target = thresholds.size_target(size)
     opened = f"With {count(size, 'connection')} open at once"
     if target is None:
-        share = JudgedShare(succeeded, connections.attempted, thresholds.connection_success)
+        share, _ = connecting_share(connections, thresholds.connection_success)
         return make_reason(
             "size_target",
             "good",
@@ -169,20 +177,20 @@ def _judge_size_target(connections: ConnectionFigures, thresholds: Thresholds) -
         )
     if not size:
         opened = "With no connection open at any time"
-    share = JudgedShare(succeeded, connections.attempted, Rule(good=target.success))
-    cause = _most_frequent(connections.causes, connecting=True)
+    share, what = connecting_share(connections, Rule(good=target.success))
+    cause = most_frequent(connections.causes, CONNECTING)
     if met := share.grade == "good" and succeeded > 0:
         sentence = f"{opened}, the target for connecting ({target.success.words()}) is met."
     else:
-        attempts = share.counted("connect attempts succeeded")
-        sentence = f"{opened}, {attempts}; the target for that size is {target.success.words()}."
+        wanted = target.success.words()
+        sentence = f"{opened}, {share.counted(what)}; the target for that size is {wanted}."
     return make_reason(
         "size_target",
         "good" if met else "warning",
         sentence,
         measured=share.measured,
         threshold=target.success,
-        hint=_hint(cause, _SIZE_HINT),
+        hint=hint_for(cause, _SIZE_HINT),
     )
 
 
@@ -203,14 +211,16 @@ def _judge_connect_timeouts(connections: ConnectionFigures, rule: Rule) -> Reaso
 
 
 def _judge_connections_dropped(connections: ConnectionFigures, rule: Rule) -> Reason:
-    cause = _most_frequent(connections.causes, connecting=False)
+    cause = most_frequent(connections.causes, frozenset({"session"}))
     return _small_share_reason(
         "connections_dropped",
         JudgedShare(connections.dropped, connections.succeeded, rule),
         "No connection was dropped.",
         "connections were dropped",
-        _cause_clause(cause),
-        hint=_hint(cause, "Look at the server's log, its memory, and the time limits of proxies."),
+        cause_clause(cause),
+        hint=hint_for(
+            cause, "Look at the server's log, its memory, and the time limits of proxies."
+        ),
     )
 
 
@@ -223,14 +233,14 @@ def _judge_codes_accepted(codes: CodeFigures, errors: ErrorFigures, rule: Rule) 
     # Codes that were due but that no request was attempted for count as well.
     due = max(codes.scheduled, codes.accepted + sum(lost for lost, _ in losses))
     share = JudgedShare(codes.accepted, due, rule)
-    ingest = [cause for cause in errors.causes if cause.operation == "ingest"]
-    cause = _most_frequent(ingest, connecting=False)
+    cause = most_frequent(errors.causes, frozenset({"ingest"}))
     grade, sentence = (
         share.grade,
         share.sentence("codes were accepted by the server", _loss_clause(losses)),
     )
     if not codes.sent:
-        grade, sentence = "issues", f"No code was sent, of {count(due, 'code')} due."
+        grade = "issues"
+        sentence = f"No code was sent, of {count(due, 'code')} due." if due else "No code was due."
     hint = cause and cause.hint
     return make_reason(
         "codes_accepted",
@@ -239,6 +249,37 @@ def _judge_codes_accepted(codes: CodeFigures, errors: ErrorFigures, rule: Rule) 
         measured=share.measured,
         threshold=share.bound,
         hint=hint or "Look at the server's responses to the ingest requests, and at its log.",
+        tolerated=share.part < share.whole,
+    )
+
+
+def _judge_codes_owed(account: Account, rule: Rule) -> Reason:
+    connections, codes = account.connections, account.codes
+    went_out = codes.accepted + codes.unanswered
+    share = JudgedShare(went_out - codes.unowed, went_out, rule)
+    unowed = count(codes.unowed, "code", "codes")
+    grade = share.grade
+    if not codes.unowed:
+        sentence = "Every code that went out was owed to a session."
+    elif connections.replaced and not connections.dropped and not connections.failed:
+        grade = "good"
+        sentence = (
+            f"{unowed} went out while no session was subscribed, because sseload itself had ended "
+            "them; nothing is known about the delivery of these codes."
+        )
+    else:
+        sentence = (
+            f"{unowed} of {number(went_out)} went out while no session was subscribed, so that no "
+            f"client was owed them{share.bound_clause}."
+        )
+    return make_reason(
+        "codes_owed",
+        grade,
+        sentence,
+        measured=share.measured,
+        threshold=share.bound,
+        hint="Nothing is known about the delivery of these codes: see why no session was open.",
+        tolerated=bool(codes.unowed),
     )
 
 
@@ -275,22 +316,7 @@ def _judge_codes_received(deliveries: DeliveryFigures, rule: Rule) -> Reason:
         measured=share.measured,
         threshold=share.bound,
         hint=hint,
-    )
-
-
-def _judge_error_rate(errors: ErrorFigures, rule: Rule) -> Reason:
-    cause = max(errors.causes, key=lambda each: each.count, default=None)
-    return _small_share_reason(
-        "error_rate",
-        JudgedShare(errors.failed, errors.operations, rule),
-        "No operation failed.",
-        "operations failed",
-        _cause_clause(cause),
-        hint=_hint(
-            cause,
-            "Look at the database's connection limits, how many clients the server holds "
-            "at once, and the message patterns.",
-        ),
+        tolerated=share.part < share.whole,
     )
 
 
@@ -305,25 +331,10 @@ def _small_share_reason(
         measured=share.measured,
         threshold=share.bound,
         hint=hint,
+        tolerated=bool(share.part),
     )
 
 
 def _loss_clause(losses: Sequence[tuple[int, str]]) -> str:
     parts = ", ".join(f"{number(lost)} {how}" for lost, how in losses if lost)
     return f": {parts}" if parts else ""
-
-
-def _most_frequent(causes: Iterable[FailureCause], *, connecting: bool) -> FailureCause | None:
-    own = (each for each in causes if (each.operation in CONNECTING) == connecting)
-    return max(own, key=lambda each: each.count, default=None)
-
-
-def _cause_clause(cause: FailureCause | None, words: str = ", most often") -> str:
-    return f"{words}: {shorten(clean(cause.cause))}" if cause else ""
-
-
-def _hint(cause: FailureCause | None, general: str) -> str:
-    """Return the general hint, unless the most frequent cause lies with the generator."""
-    if cause is None or not is_local(cause.operation, cause.cause):
-        return general
-    return cause.hint

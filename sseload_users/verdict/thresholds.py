@@ -221,6 +221,7 @@ class Thresholds(_Model):
     connect_timeouts: Rule
     connections_dropped: Rule
     codes_accepted: Rule
+    codes_owed: Rule
     codes_received: Rule
     error_rate: Rule
     duplicates: Rule
@@ -235,7 +236,12 @@ class Thresholds(_Model):
             if name == "size_targets":
                 continue
             rule: Rule = getattr(self, name)
-            wants_more = name in ("connection_success", "codes_accepted", "codes_received")
+            wants_more = name in (
+                "connection_success",
+                "codes_accepted",
+                "codes_owed",
+                "codes_received",
+            )
             if rule.good.wants_more != wants_more:
                 raise ValueError(
                     f"{name}.good must begin with {'>' if wants_more else '<'}, not '{rule.good}'"

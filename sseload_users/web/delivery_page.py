@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from sseload_users.core.figures import CodeFigures
 from sseload_users.core.formatting import count, ms, number, share
 from sseload_users.report import charts, html, pages
 from sseload_users.report.html import SummaryFigure
@@ -20,6 +21,7 @@ from sseload_users.report.live import (
 )
 from sseload_users.report.model import Report
 from sseload_users.report.snapshot import Snapshot, extent
+from sseload_users.verdict.reasons import worst
 
 #: Codes in the page's table, and codes whose reach is drawn.
 _CODES, _CURVES = 20, 5
@@ -105,7 +107,7 @@ def _running(live: Live, cache: TimelineCache, pause: Callable[[], None]) -> dic
         "extent": extent(live.now),
         "verdict": report.verdict,
         "judged": report.verdict.is_judged,
-        "headline": headline(live),
+        "headline": headline(live.now, report.codes),
         "figures": _figures_now(live.now, report),
         "charts": _charts(report, pause),
         "codes": codes[::-1],
@@ -144,9 +146,9 @@ def _charts(report: Report, pause: Callable[[], None]) -> list[Markup]:
     return drawn
 
 
-def headline(live: Live) -> str:
+def headline(now: Snapshot, codes: CodeFigures) -> str:
     """Return the result so far, in one sentence."""
-    now = live.now
+    unowed = codes.unowed + codes.rejected + codes.unsent
     lost = now.late + now.missing
     waiting = max(0, now.owed - now.delivered - lost)
     on_way = f" {count(waiting, 'delivery is', 'deliveries are')} on the way." if waiting else ""
@@ -154,6 +156,8 @@ def headline(live: Live) -> str:
         if not now.open:
             return "Nothing is connected yet."
         return f"So far, {count(now.open, 'connection is', 'connections are')} open."
+    if not lost and unowed:
+        return f"So far, connected clients received all that they were owed, in time.{on_way}"
     if not lost:
         return f"So far, every connected client received every code in time.{on_way}"
     settled = now.delivered + lost
@@ -172,6 +176,7 @@ def _phases(phase: str) -> Iterator[tuple[str, str]]:
 def _figures_now(now: Snapshot, report: Report) -> list[SummaryFigure]:
     codes, errors = report.codes, report.errors
     graded = html.summary_grades(report.verdict.reasons)
+    connecting = [each for each in (graded.connections, graded.drops) if each]
     lost = now.late + now.missing
     waiting = max(0, now.owed - now.delivered - lost)
     failed_codes = (
@@ -197,7 +202,7 @@ def _figures_now(now: Snapshot, report: Report) -> list[SummaryFigure]:
             ["median of the last 3 s", f"p99 {ms(now.p99_ms)} ms"]
             if now.p50_ms is not None
             else ["nothing arrived in the last 3 s"],
-            None,
+            graded.latency,
         ),
         SummaryFigure(
             "Connections",
@@ -208,7 +213,7 @@ def _figures_now(now: Snapshot, report: Report) -> list[SummaryFigure]:
                     (now.connecting, "connecting"), (now.failed, "failed"), (now.dropped, "dropped")
                 ),
             ],
-            graded.connections,
+            worst(connecting) if connecting else None,
         ),
         SummaryFigure(
             "Codes",
@@ -223,7 +228,7 @@ def _figures_now(now: Snapshot, report: Report) -> list[SummaryFigure]:
         SummaryFigure(
             "Errors",
             number(errors.failed),
-            [f"of {count(errors.operations, 'operation')} failed"],
+            [f"failures in {count(errors.operations, 'operation')}"],
             graded.errors,
         ),
     ]

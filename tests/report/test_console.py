@@ -16,7 +16,7 @@ from sseload_users.report.distribution import distribution
 from sseload_users.report.model import Report
 from sseload_users.report.progress import Progress
 from sseload_users.report.snapshot import Snapshot
-from tests.support.reports import WORST, sample, samples
+from tests.support.reports import WORST, judged, sample, samples
 from tests.support.terminal import Terminal
 
 
@@ -325,3 +325,13 @@ def test_lists_break_only_after_their_dots(width: int) -> None:
     assert not [line for line in text.splitlines() if line.lstrip().startswith("·")]
     for item in ("360 open at most", "2 min 3 s", "5 malformed", "CPU up to 99 %"):
         assert item in text
+
+
+def test_what_is_tolerated_is_stated_and_not_called_good() -> None:
+    report = sample(50, 10, dropped=1, out_of_order=9650)
+    report.codes.overlapping = 10_000
+    report.verdict = judged(report)
+    text = console.summary(report, 100)
+    assert "✓ 9,650 codes arrived after later ones" in text
+    good = next(line for line in text.splitlines() if "Good:" in line)
+    assert "order" not in good

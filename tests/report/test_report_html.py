@@ -35,7 +35,7 @@ def test_the_page_of_a_good_run_starts_with_the_verdict() -> None:
     assert words(main[0].find("h1")) == "✓ Good Every connected client received every code in time."
     figures = [words(each) for each in classes(root, "figure")]
     assert figures[0] == "Delivered 100 %500 of 500 owed, in time"
-    assert figures[2] == "Connected 100 %50 of 50 attempts50 open at most, 0 dropped"
+    assert figures[2] == "Connected 100 %50 of 50 attempts50 open at most"
     assert not [each for each in classes(root, "badge") if "good" not in each.get("class", "")]
     assert "Errors by cause" not in words(root)
 
@@ -130,11 +130,33 @@ def test_any_report_renders_to_a_valid_page(report: Report) -> None:
         ({"connections": 3, "refused": 3}, "Nothing was connected."),
         ({"connections": 3, "codes": 2, "unsent": 2}, "Nothing was sent."),
         ({"codes": 2, "rejected": 2}, "No code was sent while a connection was subscribed."),
+        (
+            {"rejected": 1},
+            "Connected clients received all that they were owed, in time; 1 code was not accepted.",
+        ),
         ({"missing": 1}, "99.8 % of what connected clients were owed arrived in time."),
     ],
 )
 def test_the_headline_answers_the_question(changes: dict[str, Any], sentence: str) -> None:
     assert html.headline(sample(**changes)) == sentence
+
+
+def test_the_headline_claims_nothing_about_codes_that_nobody_was_owed() -> None:
+    report = sample(50, 10)
+    report.codes.unowed = 2
+    assert html.headline(report) == (
+        "Connected clients received all that they were owed, in time; 2 codes were sent while "
+        "nobody was subscribed."
+    )
+
+
+def test_a_figure_of_100_percent_is_not_graded_by_another_figure() -> None:
+    figures = {each.name: each for each in html.figures(sample(100, 10, dropped=20))}
+    assert (figures["Connected"].value, figures["Connected"].grade) == ("100 %", "good")
+    assert (figures["Sessions dropped"].value, figures["Sessions dropped"].grade) == (
+        "20 %",
+        "issues",
+    )
 
 
 def test_steps_and_searches_are_shown_in_order() -> None:

@@ -39,6 +39,7 @@ def test_the_defaults_are_those_of_the_guide() -> None:
         "connect_timeouts": ("none", "<= 1 %"),
         "connections_dropped": ("none", "<= 5 %"),
         "codes_accepted": ("all", ">= 95 %"),
+        "codes_owed": ("all", "None"),
         "codes_received": ("all", ">= 95 %"),
         "error_rate": ("< 1 %", "<= 5 %"),
         "duplicates": ("none", "None"),

@@ -49,8 +49,13 @@ def test_a_clean_run_is_good() -> None:
         ({"connections": 100, "missing": 51}, "codes_received", "issues"),
         ({"connections": 190, "refused": 1}, "error_rate", "good"),
         ({"connections": 190, "refused": 2}, "error_rate", "warning"),
-        ({"connections": 190, "refused": 10}, "error_rate", "warning"),
-        ({"connections": 190, "refused": 11}, "error_rate", "issues"),
+        ({"connections": 190, "refused": 9}, "error_rate", "warning"),
+        ({"connections": 190, "refused": 10}, "error_rate", "issues"),
+        # each kind of failure is judged against its own kind of operation
+        ({"connections": 150, "codes": 500, "refused": 6}, "error_rate", "warning"),
+        ({"connections": 2000, "codes": 10, "rejected": 1}, "error_rate", "issues"),
+        ({"connections": 100, "codes": 900, "dropped": 2}, "error_rate", "warning"),
+        ({"connections": 10, "codes": 1, "malformed": 30}, "error_rate", "issues"),
         ({"connections": 100, "dropped": 1}, "connections_dropped", "warning"),
         ({"connections": 100, "dropped": 5}, "connections_dropped", "warning"),
         ({"connections": 100, "dropped": 6}, "connections_dropped", "issues"),
@@ -114,7 +119,7 @@ def test_a_reason_has_figure_threshold_and_hint() -> None:
         threshold="> 95 %",
         sentence="46 of 50 connect attempts succeeded (92 %), failures most often: HTTP 503; "
         "good is more than 95 %.",
-        hint="Look at the server's resources, its database pool and the network.",
+        hint="Look at the server's resources and the network.",
     )
     report = sample(50, 10, missing=60, late=2)
     assert reason(report, "codes_received") == Reason(
@@ -127,6 +132,67 @@ def test_a_reason_has_figure_threshold_and_hint() -> None:
         hint="Connected clients were left out: look at the broadcast logic, the stability of "
         "the connections and the server's logs.",
     )
+
+
+def test_each_kind_of_failure_is_judged_against_its_own_kind() -> None:
+    found = reason(sample(150, 500, unavailable=6), "error_rate")
+    assert found.measured == "6 of 150 (4 %)"
+    assert found.sentence == (
+        "6 of 150 connect attempts failed (4 %), most often: HTTP 503; 6 failures in 650 "
+        "operations (0.9 %) in all; good is less than 1 %."
+    )
+
+
+def test_reconnects_do_not_hide_clients_that_were_never_let_in() -> None:
+    report = sample(150, 10, refused=6)
+    connections = report.connections
+    connections.attempted += 2880
+    connections.succeeded += 2880
+    report.errors.operations += 2880
+    report.verdict = judged(report)
+    assert reason(report, "error_rate").grade == "warning"
+    assert reason(report, "connection_success").measured == "144 of 150 (96 %)"
+    connections.never_connected, connections.ever_connected = 40, 110
+    report.verdict = judged(report)
+    assert reason(report, "connection_success").grade == "issues"
+    assert reason(report, "size_target").grade == "warning"
+
+
+def test_failed_upkeep_is_judged_against_upkeep() -> None:
+    report = sample(100, 1000)
+    report.errors.upkeep, report.errors.upkeep_failed = 40, 4
+    report.errors.operations += 40
+    report.errors.failed += 4
+    report.errors.causes = causes_of([("upkeep", "HTTP 500", 4)])
+    found = {each.rule: each for each in judged(report).reasons}["error_rate"]
+    assert (found.grade, found.measured) == ("issues", "4 of 40 (10 %)")
+
+
+def test_more_failures_than_operations_are_no_share() -> None:
+    found = reason(sample(20, 10, malformed=200), "error_rate")
+    assert found.measured == "200 failures in 30 operations"
+    assert found.sentence.startswith("200 failures in 30 operations, most often: invalid UTF-8;")
+
+
+def test_codes_that_were_owed_to_nobody_are_seen() -> None:
+    report = sample(50, 10)
+    report.codes.unowed = 3
+    found = {each.rule: each for each in judged(report).reasons}["codes_owed"]
+    assert (found.grade, found.measured) == ("warning", "7 of 10 (70 %)")
+    assert found.sentence.startswith("3 codes of 10 went out while no session was subscribed")
+    # sseload had ended the sessions: that is not counted against the server.
+    report.connections.replaced = 50
+    found = {each.rule: each for each in judged(report).reasons}["codes_owed"]
+    assert (found.grade, found.tolerated) == ("good", True)
+    assert "sseload itself" in found.sentence
+    report.connections.dropped = 1
+    assert {each.rule: each.grade for each in judged(report).reasons}["codes_owed"] == "warning"
+
+
+def test_what_a_threshold_tolerates_is_marked() -> None:
+    good = {each.rule for each in sample(100, 10, refused=4).verdict.reasons if each.tolerated}
+    assert good == {"connection_success"}
+    assert not any(each.tolerated for each in sample(50, 10).verdict.reasons)
 
 
 def test_one_lost_delivery_in_many_is_not_rounded_away() -> None:
