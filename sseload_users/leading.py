@@ -17,6 +17,7 @@ from locust.env import Environment
 from sseload_users import capacity, option_texts, thresholds, verdict, watch
 from sseload_users.clock import wall_ns
 from sseload_users.codes import new_run_id
+from sseload_users.crowd import Crowd
 from sseload_users.demo import process as demo
 from sseload_users.limits import fitting, make_room
 from sseload_users.objective import Objective
@@ -183,13 +184,12 @@ class Leading:
         self._report, self._printed, self._trouble = None, False, ""
         self._watch = Watch(Vitals(run.started_ns), sources)
         self._conductor = Conductor(
-            environment,
             self._swarm,
             options,
             run,
             target=target,
             network=network,
-            listeners=self._users.listeners,
+            crowd=Crowd(environment, self._users.listeners, self._users.broadcasters),
             plan=self._plan(options),
             judge_by=self._thresholds,
             progress=Progress(),
