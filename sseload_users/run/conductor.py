@@ -9,14 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import gevent
 from gevent.event import Event
-from locust import User
-from locust.env import Environment
 
 from sseload_users.core import clock
 from sseload_users.core.clock import wall_ns
@@ -57,13 +55,12 @@ class Conductor:
     """Leads one run.
 
     Args:
-        environment: Locust's.
         swarm: the line to the workers.
         options: the run's.
         run: what its report will say of it; phases and notes are added here.
         target: where codes go in.
         network: for the health check's TLS settings.
-        listeners: the user classes that listen.
+        crowd: Locust's users.
         plan: the run's steps.
         judge_by: what each step is judged by.
         progress: shows the run as it goes.
@@ -79,14 +76,13 @@ class Conductor:
 
     def __init__(
         self,
-        environment: Environment,
         swarm: Link,
         options: Options,
         run: Run,
         *,
         target: Target,
         network: Network,
-        listeners: Sequence[type[User]],
+        crowd: Population,
         plan: Plan,
         judge_by: Thresholds,
         progress: Progress,
@@ -108,7 +104,7 @@ class Conductor:
         self._phase = ""
         self._phases = 0
         self._phase_began_ns = 0
-        self._crowd = Population(environment, listeners)
+        self._crowd = crowd
         self._roster = WorkerRegistry(swarm, self.totals, self._incomplete)
         self._broadcaster: str | None = None
         self._broadcast_done = False
@@ -389,7 +385,9 @@ class Conductor:
 
     def _all_connected(self) -> bool:
         present = self._roster.present()
-        there = self.totals.gauge("listeners") >= self._crowd.expected()
+        there = self.totals.gauge("listeners") >= self._crowd.expected() and (
+            self._roster.broadcaster() is not None or not self._crowd.broadcasts()
+        )
         return (
             self._crowd.all_begun()
             and (there or len(present) < len(self.totals.workers))

@@ -34,6 +34,7 @@ from sseload_users.report.progress import Progress
 from sseload_users.run.conductor import Conductor
 from sseload_users.run.limits import fitting, make_room
 from sseload_users.run.link import Link
+from sseload_users.run.population import Population
 from sseload_users.targets import Target
 from sseload_users.transports.network import Network
 from sseload_users.users.classes import UserClasses
@@ -186,13 +187,12 @@ class Leader:
         self._report, self._printed, self._trouble = None, False, ""
         self._watch = ServerMonitor(ServerVitals(run.started_ns), sources)
         self._conductor = Conductor(
-            environment,
             self._swarm,
             options,
             run,
             target=target,
             network=network,
-            listeners=self._users.listeners,
+            crowd=Population(environment, self._users.listeners, self._users.broadcasters),
             plan=self._plan(options),
             judge_by=self._thresholds,
             progress=Progress(),

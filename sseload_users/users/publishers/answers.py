@@ -23,7 +23,7 @@ from sseload_users.targets.publishing import Refused
 Expects = Literal["ack", "message", "none"]
 
 #: Most codes that are remembered after their time, for what the server still says of them.
-_MOST_GIVEN_UP = 1000
+_MOST_GIVEN_UP = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +177,8 @@ class Answers:
         """A code is refused, and the server does not say which."""
         numbers = [*self._given_up, *self._awaited]
         if self._expects == "ack" and len(numbers) > 1:
+            if len(self._refusals) >= len(numbers):
+                return  # there is no code left that it could be of
             self._refusals.append(_Refusal(outcome, set(numbers)))
         elif numbers:
             newest = self._expects == "none"
