@@ -71,4 +71,4 @@ class CodeFinder:
             Malformed: it cannot be decoded.
         """
         event = self._event(payload)
-        return [] if event is None else self._target.codes_in(event)
+        return [] if event is None else self._target.reader.codes_in(event)

@@ -191,7 +191,7 @@ class Leader:
             ingest=target.public()["ingest"],
             options={**options.public(), **self._locust_options()},
             versions=_versions(),
-            advise=target.advice,
+            advise=target.profile.advice,
         )
         if options.insecure:
             run.notes.append("Any server certificate was accepted (--insecure).")

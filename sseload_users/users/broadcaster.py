@@ -109,7 +109,7 @@ class CodeBroadcaster(FastHttpUser):
                 self._publisher.open()
             except ConnectFailed as error:
                 why = (error.operation, error.cause, error.server_text)
-                hint = self._target.advice(*why) or hints.hint(*why)
+                hint = self._target.profile.advice(*why) or hints.hint(*why)
                 station.cannot_publish(
                     f"Codes cannot be handed in: {self._target.public()['ingest']}: "
                     f"{error.operation}: {error.cause}. {hint}".rstrip()

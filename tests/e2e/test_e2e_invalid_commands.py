@@ -80,7 +80,7 @@ MISTAKES = [
     Mistake(
         "an unknown key in a profile",
         ("--target", "{wrong_profile}"),
-        ("wrong.toml", "connect.haeders is not a key"),
+        ("wrong.toml", "connect.haeders: unknown key"),
     ),
     Mistake(
         "an unknown key in thresholds",
