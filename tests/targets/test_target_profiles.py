@@ -493,7 +493,7 @@ def test_the_advice_in_the_documentation_is_given(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", target.names())
 def test_every_built_in_profile_is_documented(name: str) -> None:
-    assert f"`{name}`" in PAGE.split("## The profiles that come along")[1]
+    assert f"`{name}`" in PAGE.split("## Built-in profiles")[1]
 
 
 def test_stomp_bodies_of_json_are_read_as_documented(tmp_path: Path) -> None:
