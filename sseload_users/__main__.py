@@ -1,12 +1,12 @@
-"""``python -m sseload_users``; see `cli`."""
+"""Run the command line: `python -m sseload_users`."""
 
 import signal
 import sys
 
-# Until the run handles it, Ctrl-C ends this at once, without a word: most of that time goes
-# into imports, and Python would print whatever it was just importing.
+# Until the run handles Ctrl-C, it ends the process at once and silently: most of that time goes
+# into imports, and Python would print a traceback.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from sseload_users.cli.run import main  # noqa: E402
+from sseload_users.cli.main import main  # noqa: E402
 
 sys.exit(main())

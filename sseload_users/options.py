@@ -1,95 +1,194 @@
-"""What a run is told: the options on Locust's command line, in its web form, and checked."""
+"""A run's options: one table for the command line, environment, web form and validation."""
 
 from __future__ import annotations
 
 import argparse
-import math
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, NoReturn, get_args, get_type_hints
+from dataclasses import Field, dataclass, fields
+from typing import Any, Literal, NoReturn, get_args
 
 from locust.argument_parser import LocustArgumentParser
 
 from sseload_users import targets
 from sseload_users.core import objective, option_texts
 from sseload_users.core.errors import ConfigError
-from sseload_users.core.formatting import clean
 from sseload_users.core.metric_selectors import MetricSelector, parse_selectors
+from sseload_users.core.option_spec import OptionSpec, flag, option, spec_of
 from sseload_users.targets import Target
 from sseload_users.verdict.rules import FailOn
 
 _HEADERS = ("header", "ingest_header")
 
+_TEST = "sseload: what to test"
+_CONNECTIONS = "sseload: connections"
+_CAPACITY = "sseload: how many clients the server holds"
+_MONITOR = "sseload: the server during the run"
+_RUN = "sseload: the run"
+
+_Search = Literal["", "connections", "rate"]
+#: Smallest timeout, in seconds.
+_INSTANT = 0.001
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """One run's options, checked. Times are in seconds; `add_to` says what each is for."""
+    """One run's options. Times are in seconds.
 
-    target: str = "code-server"
-    codes: int = 10
-    duration: float = 60.0
-    username: str = "loadtest"
-    users_file: str | None = None
-    header: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    ingest_header: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    value: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    connect_concurrency: int = 20
-    connect_timeout: float = 30.0
-    connect_attempts: int = 1
-    reconnect: bool = False
-    session_length: float = 0.0
-    storm_after: float = 0.0
-    storm_jitter: float = 0.0
-    slow_share: float = 0.0
-    slow_rate: float = 1000.0
-    delivery_timeout: float = 10.0
-    ingest_timeout: float = 10.0
-    warm_up: float = 60.0
-    settle: float = 1.0
-    insecure: bool = False
-    ca_file: str | None = None
-    client_certificate: str | None = None
-    client_key: str | None = field(default=None, repr=False)
-    resume_tls: bool = False
-    source_addresses: tuple[str, ...] = ()
-    thresholds: str | None = None
-    fail_on: FailOn = "issues"
-    ladder: tuple[int, ...] = ()
-    search: Literal["", "connections", "rate"] = ""
-    objective: str = objective.DEFAULT
-    search_most: int = 10_000
-    watch_process: str | None = None
-    watch_metrics: str | None = field(default=None, repr=False)
-    watch_series: tuple[MetricSelector, ...] = ()
-    watch_health: bool = False
-    delivery_report: str | None = None
-    region: str | None = None
-    # Where figures of this machine are told is none of the run's affairs.
-    metrics_port: int | None = field(default=None, repr=False)
-    metrics_host: str = field(default="127.0.0.1", repr=False)
+    Each field declares its option: the flag is the field's name (`--connect-timeout` for
+    `connect_timeout`), the environment variable is `SSELOAD_CONNECT_TIMEOUT`.
+    """
+
+    target: str = option(
+        "code-server", _TEST, "built-in target profile, or the path of a .toml file"
+    )
+    codes: int = option(10, _TEST, "number of codes to broadcast", lowest=1)
+    duration: float = option(
+        60.0, _TEST, "seconds over which the codes are spread evenly", lowest=0
+    )
+    username: str = option("loadtest", _TEST, "user that connects and sends codes")
+    users_file: str | None = option(
+        None, _TEST, "CSV file with a username column: connections use its rows in turn"
+    )
+    header: tuple[tuple[str, str], ...] = option(
+        (), _TEST, "additional request header, 'Name: value', for connections and ingest; may be "
+        "repeated", repeatable=True, in_form=False, secret=True,
+    )  # fmt: skip
+    ingest_header: tuple[tuple[str, str], ...] = option(
+        (), _TEST, "additional header, 'Name: value', for ingest requests only; may be repeated",
+        repeatable=True, in_form=False, secret=True,
+    )  # fmt: skip
+    value: tuple[tuple[str, str], ...] = option(
+        (), _TEST, "value for a name in the profile, name=text; may be repeated (in the web form, "
+        "separated by blanks); it is kept secret", repeatable=True, secret=True,
+    )  # fmt: skip
+    connect_concurrency: int = option(
+        20, _CONNECTIONS, "number of connections that connect at the same time, per process",
+        lowest=1,
+    )  # fmt: skip
+    connect_timeout: float = option(
+        30.0, _CONNECTIONS, "seconds within which a connection must be subscribed",
+        lowest=_INSTANT,
+    )  # fmt: skip
+    connect_attempts: int = option(
+        1, _CONNECTIONS, "attempts to connect before a connection counts as failed", lowest=1
+    )
+    reconnect: bool = option(False, _CONNECTIONS, "reconnect with back-off after a drop")
+    session_length: float = option(
+        0.0, _CONNECTIONS, "average seconds after which a session ends and a new one replaces it; "
+        "0 to keep sessions for the whole run", lowest=0,
+    )  # fmt: skip
+    storm_after: float = option(
+        0.0, _CONNECTIONS, "seconds after the first code at which all connections close and "
+        "reconnect; 0 for never", lowest=0,
+    )  # fmt: skip
+    storm_jitter: float = option(
+        0.0, _CONNECTIONS, "seconds over which they reconnect; 0 for all at once", lowest=0
+    )
+    slow_share: float = option(
+        0.0, _CONNECTIONS, "share of the connections, 0 to 1, that read slowly", unit="SHARE",
+        lowest=0, highest=1,
+    )  # fmt: skip
+    slow_rate: float = option(
+        1000.0, _CONNECTIONS, "bytes a second that each of them reads", unit="BYTES", lowest=1
+    )
+    delivery_timeout: float = option(
+        10.0, _RUN, "seconds after sending within which a code counts as delivered",
+        lowest=_INSTANT,
+    )  # fmt: skip
+    ingest_timeout: float = option(
+        10.0, _RUN, "seconds within which the server must respond to a code", lowest=_INSTANT
+    )
+    warm_up: float = option(
+        60.0, _RUN, "seconds to wait for a sleeping server to pass its health check", lowest=0
+    )
+    settle: float = option(
+        1.0, _RUN, "seconds between the last connect and the first code", lowest=0
+    )
+    insecure: bool = option(False, _CONNECTIONS, "accept any server certificate")
+    ca_file: str | None = option(
+        None, _CONNECTIONS, "PEM file of certificate authorities to trust", in_form=False
+    )
+    client_certificate: str | None = option(
+        None, _CONNECTIONS, "PEM file of the client certificate", in_form=False
+    )
+    client_key: str | None = option(
+        None, _CONNECTIONS, "PEM file of its key", in_form=False, public=False
+    )
+    resume_tls: bool = option(
+        False, _CONNECTIONS, "resume TLS sessions instead of making full handshakes", in_form=False
+    )
+    source_addresses: tuple[str, ...] = option(
+        (), _CONNECTIONS, "comma-separated local addresses to connect from in turn", in_form=False
+    )
+    thresholds: str | None = option(
+        None, _RUN, "TOML file of thresholds that differ from the defaults", in_form=False
+    )
+    fail_on: FailOn = option(
+        "issues", _RUN, "grade from which a headless run ends with status 1",
+        choices=get_args(FailOn), in_form=False,
+    )  # fmt: skip
+    ladder: tuple[int, ...] = option(
+        (), _CAPACITY, "comma-separated numbers of connections to test one after the other"
+    )
+    search: _Search = option(
+        "", _CAPACITY, "find the most connections, starting with -u, or the most codes a second, "
+        "that still meet --objective", choices=get_args(_Search),
+    )  # fmt: skip
+    objective: str = option(objective.DEFAULT, _CAPACITY, "what the server must still achieve")
+    search_most: int = option(10_000, _CAPACITY, "largest number that a search tries", lowest=1)
+    watch_process: str | None = option(
+        None, _MONITOR, "process on this machine to watch, with its children: a PID, a name, or "
+        ":PORT that it listens on", in_form=False,
+    )  # fmt: skip
+    watch_metrics: str | None = option(
+        None, _MONITOR, "URL of a Prometheus endpoint to watch", unit="URL", in_form=False,
+        public=False,
+    )  # fmt: skip
+    watch_series: tuple[MetricSelector, ...] = option(
+        (), _MONITOR, 'comma-separated series of it: name, or name{label="value"}; several '
+        "matches are added up", in_form=False,
+    )  # fmt: skip
+    watch_health: bool = option(
+        False, _MONITOR, "measure the response time of the target's health check once a second",
+        in_form=False,
+    )  # fmt: skip
+    delivery_report: str | None = option(
+        None, _RUN, "directory for report.json, report.html, codes.csv, connections.csv and "
+        "junit.xml", unit="DIR", in_form=False,
+    )  # fmt: skip
+    region: str | None = option(
+        None, _RUN, "location of this worker; the report groups figures by region", in_form=False
+    )
+    # Where this machine shows figures does not belong to the run.
+    metrics_port: int | None = option(
+        None, _RUN, "port on which to serve /metrics for Prometheus; the web UI serves it as "
+        "well", unit="PORT", lowest=1, highest=65535, in_form=False, public=False,
+    )  # fmt: skip
+    metrics_host: str = option(
+        "127.0.0.1", _RUN, "address on which to serve it", in_form=False, public=False
+    )
 
     @classmethod
     def read(cls, parsed: argparse.Namespace | Mapping[str, Any] | None) -> Options:
-        """The options as Locust parsed them, from wherever they came.
+        """Return the options that Locust parsed, whatever their source.
 
         Raises:
-            ConfigError: one that cannot be.
+            ConfigError: a value is invalid.
         """
         given: Mapping[str, Any] = vars(parsed) if isinstance(parsed, argparse.Namespace) else (
             parsed or {}
         )  # fmt: skip
-        values: dict[str, Any] = {}
-        for each in fields(cls):
-            # What the web form leaves empty comes as an empty text.
-            if given.get(each.name) not in (None, ""):
-                values[each.name] = given[each.name]
+        # The web form sends an empty text for a field that was left empty.
+        values = {
+            each.name: given[each.name]
+            for each in fields(cls)
+            if given.get(each.name) not in (None, "")
+        }
         for name in _HEADERS:
-            given_headers = values.pop(name, ())
-            values[name] = tuple(
-                option_texts.parse_header(_flag(name), each) for each in given_headers
-            )
+            headers = values.pop(name, ())
+            values[name] = tuple(option_texts.parse_header(flag(name), each) for each in headers)
         values["value"] = option_texts.parse_values(values.pop("value", ()))
         values["ladder"] = option_texts.parse_sizes(values.pop("ladder", ""))
         addresses = values.pop("source_addresses", "")
@@ -100,8 +199,10 @@ class Options:
         return options
 
     def public(self) -> dict[str, Any]:
-        """The options that may be shown, by name: no header's text, no key's place."""
-        shown = {each.name: getattr(self, each.name) for each in fields(self) if each.repr}
+        """Return the options that reports may contain, by name: no header's value, no key."""
+        shown = {
+            each.name: getattr(self, each.name) for each in fields(self) if spec_of(each).public
+        }
         shown["ladder"] = list(self.ladder)
         shown["source_addresses"] = list(self.source_addresses)
         shown["watch_series"] = [str(each) for each in self.watch_series]
@@ -110,14 +211,14 @@ class Options:
         return shown
 
     def make_target(self, host: str, profile: str | None = None) -> Target:
-        """What is tested.
+        """Return the target of the run.
 
         Args:
-            host: its URL.
-            profile: how it is spoken to, where that is not for `target` to say.
+            host: URL of the server.
+            profile: target profile, if not `target`.
 
         Raises:
-            ConfigError: there is no such profile, or the host is no URL.
+            ConfigError: there is no such profile, or the host is not a URL.
         """
         return Target(
             targets.load(profile or self.target),
@@ -128,256 +229,83 @@ class Options:
         )
 
     def check_times(self) -> None:
-        """See that one thing comes before the other, once classes have said what they have to.
+        """Check the order of moments, once the user classes' values are known.
 
         Raises:
-            ConfigError: it does not.
+            ConfigError: a moment is out of order.
         """
         last = self.duration - self.duration / self.codes
         if self.storm_after and self.storm_after >= last:
             raise ConfigError(
-                f"--storm-after {self.storm_after:g} cannot be: the last code goes out after "
-                f"{last:g} s, and the run ends; give less, or a longer --duration."
+                f"Invalid --storm-after {self.storm_after:g}: the run ends after the last code, "
+                f"{last:g} s after the first; use a smaller value or a longer --duration."
             )
 
     def check(self) -> None:
-        """See that every value can be.
+        """Check each value, and which options go together.
 
         Raises:
-            ConfigError: one cannot.
+            ConfigError: a value is invalid.
         """
-        for name, lowest in _LOWEST.items():
-            value = getattr(self, name)
-            if not math.isfinite(value) or value < lowest:
-                raise ConfigError(
-                    f"{_flag(name)} {value:g} cannot be: it must be "
-                    f"{'at least' if lowest else '0 or more, not below'} {lowest:g}."
-                )
-        if self.slow_share > 1:
-            raise ConfigError(
-                f"--slow-share {self.slow_share:g} cannot be: it is a share, from 0 to 1 (all)."
-            )
-        if self.metrics_port is not None and not 1 <= self.metrics_port <= 65535:
-            raise ConfigError(
-                f"--metrics-port {self.metrics_port} cannot be: it is a port, from 1 to 65535."
-            )
+        for each in fields(self):
+            spec_of(each).check(each.name, getattr(self, each.name))
         if self.client_key is not None and self.client_certificate is None:
-            raise ConfigError("--client-key goes with --client-certificate: give both.")
+            raise ConfigError("--client-key needs --client-certificate: give both.")
         if bool(self.watch_metrics) != bool(self.watch_series):
             raise ConfigError("--watch-metrics and --watch-series go together: give both.")
         if self.watch_metrics and not option_texts.is_plain_url(self.watch_metrics):
-            # It is not repeated: it may hold a secret.
+            # The URL may contain a secret, so it is not repeated.
             raise ConfigError(
-                "--watch-metrics is no URL of the form http://host:port/path, with neither user "
-                "name nor password."
+                "Invalid --watch-metrics: use a URL of the form http://host:port/path, without "
+                "user name and password."
             )
         objective.Objective.parse(self.objective)
         if self.ladder and self.search:
-            raise ConfigError("--ladder and --search are two kinds of run: give one.")
-        if self.search not in get_args(get_type_hints(Options)["search"]):
-            raise ConfigError(f"--search {clean(self.search)} cannot be: connections or rate.")
-        if self.fail_on not in get_args(FailOn):
-            raise ConfigError(
-                f"--fail-on {self.fail_on} cannot be: it is one of {', '.join(get_args(FailOn))}."
-            )
-
-
-_LOWEST = {
-    "codes": 1,
-    "duration": 0,
-    "connect_concurrency": 1,
-    "connect_timeout": 0.001,
-    "connect_attempts": 1,
-    "session_length": 0,
-    "storm_after": 0,
-    "storm_jitter": 0,
-    "slow_share": 0,
-    "slow_rate": 1,
-    "delivery_timeout": 0.001,
-    "ingest_timeout": 0.001,
-    "warm_up": 0,
-    "settle": 0,
-    "search_most": 1,
-}
+            raise ConfigError("--ladder and --search exclude each other: give one of them.")
 
 
 def add_to(parser: LocustArgumentParser) -> None:
-    """Add the options to Locust's; called again with each load of its web form."""
-    parser.error = _one_sentence  # type: ignore[method-assign]
-    group = parser.add_argument_group("sseload: what to test")
-    _add(group, "--target", "built-in profile, or path of a .toml: how the server is spoken to")
-    _add(group, "--codes", "codes to broadcast")
-    _add(group, "--duration", "seconds over which the codes are spread evenly")
-    _add(group, "--username", "user name that connections and ingest requests use")
-    _add(group, "--users-file", "CSV file with a username column: connections take them in turn")
-    _add(
-        group,
-        "--header",
-        "further request header, 'Name: value', for connections and ingest; may be repeated",
-        action="append",
-        include_in_web_ui=False,
-    )
-    _add(
-        group,
-        "--ingest-header",
-        "the same for the requests alone that hand codes in; may be repeated",
-        action="append",
-        include_in_web_ui=False,
-    )
-    _add(
-        group,
-        "--value",
-        "text for a name of the profile, name=text; may be repeated (in the web form, with "
-        "blanks between); it is kept secret",
-        action="append",
-        is_secret=True,
-    )
-
-    group = parser.add_argument_group("sseload: connections")
-    _add(group, "--connect-concurrency", "connections that connect at a time, per process")
-    _add(group, "--connect-timeout", "seconds that a connection has to be subscribed")
-    _add(group, "--connect-attempts", "attempts to connect before a connection counts as failed")
-    _add(group, "--reconnect", "connect again, with back-off, after a drop", action="store_true")
-    _add(
-        group,
-        "--session-length",
-        "seconds that a session lives, on average, before another replaces it; 0 for all the run",
-    )
-    _add(
-        group,
-        "--storm-after",
-        "seconds after the first code when all connections end at once and come back; 0 for never",
-    )
-    _add(group, "--storm-jitter", "seconds over which they then come back; 0 for all at once")
-    _add(
-        group,
-        "--slow-share",
-        "share of the connections, 0 to 1, that read slowly, so that the server has to wait",
-        metavar="SHARE",
-    )
-    _add(group, "--slow-rate", "bytes a second that these read, each", metavar="BYTES")
-    _add(group, "--insecure", "accept any server certificate", action="store_true")
-    further: dict[str, Any] = {"include_in_web_ui": False}
-    _add(group, "--ca-file", "PEM file of certificate authorities to trust", **further)
-    _add(group, "--client-certificate", "PEM file of the client's certificate", **further)
-    _add(group, "--client-key", "PEM file of its key", **further)
-    _add(
-        group,
-        "--resume-tls",
-        "resume TLS sessions instead of a full handshake each",
-        action="store_true",
-        **further,
-    )
-    _add(
-        group,
-        "--source-addresses",
-        "local addresses to connect from in turn, with commas between",
-        default="",
-        **further,
-    )
-
-    group = parser.add_argument_group("sseload: how many clients the server holds")
-    _add(
-        group,
-        "--ladder",
-        "numbers of connections to test one after the other, with commas between",
-        default="",
-    )
-    _add(
-        group,
-        "--search",
-        "find the most connections (beginning with -u), or codes a second, that keep --objective",
-        choices=get_args(get_type_hints(Options)["search"]),
-    )
-    _add(group, "--objective", "what the server must still do")
-    _add(group, "--search-most", "largest number that a search tries")
-
-    group = parser.add_argument_group("sseload: how the server fares meanwhile")
-    _add(
-        group,
-        "--watch-process",
-        "a process on this machine, with its children: its PID, its name, or :PORT it listens on",
-        **further,
-    )
-    _add(group, "--watch-metrics", "URL of a Prometheus endpoint", metavar="URL", **further)
-    _add(
-        group,
-        "--watch-series",
-        'series of it, with commas between: name, or name{label="value"}; copies are summed up',
-        default="",
-        **further,
-    )
-    _add(
-        group,
-        "--watch-health",
-        "how long the target's health check takes, once a second",
-        action="store_true",
-        **further,
-    )
-
-    group = parser.add_argument_group("sseload: the run")
-    _add(group, "--region", "where this worker is; figures are told by region", **further)
-    _add(group, "--warm-up", "seconds to wait for a server that sleeps to answer its health check")
-    _add(group, "--settle", "seconds between the last connect and the first code")
-    _add(group, "--delivery-timeout", "seconds after its sending in which a code is in time")
-    _add(group, "--ingest-timeout", "seconds that the server has to answer an ingest request")
-    _add(group, "--thresholds", "TOML file of thresholds that differ from the defaults", **further)
-    _add(
-        group,
-        "--fail-on",
-        "grade from which a headless run ends with status 1",
-        choices=get_args(FailOn),
-        **further,
-    )
-    _add(
-        group,
-        "--delivery-report",
-        "directory for report.json, report.html, codes.csv, connections.csv and junit.xml",
-        metavar="DIR",
-        **further,
-    )
-    _add(
-        group,
-        "--metrics-port",
-        "port at which Prometheus finds /metrics; with a web UI, that has them as well",
-        type=int,
-        metavar="PORT",
-        **further,
-    )
-    _add(group, "--metrics-host", "address that this port listens at", **further)
+    """Add the options to Locust's. Locust calls this again on each load of its web form."""
+    parser.error = _exit_with_sentence  # type: ignore[method-assign]
+    for title in (_TEST, _CONNECTIONS, _CAPACITY, _MONITOR, _RUN):
+        group = parser.add_argument_group(title)
+        for each in fields(Options):
+            if spec_of(each).group == title:
+                _add(group, each, spec_of(each))
 
 
-def _add(
-    group: Any,
-    flag: str,
-    words: str,
-    *,
-    include_in_web_ui: bool = True,
-    is_secret: bool = False,
-    **how: Any,
-) -> None:
-    """Add one option, with its type and default as `Options` has them."""
-    name = flag.removeprefix("--").replace("-", "_")
-    default = next(each.default for each in fields(Options) if each.name == name)
-    if "action" not in how:
+def _add(group: Any, declared: Field[Any], spec: OptionSpec) -> None:
+    default, text = declared.default, spec.help
+    arguments: dict[str, Any]
+    if isinstance(default, bool):
+        arguments = {"action": "store_true"}
+    elif spec.repeatable:
+        arguments = {"action": "append"}
+    else:
         kind = type(default) if isinstance(default, int | float) else str
-        how = {"type": kind, "default": default, **how}
-        words += "" if default is None or default == () else f" (default: {default:g})" if (
-            isinstance(default, float)
-        ) else f" (default: {default})"  # fmt: skip
-        if "choices" not in how:
-            how.setdefault("metavar", {int: "N", float: "SECONDS"}.get(kind, "TEXT"))
-    action = group.add_argument(flag, help=words, env_var=f"SSELOAD_{name.upper()}", **how)
-    # What Locust's parser does for its own options, but not for those in groups.
-    action.include_in_web_ui = include_in_web_ui
-    action.is_secret = is_secret
+        if default is None and spec.lowest is not None:
+            kind = int
+        if default not in (None, (), ""):
+            shown = f"{default:g}" if isinstance(default, float) else str(default)
+            # argparse formats the help: a percent sign is doubled.
+            text += f" (default: {shown})".replace("%", "%%")
+        # An empty text, not a list: Locust's web form fails on lists.
+        arguments = {"type": kind, "default": "" if default == () else default}
+        if spec.choices:
+            arguments["choices"] = spec.choices
+        else:
+            usual = {int: "N", float: "SECONDS"}.get(kind, "TEXT")
+            arguments["metavar"] = spec.unit or usual
+    name = declared.name
+    action = group.add_argument(
+        flag(name), help=text, env_var=f"SSELOAD_{name.upper()}", **arguments
+    )
+    # Locust's parser sets these on its own options only, not on those in groups.
+    action.include_in_web_ui = spec.in_form
+    action.is_secret = spec.secret
     action.is_required = action.is_multiple = False
 
 
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def _one_sentence(message: str) -> NoReturn:
-    sys.stderr.write(f"sseload: {message}; see --help.\n")
+def _exit_with_sentence(message: str) -> NoReturn:
+    sys.stderr.write(f"sseload: {message}; see --help-all.\n")
     sys.exit(2)

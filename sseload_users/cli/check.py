@@ -173,7 +173,7 @@ class _Check:
             return
         answer, took_ms = self._ask("health", request, self._options.connect_timeout)
         said = f"{request.method} {request.safe_url}: {self._answer(answer)}"
-        if not self._target.healthy(answer.status, answer.body):
+        if not self._target.answers.is_healthy(answer.status, answer.body):
             hint = ""
             if answer.status >= 400:
                 hint = self._hint("health", f"HTTP {answer.status}", body_text(answer.body))
@@ -193,7 +193,7 @@ class _Check:
             self._tell("verify", f"warning: {failed.said}: {user}")
             return
         said = f"{request.method} {request.safe_url}: {self._answer(answer)}"
-        known = self._target.knows(answer.status, answer.body)
+        known = self._target.answers.knows_user(answer.status, answer.body)
         if known is False:
             raise _Failed(
                 "verify",
@@ -203,7 +203,7 @@ class _Check:
         if known is None:
             self._tell("verify", f"warning: {said}: {user}")
             words = body_text(answer.body)
-            if advice := self._target.advice("verify", f"HTTP {answer.status}", words):
+            if advice := self._target.profile.advice("verify", f"HTTP {answer.status}", words):
                 self._tell("", f"→ {advice}")
             return
         self._tell("verify", f"{said}, in {ms(took_ms)} ms")
@@ -258,7 +258,7 @@ class _Check:
         heard = self._heard
         try:
             event = transport_for(self._target.profile.transport).parse(payload)
-            texts = [] if event is None else self._target.codes_in(event)
+            texts = [] if event is None else self._target.reader.codes_in(event)
         except Malformed as error:
             self._on_malformed(error.cause)
             return
@@ -283,7 +283,7 @@ class _Check:
         request = self._target.ingest(self._heard.text, self._identity)
         answer, took_ms = self._ask("send", request, self._options.ingest_timeout)
         said = f"{request.method} {request.safe_url}: {self._answer(answer)}"
-        cause = self._target.accepts(answer.status, answer.body)
+        cause = self._target.answers.ingest_failure(answer.status, answer.body)
         if cause is not None:
             hint = self._hint("ingest", cause, body_text(answer.body))
             raise _Failed("send", f"{said}: not accepted ({cause})", hint)
@@ -362,7 +362,9 @@ class _Check:
         raise _Failed(step, said, self._hint(operation, cause, detail))
 
     def _hint(self, operation: str, cause: str, said: str) -> str:
-        return self._target.advice(operation, cause, said) or hints.hint(operation, cause, said)
+        return self._target.profile.advice(operation, cause, said) or hints.hint(
+            operation, cause, said
+        )
 
     def _answer(self, answer: HttpResponse) -> str:
         return f"HTTP {answer.status} {self._words(body_text(answer.body), 160)}".rstrip()

@@ -9,13 +9,11 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import gevent
 from gevent.event import Event
-from locust import User
-from locust.env import Environment
 
 from sseload_users.core.clock import host_id, wall_ns
 from sseload_users.core.clock_steps import ClockStepDetector, ClockStepLog, before_sent_note
@@ -79,11 +77,10 @@ class Conductor:
     """Leads one run.
 
     Args:
-        environment: Locust's.
         swarm: the line to the workers.
         resources: the run's resources.
         run: what its report will say of it; phases and notes are added here.
-        listeners: the user classes that listen.
+        crowd: Locust's users.
         plan: the run's steps.
         judge_by: what each step is judged by.
         progress: shows the run as it goes.
@@ -98,12 +95,11 @@ class Conductor:
 
     def __init__(
         self,
-        environment: Environment,
         swarm: Link,
         resources: Resources,
         run: Run,
         *,
-        listeners: Sequence[type[User]],
+        crowd: Population,
         plan: RunPlan,
         judge_by: Thresholds,
         progress: Progress,
@@ -125,7 +121,7 @@ class Conductor:
         self._phase = ""
         self._phases = 0
         self._phase_began_ns = 0
-        self._crowd = Population(environment, listeners)
+        self._crowd = crowd
         self._roster = WorkerRegistry(swarm, self.totals, self._incomplete)
         self._broadcaster: str | None = None
         self._broadcast_done = False
@@ -387,7 +383,9 @@ class Conductor:
 
     def _all_connected(self) -> bool:
         present = self._roster.present()
-        there = self._listeners() >= self._crowd.expected()
+        there = self._listeners() >= self._crowd.expected() and (
+            self._roster.broadcaster() is not None or not self._crowd.broadcasts()
+        )
         return (
             self._crowd.all_begun()
             and (there or len(present) < len(self.totals.workers))

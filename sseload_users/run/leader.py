@@ -35,6 +35,7 @@ from sseload_users.run.conductor import Conductor
 from sseload_users.run.limits import fitting, make_room
 from sseload_users.run.link import Link
 from sseload_users.run.messages import JoinRequest, NoRun, RunAssigned, ToLeader, ToWorker
+from sseload_users.run.population import Population
 from sseload_users.run.resources import Resources
 from sseload_users.run.run_users import RunUsers, StartEmbedded
 from sseload_users.run.server_sources import server_sources
@@ -190,18 +191,17 @@ class Leader:
             ingest=target.public()["ingest"],
             options={**options.public(), **self._locust_options()},
             versions=_versions(),
-            advise=target.advice,
+            advise=target.profile.advice,
         )
         if options.insecure:
             run.notes.append("Any server certificate was accepted (--insecure).")
         self._report, self._printed, self._trouble = None, False, ""
         self._watch = ServerMonitor(ServerVitals(run.started_ns), sources)
         self._conductor = Conductor(
-            environment,
             self._swarm,
             resources,
             run,
-            listeners=self._users.listeners,
+            crowd=Population(environment, self._users.listeners, self._users.broadcasters),
             plan=self._plan(options),
             judge_by=self._thresholds,
             progress=Progress(),

@@ -17,11 +17,18 @@ class Population:
     Args:
         environment: Locust's.
         listeners: the user classes that listen.
+        broadcasters: the user classes that broadcast.
     """
 
-    def __init__(self, environment: Environment, listeners: Iterable[type[User]]) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        listeners: Iterable[type[User]],
+        broadcasters: Iterable[type[User]],
+    ) -> None:
         self._environment = environment
         self._listeners = [each.__name__ for each in listeners]
+        self._broadcasters = [each.__name__ for each in broadcasters]
         self._spawned = False
 
     def spawned(self) -> None:
@@ -41,6 +48,12 @@ class Population:
             return sum(counts.get(name, 0) for name in self._listeners)
         fixed = sum(each.fixed_count for each in self._environment.user_classes)
         return max(0, getattr(runner, "target_user_count", 0) - fixed)
+
+    def broadcasts(self) -> bool:
+        """Whether Locust is to start a broadcaster."""
+        runner = self._environment.runner
+        counts: dict[str, int] = getattr(runner, "target_user_classes_count", {})
+        return any(counts.get(name) for name in self._broadcasters)
 
     def resize(self, connections: int) -> None:
         """Have Locust keep so many listeners, and the broadcaster."""

@@ -82,7 +82,7 @@ def _await_health(resources: Resources, identity: Identity, *, patient: bool) ->
             if not patient:
                 raise _unreachable(target, failure) from error
         else:
-            if target.healthy(response.status, response.body):
+            if target.answers.is_healthy(response.status, response.body):
                 return
             failure = f"HTTP {response.status}"
         if time.monotonic() >= deadline:
@@ -125,7 +125,7 @@ def _verify(resources: Resources, identities: Sequence[Identity]) -> list[str]:
             # Further timeouts would take too long for an optional check.
             unclear += [each.username for each in identities[index:]]
             break
-        known = target.knows(response.status, response.body)
+        known = target.answers.knows_user(response.status, response.body)
         if known is False:
             raise CannotRun(
                 f"The server does not know the user {clean(identity.username)!r}; create it "
@@ -135,7 +135,7 @@ def _verify(resources: Resources, identities: Sequence[Identity]) -> list[str]:
             unclear.append(identity.username)
             cause = f"HTTP {response.status}"
             text = target.redact(body_text(response.body), identity)
-            advice = advice or target.advice("verify", cause, text)
+            advice = advice or target.profile.advice("verify", cause, text)
             reason = reason or f"{url}: {cause}: {shorten(clean(text), 80)}".rstrip(" .:")
     if not unclear:
         return []

@@ -1,4 +1,4 @@
-"""Targets: how to speak to a kind of server, as data; `docs/targets.md` says how to write it."""
+"""Target profiles: the protocol of a kind of server, as data; see `docs/targets.md`."""
 
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.profile import DEFAULT, Profile, load, names

@@ -1,4 +1,4 @@
-"""The URL that a user gives for a server, brought into one form."""
+"""Normalize the server's URL."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ _SCHEMES = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
 
 
 def normalize_host(host: str) -> str:
-    """A host as "scheme://host[:port][/base]", with http or https.
+    """Return a host as "scheme://host[:port][/base]", with http or https.
 
     Raises:
-        ConfigError: it is no such URL, or says more than where the server is; one sentence.
+        ConfigError: the URL is invalid, or has credentials, a query or a fragment; one
+            sentence.
     """
     try:
         parts = urlsplit(host.strip())
         port = parts.port
     except ValueError:
         parts, port = urlsplit(""), None
-    # Looked for in all that comes before a path, even if the rest is no URL.
+    # Look for credentials before the path even if the rest is not a URL.
     if "@" in host.partition("//")[2].partition("/")[0] or "@" in host.partition("/")[0]:
         raise ConfigError(
-            "host: there is a user name or password in the URL; give it in a header, such as "
+            "Invalid host: the URL contains a user name or password; use a header, for example "
             "--header 'Authorization: Basic …'."
         )
     scheme = _SCHEMES.get(parts.scheme)
     if scheme is None or not parts.hostname or not parts.netloc.isprintable():
         shown = clean(re.split("[?#]", host)[0])
-        raise ConfigError(f"host {shown!r}: give a URL such as http://127.0.0.1:8000.")
+        raise ConfigError(f"Invalid host {shown!r}: use a URL such as http://127.0.0.1:8000.")
     if parts.query or parts.fragment:
         raise ConfigError(
-            f"host {clean(parts.netloc)!r}: there is a query or fragment in the URL; it belongs "
+            f"Invalid host {clean(parts.netloc)!r}: the URL contains a query or fragment; put it "
             "into the profile."
         )
     name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
@@ -43,6 +44,6 @@ def normalize_host(host: str) -> str:
 
 
 def origin(host: str) -> str:
-    """The scheme, host and port of a normalize_host host, as browsers send it in ``Origin``."""
+    """Return a normalized host without its path, as browsers send it in ``Origin``."""
     parts = urlsplit(host)
     return f"{parts.scheme}://{parts.netloc}"

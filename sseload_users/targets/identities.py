@@ -1,4 +1,4 @@
-"""Who connects: one name for all, or the rows of a users file in turn."""
+"""The users that connect: one for all connections, or the rows of a users file in turn."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sseload_users.core.formatting import clean
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who connects.
+    """A user that connects.
 
     Attributes:
-        username: may be empty, where the server asks for none.
-        fields: further columns of a users file, for a profile's ``{name}``; taken as secret.
+        username: may be empty if the server needs none.
+        fields: further columns of the users file, for a profile's ``{name}``; secret.
     """
 
     username: str = ""
@@ -26,37 +26,39 @@ class Identity:
 
 
 def load_identities(users_file: str | None, username: str) -> list[Identity]:
-    """The users that connections take in turn: a file's, or one for all.
+    """Return the users that connections take in turn: those of a file, or one for all.
 
     Raises:
-        ConfigError: see `read_users_file`.
+        ConfigError: the file is invalid; see `read_users_file`.
     """
     return [Identity(username)] if users_file is None else read_users_file(users_file)
 
 
 def read_users_file(path: str | Path) -> list[Identity]:
-    """The users of a CSV file with a header, in its order.
+    """Read the users of a CSV file with a header, in order.
 
     Args:
         path: comma-separated, UTF-8 (a byte order mark is skipped), with a column
-            ``username`` and any others, whose names a profile may use as ``{name}``.
+            ``username`` and any others, whose names a profile can use as ``{name}``.
 
     Raises:
-        ConfigError: the file cannot be read, or is no such file; one sentence without any
-            of its values but user names.
+        ConfigError: the file cannot be read or is invalid; one sentence that contains no
+            values except user names.
     """
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise ConfigError(f"{path}: the users file cannot be read: {reason}.") from error
+        raise ConfigError(f"{path}: cannot read the users file: {reason}.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: the users file is not UTF-8 text.") from error
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(rows, [])]
         if not header:
-            raise ConfigError(f"{path}: the users file is empty; its first line names columns.")
+            raise ConfigError(
+                f"{path}: the users file is empty; its first line must name the columns."
+            )
         _check_header(header, path)
         users = []
         for row in rows:
@@ -65,22 +67,24 @@ def read_users_file(path: str | Path) -> list[Identity]:
             if len(row) != len(header):
                 raise ConfigError(
                     f"{path}: line {rows.line_num} has {len(row)} values for "
-                    f"{len(header)} columns; quote values that have commas in them."
+                    f"{len(header)} columns; quote values that contain commas."
                 )
             fields = dict(zip(header, row, strict=True))
             users.append(Identity(fields.pop("username"), fields))
     except csv.Error as error:
         raise ConfigError(f"{path}: line {rows.line_num} is not valid CSV: {error}.") from error
     if not users:
-        raise ConfigError(f"{path}: the users file has a header and no users; add a line for each.")
+        raise ConfigError(
+            f"{path}: the users file has a header but no users; add one line per user."
+        )
     return users
 
 
 def _check_header(header: Sequence[str], path: str | Path) -> None:
     if "username" not in header:
         raise ConfigError(
-            f"{path}: there is no column username, but {clean(', '.join(header))!r}; the first "
-            "line names the columns."
+            f"{path}: missing column username; the first line names the columns "
+            f"{clean(', '.join(header))!r}."
         )
     for index, name in enumerate(header):
         if not name:

@@ -48,7 +48,7 @@ def _kind_of_expect(value: object) -> str:
 def _word(value: object) -> object:
     if value not in ("ack", "none"):
         raise ValueError(
-            "it must be 'ack', 'none', or a table that says which message: { 'fields' = { … } }"
+            "must be 'ack', 'none' or a table that describes a message: { 'fields' = { … } }"
         )
     return value
 
@@ -102,8 +102,8 @@ class ConnectionIngestSpec(Table):
         """
         if self.transport(listeners) == "sse":
             raise ValueError(
-                "ingest.connect.transport is missing: listeners use sse, by which nothing can be "
-                "sent; say 'websocket' or 'socketio'"
+                "ingest.connect.transport is missing: listeners use sse, which cannot send; use "
+                "'websocket' or 'socketio'"
             )
         is_event = self.transport(listeners) == "socketio" and isinstance(self.send, list)
         if self.expect == "ack" and not is_event:
@@ -112,12 +112,12 @@ class ConnectionIngestSpec(Table):
                 "['code', { 'code' = '{code}' }], or expect a message or 'none'"
             )
         if "code" not in names_in(self.send):
-            raise ValueError("ingest.send has no {code}: put it where the server looks for it")
+            raise ValueError("ingest.send lacks {code}: use it where the server reads the code")
         for each in texts(self, "ingest"):
             if _before_codes(each.key) and "code" in names_in(each.value):
                 raise ValueError(
-                    f"{each.key} has {{code}}, which is only known in ingest.send, ingest.expect "
-                    "and ingest.refuse"
+                    f"{each.key} has {{code}}, which is only available in ingest.send, "
+                    "ingest.expect and ingest.refuse"
                 )
 
 

@@ -1,4 +1,4 @@
-"""What a message says, held against what a profile says of messages."""
+"""Match received messages against a profile's descriptions."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _UNREAD = object()
 
 
 class ReceivedMessage:
-    """One message: its event name, its text, and its JSON, which is read when first asked for.
+    """One message; its JSON is parsed on first use.
 
     Attributes:
-        name: the event's name; empty where the transport has none.
-        text: the message's text; of a Socket.IO event the first argument, if it is a text.
+        name: the event's name; empty if the transport has none.
+        text: the message's text; for a Socket.IO event the first argument, if it is a text.
     """
 
     __slots__ = ("_value", "name", "text")
@@ -32,23 +32,23 @@ class ReceivedMessage:
 
     @property
     def value(self) -> Json:
-        """The message's JSON value, or ``MISSING``."""
+        """The message as a JSON value, or ``MISSING`` if it is not JSON."""
         if self._value is _UNREAD:
             self._value = json_or_missing(self.text)
         return self._value
 
     @property
     def broken(self) -> bool:
-        """Whether it begins as JSON tables and lists do, and is not JSON."""
+        """Whether it begins like a JSON object or array but is not JSON."""
         return self.value is MISSING and self.text.lstrip()[:1] in {"{", "["}
 
 
 def messages_in(event: ParsedMessage, *, lines: bool) -> Iterator[ReceivedMessage]:
-    """The messages in an event.
+    """Yield the messages in an event.
 
     Args:
-        event: a transport's.
-        lines: each line is a message of its own.
+        event: what the transport received.
+        lines: treat each line as a message.
     """
     data = event.data
     if isinstance(data, list):
@@ -64,7 +64,7 @@ def messages_in(event: ParsedMessage, *, lines: bool) -> Iterator[ReceivedMessag
 
 
 def matches(message: MessageSpec, what: ReceivedMessage) -> bool:
-    """Whether a message is of the kind that a profile describes."""
+    """Whether a message meets all conditions of a profile's description."""
     if message.event is not None and what.name != message.event:
         return False
     if message.text is not None and what.text != message.text:
@@ -77,24 +77,24 @@ def matches(message: MessageSpec, what: ReceivedMessage) -> bool:
 
 
 def refusal_cause(refuse: RefuseSpec, what: ReceivedMessage, hide: Callable[[str], str]) -> str:
-    """What a refusal is called: the profile's cause, and the server's own words if it says.
+    """Return a refusal's cause: the profile's, and the server's own words, if any.
 
     Args:
-        refuse: which message refuses.
+        refuse: the description of the refusal.
         what: the message.
-        hide: takes secrets out of the server's words.
+        hide: redacts secrets.
     """
     words = server_text_of(refuse, what, hide)
     return f"{refuse.cause}: {countable(words)}" if words else refuse.cause
 
 
 def server_text_of(refuse: RefuseSpec, what: ReceivedMessage, hide: Callable[[str], str]) -> str:
-    """The server's own words in a refusal; empty where there are none.
+    """Return the server's own words in a refusal; empty if there are none.
 
     Args:
-        refuse: which message refuses.
+        refuse: the description of the refusal.
         what: the message.
-        hide: takes secrets out of them.
+        hide: redacts secrets.
     """
     words: object = None
     if refuse.reason is not None:
@@ -105,18 +105,18 @@ def server_text_of(refuse: RefuseSpec, what: ReceivedMessage, hide: Callable[[st
 
 
 def countable(words: str) -> str:
-    """A server's words as a short cause that is the same for all connections and codes.
+    """Shorten a server's words to a cause that is the same for all connections and codes.
 
-    Numbers and identifiers that differ from one to the next would make each a cause of its own.
+    Numbers and identifiers are replaced: they would make each refusal a cause of its own.
     """
     return shorten(re.sub(r"\b[0-9a-fA-F-]*\d[0-9a-fA-F-]{2,}\b", "…", words), 80)
 
 
 def find_code(code: CodeSpec, what: ReceivedMessage) -> str | None:
-    """The code's text that a message carries, or None.
+    """Return the text of the code in a message, or None.
 
     Raises:
-        Malformed: it should be JSON and is not.
+        Malformed: the message should be JSON but is not.
     """
     if code.event is not None and what.name != code.event:
         return None

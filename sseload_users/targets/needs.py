@@ -83,12 +83,12 @@ def check(
         else:
             given = need.name in constant or of_everybody(need.name)
         if not given:
-            raise lacking(profile, need.key, need.name)
+            raise missing_value(profile, need.key, need.name)
     for name in values:
         _check_used(profile, name, wanted)
 
 
-def lacking(profile: Profile, key: str, name: str) -> ConfigError:
+def missing_value(profile: Profile, key: str, name: str) -> ConfigError:
     """Return the error for a name without a value.
 
     Args:
@@ -99,18 +99,18 @@ def lacking(profile: Profile, key: str, name: str) -> ConfigError:
     begin = f"target {clean(profile.name)}: {key} needs {{{name}}}"
     if key.startswith("code."):
         return ConfigError(
-            f"{begin}, but codes are looked for in the same way for all connections: give it "
-            f"with --value {name}=TEXT or in the profile's [values], and not by user."
+            f"{begin}, but [code] is the same for all connections: set it with --value {name}=TEXT "
+            "or in the profile's [values], not per user."
         )
     if name == "code":
-        return ConfigError(f"{begin}, which is only known where a code is sent; leave it out.")
+        return ConfigError(f"{begin}, which is only available where a code is sent; remove it.")
     if name in profile.spec.captured():
         return ConfigError(
-            f"{begin}, which the server has not given by then: leave it out there, or give it "
-            f"with --value {name}=TEXT."
+            f"{begin}, which the server has not given yet at that point: remove it, or set "
+            f"it with --value {name}=TEXT."
         )
     return ConfigError(
-        f"{begin}; give it with --value {name}=TEXT, in a column {name} of a users file, or in "
+        f"{begin}; set it with --value {name}=TEXT, in a column {name} of a users file, or in "
         "the profile's [values]."
     )
 
@@ -149,17 +149,15 @@ def _check_used(profile: Profile, name: str, wanted: Sequence[Need]) -> None:
     """
     spec = profile.spec
     if name in (*BUILT_IN_NAMES, "code"):
-        raise ConfigError(f"--value {name}: that name is built in; leave it out.")
+        raise ConfigError(f"--value {name}: this name is built in; remove it.")
     names = {each.name for each in wanted if each.name not in each.captured} | spec.values.keys()
     names -= {*BUILT_IN_NAMES, "code"}
     if name in names:
         return
     if name in spec.captured():
         raise ConfigError(
-            f"--value {name}: target {clean(profile.name)} takes {name} from what the server "
-            "answers; leave it out."
+            f"--value {name}: target {clean(profile.name)} captures {name} from the server's "
+            "answers; remove it."
         )
-    there_are = f"it has: {', '.join(sorted(names))}" if names else "it takes no values"
-    raise ConfigError(
-        f"--value {name}: target {clean(profile.name)} has no {{{name}}}; {there_are}."
-    )
+    known = f"it has: {', '.join(sorted(names))}" if names else "it has no values"
+    raise ConfigError(f"--value {name}: target {clean(profile.name)} has no {{{name}}}; {known}.")

@@ -1,6 +1,6 @@
-"""JSON paths: where in a message something is, as ``data.code``, ``[0].code``, ``a["b.c"]``.
+"""JSON paths, for example ``data.code``, ``[0].code`` or ``a["b.c"]``.
 
-A step into a text reads that text as JSON, as Pusher's ``data`` needs it.
+A step into a text parses that text as JSON, as Pusher's ``data`` requires.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sseload_users.targets.template import Json, read_json
 
 _STEP = re.compile(r'(?:^|\.)([^.\[\]"]+)|\[(\d{1,9})\]|\["([^"]+)"\]')
 
-#: What ``find`` gives where there is nothing; JSON's null is something.
+#: The result of ``find`` if there is no value; different from JSON's null.
 MISSING: Final = object()
 
 
@@ -20,11 +20,11 @@ class JsonPath:
     """A path into a JSON value.
 
     Args:
-        text: names with dots between them, list indices from 0 in brackets, names with
-            dots or brackets of their own in brackets and quotes.
+        text: names separated by dots, list indices from 0 in brackets, and names that
+            contain dots or brackets in brackets and quotes.
 
     Raises:
-        ValueError: it is no such path; one sentence.
+        ValueError: the path is invalid; one sentence.
     """
 
     __slots__ = ("_steps", "text")
@@ -35,10 +35,10 @@ class JsonPath:
         end = 0
         while end < len(text) or not steps:
             step = _STEP.match(text, end)
-            # A dot is only between names, so "a..b" and "a." do not come to here.
+            # A dot only separates names, so "a..b" and "a." do not match here.
             if step is None or (end == 0 and text.startswith(".")):
                 raise ValueError(
-                    f"{text!r} is no path; write one such as 'data.code', '[0].code' or "
+                    f"invalid path {text!r}; use for example 'data.code', '[0].code' or "
                     "'data[\"a.b\"]'"
                 )
             steps.append(int(step[2]) if step[2] else step[1] or step[3])
@@ -46,7 +46,7 @@ class JsonPath:
         self._steps = tuple(steps)
 
     def find(self, value: Json) -> Any:
-        """What is there, or ``MISSING``."""
+        """Return the value at the path, or ``MISSING``."""
         for step in self._steps:
             if isinstance(value, str):
                 value = json_or_missing(value)
@@ -71,7 +71,7 @@ class JsonPath:
 
 
 def json_or_missing(text: str | bytes) -> Any:
-    """The JSON value that a text is, or ``MISSING``."""
+    """Parse a text as JSON; return ``MISSING`` if it is not JSON."""
     try:
         return read_json(text)
     except ValueError:
@@ -79,12 +79,12 @@ def json_or_missing(text: str | bytes) -> Any:
 
 
 def json_equal(value: Json, wanted: Json) -> bool:
-    """Whether a JSON value is the wanted one; true is not 1."""
+    """Whether two JSON values are equal; true does not equal 1."""
     return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)
 
 
 def scalar_text(value: Json) -> str | None:
-    """A text, or a whole number as text; None for anything else."""
+    """Return a text as it is and an integer as text; None for anything else."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None

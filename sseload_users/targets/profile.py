@@ -1,7 +1,8 @@
-"""Profiles: files that say how to speak to a kind of server, found and checked."""
+"""Find, parse and validate target profiles."""
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +17,19 @@ from sseload_users.targets.redaction import is_secret_name
 from sseload_users.targets.spec import ProfileSpec
 from sseload_users.transports import TransportName
 
-#: The profile that is used where none is named.
+#: The default profile.
 DEFAULT = "code-server"
+
+#: The start of a cause with an HTTP status.
+_HTTP_STATUS = re.compile(r"HTTP (\d+)\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a profile's file says, checked.
+    """A validated profile.
 
     Attributes:
-        name: the built-in name, or the path as it was given.
+        name: the built-in name, or the path as given.
         spec: the file's tables.
     """
 
@@ -34,39 +38,58 @@ class Profile:
 
     @property
     def transport(self) -> TransportName:
-        """What carries the messages."""
+        """The transport of the listeners."""
         return self.spec.transport
 
     @property
     def code_template(self) -> str:
-        """For ``codes.CodeShape``."""
+        """The template of codes, for ``codes.CodeShape``."""
         return self.spec.code.template
+
+    def advice(self, step: str, cause: str, server_text: str = "") -> str:
+        """Return the profile's advice on a failure; empty if it has none.
+
+        Args:
+            step: the step that failed, for example "ingest".
+            cause: the countable cause, for example "HTTP 410".
+            server_text: the server's own words.
+        """
+        found = _HTTP_STATUS.match(cause)
+        status = int(found[1]) if found else 0
+        for each in self.spec.advice:
+            if (
+                each.step == step
+                and (not each.status or status in each.status)
+                and (each.regex is None or each.regex.search(server_text or cause))
+            ):
+                return each.hint
+        return ""
 
     @property
     def max_code_length(self) -> int | None:
-        """The longest code that the server takes, in characters; None: not known."""
+        """The longest code that the server accepts, in characters; None if unknown."""
         return self.spec.code.max_length
 
 
 def names() -> list[str]:
-    """The built-in profiles' names, the default first."""
+    """Return the names of the built-in profiles, the default first."""
     found = sorted(path.stem for path in config_path("targets").glob("*.toml"))
     return sorted(found, key=lambda name: name != DEFAULT)
 
 
 def load(name_or_path: str) -> Profile:
-    """A built-in profile by its name, or one of your own by a path that ends in ``.toml``.
+    """Load a built-in profile by name, or a file by a path that ends in ``.toml``.
 
     Raises:
-        ConfigError: there is none, or its file says something impossible; one sentence with
-            the file, the key and what to do.
+        ConfigError: Unknown target, or its file is invalid; one sentence with the
+            file, the key and what to do.
     """
     if name_or_path.endswith(".toml"):
         return Profile(name_or_path, _checked(Path(name_or_path)))
     if name_or_path not in names():
         raise ConfigError(
-            f"target {clean(name_or_path)!r}: there is no such profile; there are: "
-            f"{', '.join(names())}, or give the path of a file that ends in .toml."
+            f"Unknown target {clean(name_or_path)!r}: use one of {', '.join(names())}, or the path "
+            "of a file that ends in .toml."
         )
     return Profile(name_or_path, _checked(config_path(f"targets/{name_or_path}.toml")))
 
@@ -76,11 +99,11 @@ def _checked(path: Path) -> ProfileSpec:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise ConfigError(f"{path}: the profile cannot be read: {reason}.") from error
+        raise ConfigError(f"{path}: cannot read the profile: {reason}.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: the profile is not UTF-8 text.") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}.") from error
+        raise ConfigError(f"{path}: invalid TOML: {error}.") from error
     try:
         return ProfileSpec.model_validate(values)
     except ValidationError as error:
@@ -88,9 +111,9 @@ def _checked(path: Path) -> ProfileSpec:
 
 
 def _sentence(error: ValidationError) -> str:
-    """One mistake that pydantic found, as one sentence that begins with its key."""
+    """Return the first validation error as one sentence that begins with its key."""
     found = error.errors(include_url=False)
-    # A key that is misspelt is missing as well: the first says more.
+    # A misspelt key is also reported as missing: prefer the unknown key.
     first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
     where = ""
     for step in _keys_in(first["loc"]):
@@ -99,7 +122,7 @@ def _sentence(error: ValidationError) -> str:
     match first["type"]:
         case "extra_forbidden":
             keys = ", ".join(_keys_at(first["loc"][:-1]))
-            return f"{where} is not a key; there are: {keys}."
+            return f"{where}: unknown key; use one of: {keys}."
         case "missing":
             return f"{where} is missing."
         case "way_in":
@@ -118,13 +141,13 @@ def _sentence(error: ValidationError) -> str:
 
 
 def _may_be_secret(location: tuple[int | str, ...]) -> bool:
-    """Whether what is at a place in the file is better not repeated."""
+    """Whether the value at a location may be secret and must not be repeated."""
     tables = {"values", "headers", "query", "auth", "body"}
     return any(step in tables or is_secret_name(str(step)) for step in location)
 
 
 def _keys_in(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """A place in the file, without the tags that tell two kinds of a table apart."""
+    """Return a location without the tags of a table's variants."""
     return tuple(step for step in location if not _is_tag(step))
 
 
@@ -133,7 +156,7 @@ def _is_tag(step: int | str) -> bool:
 
 
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:
-    """The keys of the table at a place in the file."""
+    """Return the valid keys of the table at a location."""
     model: type[BaseModel] = ProfileSpec
     for step, after in zip(location, (*location[1:], ""), strict=False):
         if isinstance(step, str) and step in model.model_fields:
@@ -143,7 +166,7 @@ def _keys_at(location: tuple[int | str, ...]) -> list[str]:
 
 
 def _table(annotation: Any, tag: str = "") -> type[BaseModel] | None:
-    """The table that an annotation is about; of several, that with the tag."""
+    """Return the table in an annotation; of several variants, the one with the tag."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     parts = get_args(annotation)

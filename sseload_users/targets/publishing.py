@@ -37,13 +37,15 @@ class Publishing:
         ingest: its profile's table about codes.
 
     Attributes:
-        line: the same target for the publisher's connection.
+        target: the same target for the publisher's connection.
         expects: what answers a code.
         way: how codes are handed in, in words and without secrets.
     """
 
     def __init__(self, target: Target, ingest: ConnectionIngestSpec) -> None:
-        self.line = target.with_spec(_line(target.profile.spec, ingest, target.ingest_names()))
+        self.target = target.with_spec(
+            _publisher_spec(target.profile.spec, ingest, target.ingest_names())
+        )
         self.expects: Literal["ack", "message", "none"] = (
             "message" if isinstance(ingest.expect, MessageSpec) else ingest.expect
         )
@@ -73,14 +75,14 @@ class Publishing:
             number: ID for the acknowledgement.
 
         Raises:
-            ConfigError: the profile needs a name that nobody gave.
-            ConnectFailed: it needs one that the server did not give.
+            ConfigError: a name has no value.
+            ConnectFailed: at "subscribe": the server did not give a value.
         """
         values = self._values(code, sender)
-        asked = number if self.expects == "ack" else None
-        return self.line.frame(self._ingest.send, values, "ingest.send", asked)
+        ack_id = number if self.expects == "ack" else None
+        return self.target.filler.message_at("ingest.send", self._ingest.send, values, ack_id)
 
-    def about(self, code: str, sender: Sender) -> CodeAnswers:
+    def answers_to(self, code: str, sender: Sender) -> CodeAnswers:
         """Return the messages that can answer a code."""
         values = self._values(code, sender)
         return CodeAnswers(
@@ -110,7 +112,7 @@ class Publishing:
         """Return the refusal in a message if it is one of `refuses`; see `refusal`."""
 
         def hide(text: str) -> str:
-            return self.line.redact(text, sender.identity, sender.captured.values())
+            return self.target.redact(text, sender.identity, sender.captured.values())
 
         refuse = next((each for each in refuses if matches(each, what)), None)
         if refuse is None:
@@ -125,7 +127,7 @@ class Publishing:
         return Refused(cause, words)
 
     def _values(self, code: str, sender: Sender) -> dict[str, str]:
-        return {**self.line.values(sender.identity, sender.captured), "code": code}
+        return {**self.target.filler.values(sender.identity, sender.captured), "code": code}
 
 
 class Refused(NamedTuple):
@@ -153,7 +155,9 @@ class CodeAnswers:
     refuses: tuple[RefuseSpec, ...]
 
 
-def _line(spec: ProfileSpec, ingest: ConnectionIngestSpec, names: Collection[str]) -> ProfileSpec:
+def _publisher_spec(
+    spec: ProfileSpec, ingest: ConnectionIngestSpec, names: Collection[str]
+) -> ProfileSpec:
     """Return the profile's file as it would be if the publisher's connection were a listener's.
 
     Args:

@@ -1,4 +1,4 @@
-"""What must not be shown: headers and values that let somebody in."""
+"""Redact secrets: credentials in headers, values and messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sseload_users.targets.requests import Headers
 from sseload_users.targets.spec import ProfileSpec
 from sseload_users.targets.template import Json, dump, encode, names_in
 
-#: Header names whose values say nothing that must not be shown.
+#: Headers whose values are not secret.
 _HARMLESS = frozenset(
     {
         "accept",
@@ -24,11 +24,11 @@ _HARMLESS = frozenset(
         "user-agent",
     }
 )
-#: What stands before credentials in a header, and says nothing by itself.
+#: Authentication schemes, which precede credentials in a header.
 _SCHEMES = frozenset({"basic", "bearer", "digest", "token"})
 _SECRET_NAME = re.compile(r"key|token|secret|pass|auth|session|cookie|sign|jwt", re.IGNORECASE)
 _SHORTEST = 4
-#: What stands where a secret stood; terminals and files of any encoding have it.
+#: Replaces a secret; ASCII, so that every terminal and file can show it.
 _HIDDEN = "***"
 
 
@@ -38,18 +38,17 @@ def secret_values(
     identities: Iterable[Identity],
     captured: Collection[str] = (),
 ) -> frozenset[str]:
-    """Every text to blot out: as it is, percent-encoded, and escaped for JSON.
+    """Return all texts to redact: plain, percent-encoded, and escaped for JSON.
 
-    Those are the values of the user's headers, of users' further fields, what servers gave,
-    and the profile's own texts whose names say so: values, headers, queries, and what is in
-    bodies and messages. Texts of fewer than
-    four characters are left alone: without them no report could be read, and they protect
-    nothing.
+    These are the values of the user's headers, the further columns of users, captured values,
+    and texts of the profile with a secret name, in values, headers, queries, bodies and
+    messages. Texts of fewer than four characters are excluded: redacting them would make
+    reports unreadable and protects nothing.
     """
     found = {value for each in identities for value in each.fields.values()} | {*captured}
     for name, value in headers:
         if name.lower() not in _HARMLESS:
-            # "Bearer abc", "a=1; b=2": the parts are as secret as the whole.
+            # "Bearer abc", "a=1; b=2": each part is as secret as the whole.
             parts = re.split(r"[ ;,]+|(?<=[^=])=(?=[^=])", value)
             found.update((value, *(part for part in parts if part.lower() not in _SCHEMES)))
     found.update(
@@ -62,8 +61,8 @@ def secret_values(
     return frozenset(found | escaped | {encode(value) for value in found})
 
 
-def hidden(text: str, secrets: Iterable[str]) -> str:
-    """The text, with each secret in it blotted out: in any case, and if its end was cut off."""
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """Replace each secret in a text, in any letter case, and also if its end is cut off."""
     longest_first = sorted(secrets, key=len, reverse=True)
     text = _without_cut_off(text, longest_first)
     for secret in longest_first:
@@ -72,7 +71,7 @@ def hidden(text: str, secrets: Iterable[str]) -> str:
 
 
 def _without_cut_off(text: str, secrets: Collection[str]) -> str:
-    """The text, without a secret at its end, whole or cut off."""
+    """Replace a secret, complete or cut off, at the end of a text."""
     whole = text.rstrip("….")
     size = max((_common(whole, secret) for secret in secrets), default=0)
     if size < _SHORTEST:
@@ -81,13 +80,13 @@ def _without_cut_off(text: str, secrets: Collection[str]) -> str:
 
 
 def _common(text: str, secret: str) -> int:
-    """How much of a secret's beginning a text ends with."""
+    """Return the length of the longest start of a secret that ends a text."""
     sizes = range(min(len(secret), len(text)), 0, -1)
     return next((size for size in sizes if text[-size:].lower() == secret[:size].lower()), 0)
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a name is that of something secret."""
+    """Whether a name suggests a secret."""
     return _SECRET_NAME.search(name) is not None
 
 
@@ -99,7 +98,7 @@ def _named_values(spec: ProfileSpec) -> Iterator[tuple[str, str]]:
 
 
 def _pairs(value: Json) -> Iterator[tuple[str, str]]:
-    """Every text that has a name of its own, wherever it is in a table or list."""
+    """Yield every text with its name, at any depth of a table or list."""
     if isinstance(value, Mapping):
         for name, each in value.items():
             if isinstance(each, str):

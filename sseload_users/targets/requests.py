@@ -1,4 +1,4 @@
-"""Requests that a profile describes, filled for one connection or code."""
+"""Build the requests that a profile describes, and interpret their answers."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class BeforeStep:
     """A request to make before connecting.
 
     Attributes:
-        request: makes it of what the steps before captured.
-        call: the profile's words.
+        request: builds it from the values captured by the previous steps.
+        call: its description in the profile.
     """
 
     request: Callable[[Mapping[str, str]], HttpRequest]
@@ -49,19 +49,19 @@ class BeforeStep:
 
     @property
     def per_user(self) -> bool:
-        """Whether it is made once for all connections of a user."""
+        """Whether it is made once per user instead of once per connection."""
         return self.call.per == "user"
 
     @property
     def valid_for(self) -> float:
-        """Seconds for which what such a request gives is good."""
+        """Seconds for which the captured values of such a request are valid."""
         return self.call.valid_for
 
     def read(self, status: int, body: bytes) -> dict[str, str]:
-        """What the answer gives for the steps after this one and for the connection.
+        """Return the values captured from the answer, by name.
 
         Raises:
-            ConnectFailed: at "before": the answer is no success, or lacks what is needed.
+            ConnectFailed: at "before": the answer is a failure, or lacks a value.
         """
         text = body.decode(errors="replace")
         cause = refusal(self.call.expect, status, body)
@@ -70,19 +70,19 @@ class BeforeStep:
         found = capture(self.call.capture, text, json_or_missing(body))
         for name in self.call.capture:
             if name not in found:
-                # Without the answer: what stands in it may be secret.
+                # Without the answer, which may contain secrets.
                 raise ConnectFailed("before", f"no {name} in the answer")
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class UpkeepAction:
-    """What a connection must do again and again: one of ``request`` and ``text``.
+    """A periodic action of a connection: either a request or a message.
 
     Attributes:
-        every: seconds between two times.
-        request: to be made by HTTP.
-        text: to be sent over the connection.
+        every: interval in seconds.
+        request: the HTTP request, or None.
+        text: the message to send over the connection, or None.
         expect: which answers to the request count as success.
     """
 
@@ -91,21 +91,21 @@ class UpkeepAction:
     text: str | None = field(repr=False)
     expect: ExpectedAnswer
 
-    def accepts(self, status: int, body: bytes) -> str | None:
-        """None if the request was answered with success, else the countable cause."""
+    def failure(self, status: int, body: bytes) -> str | None:
+        """Return None if an answer counts as success, else the countable cause."""
         return refusal(self.expect, status, body)
 
 
 def fill_request(
     call: RequestSpec, host: str, values: Mapping[str, str], headers: Headers
 ) -> HttpRequest:
-    """The request that a call describes.
+    """Build a request.
 
     Args:
-        call: the profile's words.
+        call: its description in the profile.
         host: "scheme://host[:port][/base]".
-        values: what goes in for each name.
-        headers: further ones; of the same name, they replace the profile's.
+        values: values by name.
+        headers: additional headers; they replace the profile's of the same name.
 
     Raises:
         UnknownNameError: a name has no value.
@@ -130,7 +130,7 @@ def fill_request(
 
 
 def with_query(url: str, query: Mapping[str, str], values: Mapping[str, str]) -> str:
-    """A URL, filled, with a query behind the one that it may have."""
+    """Fill a URL and append a query to it."""
     filled = fill_url(url, values)
     for name, value in query.items():
         pair = f"{encode(fill(name, values))}={encode(fill(value, values))}"
@@ -141,14 +141,14 @@ def with_query(url: str, query: Mapping[str, str], values: Mapping[str, str]) ->
 def merge_headers(
     own: Mapping[str, str], further: Headers, values: Mapping[str, str]
 ) -> tuple[tuple[str, str], ...]:
-    """A profile's headers and the user's, which replace those of the same name, filled."""
+    """Fill a profile's headers and the user's; the latter replace those of the same name."""
     replaced = {name.lower() for name, _ in further}
     kept = [(name, value) for name, value in own.items() if name.lower() not in replaced]
     return tuple((name, fill_header(value, values)) for name, value in (*kept, *further))
 
 
 def refusal(answer: ExpectedAnswer, status: int, body: bytes) -> str | None:
-    """Why an answer is no success, as a countable cause; None if it is one."""
+    """Return why an answer is not a success, as a countable cause; None if it is one."""
     if status not in answer.status if answer.status else not 200 <= status <= 299:
         return f"HTTP {status}"
     if not answer.fields and not answer.has:
@@ -166,7 +166,7 @@ def refusal(answer: ExpectedAnswer, status: int, body: bytes) -> str | None:
 
 
 def answer_matches(kind: AnswerSpec, status: int, body: bytes) -> bool:
-    """Whether an answer is of the kind that a profile describes."""
+    """Whether an answer meets all conditions of a profile's description."""
     if kind.status and status not in kind.status:
         return False
     if kind.regex is not None and kind.regex.search(body.decode(errors="replace")) is None:
@@ -178,12 +178,12 @@ def answer_matches(kind: AnswerSpec, status: int, body: bytes) -> bool:
 
 
 def capture(captures: Mapping[str, CaptureSpec], text: str, value: Json) -> dict[str, str]:
-    """What can be captured from an answer or a message.
+    """Return the values that can be captured from an answer or a message, by name.
 
     Args:
-        captures: where each named value is.
-        text: what regular expressions look in.
-        value: what paths look in.
+        captures: where each value is.
+        text: searched by regular expressions.
+        value: searched by paths.
     """
     found = {}
     for name, place in captures.items():
@@ -196,6 +196,6 @@ def capture(captures: Mapping[str, CaptureSpec], text: str, value: Json) -> dict
 
 
 def matched_text(regex: re.Pattern[str], text: str) -> str | None:
-    """The part that a regular expression's group is, or all that it matches."""
+    """Return the group of a regular expression's match, or the whole match; None without one."""
     match = regex.search(text)
     return None if match is None else match[regex.groups]

@@ -1,7 +1,4 @@
-"""The tables that a profile's file is made of: their keys and types.
-
-`docs/targets.md` has the keys in a table.
-"""
+"""The tables of a profile's file, with their keys and types; see `docs/targets.md`."""
 
 from __future__ import annotations
 
@@ -24,12 +21,12 @@ from sseload_users.core.codes import DEFAULT_TEMPLATE, CodeShape
 from sseload_users.targets.paths import JsonPath
 from sseload_users.targets.template import Json, fill, fill_json
 
-#: The steps in which a server can refuse; the reports' errors by cause name them so.
+#: The steps that can fail, as named in the reports' errors by cause.
 FailureStep: TypeAlias = Literal[
     "health", "verify", "before", "handshake", "subscribe", "session", "upkeep", "ingest"
 ]
 
-#: Names that every profile has, without anybody giving them.
+#: Names that always have a value.
 BUILT_IN_NAMES = ("username", "nonce", "host", "origin")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -45,48 +42,48 @@ def _json(value: object) -> Json:
         return {key: _json(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_json(each) for each in value]
-    raise ValueError(f"{value!r} cannot be said in JSON; write it as a text")
+    raise ValueError(f"{value!r} has no JSON form; write it as a text")
 
 
 def _scalar(value: object) -> Json:
     if isinstance(value, dict | list):
-        raise ValueError("a condition is about one text, number or truth value")  # noqa: TRY004
+        raise ValueError("a condition must be a text, a number or a boolean")  # noqa: TRY004
     return _json(value)
 
 
 def _frame(value: object) -> Json:
     if not isinstance(value, str | dict | list):
-        raise ValueError(f"{value!r} is neither a text nor a table nor a list")  # noqa: TRY004
+        raise ValueError(f"{value!r} must be a text, a table or a list")  # noqa: TRY004
     return _json(value)
 
 
 def _json_path(value: object) -> JsonPath:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no path; write one such as 'data.code'")  # noqa: TRY004
+        raise ValueError(f"invalid path {value!r}; use for example 'data.code'")  # noqa: TRY004
     return JsonPath(value)
 
 
 def _conditions(value: object) -> dict[JsonPath, Json]:
     if not isinstance(value, dict):
-        raise ValueError('it must be a table of paths and values: { "data.type" = "code" }')  # noqa: TRY004
+        raise ValueError('must be a table of paths and values: { "data.type" = "code" }')  # noqa: TRY004
     return {_json_path(path): _scalar(wanted) for path, wanted in value.items()}
 
 
 def _pattern(value: object) -> re.Pattern[str]:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no regular expression")  # noqa: TRY004
+        raise ValueError(f"invalid regular expression {value!r}")  # noqa: TRY004
     try:
         pattern = re.compile(value)
     except re.error as error:
-        raise ValueError(f"{value!r} is no regular expression: {error}") from None
+        raise ValueError(f"invalid regular expression {value!r}: {error}") from None
     if pattern.groups > 1:
-        raise ValueError(f"{value!r} has {pattern.groups} groups; one at most says which part")
+        raise ValueError(f"{value!r} has {pattern.groups} groups; use at most one")
     return pattern
 
 
 def _address(value: str) -> str:
     if not value.startswith(("/", "http://", "https://")):
-        raise ValueError(f"{_shown(value)} must begin with / (or be a whole http:// URL)")
+        raise ValueError(f"{_shown(value)} must begin with / or be a complete http:// URL")
     return _without_blanks(value)
 
 
@@ -99,13 +96,13 @@ def _path(value: str) -> str:
 def _without_blanks(value: str) -> str:
     if not re.fullmatch(r"[!-~]*", value) or "#" in value:
         raise ValueError(
-            f"{_shown(value)} has a blank, '#' or non-ASCII character: percent-encode it"
+            f"{_shown(value)} has a space, '#' or non-ASCII character: percent-encode it"
         )
     return value
 
 
 def _shown(path: str) -> str:
-    # What is behind the question mark may be secret.
+    # The query may be secret.
     return repr(path if "?" not in path else path.partition("?")[0] + "?…")
 
 
@@ -116,26 +113,26 @@ def _headers(value: dict[str, str]) -> dict[str, str]:
 
 
 def check_header(name: str, value: str) -> None:
-    """Refuse what would break a request's head.
+    """Check that a header is valid (RFC 9110 §5).
 
     Raises:
-        ValueError: one sentence, without the value.
+        ValueError: it is not; one sentence without the value.
     """
     if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is no header name")
+        raise ValueError(f"invalid header name {name!r}")
     if not re.fullmatch(r"[\t\x20-\x7e\x80-\U0010ffff]*", value):
-        raise ValueError(f"the value of header {name} has a control character")
+        raise ValueError(f"the value of header {name} contains a control character")
 
 
 def check_names(value: dict[str, Any]) -> dict[str, Any]:
-    """Names with something to each: refuse what is none, or taken.
+    """Check that the keys of a table are valid names and not built in.
 
     Raises:
-        ValueError: one sentence.
+        ValueError: one is not; one sentence.
     """
     for name in value:
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name; use letters, digits and underscores")
+            raise ValueError(f"invalid name {name!r}; use letters, digits and underscores")
         if name in (*BUILT_IN_NAMES, "code"):
             raise ValueError(f"{name!r} is a built-in name; choose another")
     return value
@@ -143,7 +140,7 @@ def check_names(value: dict[str, Any]) -> dict[str, Any]:
 
 def _status(value: int) -> int:
     if not 100 <= value <= 599:
-        raise ValueError(f"{value} is no HTTP status")
+        raise ValueError(f"invalid HTTP status {value}")
     return value
 
 
@@ -161,7 +158,7 @@ class Table(BaseModel):
     """A table of the file.
 
     Attributes:
-        literal: the keys whose texts are taken as they are: names in them are not replaced.
+        literal: keys whose texts are literal: names in them are not replaced.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
@@ -170,16 +167,16 @@ class Table(BaseModel):
 
 
 class ConditionTable(Table):
-    """A table with conditions that a message must meet: some of event, fields and text."""
+    """A table of conditions for messages: some of event, fields and text."""
 
     def filled(self, values: Mapping[str, str]) -> Self:
-        """The same, with the values of the names that its conditions have.
+        """Return a copy in which the names in the conditions are replaced by values.
 
         Raises:
             UnknownNameError: a name has no value.
         """
         given = {key: getattr(self, key, None) for key in ("event", "fields", "text")}
-        # A text is compared as a whole: it is not written anew, even if it is JSON.
+        # A text is compared as a whole, so it is not serialized again if it is JSON.
         update = {
             key: fill(each, values) if isinstance(each, str) else fill_json(each, values)
             for key, each in given.items()
@@ -190,7 +187,7 @@ class ConditionTable(Table):
 
 
 class MessageSpec(ConditionTable):
-    """Which messages are meant: all that is given must hold."""
+    """The description of a message; all given conditions must hold."""
 
     any: StrictBool = False
     event: str | None = None
@@ -204,13 +201,13 @@ class MessageSpec(ConditionTable):
         given = [self.event is not None, self.fields, self.has, self.text is not None, self.regex]
         if self.any == bool(sum(map(bool, given))):
             raise ValueError(
-                "say which message: any = true for any, or some of event, fields, has, text, regex"
+                "missing condition: give any = true, or some of event, fields, has, text, regex"
             )
         return self
 
 
 class CaptureSpec(Table):
-    """Where in an answer or message a named value is."""
+    """The location of a named value in an answer or message."""
 
     field: _JsonPath | None = None
     regex: _Pattern | None = None
@@ -219,7 +216,7 @@ class CaptureSpec(Table):
     @model_validator(mode="after")
     def _one_place(self) -> CaptureSpec:
         if (self.field is None) == (self.regex is None):
-            raise ValueError("give one of field and regex")
+            raise ValueError("give either field or regex")
         return self
 
 
@@ -233,7 +230,7 @@ class ConfirmSpec(MessageSpec):
 
 
 class RefuseSpec(MessageSpec):
-    """A message that refuses the subscription, and what that is called in the report."""
+    """A message that refuses the subscription, with its cause for the report."""
 
     literal: ClassVar[frozenset[str]] = frozenset({"cause"})
 
@@ -242,7 +239,7 @@ class RefuseSpec(MessageSpec):
 
 
 class ReplySpec(MessageSpec):
-    """A message that must be answered."""
+    """A message that requires a reply."""
 
     send: Frame
 
@@ -258,7 +255,7 @@ class ExpectedAnswer(Table):
 
 
 class AnswerSpec(Table):
-    """Which answers to a request are meant: all that is given must hold."""
+    """The description of an answer; all given conditions must hold."""
 
     literal: ClassVar[frozenset[str]] = frozenset({"fields"})
 
@@ -270,7 +267,7 @@ class AnswerSpec(Table):
     @model_validator(mode="after")
     def _says_which(self) -> AnswerSpec:
         if not (self.status or self.fields or self.has or self.regex):
-            raise ValueError("say which answer: give some of status, fields, has, regex")
+            raise ValueError("missing condition: give some of status, fields, has, regex")
         return self
 
 
@@ -287,18 +284,18 @@ class RequestSpec(Table):
     @model_validator(mode="after")
     def _body_fits(self) -> RequestSpec:
         if self.body is not None and self.method == "GET":
-            raise ValueError("a GET request has no body; give a method")
+            raise ValueError("a GET request has no body; set method")
         return self
 
 
 class VerifySpec(RequestSpec):
-    """A request that says whether the server knows a user, and what it says if it does not."""
+    """A request that asks whether the server knows a user, with the answer for "no"."""
 
     refuse: AnswerSpec | None = None
 
 
 class BeforeSpec(RequestSpec):
-    """A request that is made before connecting, by each connection or once for its user."""
+    """A request before connecting, made per connection or per user."""
 
     per: Literal["connection", "user"] = "connection"
     valid_for: float = Field(600.0, gt=0, strict=True, allow_inf_nan=False)
@@ -307,12 +304,12 @@ class BeforeSpec(RequestSpec):
     @model_validator(mode="after")
     def _kept_for_users_only(self) -> BeforeSpec:
         if "valid_for" in self.model_fields_set and self.per != "user":
-            raise ValueError('valid_for is for what is kept for a user; give per = "user", too')
+            raise ValueError('valid_for requires per = "user"')
         return self
 
 
 class UpkeepSpec(Table):
-    """What a connection must do again and again: a request, or a message."""
+    """A periodic action of a connection: either a request or a message."""
 
     every: float = Field(gt=0, strict=True, allow_inf_nan=False)
     request: RequestSpec | None = None
@@ -321,12 +318,12 @@ class UpkeepSpec(Table):
     @model_validator(mode="after")
     def _one_thing(self) -> UpkeepSpec:
         if (self.request is None) == (self.send is None):
-            raise ValueError("give one of request and send")
+            raise ValueError("give either request or send")
         return self
 
 
 class ConnectSpec(Table):
-    """Where and how to connect, and what to say first."""
+    """How to connect, and what to send first."""
 
     path: _Path
     query: dict[str, str] = {}
@@ -339,7 +336,7 @@ class ConnectSpec(Table):
 
 
 class CodeSpec(ConditionTable):
-    """Where a code is in a message, and which codes the server takes."""
+    """The location of the code in a message, and the codes that the server accepts."""
 
     literal: ClassVar[frozenset[str]] = frozenset({"template"})
 
@@ -354,7 +351,9 @@ class CodeSpec(ConditionTable):
     @model_validator(mode="after")
     def _consistent(self) -> CodeSpec:
         if [self.field is not None, self.regex is not None, self.whole].count(True) != 1:
-            raise ValueError("say where the code is: give one of field, regex and whole = true")
+            raise ValueError(
+                "missing location of the code: give one of field, regex or whole = true"
+            )
         longest = len(_longest(self.template))
         if self.max_length is not None and longest > self.max_length:
             raise ValueError(
@@ -365,7 +364,7 @@ class CodeSpec(ConditionTable):
 
 
 class AdviceSpec(Table):
-    """What to do about a failure: of which step, by which status or which words of the server."""
+    """Advice on a failure, by step and by status or server text."""
 
     literal: ClassVar[frozenset[str]] = frozenset({"hint"})
 
@@ -377,10 +376,10 @@ class AdviceSpec(Table):
     @model_validator(mode="after")
     def _says_when(self) -> AdviceSpec:
         if not self.status and self.regex is None:
-            raise ValueError("say which answers it is for: give some of status, regex")
+            raise ValueError("missing condition: give status, regex or both")
         return self
 
 
 def _longest(template: str) -> str:
-    """A code as long as codes of the template get, in a run of a million codes."""
+    """Return the longest code of a template in a run of a million codes."""
     return CodeShape("aaaaaa", template).mint(999_999, 2 * 10**18)

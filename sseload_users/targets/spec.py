@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StrictBool, model_validator
 
-from sseload_users.targets.ingest import ConnectionIngestSpec, IngestSpec
+from sseload_users.targets.ingest import ConnectionIngestSpec, HttpIngestSpec, IngestSpec
 from sseload_users.targets.schema import (
     AdviceSpec,
     BeforeSpec,
@@ -52,24 +52,33 @@ class ProfileSpec(Table):
             self.ingest.check(self.transport)
             _check_fit(self.ingest, self.ingest.transport(self.transport), "ingest.")
         elif not any("code" in names_in(each.value) for each in texts(self.ingest)):
-            raise ValueError("ingest has no {code}: put it into its body, path, query or headers")
+            raise ValueError("ingest lacks {code}: use it in the body, path, query or headers")
         if self.refuse and self.confirm is None and self.transport != "socketio":
-            raise ValueError(
-                "refuse is looked at until a message confirms the subscription; give confirm, too"
-            )
+            raise ValueError("refuse requires confirm, which ends the wait for a refusal")
         for index, before in enumerate(self.before[1:], 1):
             if before.per == "user" and self.before[index - 1].per != "user":
                 raise ValueError(
-                    f"before[{index}] is made once for each user, and stands behind one that each "
-                    "connection makes; put it first"
+                    f"before[{index}] is made per user and must precede requests made per "
+                    "connection"
                 )
         for each in self.texts():
             names = [*names_in(each.value)]
             if names and not each.filled:
                 raise ValueError(_not_filled(each.key, names[0]))
             if "code" in names and not each.key.startswith("ingest."):
-                raise ValueError(f"{each.key} has {{code}}, which is only known in ingest")
+                raise ValueError(f"{each.key} has {{code}}, which is only available in ingest")
         return self
+
+    @property
+    def ingest_request(self) -> HttpIngestSpec:
+        """The request that has a code broadcast.
+
+        Raises:
+            TypeError: codes are handed in over a connection; see `Publishing`.
+        """
+        if not isinstance(self.ingest, HttpIngestSpec):
+            raise TypeError("codes are handed in over a connection")
+        return self.ingest
 
     def texts(self) -> Iterator[Text]:
         """Return all texts that may contain names: not the values of names, nor codes' template."""
@@ -90,10 +99,10 @@ class ProfileSpec(Table):
 
 
 def _not_filled(key: str, name: str) -> str:
-    said = f"{key} has {{{name}}}, but names are not replaced there"
+    problem = f"{key} has {{{name}}}, but names are not replaced there"
     if key.endswith("regex"):
-        return rf"{said}; use text or fields, or write \{{{name}\}} for the braces themselves"
-    return f"{said}; write the text itself"
+        return rf"{problem}; use text or fields, or write \{{{name}\}} for literal braces"
+    return f"{problem}; write the text itself"
 
 
 def _check_fit(table: Table, transport: str, where: str = "") -> None:

@@ -1,7 +1,7 @@
-"""Texts with ``{name}`` in them, filled so that a value never breaks what it stands in.
+"""Fill texts with ``{name}``, escaping each value for its context.
 
-There is nothing to it but names: no expressions, no conditions. Only a name directly between
-braces counts (``{username}``); any other brace is itself, so JSON and GraphQL need no escapes.
+There are only names: no expressions, no conditions. Only a name directly between braces is
+replaced (``{username}``); any other brace is literal, so JSON and GraphQL need no escapes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
-#: What TOML and JSON have in common, which is all of JSON but for TOML's lack of a null.
+#: A JSON value; a TOML file can give any but null.
 Json: TypeAlias = Any
 
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -22,10 +22,10 @@ _NOT_IN_HEADERS = re.compile(r"[^\x20-\x7e]+")
 
 
 class UnknownNameError(Exception):
-    """A text asks for a name that nobody gave.
+    """A name has no value.
 
     Args:
-        name: as it stands between the braces.
+        name: the name between the braces.
     """
 
     def __init__(self, name: str) -> None:
@@ -34,7 +34,7 @@ class UnknownNameError(Exception):
 
 
 def names_in(value: Json) -> Iterator[str]:
-    """The names that a text asks for, or all texts in a JSON value."""
+    """Yield the names in a text, or in all texts of a JSON value."""
     if isinstance(value, str):
         yield from _FIELD.findall(value)
     elif isinstance(value, Mapping):
@@ -47,7 +47,7 @@ def names_in(value: Json) -> Iterator[str]:
 
 
 def fill(text: str, values: Mapping[str, str], escape: Callable[[str], str] = str) -> str:
-    """The text with each name replaced by its escaped value.
+    """Replace each name in a text by its escaped value.
 
     Raises:
         UnknownNameError: a name has no value.
@@ -63,33 +63,33 @@ def fill(text: str, values: Mapping[str, str], escape: Callable[[str], str] = st
 
 
 def fill_url(text: str, values: Mapping[str, str]) -> str:
-    """A path or query with percent-encoded values (RFC 3986 §2.1)."""
+    """Fill a path or query with percent-encoded values (RFC 3986 §2.1)."""
     return fill(text, values, encode)
 
 
 def encode(value: str) -> str:
-    """Percent-encoded, all but RFC 3986's unreserved characters."""
+    """Percent-encode all but RFC 3986's unreserved characters."""
     return quote(value, safe="", errors="replace")
 
 
 def fill_namespace(text: str, values: Mapping[str, str]) -> str:
-    """A Socket.IO namespace; what would end it within a packet is percent-encoded."""
+    """Fill a Socket.IO namespace; percent-encode what would end it within a packet."""
     return fill(text, values, lambda value: _ENDS_NAMESPACE.sub(lambda end: encode(end[0]), value))
 
 
 def fill_header(text: str, values: Mapping[str, str]) -> str:
-    """A header's value; characters that no header carries safely are percent-encoded.
+    """Fill a header's value; percent-encode all but printable ASCII.
 
-    RFC 9110 §5.5 leaves printable ASCII as the only characters that every server reads alike.
+    Only printable ASCII is interpreted alike by all servers (RFC 9110 §5.5).
     """
     return _NOT_IN_HEADERS.sub(lambda run: encode(run[0]), fill(text, values))
 
 
 def fill_json(value: Json, values: Mapping[str, str]) -> Json:
-    """A JSON value whose texts are filled.
+    """Fill all texts of a JSON value.
 
     A text that is JSON itself, as in Action Cable's identifiers, stays JSON: values are
-    escaped in it as often as it takes.
+    escaped once per level.
     """
     if isinstance(value, str):
         if "{" not in value or _FIELD.search(value) is None:
@@ -106,12 +106,12 @@ def fill_json(value: Json, values: Mapping[str, str]) -> Json:
 
 
 def fill_text(value: Json, values: Mapping[str, str], escape: Callable[[str], str] = str) -> str:
-    """A frame or body: a table or list as JSON, a text that is JSON likewise, else the text.
+    """Fill a message or body: JSON for a table, a list or a text that is JSON; else text.
 
     Args:
         value: the template.
-        values: by name.
-        escape: for a text that is no JSON.
+        values: values by name.
+        escape: escapes values in a text that is not JSON.
     """
     if isinstance(value, str) and not is_json(value):
         return fill(value, values, escape)
@@ -121,7 +121,7 @@ def fill_text(value: Json, values: Mapping[str, str], escape: Callable[[str], st
 
 @lru_cache(maxsize=256)
 def is_json(text: str) -> bool:
-    """Whether a text is a table, a list or a text in JSON."""
+    """Whether a text is a JSON object, array or string."""
     try:
         return isinstance(read_json(text), dict | list | str)
     except ValueError:
@@ -129,15 +129,15 @@ def is_json(text: str) -> bool:
 
 
 def dump(value: Json) -> str:
-    """Compact JSON, in ASCII: it survives whatever a server takes the encoding to be."""
+    """Encode as compact JSON in ASCII, so that the server's charset does not matter."""
     return json.dumps(value, separators=(",", ":"))
 
 
 def read_json(text: str | bytes) -> Json:
-    """The value that a text says.
+    """Parse JSON.
 
     Raises:
-        ValueError: it is not JSON, or nested deeper than anybody means.
+        ValueError: the text is not JSON, or is nested too deep.
     """
     try:
         return json.loads(text)

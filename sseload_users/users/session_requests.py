@@ -187,4 +187,4 @@ class SessionRequests:
             response = fetch(upkeep.request, lambda: self._before.network.ssl_context, timeout_s)
         except OSError as error:
             return cause_of(error), ""
-        return upkeep.accepts(response.status, response.body), body_text(response.body)
+        return upkeep.failure(response.status, response.body), body_text(response.body)

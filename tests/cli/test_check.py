@@ -143,8 +143,8 @@ def test_every_step_is_told(said: dict[str, tuple[int, str, str]], case: Case) -
 def test_mistakes_are_told_in_one_sentence() -> None:
     for words, says in (
         ((), "host ''"),
-        (("--host", "http://u:hunter2@127.0.0.1:1"), "user name or password in the URL"),
-        (("--host", "http://127.0.0.1:1", "--target", "nosuch"), "no such profile"),
+        (("--host", "http://u:hunter2@127.0.0.1:1"), "URL contains a user name or password"),
+        (("--host", "http://127.0.0.1:1", "--target", "nosuch"), "Unknown target"),
         (("--host", "http://127.0.0.1:1", "--codes", "x"), "--codes"),
     ):
         done = subprocess.run(

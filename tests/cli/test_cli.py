@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-import pytest
+from argparse import Action
+from dataclasses import fields
 
-from sseload_users.cli import run as cli
+import pytest
+from locust.argument_parser import get_parser
+
+from sseload_users import plugin
+from sseload_users.cli import main as cli
+from sseload_users.cli import run
+from sseload_users.core.errors import ConfigError
+from sseload_users.options import Options
+
+
+def locust_arguments(words: list[str]) -> list[str]:
+    assert plugin.__all__
+    known: dict[str, Action] = get_parser()._option_string_actions
+    return run.locust_arguments(words, known)
 
 
 def options(words: list[str]) -> dict[str, str]:
     """Locust's arguments for a line, by name; a flag's value is empty."""
-    line = cli.locust_arguments(words)
+    line = locust_arguments(words)
     found: dict[str, str] = {}
     at = 0
     while at < len(line):
@@ -43,7 +57,7 @@ def test_up_to_three_numbers(
 
 @pytest.mark.parametrize("words", [["-u", "9"], ["-u9"], ["--users", "9"], ["--users=9"]])
 def test_locusts_word_for_users_takes_the_place_of_the_default(words: list[str]) -> None:
-    line = cli.locust_arguments(words)
+    line = locust_arguments(words)
     assert line[-len(words) :] == words
     assert "51" not in line
 
@@ -59,25 +73,25 @@ def test_locusts_word_for_users_takes_the_place_of_the_default(words: list[str])
     ],
 )
 def test_what_is_said_is_not_said_twice(words: list[str], default: str) -> None:
-    line = cli.locust_arguments(words)
+    line = locust_arguments(words)
     assert default not in line
     assert line[-len(words) :] == words
 
 
 def test_options_are_passed_on_in_their_order() -> None:
     words = ["4", "--host", "http://127.0.0.1:1", "--csv", "x", "--target", "websocket"]
-    assert cli.locust_arguments(words)[-6:] == words[1:]
+    assert locust_arguments(words)[-6:] == words[1:]
 
 
 @pytest.mark.parametrize("word", ["0", "many", "1.5", "+3", "1_000", "٣", "99999999", ""])
 def test_a_number_that_cannot_be(word: str) -> None:
-    with pytest.raises(cli.UsageError, match=r"^codes is .*: give a whole number, 1 or more\.$"):
-        cli.locust_arguments(["5", word])
+    with pytest.raises(ConfigError, match=r"^Invalid codes .*: use a whole number, 1 or more\.$"):
+        locust_arguments(["5", word])
 
 
 def test_a_word_too_many() -> None:
-    with pytest.raises(cli.UsageError, match=r"^'9' is one word too many"):
-        cli.locust_arguments(["1", "2", "3", "9"])
+    with pytest.raises(ConfigError, match=r"^Unexpected argument '9'"):
+        locust_arguments(["1", "2", "3", "9"])
 
 
 @pytest.mark.parametrize("word", ["-h", "--help"])
@@ -95,4 +109,54 @@ def test_a_mistake_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["x"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == "sseload: connections is 'x': give a whole number, 1 or more.\n"
+    assert captured.err == "sseload: Invalid connections 'x': use a whole number, 1 or more.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "numbers"),
+    [
+        (["--host", "http://127.0.0.1:1", "5", "2", "2"], ("6", "2", "2")),
+        (["5", "--reconnect", "2", "--target", "websocket", "2"], ("6", "2", "2")),
+        (["-t", "20", "5"], ("6", None, None)),
+        (["--tags", "a", "b", "--reconnect", "5", "2"], ("6", "2", None)),
+        (["--header", "A: 1", "5"], ("6", None, None)),
+        (["--host=http://127.0.0.1:1", "5"], ("6", None, None)),
+    ],
+)
+def test_options_may_stand_before_the_numbers(
+    words: list[str], numbers: tuple[str, str | None, str | None]
+) -> None:
+    line = locust_arguments(words)
+    found = tuple(
+        line[line.index(name) + 1] if name in line else None
+        for name in ("-u", "--codes", "--duration")
+    )
+    assert found == numbers
+
+
+def test_a_negative_number_is_invalid(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["-5"]) == 2
+    assert capsys.readouterr().err == (
+        "sseload: Invalid connections '-5': use a whole number, 1 or more.\n"
+    )
+
+
+def test_help_all_lists_every_option_of_both(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help-all"]) == 0
+    text = capsys.readouterr().out
+    for each in fields(Options):
+        assert f"--{each.name.replace('_', '-')} " in text
+    assert "--spawn-rate" in text
+
+
+@pytest.mark.parametrize("command", ["check", "compare"])
+def test_each_command_has_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    with pytest.raises(SystemExit) as raised:
+        cli.main([command, "--help"])
+    assert raised.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: python -m sseload_users {command}")
+
+
+def test_the_version_is_sseloads_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("sseload ")

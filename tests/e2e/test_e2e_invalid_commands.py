@@ -68,7 +68,7 @@ class Listener(CodeListener):
 """
 
 MISTAKES = [
-    Mistake("no codes", ("--codes", "0"), ("--codes 0", "at least 1")),
+    Mistake("no codes", ("--codes", "0"), ("--codes 0", "1 or more")),
     Mistake("codes that are not a number", ("--codes", "abc"), ("--codes", "abc")),
     Mistake("connections that are not a number", ("many",), ("connections", "many")),
     Mistake("a duration that is not a number", ("--duration", "nan"), ("--duration nan",)),
@@ -80,7 +80,7 @@ MISTAKES = [
     Mistake(
         "an unknown key in a profile",
         ("--target", "{wrong_profile}"),
-        ("wrong.toml", "connect.haeders is not a key"),
+        ("wrong.toml", "connect.haeders: unknown key"),
     ),
     Mistake(
         "an unknown key in thresholds",

@@ -101,7 +101,7 @@ def test_missing_and_unknown_values_refuse_a_run(
             (
                 (),
                 (
-                    f"sseload: target {profile}: ingest.query needs {{token}}; give it with "
+                    f"sseload: target {profile}: ingest.query needs {{token}}; set it with "
                     "--value token=TEXT, in a column token of a users file, or in the profile's "
                     "[values]."
                 ),

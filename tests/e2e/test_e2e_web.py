@@ -98,7 +98,7 @@ def test_two_runs_and_a_mistake_in_one_session(session: Session) -> None:
 
     # A mistake refuses the next one, in one sentence, and nothing else happens.
     session.swarm(5, codes="0")
-    session.run.wait_for("sseload: --codes 0 cannot be")
+    session.run.wait_for("sseload: Invalid --codes 0")
     session.run.wait_until(lambda: session.state() == "stopped", "the refusal")
     assert len(session.truth.connections) == 8
     assert session.report() == first

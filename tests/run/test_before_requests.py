@@ -329,14 +329,11 @@ def test_replaced_values_stay_secret(world: World) -> None:
         ('per = "users"', "before[0].per: Input should be 'connection' or 'user', not 'users'."),
         (
             "valid_for = 5",
-            'before[0]: valid_for is for what is kept for a user; give per = "user", too.',
+            'before[0]: valid_for requires per = "user".',
         ),
         (
             'path = "/"\n[[before]]\nper = "user"',
-            (
-                "before[1] is made once for each user, and stands behind one that each connection "
-                "makes; put it first."
-            ),
+            ("before[1] is made per user and must precede requests made per connection."),
         ),
     ],
 )

@@ -52,6 +52,15 @@ class Peer:
     sock: socket.socket
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @staticmethod
+    def accepting(key: str) -> bytes:
+        """The answer to a handshake with that key."""
+        digest = hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()
+        return (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
+        )
+
     def send(self, text: str) -> None:
         """Send a text message; who has gone away gets nothing."""
         data = text.encode()
@@ -166,12 +175,7 @@ class Server:
         elif url.path == "/stream":
             self._stream(sock)
         elif "sec-websocket-key" in headers:
-            key = headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-            accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
-            sock.sendall(
-                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Accept: " + accept.encode() + b"\r\n\r\n"
-            )
+            sock.sendall(Peer.accepting(headers["sec-websocket-key"]))
             peer = Peer(sock)
             names = parse_qs(url.query).get("username", [""])
             match url.path:

@@ -397,8 +397,8 @@ CASES = [
         "health connect",
         (
             (
-                'send      FAILED: POST HOST/api/ingest: HTTP 410 {"error":"This answer was '
-                'ordered"}: not accepted (HTTP 410)'
+                'send      FAILED: POST HOST/api/ingest: HTTP 410 {"error":"Injected '
+                'fault"}: not accepted (HTTP 410)'
             ),
             see("ingest", "HTTP 410"),
         ),
@@ -409,8 +409,8 @@ CASES = [
         "health verify connect",
         (
             (
-                'send      FAILED: POST HOST/api/ingest: HTTP 410 {"error":"This answer was '
-                'ordered"}: not accepted (HTTP 410)'
+                'send      FAILED: POST HOST/api/ingest: HTTP 410 {"error":"Injected '
+                'fault"}: not accepted (HTTP 410)'
             ),
             (
                 "          → A newer version of this server takes codes over a connection only: "

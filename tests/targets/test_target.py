@@ -69,17 +69,23 @@ def test_a_host_is_brought_into_one_form(host: str, normalize_host: str, url: st
 @pytest.mark.parametrize(
     ("host", "said"),
     [
-        ("foo", "host 'foo': give a URL such as http://127.0.0.1:8000."),
-        ("", "host '': give a URL such as http://127.0.0.1:8000."),
-        ("localhost:8000", "host 'localhost:8000': give a URL such as http://127.0.0.1:8000."),
-        ("ftp://a", "host 'ftp://a': give a URL such as http://127.0.0.1:8000."),
-        ("http://", "host 'http://': give a URL such as http://127.0.0.1:8000."),
-        ("http://a:b", "host 'http://a:b': give a URL such as http://127.0.0.1:8000."),
-        ("http://a:99999", "host 'http://a:99999': give a URL such as http://127.0.0.1:8000."),
-        ("http://[::1", "host 'http://[::1': give a URL such as http://127.0.0.1:8000."),
+        ("foo", "Invalid host 'foo': use a URL such as http://127.0.0.1:8000."),
+        ("", "Invalid host '': use a URL such as http://127.0.0.1:8000."),
+        (
+            "localhost:8000",
+            "Invalid host 'localhost:8000': use a URL such as http://127.0.0.1:8000.",
+        ),
+        ("ftp://a", "Invalid host 'ftp://a': use a URL such as http://127.0.0.1:8000."),
+        ("http://", "Invalid host 'http://': use a URL such as http://127.0.0.1:8000."),
+        ("http://a:b", "Invalid host 'http://a:b': use a URL such as http://127.0.0.1:8000."),
+        (
+            "http://a:99999",
+            "Invalid host 'http://a:99999': use a URL such as http://127.0.0.1:8000.",
+        ),
+        ("http://[::1", "Invalid host 'http://[::1': use a URL such as http://127.0.0.1:8000."),
         (
             "http://a/?b=c",
-            "host 'a': there is a query or fragment in the URL; it belongs into the profile.",
+            "Invalid host 'a': the URL contains a query or fragment; put it into the profile.",
         ),
     ],
 )
@@ -90,14 +96,14 @@ def test_what_is_no_host_is_told(host: str, said: str) -> None:
 
 
 def test_a_password_in_the_host_is_refused_and_not_repeated() -> None:
-    with pytest.raises(ConfigError, match="give it in a header") as raised:
+    with pytest.raises(ConfigError, match="use a header") as raised:
         Target(target.load("websocket"), "http://bob:hunter2@host")
     assert "hunter2" not in str(raised.value)
 
 
 @pytest.mark.parametrize("header", [("a b", "c"), ("a", "b\r\nc: d"), ("", "x")])
 def test_a_header_that_cannot_be_is_told_without_its_value(header: tuple[str, str]) -> None:
-    with pytest.raises(ConfigError, match=r"^header: .*; write 'Name: value'\.$") as raised:
+    with pytest.raises(ConfigError, match=r"^Invalid header: .*; write 'Name: value'\.$") as raised:
         Target(target.load("websocket"), HOST, headers=[header])
     assert "c: d" not in str(raised.value)
 
@@ -204,13 +210,13 @@ def test_nonces_are_long_and_differ() -> None:
 def test_what_nobody_gave_is_told_before_anything_connects(tmp_path: Path) -> None:
     found = mine(tmp_path, connect='query = { "t" = "{token}" }')
     said = (
-        f"target {tmp_path / 'mine.toml'}: connect.query needs {{token}}; give it with "
+        f"target {tmp_path / 'mine.toml'}: connect.query needs {{token}}; set it with "
         "--value token=TEXT, in a column token of a users file, or in the profile's [values]."
     )
     with pytest.raises(ConfigError) as raised:
         found.check([ALICE])
     assert str(raised.value) == said
-    with pytest.raises(ConfigError, match=r": connect needs \{token\}; give it with"):
+    with pytest.raises(ConfigError, match=r": connect needs \{token\}; set it with"):
         found.endpoint(ALICE)
     found.check([Identity("bob", {"token": "t"})])
     with pytest.raises(ConfigError, match=r"connect.query needs \{token\}"):
@@ -244,26 +250,26 @@ def test_built_in_profiles_need_no_users_file(name: str) -> None:
 )
 def test_a_code_is_found_or_not(tmp_path: Path, data: str, code: str | None) -> None:
     expected = [] if code is None else [code]
-    assert mine(tmp_path).codes_in(ParsedMessage("", data)) == expected
+    assert mine(tmp_path).reader.codes_in(ParsedMessage("", data)) == expected
 
 
 @pytest.mark.parametrize("data", ['{"type":"new_code","code":', "[1", ' {"a"}', "[" * 100_000])
 def test_what_begins_as_json_and_is_none_is_malformed(tmp_path: Path, data: str) -> None:
     with pytest.raises(Malformed, match="bad JSON"):
-        mine(tmp_path).codes_in(ParsedMessage("", data))
+        mine(tmp_path).reader.codes_in(ParsedMessage("", data))
 
 
 def test_bytes_are_malformed_only_where_json_is_expected(tmp_path: Path) -> None:
     with pytest.raises(Malformed, match="not UTF-8"):
-        mine(tmp_path).codes_in(ParsedMessage("", b"\xff"))
-    assert mine(tmp_path, code="whole = true").codes_in(ParsedMessage("", b"\xff")) == []
+        mine(tmp_path).reader.codes_in(ParsedMessage("", b"\xff"))
+    assert mine(tmp_path, code="whole = true").reader.codes_in(ParsedMessage("", b"\xff")) == []
 
 
 def test_conditions_choose_the_messages_with_codes(tmp_path: Path) -> None:
     found = mine(tmp_path, code='field = "v"\nfields = { "kind" = "code", "n[0]" = 1 }')
-    assert found.codes_in(ParsedMessage("", '{"kind":"code","n":[1],"v":"C"}')) == ["C"]
-    assert found.codes_in(ParsedMessage("", '{"kind":"code","n":[true],"v":"C"}')) == []
-    assert found.codes_in(ParsedMessage("", '{"kind":"echo","n":[1],"v":"C"}')) == []
+    assert found.reader.codes_in(ParsedMessage("", '{"kind":"code","n":[1],"v":"C"}')) == ["C"]
+    assert found.reader.codes_in(ParsedMessage("", '{"kind":"code","n":[true],"v":"C"}')) == []
+    assert found.reader.codes_in(ParsedMessage("", '{"kind":"echo","n":[1],"v":"C"}')) == []
 
 
 def test_any_message_confirms_where_any_will_do(tmp_path: Path) -> None:
@@ -364,19 +370,22 @@ def test_what_may_be_shown_has_no_secret(name: str) -> None:
 
 def test_an_answer_is_accepted_by_status_and_what_is_in_it() -> None:
     found = Target(target.load("code-server"), HOST)
-    assert found.accepts(200, b'{"status":"success"}') is None
-    assert found.accepts(201, b'{"status":"success"}') is None
-    assert found.accepts(410, b"") == "HTTP 410"
-    assert found.accepts(302, b'{"status":"success"}') == "HTTP 302"
-    assert found.accepts(200, b'{"status":"queued"}') == 'HTTP 200, but status is not "success"'
-    assert found.accepts(200, b"<html>") == "HTTP 200 without JSON"
-    assert found.accepts(200, b"\xff") == "HTTP 200 without JSON"
+    assert found.answers.ingest_failure(200, b'{"status":"success"}') is None
+    assert found.answers.ingest_failure(201, b'{"status":"success"}') is None
+    assert found.answers.ingest_failure(410, b"") == "HTTP 410"
+    assert found.answers.ingest_failure(302, b'{"status":"success"}') == "HTTP 302"
+    assert (
+        found.answers.ingest_failure(200, b'{"status":"queued"}')
+        == 'HTTP 200, but status is not "success"'
+    )
+    assert found.answers.ingest_failure(200, b"<html>") == "HTTP 200 without JSON"
+    assert found.answers.ingest_failure(200, b"\xff") == "HTTP 200 without JSON"
 
 
 def test_statuses_can_be_named(tmp_path: Path) -> None:
     found = mine(tmp_path, more="expect = { status = [202, 409] }\n")
-    assert found.accepts(409, b"") is None
-    assert found.accepts(200, b"") == "HTTP 200"
+    assert found.answers.ingest_failure(409, b"") is None
+    assert found.answers.ingest_failure(200, b"") == "HTTP 200"
 
 
 def test_a_step_before_fails_by_its_answer_and_keeps_its_secrets() -> None:
@@ -426,17 +435,17 @@ def test_upkeep_that_lacks_what_the_server_should_give_fails_the_connection() ->
 def test_a_target_without_health_has_no_request_for_it() -> None:
     found = Target(target.load("nchan"), HOST)
     assert found.health(ALICE) is None
-    assert found.healthy(500, b"")
+    assert found.answers.is_healthy(500, b"")
 
 
 def test_a_profile_says_what_a_no_looks_like(tmp_path: Path) -> None:
     def knows(refuse: str, status: int, body: bytes) -> bool | None:
         verify = '[verify]\npath = "/knows"\nexpect = { fields = { "known" = true } }\n'
-        return mine(tmp_path, more=verify + refuse).knows(status, body)
+        return mine(tmp_path, more=verify + refuse).answers.knows_user(status, body)
 
     assert knows("", 200, b'{"known":true}') is True
     assert knows("", 404, b'{"known":false}') is None
-    assert mine(tmp_path).knows(404, b"") is None
+    assert mine(tmp_path).answers.knows_user(404, b"") is None
     field = 'refuse = { fields = { "known" = false } }'
     assert knows(field, 404, b'{"known":false}') is False
     assert knows(field, 200, b'{"known":false}') is False
@@ -468,11 +477,11 @@ regex = "version"
 hint = "older"
 """,
     )
-    assert found.advice("ingest", "HTTP 410") == "gone"
-    assert found.advice("ingest", "HTTP 404", "too many") == "gone"
-    assert found.advice("ingest", "HTTP 400", "Too many codes") == "slower"
-    assert found.advice("handshake", "HTTP 410") == ""
-    assert found.advice("handshake", "HTTP 400", "bad version") == "older"
-    assert found.advice("handshake", "HTTP 400", "bad origin") == ""
-    assert found.advice("handshake", "HTTP 4000", "bad version") == ""
-    assert found.advice("ingest", "no answer in time") == ""
+    assert found.profile.advice("ingest", "HTTP 410") == "gone"
+    assert found.profile.advice("ingest", "HTTP 404", "too many") == "gone"
+    assert found.profile.advice("ingest", "HTTP 400", "Too many codes") == "slower"
+    assert found.profile.advice("handshake", "HTTP 410") == ""
+    assert found.profile.advice("handshake", "HTTP 400", "bad version") == "older"
+    assert found.profile.advice("handshake", "HTTP 400", "bad origin") == ""
+    assert found.profile.advice("handshake", "HTTP 4000", "bad version") == ""
+    assert found.profile.advice("ingest", "no answer in time") == ""

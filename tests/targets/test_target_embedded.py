@@ -50,7 +50,7 @@ def test_the_streams_of_the_embedded_target_from_page_to_pong(embedded: str) -> 
     found = at("code-server-sse", embedded)
     health = found.health(ALICE)
     assert health is not None
-    assert found.healthy(*answered(health))
+    assert found.answers.is_healthy(*answered(health))
     captured: dict[str, str] = {}
     for step in found.before(ALICE):
         captured |= step.read(*answered(step.request(captured)))
@@ -69,10 +69,10 @@ def test_the_streams_of_the_embedded_target_from_page_to_pong(embedded: str) -> 
         assert endpoint.confirm(f"data: {data()}".encode())
         (pong,) = found.upkeep(ALICE, captured)
         assert pong.request is not None
-        assert pong.accepts(*answered(pong.request)) is None
+        assert pong.failure(*answered(pong.request)) is None
         plain = at("sse", embedded)
-        assert plain.accepts(*answered(plain.ingest(CODE, ALICE))) is None
-        assert found.codes_in(ParsedMessage("", data())) == [CODE]
+        assert plain.answers.ingest_failure(*answered(plain.ingest(CODE, ALICE))) is None
+        assert found.reader.codes_in(ParsedMessage("", data())) == [CODE]
     finally:
         response.close()
         connection.close()
@@ -81,8 +81,11 @@ def test_the_streams_of_the_embedded_target_from_page_to_pong(embedded: str) -> 
 @pytest.mark.parametrize("name", ["code-server", "websocket", "sse"])
 def test_the_embedded_target_takes_codes_of_known_users_only(embedded: str, name: str) -> None:
     found = at(name, embedded)
-    assert found.accepts(*answered(found.ingest(CODE, ALICE))) is None
-    assert found.accepts(*answered(found.ingest(CODE, Identity('Zoë "x"')))) == "HTTP 403"
+    assert found.answers.ingest_failure(*answered(found.ingest(CODE, ALICE))) is None
+    assert (
+        found.answers.ingest_failure(*answered(found.ingest(CODE, Identity('Zoë "x"'))))
+        == "HTTP 403"
+    )
 
 
 def test_the_embedded_target_gives_strangers_no_token(embedded: str) -> None:

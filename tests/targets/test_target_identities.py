@@ -33,18 +33,18 @@ def test_spreadsheets_files_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "the users file is empty; its first line names columns."),
-        (b"username\n", "the users file has a header and no users; add a line for each."),
+        (b"", "the users file is empty; its first line must name the columns."),
+        (b"username\n", "the users file has a header but no users; add one line per user."),
         (
             b"name,token\na,b\n",
-            "there is no column username, but 'name, token'; the first line names the columns.",
+            "missing column username; the first line names the columns 'name, token'.",
         ),
         (b"username,t,t\na,b,c\n", "the first line names column 't' twice."),
         (b"username,\na,b\n", "column 2 has no name in the first line."),
         (b"username\n\xe9\n", "the users file is not UTF-8 text."),
         (
             b"username,token\na,b\nc,d,e\n",
-            "line 3 has 3 values for 2 columns; quote values that have commas in them.",
+            "line 3 has 3 values for 2 columns; quote values that contain commas.",
         ),
         (b'username\n"a\n', "line 2 is not valid CSV: unexpected end of data."),
     ],
@@ -57,7 +57,7 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, data: bytes, said: str) -> No
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no\.csv: the users file cannot be read: No such"):
+    with pytest.raises(ConfigError, match=r"no\.csv: cannot read the users file: No such"):
         read_users_file(tmp_path / "no.csv")
 
 

@@ -150,11 +150,11 @@ def test_codes_are_looked_for_by_names_that_all_connections_share(make: Make) ->
     code = 'fields = { "room" = "{room}" }'
     for found in (make(code=code, room="7"), make(code=code, more='[values]\nroom = "7"\n')):
         found.check([ALICE])
-        assert found.codes_in(ParsedMessage("", '{"code":"C","room":"7"}')) == ["C"]
-        assert found.codes_in(ParsedMessage("", '{"code":"C","room":"8"}')) == []
+        assert found.reader.codes_in(ParsedMessage("", '{"code":"C","room":"7"}')) == ["C"]
+        assert found.reader.codes_in(ParsedMessage("", '{"code":"C","room":"8"}')) == []
     said = (
-        "code.fields needs {room}, but codes are looked for in the same way for all connections: "
-        "give it with --value room=TEXT or in the profile's [values], and not by user."
+        "code.fields needs {room}, but [code] is the same for all connections: "
+        "set it with --value room=TEXT or in the profile's [values], not per user."
     )
     in_room = Identity("bob", {"room": "7"})
     assert refused(lambda: make(code=code)) == said
@@ -171,7 +171,7 @@ def test_codes_are_looked_for_by_names_that_all_connections_share(make: Make) ->
             "[confirm]\nregex = '^joined {room}$'\n",
             (
                 "confirm.regex has {room}, but names are not replaced there; use text or fields, "
-                r"or write \{room\} for the braces themselves."
+                r"or write \{room\} for literal braces."
             ),
         ),
         (
@@ -197,7 +197,7 @@ def test_codes_are_looked_for_by_names_that_all_connections_share(make: Make) ->
             '[[before]]\npath = "/"\ncapture = { "a" = { regex = "{room}=(.)" } }\n',
             (
                 "before[0].capture.a.regex has {room}, but names are not replaced there; use text "
-                r"or fields, or write \{room\} for the braces themselves."
+                r"or fields, or write \{room\} for literal braces."
             ),
         ),
     ],
@@ -228,8 +228,8 @@ def test_what_the_server_gives_later_is_refused(
     text = more + BEFORE
     said = refused(lambda: make(more=text, headers=headers))
     assert said == (
-        f"{key} needs {{token}}, which the server has not given by then: leave it out there, or "
-        "give it with --value token=TEXT."
+        f"{key} needs {{token}}, which the server has not given yet at that point: remove "
+        "it, or set it with --value token=TEXT."
     )
     make(more=text, headers=headers, token="t").check([ALICE])
 
@@ -249,13 +249,13 @@ def test_what_the_confirmation_gives_is_for_upkeep_alone(make: Make) -> None:
 def test_a_code_is_known_only_where_it_is_sent(make: Make) -> None:
     make(ingest_headers=(("X-Code", "{code}"),)).check([ALICE])
     said = refused(lambda: make(headers=(("X-Code", "{code}"),)))
-    assert said == "--header needs {code}, which is only known where a code is sent; leave it out."
+    assert said == "--header needs {code}, which is only available where a code is sent; remove it."
 
 
 def test_a_missing_value_is_told_with_every_way_to_give_it(make: Make) -> None:
     body = 'query = { "t" = "{ingest_token}" }\n'
     assert refused(lambda: make(more=body)) == (
-        "ingest.query needs {ingest_token}; give it with --value ingest_token=TEXT, in a column "
+        "ingest.query needs {ingest_token}; set it with --value ingest_token=TEXT, in a column "
         "ingest_token of a users file, or in the profile's [values]."
     )
     with_token = Identity("bob", {"ingest_token": "t"})
@@ -275,9 +275,9 @@ def test_values_go_before_the_profiles_and_behind_the_users(make: Make) -> None:
     ("values", "said"),
     [
         ({"rom": "7"}, "mine.toml has no {rom}; it has: other, room."),
-        ({"username": "7"}, "--value username: that name is built in; leave it out."),
-        ({"code": "7"}, "--value code: that name is built in; leave it out."),
-        ({"token": "7"}, "mine.toml takes token from what the server answers; leave it out."),
+        ({"username": "7"}, "--value username: this name is built in; remove it."),
+        ({"code": "7"}, "--value code: this name is built in; remove it."),
+        ({"token": "7"}, "mine.toml captures token from the server's answers; remove it."),
     ],
 )
 def test_a_value_that_is_of_no_use_is_refused(
@@ -289,7 +289,7 @@ def test_a_value_that_is_of_no_use_is_refused(
 
 
 def test_a_profile_without_names_says_so(make: Make) -> None:
-    assert refused(lambda: make(token="7")).endswith("has no {token}; it takes no values.")
+    assert refused(lambda: make(token="7")).endswith("has no {token}; it has no values.")
 
 
 def test_values_are_secret_whatever_they_are_called(make: Make) -> None:

@@ -48,7 +48,7 @@ class Told:
                 self.confirmed = self.endpoint.confirm(payload)
                 continue
             event = transport_for(self.target.profile.transport).parse(payload)
-            found = [] if event is None else self.target.codes_in(event)
+            found = [] if event is None else self.target.reader.codes_in(event)
             self.codes += found
             if not found:
                 self._answer(payload)
@@ -78,14 +78,16 @@ def test_code_server_takes_codes_from_events_of_one_name() -> None:
         "metadata": {},
         "timestamp": "2026-11-24T00:08:12.592656",
     }
-    assert found.codes_in(ParsedMessage("new_code", [data])) == [CODE]
-    assert found.codes_in(ParsedMessage("notice", [data])) == []
+    assert found.reader.codes_in(ParsedMessage("new_code", [data])) == [CODE]
+    assert found.reader.codes_in(ParsedMessage("notice", [data])) == []
     assert (
-        found.codes_in(ParsedMessage("connected", [{"message": "Connected to events endpoint"}]))
+        found.reader.codes_in(
+            ParsedMessage("connected", [{"message": "Connected to events endpoint"}])
+        )
         == []
     )
-    assert found.codes_in(ParsedMessage("new_code", [])) == []
-    assert found.codes_in(ParsedMessage("new_code", ["C-1"])) == []
+    assert found.reader.codes_in(ParsedMessage("new_code", [])) == []
+    assert found.reader.codes_in(ParsedMessage("new_code", ["C-1"])) == []
 
 
 def test_code_server_is_told_the_user_in_the_query_and_joins_its_namespace() -> None:
@@ -101,12 +103,12 @@ def test_code_server_answers() -> None:
     accepted = (
         b'{"message":"Code received and broadcasted","status":"success","username":"loadtest"}'
     )
-    assert found.accepts(200, accepted) is None
-    assert found.accepts(400, b'{"error":"username is required"}') == "HTTP 400"
-    assert found.accepts(403, b'{"error":"Unknown username"}') == "HTTP 403"
-    assert found.healthy(200, b'{"service":"code-server","status":"healthy"}')
-    assert not found.healthy(502, b"<html>")
-    assert not found.healthy(200, b'{"status":"starting"}')
+    assert found.answers.ingest_failure(200, accepted) is None
+    assert found.answers.ingest_failure(400, b'{"error":"username is required"}') == "HTTP 400"
+    assert found.answers.ingest_failure(403, b'{"error":"Unknown username"}') == "HTTP 403"
+    assert found.answers.is_healthy(200, b'{"service":"code-server","status":"healthy"}')
+    assert not found.answers.is_healthy(502, b"<html>")
+    assert not found.answers.is_healthy(200, b'{"status":"starting"}')
     health = found.health(ALICE)
     assert health is not None
     assert (health.method, health.url) == ("GET", "http://127.0.0.1:8000/health")
@@ -167,11 +169,13 @@ def test_code_server_sse_pongs_with_what_page_and_stream_gave() -> None:
     assert pong.request == HttpRequest(
         "POST", "http://127.0.0.1:8000/sse-pong?connection_id=c%2F1&token=a%3A1%3Af", (), b""
     )
-    assert pong.accepts(200, b'{"status":"ok"}') is None
-    assert pong.accepts(404, b"") == "HTTP 404"
-    assert found.codes_in(ParsedMessage("", f'{{"type":"new_code","code":"{CODE}"}}')) == [CODE]
-    assert found.codes_in(ParsedMessage("", '{"type":"ping"}')) == []
-    assert found.codes_in(ParsedMessage("", "ping")) == []
+    assert pong.failure(200, b'{"status":"ok"}') is None
+    assert pong.failure(404, b"") == "HTTP 404"
+    assert found.reader.codes_in(ParsedMessage("", f'{{"type":"new_code","code":"{CODE}"}}')) == [
+        CODE
+    ]
+    assert found.reader.codes_in(ParsedMessage("", '{"type":"ping"}')) == []
+    assert found.reader.codes_in(ParsedMessage("", "ping")) == []
 
 
 # Plain ones
@@ -195,18 +199,18 @@ def test_nchan_carries_bodies_as_they_are(name: str) -> None:
         (("Content-Type", "text/plain; charset=utf-8"),),
         CODE.encode(),
     )
-    assert found.accepts(201, b"queued messages: 1\r\n") is None
-    assert found.accepts(202, b"queued messages: 1\r\n") is None
-    assert found.accepts(403, b"") == "HTTP 403"
-    assert found.codes_in(ParsedMessage("", CODE)) == [CODE]
+    assert found.answers.ingest_failure(201, b"queued messages: 1\r\n") is None
+    assert found.answers.ingest_failure(202, b"queued messages: 1\r\n") is None
+    assert found.answers.ingest_failure(403, b"") == "HTTP 403"
+    assert found.reader.codes_in(ParsedMessage("", CODE)) == [CODE]
     scheme = "ws" if name == "nchan" else "http"
     assert found.endpoint(ALICE).url == f"{scheme}://127.0.0.1:8000/sub?id=sseload"
 
 
 def test_socketio_takes_codes_from_the_event_code() -> None:
     found = at("socketio")
-    assert found.codes_in(ParsedMessage("code", [{"code": CODE}])) == [CODE]
-    assert found.codes_in(ParsedMessage("chat", [{"code": CODE}])) == []
+    assert found.reader.codes_in(ParsedMessage("code", [{"code": CODE}])) == [CODE]
+    assert found.reader.codes_in(ParsedMessage("chat", [{"code": CODE}])) == []
     assert found.endpoint(ALICE).namespace == "/"
 
 
@@ -351,9 +355,12 @@ def test_centrifugo_refuses_and_rejects() -> None:
     assert request.url == "http://127.0.0.1:8000/api/publish"
     assert dict(request.headers)["X-API-Key"] == "api-key"
     assert json.loads(request.body) == {"channel": "codes", "data": {"code": CODE}}
-    assert told.target.accepts(200, b'{"result":{}}') is None
-    assert told.target.accepts(200, b'{"error":{"code":102}}') == "HTTP 200 without result"
-    assert told.target.accepts(401, b"") == "HTTP 401"
+    assert told.target.answers.ingest_failure(200, b'{"result":{}}') is None
+    assert (
+        told.target.answers.ingest_failure(200, b'{"error":{"code":102}}')
+        == "HTTP 200 without result"
+    )
+    assert told.target.answers.ingest_failure(401, b"") == "HTTP 401"
 
 
 def test_graphql_subscribes_after_the_acknowledgement() -> None:
@@ -375,8 +382,10 @@ def test_graphql_subscribes_after_the_acknowledgement() -> None:
         '{"id":"1","type":"next","payload":{"data":null,"errors":[{"message":"no"}]}}',
     )
     assert told.codes == [CODE]
-    assert told.target.accepts(200, b'{"data":{"broadcastCode":{"code":"C"}}}') is None
-    assert told.target.accepts(200, b'{"data":null,"errors":[]}') == (
+    assert (
+        told.target.answers.ingest_failure(200, b'{"data":{"broadcastCode":{"code":"C"}}}') is None
+    )
+    assert told.target.answers.ingest_failure(200, b'{"data":null,"errors":[]}') == (
         "HTTP 200 without data.broadcastCode.code"
     )
 
@@ -451,8 +460,8 @@ def test_the_worked_example_in_the_documentation_works(tmp_path: Path) -> None:
     )
     request = told.target.ingest(CODE, alice)
     assert request.url == "http://127.0.0.1:8000/v1/topics/codes/messages"
-    assert told.target.accepts(202, b'{"queued":true}') is None
-    assert told.target.accepts(200, b'{"queued":true}') == "HTTP 200"
+    assert told.target.answers.ingest_failure(202, b'{"queued":true}') is None
+    assert told.target.answers.ingest_failure(200, b'{"queued":true}') == "HTTP 200"
 
 
 @pytest.mark.parametrize("block", BLOCKS[1:])
@@ -479,12 +488,12 @@ def test_the_advice_in_the_documentation_is_given(tmp_path: Path) -> None:
     (block,) = (each.split("```")[0] for each in BLOCKS if each.startswith("[[advice]]"))
     path = tmp_path / "mine.toml"
     path.write_text(f"{BLOCKS[0].split('```')[0]}\n{block}", encoding="utf-8")
-    assert "--target mine-3.toml" in at(str(path)).advice("ingest", "HTTP 410")
+    assert "--target mine-3.toml" in at(str(path)).profile.advice("ingest", "HTTP 410")
 
 
 @pytest.mark.parametrize("name", target.names())
 def test_every_built_in_profile_is_documented(name: str) -> None:
-    assert f"`{name}`" in PAGE.split("## The profiles that come along")[1]
+    assert f"`{name}`" in PAGE.split("## Built-in profiles")[1]
 
 
 def test_stomp_bodies_of_json_are_read_as_documented(tmp_path: Path) -> None:
@@ -498,4 +507,4 @@ def test_stomp_bodies_of_json_are_read_as_documented(tmp_path: Path) -> None:
     )
     found = Told(str(path)).target
     message = f'MESSAGE\nsubscription:0\n\n{{"user":"a","code":"{CODE}"}}\0'
-    assert found.codes_in(ParsedMessage("", message)) == [CODE]
+    assert found.reader.codes_in(ParsedMessage("", message)) == [CODE]

@@ -72,19 +72,19 @@ def mistake(tmp_path: Path, more: str, listeners: str = "websocket") -> str:
     [
         ("", "websocket", "ingest.send is missing."),
         (TEXT + 'method = "POST"', "websocket", (
-            "ingest.method is not a key; there are: over, send, expect, lines, connect, confirm, "
+            "ingest.method: unknown key; use one of: over, send, expect, lines, connect, confirm, "
             "refuse, reply, upkeep."
         )),
         (TEXT.replace('"none"', '"maybe"'), "websocket", (
-            "ingest.expect: it must be 'ack', 'none', or a table that says which message: "
+            "ingest.expect: must be 'ack', 'none' or a table that describes a message: "
             "{ 'fields' = { … } }."
         )),
         (TEXT.replace('"none"', '{ "feld" = 1 }'), "websocket", (
-            "ingest.expect.feld is not a key; there are: any, event, fields, has, text, regex."
+            "ingest.expect.feld: unknown key; use one of: any, event, fields, has, text, regex."
         )),
         (TEXT, "sse", (
-            "ingest.connect.transport is missing: listeners use sse, by which nothing can be "
-            "sent; say 'websocket' or 'socketio'."
+            "ingest.connect.transport is missing: listeners use sse, which cannot send; use "
+            "'websocket' or 'socketio'."
         )),
         (TEXT + '[ingest.connect]\ntransport = "sse"\npath = "/"', "sse", (
             "ingest.connect.transport: Input should be 'websocket' or 'socketio', not 'sse'."
@@ -94,10 +94,10 @@ def mistake(tmp_path: Path, more: str, listeners: str = "websocket") -> str:
             "['code', { 'code' = '{code}' }], or expect a message or 'none'."
         )),
         (TEXT.replace("{code}", "code"), "websocket", (
-            "ingest.send has no {code}: put it where the server looks for it."
+            "ingest.send lacks {code}: use it where the server reads the code."
         )),
         (TEXT + '[ingest.connect]\npath = "/{code}"', "websocket", (
-            "ingest.connect.path has {code}, which is only known in ingest.send, ingest.expect "
+            "ingest.connect.path has {code}, which is only available in ingest.send, ingest.expect "
             "and ingest.refuse."
         )),
         (TEXT + '[ingest.connect]\npath = "/"\nnamespace = "/x"', "websocket", (
@@ -107,13 +107,13 @@ def mistake(tmp_path: Path, more: str, listeners: str = "websocket") -> str:
             "ingest.refuse.event is only for socketio and sse, not for websocket."
         )),
         (TEXT.replace("{code}", "{code} {nobody}"), "websocket", (
-            "ingest.send needs {nobody}; give it with --value nobody=TEXT, in a column nobody of "
+            "ingest.send needs {nobody}; set it with --value nobody=TEXT, in a column nobody of "
             "a users file, or in the profile's [values]."
         )),
         # of the listeners' confirmation, which is not the publisher's own
         (TEXT.replace("{code}", "{code} {id}") + '[ingest.connect]\npath = "/"', "websocket", (
-            "ingest.send needs {id}, which the server has not given by then: leave it out there, "
-            "or give it with --value id=TEXT."
+            "ingest.send needs {id}, which the server has not given yet at that point: remove "
+            "it, or set it with --value id=TEXT."
         )),
     ],
 )  # fmt: skip
@@ -141,7 +141,7 @@ def test_a_request_may_say_that_it_is_one(tmp_path: Path) -> None:
 
 
 def test_without_a_connect_of_its_own_it_connects_as_listeners_do(tmp_path: Path) -> None:
-    line = made(tmp_path, TEXT).line
+    line = made(tmp_path, TEXT).target
     assert line.profile.transport == "websocket"
     endpoint = line.endpoint(ALICE)
     assert endpoint.url == "ws://h/ws?of=listeners"
@@ -153,7 +153,7 @@ def test_without_a_connect_of_its_own_it_connects_as_listeners_do(tmp_path: Path
 
 def test_a_connect_of_its_own_has_nothing_of_the_listeners(tmp_path: Path) -> None:
     own = '[ingest.connect]\ntransport = "socketio"\npath = "/io"\nnamespace = "/in"\n'
-    line = made(tmp_path, EVENT + own, "sse").line
+    line = made(tmp_path, EVENT + own, "sse").target
     assert line.profile.transport == "socketio"
     endpoint = line.endpoint(ALICE)
     assert (endpoint.url, endpoint.namespace) == ("ws://h/io", "/in")
@@ -175,13 +175,13 @@ def test_the_requests_before_are_made_where_they_are_needed(
     found = Target(load(tmp_path, TEXT + more), "http://h", ingest_headers=headers)
     publishing = Publishing.of(found)
     assert publishing is not None
-    assert len(publishing.line.before(ALICE)) == 1
+    assert len(publishing.target.before(ALICE)) == 1
 
 
 def test_headers_of_requests_that_carry_codes_go_with_the_connection(tmp_path: Path) -> None:
     line = made(
         tmp_path, TEXT, headers=(("X-A", "1"), ("X-B", "2")), ingest_headers=(("x-a", "3"),)
-    ).line
+    ).target
     assert line.endpoint(ALICE).headers == (("X-B", "2"), ("x-a", "3"))
 
 
@@ -198,7 +198,7 @@ def test_a_message_is_sent_and_its_answer_known_by_the_code(tmp_path: Path) -> N
     publishing = made(tmp_path, more + '[[ingest.refuse]]\nfields = { "no" = "{code}" }\n')
     assert publishing.expects == "message"
     assert json.loads(publishing.frame(CODE, SENDER, 1)) == {"code": CODE}
-    about = publishing.about(CODE, SENDER)
+    about = publishing.answers_to(CODE, SENDER)
     assert about.expected is not None
     assert matches(about.expected, ReceivedMessage("", f'{{"of":{{"id":"{CODE}"}},"ok":true}}'))
     assert not matches(about.expected, ReceivedMessage("", '{"of":{"id":"another"},"ok":true}'))
@@ -240,7 +240,7 @@ def test_code_server_socket_speaks_as_its_server_wants_it() -> None:
     found.check([ALICE])
     publishing = Publishing.of(found)
     assert publishing is not None
-    endpoint = publishing.line.endpoint(ALICE)
+    endpoint = publishing.target.endpoint(ALICE)
     assert endpoint.url == "ws://h/socket.io/?username=alice"
     assert endpoint.namespace == "/ws/ingest"
     assert publishing.frame(CODE, SENDER, 7) == (
@@ -248,14 +248,14 @@ def test_code_server_socket_speaks_as_its_server_wants_it() -> None:
         f'"token":"{TOKEN}"}}]'
     )
     error = b'42/ws/ingest,["error",{"message":"Ingest token is required"}]'
-    (said,) = publishing.line.said(error)
+    (said,) = publishing.target.reader.messages(error)
     words = "Ingest token is required"
     assert publishing.refusal(said, SENDER) == (words, words)
     assert endpoint.refuse is not None
     assert endpoint.refuse(error) == "refused: Ingest token is required"
-    assert TOKEN not in publishing.line.redact(f"x {TOKEN}", ALICE)
+    assert TOKEN not in publishing.target.redact(f"x {TOKEN}", ALICE)
 
 
 def test_code_server_socket_needs_its_token() -> None:
-    with pytest.raises(ConfigError, match=r"ingest\.send needs \{ingest_token\}; give it with"):
+    with pytest.raises(ConfigError, match=r"ingest\.send needs \{ingest_token\}; set it with"):
         Target(target.load("code-server-socket"), "http://h").check([ALICE])

@@ -52,24 +52,24 @@ def mistake(path: Path) -> str:
         (
             "colour = 1\n" + WHOLE,
             (
-                "colour is not a key; there are: transport, lines, values, health, verify, "
+                "colour: unknown key; use one of: transport, lines, values, health, verify, "
                 "before, connect, confirm, refuse, reply, upkeep, code, ingest, advice."
             ),
         ),
         (
             changed('path = "/ws"', 'path = "/ws"\nport = 1'),
             (
-                "connect.port is not a key; there are: path, query, headers, subprotocols, "
+                "connect.port: unknown key; use one of: path, query, headers, subprotocols, "
                 "namespace, auth, send, max_message."
             ),
         ),
         (
             WHOLE + '[[before]]\npath = "/"\ncapture = { "a" = { path = "b" } }\n',
-            "before[0].capture.a.path is not a key; there are: field, regex, percent_encoded.",
+            "before[0].capture.a.path: unknown key; use one of: field, regex, percent_encoded.",
         ),
         (
             WHOLE + '[[reply]]\ntext = "a"\nanswer = "b"\n',
-            "reply[0].answer is not a key; there are: any, event, fields, has, text, regex, send.",
+            "reply[0].answer: unknown key; use one of: any, event, fields, has, text, regex, send.",
         ),
         (changed('[connect]\npath = "/ws"\n', ""), "connect is missing."),
         (
@@ -86,72 +86,78 @@ def mistake(path: Path) -> str:
             changed('path = "/ws"', 'path = "/ws"\nmax_message = "1"'),
             "connect.max_message: Input should be a valid integer, not '1'.",
         ),
-        ("transport = ", "not valid TOML: "),
+        ("transport = ", "invalid TOML: "),
         # places
         (changed('"/ws"', '"ws"'), "connect.path: 'ws' must begin with /."),
         (
             changed('"/in"', '"in"'),
-            "ingest.path: 'in' must begin with / (or be a whole http:// URL).",
+            "ingest.path: 'in' must begin with / or be a complete http:// URL.",
         ),
         (
             changed('"/in"', '"/in put"'),
-            "ingest.path: '/in put' has a blank, '#' or non-ASCII character: percent-encode it.",
+            "ingest.path: '/in put' has a space, '#' or non-ASCII character: percent-encode it.",
         ),
         (
             changed('path = "/ws"', 'path = "/ws"\nheaders = { "Bad name" = "x" }'),
-            "connect.headers: 'Bad name' is no header name.",
+            "connect.headers: invalid header name 'Bad name'.",
         ),
         (
             changed('path = "/ws"', 'path = "/ws"\nheaders = { "X" = "a\\r\\nb: c" }'),
-            "connect.headers: the value of header X has a control character.",
+            "connect.headers: the value of header X contains a control character.",
         ),
         (
             changed('"POST"', '"LOOK"'),
             "ingest.method: Input should be 'GET', 'POST', 'PUT', 'PATCH' or 'DELETE', not 'LOOK'.",
         ),
-        (changed('method = "POST"\n', ""), "ingest: a GET request has no body; give a method."),
+        (changed('method = "POST"\n', ""), "ingest: a GET request has no body; set method."),
         (
             changed('{ "code" = "{code}" }', '{ "code" = "{code}", "at" = 1979-05-27 }'),
-            "ingest.body: datetime.date(1979, 5, 27) cannot be said in JSON; write it as a text.",
+            "ingest.body: datetime.date(1979, 5, 27) has no JSON form; write it as a text.",
         ),
-        (changed('{ "code" = "{code}" }', "5"), "ingest.body: 5 is neither a text nor a table nor"),
+        (changed('{ "code" = "{code}" }', "5"), "ingest.body: 5 must be a text, a table or"),
         (
             WHOLE + "expect = { status = [2] }\n",
-            "ingest.expect.status[0]: 2 is no HTTP status.",
+            "ingest.expect.status[0]: invalid HTTP status 2.",
         ),
         # what is in a message
-        (changed('field = "code"', ""), "code: say where the code is: give one of field, regex"),
+        (
+            changed('field = "code"', ""),
+            "code: missing location of the code: give one of field, regex",
+        ),
         (
             changed('field = "code"', 'field = "code"\nwhole = true'),
-            "code: say where the code is: give one of field, regex and whole = true.",
+            "code: missing location of the code: give one of field, regex or whole = true.",
         ),
         (
             changed('field = "code"', 'field = "data..code"'),
             (
-                "code.field: 'data..code' is no path; write one such as 'data.code', '[0].code' or "
+                "code.field: invalid path 'data..code'; use for example 'data.code', '[0].code' or "
                 "'data[\"a.b\"]'."
             ),
         ),
         (
             changed('field = "code"', "regex = '(a'"),
-            "code.regex: '(a' is no regular expression: missing ), unterminated subpattern at",
+            "code.regex: invalid regular expression '(a': missing ), unterminated subpattern at",
         ),
         (
             changed('field = "code"', "regex = '(a)(b)'"),
-            "code.regex: '(a)(b)' has 2 groups; one at most says which part.",
+            "code.regex: '(a)(b)' has 2 groups; use at most one.",
         ),
         (
             WHOLE + "[confirm]\n",
-            "confirm: say which message: any = true for any, or some of event, fields, has, text,",
+            "confirm: missing condition: give any = true, or some of event, fields, has, text,",
         ),
-        (WHOLE + '[confirm]\nany = true\ntext = "a"\n', "confirm: say which message: any = true"),
+        (
+            WHOLE + '[confirm]\nany = true\ntext = "a"\n',
+            "confirm: missing condition: give any = true",
+        ),
         (
             WHOLE + '[confirm]\nfields = { "a" = ["b"] }\n',
-            "confirm.fields: a condition is about one text, number or truth value.",
+            "confirm.fields: a condition must be a text, a number or a boolean.",
         ),
         (
             WHOLE + '[confirm]\nfields = "a"\n',
-            'confirm.fields: it must be a table of paths and values: { "data.type" = "code" }.',
+            'confirm.fields: must be a table of paths and values: { "data.type" = "code" }.',
         ),
         # codes
         (
@@ -164,11 +170,11 @@ def mistake(path: Path) -> str:
         ),
         (
             changed('"{code}"', '"code"'),
-            "ingest has no {code}: put it into its body, path, query or headers.",
+            "ingest lacks {code}: use it in the body, path, query or headers.",
         ),
         (
             changed('"/ws"', '"/ws?code={code}"'),
-            "connect.path has {code}, which is only known in ingest.",
+            "connect.path has {code}, which is only available in ingest.",
         ),
         # what does not go together
         (
@@ -189,20 +195,20 @@ def mistake(path: Path) -> str:
         ),
         (
             WHOLE + '[[refuse]]\ntext = "no"\n',
-            "refuse is looked at until a message confirms the subscription; give confirm, too.",
+            "refuse requires confirm, which ends the wait for a refusal.",
         ),
-        (WHOLE + "[[upkeep]]\nevery = 3\n", "upkeep[0]: give one of request and send."),
+        (WHOLE + "[[upkeep]]\nevery = 3\n", "upkeep[0]: give either request or send."),
         (
             WHOLE + '[[upkeep]]\nevery = 0\nsend = "x"\n',
             "upkeep[0].every: Input should be greater than 0, not 0.",
         ),
         (
             WHOLE + '[verify]\npath = "/"\nrefuse = {}\n',
-            "verify.refuse: say which answer: give some of status, fields, has, regex.",
+            "verify.refuse: missing condition: give some of status, fields, has, regex.",
         ),
         (
             WHOLE + '[[advice]]\nstep = "ingest"\nhint = "x"\n',
-            "advice[0]: say which answers it is for: give some of status, regex.",
+            "advice[0]: missing condition: give status, regex or both.",
         ),
         (
             WHOLE + '[[advice]]\nstep = "send"\nstatus = [410]\nhint = "x"\n',
@@ -210,12 +216,12 @@ def mistake(path: Path) -> str:
         ),
         (
             WHOLE + '[values]\n"a b" = "c"\n',
-            "values: 'a b' is no name; use letters, digits and underscores.",
+            "values: invalid name 'a b'; use letters, digits and underscores.",
         ),
         (WHOLE + '[values]\nnonce = "c"\n', "values: 'nonce' is a built-in name; choose another."),
         (
             WHOLE + '[[before]]\npath = "/"\ncapture = { "a" = {} }\n',
-            "before[0].capture.a: give one of field and regex.",
+            "before[0].capture.a: give either field or regex.",
         ),
     ],
 )
@@ -231,7 +237,7 @@ def test_the_smallest_profile_is_one(tmp_path: Path) -> None:
 
 
 def test_a_profile_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    assert mistake(tmp_path / "no.toml") == "the profile cannot be read: No such file or directory."
+    assert mistake(tmp_path / "no.toml") == "cannot read the profile: No such file or directory."
     (tmp_path / "latin.toml").write_bytes(b"# \xe9\n")
     assert mistake(tmp_path / "latin.toml") == "the profile is not UTF-8 text."
 
@@ -240,16 +246,16 @@ def test_an_unknown_name_lists_those_that_there_are() -> None:
     with pytest.raises(ConfigError) as raised:
         target.load("centrifuge")
     assert str(raised.value) == (
-        "target 'centrifuge': there is no such profile; there are: code-server, action-cable, "
+        "Unknown target 'centrifuge': use one of code-server, action-cable, "
         "centrifugo, code-server-socket, code-server-sse, graphql-transport-ws, nchan, nchan-sse, "
         "phoenix, pusher, "
-        "socketio, sse, stomp, websocket, or give the path of a file that ends in .toml."
+        "socketio, sse, stomp, websocket, or the path of a file that ends in .toml."
     )
 
 
 @pytest.mark.parametrize("name", ["../thresholds", "/etc/passwd", "", "websocket.tom", "NCHAN"])
 def test_a_name_is_no_way_out_of_the_folder(name: str) -> None:
-    with pytest.raises(ConfigError, match="there is no such profile"):
+    with pytest.raises(ConfigError, match="Unknown target"):
         target.load(name)
 
 

@@ -23,7 +23,7 @@ from sseload_users.targets.publishing import Refused
 Expects = Literal["ack", "message", "none"]
 
 #: Most expired codes that are kept in case the server acknowledges them after all.
-_MAX_EXPIRED = 1000
+_MAX_EXPIRED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +188,8 @@ class AnswerMatcher:
         """Assign a refusal that does not say which code it concerns."""
         numbers = [*self._expired, *self._awaited]
         if self._expects == "ack" and len(numbers) > 1:
+            if len(self._refusals) >= len(numbers):
+                return  # no code is left that it can concern
             self._refusals.append(_PendingRefusal(outcome, set(numbers)))
         elif numbers:
             newest = self._expects == "none"

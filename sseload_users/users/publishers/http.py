@@ -78,7 +78,7 @@ class HttpPublisher:
         broken = response.request_meta["exception"]
         if response.status_code and broken is None:
             content = response.content or b""
-            cause = self._target.accepts(response.status_code, content)
+            cause = self._target.answers.ingest_failure(response.status_code, content)
             return ("accepted", None) if cause is None else ("rejected", cause)
         error = broken or getattr(response, "error", None)
         # geventhttpclient wraps some errors in one which says that it does not retry.

@@ -79,7 +79,7 @@ class IngestConnection:
         self._options = options
         self._identity = identity
         self._observer = observer
-        self._type = transport_for(publishing.line.profile.transport)
+        self._type = transport_for(publishing.target.profile.transport)
         self.kind = self._type.kind
         self.place = ""
         self._transport: Transport | None = None
@@ -151,11 +151,11 @@ class IngestConnection:
     def redact(self, text: str) -> str:
         """Return a text of the server's with the secrets removed."""
         captured = self._sender.captured.values()
-        return self._publishing.line.redact(text, self._identity, [*captured])
+        return self._publishing.target.redact(text, self._identity, [*captured])
 
     def _await_answer(self, code: str, number: int, timeout_s: float) -> PublishOutcome:
         publishing, sender = self._publishing, self._sender
-        about = publishing.about(code, sender)
+        about = publishing.answers_to(code, sender)
         settled: AsyncResult[PublishOutcome] = AsyncResult()
 
         def is_accepted_by(what: ReceivedMessage) -> bool:
@@ -182,7 +182,7 @@ class IngestConnection:
     def _connect(self) -> None:
         began = time.monotonic()
         requests = SessionRequests(
-            self._publishing.line,
+            self._publishing.target,
             self._identity,
             self._before,
             on_upkeep=self._observer.on_upkeep,
@@ -218,7 +218,7 @@ class IngestConnection:
         """Fail now, and not when a code is due, if the server did not give a needed value."""
         try:
             self._publishing.frame("", sender, 0)
-            self._publishing.about("", sender)
+            self._publishing.answers_to("", sender)
         except ConnectFailed:
             requests.end()
             transport.leave()
@@ -254,7 +254,7 @@ class IngestConnection:
     # In the hub
 
     def _on_message(self, payload: bytes, arrived_ns: int) -> None:
-        for what in self._publishing.line.said(payload):
+        for what in self._publishing.target.reader.messages(payload):
             self._answers.on_message(what, arrived_ns)
         if self._transport is not None:
             self._transport.keep_alive(payload)
