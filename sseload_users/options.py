@@ -136,7 +136,10 @@ class Options:
         "", _CAPACITY, "find the most connections, starting with -u, or the most codes a second, "
         "that still meet --objective", choices=get_args(_Search),
     )  # fmt: skip
-    objective: str = option(objective.DEFAULT, _CAPACITY, "what the server must still achieve")
+    objective: str = option(
+        "", _CAPACITY, "conditions that the server must meet, in any run; a search has "
+        f"{objective.DEFAULT.replace('%', '%%')} if none are given",
+    )  # fmt: skip
     search_most: int = option(10_000, _CAPACITY, "largest number that a search tries", lowest=1)
     watch_process: str | None = option(
         None, _MONITOR, "process on this machine to watch, with its children: a PID, a name, or "
@@ -259,7 +262,8 @@ class Options:
                 "Invalid --watch-metrics: use a URL of the form http://host:port/path, without "
                 "user name and password."
             )
-        objective.Objective.parse(self.objective)
+        if self.objective:
+            objective.Objective.parse(self.objective)
         if self.ladder and self.search:
             raise ConfigError("--ladder and --search exclude each other: give one of them.")
 

@@ -301,6 +301,19 @@ class StormRecovery:
 
 @with_config(FIGURES)
 @dataclass(slots=True, kw_only=True)
+class HealthFigures:
+    """The target's health checks during the run, once a second (--watch-health)."""
+
+    checks: Count
+    """Health checks that were made."""
+    failed: Count
+    """Those that got no response, or not the one of a healthy server."""
+    causes: list[FailureCause]
+    """Why they failed, the most common cause first; the operation is health."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
 class VitalsSeries:
     """One series of figures on the server's condition."""
 

@@ -37,9 +37,13 @@ class Term:
     value: float
 
     def is_met(self, measured: float | None) -> bool:
-        """Whether a figure meets the condition; a missing one meets an upper bound only."""
+        """Whether a figure meets the condition.
+
+        Without any delivery there is no latency, which meets no condition; a share of nothing
+        meets an upper bound.
+        """
         if measured is None:
-            return not self.at_least
+            return not self.at_least and not self.is_latency
         return measured >= self.value if self.at_least else measured <= self.value
 
     @property
@@ -51,9 +55,13 @@ class Term:
         """Return the condition: "p99 <= 500 ms"."""
         return f"{self.name} {self._bound()}"
 
+    def state(self, measured: float | None) -> str:
+        """Return the figure: "p99 612 ms"."""
+        return f"{self.name} {self._format(measured)}"
+
     def compare(self, measured: float | None) -> str:
         """Return a figure beside the bound: "p99 612 ms, objective <= 500 ms"."""
-        return f"{self.name} {self._format(measured)}, objective {self._bound()}"
+        return f"{self.state(measured)}, objective {self._bound()}"
 
     def _bound(self) -> str:
         return f"{'>=' if self.at_least else '<='} {self._format(self.value)}"

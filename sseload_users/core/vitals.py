@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sseload_users.core.figures import VitalsSeries
@@ -40,14 +41,31 @@ class Series:
     unit: str = ""
 
 
+@dataclass(slots=True)
+class HealthChecks:
+    """The target's health checks during a run.
+
+    Attributes:
+        made: how many were made.
+        failures: how many failed, by cause.
+    """
+
+    made: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+
+
 class ServerVitals:
     """The figures of one run: one a second for each series, 8 bytes each.
 
     Args:
         started_ns: when the run began (wall clock, ns).
+
+    Attributes:
+        health: the target's health checks; None if none are made.
     """
 
     def __init__(self, started_ns: int) -> None:
+        self.health: HealthChecks | None = None
         self._from = started_ns // _S
         self._values: dict[Series, array[float]] = {}
 
@@ -65,6 +83,19 @@ class ServerVitals:
             return
         values.extend([math.nan] * (index + 1 - len(values)))
         values[index] = value if math.isnan(values[index]) else max(value, values[index])
+
+    def latest(self) -> list[VitalsSeries]:
+        """Return each series with its latest figure as its only value."""
+        return [
+            VitalsSeries(
+                source=series.source,
+                name=series.name,
+                unit=series.unit,
+                values=[round(values[-1], 3)],
+            )
+            for series, values in sorted(self._values.items(), key=_sort_key)
+            if values
+        ]
 
     def columns(self, started_ns: int, ends_s: Sequence[float]) -> list[VitalsSeries]:
         """Return each series with a figure, or None, for each interval of the timeline.

@@ -8,9 +8,9 @@ from typing import Protocol, TypeAlias
 
 from sseload_users.core.formatting import clean
 from sseload_users.core.metric_selectors import MetricSelector
-from sseload_users.core.vitals import Series
+from sseload_users.core.vitals import HealthChecks, Series
 from sseload_users.monitor.metrics_text import parse_samples
-from sseload_users.monitor.source import Figures, SourceUnavailable
+from sseload_users.monitor.source import SourceUnavailable
 
 #: Accept header of a request for metrics.
 METRICS_CONTENT_TYPE = "text/plain; version=0.0.4"
@@ -77,16 +77,30 @@ class HealthSource:
 
     Args:
         fetch: makes the health check.
+        is_healthy: whether a response is that of a healthy server.
+
+    Attributes:
+        checks: how many were made, and how many failed.
     """
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Fetch, is_healthy: Callable[[Response], bool]) -> None:
+        self.checks = HealthChecks()
         self._fetch = fetch
+        self._is_healthy = is_healthy
 
-    def read(self) -> Figures:
-        """Return the milliseconds until the response, whatever its status."""
+    def read(self) -> Iterator[tuple[Series, float]]:
+        """Yield the milliseconds until the response, whatever it says; raise if it is bad."""
         began = time.monotonic()
         try:
-            self._fetch()
+            response = self._fetch()
         except NoResponse as error:
-            raise SourceUnavailable(f"The health check failed at least once: {error}.") from error
-        return [(Series("health", "health", "ms"), (time.monotonic() - began) * 1000)]
+            raise self._failed(str(error)) from error
+        yield Series("health", "health", "ms"), (time.monotonic() - began) * 1000
+        if not self._is_healthy(response):
+            raise self._failed(f"HTTP {response.status}")
+        self.checks.made += 1
+
+    def _failed(self, cause: str) -> SourceUnavailable:
+        self.checks.made += 1
+        self.checks.failures[cause] += 1
+        return SourceUnavailable(f"The health check failed at least once: {cause}.")

@@ -13,6 +13,7 @@ import gevent
 
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.vitals import ServerVitals
+from sseload_users.monitor.http_sources import HealthSource
 from sseload_users.monitor.source import Source, SourceUnavailable
 
 #: Seconds from one reading to the next.
@@ -35,6 +36,9 @@ class ServerMonitor:
         self.vitals = vitals
         self.notes: list[str] = []
         self._sources = sources
+        for source in sources:
+            if isinstance(source, HealthSource):
+                vitals.health = source.checks
         self._greenlets: list[gevent.Greenlet[..., None]] = []
 
     def start(self) -> None:

@@ -18,11 +18,13 @@ from sseload_users.core.figures import (
     ErrorFigures,
     FailureCause,
     GeneratorFigures,
+    HealthFigures,
     LatencySummary,
 )
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.second import highest
 from sseload_users.core.totals import Totals
+from sseload_users.core.vitals import HealthChecks
 from sseload_users.report.timeline import POINTS
 from sseload_users.verdict import hints
 from sseload_users.verdict.saturation import is_saturated
@@ -134,6 +136,18 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
             causes=_causes(run, causes, tally.server_texts, None),
         ),
         generator=_generator(run, totals, summarize, codes.schedule_slip_ms, so_far=so_far),
+    )
+
+
+def health_of(run: Run, checks: HealthChecks | None) -> HealthFigures | None:
+    """Return the figures of the health checks during a run; None if none were made."""
+    if checks is None or not checks.made:
+        return None
+    causes = {("health", cause): many for cause, many in checks.failures.items()}
+    return HealthFigures(
+        checks=checks.made,
+        failed=checks.failures.total(),
+        causes=_causes(run, causes, {}, None),
     )
 
 

@@ -13,7 +13,7 @@ from sseload_users.core.figures import SearchResult, StormRecovery
 from sseload_users.core.formatting import ms
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
-from sseload_users.report.account import Run, account_of, rate
+from sseload_users.report.account import Run, account_of, health_of, rate
 from sseload_users.report.model import SCHEMA, CodeRow, CodeStatus, Phase, Report, RunInfo
 from sseload_users.report.timeline import timeline
 from sseload_users.report.workers import region_shares, worker_shares
@@ -44,6 +44,7 @@ def build(
         vitals: the server's condition, if it was watched.
     """
     account = account_of(run, totals)
+    health = health_of(run, vitals.health) if vitals is not None else None
     points = timeline(run.started_ns, totals)
     ends_s = [point.t for point in points]
     return Report(
@@ -65,6 +66,7 @@ def build(
         timeline=points,
         storm=_storm(run, totals) if run.storms_ns else None,
         vitals=vitals.columns(run.started_ns, ends_s) if vitals is not None else [],
+        health=health,
         workers=worker_shares(totals.workers.values()),
         regions=region_shares(totals.workers.values()),
         steps=list(steps),
@@ -76,6 +78,7 @@ def build(
             notes=run.notes,
             steps=steps,
             search=search,
+            health=health,
         ),
     )
 

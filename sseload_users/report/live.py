@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from sseload_users.core.code_tally import OWED_STATUSES
-from sseload_users.core.figures import Account
+from sseload_users.core.figures import Account, HealthFigures
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
-from sseload_users.report.account import Run, account_of
+from sseload_users.report.account import Run, account_of, health_of
 from sseload_users.report.build import per_code, phases, run_info
 from sseload_users.report.model import SCHEMA, CodeRow, Report, TimelinePoint
 from sseload_users.report.snapshot import Snapshot
@@ -96,12 +96,17 @@ def report_so_far(live: Live) -> Report:
         timeline=[],
         storm=None,
         vitals=[],
+        health=_health(live),
         workers=[],
         regions=[],
         steps=list(live.steps),
         search=None,
         verdict=_verdict_so_far(live, account),
     )
+
+
+def _health(live: Live) -> HealthFigures | None:
+    return health_of(live.run, live.vitals.health) if live.vitals is not None else None
 
 
 def _verdict_so_far(live: Live, account: Account) -> Verdict:
@@ -117,6 +122,8 @@ def _verdict_so_far(live: Live, account: Account) -> Verdict:
         "codes_accepted": account.codes.scheduled,
         "codes_owed": account.codes.unowed,
         "codes_received": owed,
+        "latency": account.delivery_ms.count or account.connections.connect_ms.count,
+        "objective": owed,
         "error_rate": account.errors.operations,
         "duplicates": owed,
         "out_of_order": owed,
@@ -129,6 +136,7 @@ def _verdict_so_far(live: Live, account: Account) -> Verdict:
         complete=live.run.complete,
         notes=live.run.notes,
         steps=live.steps,
+        health=_health(live),
     )
     return Verdict.of(each for each in judged.reasons if known.get(each.rule, True))
 
@@ -188,4 +196,8 @@ def report_for_metrics(live: Live) -> Report:
         waited_percent=now.waited_percent,
         rss_mib=None,
     )
-    return replace(report_so_far(live), timeline=[point])
+    report = report_so_far(live)
+    vitals = [] if live.vitals is None else live.vitals.latest()
+    # However well it goes: the run has not reached its end.
+    running = replace(report.run, complete=False)
+    return replace(report, run=running, timeline=[point], vitals=vitals)

@@ -13,6 +13,7 @@ from sseload_users.core.figures import (
     Account,
     Amount,
     Count,
+    HealthFigures,
     LatencySummary,
     Name,
     Percent,
@@ -261,6 +262,8 @@ class Report(Account, _Head):
     storm."""
     vitals: list[VitalsSeries]
     """The server's condition, as far as it was watched."""
+    health: HealthFigures | None
+    """The target's health checks during the run; null where --watch-health was not given."""
     workers: list[WorkerShare]
     """Each worker's share of the run."""
     regions: list[RegionShare]

@@ -49,7 +49,15 @@ _ADDED_TO_PARTS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
 _ADDED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     ("verdict", "reasons", "*"): {"tolerated": False},
     ("steps", "*", "verdict", "reasons", "*"): {"tolerated": False},
-    (): {"storm": None, "vitals": [], "workers": [], "regions": [], "steps": [], "search": None},
+    (): {
+        "storm": None,
+        "vitals": [],
+        "health": None,
+        "workers": [],
+        "regions": [],
+        "steps": [],
+        "search": None,
+    },
     ("run",): {"ingest": "unknown"},
     ("timeline", "*"): {"dropped": 0, "waited_percent": None, "rss_mib": None},
     ("workers", "*"): {"waited_percent": None},

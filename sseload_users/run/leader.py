@@ -19,6 +19,7 @@ from sseload_users.core.clock import wall_ns
 from sseload_users.core.codes import new_run_id
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
+from sseload_users.core.objective import DEFAULT as DEFAULT_OBJECTIVE
 from sseload_users.core.objective import Objective
 from sseload_users.core.plan import Ladder, RunPlan, SingleStep
 from sseload_users.core.schedule import Schedule
@@ -148,6 +149,8 @@ class Leader:
         """
         options = self._users.options(self._environment)
         self._thresholds = load_thresholds(options.thresholds)
+        if options.objective and not options.search:
+            self._thresholds = self._thresholds.with_objective(Objective.parse(options.objective))
         resources = Resources.of(options, self._users.host(self._environment) or "")
         if options.delivery_report is not None:
             files.prepare(options.delivery_report)
@@ -369,7 +372,7 @@ class Leader:
             most = fitting(most)
         rate = round(1 / schedule.interval_s) if schedule.interval_s else 1
         return Search(
-            Objective.parse(options.objective),
+            Objective.parse(options.objective or DEFAULT_OBJECTIVE),
             options.search,
             start=max(1, rate) if over_rate else connections,
             max_size=most,

@@ -52,7 +52,14 @@ def server_sources(resources: Resources, embedded_pid: int | None = None) -> lis
                 f"--watch-health: the profile {clean(options.target)} has no health check; add "
                 "[health] to a profile of your own."
             )
-        found.append(HealthSource(fetcher(health, network)))
+        found.append(
+            HealthSource(
+                fetcher(health, network),
+                lambda response: resources.target.answers.is_healthy(
+                    response.status, response.body
+                ),
+            )
+        )
     return found
 
 

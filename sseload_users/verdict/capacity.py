@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sseload_users.core.figures import ConnectionFigures, SearchResult, StormRecovery
+from sseload_users.core.figures import (
+    Account,
+    ConnectionFigures,
+    SearchResult,
+    StormRecovery,
+)
 from sseload_users.core.formatting import clean, count, number, seconds, shorten
+from sseload_users.core.objective import Objective, measure
 from sseload_users.verdict.reasons import GRADES, Reason, StepReport, make_reason
 from sseload_users.verdict.thresholds import Grade, JudgedShare, Rule, Thresholds
 
@@ -91,6 +97,27 @@ def ladder_sentence(steps: Sequence[StepReport]) -> str:
 
 def _lower_first(sentence: str) -> str:
     return sentence[:1].lower() + sentence[1:]
+
+
+def judge_objective(objective: Objective, account: Account) -> Reason:
+    """Return the reason about the objective that a run was given, with --objective."""
+    compared = [(term, measure(account, term.name)) for term in objective.terms]
+    unmet = [term.compare(figure) for term, figure in compared if not term.is_met(figure)]
+    measured = ", ".join(term.state(figure) for term, figure in compared)
+    if not unmet:
+        return make_reason(
+            "objective", "good", f"The objective is met: {measured}.", measured=measured
+        )
+    sentence = f"The objective is not met: {'; '.join(unmet)}."
+    if account.generator.saturated:
+        sentence += " The generator was saturated, so the cause may not be the server."
+    return make_reason(
+        "objective",
+        "issues",
+        sentence,
+        measured=measured,
+        hint="See the reasons about these figures, and the errors by cause.",
+    )
 
 
 def judge_search(found: SearchResult) -> Reason:

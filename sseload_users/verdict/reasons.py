@@ -10,6 +10,7 @@ from pydantic import with_config
 
 from sseload_users.core.figures import FIGURES, Account, Name
 from sseload_users.verdict.thresholds import Bound, Grade
+from sseload_users.verdict.time_bounds import TimeBound
 
 #: From best to worst.
 GRADES: tuple[Grade, ...] = get_args(Grade)
@@ -96,7 +97,7 @@ def make_reason(
     sentence: str,
     *,
     measured: str,
-    threshold: Bound | None = None,
+    threshold: Bound | TimeBound | None = None,
     hint: str = "",
     tolerated: bool = False,
 ) -> Reason:

@@ -15,6 +15,7 @@ from sseload_users.core.figures import (
     ConnectionFigures,
     DeliveryFigures,
     ErrorFigures,
+    HealthFigures,
     SearchResult,
 )
 from sseload_users.core.formatting import clean, count, number
@@ -27,6 +28,7 @@ from sseload_users.verdict.failures import (
     judge_error_rate,
     most_frequent,
 )
+from sseload_users.verdict.latency import judge_latency
 from sseload_users.verdict.reasons import GRADES, Reason, StepReport, Verdict, make_reason
 from sseload_users.verdict.thresholds import Grade, JudgedShare, Rule, Thresholds
 
@@ -41,6 +43,7 @@ def judge(
     notes: Sequence[str] = (),
     steps: Sequence[StepReport] = (),
     search: SearchResult | None = None,
+    health: HealthFigures | None = None,
 ) -> Verdict:
     """Return the verdict of a run.
 
@@ -51,6 +54,7 @@ def judge(
         notes: why a run is incomplete, each a sentence.
         steps: steps of a ladder, which is judged by them; empty for a run of one step.
         search: result of a search, which is judged by that alone; None for other runs.
+        health: health checks during the run; None if there were none.
     """
     reasons = [_judge_run_complete(complete, notes)]
     if search is not None:
@@ -59,6 +63,8 @@ def judge(
         reasons += [*capacity.judge_ladder(steps), saturation.judge_generator(account.generator)]
     else:
         reasons += _judge_single_step(account, thresholds)
+    if health is not None and search is None:
+        reasons.append(_judge_health(health, thresholds.health))
     return Verdict.of(reasons)
 
 
@@ -92,6 +98,8 @@ def judge_step(account: Account, thresholds: Thresholds) -> Verdict:
     reasons = [size, *_judge_account(account, thresholds), *judge_defects(account, thresholds)]
     if thresholds.size_target(connections.attempted) is None:
         reasons = [capacity.may_degrade(each) for each in reasons]
+    if thresholds.objective is not None:
+        reasons.append(capacity.judge_objective(thresholds.objective, account))
     reasons.append(saturation.judge_generator(account.generator))
     return Verdict.of(reasons)
 
@@ -104,6 +112,8 @@ def _judge_single_step(account: Account, thresholds: Thresholds) -> Iterator[Rea
     yield from _judge_account(account, thresholds)
     yield judge_error_rate(account, thresholds.error_rate)
     yield from judge_defects(account, thresholds)
+    if thresholds.objective is not None:
+        yield capacity.judge_objective(thresholds.objective, account)
     yield saturation.judge_generator(account.generator)
 
 
@@ -113,6 +123,7 @@ def _judge_account(account: Account, thresholds: Thresholds) -> Iterator[Reason]
     yield _judge_codes_accepted(account.codes, account.errors, thresholds.codes_accepted)
     yield _judge_codes_owed(account, thresholds.codes_owed)
     yield _judge_codes_received(account.deliveries, thresholds.codes_received)
+    yield judge_latency(account, thresholds.latency)
 
 
 def _judge_run_complete(complete: bool, notes: Sequence[str]) -> Reason:
@@ -316,6 +327,21 @@ def _judge_codes_received(deliveries: DeliveryFigures, rule: Rule) -> Reason:
         measured=share.measured,
         threshold=share.bound,
         hint=hint,
+        tolerated=share.part < share.whole,
+    )
+
+
+def _judge_health(health: HealthFigures, rule: Rule) -> Reason:
+    share = JudgedShare(health.checks - health.failed, health.checks, rule)
+    cause = most_frequent(health.causes, None)
+    failed = cause_clause(cause, ", failures most often")
+    return make_reason(
+        "health",
+        share.grade,
+        share.sentence("health checks during the run succeeded", failed),
+        measured=share.measured,
+        threshold=share.bound,
+        hint=(cause and cause.hint) or "Look at what the server did at that time, and at its log.",
         tolerated=share.part < share.whole,
     )
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     PlainValidator,
+    PrivateAttr,
     ValidationError,
     model_validator,
 )
 
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean, number, of, percent, share
+from sseload_users.core.objective import Objective
+from sseload_users.verdict.time_bounds import LatencyRules
 
 Grade = Literal["good", "warning", "issues"]
 
@@ -27,6 +30,10 @@ _BOUND = re.compile(r"(?P<comparison>>=|<=|>|<)\s*(?P<percent>\d{1,9}(?:\.\d{1,9
 _HOW = "write a comparison and a percentage, such as '>= 95 %', or 'all' or 'none'"
 _IN_WORDS = {">": "more than", ">=": "at least", "<": "less than", "<=": "at most"}
 _OPPOSITE = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
+
+
+#: The rules on shares that should be large.
+_WANT_MORE = ("connection_success", "codes_accepted", "codes_owed", "codes_received", "health")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,24 +231,22 @@ class Thresholds(_Model):
     codes_owed: Rule
     codes_received: Rule
     error_rate: Rule
+    latency: LatencyRules
+    health: Rule
     duplicates: Rule
     out_of_order: Rule
     unexpected: Rule
     malformed: Rule
     size_targets: tuple[SizeTarget, ...]
+    _objective: Objective | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _consistent(self) -> Thresholds:
         for name in type(self).model_fields:
-            if name == "size_targets":
+            rule = getattr(self, name)
+            if not isinstance(rule, Rule):
                 continue
-            rule: Rule = getattr(self, name)
-            wants_more = name in (
-                "connection_success",
-                "codes_accepted",
-                "codes_owed",
-                "codes_received",
-            )
+            wants_more = name in _WANT_MORE
             if rule.good.wants_more != wants_more:
                 raise ValueError(
                     f"{name}.good must begin with {'>' if wants_more else '<'}, not '{rule.good}'"
@@ -266,6 +271,17 @@ class Thresholds(_Model):
                 )
         return self
 
+    @property
+    def objective(self) -> Objective | None:
+        """The objective that the run was given; None without one."""
+        return self._objective
+
+    def with_objective(self, objective: Objective) -> Thresholds:
+        """Return these thresholds with an objective that a run has to meet as well."""
+        judged_by = self.model_copy()
+        judged_by._objective = objective  # noqa: SLF001 - of the same class
+        return judged_by
+
     def size_target(self, connections: int) -> SizeTarget | None:
         """Return the target for a number of open connections; None beyond the last target."""
         return next((each for each in self.size_targets if connections <= each.up_to), None)
@@ -287,12 +303,17 @@ def parse(defaults: ThresholdsText, override: ThresholdsText | None = None) -> T
     thresholds = _validate(values, defaults.name)
     if override is None:
         return thresholds
-    for key, value in _toml(override).items():
-        known = values.get(key)
-        values[key] = (
-            known | value if isinstance(known, dict) and isinstance(value, dict) else value
-        )
-    return _validate(values, override.name)
+    return _validate(_merged(values, _toml(override)), override.name)
+
+
+def _merged(values: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with those that another table has, table by table."""
+    merged = dict(values)
+    for key, value in override.items():
+        known = merged.get(key)
+        both = isinstance(known, dict) and isinstance(value, dict)
+        merged[key] = _merged(known, value) if both else value  # type: ignore[arg-type]
+    return merged
 
 
 def _toml(text: ThresholdsText) -> dict[str, Any]:
@@ -318,22 +339,34 @@ def _sentence(error: ValidationError) -> str:
     where = clean(where)
     match first["type"]:
         case "extra_forbidden":
-            siblings = _siblings(first["loc"])
-            return f"{where}: unknown key; valid keys: {', '.join(siblings)}."
+            siblings = ", ".join(_fields(first["loc"][:-1]))
+            return f"{where}: unknown key; valid keys: {siblings}."
         case "missing":
             return f"{where} is missing."
         case "value_error":
             mistake = clean(first["ctx"]["error"])
             return f"{where}: {mistake}." if where else f"{mistake}."
         case "model_type" | "model_attributes_type":
-            return f"{where} must be a table of good and warning."
+            return f"{where} must be a table of {_listed(_fields(first['loc']))}."
         case "tuple_type":
             return f"{where} must be a list of tables: [[{where}]]."
         case _:
             return f"{where}: {clean(first['msg'])}, not {clean(repr(first['input']))}."
 
 
-def _siblings(location: tuple[int | str, ...]) -> list[str]:
-    if len(location) == 1:
-        return list(Thresholds.model_fields)
-    return list((SizeTarget if location[0] == "size_targets" else Rule).model_fields)
+def _fields(location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys of the table at a place in the file."""
+    model: type[BaseModel] = Thresholds
+    for step in location:
+        if isinstance(step, int):
+            continue
+        annotation = model.model_fields[step].annotation
+        inner = [annotation, *get_args(annotation)]
+        model = next(
+            each for each in inner if isinstance(each, type) and issubclass(each, BaseModel)
+        )
+    return list(model.model_fields)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -50,6 +50,7 @@ def test_without_deliveries_there_is_no_latency() -> None:
     assert unmet("delivery>=1%, connect>=1%, p99<=1ms", report) == [
         "delivery none, objective >= 1 %",
         "connect none, objective >= 1 %",
+        "p99 none, objective <= 1.00 ms",
     ]
 
 

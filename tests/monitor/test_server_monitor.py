@@ -14,7 +14,7 @@ import pytest
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.metric_selectors import parse_selectors
 from sseload_users.core.vitals import Series
-from sseload_users.monitor.http_sources import MetricsSource
+from sseload_users.monitor.http_sources import HealthSource, MetricsSource
 from sseload_users.monitor.source import SourceUnavailable
 from sseload_users.options import Options
 from sseload_users.run.server_sources import fetcher
@@ -69,6 +69,27 @@ def test_unreadable_metrics_are_reported_with_the_reason() -> None:
         list(source.read())
 
 
+def test_health_checks_are_counted_by_their_result() -> None:
+    answers = [(200, b"well"), (503, b""), (200, b"ill"), (200, b"well")]
+    with serving(answers) as url:
+        source = HealthSource(
+            fetcher(HttpRequest("GET", url, (), b""), Network()),
+            lambda response: response.status == 200 and response.body == b"well",
+        )
+        for said in ("", "HTTP 503", "HTTP 200", ""):
+            found = source.read()
+            assert next(iter(found))[0].name == "health"
+            if said:
+                with pytest.raises(SourceUnavailable, match=said):
+                    next(iter(found))
+            else:
+                assert not list(found)
+    with pytest.raises(SourceUnavailable, match="connection refused"):
+        list(source.read())
+    assert source.checks.made == 5
+    assert source.checks.failures == {"HTTP 503": 1, "HTTP 200": 1, "connection refused": 1}
+
+
 @pytest.mark.e2e
 def test_a_run_reports_the_servers_vitals(tmp_path: Path) -> None:
     with target(tmp_path) as (server, _), serving([(200, b'jobs 7\njobs{x="y"} 1\n')]) as url:
@@ -91,6 +112,8 @@ def test_a_run_reports_the_servers_vitals(tmp_path: Path) -> None:
     assert max(filter(None, files)) - min(filter(None, files)) >= 30
     assert set(found["jobs"]["values"]) <= {8, None}
     assert report["run"]["notes"] == ["The metrics have no gone."]
+    assert report["health"]["checks"] >= 3
+    assert report["health"]["failed"] == 0
     assert "Server" in outcome.stdout
     assert outcome.status == 0
 

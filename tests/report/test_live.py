@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -15,6 +16,7 @@ from sseload_users.core.counters import Counters
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.tally import Tally
 from sseload_users.core.totals import Totals
+from sseload_users.core.vitals import HealthChecks, Series, ServerVitals
 from sseload_users.report import hdr, live
 from sseload_users.report.build import build, per_code
 from sseload_users.report.live import Live, TimelineCache
@@ -194,14 +196,29 @@ def test_a_code_is_on_its_way_until_its_account_is_closed() -> None:
 
 def test_metrics_of_a_live_run_have_current_figures() -> None:
     totals = lives.account(10, missing=2)
-    now = lives.live(totals, 10)
+    vitals = ServerVitals(lives.START_NS)
+    vitals.add(Series("health", "health", "ms"), lives.START_NS, 12.0)
+    now = lives.live(totals, 10, vitals=vitals)
     found = families(text_of(live.report_for_metrics(now)))
     assert values(found["sseload_connections_open"]) == {(): 50}
+    assert values(found["sseload_run_complete"]) == {(): 0}
+    assert values(found["sseload_server"]) == {("health", "health", "ms"): 12}
     assert values(found["sseload_connects"]) == {("succeeded",): 50, ("failed",): 0}
     assert values(found["sseload_deliveries"])["delivered",] == 8 * 50 - 2
     assert values(found["sseload_deliveries"])["missing",] == 2
     latency = {each.name: each.value for each in found["sseload_delivery_latency_seconds"].samples}
     assert latency["sseload_delivery_latency_seconds_count"] == 8 * 50 - 2
+
+
+def test_failed_health_checks_are_judged_during_the_run() -> None:
+    vitals = ServerVitals(lives.START_NS)
+    now = lives.live(lives.account(10), 10, vitals=vitals)
+    assert live.report_so_far(now).health is None
+    vitals.health = HealthChecks(made=7, failures=Counter({"HTTP 503": 2}))
+    report = live.report_so_far(now)
+    assert report.health is not None
+    assert (report.health.checks, report.health.failed) == (7, 2)
+    assert {each.rule: each.grade for each in report.verdict.reasons}["health"] == "warning"
 
 
 # The page

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as openmetrics,
 )
 
-from sseload_users.core.figures import FailureCause
+from sseload_users.core.figures import FailureCause, HealthFigures, VitalsSeries
 from sseload_users.core.formatting import clean
 from sseload_users.core.histogram import Histogram
 from sseload_users.report import prometheus
@@ -122,6 +123,25 @@ def test_unknown_figures_are_nan() -> None:
         assert math.isnan(values(found[f"sseload_generator_{name}_ratio"])[()])
 
 
+def test_the_servers_condition_is_exposed() -> None:
+    report = sample(5, 2)
+    report.vitals = [
+        VitalsSeries(source="process", name="rss", unit="MiB", values=[None, 80.5, None]),
+        VitalsSeries(source="health", name="health", unit="ms", values=[None]),
+    ]
+    cause = FailureCause(operation="health", cause="HTTP 503", count=2, share=1.0, said="", hint="")
+    report.health = HealthFigures(checks=9, failed=2, causes=[cause])
+    found = families(text_of(report))
+    assert values(found["sseload_server"]) == {("rss", "process", "MiB"): 80.5}
+    assert values(found["sseload_health_checks"]) == {("succeeded",): 7, ("failed",): 2}
+
+
+def test_latencies_of_a_millisecond_are_told_apart() -> None:
+    ratios = [after / before for before, after in pairwise(prometheus.BUCKETS)]
+    assert max(ratios) < 1.3
+    assert sum(0.001 <= bound <= 0.002 for bound in prometheus.BUCKETS) >= 4
+
+
 def test_there_are_no_metrics_without_a_run() -> None:
     assert prometheus.exposition([]).body == b""
 
@@ -136,6 +156,7 @@ SERIES = {
     "connections_connecting": (),
     "connections_peak": (),
     "connects_total": ("result",),
+    "connections_total": ("result",),
     "sessions_dropped_total": (),
     "sessions_reconnected_total": (),
     "codes_total": ("status",),

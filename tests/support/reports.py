@@ -229,6 +229,7 @@ def sample(
         per_code=per_code,
         storm=None,
         vitals=[],
+        health=None,
         steps=[],
         search=None,
         timeline=[
@@ -273,6 +274,7 @@ def judged(report: Report, thresholds: Thresholds | None = None) -> Verdict:
         notes=report.run.notes,
         steps=report.steps,
         search=report.search,
+        health=report.health,
     )
 
 

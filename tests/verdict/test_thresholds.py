@@ -41,6 +41,7 @@ def test_the_defaults_are_those_of_the_guide() -> None:
         "codes_accepted": ("all", ">= 95 %"),
         "codes_owed": ("all", "None"),
         "codes_received": ("all", ">= 95 %"),
+        "health": ("all", "None"),
         "error_rate": ("< 1 %", "<= 5 %"),
         "duplicates": ("none", "None"),
         "out_of_order": ("none", "None"),
@@ -68,6 +69,14 @@ def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
     assert str(mine.error_rate.good) == "< 0.1 %"
     assert str(mine.error_rate.warning) == "<= 5 %"
     assert mine.codes_received == load_thresholds().codes_received
+
+
+def test_a_bound_of_a_latency_is_added_to_those_of_the_defaults(tmp_path: Path) -> None:
+    text = '[latency.delivery.p99]\ngood = "< 250 ms"\nwarning = "<= 1.5 s"\n'
+    latency = load_thresholds(changed(tmp_path, text)).latency
+    bounds = {name: (str(rule.good), str(rule.warning)) for name, rule in latency.delivery.rules()}
+    assert bounds == {"p95": ("<= 1,000 ms", "None"), "p99": ("< 250 ms", "<= 1,500 ms")}
+    assert not list(latency.connect.rules())
 
 
 def test_equal_bounds_leave_no_room_for_a_warning(tmp_path: Path) -> None:
@@ -102,6 +111,20 @@ def test_equal_bounds_leave_no_room_for_a_warning(tmp_path: Path) -> None:
             '[codes_received]\ngood = ">= 95 %"\nwarning = "> 95 %"',
             "codes_received: warning (> 95 %) must not be stricter than good (>= 95 %).",
         ),
+        (
+            '[latency.delivery.p42]\ngood = "<= 1 s"',
+            "latency.delivery.p42: unknown key; valid keys: p50, p95, p99, max.",
+        ),
+        (
+            '[latency.delivery.p95]\ngood = "<= 1 %"',
+            "latency.delivery.p95.good: '<= 1 %' is not a bound; write a comparison and a time",
+        ),
+        (
+            '[latency.connect.max]\ngood = "<= 1 s"\nwarning = "< 1 s"',
+            "latency.connect.max: warning (< 1,000 ms) must not be stricter than good (<= 1,000",
+        ),
+        ("[latency]\ndelivery = 3", "latency.delivery must be a table of p50, p95, p99 and max."),
+        ('objective = "p99<=1s"', "objective: unknown key; valid keys: connection_success, "),
         ('error_rate = "none"', "error_rate must be a table of good and warning."),
         ("size_targets = 5", "size_targets must be a list of tables: [[size_targets]]."),
         (
