@@ -17,7 +17,7 @@ from sseload_users.codes import CodeShape
 from sseload_users.publishers import Publisher
 from sseload_users.publishers.connection import ConnectionPublisher
 from sseload_users.publishers.http import HttpPublisher
-from sseload_users.station import Station, station_of
+from sseload_users.station import Station, station_of, words_beside
 from sseload_users.tally import Status
 from sseload_users.target import Publishing
 from sseload_users.transports import ConnectFailed
@@ -103,9 +103,11 @@ class CodeBroadcaster(FastHttpUser):
             except ConnectFailed as error:
                 why = (error.operation, error.cause, error.said)
                 hint = self._target.advice(*why) or hints.hint(*why)
+                words = words_beside(error.cause, error.said)
+                said = f" ({words})" if words else ""
                 station.cannot_publish(
                     f"No code can be handed in: {self._target.public()['ingest']}: "
-                    f"{error.operation}: {error.cause}. {hint}".rstrip()
+                    f"{error.operation}: {error.cause}{said}. {hint}".rstrip()
                 )
                 Event().wait()
 
