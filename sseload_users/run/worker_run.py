@@ -212,7 +212,7 @@ class WorkerRun:
         """
         cause = self._apart(operation, cause)
         if not self.finished:
-            self.ledger.tally.failed(operation, cause, wall_ns(), _words(cause, said))
+            self.ledger.tally.failed(operation, cause, wall_ns(), words_beside(cause, said))
         return cause
 
     def _apart(self, operation: str, cause: str) -> str:
@@ -251,7 +251,7 @@ class WorkerRun:
             now = wall_ns()
             self.ledger.tally.counts["dropped"] += 1
             self.ledger.tally.second(now).dropped += 1
-            self.ledger.tally.failed("session", cause, now, _words(cause, said))
+            self.ledger.tally.failed("session", cause, now, words_beside(cause, said))
         return cause
 
     def kept_alive(self, cause: str | None, said: str = "") -> None:
@@ -333,7 +333,7 @@ class WorkerRun:
             cause = self._apart("ingest", cause)
         if not self.finished:
             self.ledger.answered(sequence, status)
-            words = "" if cause is None else _words(cause, said)
+            words = "" if cause is None else words_beside(cause, said)
             answer = {"ingest_us": ingest_us, "cause": cause, "said": words}
             self._to_leader("answered", code=[sequence, status], **answer)
         return cause
@@ -438,7 +438,7 @@ class WorkerRun:
         }
 
 
-def _words(cause: str, said: str) -> str:
+def words_beside(cause: str, said: str) -> str:
     """What is told of a server's words in a failure: nothing, where the cause says as much."""
     return adds_to(cause, shorten(clean(said).strip(), SHOWN))
 

@@ -25,7 +25,9 @@ SHOWN = 300
 #: Seconds that a refusal's body may take to come after its head.
 _BODY_SECONDS = 1.0
 # What a browser does not show of a page.
-_UNSHOWN = re.compile(r"<(head|script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.S | re.I)
+_UNSHOWN = re.compile(
+    r"<(head|title|script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.S | re.I
+)
 _TITLE = re.compile(r"<title\b[^>]*>(.*?)(?:</title|\Z)", re.S | re.I)
 _TAG = re.compile(r"<[^>]*(?:>|\Z)")
 

@@ -13,7 +13,7 @@ from locust.env import Environment
 
 from sseload_users.core.codes import CodeShape
 from sseload_users.core.tally import Status
-from sseload_users.run.worker_run import WorkerRun, worker_run_of
+from sseload_users.run.worker_run import WorkerRun, words_beside, worker_run_of
 from sseload_users.targets import Publishing
 from sseload_users.transports import ConnectFailed
 from sseload_users.users.ingest_client import IngestClient
@@ -103,9 +103,11 @@ class CodeBroadcaster(FastHttpUser):
             except ConnectFailed as error:
                 why = (error.operation, error.cause, error.said)
                 hint = self._target.advice(*why) or hints.hint(*why)
+                words = words_beside(error.cause, error.said)
+                said = f" ({words})" if words else ""
                 station.cannot_publish(
                     f"No code can be handed in: {self._target.public()['ingest']}: "
-                    f"{error.operation}: {error.cause}. {hint}".rstrip()
+                    f"{error.operation}: {error.cause}{said}. {hint}".rstrip()
                 )
                 Event().wait()
 

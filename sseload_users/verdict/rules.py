@@ -251,17 +251,20 @@ def _codes_received(deliveries: Mapping[str, Any], rule: Rule) -> Reason:
 
 def _error_rate(errors: Mapping[str, Any], rule: Rule) -> Reason:
     cause = max(errors["causes"], key=lambda each: each["count"], default=None)
+    hint = (
+        "Look at the database's connection limits, how many clients the server holds "
+        "at once, and the message patterns."
+    )
+    # A cause that explains most of it is better advice than what it might be.
+    if cause is not None and cause["hint"] and cause["count"] * 2 > errors["failed"]:
+        hint = cause["hint"]
     return _failures(
         "error_rate",
         Figure(errors["failed"], errors["operations"], rule),
         "No operation failed.",
         "operations failed",
         _most_often(cause),
-        hint=_blame(
-            cause,
-            "Look at the database's connection limits, how many clients the server holds "
-            "at once, and the message patterns.",
-        ),
+        hint=_blame(cause, hint),
     )
 
 

@@ -335,9 +335,10 @@ def truth_of(
         reconnecting: whoever is dropped comes back, once.
     """
     killed = truth.stopped == "codes"
+    listening = listeners_of(truth)
     dropped = {
         number
-        for number, each in truth.connections.items()
+        for number, each in listening.items()
         if each.dropped in ("close", "reset")
         or (each.opened_ns and each.closed_ns is None and killed)
         or (bad_frames and any(number in code.garbage for code in truth.codes.values()))
@@ -362,24 +363,26 @@ def truth_of(
     # Who hangs up over a bad frame does not see what follows it.
     unread = sum(each in code.garbage for code in truth.codes.values() for each in code.foreign)
     answers = Counter(each.status for each in truth.ingests)
-    accepted = 0 if slow_answers else answers[200]
-    rejected = sum(many for status, many in answers.items() if status not in (200, "hang"))
-    unanswered = answers["hang"] + (answers[200] if slow_answers else 0)
+    taken = answers.pop(200, 0) + answers.pop("accepted", 0)
+    unanswered = answers.pop("hang", 0) + answers.pop("reset", 0)
+    rejected = sum(answers.values())
+    if slow_answers:
+        taken, unanswered = 0, unanswered + taken
     names = ("owed", "delivered", "late", "interrupted", "missing", "duplicate")
     totals = {name: sum(code[name] for code in per_code.values()) for name in names}
-    attempted = len(truth.connections)
+    opened = sum(each.opened_ns is not None for each in listening.values())
     return {
         "connections": {
-            "attempted": attempted,
-            "succeeded": truth.opened,
-            "failed": attempted - truth.opened,
+            "attempted": len(listening),
+            "succeeded": opened,
+            "failed": len(listening) - opened,
             "dropped": len(dropped),
             "reconnected": len(dropped) if reconnecting else 0,
         },
         "codes": {
             "scheduled": scheduled,
             "sent": len(truth.ingests),
-            "accepted": accepted,
+            "accepted": taken,
             "rejected": rejected,
             "unanswered": unanswered,
             "unsent": scheduled - len(truth.ingests),
@@ -413,10 +416,17 @@ def said_by(report: Mapping[str, Any], like: Mapping[str, Mapping[str, Any]]) ->
     return said
 
 
+def listeners_of(truth: record.Record) -> dict[int, record.ConnectionRecord]:
+    """The connections of a record, by ordinal, without those that handed in codes."""
+    return {
+        number: each for number, each in truth.connections.items() if each.publishing_ns is None
+    }
+
+
 def received_by_connection(truth: record.Record, *, delayed_are_late: bool = False) -> Counter[int]:
     """How many of the connections that were opened received how many codes in time."""
     received: Counter[int] = Counter(
-        {number: 0 for number, each in truth.connections.items() if each.opened_ns}
+        {number: 0 for number, each in listeners_of(truth).items() if each.opened_ns}
     )
     for code in truth.codes.values():
         received.update(code.sent)

@@ -371,11 +371,16 @@ def chunks(data: bytes, size: int) -> Iterator[bytes]:
             ),
             "Not you at all",
         ),
+        (
+            slowly(REFUSED + b"\r\n<html lang=en>\n<title>404 No</title>\n<h1>No</h1><p>Not you."),
+            "No Not you.",
+        ),
         (slowly(REFUSED + b"\r\n<html><head><title>Only a title"), "Only a title"),
     ],
     ids=(
         *("length", "chunks", "until close", "in one piece", "HTTP/1.0", "no body"),
-        *("too long", "without an end", "broken chunk", "page", "page with a title alone"),
+        *("too long", "without an end", "broken chunk", "page", "page without a head"),
+        "page with a title alone",
     ),
 )
 def test_what_a_refusal_says_is_read_however_it_is_framed(server: Handler, said: str) -> None:

@@ -128,6 +128,26 @@ def test_a_reason_says_figure_threshold_and_where_to_look() -> None:
     }
 
 
+def test_a_high_error_rate_is_put_down_to_what_explains_most_of_it() -> None:
+    advice = "Give the token."
+
+    def with_causes(*counts: int, hint: str = advice) -> str:
+        report = sample(50, 10, rejected=sum(counts))
+        report["errors"]["causes"] = [
+            {"operation": "ingest", "cause": f"HTTP 4{number}", "count": each, "hint": hint}
+            for number, each in enumerate(counts)
+        ]
+        (found,) = (
+            each for each in judge(report, DEFAULT)["reasons"] if each["rule"] == "error_rate"
+        )
+        return str(found["hint"])
+
+    general = "Look at the database's connection limits"
+    assert with_causes(9) == with_causes(5, 4) == advice
+    assert with_causes(3, 3, 3).startswith(general)
+    assert with_causes(9, hint="").startswith(general)
+
+
 def test_one_lost_delivery_in_many_is_not_rounded_away() -> None:
     found = reason(sample(500, 20, missing=1), "codes_received")
     assert found["grade"] == "warning"
