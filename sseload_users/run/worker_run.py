@@ -208,7 +208,7 @@ class WorkerRun:
         """
         cause = self._apart(operation, cause)
         if not self.finished:
-            text = _reported_text(cause, server_text)
+            text = reported_text(cause, server_text)
             self.ledger.tally.count_failure(operation, cause, wall_ns(), text)
         return cause
 
@@ -248,7 +248,7 @@ class WorkerRun:
             now = wall_ns()
             self.ledger.tally.counters.dropped += 1
             self.ledger.tally.second(now).dropped += 1
-            text = _reported_text(cause, server_text)
+            text = reported_text(cause, server_text)
             self.ledger.tally.count_failure("session", cause, now, text)
         return cause
 
@@ -336,7 +336,7 @@ class WorkerRun:
             cause = self._apart("ingest", cause)
         if not self.finished:
             self.ledger.set_status(sequence, status)
-            text = "" if cause is None else _reported_text(cause, server_text)
+            text = "" if cause is None else reported_text(cause, server_text)
             self._to_leader(CodeOutcome(sequence, status, ingest_us, cause, text))
         return cause
 
@@ -431,7 +431,7 @@ class WorkerRun:
         return UserCounts(self.listeners, self.broadcasters, self.pending, self.connecting)
 
 
-def _reported_text(cause: str, server_text: str) -> str:
+def reported_text(cause: str, server_text: str) -> str:
     """Return the server's words as they are reported: empty if the cause says as much."""
     return text_beyond(cause, shorten(clean(server_text).strip(), MAX_TEXT))
 

@@ -280,17 +280,20 @@ def _judge_codes_received(deliveries: DeliveryFigures, rule: Rule) -> Reason:
 
 def _judge_error_rate(errors: ErrorFigures, rule: Rule) -> Reason:
     cause = max(errors.causes, key=lambda each: each.count, default=None)
+    hint = (
+        "Look at the database's connection limits, how many clients the server holds "
+        "at once, and the message patterns."
+    )
+    # The hint of a cause that explains most of the rate is better than a general one.
+    if cause is not None and cause.hint and cause.count * 2 > errors.failed:
+        hint = cause.hint
     return _small_share_reason(
         "error_rate",
         JudgedShare(errors.failed, errors.operations, rule),
         "No operation failed.",
         "operations failed",
         _cause_clause(cause),
-        hint=_hint(
-            cause,
-            "Look at the database's connection limits, how many clients the server holds "
-            "at once, and the message patterns.",
-        ),
+        hint=_hint(cause, hint),
     )
 
 

@@ -179,7 +179,7 @@ def test_a_check_tells_every_step(runs: dict[Place, Future[Played]], place: Plac
         "sse": ["health"],
         "code-server": ["health", "verify"],
         "code-server-socket": ["health"],
-        "code-server-sse": ["health", "verify", "before"],
+        "code-server-sse": ["health", "before"],
     }
     publish = ["publish"] if place.profile in VALUES else []
     assert steps == [
