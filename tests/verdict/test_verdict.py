@@ -136,7 +136,7 @@ def test_a_high_error_rate_has_the_hint_of_the_cause_that_explains_most_of_it() 
         report = sample(50, 10, rejected=sum(counts))
         report.errors.causes[:] = [
             FailureCause(
-                operation="ingest", cause=f"HTTP 4{number}", count=each, hint=hint, said=""
+                operation="ingest", cause=f"HTTP 4{number}", count=each, share=1, hint=hint, said=""
             )
             for number, each in enumerate(counts)
         ]
