@@ -1,5 +1,5 @@
-"""What the receive path costs and how true its figures are; run it with `python -m bench`.
+"""Measure the cost of the receive path and the accuracy of its figures: `python -m bench`.
 
-Every part compares side by side in one run: the same server, the same codes, one after
-the other and round again, so that a machine that is slow for a while is slow for all.
+Programs that are compared run alternately, round after round, against the same server and
+with the same codes, so that a temporarily slow machine affects all of them.
 """

@@ -1,4 +1,4 @@
-"""The bench's command line."""
+"""The command line of the benchmark."""
 
 from __future__ import annotations
 
@@ -24,26 +24,30 @@ PARTS: dict[str, Callable[..., Table]] = {
     "scaling": scaling.run,
     "soak": soak.run,
 }
-#: Files that the largest part has open in one process.
+#: The most files that one process opens, in the largest part.
 _FILES = 17_000
 
 
 def main() -> int:
-    """Run the parts that are asked for; the exit status."""
+    """Run the selected parts; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; without any: all")
-    parser.add_argument("--quick", action="store_true", help="smaller: whether it runs at all")
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)} (default: all)")
+    parser.add_argument(
+        "--quick", action="store_true", help="small loads, to check that the parts run"
+    )
     parser.add_argument("--rounds", type=int, default=None, help="repetitions (default: 3)")
     parser.add_argument(
-        "--write-docs", action="store_true", help="put the tables into docs/performance.md"
+        "--write-docs",
+        action="store_true",
+        help="write the tables to docs/performance.md and docs/scaling.md",
     )
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
-        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+        parser.error(f"unknown part: {', '.join(sorted(unknown))}")
     if (reason := missing()) is not None:
-        print(f"bench: the server cannot be started: {reason}.", file=sys.stderr)
+        print(f"bench: cannot start the server: {reason}.", file=sys.stderr)
         return 2
-    # A request to end is an exception like any other: children are ended on its way out.
+    # SIGTERM raises SystemExit, so that children are stopped on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     raise_file_limit(_FILES)
     os.sched_setaffinity(0, {machine.SERVER_CORE})
@@ -61,7 +65,7 @@ def main() -> int:
             return 1
         tables.append(table)
         print(f"## {name}\n\n{table.markdown()}\n", flush=True)
-    print(f"kept in {keep(tables, described)}", file=sys.stderr)
+    print(f"Results are in {keep(tables, described)}", file=sys.stderr)
     if options.write_docs:
         document(tables, described)
     return 0

@@ -1,4 +1,4 @@
-"""Children: each pinned to its core, and ended whatever happens."""
+"""Child processes: each is pinned to its core and stopped on exit."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-#: Seconds that a child has to end by itself when it is asked to.
-_GOODBYE = 30.0
+#: Seconds that a child has to exit after SIGTERM.
+_STOP_TIMEOUT = 30.0
 
 #: The repository.
 ROOT = Path(__file__).parent.parent
 _AUTHORITY = str(ROOT / "tests" / "certificates" / "ca.pem")
-#: What all children are told: where our modules are, whom to trust, and for Artillery to be
-#: one process with one worker thread.
+#: The environment of all children: our modules, the trusted CA, and one process with one worker
+#: thread for Artillery.
 _ENVIRONMENT = {
     "PYTHONPATH": str(ROOT),
     "WEBSOCKET_CLIENT_CA_BUNDLE": _AUTHORITY,
@@ -27,20 +27,20 @@ _ENVIRONMENT = {
     "ARTILLERY_DISABLE_TELEMETRY": "true",
 }
 
-#: Asked before the bench itself goes to one of them.
+#: Read before the benchmark pins itself to one of them.
 _ALL_CORES = ",".join(map(str, sorted(os.sched_getaffinity(0))))
 
 
 class BenchError(Exception):
-    """A measurement that could not be made: one sentence; its notes are what children said."""
+    """A measurement that failed; its notes have the output of the children."""
 
 
 class Child:
     """A running program.
 
     Attributes:
-        pid: its process.
-        folder: what it writes goes there; ``output.txt`` has what it prints.
+        pid: of its process.
+        folder: its working directory; ``output.txt`` has its output.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
@@ -48,62 +48,62 @@ class Child:
         self.pid = process.pid
         self.folder = folder
 
-    def said(self) -> str:
-        """What it has printed so far."""
+    def output(self) -> str:
+        """Return its output so far."""
         return (self.folder / "output.txt").read_text(errors="replace")
 
-    def must_run(self) -> None:
-        """See that it has not ended.
+    def check_running(self) -> None:
+        """Check that it has not exited.
 
         Raises:
-            BenchError: it has.
+            BenchError: it has exited.
         """
         if (status := self._process.poll()) is not None:
-            raise BenchError(f"the program ended too soon, with status {status}")
+            raise BenchError(f"the program exited early, with status {status}")
 
-    def wait_until(self, true: Callable[[], bool], patience: float, what: str) -> None:
-        """Wait while the child runs.
+    def wait_until(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
+        """Wait until a condition holds.
 
         Raises:
-            BenchError: the child has ended, or the time is over.
+            BenchError: the child has exited, or the timeout has passed.
         """
-        end = time.monotonic() + patience
-        while not true():
-            self.must_run()
-            if time.monotonic() > end:
-                raise BenchError(f"{what}: not within {patience:g} s")
+        deadline = time.monotonic() + timeout
+        while not condition():
+            self.check_running()
+            if time.monotonic() > deadline:
+                raise BenchError(f"{what}: not within {timeout:g} s")
             time.sleep(0.05)
 
-    def wait(self, patience: float) -> int:
-        """Wait for its end; its exit status.
+    def wait(self, timeout: float) -> int:
+        """Wait until it exits; return its status.
 
         Raises:
-            BenchError: the time is over.
+            BenchError: the timeout has passed.
         """
         try:
-            return self._process.wait(patience)
+            return self._process.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise BenchError(f"no end within {patience:g} s") from None
+            raise BenchError(f"the program did not exit within {timeout:g} s") from None
 
     def stop(self) -> None:
-        """Ask it to end, as an interrupt would, and wait until it has."""
+        """Terminate it and wait until it has exited; kill it after a timeout."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
-                self._process.wait(_GOODBYE)
+                self._process.wait(_STOP_TIMEOUT)
             except subprocess.TimeoutExpired:
                 os.killpg(self.pid, signal.SIGKILL)
-                self._process.wait(_GOODBYE)
+                self._process.wait(_STOP_TIMEOUT)
 
 
 @contextlib.contextmanager
 def child(command: Sequence[str], core: int | None, folder: Path) -> Iterator[Child]:
-    """A running program, ended on leaving.
+    """Start a program; stop it on exit.
 
     Args:
         command: the program and its arguments.
         core: the only CPU core that it may use; None: all.
-        folder: where it runs and where its output goes; made if need be.
+        folder: its working directory, also for its output; created if missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output.txt").open("wb") as output:
@@ -120,19 +120,19 @@ def child(command: Sequence[str], core: int | None, folder: Path) -> Iterator[Ch
     try:
         yield running
     except BenchError as error:
-        error.add_note(f"{command[0]} said: {running.said()[-2000:]}")
+        error.add_note(f"Output of {command[0]}: {running.output()[-2000:]}")
         raise
     finally:
         running.stop()
 
 
 def python(*arguments: str) -> list[str]:
-    """The command that runs this Python."""
+    """Return a command for this Python interpreter."""
     return [sys.executable, *arguments]
 
 
 @contextlib.contextmanager
 def burning(core: int, folder: Path) -> Iterator[Child]:
-    """A program that takes all of a core that it can get."""
+    """Run a program that uses all of a core."""
     with child(python("-c", "while True: pass"), core, folder) as running:
         yield running

@@ -1,4 +1,4 @@
-"""The programs that are compared: how each is started, and what it says it has received."""
+"""The programs that are compared: how to start each one, and what it reports as received."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from bench.children import ROOT, BenchError, Child, python
 from bench.traffic import CHANNEL, SETTLE, Load, frame_bytes
 from tests.servers.nchan import Nchan
 
-#: The programs that are ours.
+#: Our own client programs.
 CLIENTS = Path(__file__).parent / "clients"
 #: Where Artillery is installed, once for all runs.
 _CACHE = Path(__file__).parent / "results" / "artillery"
-#: Artillery by the oldest major version of Node.js that it runs on.
+#: The version of Artillery for each oldest supported major version of Node.js.
 _ARTILLERY = {22: "2.0.34", 18: "2.0.21"}
-#: Connections are begun over so many seconds, and at least so many in each.
+#: The seconds over which connections are opened, and the least number per second.
 _RAMP_SECONDS, _RAMP_LEAST = 30, 100
-#: Seconds for which a virtual user of Artillery stays beyond its codes.
+#: Seconds for which a virtual user of Artillery stays after its codes.
 _STAY = 10
 
 
 class Generator(ABC):
-    """A program that connects and receives.
+    """A program that opens connections and receives codes.
 
     Attributes:
-        title: its name in a table.
-        broadcasts: whether it posts the codes itself.
-        ends: whether it ends by itself, some seconds after the last code.
-        processes: how many share its connections. One has a core of its own; several have
-            all cores, the server's included.
+        title: its name in the tables.
+        broadcasts: whether it sends the codes itself.
+        ends: whether it exits by itself, some seconds after the last code.
+        processes: the number of processes that share its connections. A single one has its
+            own core; several share all cores with the server.
     """
 
     title: ClassVar[str]
@@ -46,35 +46,35 @@ class Generator(ABC):
     processes: int = 1
 
     def missing(self) -> str | None:
-        """Why it cannot be run on this machine; None if it can."""
+        """Return why it cannot run on this machine; None if it can."""
         return None
 
     @abstractmethod
     def command(self, server: Nchan, load: Load, folder: Path) -> Sequence[str]:
-        """The command that runs it; it may leave files in the folder first."""
+        """Return the command that runs it; files for it may be written to the folder."""
 
     @abstractmethod
     def received(self, program: Child) -> int:
-        """How many messages it says it got, after its end.
+        """Return the number of messages that it reports as received, after its end.
 
         Raises:
-            BenchError: it does not say.
+            BenchError: it does not report it.
         """
 
 
 class BareLoop(Generator):
-    """One epoll loop that only receives: what nobody can beat in Python."""
+    """An epoll loop that only receives: the lower bound in Python."""
 
     title = "bare epoll loop, receives only"
 
     def command(self, server: Nchan, load: Load, folder: Path) -> Sequence[str]:
-        """The client script."""
+        """Return the command of the client script."""
         del folder
         url = server.subscriber(CHANNEL, tls=load.tls)
         return python(str(CLIENTS / "bare_loop.py"), url, str(load.connections))
 
     def received(self, program: Child) -> int:
-        """It counts bytes, and all frames are of one size."""
+        """Return its bytes divided by the size of a frame, which is the same for all."""
         return _number(program, r"received (\d+) bytes") // frame_bytes()
 
 
@@ -84,24 +84,24 @@ class TransportAlone(Generator):
     title = "sseload's transport alone"
 
     def command(self, server: Nchan, load: Load, folder: Path) -> Sequence[str]:
-        """The client script."""
+        """Return the command of the client script."""
         del folder
         url = server.subscriber(CHANNEL, tls=load.tls)
         return python(str(CLIENTS / "transport_alone.py"), url, str(load.connections))
 
     def received(self, program: Child) -> int:
-        """It counts."""
+        """Return its own count."""
         return _number(program, r"received (\d+) messages")
 
 
 class PlainLocust(Generator):
-    """The Locust user that people write today: a task for each message."""
+    """The usual Locust user: a task for each message."""
 
     title = "plain Locust user"
     user: ClassVar[str] = "TaskUser"
 
     def command(self, server: Nchan, load: Load, folder: Path) -> Sequence[str]:
-        """Locust without its web UI."""
+        """Return the command of a headless Locust."""
         del folder
         url = server.subscriber(CHANNEL, tls=load.tls)
         return [
@@ -111,11 +111,11 @@ class PlainLocust(Generator):
         ]
 
     def received(self, program: Child) -> int:
-        """Locust counts."""
+        """Return Locust's count."""
         return int(self.reported(program)["Request Count"])
 
     def reported(self, program: Child) -> dict[str, str]:
-        """Locust's row of statistics for the codes, by column.
+        """Return Locust's row of statistics for the codes, by column.
 
         Raises:
             BenchError: there is none.
@@ -124,28 +124,28 @@ class PlainLocust(Generator):
             for row in csv.DictReader(file):
                 if row["Name"] == "code":
                     return row
-        raise BenchError("the plain Locust user has received nothing")
+        raise BenchError("the plain Locust user received nothing")
 
 
 class PlainLocustLoop(PlainLocust):
-    """The same with all messages in one task, which spares Locust's scheduling."""
+    """The same with one task for all messages, which avoids Locust's scheduling."""
 
     title = "plain Locust user, one endless task"
     user = "LoopUser"
 
 
 class Artillery(Generator):
-    """Artillery's WebSocket engine, with a histogram of what came."""
+    """Artillery's WebSocket engine, with a histogram of latencies."""
 
     title = "Artillery, engine ws"
-    ends = True  # asked to end, it would write no report
+    ends = True  # on SIGTERM it would write no report
 
     def missing(self) -> str | None:
-        """It needs Node.js, and npm or an earlier installation."""
+        """Return why Artillery cannot run: it needs Node.js, and npm on first use."""
         return _install_artillery()
 
     def command(self, server: Nchan, load: Load, folder: Path) -> Sequence[str]:
-        """One worker thread, and one virtual user for each connection, who stays."""
+        """Return a command with one worker thread and one virtual user per connection."""
         seconds = max(load.connections // _rate(load), 1)
         stay = seconds + round(load.codes * load.interval) + _STAY
         script = {
@@ -163,7 +163,7 @@ class Artillery(Generator):
         return [str(binary), "run", "--output", "artillery.json", "script.json"]
 
     def received(self, program: Child) -> int:
-        """Its histogram counts."""
+        """Return the count of its histogram."""
         try:
             report = json.loads((program.folder / "artillery.json").read_text())
             return int(report["aggregate"]["summaries"]["delivery"]["count"])
@@ -172,7 +172,7 @@ class Artillery(Generator):
 
 
 class Sseload(Generator):
-    """sseload as it is used: Locust without its web UI, events and ledger included."""
+    """sseload in a headless Locust, with events and ledger."""
 
     title = "sseload"
     broadcasts = True
@@ -182,7 +182,7 @@ class Sseload(Generator):
         self.processes = processes
 
     def command(self, server: Nchan, load: Load, folder: Path) -> Sequence[str]:
-        """Locust with sseload's locustfile: one user more, who broadcasts."""
+        """Return the command of Locust with one more user, the broadcaster."""
         del folder
         return [
             *python("-m", "locust", "-f", str(ROOT / "locustfile.py"), "--headless"),
@@ -195,12 +195,12 @@ class Sseload(Generator):
         ]
 
     def received(self, program: Child) -> int:
-        """Deliveries, late ones included."""
+        """Return the deliveries, late ones included."""
         deliveries = self.reported(program)["deliveries"]
         return int(deliveries["delivered"]) + int(deliveries["late"])
 
     def reported(self, program: Child) -> dict[str, Any]:
-        """Its report.
+        """Return its report.
 
         Raises:
             BenchError: there is none.
@@ -249,7 +249,7 @@ def _installed_artillery() -> str:
 
 
 def _number(program: Child, pattern: str) -> int:
-    match = re.search(pattern, program.said())
+    match = re.search(pattern, program.output())
     if match is None:
-        raise BenchError("the program did not say what it received")
+        raise BenchError("the program did not report what it received")
     return int(match[1])

@@ -1,20 +1,20 @@
-"""Whether the costs of a connection and of a receipt stay what they are as there are more."""
+"""Whether the cost of a connection or of a receipt grows with their number."""
 
 from __future__ import annotations
 
 from bench.generators import Sseload
 from bench.measure import Measured, measure
 from bench.memory import FEW, kib_each
-from bench.progress import say
+from bench.progress import print_row
 from bench.tables import Table, in_rounds, spread
 from bench.traffic import Load
 
-#: Receipts a second, and in all: the same at every size.
+#: Receipts per second and in total, the same for every size.
 _RATE, _RECEIPTS = 10_000, 200_000
 
 
 def run(*, quick: bool, rounds: int) -> Table:
-    """Measure from few connections to many."""
+    """Measure with few connections and with many."""
     table = Table("growth", ["connections", "codes", "whole, µs", "alone, µs", "KiB each"])
     sizes = (100, 500) if quick else (100, 1000, 5000, 10_000, 15_000)
     receipts = _RECEIPTS // 10 if quick else _RECEIPTS
@@ -36,7 +36,7 @@ def run(*, quick: bool, rounds: int) -> Table:
                 "load_average": many.load_average,
             }
             table.raw.append(row)
-            say(row)
+            print_row(row)
     for size, pairs in measured.items():
         table.rows.append(
             [
@@ -49,9 +49,9 @@ def run(*, quick: bool, rounds: int) -> Table:
         )
     table.notes.append(
         f"Plain, {_RATE:,} receipts a second at every size. Whole: CPU of the process for each "
-        f"receipt. Alone: what remains of it without that of a process with {FEW} connections "
-        "and as many codes, which is what sending codes and waiting costs; memory is compared "
-        f"with that process as well. {in_rounds(rounds)}."
+        f"receipt. Alone: the same less the CPU of a process with {FEW} connections and as many "
+        "codes, which is the cost of sending codes and waiting; memory is compared with that "
+        f"process as well; {in_rounds(rounds)}."
     )
     return table
 

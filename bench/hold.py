@@ -1,4 +1,4 @@
-"""Many connections, and many receipts, for a minute: is all accounted for, does it keep up?"""
+"""Whether sseload keeps up with many connections and receipts, and accounts for all of them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from bench.children import Child
 from bench.generators import Sseload
 from bench.measure import Measured, measure
-from bench.progress import say
+from bench.progress import print_row
 from bench.tables import Table, in_rounds, spread
 from bench.traffic import Codes, Load
 
-#: Seconds for which codes come.
+#: Seconds for which codes are sent.
 _S = 60
 
 
@@ -33,14 +33,14 @@ _CASES = (
     _Case(Load(9000, _S, 1.0, tls=True)),
     _Case(Load(15_000, _S, 1.0)),
     _Case(Load(19_000, _S, 1.0), processes=2),
-    # As many as the server can send, and more.
+    # More than the server can send.
     _Case(Load(10_000, _S * 10, 0.1)),
 )
 _QUICK = (_Case(Load(500, 5, 1.0)), _Case(Load(500, 20, 0.1), processes=2))
 
 
 def run(*, quick: bool, rounds: int) -> Table:
-    """Hold the connections, and have them get codes."""
+    """Measure each case."""
     table = Table(
         "hold",
         [
@@ -65,9 +65,9 @@ def run(*, quick: bool, rounds: int) -> Table:
                 **{f"delivery_{name}": report["delivery_ms"][name] for name in _LAG},
             }
             table.raw.append(row)
-            say(row)
+            print_row(row)
         reports = [report for _, report in results]
-        # Of several processes, this is the one that leads them.
+        # With several processes, this is the CPU of the master.
         cpu = [measured.cpu_percent for measured, _ in results]
         table.rows.append(
             [
@@ -102,8 +102,8 @@ def _hold(case: _Case) -> tuple[Measured, dict[str, Any]]:
     report: dict[str, Any] = {}
     generator = Sseload(case.processes)
 
-    def look(program: Child, codes: Codes) -> None:
+    def inspect(program: Child, codes: Codes) -> None:
         del codes
         report.update(generator.reported(program))
 
-    return measure(generator, case.load, look=look), report
+    return measure(generator, case.load, inspect=inspect), report

@@ -1,4 +1,4 @@
-"""The machine: its cores, and what a process has used of it."""
+"""The machine: its cores, and the resources that a process has used."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from pathlib import Path
 
 import psutil
 
-#: The server and the bench itself run on the one, what is measured on the other.
+#: The server and the benchmark run on the first core, the measured program on the second.
 SERVER_CORE, GENERATOR_CORE = (sorted(os.sched_getaffinity(0)) * 2)[:2]
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time that a process has used so far, all threads, to the nanosecond.
+    """Return the user and system time of all threads of a process, with nanosecond resolution.
 
     Raises:
         OSError: there is no such process.
     """
-    # The clock that clock_getcpuclockid(3) names; Python has no word for it.
+    # The clock id that clock_getcpuclockid(3) returns; Python does not wrap that function.
     return time.clock_gettime(~pid << 3 | 2)
 
 
 def resident_bytes(pid: int) -> int:
-    """A process's resident memory.
+    """Return the resident memory of a process.
 
     Raises:
         psutil.Error: there is no such process.
@@ -36,12 +36,12 @@ def resident_bytes(pid: int) -> int:
 
 
 def load_average() -> float:
-    """Processes that wanted to run, on average over the last minute."""
+    """Return the load average over one minute."""
     return os.getloadavg()[0]
 
 
 def describe() -> dict[str, str]:
-    """What the figures were measured on."""
+    """Describe the machine and the versions of the software."""
     nginx = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=False).stderr
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),

@@ -1,11 +1,11 @@
-"""One measurement: one program, one load, one fresh server."""
+"""One measurement: one program under one load, with a new server."""
 
 from __future__ import annotations
 
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,32 +16,32 @@ from bench.traffic import (
     SETTLE,
     Codes,
     Load,
-    Posts,
-    Seen,
-    connect_patience,
+    ObservedCodes,
+    PostedCodes,
+    connect_timeout,
     publishing,
     wait_for_subscribers,
 )
 from tests.servers.nchan import Nchan, nchan
 
-#: Codes that go out before the first that is measured.
+#: Codes before the first measured one.
 WARM_UP = 5
-#: Seconds that a program has after its last code to settle its account and report.
-_REPORT_PATIENCE = 90.0
-#: Connections of the bench itself.
+#: Seconds that a program has after its last code to write its report.
+_REPORT_TIMEOUT = 90.0
+#: Connections of the benchmark itself.
 _OWN = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a program used while it received.
+    """The resources that a program used while it received codes.
 
     Attributes:
-        cpu_seconds: user and system time, all threads.
-        seconds: by the wall clock.
-        receipts: how many codes came on all connections together in that time.
-        resident_bytes: memory at the end of it.
-        lost: messages that it should have received in all and did not say it had.
+        cpu_seconds: user and system time of all threads.
+        seconds: wall-clock time.
+        receipts: codes received in that time, on all connections together.
+        resident_bytes: memory at its end.
+        lost: messages of the whole run that the program did not report as received.
         load_average: of the machine, at the end.
     """
 
@@ -54,19 +54,19 @@ class Measured:
 
     @property
     def us_per_receipt(self) -> float:
-        """Microseconds of CPU for each receipt."""
+        """Microseconds of CPU time per receipt."""
         return self.cpu_seconds / self.receipts * 1e6
 
     @property
     def cpu_percent(self) -> float:
-        """The share of one core."""
+        """CPU time in percent of one core."""
         return self.cpu_seconds / self.seconds * 100
 
 
-#: Runs beside a program.
+#: Runs while a program is measured.
 Beside = Callable[[Nchan, Codes], contextlib.AbstractContextManager[object]]
-#: Looks at a program after its end, while its folder is there.
-Look = Callable[[Child, Codes], None]
+#: Inspects a program after its end, while its folder exists.
+Inspect = Callable[[Child, Codes], None]
 
 
 def measure(
@@ -74,24 +74,22 @@ def measure(
     load: Load,
     *,
     beside: Beside | None = None,
-    look: Look | None = None,
+    inspect: Inspect | None = None,
 ) -> Measured:
-    """Run a program under a load, and say what it used between two codes.
+    """Run a program under a load; return the resources that it used between two codes.
 
-    The CPU time is read half an interval after the last code of the warm-up and half an
-    interval after the last code that is measured, so that connecting is no part of it, and a
-    program that lags is read at the same lag both times. One more code follows, so that
-    nobody goes home meanwhile.
+    CPU time is read half an interval after the last warm-up code and after the last measured
+    code. This excludes connecting, and a program that lags is read at the same lag both times.
+    One more code follows, so that no program exits before the second reading.
 
     Args:
         generator: the program.
-        load: its connections and codes; some more come before and after.
-        beside: what runs from the moment that all are connected until the program has ended
-            and was looked at.
-        look: is called once the program has ended well, with it and all codes.
+        load: its connections and measured codes.
+        beside: entered when all connections are open, and left after `inspect`.
+        inspect: called after the program has ended, with it and all codes.
 
     Raises:
-        BenchError: it could not be measured.
+        BenchError: the measurement failed.
     """
     whole = replace(load, codes=WARM_UP + load.codes + 1)
     with contextlib.ExitStack() as stack:
@@ -100,12 +98,10 @@ def measure(
             nchan(connections=load.connections + _OWN, core=machine.SERVER_CORE)
         )
         publisher = stack.enter_context(publishing(server))
-        codes: Codes = Posts(publisher, load.interval)
-        subscribers = load.connections
+        codes: Codes = PostedCodes(publisher, load.interval)
+        subscribers = load.connections + generator.broadcasts
         if generator.broadcasts:
-            seen = Seen(server, load, connect_patience(load.connections))
-            stack.callback(seen.close)
-            codes, subscribers = seen, subscribers + 1
+            codes = stack.enter_context(_observed(server, load))
         command = generator.command(server, whole, folder)
         core = machine.GENERATOR_CORE if generator.processes == 1 else None
         program = stack.enter_context(child(command, core, folder))
@@ -119,16 +115,12 @@ def measure(
         codes.advance(WARM_UP + load.codes)
         used, seconds = machine.cpu_seconds(program.pid) - used, time.monotonic() - started
         resident = machine.resident_bytes(program.pid)
-        program.must_run()
+        program.check_running()
         codes.advance(whole.codes)
-        if generator.ends:
-            program.wait(_REPORT_PATIENCE)
-        else:
-            time.sleep(1)  # for what is still in its queue
-            program.stop()
+        _end(generator, program)
         received = generator.received(program)
-        if look is not None:
-            look(program, codes)
+        if inspect is not None:
+            inspect(program, codes)
     return Measured(
         cpu_seconds=used,
         seconds=seconds,
@@ -137,3 +129,21 @@ def measure(
         lost=whole.connections * whole.codes - received,
         load_average=machine.load_average(),
     )
+
+
+def _end(generator: Generator, program: Child) -> None:
+    """Wait for the end of a program that exits by itself, and stop any other."""
+    if generator.ends:
+        program.wait(_REPORT_TIMEOUT)
+    else:
+        time.sleep(1)  # until it has read what is in its queue
+        program.stop()
+
+
+@contextlib.contextmanager
+def _observed(server: Nchan, load: Load) -> Iterator[ObservedCodes]:
+    codes = ObservedCodes(server, load, connect_timeout(load.connections))
+    try:
+        yield codes
+    finally:
+        codes.close()

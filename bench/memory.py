@@ -1,26 +1,26 @@
-"""What a connection weighs: resident memory of the process, for each connection it holds."""
+"""Memory per connection: the resident memory of the process."""
 
 from __future__ import annotations
 
 from bench.generators import Sseload
 from bench.measure import Measured, measure
-from bench.progress import say
+from bench.progress import print_row
 from bench.tables import Table, in_rounds, spread
 from bench.traffic import Load
 
-#: Codes, and seconds between them: enough that everything on the way has been used.
+#: Codes and seconds between them, enough to use every part of the receive path.
 _CODES, _INTERVAL = 5, 1.0
-#: A process with so few connections is taken for one with none.
+#: The number of connections whose memory is neglected.
 FEW = 10
 
 
 def run(*, quick: bool, rounds: int) -> Table:
-    """Weigh plain and TLS connections."""
+    """Measure plain and TLS connections."""
     table = Table("memory", ["connections", "KiB each", "the process, MiB", "of it with none, MiB"])
     connections = 500 if quick else 10_000
     for tls in (False, True):
         pairs = [
-            tuple(_weigh(Load(count, _CODES, _INTERVAL, tls=tls)) for count in (FEW, connections))
+            tuple(_measure(Load(count, _CODES, _INTERVAL, tls=tls)) for count in (FEW, connections))
             for _ in range(rounds)
         ]
         for few, many in pairs:
@@ -31,7 +31,7 @@ def run(*, quick: bool, rounds: int) -> Table:
                 "mib_with_none": few.resident_bytes / (1 << 20),
             }
             table.raw.append(row)
-            say(row)
+            print_row(row)
         table.rows.append(
             [
                 f"{connections:,}, {'TLS' if tls else 'plain'}",
@@ -48,9 +48,9 @@ def run(*, quick: bool, rounds: int) -> Table:
 
 
 def kib_each(few: Measured, many: Measured, connections: int) -> float:
-    """What each connection beyond the few weighs."""
+    """Return the KiB of each connection beyond the few."""
     return (many.resident_bytes - few.resident_bytes) / (connections - FEW) / 1024
 
 
-def _weigh(load: Load) -> Measured:
+def _measure(load: Load) -> Measured:
     return measure(Sseload(), load)

@@ -1,4 +1,4 @@
-"""What the bench says while it works."""
+"""Progress output of the benchmark."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import sys
 from collections.abc import Mapping
 
 
-def say(row: Mapping[str, object]) -> None:
-    """One measurement, on one line of standard error: standard output is the tables'."""
-    words = ", ".join(
+def print_row(row: Mapping[str, object]) -> None:
+    """Print a measurement on one line of standard error; standard output has the tables."""
+    figures = ", ".join(
         f"{name}: {value:.2f}" if isinstance(value, float) else f"{name}: {value}"
         for name, value in row.items()
     )
-    print(words, file=sys.stderr, flush=True)
+    print(figures, file=sys.stderr, flush=True)

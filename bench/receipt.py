@@ -1,4 +1,4 @@
-"""What one receipt costs: CPU of the whole program, for each code on each connection."""
+"""The cost of a receipt: the CPU time of the whole program for one code on one connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.generators import (
     TransportAlone,
 )
 from bench.measure import Measured, measure
-from bench.progress import say
+from bench.progress import print_row
 from bench.tables import Table, in_rounds, spread
 from bench.traffic import Load
 
@@ -30,7 +30,7 @@ GENERATORS: tuple[Generator, ...] = (
 
 
 def run(*, quick: bool, rounds: int) -> Table:
-    """Compare all programs, round after round."""
+    """Measure all programs, round after round."""
     load = Load(1000, 20 if quick else 200, 0.1)
     table = Table(
         "receipt",
@@ -59,7 +59,7 @@ def run(*, quick: bool, rounds: int) -> Table:
                     "load_average": result.load_average,
                 }
                 table.raw.append(row)
-                say(row)
+                print_row(row)
     medians = {
         key: statistics.median(each.us_per_receipt for each in results)
         for key, results in measured.items()
@@ -79,7 +79,9 @@ def run(*, quick: bool, rounds: int) -> Table:
             for generator in ready
             if generator.title != Sseload.title
         ]
-        table.notes.append(f"{'TLS' if tls else 'Plain'}, in sseload's: {', '.join(others)}.")
+        table.notes.append(
+            f"{'TLS' if tls else 'Plain'}, relative to sseload: {', '.join(others)}."
+        )
     table.notes.append(
         f"CPU of the whole program, user and system, for each receipt. {load.connections:,} "
         f"connections, {load.codes} codes, one each {load.interval * 1000:g} ms; "

@@ -1,4 +1,4 @@
-"""Twenty minutes under load: does the generator's memory stay where it is, and is all received?"""
+"""Twenty minutes of load: whether the generator's memory grows, and whether codes are lost."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 from bench.children import Child
 from bench.generators import Sseload
 from bench.measure import measure
-from bench.progress import say
+from bench.progress import print_row
 from bench.tables import Table, spread
 from bench.traffic import Codes, Load
 
-#: Connections, and seconds with a code in each.
+#: Connections, and seconds with one code each.
 _CONNECTIONS, _SECONDS = 1000, 1200
-#: Into so many parts of the same length the time is cut, to see how memory goes.
+#: The number of equal parts of the time for which memory is reported.
 _PARTS = 4
 
 
 def run(*, quick: bool, rounds: int) -> Table:
-    """Hold the connections for long, and see how the process's memory goes."""
+    """Hold the connections, and measure the memory of the process."""
     table = Table(
         "soak",
         [
@@ -30,7 +30,7 @@ def run(*, quick: bool, rounds: int) -> Table:
         ],
     )  # fmt: skip
     load = Load(100, 40, 0.5) if quick else Load(_CONNECTIONS, _SECONDS, 1.0)
-    # One round: it takes its time, and what it looks for shows within it.
+    # One round is enough, because growth shows within it.
     del rounds
     results = [_soak(load)]
     for report in results:
@@ -43,7 +43,7 @@ def run(*, quick: bool, rounds: int) -> Table:
             "mib_an_hour": growth(report),
         }
         table.raw.append(row)
-        say(row)
+        print_row(row)
     table.rows.append(
         [
             f"{load.connections:,}",
@@ -65,7 +65,7 @@ def run(*, quick: bool, rounds: int) -> Table:
 
 
 def quarters(report: dict[str, Any]) -> list[list[float]]:
-    """The resident memory, in MiB, in each part of the time in which codes came."""
+    """Return the resident memory in MiB for each part of the broadcast."""
     points = _under_load(report)
     size = len(points) / _PARTS
     return [
@@ -75,7 +75,7 @@ def quarters(report: dict[str, Any]) -> list[list[float]]:
 
 
 def growth(report: dict[str, Any]) -> float:
-    """How fast the memory grows once everything has been used, in MiB an hour."""
+    """Return the growth of memory in MiB per hour, without the first quarter."""
     points = _under_load(report)
     settled = points[len(points) // _PARTS :]
     return statistics.linear_regression(*zip(*settled, strict=True)).slope * 3600
@@ -93,9 +93,9 @@ def _under_load(report: dict[str, Any]) -> Sequence[tuple[float, float]]:
 def _soak(load: Load) -> dict[str, Any]:
     report: dict[str, Any] = {}
 
-    def look(program: Child, codes: Codes) -> None:
+    def inspect(program: Child, codes: Codes) -> None:
         del codes
         report.update(Sseload().reported(program))
 
-    measure(Sseload(), load, look=look)
+    measure(Sseload(), load, inspect=inspect)
     return report

@@ -1,4 +1,4 @@
-"""Figures as tables: Markdown for people, JSON for programs, and into the documentation."""
+"""Tables of figures: as Markdown, as JSON and in the documentation."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _DOCUMENTS = [
 
 @dataclass(slots=True)
 class Table:
-    """One part's outcome.
+    """The result of one part.
 
     Attributes:
-        name: the part's.
-        columns: the head.
-        rows: one text for each column.
+        name: of the part.
+        columns: the headings.
+        rows: one text per column.
         notes: sentences below the table.
-        raw: every single figure, for the JSON file.
+        raw: all figures, for the JSON file.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Table:
     raw: list[dict[str, Any]] = field(default_factory=list)
 
     def markdown(self) -> str:
-        """The table, first column to the left, figures to the right."""
+        """Return the table as Markdown, with its notes; figures are right-aligned."""
         lines = [
             _line(self.columns),
             _line(["---"] + ["---:"] * (len(self.columns) - 1)),
@@ -45,7 +45,7 @@ class Table:
 
 
 def spread(values: Sequence[float], digits: int) -> str:
-    """The median, and the lowest and the highest if there are several."""
+    """Format the median, with the lowest and the highest of several values."""
     text = f"{statistics.median(values):.{digits}f}"
     if len(values) > 1:
         text += f" ({min(values):.{digits}f} to {max(values):.{digits}f})"
@@ -53,12 +53,12 @@ def spread(values: Sequence[float], digits: int) -> str:
 
 
 def in_rounds(rounds: int) -> str:
-    """What the figures of `spread` are."""
+    """Describe the figures of `spread`."""
     return "one round" if rounds == 1 else f"{rounds} rounds: the median (lowest to highest)"
 
 
 def keep(tables: Sequence[Table], machine: dict[str, str]) -> Path:
-    """Write everything to a new JSON file; where."""
+    """Write all tables to a new JSON file; return its path."""
     _RESULTS.mkdir(exist_ok=True)
     path = _RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
     content = {"machine": machine, "parts": [asdict(table) for table in tables]}
@@ -67,13 +67,16 @@ def keep(tables: Sequence[Table], machine: dict[str, str]) -> Path:
 
 
 def document(tables: Sequence[Table], machine: dict[str, str]) -> None:
-    """Put tables and machine into the documentation, each between its two marks.
+    """Write the tables and the machine to the documentation, each between its two marks.
 
     Raises:
-        ValueError: a mark is missing there.
+        ValueError: a mark is missing.
     """
-    words = "; ".join(f"{name}: {value}" for name, value in machine.items())
-    for name, content in [("machine", words), *((each.name, each.markdown()) for each in tables)]:
+    description = "; ".join(f"{name}: {value}" for name, value in machine.items())
+    for name, content in [
+        ("machine", description),
+        *((each.name, each.markdown()) for each in tables),
+    ]:
         for path in _DOCUMENTS:
             before, begin, rest = path.read_text().partition(f"<!-- {name} -->\n")
             _, end, after = rest.partition(f"<!-- end of {name} -->\n")
@@ -81,7 +84,7 @@ def document(tables: Sequence[Table], machine: dict[str, str]) -> None:
                 path.write_text(f"{before}{begin}\n{content}\n\n{end}{after}")
                 break
         else:
-            raise ValueError(f"docs: no room for {name}: its marks are missing")
+            raise ValueError(f"docs: the marks of {name} are missing")
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Codes for those who wait for them: sent on a schedule, or seen going by."""
+"""The codes of a measurement: posted by the benchmark, or observed."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from sseload_users.core.codes import CodeShape
 from tests.servers.nchan import Nchan, Publisher
 
 CHANNEL = "bench"
-#: Seconds in which all of a load's connections must be there, for each thousand, and at least.
-_PATIENCE, _PATIENCE_LEAST = 20.0, 60.0
-#: Seconds from the last connection to the first code.
+#: Seconds for opening connections: per thousand, and at least.
+_TIMEOUT_PER_THOUSAND, _LEAST_TIMEOUT = 20.0, 60.0
+#: Seconds from the last connect to the first code.
 SETTLE = 2
-#: The first sequence of a code: all have as many digits, so all frames are of one size.
+#: The first sequence number: all have the same number of digits, so all frames the same size.
 _FIRST = 1001
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How many connections get how many codes.
+    """The number of connections and codes.
 
     Attributes:
-        connections: of the program that is measured.
-        codes: to each.
-        interval: seconds from one code to the next.
+        connections: of the measured program.
+        codes: sent to each connection.
+        interval: seconds between codes.
         tls: whether the connections are encrypted.
     """
 
@@ -42,17 +42,17 @@ class Load:
 
 
 def body_of(code: str) -> str:
-    """What is posted: a code in JSON."""
+    """Return the body of a request: a code in JSON."""
     return json.dumps({"code": code})
 
 
 def frame_bytes() -> int:
-    """The bytes of one frame that carries a code of `Posts` (RFC 6455 §5.2: two of header)."""
+    """Return the size of a frame with a code of `PostedCodes` (RFC 6455 §5.2: 2 header bytes)."""
     return 2 + len(body_of(CodeShape("bench0").mint(_FIRST, time.time_ns())))
 
 
 class Codes(Protocol):
-    """The codes of one load, as they go out.
+    """The codes of one measurement.
 
     Attributes:
         texts: the messages, in order.
@@ -61,15 +61,15 @@ class Codes(Protocol):
     texts: list[str]
 
     def advance(self, count: int) -> None:
-        """Return half an interval after the count-th code has gone out."""
+        """Return half an interval after the count-th code."""
 
 
-class Posts:
-    """Codes that the bench itself posts, at equal intervals from the first `advance` on.
+class PostedCodes:
+    """Codes that the benchmark posts, at equal intervals from the first `advance` on.
 
     Args:
-        publisher: to whom.
-        interval: seconds from one code to the next.
+        publisher: posts them.
+        interval: seconds between codes.
     """
 
     def __init__(self, publisher: Publisher, interval: float) -> None:
@@ -90,22 +90,22 @@ class Posts:
         _sleep_until(self._started + (count - 0.5) * self._interval)
 
 
-class Seen:
-    """Codes that the measured program posts itself, as one more subscriber sees them.
+class ObservedCodes:
+    """Codes that the measured program sends, as received by one more subscriber.
 
     Args:
-        server: where.
-        load: what to expect.
-        patience: seconds until the first code.
+        server: the server.
+        load: the expected codes.
+        timeout: seconds until the first code.
 
     Attributes:
-        port: the subscriber's own.
+        port: the subscriber's local port.
     """
 
-    def __init__(self, server: Nchan, load: Load, patience: float) -> None:
-        # Beyond the patience there is the time between two codes.
+    def __init__(self, server: Nchan, load: Load, timeout: float) -> None:
+        # The timeout of a receive has to include the interval between two codes.
         client: Any = websocket.WebSocket()
-        client.connect(server.subscriber(CHANNEL), timeout=patience + load.interval)
+        client.connect(server.subscriber(CHANNEL), timeout=timeout + load.interval)
         self.port = int(client.sock.getsockname()[1])
         self._client = client
         self._interval = load.interval
@@ -115,44 +115,44 @@ class Seen:
         """Wait for the count-th code.
 
         Raises:
-            BenchError: none came for long.
+            BenchError: none arrived in time.
         """
         while len(self.texts) < count:
             try:
                 self.texts.append(self._client.recv())
             except websocket.WebSocketException as error:
-                raise BenchError(f"code {len(self.texts) + 1} did not come: {error}") from error
+                raise BenchError(f"code {len(self.texts) + 1} did not arrive: {error}") from error
         time.sleep(self._interval / 2)
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         self._client.shutdown()
 
 
 @contextlib.contextmanager
 def publishing(server: Nchan) -> Iterator[Publisher]:
-    """A publisher, closed on leaving."""
+    """Open a publisher; close it on exit."""
     with contextlib.closing(Publisher(server)) as publisher:
         yield publisher
 
 
-def connect_patience(connections: int) -> float:
-    """Seconds in which so many connections must be there."""
-    return max(connections / 1000 * _PATIENCE, _PATIENCE_LEAST)
+def connect_timeout(connections: int) -> float:
+    """Return the seconds within which all connections must be open."""
+    return max(connections / 1000 * _TIMEOUT_PER_THOUSAND, _LEAST_TIMEOUT)
 
 
 def wait_for_subscribers(publisher: Publisher, program: Child, count: int) -> None:
-    """Wait until so many have subscribed.
+    """Wait until the channel has the given number of subscribers.
 
     Raises:
-        BenchError: they did not, or the program has ended.
+        BenchError: it does not get them in time, or the program has exited.
     """
     program.wait_until(
         lambda: publisher.subscribers(CHANNEL) >= count,
-        connect_patience(count),
+        connect_timeout(count),
         f"{count} subscribers",
     )
 
 
-def _sleep_until(moment: float) -> None:
-    time.sleep(max(moment - time.monotonic(), 0))
+def _sleep_until(deadline: float) -> None:
+    time.sleep(max(deadline - time.monotonic(), 0))

@@ -1,4 +1,4 @@
-"""Whether the figures are true: what is reported against what was seen on the wire."""
+"""The accuracy of reported latencies, compared with those on the wire."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from bench import machine
 from bench.children import BenchError, Child, burning, child, python
 from bench.generators import CLIENTS, Generator, PlainLocust, Sseload
 from bench.measure import measure
-from bench.progress import say
+from bench.progress import print_row
 from bench.tables import Table, in_rounds
-from bench.traffic import Codes, Load, Seen
+from bench.traffic import Codes, Load, ObservedCodes
 from tests.servers.nchan import Nchan
 
-#: What is compared, and Locust's column for it.
+#: The compared percentiles, and Locust's column for each.
 _PERCENTILES = {"p50": "50%", "p95": "95%", "p99": "99%", "max": "100%"}
-#: What a TLS 1.3 record adds to what it carries: a header of five bytes, the true type, and
-#: the tag (RFC 8446 §5.2).
+#: The overhead of a TLS 1.3 record: a header of five bytes, the content type and the tag
+#: (RFC 8446 §5.2).
 _RECORD_BYTES = 5 + 1 + 16
-#: Allowed beside the witness, whichever is more: a share, and milliseconds.
-_RELATIVE, _ABSOLUTE = 0.01, 0.05
+#: The allowed deviation from the witness: a share or milliseconds, whichever is larger.
+_RELATIVE, _ABSOLUTE_MS = 0.01, 0.05
 
 Figures = dict[str, float]
 
 
 def run(*, quick: bool, rounds: int) -> Table:
-    """Compare sseload and the plain Locust user with the witness, on a core that is busy."""
+    """Compare sseload and the plain Locust user with the witness, on a busy core."""
     table = Table("truth", ["connections", "account", *_PERCENTILES, "within 1 % or 50 µs"])
     loads = [Load(1000, 50, 0.2), Load(1000, 50, 0.2, tls=True), Load(9000, 20, 2.0)]
     accounts: tuple[tuple[Generator, Callable[[Child], Figures]], ...] = (
@@ -45,10 +45,10 @@ def run(*, quick: bool, rounds: int) -> Table:
             for witnessed, reported in pairs:
                 common = {"program": generator.title, "load": words}
                 table.raw.append({**common, "account": "wire", **witnessed})
-                say(table.raw[-1])
+                print_row(table.raw[-1])
                 table.raw.append({**common, "account": "reported", **reported})
-                say(table.raw[-1])
-            # The round that lies furthest from the truth.
+                print_row(table.raw[-1])
+            # The round with the largest deviation.
             witnessed, reported = max(pairs, key=lambda pair: _error(*pair))
             table.rows.append([words, f"wire, for {generator.title}", *_cells(witnessed), ""])
             agree = "yes" if _error(witnessed, reported) <= 1 else "no"
@@ -69,7 +69,7 @@ def _rounds(rounds: int) -> str:
 def _compare(
     generator: Generator, account: Callable[[Child], Figures], load: Load
 ) -> tuple[Figures, Figures]:
-    """What was seen on the wire, and what was reported."""
+    """Return the latencies on the wire, and the reported ones."""
     witnessed: Figures = {}
     reported: Figures = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as stack:
@@ -80,12 +80,12 @@ def _compare(
             port = server.tls_port if load.tls else server.port
             command = python(str(CLIENTS / "capture.py"), str(port), "packets")
             capture = stack.enter_context(child(command, machine.SERVER_CORE, Path(name)))
-            capture.wait_until(lambda: "ready" in capture.said(), 10, "the witness")
-            witness.append((capture, codes.port if isinstance(codes, Seen) else 0))
+            capture.wait_until(lambda: "ready" in capture.output(), 10, "the witness")
+            witness.append((capture, codes.port if isinstance(codes, ObservedCodes) else 0))
             with burning(machine.GENERATOR_CORE, Path(name) / "burning"):
                 yield
 
-        def look(program: Child, codes: Codes) -> None:
+        def inspect(program: Child, codes: Codes) -> None:
             capture, own_port = witness[0]
             capture.stop()
             latencies = _latencies_ms(capture, codes, load, own_port)
@@ -95,17 +95,17 @@ def _compare(
                 witnessed[percentile] = latencies[rank - 1]
             reported.update(account(program))
 
-        measure(generator, load, beside=beside, look=look)
+        measure(generator, load, beside=beside, inspect=inspect)
     return witnessed, reported
 
 
 def _latencies_ms(capture: Child, codes: Codes, load: Load, own_port: int) -> list[float]:
-    """From each code's send time to each of its packets, sorted.
+    """Return the sorted latencies from the send time of each code to each of its packets.
 
     Raises:
         BenchError: packets and codes cannot be matched.
     """
-    if "dropped 0" not in capture.said():
+    if "dropped 0" not in capture.output():
         raise BenchError("the witness is incomplete")
     packets = array.array("Q", (capture.folder / "packets").read_bytes())
     more = _RECORD_BYTES if load.tls else 0
@@ -143,9 +143,9 @@ def _by_plain_locust(program: Child) -> Figures:
 
 
 def _error(witnessed: Figures, reported: Figures) -> float:
-    """The largest deviation, as a multiple of what is allowed."""
+    """Return the largest deviation, as a multiple of the allowed one."""
     return max(
-        abs(reported[each] - witnessed[each]) / max(_RELATIVE * witnessed[each], _ABSOLUTE)
+        abs(reported[each] - witnessed[each]) / max(_RELATIVE * witnessed[each], _ABSOLUTE_MS)
         for each in _PERCENTILES
     )
 

@@ -1,1 +1,1 @@
-"""Programs that receive codes, each started by the bench as a child of its own."""
+"""Programs that receive codes; the benchmark starts each one as a child process."""

@@ -1,5 +1,4 @@
-// What a virtual user of Artillery does with each message: it enters the delivery latency in
-// a histogram of Artillery's.
+// For each message, a virtual user adds the delivery latency to one of Artillery's histograms.
 "use strict";
 
 module.exports = {

@@ -1,7 +1,7 @@
-"""The least that a program can do: one epoll loop that only receives.
+"""The minimum that a program can do: an epoll loop that only receives.
 
-Arguments: the WebSocket URL, how many connections.
-Prints how many bytes came when it is ended.
+Arguments: the WebSocket URL and the number of connections.
+Prints the number of received bytes on SIGTERM.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import websocket
 
 
 def main(url: str, connections: int) -> None:
-    """Connect, and receive until the end."""
+    """Open the connections, and receive until SIGTERM."""
     epoll = select.epoll()
     sockets: list[Any] = []
     receive: dict[int, Any] = {}
@@ -32,10 +32,10 @@ def main(url: str, connections: int) -> None:
     try:
         while True:
             for fd, _ in epoll.poll():
-                try:  # noqa: SIM105 - a context manager would be half of the cost
+                try:  # noqa: SIM105 - a context manager would double the cost
                     total += len(receive[fd](16384))
                 except ssl.SSLWantReadError:
-                    pass  # a record that is no data, such as a session ticket
+                    pass  # a record without data, such as a session ticket
     finally:
         print(f"received {total} bytes", flush=True)
 

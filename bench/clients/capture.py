@@ -1,12 +1,12 @@
-"""An independent witness: what the server sends, as the kernel saw it leave.
+"""An independent witness: the packets of the server, with the kernel's timestamps.
 
-A packet socket is shown each packet when the server's kernel hands it to the loopback
-device, with a timestamp of its own. That is before the receiving half of the kernel stamps
-it for the generator's socket, and no program that is measured has a part in it.
+A packet socket gets each packet when the kernel hands it to the loopback interface, with a
+timestamp. That is before the kernel stamps it for the receiving socket, and independent of
+the measured program.
 
-Arguments: the server's port, and the file to write when it is ended: for each packet that
-carries data the client's port, how many bytes, and when (wall clock, ns), as array('Q').
-Needs the right to look at packets: root's.
+Arguments: the server's port, and the file to write on SIGTERM: for each packet with data the
+client's port, the number of bytes, and the time (wall clock, ns), as array('Q').
+Needs root privileges.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ import struct
 import sys
 from pathlib import Path
 
-# Linux's numbers that the socket module has not (asm-generic/socket.h, linux/if_ether.h,
+# Linux constants that the socket module lacks (asm-generic/socket.h, linux/if_ether.h,
 # linux/if_packet.h).
 _SO_ATTACH_FILTER, _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 26, 33, 35
-# Only who asks for every protocol is shown what leaves.
+# Outgoing packets are shown only to sockets for all protocols.
 _ETH_P_ALL = 3
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
-#: Room for the packets of some broadcasts: this is the last to run when there is much to do.
+#: Room for the packets of several broadcasts: this process has the lowest priority.
 _BUFFER_BYTES = 1 << 29
-#: As much of a packet as holds its headers.
+#: The length of a packet that includes all headers.
 _SNAP_BYTES = 120
 
-# Instructions (linux/bpf_common.h): code, where to if true, where to if not, operand.
+# Instructions (linux/bpf_common.h): code, jump if true, jump if false, operand.
 _LOAD_TYPE = (0x20, 0, 0, 0xFFFFF000 + 4)  # SKF_AD_OFF + SKF_AD_PKTTYPE
 _LOAD_PROTOCOL = (0x30, 0, 0, 9)
 _LOAD_HEADER_LENGTH = (0xB1, 0, 0, 0)
@@ -40,7 +40,7 @@ _PACKET_OUTGOING, _TCP = 4, 6
 
 
 def main(port: int, path: Path) -> None:
-    """Collect until the end, then write."""
+    """Collect packets until SIGTERM, then write them."""
     os.nice(19)
     seen = array.array("Q")
     kind = socket.SOCK_DGRAM  # packets from their IP header on
@@ -70,7 +70,7 @@ def main(port: int, path: Path) -> None:
 
 
 def _filter(packets: socket.socket, port: int) -> None:
-    """Let through only what leaves from a TCP port."""
+    """Accept only packets that leave from a TCP port."""
     program = [
         _LOAD_TYPE,
         (0x15, 0, 6, _PACKET_OUTGOING),

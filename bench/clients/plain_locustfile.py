@@ -1,4 +1,4 @@
-"""The Locust users that people write today for a server that pushes over WebSocket."""
+"""The usual Locust users for a server that pushes messages over WebSocket."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PlainUser(User):
         self.ws: Any = websocket.create_connection(str(self.host))
 
     def receive_one(self) -> None:
-        """Read a message and tell Locust of it."""
+        """Read a message and fire Locust's request event."""
         text = self.ws.recv()
         now_ms = time.time() * 1000
         code = json.loads(text)["code"]
@@ -36,7 +36,7 @@ class PlainUser(User):
 
 
 class LoopUser(PlainUser):
-    """One task that never ends: the cheapest way."""
+    """One endless task: the cheapest variant."""
 
     @task
     def receive(self) -> None:
@@ -46,7 +46,7 @@ class LoopUser(PlainUser):
 
 
 class TaskUser(PlainUser):
-    """One task for each message: the way of Locust's manual."""
+    """One task per message: the variant of Locust's manual."""
 
     @task
     def receive(self) -> None:

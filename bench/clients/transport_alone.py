@@ -1,7 +1,7 @@
 """sseload's transport without its users: connections that count their messages.
 
-Arguments: the WebSocket URL, how many connections.
-Prints how many messages came when it is ended.
+Arguments: the WebSocket URL and the number of connections.
+Prints the number of received messages on SIGTERM.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sseload_users.transports.websocket import WebSocketTransport  # noqa: E402
 
 
 def main(url: str, connections: int) -> None:
-    """Connect, and receive until the end."""
+    """Open the connections, and receive until SIGTERM."""
     network = Network(ca_file=os.environ["WEBSOCKET_CLIENT_CA_BUNDLE"])
     endpoint = Endpoint(url)
     total = 0

@@ -1,4 +1,4 @@
-"""The account of one process, kept up: looked at, sampled and reported as the run goes."""
+"""Keeps the account of one process during a run: settles, samples and reports it."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ from sseload_users.transports.network import Network
 
 _logger = logging.getLogger(__name__)
 
-#: Seconds from one look at the account to the next.
+#: Seconds from one update of the account to the next.
 _TICK_S = 0.25
-#: Seconds that reading is given, after a stall, before the account is looked at.
-_READING_S = 0.05
-#: Looks after which there is a report, news or none.
+#: Seconds for which messages are read after a stall, before the account is updated.
+_READ_S = 0.05
+#: Number of updates from one report to the next.
 _REPORT_TICKS = 2
 
 _S = 1_000_000_000
 
 
 class Accounting:
-    """Keeps one process's account during one run.
+    """Keeps the account of one process during a run.
 
-    Every quarter of a second it settles what can be settled; what was counted since then it
-    reports to the process that leads the run.
+    Every quarter of a second it settles the codes that are due, and every half a second it
+    reports to the leader what has been counted since the last report.
 
     Args:
-        options: the run's.
+        options: the run's options.
         network: has the generator's lag.
-        receipts: tells Locust of deliveries.
-        clock: puts times on the leader's clock.
-        users: returns what the users are doing now.
+        receipts: enters deliveries in Locust's statistics.
+        clock: converts times to the leader's clock.
+        users: returns what the users are doing at the moment.
         phase: returns the number of the phase that this worker knows of.
         send: sends a message to the leader.
 
     Attributes:
         ledger: the account.
-        message_bytes: how large a message with a code is.
-        closed: the account is closed.
+        message_bytes: size of a message with a code.
+        closed: whether the account is closed.
     """
 
     def __init__(
@@ -70,17 +70,17 @@ class Accounting:
         self._options = options
         self._network = network
         self._receipts = receipts
-        self._time = clock
+        self._clock = clock
         self._users = users
         self._phase = phase
         self._send = send
         self._closing = False
-        # Nobody connects any more; nobody is there any more; no code is on its way.
-        self._reached = (True, True, True)
-        self._health = GeneratorLoad()
+        # What the leader waits for, at the last update; see `_reached_goal`.
+        self._goals = (True, True, True)
+        self._load = GeneratorLoad()
         self._peak_open = 0
         self._sampled_s = wall_ns() // _S
-        self._looked_s = time.monotonic()
+        self._updated_s = time.monotonic()
         self._ticker = gevent.spawn(self._tick)
 
     def close(self) -> None:
@@ -88,9 +88,9 @@ class Accounting:
         if self._closing:
             return
         self._closing = True
-        self._catch_up(self._looked_s + _TICK_S)
+        self._catch_up(self._updated_s + _TICK_S)
         now = wall_ns()
-        # Who is connecting now will be taken away: neither a success nor a failure.
+        # These attempts will be interrupted: neither successes nor failures.
         self.ledger.tally.counters.attempted -= self._users().connecting
         self.ledger.report_arrivals()
         self.ledger.release_all(now)
@@ -99,7 +99,7 @@ class Accounting:
         self._fail_undelivered()
         self._sample(now)
         self._ticker.kill(block=False)
-        self._time.end()
+        self._clock.close()
         self.report(final=True)
 
     def _tick(self) -> None:
@@ -107,39 +107,42 @@ class Accounting:
         while True:
             due = time.monotonic() + _TICK_S
             gevent.sleep(_TICK_S)
-            self._health.stalls.add(round((time.monotonic() - due) * 1e6))
+            self._load.stalls.add(round((time.monotonic() - due) * 1e6))
             self._catch_up(due)
             ticks += 1
             try:
-                self._look(report=ticks % _REPORT_TICKS == 0 or self._is_awaited())
+                self._update(report=ticks % _REPORT_TICKS == 0 or self._reached_goal())
             except Exception as error:
-                # A mistake in this program: its books are not to be believed any more.
-                _logger.exception("the account could not be brought up to date")
-                reason = f"the account cannot be kept ({type(error).__name__}), see the log."
+                # A defect in sseload: the account is no longer reliable.
+                _logger.exception("The account could not be updated")
+                reason = f"the account cannot be updated ({type(error).__name__}), see the log."
                 self._send(WorkerFailed(reason))
 
-    def _is_awaited(self) -> bool:
-        """Whether something has come about since the last look that the leader waits for."""
-        before, users = self._reached, self._users()
-        self._reached = (not users.pending, not users.listeners, not self.ledger.codes.in_flight)
-        return any(now and not then for now, then in zip(self._reached, before, strict=True))
+    def _reached_goal(self) -> bool:
+        """Whether the leader waits for something that has happened since the last update.
+
+        It waits until no user is about to connect, no user listens, or no code is in flight.
+        """
+        before, users = self._goals, self._users()
+        self._goals = (not users.pending, not users.listeners, not self.ledger.codes.in_flight)
+        return any(now and not then for now, then in zip(self._goals, before, strict=True))
 
     def _catch_up(self, due_s: float) -> None:
-        """After a stall, have what has come read before any of it is counted as missing.
+        """After a stall, let messages be read before their codes are counted as missing.
 
         Args:
-            due_s: when there should have been a look (monotonic clock).
+            due_s: when the update was due (monotonic clock, s).
         """
         if time.monotonic() > due_s + _TICK_S:
-            gevent.sleep(_READING_S)
-        self._looked_s = time.monotonic()
+            gevent.sleep(_READ_S)
+        self._updated_s = time.monotonic()
 
-    def _look(self, *, report: bool) -> None:
-        step_ns = self._time.look()
+    def _update(self, *, report: bool) -> None:
+        step_ns = self._clock.step_ns()
         now = wall_ns()
         if step_ns:
-            self._send(ClockStepped(self._time.host, step_ns))
-            # The seconds that were left out, or come again, have no samples of their own.
+            self._send(ClockStepped(self._clock.host, step_ns))
+            # Seconds that the clock skipped or repeats have no samples of their own.
             self._sampled_s = now // _S
         self.ledger.report_arrivals()
         self.ledger.settle(now)
@@ -151,7 +154,7 @@ class Accounting:
 
     def _on_arrivals(self, latencies_us: list[int], arrived_ns: list[int]) -> None:
         tally = self.ledger.tally
-        earliest_us = -((self._time.clocks.error_ns + self._time.sender_error_ns) // 1000)
+        earliest_us = -((self._clock.clocks.error_ns + self._clock.sender_error_ns) // 1000)
         if latencies_us[0] < earliest_us:
             tally.counters.before_sent += sum(each < earliest_us for each in latencies_us)
         first, last = arrived_ns[0] // _S, arrived_ns[-1] // _S
@@ -175,8 +178,8 @@ class Accounting:
             self._receipts.failed(outcome, count)
 
     def _sample(self, now_ns: int) -> None:
-        """The figures of the seconds that have ended, one sample each."""
-        self._health.sample()
+        """Sample the seconds that have ended: one sample for each."""
+        self._load.sample()
         lag = CoarseHistogram()
         lag.add_all(self._network.lag.drain())
         tally = self.ledger.tally
@@ -184,29 +187,29 @@ class Accounting:
         tally.lag.merge(lag)
         tally.stamp_error.add_all(self._network.lag.drain_errors())
         now_s = now_ns // _S
-        for moment in range(self._sampled_s, max(now_s, self._sampled_s + 1)):
-            second = tally.second(moment * _S)
+        for second_s in range(self._sampled_s, max(now_s, self._sampled_s + 1)):
+            second = tally.second(second_s * _S)
             second.open = self.ledger.open_sessions
             second.connecting = connecting
-            second.cpu_percent = self._health.cpu_percent
-            second.waited_percent = self._health.waited_percent
-            second.busy_percent = self._health.busy_percent
-            second.rss_mib = self._health.rss_now_mib
+            second.cpu_percent = self._load.cpu_percent
+            second.waited_percent = self._load.waited_percent
+            second.busy_percent = self._load.busy_percent
+            second.rss_mib = self._load.rss_now_mib
         second.lag.merge(lag)
-        tally.stalls.merge(self._health.take_stalls())
+        tally.stalls.merge(self._load.take_stalls())
         self._sampled_s = max(now_s, self._sampled_s + 1)
 
     def report(self, *, final: bool = False) -> None:
-        """Tell what is new since the last time.
+        """Report what has been counted since the last report.
 
         Args:
-            final: the account is closed; each connection's part is told, too.
+            final: whether the account is closed; the report then has a row per connection.
         """
         if self.closed and not final:
             return
         owed, delivered = self.ledger.codes.pairs_in_flight(self.ledger.open_sessions)
         news = self.ledger.take()
-        clocks = self._time.clocks
+        clocks = self._clock.clocks
         if clocks.known and not clocks.same:
             news.convert_times(
                 clocks.to_leader, lambda here_ns: here_ns + clocks.difference_at(here_ns).ns
@@ -223,7 +226,7 @@ class Accounting:
         self._send(AccountReport(report))
 
     def _gauges(self, owed: int, delivered: int) -> Gauges:
-        users, clocks = self._users(), self._time.clocks
+        users, clocks = self._users(), self._clock.clocks
         return Gauges(
             listeners=users.listeners,
             broadcasters=users.broadcasters,
@@ -235,9 +238,9 @@ class Accounting:
             in_flight=len(self.ledger.codes.in_flight),
             owed=owed,
             delivered=delivered,
-            cpu_percent=self._health.cpu_percent,
-            waited_percent=self._health.waited_percent,
-            rss_mib=self._health.rss_mib,
+            cpu_percent=self._load.cpu_percent,
+            waited_percent=self._load.waited_percent,
+            rss_mib=self._load.rss_mib,
             clock_known=clocks.known,
             clock_error_ns=clocks.error_ns,
             timestamps=self._network.timestamps,

@@ -1,7 +1,7 @@
-"""Sessions that sseload itself ends in the course of a run, for others to follow.
+"""Sessions that sseload itself ends during a run, and that new ones follow.
 
-Two ways: each session lives for a while and is replaced, as visitors come and go; or all of
-them end at once, as they do when a proxy restarts, and come back in a storm.
+With churn, each session ends after a random time, as visitors come and go. In a storm, all
+sessions end at once and reconnect, as if a proxy had restarted.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ import gevent
 
 from sseload_users.transports.transport import Transport
 
-#: Why a session was ended by sseload; empty for one that was not.
-Why = Literal["", "over", "storm"]
+#: Why sseload ended a session; empty if it did not.
+EndReason = Literal["", "over", "storm"]
 
 
 class Hold:
-    """A session that is held for now.
+    """An open session.
 
     Attributes:
-        why: it was ended by sseload, if it was.
-        ended_ns: when that was due (wall clock, ns): in a storm the same for all.
+        why: why sseload ended it; empty if it did not.
+        ended_ns: when the storm that ended it began (wall clock, ns); else 0.
     """
 
     __slots__ = ("_transport", "ended_ns", "why")
 
     def __init__(self, transport: Transport) -> None:
-        self.why: Why = ""
+        self.why: EndReason = ""
         self.ended_ns = 0
         self._transport = transport
 
-    def end(self, why: Why, at_ns: int) -> None:
+    def end(self, why: EndReason, at_ns: int) -> None:
         """End the session from this side; once."""
         if not self.why:
             self.why, self.ended_ns = why, at_ns
@@ -42,10 +42,10 @@ class Hold:
 
 
 class Churn:
-    """The sessions that a process holds, and their ends.
+    """Ends the sessions of a process.
 
     Args:
-        session_length_s: how long sessions live, on average; 0 for as long as the run.
+        session_length_s: mean length of a session, in seconds; 0 for the whole run.
     """
 
     def __init__(self, session_length_s: float = 0.0) -> None:
@@ -54,12 +54,12 @@ class Churn:
 
     @contextmanager
     def holding(self, transport: Transport) -> Iterator[Hold]:
-        """While a session is open."""
+        """Hold this while a session is open."""
         hold = Hold(transport)
         timer = None
         if self._length_s:
-            # Independent visitors: however long one has been there, the next moment may be
-            # its last, so that sessions of one age never end together.
+            # Independent visitors: the remaining time does not depend on the age, so that
+            # sessions that began together do not end together.
             lifetime_s = random.expovariate(1 / self._length_s)
             timer = gevent.spawn_later(lifetime_s, hold.end, "over", 0)
         self._holds[hold] = None
@@ -71,10 +71,13 @@ class Churn:
                 timer.kill(block=False)
 
     def storm(self, at_ns: int) -> int:
-        """End all sessions at once; how many there were.
+        """End all sessions at once.
 
         Args:
             at_ns: the time (wall clock, ns).
+
+        Returns:
+            How many there were.
         """
         holds = [each for each in self._holds if not each.why]
         for each in holds:

@@ -1,57 +1,73 @@
-"""What finds codes in a transport's messages, and remembers what it found."""
+"""Finding codes in a transport's messages; a message with many copies is decoded once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from sseload_users.core.codes import CodeShape
+from sseload_users.core.ledger import Ledger
 from sseload_users.core.sessions import TrackedCode
+from sseload_users.run.operation_counters import OperationCounters
 from sseload_users.targets import Target
 from sseload_users.transports import Malformed, ParsedMessage
 
-if TYPE_CHECKING:
-    from sseload_users.run.worker_run import WorkerRun
-
-#: Distinct payloads that are remembered, decoded, and the bytes of one that may be: a server
-#: that pads its messages does not fill the memory.
-_REMEMBERED, _LONGEST_REMEMBERED = 1024, 16384
+#: Limits of the memo, so that a server that pads its messages does not fill the memory:
+#: number of distinct payloads, and bytes of one of them.
+_MAX_REMEMBERED, _MAX_REMEMBERED_BYTES = 1024, 16384
 
 
 class CodeFinder:
-    """Finds codes in messages; what it found is remembered, as a broadcast has many copies.
+    """Finds codes in messages, and remembers them by the messages' bytes.
+
+    Args:
+        target: knows where a message has its code.
+        shape: the shape of this run's codes.
+        parse: the transport's parser of messages.
+        ledger: has the codes of this run.
+        operations: counts messages without a code of this run.
+        on_size: called with the size of a message with one code, in bytes.
 
     Attributes:
-        known: codes by the payloads that carry just one. Whoever reads messages looks here
-            first, and asks `look` about what is not there.
+        known: codes by the payloads that have exactly one. A reader looks here first, and
+            calls `codes_in` for all other payloads.
     """
 
     def __init__(
-        self, station: WorkerRun, target: Target, event: Callable[[bytes], ParsedMessage | None]
+        self,
+        target: Target,
+        shape: CodeShape,
+        parse: Callable[[bytes], ParsedMessage | None],
+        *,
+        ledger: Ledger,
+        operations: OperationCounters,
+        on_size: Callable[[int], None],
     ) -> None:
         self.known: dict[bytes, TrackedCode] = {}
-        self._station = station
         self._target = target
-        self._event = event
-        self._read = station.shape(target).parse
+        self._parse = parse
+        self._read = shape.parse
+        self._ledger = ledger
+        self._operations = operations
+        self._on_size = on_size
 
-    def look(self, payload: bytes) -> list[TrackedCode]:
-        """The codes that a message carries; it is counted if it carries none of this run's."""
+    def codes_in(self, payload: bytes) -> list[TrackedCode]:
+        """Return this run's codes in a message; count the message if it has none."""
         try:
             texts = self.texts(payload)
         except Malformed as error:
-            self._station.malformed(error.cause)
+            self._operations.count_malformed(error.cause)
             return []
         readings = [reading for text in texts if (reading := self._read(text)) is not None]
         if not readings:
-            self._station.counters.foreign += 1
+            self._operations.counters.foreign += 1
             return []
-        codes = [self._station.ledger.code(each.sequence, each.sent_ns) for each in readings]
+        codes = [self._ledger.code(each.sequence, each.sent_ns) for each in readings]
         if len(codes) == 1:
-            if len(self.known) >= _REMEMBERED:
+            if len(self.known) >= _MAX_REMEMBERED:
                 self.known.clear()
-            if len(payload) <= _LONGEST_REMEMBERED:
+            if len(payload) <= _MAX_REMEMBERED_BYTES:
                 self.known[payload] = codes[0]
-            self._station.note_size(len(payload))
+            self._on_size(len(payload))
         return codes
 
     def find(self, payload: bytes) -> list[tuple[str, TrackedCode]]:
@@ -60,15 +76,16 @@ class CodeFinder:
             texts = self.texts(payload)
         except Malformed:
             return []
-        ledger = self._station.ledger
         parsed = ((text, self._read(text)) for text in texts)
-        return [(text, ledger.code(each.sequence, each.sent_ns)) for text, each in parsed if each]
+        return [
+            (text, self._ledger.code(each.sequence, each.sent_ns)) for text, each in parsed if each
+        ]
 
     def texts(self, payload: bytes) -> list[str]:
-        """The texts of the codes that a message carries, of whatever run.
+        """Return the texts of the codes in a message, whatever run they belong to.
 
         Raises:
-            Malformed: it cannot be decoded.
+            Malformed: the message cannot be decoded.
         """
-        event = self._event(payload)
-        return [] if event is None else self._target.reader.codes_in(event)
+        message = self._parse(payload)
+        return [] if message is None else self._target.reader.codes_in(message)

@@ -13,7 +13,9 @@ from locust.env import Environment
 
 from sseload_users.core.code_tally import Status
 from sseload_users.core.codes import CodeShape
-from sseload_users.run.worker_run import WorkerRun, reported_text, worker_run_of
+from sseload_users.run.operation_counters import reported_text
+from sseload_users.run.publication import Publication
+from sseload_users.run.worker_run import worker_run_of
 from sseload_users.targets import Publishing
 from sseload_users.transports import ConnectFailed
 from sseload_users.users.ingest_client import IngestClient
@@ -55,35 +57,35 @@ class CodeBroadcaster(FastHttpUser):
     `--ingest-timeout` if None."""
 
     def __init__(self, environment: Environment) -> None:
-        self._station = station = worker_run_of(environment)
+        self._worker_run = run = worker_run_of(environment)
         super().__init__(environment)
         self.client.client = IngestClient(
             self.client.cookiejar,
             concurrency=_IN_FLIGHT,
-            connection_timeout=station.options.ingest_timeout,
-            network_timeout=station.options.ingest_timeout,
-            insecure=station.options.insecure,
-            ssl_context_factory=lambda: station.network.ssl_context,
+            connection_timeout=run.options.ingest_timeout,
+            network_timeout=run.options.ingest_timeout,
+            insecure=run.options.insecure,
+            ssl_context_factory=lambda: run.network.ssl_context,
         )
-        self._target = station.target(self.target, self.host)
-        self._shape = station.shape(self._target)
+        self._target = run.targets.target(self.target, self.host)
+        self._shape = run.targets.shape(self._target)
         self._publisher = self._make_publisher()
 
     @task
     def broadcast(self) -> None:
         """Send codes when their time comes: the only task, and it never returns."""
-        station, requests = self._station, gevent.pool.Pool(_IN_FLIGHT)
-        with station.broadcasting(requests):
+        run, requests = self._worker_run, gevent.pool.Pool(_IN_FLIGHT)
+        with run.users.broadcasting, run.publication.in_progress(requests):
             try:
                 self._open()
                 while True:
-                    first, schedule = station.orders.get()
+                    first, schedule = run.publication.orders.get()
                     start = time.monotonic()
                     for sequence, offset in schedule:
                         gevent.sleep(max(start + offset - time.monotonic(), 0))
                         requests.spawn(self._send, first - 1 + sequence, start + offset)
                     requests.join()
-                    station.broadcast_done()
+                    run.finish_broadcast()
             finally:
                 self._publisher.close()
 
@@ -93,18 +95,18 @@ class CodeBroadcaster(FastHttpUser):
         return bool(super().stop(force=True))
 
     def _make_publisher(self) -> Publisher:
-        station, identity = self._station, self._station.sender(self.username)
+        run, identity = self._worker_run, self._worker_run.connections.publisher(self.username)
         publishing = Publishing.of(self._target)
         if publishing is not None:
-            return ConnectionPublisher(self.environment, station, publishing, identity)
-        timeout_s = station.options.ingest_timeout
+            return ConnectionPublisher(self.environment, run, publishing, identity)
+        timeout_s = run.options.ingest_timeout
         return HttpPublisher(self.client, self._target, identity, timeout_s)
 
     def _open(self) -> None:
         """Open the publisher. If that fails, have the run ended and wait for its end."""
-        station = self._station
-        with station.expecting():
-            station.may_connect.wait()
+        run = self._worker_run
+        with run.users.pending:
+            run.may_connect.wait()
             try:
                 self._publisher.open()
             except ConnectFailed as error:
@@ -112,7 +114,7 @@ class CodeBroadcaster(FastHttpUser):
                 hint = self._target.profile.advice(*why) or hints.hint(*why)
                 text = reported_text(error.cause, error.server_text)
                 quoted = f" ({text})" if text else ""
-                station.cannot_publish(
+                run.publication.report_failure(
                     f"Codes cannot be handed in: {self._target.public()['ingest']}: "
                     f"{error.operation}: {error.cause}{quoted}. {hint}".rstrip()
                 )
@@ -120,24 +122,28 @@ class CodeBroadcaster(FastHttpUser):
 
     def _send(self, sequence: int, due: float) -> None:
         """Publish one code."""
-        if not self._station.hushed:
-            self._publisher.publish(_Draft(self._station, self._shape, sequence, due))
+        if not self._worker_run.publication.stopped:
+            self._publisher.publish(
+                _Draft(self._worker_run.publication, self._shape, sequence, due)
+            )
 
 
 class _Draft:
     """A code that is due; see `publishers.Draft`.
 
     Args:
-        station: records its outcome.
+        publication: records its outcome.
         shape: shape of the run's codes.
         sequence: its sequence number.
         due: when it should be sent (monotonic clock, s).
     """
 
-    __slots__ = ("_due", "_sequence", "_shape", "_station")
+    __slots__ = ("_due", "_publication", "_sequence", "_shape")
 
-    def __init__(self, station: WorkerRun, shape: CodeShape, sequence: int, due: float) -> None:
-        self._station = station
+    def __init__(
+        self, publication: Publication, shape: CodeShape, sequence: int, due: float
+    ) -> None:
+        self._publication = publication
         self._shape = shape
         self._sequence = sequence
         self._due = due
@@ -150,10 +156,12 @@ class _Draft:
         """Record that it was sent at that time (wall clock, ns)."""
         slip_us = round((time.monotonic() - self._due) * 1e6)
         dated = sent_ns if self._shape.has_send_time else None
-        self._station.sent(self._sequence, sent_ns, slip_us, dated)
+        self._publication.record_sent(self._sequence, sent_ns, slip_us, dated)
 
     def record_outcome(
         self, status: Status, ingest_us: int, cause: str | None, server_text: str
     ) -> str | None:
         """Record its outcome; return the cause under which it is counted."""
-        return self._station.answered(self._sequence, status, ingest_us, cause, server_text)
+        return self._publication.record_outcome(
+            self._sequence, status, ingest_us, cause, server_text
+        )

@@ -70,19 +70,19 @@ class CodeListener(User):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self._station = station = worker_run_of(environment)
-        self._connection = station.ledger.add_connection()
-        identity = station.identity(self._connection.number)
+        self._worker_run = run = worker_run_of(environment)
+        self._connection = run.ledger.add_connection()
+        identity = run.connections.identity(self._connection.number)
         self._identity = identity if self.username is None else Identity(self.username)
         self._connection.username = self._identity.username
-        self._target: Target = station.target(self.target, self.host)
+        self._target: Target = run.targets.target(self.target, self.host)
         self._transport_type = transport_for(self._target.profile.transport)
-        self._decoder = station.decoder(self._target, self._transport_type.parse)
-        self._known = self._decoder.known
+        self._finder = run.targets.finder(self._target, self._transport_type.parse)
+        self._known = self._finder.known
         self._transport: Transport | None = None
         self._session: Session | None = None
         self._errands: SessionRequests | None = None
-        self._slow = station.reads_slowly(self._connection.number)
+        self._slow = run.connections.reads_slowly(self._connection.number)
         self._retry_s = 0.0
         self._dropped_ns = 0
         self._wants_codes = self._overrides("on_code")
@@ -110,19 +110,20 @@ class CodeListener(User):
     @task
     def listen(self) -> None:
         """Connect and listen until the run ends: the only task, and it never returns."""
-        self._station.listeners += 1
-        self._station.counters.slow += int(self._slow)
+        run = self._worker_run
+        if self._slow:
+            run.operations.count_slow_connection()
         if any(map(self._overrides, ("on_connected", "on_code", "on_closed"))):
-            self._hooks = HookCalls(self._count_hook_error)
+            self._hooks = HookCalls(run.operations.count_hook_error)
         try:
-            with self._station.expecting():
-                connected = self._connect(self._station.options.connect_attempts)
-            while connected:
-                connected = self._follow(*self._hold_session())
-            # Locust keeps the number of users: it would begin another in this one's place.
-            Event().wait()
+            with run.users.listening:
+                with run.users.pending:
+                    connected = self._connect(run.options.connect_attempts)
+                while connected:
+                    connected = self._follow(*self._hold_session())
+                # Locust keeps the number of users: it would start another one instead.
+                Event().wait()
         finally:
-            self._station.listeners -= 1
             if self._hooks is not None:
                 self._hooks.close()
 
@@ -134,27 +135,23 @@ class CodeListener(User):
     def _overrides(self, hook: str) -> bool:
         return getattr(type(self), hook) is not getattr(CodeListener, hook)
 
-    def _count_hook_error(self) -> None:
-        if not self._station.finished:
-            self._station.counters.hook_errors += 1
-
     def _follow(self, closed: Closed, hold: Hold) -> bool:
         """Have another session follow one that ended; whether there is one now."""
-        station = self._station
+        run = self._worker_run
         if hold.why:
-            station.counters.replaced += 1
+            run.operations.count_replaced()
         if hold.why == "over":
             # Somebody else comes, who knows nothing of the codes before.
             self._transport = None
             return self._connect(None)
         if hold.why == "storm":
-            gevent.sleep(random.uniform(0, station.options.storm_jitter))
+            gevent.sleep(random.uniform(0, run.options.storm_jitter))
             connected = self._connect(None, queued=False)
             if connected and self._transport is not None:
                 back_ns = self._transport.subscribed_ns - hold.ended_ns
-                station.ledger.tally.storm.add(max(back_ns, 0) // 1000)
+                run.operations.count_storm_reconnect(max(back_ns, 0) // 1000)
             return connected
-        if closed.cause == LEFT or not station.options.reconnect:
+        if closed.cause == LEFT or not run.options.reconnect:
             return False
         self._back_off(0)
         connected = self._connect(None)
@@ -169,13 +166,13 @@ class CodeListener(User):
             attempts: after so many it is given up; None for no end.
             queued: only so many connect at a time; in a storm, all do.
         """
-        station, attempt = self._station, 0
-        station.may_connect.wait()
-        while not station.finished:
+        run, attempt = self._worker_run, 0
+        run.may_connect.wait()
+        while not run.finished:
             if attempt:
                 self._back_off(attempt)
             attempt += 1
-            with station.slots if queued else nullcontext(), station.connecting_one():
+            with run.connect_slots if queued else nullcontext(), run.users.connecting:
                 if self._try_to_connect():
                     return True
             if attempt == attempts:
@@ -184,9 +181,8 @@ class CodeListener(User):
 
     def _recovered(self) -> None:
         assert self._transport is not None  # noqa: S101
-        self._station.counters.reconnected += 1
         down_ns = self._transport.subscribed_ns - self._dropped_ns
-        self._station.ledger.tally.recovery.add(down_ns // 1000)
+        self._worker_run.operations.count_reconnect(down_ns // 1000)
 
     def _back_off(self, attempt: int) -> None:
         # What the server of an event stream asks for is the least; it holds until it says
@@ -197,12 +193,12 @@ class CodeListener(User):
         gevent.sleep(self._retry_s + back_off_s(attempt))
 
     def _try_to_connect(self) -> bool:
-        station, connection = self._station, self._connection
-        station.counters.attempted += 1
+        run, connection = self._worker_run, self._connection
+        run.operations.count_attempt()
         kind, began_ns = self._transport_type.kind, wall_ns()
-        meant_since_ns = station.ledger.codes.oldest_unreceived_ns() or began_ns
+        meant_since_ns = run.ledger.codes.oldest_unreceived_ns() or began_ns
         errands = self._errands = SessionRequests(
-            self._target, self._identity, station.before, on_upkeep=station.kept_alive
+            self._target, self._identity, run.before, on_upkeep=run.operations.count_upkeep
         )
         try:
             last_event_id = "" if self._transport is None else self._transport.last_event_id
@@ -210,27 +206,25 @@ class CodeListener(User):
         except ConnectFailed as error:
             if self._transport is not None:
                 self._transport.leave()
-            if not station.finished:
+            if not run.finished:
                 # In its words the server may have repeated what it was sent.
                 cause, text = map(errands.redact, (error.cause, error.server_text))
-                cause = station.failed(error.operation, cause, text)
+                cause = run.operations.count_connect_failure(error.operation, cause, text)
                 failed = ConnectFailed(error.operation, cause)
                 _logger.debug("%s: %s", failed, clean(errands.redact(error.detail)))
-                station.counters.failed += 1
                 connection.last_cause = str(failed)
                 passed_ms = (wall_ns() - began_ns) / 1e6
                 fire(self.environment, kind, "connect", passed_ms, error=failed)
             return False
         except BaseException:
             # Taken away while it connected: neither a success nor a failure of the server.
-            station.counters.attempted -= 1
+            run.operations.withdraw_attempt()
             raise
-        station.counters.succeeded += 1
         connect_us = max(transport.subscribed_ns - transport.started_ns, 0) // 1000
         if connection.connect_us is None:
             connection.connect_us = connect_us
-        station.ledger.tally.connect.add(connect_us)
-        self._session = station.ledger.open_session(
+        run.operations.count_connected(connect_us)
+        self._session = run.ledger.open_session(
             connection, min(meant_since_ns, began_ns), transport.subscribed_ns
         )
         fire(self.environment, kind, "connect", connect_us / 1000)
@@ -241,20 +235,20 @@ class CodeListener(User):
     def _make_transport(self, endpoint: Endpoint) -> Transport:
         self._transport = self._transport_type(
             replace(endpoint, slow=self._slow),
-            self._station.network,
+            self._worker_run.network,
             self._on_message,
-            self._station.malformed,
+            self._worker_run.operations.count_malformed,
         )
         return self._transport
 
     def _hold_session(self) -> tuple[Closed, Hold]:
         """Listen until the session ends, and say how it ended."""
-        transport, session, station = self._transport, self._session, self._station
+        transport, session, run = self._transport, self._session, self._worker_run
         assert transport is not None  # noqa: S101
         assert session is not None  # noqa: S101
         closed, cause = Closed("client", LEFT), LEFT
         try:
-            with station.turnover.holding(transport) as hold:
+            with run.churn.holding(transport) as hold:
                 closed = transport.listen()
         finally:
             server_text = closed.reason
@@ -262,10 +256,10 @@ class CodeListener(User):
                 server_text = self._errands.redact(server_text)
                 self._errands.end()
             dropped = closed.cause != LEFT
-            station.ledger.close_session(session, wall_ns(), released=not dropped)
-            if dropped and not station.finished:
+            run.ledger.close_session(session, wall_ns(), released=not dropped)
+            if dropped and not run.finished:
                 self._dropped_ns = wall_ns()
-                cause = station.dropped(closed.cause, server_text)
+                cause = run.operations.count_drop(closed.cause, server_text)
                 self._connection.drops += 1
                 self._connection.last_cause = f"session: {cause}"
                 fire(
@@ -294,7 +288,7 @@ class CodeListener(User):
             )
 
     def _look(self, session: Session, payload: bytes, arrived_ns: int) -> None:
-        codes = self._decoder.look(payload)
+        codes = self._finder.codes_in(payload)
         for code in codes:
             session.receive(code, arrived_ns)
         if not codes and self._transport is not None:
@@ -305,7 +299,7 @@ class CodeListener(User):
         if self._received[0] is not session:
             self._received = (session, set())
         received = self._received[1]
-        for text, code in self._decoder.find(payload):
+        for text, code in self._finder.find(payload):
             duplicate = code.sequence in received
             received.add(code.sequence)
             self.on_code(Delivery(text, code.sequence, code.sent_ns, arrived_ns, number, duplicate))

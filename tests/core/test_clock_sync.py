@@ -170,7 +170,7 @@ def test_exchanges_before_a_clock_step_remain_valid() -> None:
     now = clock.wall_ns()
     time_.clocks.add_exchange(now - 1000, now, now + 1000)
     clock.set_offset(2 * S)
-    assert abs(time_.look() - 2 * S) < MIN_STEP_NS
+    assert abs(time_.step_ns() - 2 * S) < MIN_STEP_NS
     later = clock.wall_ns()
     assert abs(time_.clocks.to_leader(later) - (later - 2 * S)) < MIN_STEP_NS
 

@@ -14,7 +14,7 @@ import atexit, json
 from sseload_users import CodeBroadcaster, CodeListener
 from sseload_users.run.code_finder import CodeFinder
 
-looks, decoders, look = [], set(), CodeFinder.look
+looks, decoders, look = [], set(), CodeFinder.codes_in
 
 def counting(self, payload):
     found = look(self, payload)
@@ -22,7 +22,7 @@ def counting(self, payload):
     decoders.add(id(self))
     return found
 
-CodeFinder.look = counting
+CodeFinder.codes_in = counting
 atexit.register(lambda: open({out!r}, "w").write(json.dumps([sum(looks), len(decoders)])))
 """
 

@@ -24,7 +24,7 @@ class ConnectionPublisher:
 
     Args:
         environment: Locust's.
-        station: this process's part of the run.
+        run: this process's part in the run.
         publishing: what to send, and what the server answers.
         identity: the user that connects.
     """
@@ -32,15 +32,13 @@ class ConnectionPublisher:
     def __init__(
         self,
         environment: Environment,
-        station: WorkerRun,
+        run: WorkerRun,
         publishing: Publishing,
         identity: Identity,
     ) -> None:
         self._environment = environment
-        self._station = station
-        self._connection = IngestConnection(
-            publishing, station.before, station.options, identity, self
-        )
+        self._worker_run = run
+        self._connection = IngestConnection(publishing, run.before, run.options, identity, self)
         self._kind = self._connection.kind
 
     def open(self) -> None:
@@ -49,7 +47,7 @@ class ConnectionPublisher:
         Raises:
             ConnectFailed: no attempt succeeded.
         """
-        self._connection.open(self._station.options.connect_attempts)
+        self._connection.open(self._worker_run.options.connect_attempts)
 
     def publish(self, draft: Draft) -> None:
         """Send a code and wait for its outcome."""
@@ -85,16 +83,16 @@ class ConnectionPublisher:
 
     def on_lost(self, cause: str) -> None:
         """Report the loss to Locust and to the leader."""
-        if self._station.finished:
+        if self._worker_run.finished:
             return
         error = IngestConnectionLost(cause)
         fire(self._environment, self._kind, f"{NAME} session", None, error=error)
-        self._station.publisher_lost(cause)
+        self._worker_run.publication.report_lost_connection(cause)
 
     def on_upkeep(self, cause: str | None, server_text: str) -> None:
         """Count an upkeep request."""
-        self._station.kept_alive(cause, server_text)
+        self._worker_run.operations.count_upkeep(cause, server_text)
 
     def on_malformed(self, cause: str) -> None:
         """Count what cannot be decoded."""
-        self._station.malformed(cause)
+        self._worker_run.operations.count_malformed(cause)

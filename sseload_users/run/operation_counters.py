@@ -1,0 +1,137 @@
+"""Counts of what a process's users do: connect, lose sessions, keep them alive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sseload_users.core.causes import Cause, bounded_cause
+from sseload_users.core.clock import wall_ns
+from sseload_users.core.counters import Counters
+from sseload_users.core.formatting import clean, shorten
+from sseload_users.core.ledger import Ledger
+from sseload_users.transports.server_text import MAX_TEXT, text_beyond
+
+
+class OperationCounters:
+    """Counts the operations of one process until its account is closed; later ones are ignored.
+
+    Args:
+        ledger: the account.
+        is_closed: returns whether it is closed.
+    """
+
+    def __init__(self, ledger: Ledger, is_closed: Callable[[], bool]) -> None:
+        self._ledger = ledger
+        self._is_closed = is_closed
+        self._causes: set[Cause] = set()
+
+    @property
+    def counters(self) -> Counters:
+        """The counters to add to now."""
+        return Counters() if self._is_closed() else self._ledger.tally.counters
+
+    def count_slow_connection(self) -> None:
+        """Count a connection that reads slowly on purpose."""
+        self.counters.slow += 1
+
+    def count_attempt(self) -> None:
+        """Count the beginning of a connect attempt."""
+        self.counters.attempted += 1
+
+    def withdraw_attempt(self) -> None:
+        """Take back an attempt that sseload itself interrupted."""
+        self.counters.attempted -= 1
+
+    def count_connected(self, connect_us: int) -> None:
+        """Count an attempt that succeeded.
+
+        Args:
+            connect_us: its duration, in microseconds.
+        """
+        self.counters.succeeded += 1
+        if not self._is_closed():
+            self._ledger.tally.connect.add(connect_us)
+
+    def count_connect_failure(self, operation: str, cause: str, server_text: str = "") -> str:
+        """Count an attempt that failed.
+
+        Args:
+            operation: the operation that failed.
+            cause: why it failed.
+            server_text: the server's own words, without secrets.
+
+        Returns:
+            The cause under which it is counted.
+        """
+        self.counters.failed += 1
+        return self._count_failure(operation, cause, server_text)
+
+    def count_reconnect(self, down_us: int) -> None:
+        """Count a session that follows one that was dropped.
+
+        Args:
+            down_us: time without a session, in microseconds.
+        """
+        self.counters.reconnected += 1
+        if not self._is_closed():
+            self._ledger.tally.recovery.add(down_us)
+
+    def count_replaced(self) -> None:
+        """Count a session that sseload ended and that another one follows."""
+        self.counters.replaced += 1
+
+    def count_storm_reconnect(self, down_us: int) -> None:
+        """Count a session that follows one which a storm ended.
+
+        Args:
+            down_us: time since the storm, in microseconds.
+        """
+        if not self._is_closed():
+            self._ledger.tally.storm.add(down_us)
+
+    def count_drop(self, cause: str, server_text: str = "") -> str:
+        """Count a session that the server or the network ended; see `count_connect_failure`."""
+        self.counters.dropped += 1
+        if not self._is_closed():
+            self._ledger.tally.second(wall_ns()).dropped += 1
+        return self._count_failure("session", cause, server_text)
+
+    def count_upkeep(self, cause: str | None, server_text: str = "") -> None:
+        """Count a request that keeps a session alive.
+
+        Args:
+            cause: why it failed; None if it did not.
+            server_text: the server's own words, without secrets.
+        """
+        self.counters.upkeep += 1
+        if cause is not None:
+            self.counters.upkeep_failed += 1
+            self._count_failure("upkeep", cause, server_text)
+
+    def count_malformed(self, cause: str) -> None:
+        """Count a frame, packet or message that cannot be decoded."""
+        self.counters.malformed += 1
+        self._count_failure("message", cause)
+
+    def count_hook_error(self) -> None:
+        """Count an exception that a hook of a user class raised."""
+        self.counters.hook_errors += 1
+
+    def bounded(self, operation: str, cause: str) -> str:
+        """Return the cause under which a failure is counted; the number of causes is bounded."""
+        # Causes can contain the server's words; Locust keeps and shows each as it is.
+        found = bounded_cause((operation, clean(cause)), self._causes)
+        self._causes.add(found)
+        return found[1]
+
+    def _count_failure(self, operation: str, cause: str, server_text: str = "") -> str:
+        cause = self.bounded(operation, cause)
+        if not self._is_closed():
+            text = reported_text(cause, server_text)
+            self._ledger.tally.count_failure(operation, cause, wall_ns(), text)
+        return cause
+
+
+def reported_text(cause: str, server_text: str) -> str:
+    """Return the server's words as the report has them: empty if the cause says as much."""
+    return text_beyond(cause, shorten(clean(server_text).strip(), MAX_TEXT))
