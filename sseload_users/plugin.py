@@ -116,7 +116,7 @@ def _interrupt_where_locust_waits(environment: Environment) -> None:
 def _attach_leading(environment: Environment, leading: Leader) -> None:
     hooks = environment.events
     hooks.test_start.add_listener(lambda **_: leading.begin())
-    hooks.spawning_complete.add_listener(lambda **_: leading.spawned())
+    hooks.spawning_complete.add_listener(lambda **_: leading.on_spawned())
     hooks.test_stopping.add_listener(lambda **_: leading.end())
     hooks.test_stop.add_listener(lambda **_: leading.result())
     hooks.quit.add_listener(lambda **_: leading.print_summary())

@@ -185,7 +185,7 @@ def check_stopped_run(page: Page, url: str) -> None:
     """Check the verdict, the links and the figures of a stopped run."""
     expect(page.locator("header")).to_have_attribute("data-running", "no")
     expect(page.locator(".verdict .headline")).not_to_contain_text("So far")
-    expect(page.locator(".verdict")).to_contain_text("It was ended in the broadcast phase")
+    expect(page.locator(".verdict")).to_contain_text("The run was ended in the broadcast phase")
     check_layout(page)
     for link in links(page):
         assert requests.get(link, timeout=PATIENCE).ok, link

@@ -75,7 +75,7 @@ def test_an_interrupted_run_states_what_it_covers(
     outcome, truth = runs[phase, how].result()
     report, long = outcome.report, LONG_PHASES[phase]
     assert report["run"]["complete"] is False
-    assert report["run"]["notes"][0] == f"It was ended in the {phase} phase."
+    assert report["run"]["notes"][0] == f"The run was ended in the {phase} phase."
     names = [phase["name"] for phase in report["phases"]]
     assert names[-2:] == [phase, "disconnect"]
     assert report["connections"]["succeeded"] == truth.opened
