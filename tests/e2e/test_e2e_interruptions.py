@@ -25,6 +25,7 @@ CONNECTIONS, CODES = 12, 4
 INTERRUPTIONS = {
     "SIGINT": ("warm-up", "connect", "settle", "broadcast", "drain"),
     "SIGTERM": ("warm-up", "broadcast", "drain"),
+    "SIGHUP": ("broadcast",),
     "-t": ("connect", "broadcast"),
 }
 CASES = [(phase, how) for how, phases in INTERRUPTIONS.items() for phase in phases]
@@ -59,8 +60,8 @@ def runs(
                     )
                 if how == "SIGINT":
                     run.interrupt()
-                elif how == "SIGTERM":
-                    run.child.send_signal(signal.SIGTERM)
+                elif how != "-t":
+                    run.child.send_signal(signal.Signals[how])
                 outcome = run.finish()
         return outcome, record.read(path)
 
