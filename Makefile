@@ -45,10 +45,11 @@ fuzz: .venv/dev ## Fuzz what takes a server's bytes: ARGS='frames -max_total_tim
 		{ echo "Install it first, on Linux on x86-64: $(BIN)/pip install atheris"; exit 2; }
 	$(BIN)/python -m tests.fuzz $(or $(ARGS),all -max_total_time=60)
 
-check: .venv/dev ## Lint, format check, types
+check: .venv/dev ## Lint, format check, types, contracts between rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 format: .venv/dev ## Format the code
 	$(BIN)/ruff check --fix .

@@ -1,10 +1,10 @@
-"""What Locust is told to call: options, and the beginning and the end of runs."""
+"""Locust's hooks: sseload's options, and the begin and end of runs."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import gevent
 from locust import events
@@ -13,21 +13,22 @@ from locust.env import Environment
 
 from sseload_users import options as run_options
 from sseload_users.core.errors import ConfigError
-from sseload_users.demo import process as demo
 from sseload_users.options import Options
 from sseload_users.run import memory
-from sseload_users.run.leader import CANNOT, Leader, complain
 from sseload_users.run.link import Link
 from sseload_users.run.worker import Worker
 from sseload_users.users.broadcaster import CodeBroadcaster
 from sseload_users.users.classes import UserClasses
 from sseload_users.users.delivery import Delivery
 from sseload_users.users.listener import CodeListener
-from sseload_users.web import metrics_server as metrics
-from sseload_users.web import routes as web
-from sseload_users.web.views import Views
+
+if TYPE_CHECKING:
+    from sseload_users.run.leader import Leader
 
 __all__ = ["CodeBroadcaster", "CodeListener", "Delivery"]
+
+#: Exit status of a run that cannot be carried out.
+_CANNOT_RUN = 2
 
 
 def _on_parser(parser: LocustArgumentParser, **_: Any) -> None:
@@ -38,50 +39,61 @@ def _on_init(environment: Environment, **_: Any) -> None:
     users = UserClasses.of(environment)
     if not users.listeners and not users.broadcasters:
         return
-    _interrupt_where_locust_waits(environment)
-    swarm = Link(environment)
-    working = Worker(environment, swarm, users) if swarm.role != "master" else None
-    leading: Leader | None = None
-    if swarm.role != "worker":
-        try:
-            leading = Leader(environment, swarm, users, demo.start)
-            leading.prepare()
-            _show(environment, leading, users.options(environment))
-        except ConfigError as error:
-            complain(str(error))
-            swarm.dismiss()
-            sys.exit(CANNOT)
-        else:
-            _attach_leading(environment, leading)
-    if working is not None:
-        memory.watch(environment, working.give_up, CANNOT)
-        environment.events.test_start.add_listener(lambda **_: working.begin())
-        working.begin_if_late()
-        # Added last, it runs first: before Locust says goodbye to the master.
-        environment.events.quitting.add_listener(lambda **_: working.quit())
-    if leading is not None:
-        leads = leading
-        environment.events.test_start.add_listener(lambda **_: leads.start())
+    _end_in_order_on_signals(environment)
+    link = Link(environment)
+    worker = Worker(environment, link, users) if link.role != "master" else None
+    leader = _make_leader(environment, link, users) if link.role != "worker" else None
+    if leader is not None:
+        _attach_leader(environment, leader)
+    if worker is not None:
+        memory.watch(environment, worker.give_up, _CANNOT_RUN)
+        environment.events.test_start.add_listener(lambda **_: worker.begin())
+        worker.begin_if_late()
+        # The last handler of this event runs first: before Locust takes leave of the master.
+        environment.events.quitting.add_listener(lambda **_: worker.quit())
+    if leader is not None:
+        # After the worker's handler: both sides may be in this process.
+        environment.events.test_start.add_listener(lambda **_: leader.start())
 
 
-def _show(environment: Environment, leading: Leader, options: Options) -> None:
-    """Show the runs wherever they are to be seen.
+def _make_leader(environment: Environment, link: Link, users: UserClasses) -> Leader:
+    """Return this process's leader; end the process if no run is possible."""
+    # Imported here, as a worker needs neither reports nor pages.
+    from sseload_users.demo import process as demo
+    from sseload_users.run.leader import Leader, complain
+
+    try:
+        leader = Leader(environment, link, users, demo.start)
+        leader.prepare()
+        _show(environment, leader, users.options(environment))
+    except ConfigError as error:
+        complain(str(error))
+        link.dismiss()
+        sys.exit(_CANNOT_RUN)
+    return leader
+
+
+def _show(environment: Environment, leader: Leader, options: Options) -> None:
+    """Serve the runs' pages and metrics.
 
     Raises:
-        ConfigError: nobody can listen where the options say.
+        ConfigError: the metrics port or address cannot be used.
     """
-    views = Views(leading)
+    from sseload_users.web import metrics_server, routes
+    from sseload_users.web.views import Views
+
+    views = Views(leader)
     if environment.web_ui is not None:
-        web.attach(environment.web_ui, views)
+        routes.attach(environment.web_ui, views)
     if options.metrics_port is not None:
-        metrics.serve(views.metrics, options.metrics_host, options.metrics_port)
+        metrics_server.serve(views.metrics, options.metrics_host, options.metrics_port)
 
 
-def _interrupt_where_locust_waits(environment: Environment) -> None:
-    """Have Ctrl-C end the run in order, and only once.
+def _end_in_order_on_signals(environment: Environment) -> None:
+    """End the run in order on SIGINT, SIGTERM and SIGHUP, and only once.
 
-    Python raises KeyboardInterrupt in whatever runs just then, and that may be half-way
-    through an account. Locust waits for it where it waits for the run.
+    Python raises KeyboardInterrupt in whatever code is running, perhaps in the middle of
+    the account. So it is raised in the main greenlet instead, where Locust expects it.
     """
     main, hub = gevent.getcurrent(), cast("Any", gevent.get_hub())
     handle_error = hub.handle_error
@@ -94,15 +106,16 @@ def _interrupt_where_locust_waits(environment: Environment) -> None:
         gevent.kill(main, KeyboardInterrupt)
 
     def end(**_: Any) -> None:
-        # What is left to do takes seconds, and being told once more would cost the report.
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_IGN)
+        # Writing the report takes seconds, and a further signal would prevent it.
+        for each in ("SIGINT", "SIGTERM", "SIGHUP"):
+            if hasattr(signal, each):
+                signal.signal(getattr(signal, each), signal.SIG_IGN)
 
     def on_error(context: object, kind: Any, value: Any, traceback: Any) -> None:
         nonlocal leaving
         if context is None and kind is SystemExit:
-            # Locust's answer to SIGTERM. Of signals that came at once, one is enough: a further
-            # exit would meet the interpreter as it ends.
+            # Locust's handler of SIGTERM exits like this. A second exit while the interpreter
+            # ends would fail.
             if leaving:
                 return
             leaving = True
@@ -110,18 +123,21 @@ def _interrupt_where_locust_waits(environment: Environment) -> None:
 
     hub.handle_error = on_error
     gevent.signal_handler(signal.SIGINT, interrupt)
+    # Sent when the terminal closes; under nohup it is ignored, and stays so.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        gevent.signal_handler(signal.SIGHUP, interrupt)
     environment.events.quitting.add_listener(end)
 
 
-def _attach_leading(environment: Environment, leading: Leader) -> None:
+def _attach_leader(environment: Environment, leader: Leader) -> None:
     hooks = environment.events
-    hooks.test_start.add_listener(lambda **_: leading.begin())
-    hooks.spawning_complete.add_listener(lambda **_: leading.spawned())
-    hooks.test_stopping.add_listener(lambda **_: leading.end())
-    hooks.test_stop.add_listener(lambda **_: leading.result())
-    hooks.quit.add_listener(lambda **_: leading.print_summary())
-    # Fired in reverse: what was added first runs last, after the runner's own.
-    hooks.quitting._handlers.insert(0, lambda **_: leading.quit())  # noqa: SLF001
+    hooks.test_start.add_listener(lambda **_: leader.begin())
+    hooks.spawning_complete.add_listener(lambda **_: leader.on_spawned())
+    hooks.test_stopping.add_listener(lambda **_: leader.end())
+    hooks.test_stop.add_listener(lambda **_: leader.result())
+    hooks.quit.add_listener(lambda **_: leader.print_summary())
+    # Handlers run in reverse order: the first one runs last, after Locust's own.
+    hooks.quitting._handlers.insert(0, lambda **_: leader.quit())  # noqa: SLF001
 
 
 events.init_command_line_parser.add_listener(_on_parser)

@@ -1,13 +1,10 @@
-"""The leading side of a process: it prepares runs, conducts each, and reports it."""
+"""The leader's side of a process: it prepares, conducts and reports runs."""
 
 from __future__ import annotations
 
 import atexit
-import platform
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
-from importlib import metadata
 from typing import Any
 
 import gevent
@@ -15,37 +12,35 @@ from locust import stats as locust_stats
 from locust.env import Environment
 
 from sseload_users.core import option_texts
-from sseload_users.core.clock import wall_ns
 from sseload_users.core.codes import new_run_id
+from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
-from sseload_users.core.objective import DEFAULT as DEFAULT_OBJECTIVE
 from sseload_users.core.objective import Objective
-from sseload_users.core.plan import Ladder, RunPlan, SingleStep
-from sseload_users.core.schedule import Schedule
 from sseload_users.core.search import Search
+from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
 from sseload_users.monitor.server_monitor import ServerMonitor
-from sseload_users.options import Options
 from sseload_users.report import console, files
-from sseload_users.report.account import Run
 from sseload_users.report.build import build
 from sseload_users.report.model import Report
 from sseload_users.report.progress import Progress
 from sseload_users.run.conductor import Conductor
-from sseload_users.run.limits import fitting, make_room
+from sseload_users.run.limits import make_room
 from sseload_users.run.link import Link
 from sseload_users.run.messages import JoinRequest, NoRun, RunAssigned, ToLeader, ToWorker
 from sseload_users.run.population import Population
 from sseload_users.run.resources import Resources
+from sseload_users.run.run_facts import run_facts, run_plan
 from sseload_users.run.run_users import RunUsers, StartEmbedded
+from sseload_users.run.run_view import RunView
 from sseload_users.run.server_sources import server_sources
 from sseload_users.run.thresholds_file import load_thresholds
 from sseload_users.verdict import capacity
 from sseload_users.verdict import rules as verdict
 from sseload_users.verdict.thresholds import Thresholds
 
-#: What a run with a mistake in its options ends with.
+#: Exit status of a run that cannot be carried out.
 CANNOT = 2
 
 
@@ -54,7 +49,7 @@ class Leader:
 
     Args:
         environment: Locust's environment.
-        swarm: the link to the workers.
+        link: the link to the workers.
         users: the user classes.
         start_embedded: starts the embedded target, for a run without a host.
     """
@@ -62,16 +57,16 @@ class Leader:
     def __init__(
         self,
         environment: Environment,
-        swarm: Link,
+        link: Link,
         users: RunUsers,
         start_embedded: StartEmbedded,
     ) -> None:
         self._environment = environment
-        self._swarm = swarm
+        self._link = link
         self._users = users
-        self._start_target = start_embedded
+        self._start_embedded = start_embedded
         self._conductor: Conductor | None = None
-        self._watch: ServerMonitor | None = None
+        self._monitor: ServerMonitor | None = None
         self._assigned: RunAssigned | None = None
         self._embedded_pid: int | None = None
         self._thresholds = load_thresholds(None)
@@ -81,21 +76,21 @@ class Leader:
         self._values: dict[str, str] = {}
         self._status: int | None = None
         self._headless = bool(getattr(environment.parsed_options, "headless", False))
-        swarm.leader = self
+        link.leader = self
 
     # Before any run
 
     def prepare(self) -> None:
-        """See that a run can be made as the options say, as far as that can be seen.
+        """Check that a run with these options is possible, as far as that is known.
 
         Raises:
-            ConfigError: it cannot.
+            ConfigError: it is not.
         """
         environment = self._environment
         if not self._users.broadcasters:
             raise ConfigError(
-                "Nobody broadcasts: import CodeBroadcaster from sseload_users, too, in the "
-                "locustfile."
+                "No user broadcasts: import CodeBroadcaster from sseload_users in the locustfile, "
+                "too."
             )
         if len(self._users.broadcasters) > 1 or any(
             each.fixed_count != 1 for each in self._users.broadcasters
@@ -105,10 +100,10 @@ class Leader:
                 f"{names}: a run has one broadcaster; leave one class, with fixed_count = 1."
             )
         if self._users.host(environment) is None:
-            environment.host = self._start_embedded()
+            environment.host = self._start_target()
         self._keep_values()
         resources = self._read()
-        # What is missing may still be entered in the web form.
+        # In the web form, missing values can still be entered.
         if self._headless or getattr(environment.parsed_options, "autostart", False):
             self._check_identities(resources)
         server_sources(resources, self._embedded_pid)
@@ -125,14 +120,14 @@ class Leader:
         self._values |= option_texts.parse_values(parsed.value or ())
         parsed.value = option_texts.join_values(self._values)
 
-    def _start_embedded(self) -> str:
+    def _start_target(self) -> str:
         parsed = self._environment.parsed_options
-        if self._swarm.role == "master" and not getattr(parsed, "processes", None):
+        if self._link.role == "master" and not getattr(parsed, "processes", None):
             raise ConfigError(
-                "--host is missing: the embedded target listens on this machine alone, and "
-                "workers may be on others."
+                "--host is missing: the embedded target listens on this machine only, and workers "
+                "may be on others."
             )
-        embedded = self._start_target()
+        embedded = self._start_embedded()
         self._embedded_pid = embedded.pid
         atexit.register(embedded.stop)
         print(
@@ -167,97 +162,91 @@ class Leader:
     # A run
 
     def begin(self) -> None:
-        """Locust begins a test."""
+        """Set up a run, as Locust starts a test.
+
+        Raises:
+            GreenletExit: the run cannot be carried out. Locust, which owns the greenlet, then
+                starts no users.
+        """
         environment = self._environment
         try:
             self._keep_values()
             resources = self._read()
             self._check_identities(resources)
             sources = server_sources(resources, self._embedded_pid)
-            options, target = resources.options, resources.target
             asked = getattr(environment.runner, "target_user_count", 0)
-            users = max(asked, *(size + 1 for size in options.ladder), 0)
-            if self._swarm.role == "local":
+            users = max(asked, *(size + 1 for size in resources.options.ladder), 0)
+            if self._link.role == "local":
                 make_room(users)
         except ConfigError as error:
-            self._cannot(str(error))
+            self._fail(str(error))
             gevent.spawn(self._stop)
-            # Locust begins a test in a greenlet of its own: it makes no user if that ends here.
             raise gevent.GreenletExit from error
         run_id = new_run_id()
-        self._assigned = RunAssigned(0, run_id, len(self._swarm.workers()), users)
-        run = Run(
-            run_id=run_id,
-            started_ns=wall_ns(),
-            target=target.host,
-            transport=target.profile.transport,
-            ingest=target.public()["ingest"],
-            options={**options.public(), **self._locust_options()},
-            versions=_versions(),
-            advise=target.profile.advice,
-        )
-        if options.insecure:
-            run.notes.append("Any server certificate was accepted (--insecure).")
+        self._assigned = RunAssigned(0, run_id, len(self._link.workers()), users)
+        run = run_facts(run_id, resources, environment)
         self._report, self._printed, self._trouble = None, False, ""
-        self._watch = ServerMonitor(ServerVitals(run.started_ns), sources)
+        self._monitor = ServerMonitor(ServerVitals(run.started_ns), sources)
         self._conductor = Conductor(
-            self._swarm,
+            self._link,
             resources,
             run,
-            crowd=Population(environment, self._users.listeners, self._users.broadcasters),
-            plan=self._plan(options),
+            population=Population(environment, self._users.listeners, self._users.broadcasters),
+            plan=run_plan(
+                resources.options,
+                connections=max(1, asked - len(self._users.broadcasters)),
+                local=self._link.role == "local",
+            ),
             judge_by=self._thresholds,
             progress=Progress(),
             stop=self._stop,
         )
 
     def start(self) -> None:
-        """Lead the run that has begun, now that its workers can be told."""
-        if self._conductor is not None and self._watch is not None:
-            self._watch.start()
+        """Start the run, now that the worker in this process takes part."""
+        if self._conductor is not None and self._monitor is not None:
+            self._monitor.start()
             self._conductor.start()
 
-    def spawned(self) -> None:
-        """Locust has begun all users."""
+    def on_spawned(self) -> None:
+        """Note that Locust has spawned all users."""
         if self._conductor is not None:
-            self._conductor.spawned()
+            self._conductor.on_spawned()
 
     def end(self) -> None:
-        """Locust's test stops: close the account, while workers still listen."""
-        if self._conductor is not None and self._watch is not None:
-            self._watch.stop()
+        """Close the account while workers still listen, as Locust's test is about to stop."""
+        if self._conductor is not None and self._monitor is not None:
+            self._monitor.stop()
             self._conductor.end()
 
     def result(self) -> None:
-        """Locust's test has stopped: judge the run, and write its report."""
+        """Judge the run and write its report, as Locust's test has stopped."""
         conductor, self._conductor = self._conductor, None
         if conductor is None:
             return
         if not conductor.run.finished_ns:
-            self._cannot(
-                "The account could not be closed, see the error above: there is no report."
-            )
+            self._fail("The account could not be closed; see the error above. There is no report.")
             return
-        if conductor.unfit:
-            self._cannot(conductor.unfit)
+        if conductor.refusal:
+            self._fail(conductor.refusal)
             if not conductor.totals.tally.counters.attempted:
                 return
-        if self._headless and not self._swarm.workers():
-            # Locust ends a run whose last worker went missing, and then waits for others.
+        if self._headless and not self._link.workers():
+            # Locust ends a run whose last worker is missing, and then waits for new ones.
             gevent.spawn(self._stop)
-        assert self._watch is not None  # noqa: S101
-        conductor.run.notes += self._watch.notes
+        assert self._monitor is not None  # noqa: S101
+        conductor.run.notes += self._monitor.notes
         report = build(
             conductor.run,
             conductor.totals,
             self._thresholds,
-            conductor.step_reports(),
+            conductor.view.step_reports(),
             conductor.plan.result() if isinstance(conductor.plan, Search) else None,
-            vitals=self._watch.vitals,
+            vitals=self._monitor.vitals,
         )
         self._report = report
-        # What was cut off before its first code says nothing about the server.
-        judged = not conductor.unfit and (report.run.complete or report.codes.scheduled)
+        # A run that was ended before its first code says nothing about the server.
+        judged = not conductor.refusal and (report.run.complete or report.codes.scheduled)
         grade = report.verdict.grade if judged else None
         self._status = verdict.exit_status(
             grade,
@@ -265,16 +254,12 @@ class Leader:
             conclusive=capacity.has_answer(report.steps, report.search),
         )
         if conductor.options.delivery_report is not None:
-            workers = conductor.totals.workers.values()
-            rows = [(row, each.name) for each in workers for row in each.connections]
-            numbered = [
-                replace(row, connection=number, worker=name)
-                for number, (row, name) in enumerate(rows, 1)
-            ]
             try:
-                files.write(report, conductor.options.delivery_report, numbered)
+                files.write(
+                    report, conductor.options.delivery_report, _connection_rows(conductor.totals)
+                )
             except ConfigError as error:
-                self._cannot(str(error))
+                self._fail(str(error))
         if not self._headless:
             self.print_summary()
 
@@ -285,42 +270,42 @@ class Leader:
             reply: ToWorker = NoRun(message.number)
             if conductor is not None and self._assigned is not None:
                 reply = replace(self._assigned, number=message.number)
-            self._swarm.to_workers([worker], run_id, reply)
+            self._link.to_workers([worker], run_id, reply)
         elif conductor is not None and run_id == conductor.run.run_id:
             conductor.from_worker(worker, message)
 
     def quit(self) -> None:
-        """Locust quits: end what is under way, and say with what status."""
+        """End the run in progress and set the exit status, as Locust quits."""
         runner = self._environment.runner
         if self._conductor is not None and runner is not None:
             runner.stop()
-            # Somebody else may have begun to stop it, and be waiting for its users to end.
+            # Another greenlet may have called stop() already, and wait for users to end.
             self.end()
             self.result()
         if self._status is not None and self._environment.process_exit_code is None:
             self._environment.process_exit_code = self._status
         parsed = self._environment.parsed_options
         if self._report is not None and getattr(parsed, "csv_prefix", None):
-            # Locust writes its CSV files once a second, and not at the end: what was missing
-            # has only just been entered.
+            # Locust writes its CSV files once a second, and not at the end; missing codes have
+            # only just been entered.
             gevent.sleep(1.5 * locust_stats.CSV_STATS_INTERVAL_SEC)
 
-    def _cannot(self, sentence: str) -> None:
-        """What was asked for cannot be done."""
+    def _fail(self, sentence: str) -> None:
+        """Report that a run cannot be carried out or reported."""
         complain(sentence)
         self._trouble = sentence
         self._status = CANNOT
 
-    # What is shown
+    # For the views
 
     @property
-    def conductor(self) -> Conductor | None:
-        """Of the run that is under way."""
-        return self._conductor
+    def live_run(self) -> RunView | None:
+        """The view of the run that is in progress."""
+        return None if self._conductor is None else self._conductor.view
 
     @property
     def report(self) -> Report | None:
-        """Of the newest run, if it has ended."""
+        """The report of the latest run, if it has ended."""
         return self._report
 
     @property
@@ -330,22 +315,22 @@ class Leader:
 
     @property
     def vitals(self) -> ServerVitals | None:
-        """How the server fares, as far as that is watched."""
-        return None if self._watch is None else self._watch.vitals
+        """The server's vitals, if it is monitored."""
+        return None if self._monitor is None else self._monitor.vitals
 
     @property
     def trouble(self) -> str:
-        """Why what was asked for last could not be done; empty if it could."""
+        """Why the latest run could not be carried out; empty if it could."""
         return self._trouble
 
     def print_summary(self) -> None:
-        """Print the newest run's summary, once."""
+        """Print the latest run's summary, once."""
         if self._report is not None and not self._printed:
             self._printed = True
             console.print_summary(self._report)
 
     def _stop(self) -> None:
-        """End Locust's test; and Locust, where nobody is there to begin another."""
+        """Stop Locust's test; quit Locust if no further test can be started."""
         runner = self._environment.runner
         assert runner is not None  # noqa: S101
         runner.stop()
@@ -358,47 +343,15 @@ class Leader:
             if self._environment.web_ui is not None:
                 self._environment.web_ui.stop()
 
-    def _plan(self, options: Options) -> RunPlan:
-        schedule = Schedule.spread(options.codes, options.duration)
-        if options.ladder:
-            return Ladder(options.ladder, schedule)
-        if not options.search:
-            return SingleStep(schedule)
-        asked = getattr(self._environment.runner, "target_user_count", 1)
-        connections = max(1, asked - len(self._users.broadcasters))
-        over_rate = options.search == "rate"
-        most = options.search_most
-        if self._swarm.role == "local" and not over_rate:
-            most = fitting(most)
-        rate = round(1 / schedule.interval_s) if schedule.interval_s else 1
-        return Search(
-            Objective.parse(options.objective or DEFAULT_OBJECTIVE),
-            options.search,
-            start=max(1, rate) if over_rate else connections,
-            max_size=most,
-            codes=options.codes,
-            interval_s=schedule.interval_s,
-            connections=connections,
-        )
-
-    def _locust_options(self) -> dict[str, Any]:
-        parsed = vars(self._environment.parsed_options or object())
-        names = ("spawn_rate", "run_time", "processes", "stop_timeout")
-        shown = {name: parsed.get(name) for name in names if parsed.get(name) is not None}
-        return {"users": getattr(self._environment.runner, "target_user_count", None), **shown}
-
 
 def complain(sentence: str) -> None:
-    """Tell whoever began this, on standard error, what is wrong."""
+    """Print what is wrong on standard error."""
     print(f"sseload: {clean(sentence)}", file=sys.stderr)
 
 
-def _versions() -> dict[str, str]:
-    names: Sequence[str] = ("sseload", "locust", "gevent", "websocket-client")
-    versions = {}
-    for name in names:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # a checkout is not installed
-            versions[name] = "checkout"
-    return {**versions, "python": platform.python_version()}
+def _connection_rows(totals: Totals) -> list[ConnectionRow]:
+    """Return the rows of connections.csv, numbered over all workers."""
+    rows = [(row, worker.name) for worker in totals.workers.values() for row in worker.connections]
+    return [
+        replace(row, connection=number, worker=name) for number, (row, name) in enumerate(rows, 1)
+    ]

@@ -1,21 +1,26 @@
-"""Locust's users, as the process that leads a run sees them: how many there are to be."""
+"""Locust's users, as the leader of a run sees them: how many there should be."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from locust import User
 from locust.env import Environment
 from locust.runners import STATE_RUNNING
 
-from sseload_users.run.resizing import resize
+#: Users that Locust spawns per second, unless --spawn-rate says otherwise.
+_SPAWN_RATE = 500
+#: Rate for stopping users: all at once.
+_STOP_RATE = 100_000
 
 
 class Population:
-    """How many users Locust is to keep, and whether it has begun them.
+    """How many users Locust should have, and whether it has spawned them.
 
     Args:
-        environment: Locust's.
+        environment: Locust's environment.
         listeners: the user classes that listen.
         broadcasters: the user classes that broadcast.
     """
@@ -31,31 +36,57 @@ class Population:
         self._broadcasters = [each.__name__ for each in broadcasters]
         self._spawned = False
 
-    def spawned(self) -> None:
-        """Locust says that it has begun them."""
+    def on_spawned(self) -> None:
+        """Note that Locust has spawned all users."""
         self._spawned = True
 
-    def all_begun(self) -> bool:
-        """Whether Locust has begun as many as it was last told, by whomever."""
+    def is_spawned(self) -> bool:
+        """Whether Locust has reached the target user count."""
         state = getattr(self._environment.runner, "state", "")
         return self._spawned and bool(state == STATE_RUNNING)
 
     def expected(self) -> int:
-        """How many listeners there are to be."""
+        """Return how many listeners there should be."""
         runner = self._environment.runner
         counts: dict[str, int] = getattr(runner, "target_user_classes_count", {})
-        if self.all_begun() and counts:
+        if self.is_spawned() and counts:
             return sum(counts.get(name, 0) for name in self._listeners)
-        fixed = sum(each.fixed_count for each in self._environment.user_classes)
-        return max(0, getattr(runner, "target_user_count", 0) - fixed)
+        return max(0, getattr(runner, "target_user_count", 0) - self._fixed())
 
-    def broadcasts(self) -> bool:
-        """Whether Locust is to start a broadcaster."""
-        runner = self._environment.runner
-        counts: dict[str, int] = getattr(runner, "target_user_classes_count", {})
+    def has_broadcaster(self) -> bool:
+        """Whether Locust should have a broadcaster."""
+        counts: dict[str, int] = getattr(self._environment.runner, "target_user_classes_count", {})
         return any(counts.get(name) for name in self._broadcasters)
 
     def resize(self, connections: int) -> None:
-        """Have Locust keep so many listeners, and the broadcaster."""
+        """Make Locust change the number of listeners; the broadcaster stays.
+
+        Args:
+            connections: how many there should be; the newest are stopped first.
+        """
         self._spawned = False
-        resize(self._environment, connections)
+        environment = self._environment
+        runner = environment.runner
+        assert runner is not None  # noqa: S101
+        rate = getattr(environment.parsed_options, "spawn_rate", None) or _SPAWN_RATE
+        with _without_rate_warning():
+            runner.start(connections + self._fixed(), rate if connections else _STOP_RATE)
+
+    def _fixed(self) -> int:
+        """Return the number of users of classes with a fixed count."""
+        return sum(each.fixed_count for each in self._environment.user_classes)
+
+
+@contextmanager
+def _without_rate_warning() -> Iterator[None]:
+    """Suppress Locust's warning about a high spawn rate, which the user did not choose."""
+    logger = logging.getLogger("locust.runners")
+    logger.addFilter(_is_other_message)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_other_message)
+
+
+def _is_other_message(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Your selected spawn rate is very high")

@@ -1,4 +1,4 @@
-"""Who takes part in a run: the workers, those that came late, and those that went away."""
+"""The workers of a run: those that take part, joined late, left or were lost."""
 
 from __future__ import annotations
 
@@ -11,122 +11,122 @@ from sseload_users.run.link import Link
 
 
 class WorkerRegistry:
-    """The workers of one run, as the process that leads it sees them.
+    """The workers of one run, as its leader sees them.
 
     Args:
-        swarm: knows which workers are alive.
+        link: knows which workers are alive.
         totals: has each worker's part of the account.
-        incomplete: is told, in a sentence each, why the account is not whole.
+        mark_incomplete: called with each reason why the account is incomplete, in a sentence.
     """
 
-    def __init__(self, swarm: Link, totals: Totals, incomplete: Callable[[str], None]) -> None:
-        self._swarm = swarm
+    def __init__(self, link: Link, totals: Totals, mark_incomplete: Callable[[str], None]) -> None:
+        self._link = link
         self._totals = totals
-        self._incomplete = incomplete
-        self._told: dict[str, None] = {}
-        # Locust gives users to all who are there now, whether they have said hello or not.
-        for worker in swarm.workers():
+        self._mark_incomplete = mark_incomplete
+        self._recipients: dict[str, None] = {}
+        # Locust gives users to all workers that are connected, before they say hello.
+        for worker in link.workers():
             self._enter(worker)
 
-    def _enter(self, worker: str) -> WorkerTotals:
-        view = self._totals.worker(worker)
-        view.name = clean(self._swarm.label(worker))
-        return view
-
     def name(self, worker: str) -> str:
-        """What a worker is called at the beginning of a sentence."""
+        """Return a worker's name for the beginning of a sentence."""
         name = self._totals.worker(worker).name
         return name[:1].upper() + name[1:]
 
-    def welcome(self, worker: str, region: str, *, late: bool) -> None:
-        """A worker takes part, and is to be told of everything from now on.
+    def add(self, worker: str, region: str, *, late: bool) -> None:
+        """Add a worker that takes part, and gets all messages from now on.
 
         Args:
-            worker: who.
-            region: where it says that it is.
-            late: the codes are on their way already.
+            worker: id of the worker.
+            region: region that it is in; empty if unknown.
+            late: whether codes may have been sent already.
         """
         known = worker in self._totals.workers
-        self._told[worker] = None
+        self._recipients[worker] = None
         self._enter(worker).region = region
         if late and not known:
-            self._incomplete(
-                f"{self.name(worker)} came when the codes were on their way already: Locust moved "
-                "connections to it."
+            self._mark_incomplete(
+                f"{self.name(worker)} joined when codes were being sent: Locust moved connections "
+                "to it."
             )
 
-    def told(self, but: str | None) -> list[str]:
-        """The workers that are told of everything.
+    def recipients(self, but: str | None = None) -> list[str]:
+        """Return the ids of the workers that get messages to all.
 
         Args:
-            but: not this one, who knows already.
+            but: worker to leave out.
         """
-        return [worker for worker in self._told if worker != but]
+        return [worker for worker in self._recipients if worker != but]
 
-    def heard(self, worker: str) -> None:
-        """Something came from a worker; it is not lost, then."""
-        view = self._totals.workers.get(worker)
-        if view is not None and view.lost and worker in self._swarm.workers():
-            view.lost = False
-            self._incomplete(
-                f"{self.name(worker)} is back, and accounts for its connections again: it had not "
-                "been heard of for a while."
+    def note_message(self, worker: str) -> None:
+        """Note that a worker has sent something: it is not lost, or no longer."""
+        totals = self._totals.workers.get(worker)
+        if totals is not None and totals.lost and worker in self._link.workers():
+            totals.lost = False
+            self._mark_incomplete(
+                f"{self.name(worker)} is back and reports its connections again, after it had been "
+                "silent for a while."
             )
 
-    def look(self, *, ending: bool) -> None:
-        """See which workers have gone away.
+    def update(self, *, ending: bool) -> None:
+        """Check which workers have disappeared.
 
         Args:
-            ending: the run is ending, and so it is no matter who leaves in order.
+            ending: whether the run is ending, so that workers may leave.
         """
-        alive = set(self._swarm.workers())
-        for worker, view in self._totals.workers.items():
-            if worker in alive or view.lost or view.left:
+        alive = set(self._link.workers())
+        for worker, totals in self._totals.workers.items():
+            if worker in alive or totals.lost or totals.left:
                 continue
-            if not view.final:
-                self._lose(worker, view)
+            if not totals.final:
+                self._mark_lost(worker, totals)
             elif not ending:
-                view.left = True
-                self._incomplete(
+                totals.left = True
+                self._mark_incomplete(
                     f"{self.name(worker)} ended before the run did: Locust moved its connections."
                 )
         if not ending:
-            self._swarm.forget_missing()
+            self._link.forget_missing()
 
     def give_up(self) -> None:
-        """Wait for nobody any more."""
-        for worker, view in self._totals.workers.items():
-            if not view.final and not view.lost:
-                self._lose(worker, view)
-
-    def _lose(self, worker: str, view: WorkerTotals) -> None:
-        view.lost = True
-        # What was on its way there is not any more.
-        if view.gauges is None:
-            self._incomplete(f"{self.name(worker)} was lost before it reported anything.")
-            return
-        view.gauges = replace(view.gauges, open=0, connecting=0, owed=0, delivered=0)
-        listeners = count(view.gauges.listeners, "connection")
-        self._incomplete(
-            f"{self.name(worker)} was lost with {listeners}: what they got after its last report "
-            "is not accounted for."
-        )
+        """Mark all workers as lost that have not sent a final report."""
+        for worker, totals in self._totals.workers.items():
+            if not totals.final and not totals.lost:
+                self._mark_lost(worker, totals)
 
     def present(self) -> list[WorkerTotals]:
-        """Those that can still be waited for."""
+        """Return the accounts of the workers that are neither lost nor have left."""
         return [each for each in self._totals.workers.values() if not each.lost and not each.left]
 
     def broadcaster(self) -> str | None:
-        """The worker that has the user who broadcasts."""
-        for worker, view in self._totals.workers.items():
-            if view.gauges and view.gauges.broadcasters and not view.lost and not view.left:
+        """Return the id of the worker that has the broadcaster."""
+        for worker, totals in self._totals.workers.items():
+            if totals.gauges and totals.gauges.broadcasters and not totals.lost and not totals.left:
                 return worker
         return None
 
     def is_closed(self) -> bool:
-        """Whether every account is closed that can be."""
+        """Whether all accounts are closed, except those of lost workers."""
         return all(each.final or each.lost for each in self._totals.workers.values())
 
-    def is_whole(self) -> bool:
-        """Whether every account is closed, and here."""
+    def is_complete(self) -> bool:
+        """Whether all accounts are closed and here."""
         return all(each.final for each in self._totals.workers.values())
+
+    def _enter(self, worker: str) -> WorkerTotals:
+        totals = self._totals.worker(worker)
+        totals.name = clean(self._link.label(worker))
+        return totals
+
+    def _mark_lost(self, worker: str, totals: WorkerTotals) -> None:
+        totals.lost = True
+        if totals.gauges is None:
+            self._mark_incomplete(f"{self.name(worker)} was lost before it reported anything.")
+            return
+        # Nothing is open or in flight there any more.
+        totals.gauges = replace(totals.gauges, open=0, connecting=0, owed=0, delivered=0)
+        listeners = count(totals.gauges.listeners, "connection")
+        self._mark_incomplete(
+            f"{self.name(worker)} was lost with {listeners}: what they received after its last "
+            "report is not counted."
+        )

@@ -157,7 +157,7 @@ class EpollReader:
             self._timer.stop()
             self._gate.modify(self._epoll.fileno(), _GATE)
 
-    def _read(self) -> int:
+    def _read(self) -> int:  # noqa: PLR0912 - the hot path
         """Read each connection that has input, up to a batch; return how many had."""
         # The hot path: these lines run for each message that each connection receives.
         connections, left, lag = self._connections, self._left, self.lag

@@ -13,7 +13,9 @@ MAX_TEXT = 300
 #: Most bytes of a response's body that are searched for text.
 MAX_BODY = 4096
 # What a browser does not display.
-_HIDDEN = re.compile(r"<(head|script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.S | re.I)
+_HIDDEN = re.compile(
+    r"<(head|title|script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.S | re.I
+)
 _TITLE = re.compile(r"<title\b[^>]*>(.*?)(?:</title|\Z)", re.S | re.I)
 _TAG = re.compile(r"<[^>]*(?:>|\Z)")
 

@@ -13,6 +13,7 @@ from locust.env import Environment
 
 from sseload_users.core.code_tally import Status
 from sseload_users.core.codes import CodeShape
+from sseload_users.run.operation_counters import reported_text
 from sseload_users.run.publication import Publication
 from sseload_users.run.worker_run import worker_run_of
 from sseload_users.targets import Publishing
@@ -111,9 +112,11 @@ class CodeBroadcaster(FastHttpUser):
             except ConnectFailed as error:
                 why = (error.operation, error.cause, error.server_text)
                 hint = self._target.profile.advice(*why) or hints.hint(*why)
+                text = reported_text(error.cause, error.server_text)
+                quoted = f" ({text})" if text else ""
                 run.publication.report_failure(
                     f"Codes cannot be handed in: {self._target.public()['ingest']}: "
-                    f"{error.operation}: {error.cause}. {hint}".rstrip()
+                    f"{error.operation}: {error.cause}{quoted}. {hint}".rstrip()
                 )
                 Event().wait()
 

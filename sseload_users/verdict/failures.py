@@ -50,8 +50,16 @@ def judge_error_rate(account: Account, rule: Rule) -> Reason:
         sentence,
         measured=worst.measured,
         threshold=worst.share.bound,
-        hint=(cause and cause.hint) or "See the errors by cause, and the server's log.",
+        hint=_hint(cause, worst.share.part),
         tolerated=bool(overall.share.part),
+    )
+
+
+def _hint(cause: FailureCause | None, failed: int) -> str:
+    """Return the hint of a cause that explains most of the failures, otherwise a general one."""
+    explains_most = cause is not None and cause.count * 2 > failed
+    return (cause.hint if cause and explains_most else "") or (
+        "See the errors by cause, and the server's log."
     )
 
 

@@ -38,10 +38,15 @@ _PIECE = 200
 
 
 class Conducted(Protocol):
-    """A run that is going on, see `conductor.Conductor`."""
+    """A run that is going on, see `run_view.RunView`."""
 
-    totals: Totals
-    doing: str
+    @property
+    def totals(self) -> Totals:
+        """The run's account."""
+
+    @property
+    def doing(self) -> str:
+        """What the run is doing, in a sentence."""
 
     def so_far(self) -> Run:
         """Return the facts about the run so far."""
@@ -57,7 +62,7 @@ class Led(Protocol):
     """The leading side of a process, see `leader.Leader`."""
 
     @property
-    def conductor(self) -> Conducted | None:
+    def live_run(self) -> Conducted | None:
         """The run that is going on."""
 
     @property
@@ -95,7 +100,7 @@ class Views:
 
     def shown(self) -> Shown:
         """Return what there is to show."""
-        led, conductor = self._led, self._led.conductor
+        led, conductor = self._led, self._led.live_run
         if conductor is None:
             return Shown(report=led.report, trouble=led.trouble)
         return Shown(live=self._live(conductor), trouble=led.trouble)
@@ -127,7 +132,7 @@ class Views:
 
     def codes_csv(self) -> Iterator[str]:
         """Yield codes.csv piece by piece; of a run that is going on, what is known so far."""
-        conductor, report = self._led.conductor, self._led.report
+        conductor, report = self._led.live_run, self._led.report
         rows = per_code(conductor.totals) if conductor else iter(report.per_code if report else ())
         yield files.codes_csv(())
         while piece := list(islice(rows, _PIECE)):
@@ -151,11 +156,11 @@ class Views:
         )
 
     def _is_live(self) -> bool:
-        return self._led.conductor is not None
+        return self._led.live_run is not None
 
     def _key(self) -> Hashable:
         """Return what distinguishes the things to show."""
-        led, conductor = self._led, self._led.conductor
+        led, conductor = self._led, self._led.live_run
         if conductor is not None:
             return conductor.so_far().run_id, "live"
         return led.report.run.id if led.report else None, led.trouble

@@ -155,7 +155,7 @@ def check_end(outcome: Outcome, truth: record.Record) -> None:
     check_rows(outcome)
     run = report["run"]
     assert run["complete"] is False
-    assert run["notes"] == ["It was ended in the broadcast phase."]
+    assert run["notes"] == ["The run was ended in the broadcast phase."]
     # On a slow machine more codes are on their way when it ends, and have no answer.
     codes = report["codes"]
     too_many = codes["unanswered"] > 0.05 * codes["scheduled"]
@@ -194,7 +194,7 @@ def test_runs_after_one_another_each_have_their_own_account(
         assert [worker["name"] for worker in report["workers"]] == [
             worker["name"] for worker in whole["workers"]
         ]
-    assert stopped["run"]["notes"] == ["It was ended in the broadcast phase."]
+    assert stopped["run"]["notes"] == ["The run was ended in the broadcast phase."]
     assert stopped["run"]["complete"] is False
     assert 0 < stopped["codes"]["sent"] < 8
     for report in (whole, changed):

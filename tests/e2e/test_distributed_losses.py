@@ -93,9 +93,9 @@ class Mishap:
     code: dict[str, str] = field(default_factory=dict)
 
 
-_LOST = r"{} was lost with 4 connections: what they got after its last report is not accounted for."
-_MOVED = r"{}, which broadcast, was lost, or its user was moved: further codes did not go out."
-_LATE = r"{} came when the codes were on their way already: Locust moved connections to it."
+_LOST = r"{} was lost with 4 connections: what they received after its last report is not counted."
+_MOVED = r"{}, which broadcast, was lost, or its user was moved: no further codes were sent."
+_LATE = r"{} joined when codes were being sent: Locust moved connections to it."
 
 MISHAPS = [
     Mishap(
@@ -115,14 +115,14 @@ MISHAPS = [
     Mishap(
         "all workers are killed",
         kill("a", "b", "c"),
-        ("It was ended in the broadcast phase.", *(_LOST.format(".*") for _ in range(3))),
+        ("The run was ended in the broadcast phase.", *(_LOST.format(".*") for _ in range(3))),
         30,
         ("a", "b", "c"),
     ),
     Mishap(
         "a worker hangs and goes on",
         hang("b"),
-        (_LOST.format("b"), "b is back, and accounts for its connections again: .*"),
+        (_LOST.format("b"), "b is back and reports its connections again, .*"),
         8,
     ),
     Mishap("a worker leaves", leave("b"), ("b ended before the run did: .*",)),

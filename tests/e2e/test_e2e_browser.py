@@ -1,6 +1,6 @@
-"""What people look at, in a real browser: Locust's form and tab, /delivery, run after run.
+"""The web pages in a real browser: Locust's form and tab, and /delivery.
 
-With SSELOAD_SHOTS=DIR, pictures of what was looked at are left there.
+With SSELOAD_SHOTS=DIR, the tests leave screenshots there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from locust import events
 from sseload_users import CodeBroadcaster, CodeListener
 
 
-class Somebody(UserMixin):
+class TestUser(UserMixin):
     id = "somebody"
 
 
@@ -41,13 +41,13 @@ class Somebody(UserMixin):
 def login(environment, **_):
     ui = environment.web_ui
     ui.app.secret_key = "a test's"
-    ui.login_manager.user_loader(lambda name: Somebody() if name == "somebody" else None)
+    ui.login_manager.user_loader(lambda name: TestUser() if name == "somebody" else None)
     ui.auth_args = {"username_password_callback": "/load/enter"}
     enter = Blueprint("enter", __name__, url_prefix="/load")
 
     @enter.route("/enter", methods=["POST"])
     def let_in():
-        login_user(Somebody())
+        login_user(TestUser())
         return redirect("/load/")
 
     ui.app.register_blueprint(enter)
@@ -79,8 +79,8 @@ def shot(page: Page, name: str) -> None:
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
-def begin(page: Page, users: int) -> None:
-    """Fill in Locust's form, and press its button."""
+def start(page: Page, users: int) -> None:
+    """Fill in Locust's form and press its start button."""
     page.locator("input[name=userCount]").fill(str(users))
     page.locator("input[name=spawnRate]").fill("50")
     page.get_by_role("button", name="Start", exact=False).click()
@@ -100,10 +100,10 @@ def links(page: Page) -> set[str]:
     return {str(each) for each in found}
 
 
-def looks_right(page: Page) -> None:
-    """The basics for those who see, and for those who do not."""
+def check_layout(page: Page) -> None:
+    """Check that the page fits the screen, and that everything has an accessible name."""
     width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-    assert width[0] <= width[1], "it is wider than the screen"
+    assert width[0] <= width[1], "the page is wider than the screen"
     unnamed = page.evaluate(
         """() => [...document.querySelectorAll('a, summary, [tabindex], svg[role=img], progress')]
             .filter(each => each.checkVisibility())
@@ -116,96 +116,107 @@ def looks_right(page: Page) -> None:
     assert page.locator("figure details table").count() == charts == 6
 
 
-def test_a_run_is_begun_watched_stopped_and_followed_by_another(
-    chromium: Browser, tmp_path: Path
-) -> None:
-    words = ("--codes", "60", "--duration", "60", "--stop-timeout", "3")
+def test_two_runs_from_start_to_stop(chromium: Browser, tmp_path: Path) -> None:
+    arguments = ("--codes", "60", "--duration", "60", "--stop-timeout", "3")
     with (
-        locust(tmp_path, *words, faults=("--lose", "0.02")) as (run, url),
-        tab(chromium) as (page, complaints),
+        locust(tmp_path, *arguments, faults=("--lose", "0.02")) as (run, url),
+        tab(chromium) as (page, console),
     ):
-        # Before any run.
         page.goto(f"{url}/delivery")
         assert heading(page) == "No run yet"
         page.get_by_role("link", name="Locust", exact=True).click()
-        begin(page, 26)
+        start(page, 26)
+        check_delivery_tab(page)
 
-        # The tab fills.
-        page.get_by_role("tab", name="Delivery").click()
-        row = page.locator(
-            "tbody tr", has=page.locator("td:first-child", has_text=re.compile("^2$"))
-        )
-        expect(row.locator("td").nth(2)).to_have_text("accepted", timeout=PATIENCE_MS)
-        expect(row.locator("td").nth(3)).to_have_text("25")
-        shot(page, "locust-tab")
-
-        # The page goes on by itself, and leaves alone what its reader has opened.
         page.get_by_role("link", name="Delivery charts").click()
         expect(page.locator(".phases .now")).to_have_text("broadcast")
         first = run_id(page)
-        expect(page.locator(".verdict .headline")).to_contain_text("So far, ")
-        table = page.locator("#chart-traffic details")
-        table.locator("summary").focus()
-        page.keyboard.press("Enter")
-        expect(table).to_have_attribute("open", "")
-        rows = table.locator("tbody tr").count()
-        expect(table.locator("tbody tr")).not_to_have_count(rows)
-        expect(table).to_have_attribute("open", "")
-        expect(table.locator("summary")).to_be_focused()
+        check_refresh_preserves_open_tables(page)
         expect(page.locator("#chart-reach .stroke-s1").first).to_be_attached()
-        looks_right(page)
+        check_layout(page)
         shot(page, "running-light")
         page.emulate_media(color_scheme="dark")
         shot(page, "running-dark")
         page.emulate_media(color_scheme="light")
 
-        # It is stopped where it was begun; here one sees how it ended, and that it did.
+        # The run is stopped in Locust's page; this page shows its end.
         other = page.context.new_page()
         other.goto(url)
         other.get_by_role("button", name="Stop").click()
-        expect(page.locator("header")).to_have_attribute("data-running", "no")
-        expect(page.locator(".verdict .headline")).not_to_contain_text("So far")
-        expect(page.locator(".verdict")).to_contain_text("It was ended in the broadcast phase")
+        check_stopped_run(page, url)
         assert run_id(page) == first
-        looks_right(page)
-        for link in links(page):
-            assert requests.get(link, timeout=PATIENCE).ok, link
-        report = requests.get(f"{url}/delivery/report.json", timeout=PATIENCE).json()
-        assert report["run"]["id"] == first
-        owed, delivered = (report["deliveries"][name] for name in ("owed", "delivered"))
-        figures = page.locator(".figure").first.inner_text()
-        assert f"{delivered:,} of {owed:,} owed" in figures
-        shot(page, "stopped-light")
 
-        # Another one, of its own.
         other.get_by_role("button", name="New").click()
-        begin(other, 11)
+        start(other, 11)
         expect(page.locator("header")).to_have_attribute("data-running", "yes")
         expect(page.locator("header b").first).not_to_have_text(first)
         expect(page.locator(".figure", has_text="Connections")).to_contain_text("of 10 asked for")
-
-        # Whoever chose a theme in Locust's page has it here.
-        was_dark = page.evaluate("document.documentElement.dataset.theme ?? 'none'")
-        other.locator("header button").last.click()
-        expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-        assert was_dark == "none"
-        page.reload()
-        expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-
-        # On a phone.
-        with tab(chromium, viewport=PHONE, has_touch=True, color_scheme="dark") as (phone, said):
-            phone.goto(f"{url}/delivery")
-            expect(phone.locator("#chart-traffic .fill-s1").first).to_be_attached()
-            looks_right(phone)
-            shot(phone, "phone-dark")
-            assert said == []
-        assert complaints == []
+        check_theme_follows_locust(page, other)
+        check_phone(chromium, url)
+        assert console == []
         run.interrupt()
         outcome = run.finish()
     assert outcome.stdout.count("Verdict") == 2
 
 
-def test_without_a_script_the_page_comes_again_by_itself(chromium: Browser, tmp_path: Path) -> None:
+def check_delivery_tab(page: Page) -> None:
+    """Check that the Delivery tab in Locust's page shows a code."""
+    page.get_by_role("tab", name="Delivery").click()
+    row = page.locator("tbody tr", has=page.locator("td:first-child", has_text=re.compile("^2$")))
+    expect(row.locator("td").nth(2)).to_have_text("accepted", timeout=PATIENCE_MS)
+    expect(row.locator("td").nth(3)).to_have_text("25")
+    shot(page, "locust-tab")
+
+
+def check_refresh_preserves_open_tables(page: Page) -> None:
+    """Check that an open table stays open and focused while the page refreshes itself."""
+    expect(page.locator(".verdict .headline")).to_contain_text("So far, ")
+    table = page.locator("#chart-traffic details")
+    table.locator("summary").focus()
+    page.keyboard.press("Enter")
+    expect(table).to_have_attribute("open", "")
+    rows = table.locator("tbody tr").count()
+    expect(table.locator("tbody tr")).not_to_have_count(rows)
+    expect(table).to_have_attribute("open", "")
+    expect(table.locator("summary")).to_be_focused()
+
+
+def check_stopped_run(page: Page, url: str) -> None:
+    """Check the verdict, the links and the figures of a stopped run."""
+    expect(page.locator("header")).to_have_attribute("data-running", "no")
+    expect(page.locator(".verdict .headline")).not_to_contain_text("So far")
+    expect(page.locator(".verdict")).to_contain_text("The run was ended in the broadcast phase")
+    check_layout(page)
+    for link in links(page):
+        assert requests.get(link, timeout=PATIENCE).ok, link
+    report = requests.get(f"{url}/delivery/report.json", timeout=PATIENCE).json()
+    assert report["run"]["id"] == run_id(page)
+    owed, delivered = (report["deliveries"][name] for name in ("owed", "delivered"))
+    assert f"{delivered:,} of {owed:,} owed" in page.locator(".figure").first.inner_text()
+    shot(page, "stopped-light")
+
+
+def check_theme_follows_locust(page: Page, locust_page: Page) -> None:
+    """Check that a theme chosen in Locust's page applies to this one, also after a reload."""
+    before = page.evaluate("document.documentElement.dataset.theme ?? 'none'")
+    locust_page.locator("header button").last.click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert before == "none"
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def check_phone(chromium: Browser, url: str) -> None:
+    """Check the page on a phone."""
+    with tab(chromium, viewport=PHONE, has_touch=True, color_scheme="dark") as (phone, console):
+        phone.goto(f"{url}/delivery")
+        expect(phone.locator("#chart-traffic .fill-s1").first).to_be_attached()
+        check_layout(phone)
+        shot(phone, "phone-dark")
+        assert console == []
+
+
+def test_without_javascript_the_page_reloads_itself(chromium: Browser, tmp_path: Path) -> None:
     with (
         locust(tmp_path, "--codes", "60", "--duration", "60") as (_, url),
         tab(chromium, java_script_enabled=False) as (page, _),
@@ -218,24 +229,22 @@ def test_without_a_script_the_page_comes_again_by_itself(chromium: Browser, tmp_
         assert "owed" in page.locator("main").inner_text()
 
 
-def test_behind_a_path_and_a_login_and_with_hostile_words(
-    chromium: Browser, tmp_path: Path
-) -> None:
+def test_base_path_login_and_hostile_names(chromium: Browser, tmp_path: Path) -> None:
     (tmp_path / "locustfile.py").write_text(LOGIN)
-    words = (
+    arguments = (
         "-f", str(tmp_path / "locustfile.py"), "--web-base-path", "/load", "--web-login",
         "--target", "code-server", "--codes", "2", "--duration", "0.4",
     )  # fmt: skip
     with (
-        locust(tmp_path, *words, path="/load") as (_, url),
-        tab(chromium) as (page, complaints),
+        locust(tmp_path, *arguments, path="/load") as (_, url),
+        tab(chromium) as (page, console),
     ):
         assert requests.get(f"{url}/metrics", timeout=PATIENCE).url.startswith(f"{url}/login")
         page.goto(f"{url}/delivery")
         page.locator("input[name=username]").fill("somebody")
         page.locator("input[name=password]").fill("a password")
         page.locator("button[type=submit]").click()
-        begin(page, 6)
+        start(page, 6)
         page.goto(f"{url}/delivery")
         expect(page.locator("header")).to_have_attribute("data-running", "no")
         expect(page.locator("h1")).to_contain_text(
@@ -245,7 +254,7 @@ def test_behind_a_path_and_a_login_and_with_hostile_words(
         assert "Every connected client" in heading(page)
         page.go_back()
 
-        # Whom nobody knows: the server's answer and the name are words on the page.
+        # An unknown user: the page shows the name and the server's text as plain text.
         answer = page.request.post(
             f"{url}/swarm",
             form={"user_count": "6", "spawn_rate": "50", "username": HOSTILE},
@@ -258,17 +267,17 @@ def test_behind_a_path_and_a_login_and_with_hostile_words(
         expect(page.locator(".trouble")).to_contain_text(HOSTILE)
         assert page.evaluate("window.stolen") is None
 
-        # Whoever is logged out meanwhile is asked to log in again.
+        # After a logout, the page redirects to the login.
         page.context.clear_cookies()
         page.wait_for_url(re.compile(r"/load/login"))
-        assert [each for each in complaints if "stolen" in each or "Policy" in each] == []
+        assert [each for each in console if "stolen" in each or "Policy" in each] == []
 
 
-def test_the_master_shows_what_its_workers_do(chromium: Browser, tmp_path: Path) -> None:
-    words = ("--processes", "2", "--codes", "40", "--duration", "40", "--expect-workers", "2")
+def test_the_master_shows_the_work_of_its_workers(chromium: Browser, tmp_path: Path) -> None:
+    arguments = ("--processes", "2", "--codes", "40", "--duration", "40", "--expect-workers", "2")
     with (
-        locust(tmp_path, *words) as (run, url),
-        tab(chromium) as (page, complaints),
+        locust(tmp_path, *arguments) as (run, url),
+        tab(chromium) as (page, console),
     ):
         run.wait_until(
             lambda: (
@@ -277,7 +286,7 @@ def test_the_master_shows_what_its_workers_do(chromium: Browser, tmp_path: Path)
             "two workers",
         )
         page.goto(url)
-        begin(page, 9)
+        start(page, 9)
         page.get_by_role("tab", name="Delivery").click()
         row = page.locator(
             "tbody tr", has=page.locator("td:first-child", has_text=re.compile("^1$"))
@@ -289,4 +298,4 @@ def test_the_master_shows_what_its_workers_do(chromium: Browser, tmp_path: Path)
         scraped = families(requests.get(f"{url}/metrics", timeout=PATIENCE).text)
         assert values(scraped["sseload_workers"]) == {(): 2}
         assert values(scraped["sseload_connections_open"]) == {(): 8}
-        assert complaints == []
+        assert console == []

@@ -25,6 +25,7 @@ CONNECTIONS, CODES = 12, 4
 INTERRUPTIONS = {
     "SIGINT": ("warm-up", "connect", "settle", "broadcast", "drain"),
     "SIGTERM": ("warm-up", "broadcast", "drain"),
+    "SIGHUP": ("broadcast",),
     "-t": ("connect", "broadcast"),
 }
 CASES = [(phase, how) for how, phases in INTERRUPTIONS.items() for phase in phases]
@@ -59,8 +60,8 @@ def runs(
                     )
                 if how == "SIGINT":
                     run.interrupt()
-                elif how == "SIGTERM":
-                    run.child.send_signal(signal.SIGTERM)
+                elif how != "-t":
+                    run.child.send_signal(signal.Signals[how])
                 outcome = run.finish()
         return outcome, record.read(path)
 
@@ -75,7 +76,7 @@ def test_an_interrupted_run_states_what_it_covers(
     outcome, truth = runs[phase, how].result()
     report, long = outcome.report, LONG_PHASES[phase]
     assert report["run"]["complete"] is False
-    assert report["run"]["notes"][0] == f"It was ended in the {phase} phase."
+    assert report["run"]["notes"][0] == f"The run was ended in the {phase} phase."
     names = [phase["name"] for phase in report["phases"]]
     assert names[-2:] == [phase, "disconnect"]
     assert report["connections"]["succeeded"] == truth.opened

@@ -144,7 +144,7 @@ MISTAKES = [
     Mistake(
         "no broadcaster",
         ("--headless", "-u", "5"),
-        ("Nobody broadcasts", "CodeBroadcaster"),
+        ("No user broadcasts", "CodeBroadcaster"),
         command=LOCUST,
         locustfile=NO_BROADCASTER,
     ),

@@ -179,7 +179,7 @@ def signalled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fu
 @pytest.mark.parametrize("phase", SIGNALLED_PHASES)
 def test_repeated_signals_lose_nothing(signalled: dict[str, Future[Outcome]], phase: str) -> None:
     outcome = signalled[phase].result()
-    assert outcome.report["run"]["notes"][0] == f"It was ended in the {phase} phase."
+    assert outcome.report["run"]["notes"][0] == f"The run was ended in the {phase} phase."
     assert outcome.stdout.count("Verdict") == 1
     # Without any code, nothing can be said about the server.
     judged = outcome.report["codes"]["scheduled"] > 0

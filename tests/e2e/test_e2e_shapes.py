@@ -164,7 +164,7 @@ def test_a_storm_ends_all_and_tells_how_soon_they_are_back(shapes: Shapes) -> No
     assert max(filter(None, comes)) - min(ends) < storm["back_100_s"] * 1e9 + 0.5e9
     said = " ".join(outcome.stdout.split())
     assert f"Storm {CONNECTIONS} connections ended at once; reconnected: 50 % after" in said
-    assert "All connections end at once" in outcome.stderr
+    assert "All sessions end at once" in outcome.stderr
 
 
 @pytest.mark.e2e

@@ -141,7 +141,7 @@ def test_the_stop_button_ends_a_run_that_is_reported(session: Session) -> None:
     session.wait_for_end(1)
     report = session.report()
     assert report["run"]["complete"] is False
-    assert report["run"]["notes"][0] == "It was ended in the broadcast phase."
+    assert report["run"]["notes"][0] == "The run was ended in the broadcast phase."
     assert report["deliveries"]["delivered"] == session.truth.sent == 6
     assert session.run.child.poll() is None
     session.run.child.send_signal(signal.SIGTERM)

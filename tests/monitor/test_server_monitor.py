@@ -150,7 +150,7 @@ def test_invalid_monitoring_options_are_refused_before_the_run(
     [
         ({"watch_metrics": "http://a/metrics"}, "go together"),
         ({"watch_series": "a"}, "go together"),
-        ({"watch_metrics": "a/metrics", "watch_series": "a"}, "is no URL"),
+        ({"watch_metrics": "a/metrics", "watch_series": "a"}, "Invalid --watch-metrics"),
     ],
 )
 def test_incomplete_metrics_options_are_refused(given: dict[str, Any], said: str) -> None:
@@ -163,7 +163,7 @@ def test_incomplete_metrics_options_are_refused(given: dict[str, Any], said: str
     ["http://u:secret@a/", "http://u:secret", "http://:1/", "ftp://a/secret", "http://a/\nsecret"],
 )
 def test_an_invalid_metrics_url_is_not_repeated(url: str) -> None:
-    with pytest.raises(ConfigError, match="is no URL") as caught:
+    with pytest.raises(ConfigError, match="Invalid --watch-metrics") as caught:
         Options.read({"watch_metrics": url, "watch_series": "a"})
     assert "secret" not in str(caught.value)
 

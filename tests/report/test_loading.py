@@ -1,4 +1,4 @@
-"""The working side of a process renders nothing, so it loads no renderer."""
+"""A worker renders nothing, so it loads no renderer."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ print(*(name for name in sys.modules if name.startswith(tuple(sys.argv[2:]))))
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
+        ("sseload_users.plugin", _RENDERERS),
         ("sseload_users.run.worker", _RENDERERS),
         ("sseload_users.users.listener", _RENDERERS),
         ("sseload_users.users.broadcaster", _RENDERERS),

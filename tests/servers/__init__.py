@@ -1,1 +1,1 @@
-"""Real servers of others, started for a test or a measurement."""
+"""Third-party servers, started for a test or a measurement."""

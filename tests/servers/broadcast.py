@@ -1,4 +1,4 @@
-"""A server that broadcasts codes, as small as it can be; the tests say what goes wrong in it.
+"""A minimal server that broadcasts codes; the tests set its faults.
 
 Codes come in over Socket.IO (namespace ``/ws/ingest``, with a token) or a plain WebSocket
 (``/publish``), and go out over Socket.IO (namespace ``/events``), plain WebSockets (``/listen``)
@@ -28,7 +28,7 @@ INGEST, EVENTS = "/ws/ingest", "/events"
 
 @dataclass
 class Code:
-    """A code that came in.
+    """A submitted code.
 
     Attributes:
         text: the code.
@@ -123,7 +123,7 @@ class Server:
         with serving(self._handle) as self.port:
             yield self
 
-    # What may become of a code
+    # Outcomes of a code
 
     def broadcast(self, code: Code) -> None:
         """Send a code to all who listen."""

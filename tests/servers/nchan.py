@@ -1,4 +1,4 @@
-"""nginx with nchan: a real server of others, in C, for tests and for the bench.
+"""nginx with nchan: a third-party server in C, for the tests and the bench.
 
 It runs as a child, from a temporary folder, on free ports of the loopback. Publish with
 ``POST /pub?id=CHANNEL``; subscribe at ``/sub?id=CHANNEL`` by WebSocket or server-sent
@@ -107,7 +107,7 @@ class Nchan:
 
 
 class Publisher:
-    """Publishes to a server over one kept connection.
+    """Publish to a server over one persistent connection.
 
     Raises:
         OSError: the server is gone, or does not answer within five seconds.
@@ -121,7 +121,7 @@ class Publisher:
         self._connection.request("POST", f"/pub?id={channel}", body)
         answer = self._connection.getresponse()
         text = answer.read().decode(errors="replace")
-        # 201: there are subscribers; 202: there are none.
+        # 201: with subscribers; 202: without.
         if answer.status not in (201, 202):
             raise OSError(f"publishing was answered with HTTP {answer.status}: {text[:200]}")
 
@@ -138,7 +138,7 @@ class Publisher:
 
 
 def missing() -> str | None:
-    """Why the server cannot be started on this machine; None if it can."""
+    """Return why the server cannot be started on this machine; None if it can."""
     if _nginx() is None:
         return "nginx is not installed (Debian: apt-get install nginx)"
     if not _MODULE.exists():
@@ -148,7 +148,7 @@ def missing() -> str | None:
 
 @contextlib.contextmanager
 def nchan(*, connections: int = 1000, core: int | None = None) -> Iterator[Nchan]:
-    """A running nginx with nchan, ended on leaving.
+    """Run nginx with nchan, and stop it on exit.
 
     Args:
         connections: how many connections it must be able to hold.
@@ -161,7 +161,7 @@ def nchan(*, connections: int = 1000, core: int | None = None) -> Iterator[Nchan
         raise RuntimeError(reason)
     with tempfile.TemporaryDirectory(prefix="nchan-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        # It begins to close idle connections when less than a sixteenth of its room is left.
+        # nginx closes idle connections when fewer than a sixteenth of its slots are free.
         room = (connections + _FURTHER_FILES) * 8 // 7
         process, ports = _start(folder, room, core)
         try:
@@ -171,14 +171,14 @@ def nchan(*, connections: int = 1000, core: int | None = None) -> Iterator[Nchan
 
 
 def _nginx() -> str | None:
-    # Debian keeps it where only root's search path looks.
+    # On Debian it is only on root's PATH.
     return shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
 
 
 def _start(
     folder: Path, files: int, core: int | None
 ) -> tuple[subprocess.Popen[bytes], tuple[int, int]]:
-    # Somebody else may take a port between our look and nginx's.
+    # Another process may take a port before nginx binds it.
     said = ""
     for _ in range(3):
         ports = _free_ports()
@@ -188,7 +188,7 @@ def _start(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # an interrupt at the terminal is the parent's affair
+            start_new_session=True,  # Ctrl-C is handled by the parent
         )
         try:
             if _answers(process, ports):
@@ -204,7 +204,7 @@ def _start(
 
 def _configure(folder: Path, files: int, core: int | None, ports: tuple[int, int]) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    root = os.geteuid() == 0  # who may raise it
+    root = os.geteuid() == 0  # only root can raise the limit
     text = _CONFIGURATION.format(
         module=_MODULE,
         user="user root;" if root else "",
@@ -224,7 +224,7 @@ def _free_ports() -> tuple[int, int]:
 
 
 def _answers(process: subprocess.Popen[bytes], ports: tuple[int, int]) -> bool:
-    """Whether all ports take connections within the patience."""
+    """Whether all ports accept connections in time."""
     end = time.monotonic() + _PATIENCE
     waiting = list(ports)
     while waiting and process.poll() is None and time.monotonic() < end:
@@ -242,6 +242,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(_PATIENCE)
     except subprocess.TimeoutExpired:
-        # The worker is in the master's session, and nobody else is.
+        # Only the worker shares the master's session.
         os.killpg(process.pid, 9)
         process.wait(_PATIENCE)

@@ -22,7 +22,7 @@ NAMESPACE = "/events"
 
 
 class Quiet(WSGIRequestHandler):
-    """Logs nothing."""
+    """Discard log records."""
 
     def log(self, *args: Any) -> None:
         """Log nothing."""
@@ -59,7 +59,7 @@ def main(ping_ms: int, timeout_ms: int) -> None:
 
     def on_disconnect(sid: str, reason: str) -> None:
         del sid
-        # In one piece: threads of other clients write, too.
+        # In one write: threads of other clients write too.
         sys.stdout.write(f"gone: {reason}\n")
         sys.stdout.flush()
 
@@ -72,7 +72,7 @@ def main(ping_ms: int, timeout_ms: int) -> None:
         start("200 OK", [("Content-Type", "application/json")])
         return [b'{"status":"success"}']
 
-    # Whoever has no handler in a namespace may not join it.
+    # A namespace without a handler cannot be joined.
     server.on("connect", lambda sid, environ, auth: None, namespace="/")
     server.on("connect", on_connect, namespace=NAMESPACE)
     server.on("start", on_start, namespace=NAMESPACE)

@@ -1,4 +1,4 @@
-"""Real Socket.IO servers of others as children: python-socketio, and the reference on Node."""
+"""Third-party Socket.IO servers as child processes: python-socketio and Node's reference."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Server:
 
 @contextlib.contextmanager
 def socketio_server(kind: str, ping_ms: int = 25_000, timeout_ms: int = 20_000) -> Iterator[Server]:
-    """A server of one kind, "python" or "node"; skips the test if there is none here."""
+    """Run a server, "python" or "node"; skip the test if it is not installed."""
     if kind == "python":
         command = [sys.executable, str(_FOLDER / "socketio_python.py")]
     else:
@@ -74,7 +74,7 @@ def _read(output: IO[str], lines: queue.SimpleQueue[str]) -> None:
 
 @functools.cache
 def _install_socketio() -> str | None:
-    """Why Socket.IO does not run on Node here; None if it does."""
+    """Return why Socket.IO does not run on Node here; None if it does."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         return "Node.js and npm are not installed"

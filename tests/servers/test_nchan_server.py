@@ -1,4 +1,4 @@
-"""nginx with nchan as the tests and the bench use it: everybody connected gets a code."""
+"""nginx with nchan as used by the tests and the bench: every subscriber gets a code."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def data_of(stream: http.client.HTTPResponse) -> str:
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-def test_everybody_on_the_channel_gets_the_code(server: Nchan, tls: bool) -> None:
+def test_every_subscriber_of_the_channel_gets_the_code(server: Nchan, tls: bool) -> None:
     channel = f"everybody-{tls}"
     publisher = Publisher(server)
     publisher.publish(channel, "LT-before")
@@ -79,20 +79,20 @@ def test_everybody_on_the_channel_gets_the_code(server: Nchan, tls: bool) -> Non
     ):
         publisher.publish(channel, "LT-now")
         publisher.publish("another", "LT-other")
-        # The newest first: what was published before they came is not theirs.
+        # "newest": messages published earlier are not sent.
         assert [client.recv() for client in clients] == ["LT-now"] * 200
         assert data_of(stream) == "LT-now"
         assert [other.recv() for other in others] == ["LT-other"]
 
 
-def test_what_is_no_location_is_refused(server: Nchan) -> None:
+def test_an_unknown_location_is_refused(server: Nchan) -> None:
     client: Any = WebSocket()
     with pytest.raises(WebSocketBadStatusException, match="404"):
         client.connect(server.subscriber("x").replace("/sub", "/nothing"), timeout=5)
     client.shutdown()
 
 
-def test_the_worker_runs_on_the_core_it_was_given(server: Nchan) -> None:
+def test_the_worker_runs_on_its_core(server: Nchan) -> None:
     (worker,) = psutil.Process(server.pid).children()
     assert worker.cpu_affinity() == [CORE]
 

@@ -1,4 +1,4 @@
-"""Socket.IO connections to python-socketio and to the reference server on Node."""
+"""Socket.IO against python-socketio and the reference server on Node."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sseload_users.transports import ParsedMessage
 from tests.servers.socketio_servers import socketio_server
 from tests.support.listener import DISCONNECTED, LEFT, events_listener
 
-# Where the two servers differ.
+# The differences between the two servers.
 NO_NAMESPACE = {"python": "unable to connect", "node": "invalid namespace"}
 NO_PATH = {"python": "HTTP 404", "node": "connection closed"}
 OLD_VERSION = {
@@ -56,7 +56,7 @@ class TestRealServers:
                 failed = events_listener(**{"url": server.url, **more}).fails()  # type: ignore[arg-type]
                 assert (failed.operation, failed.cause) == (operation, cause)
 
-    def test_many_get_every_code_and_heartbeats_go_on(self, kind: str) -> None:
+    def test_every_connection_gets_every_code_and_heartbeats_continue(self, kind: str) -> None:
         with socketio_server(kind, 100, 150) as server:
             people = [events_listener(server.url, auth={"token": "t"}) for _ in range(30)]
             greenlets = [gevent.spawn(one.run) for one in people]
@@ -64,7 +64,7 @@ class TestRealServers:
                 gevent.sleep(0.01)
             for number in range(5):
                 people[number].transport.send(f'42/events,["broadcast","{number}"]')
-                gevent.sleep(0.3)  # longer than a ping's interval and time-out together
+                gevent.sleep(0.3)  # longer than the ping interval plus timeout
             for one in people:
                 one.transport.leave()
             gevent.joinall(greenlets)

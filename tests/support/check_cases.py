@@ -187,7 +187,7 @@ CASES = [
     ),
     Case(
         "well by a page's token",
-        "health verify before connect",
+        "health before connect",
         (*OVER_SOCKETIO, GOOD["receive"], OK),
         "code-server-sse",
         words=TOKEN,
@@ -308,7 +308,6 @@ CASES = [
             see("before", "HTTP 403"),
         ),
         "code-server-sse",
-        changed=(UNVERIFIED,),
         words=TOKEN,
         username="nobody",
     ),
@@ -333,7 +332,8 @@ CASES = [
             ),
             (
                 "          → A newer version of this server has no such route: there, use --target "
-                "code-server-socket, or code-server-sse for server-sent events."
+                "code-server-socket, or code-server-sse for server-sent events, with --value "
+                "ingest_token=…."
             ),
             "connect   subscribed at WS/socket.io/, in N ms",
             GOOD["send"],
@@ -414,7 +414,8 @@ CASES = [
             ),
             (
                 "          → A newer version of this server takes codes over a connection only: "
-                "use --target code-server-socket, or code-server-sse for server-sent events."
+                "use --target code-server-socket, or code-server-sse for server-sent events, with "
+                "--value ingest_token=…."
             ),
             GREETED,
         ),

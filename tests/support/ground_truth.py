@@ -31,9 +31,10 @@ def expected_figures(
         reconnecting: dropped connections reconnect once.
     """
     killed = truth.stopped == "codes"
+    listening = listeners_of(truth)
     dropped = {
         number
-        for number, each in truth.connections.items()
+        for number, each in listening.items()
         if each.dropped in ("close", "reset")
         or (each.opened_ns and each.closed_ns is None and killed)
         or (bad_frames and any(number in code.garbage for code in truth.codes.values()))
@@ -58,17 +59,19 @@ def expected_figures(
     # A client that closes on a bad frame does not read what follows it.
     unread = sum(each in code.garbage for code in truth.codes.values() for each in code.foreign)
     answers = Counter(each.status for each in truth.ingests)
-    accepted = 0 if slow_answers else answers[200]
-    rejected = sum(many for status, many in answers.items() if status not in (200, "hang"))
-    unanswered = answers["hang"] + (answers[200] if slow_answers else 0)
+    accepted = answers.pop(200, 0) + answers.pop("accepted", 0)
+    unanswered = answers.pop("hang", 0) + answers.pop("reset", 0)
+    rejected = sum(answers.values())
+    if slow_answers:
+        accepted, unanswered = 0, unanswered + accepted
     names = ("owed", "delivered", "late", "interrupted", "missing", "duplicate")
     totals = {name: sum(code[name] for code in per_code.values()) for name in names}
-    attempted = len(truth.connections)
+    opened = sum(each.opened_ns is not None for each in listening.values())
     return {
         "connections": {
-            "attempted": attempted,
-            "succeeded": truth.opened,
-            "failed": attempted - truth.opened,
+            "attempted": len(listening),
+            "succeeded": opened,
+            "failed": len(listening) - opened,
             "dropped": len(dropped),
             "reconnected": len(dropped) if reconnecting else 0,
         },
@@ -111,10 +114,17 @@ def reported_figures(
     return figures
 
 
+def listeners_of(truth: record.Record) -> dict[int, record.ConnectionRecord]:
+    """Return the connections of a record, by ordinal, without those that handed in codes."""
+    return {
+        number: each for number, each in truth.connections.items() if each.publishing_ns is None
+    }
+
+
 def received_by_connection(truth: record.Record, *, delayed_are_late: bool = False) -> Counter[int]:
     """Count opened connections by the number of codes that each received in time."""
     received: Counter[int] = Counter(
-        {number: 0 for number, each in truth.connections.items() if each.opened_ns}
+        {number: 0 for number, each in listeners_of(truth).items() if each.opened_ns}
     )
     for code in truth.codes.values():
         received.update(code.sent)

@@ -1,4 +1,4 @@
-"""What must not be shown is nowhere, even if the server repeats all that it is sent."""
+"""No secret is written anywhere, even if the server repeats everything it receives."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _send(connection: socket.socket, opcode: int, payload: bytes) -> None:
 
 @dataclass(frozen=True)
 class Played:
-    """What became of a run and of a check against a parrot."""
+    """The outcomes of a run and a check against such a server."""
 
     load: Outcome
     check: Outcome
@@ -184,12 +184,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[
 
 
 def forms(secret: str) -> set[str]:
-    """A secret's beginnings that say too much of it; its end is cut off where texts are long."""
+    """Return the prefixes of a secret that reveal too much: long texts are cut off."""
     return {secret[:9].lower(), json.dumps(secret)[1:10].lower()}
 
 
 @pytest.mark.parametrize("where", WHERES)
-def test_nothing_that_a_run_writes_has_a_secret_in_it(
+def test_nothing_that_a_run_writes_contains_a_secret(
     runs: dict[str, Future[Played]], where: str
 ) -> None:
     played = runs[where].result()
@@ -206,7 +206,7 @@ def test_nothing_that_a_run_writes_has_a_secret_in_it(
     assert "hunter2" not in "".join(each.read_text("utf-8", "replace") for each in files)
 
 
-def test_what_is_left_of_the_servers_words_is_told(runs: dict[str, Future[Played]]) -> None:
+def test_the_rest_of_the_servers_words_is_shown(runs: dict[str, Future[Played]]) -> None:
     causes = {
         where: [
             (each["operation"], each["cause"])

@@ -50,7 +50,7 @@ body = {{ "code" = "{{code}}" }}
 
 
 @pytest.mark.parametrize(
-    ("host", "normalize_host", "url"),
+    ("host", "normalized", "url"),
     [
         ("http://127.0.0.1:8000", "http://127.0.0.1:8000", "ws://127.0.0.1:8000/ws"),
         ("https://Example.org/", "https://example.org", "wss://example.org/ws"),
@@ -59,11 +59,11 @@ body = {{ "code" = "{{code}}" }}
         (" http://host/a/b ", "http://host/a/b", "ws://host/a/b/ws"),
     ],
 )
-def test_a_host_is_brought_into_one_form(host: str, normalize_host: str, url: str) -> None:
+def test_a_host_is_normalized(host: str, normalized: str, url: str) -> None:
     found = Target(target.load("websocket"), host)
-    assert found.host == normalize_host
+    assert found.host == normalized
     assert found.endpoint(ALICE).url == f"{url}?username=alice"
-    assert found.ingest("C", ALICE).url == f"{normalize_host}/api/ingest"
+    assert found.ingest("C", ALICE).url == f"{normalized}/api/ingest"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_host_is_brought_into_one_form(host: str, normalize_host: str, url: st
         ),
     ],
 )
-def test_what_is_no_host_is_told(host: str, said: str) -> None:
+def test_an_invalid_host_is_reported(host: str, said: str) -> None:
     with pytest.raises(ConfigError) as raised:
         Target(target.load("websocket"), host)
     assert str(raised.value) == said
@@ -102,13 +102,13 @@ def test_a_password_in_the_host_is_refused_and_not_repeated() -> None:
 
 
 @pytest.mark.parametrize("header", [("a b", "c"), ("a", "b\r\nc: d"), ("", "x")])
-def test_a_header_that_cannot_be_is_told_without_its_value(header: tuple[str, str]) -> None:
+def test_an_invalid_header_is_reported_without_its_value(header: tuple[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"^Invalid header: .*; write 'Name: value'\.$") as raised:
         Target(target.load("websocket"), HOST, headers=[header])
     assert "c: d" not in str(raised.value)
 
 
-def test_headers_replace_those_of_the_profile_and_go_everywhere() -> None:
+def test_headers_replace_the_profiles_in_every_request() -> None:
     found = Target(
         target.load("centrifugo"),
         HOST,
@@ -143,7 +143,7 @@ def test_no_user_or_code_breaks_a_request(username: str, code: str) -> None:
 
 
 @given(st.text(max_size=20))
-def test_bodies_are_escaped_for_what_they_are(
+def test_bodies_are_escaped_for_their_type(
     tmp_path_factory: pytest.TempPathFactory, value: str
 ) -> None:
     value = value.encode("utf-8", "replace").decode()
@@ -169,7 +169,7 @@ body = "user={username}&code={code}"
     assert plain.ingest(value, Identity("u")).body.decode() == f"user=u&code={value}"
 
 
-def test_a_body_that_is_json_text_says_so(tmp_path: Path) -> None:
+def test_a_body_that_is_json_text_has_its_content_type(tmp_path: Path) -> None:
     found = mine(tmp_path)
     text = (tmp_path / "mine.toml").read_text(encoding="utf-8")
     text = text.replace('{ "code" = "{code}" }', """'{"list": ["{code}", null]}'""")
@@ -177,13 +177,13 @@ def test_a_body_that_is_json_text_says_so(tmp_path: Path) -> None:
     assert found.ingest("C", ALICE).headers == (("Content-Type", "application/json"),)
 
 
-def test_a_whole_url_goes_elsewhere(tmp_path: Path) -> None:
+def test_a_complete_url_replaces_the_host(tmp_path: Path) -> None:
     text = (tmp_path / "mine.toml", mine(tmp_path))[0].read_text(encoding="utf-8")
     text = text.replace('path = "/in"', 'path = "http://api:1/in?a=b"\nquery = { "c" = "{code}" }')
     assert made(tmp_path, text).ingest("x&y", ALICE).url == "http://api:1/in?a=b&c=x%26y"
 
 
-def test_a_users_column_goes_before_the_profiles_value(tmp_path: Path) -> None:
+def test_a_users_column_overrides_the_profiles_value(tmp_path: Path) -> None:
     found = mine(
         tmp_path,
         connect='send = [{ "join" = "{room}" }]',
@@ -207,7 +207,7 @@ def test_nonces_are_long_and_differ() -> None:
     assert all(len(nonce) >= 8 for nonce in nonces)
 
 
-def test_what_nobody_gave_is_told_before_anything_connects(tmp_path: Path) -> None:
+def test_a_missing_value_is_reported_before_connecting(tmp_path: Path) -> None:
     found = mine(tmp_path, connect='query = { "t" = "{token}" }')
     said = (
         f"target {tmp_path / 'mine.toml'}: connect.query needs {{token}}; set it with "
@@ -254,25 +254,25 @@ def test_a_code_is_found_or_not(tmp_path: Path, data: str, code: str | None) -> 
 
 
 @pytest.mark.parametrize("data", ['{"type":"new_code","code":', "[1", ' {"a"}', "[" * 100_000])
-def test_what_begins_as_json_and_is_none_is_malformed(tmp_path: Path, data: str) -> None:
+def test_broken_json_is_malformed(tmp_path: Path, data: str) -> None:
     with pytest.raises(Malformed, match="bad JSON"):
         mine(tmp_path).reader.codes_in(ParsedMessage("", data))
 
 
-def test_bytes_are_malformed_only_where_json_is_expected(tmp_path: Path) -> None:
+def test_bytes_are_malformed_only_if_json_is_expected(tmp_path: Path) -> None:
     with pytest.raises(Malformed, match="not UTF-8"):
         mine(tmp_path).reader.codes_in(ParsedMessage("", b"\xff"))
     assert mine(tmp_path, code="whole = true").reader.codes_in(ParsedMessage("", b"\xff")) == []
 
 
-def test_conditions_choose_the_messages_with_codes(tmp_path: Path) -> None:
+def test_conditions_select_the_messages_with_codes(tmp_path: Path) -> None:
     found = mine(tmp_path, code='field = "v"\nfields = { "kind" = "code", "n[0]" = 1 }')
     assert found.reader.codes_in(ParsedMessage("", '{"kind":"code","n":[1],"v":"C"}')) == ["C"]
     assert found.reader.codes_in(ParsedMessage("", '{"kind":"code","n":[true],"v":"C"}')) == []
     assert found.reader.codes_in(ParsedMessage("", '{"kind":"echo","n":[1],"v":"C"}')) == []
 
 
-def test_any_message_confirms_where_any_will_do(tmp_path: Path) -> None:
+def test_any_true_is_confirmed_by_any_message(tmp_path: Path) -> None:
     confirm = mine(tmp_path, more="[confirm]\nany = true\n").endpoint(ALICE).confirm
     assert confirm is not None
     assert confirm(b"hello")
@@ -297,7 +297,7 @@ def test_all_conditions_of_a_message_must_hold(tmp_path: Path) -> None:
     assert not confirm(b"\xff")
 
 
-def test_a_refusal_says_the_servers_words_countably(tmp_path: Path) -> None:
+def test_a_refusals_cause_is_countable(tmp_path: Path) -> None:
     refuse = (
         mine(
             tmp_path,
@@ -322,7 +322,7 @@ def test_a_refusal_says_the_servers_words_countably(tmp_path: Path) -> None:
     assert len(long) < 100
 
 
-def test_what_must_not_be_shown_is_blotted_out_whole_and_in_parts() -> None:
+def test_secrets_are_redacted_whole_and_in_parts() -> None:
     found = Target(
         target.load("pusher"),
         HOST,
@@ -348,7 +348,7 @@ def test_what_must_not_be_shown_is_blotted_out_whole_and_in_parts() -> None:
         assert shown(f"no: {open_to_all}!") == f"no: {open_to_all}!"
 
 
-def test_a_secret_that_ends_as_it_begins_is_hidden_whole() -> None:
+def test_a_secret_that_ends_as_it_begins_is_redacted_whole() -> None:
     found = Target(target.load("code-server"), HOST)
     for text in ("no such key: hunter2-hunter2", "no such key: hunter2-hunt…"):
         shown = found.redact(text, ALICE, ["hunter2-hunter2"])
@@ -356,7 +356,7 @@ def test_a_secret_that_ends_as_it_begins_is_hidden_whole() -> None:
 
 
 @pytest.mark.parametrize("name", target.names())
-def test_what_may_be_shown_has_no_secret(name: str) -> None:
+def test_public_information_contains_no_secret(name: str) -> None:
     found = Target(target.load(name), HOST, headers=[("Authorization", "Bearer hunter2")])
     shown = json.dumps(found.public())
     assert found.redact(shown, ALICE) == shown
@@ -368,7 +368,7 @@ def test_what_may_be_shown_has_no_secret(name: str) -> None:
     assert "hunter3" not in shown
 
 
-def test_an_answer_is_accepted_by_status_and_what_is_in_it() -> None:
+def test_an_answer_is_accepted_by_status_and_content() -> None:
     found = Target(target.load("code-server"), HOST)
     assert found.answers.ingest_failure(200, b'{"status":"success"}') is None
     assert found.answers.ingest_failure(201, b'{"status":"success"}') is None
@@ -382,13 +382,13 @@ def test_an_answer_is_accepted_by_status_and_what_is_in_it() -> None:
     assert found.answers.ingest_failure(200, b"\xff") == "HTTP 200 without JSON"
 
 
-def test_statuses_can_be_named(tmp_path: Path) -> None:
+def test_expected_statuses_can_be_listed(tmp_path: Path) -> None:
     found = mine(tmp_path, more="expect = { status = [202, 409] }\n")
     assert found.answers.ingest_failure(409, b"") is None
     assert found.answers.ingest_failure(200, b"") == "HTTP 200"
 
 
-def test_a_step_before_fails_by_its_answer_and_keeps_its_secrets() -> None:
+def test_a_failed_before_request_reveals_no_secret() -> None:
     step = Target(target.load("code-server-sse"), HOST).before(ALICE)[0]
     with pytest.raises(ConnectFailed) as raised:
         step.read(403, b'{"error":"Unknown username"}')
@@ -399,7 +399,7 @@ def test_a_step_before_fails_by_its_answer_and_keeps_its_secrets() -> None:
     assert str(raised.value) == "before: no token in the answer"
 
 
-def test_steps_use_what_the_ones_before_them_captured(tmp_path: Path) -> None:
+def test_before_requests_use_previously_captured_values(tmp_path: Path) -> None:
     found = mine(
         tmp_path,
         connect='query = { "t" = "{ticket}" }',
@@ -425,7 +425,7 @@ capture = { "ticket" = { regex = "ticket (.*) for" } }
     assert found.endpoint(ALICE, got).url.endswith("/ws?t=a%20b")
 
 
-def test_upkeep_that_lacks_what_the_server_should_give_fails_the_connection() -> None:
+def test_upkeep_without_a_captured_value_fails_the_connection() -> None:
     found = Target(target.load("code-server-sse"), HOST)
     with pytest.raises(ConnectFailed) as raised:
         found.upkeep(ALICE, {"token": "t"})
@@ -438,7 +438,7 @@ def test_a_target_without_health_has_no_request_for_it() -> None:
     assert found.answers.is_healthy(500, b"")
 
 
-def test_a_profile_says_what_a_no_looks_like(tmp_path: Path) -> None:
+def test_verify_refuse_recognizes_a_no(tmp_path: Path) -> None:
     def knows(refuse: str, status: int, body: bytes) -> bool | None:
         verify = '[verify]\npath = "/knows"\nexpect = { fields = { "known" = true } }\n'
         return mine(tmp_path, more=verify + refuse).answers.knows_user(status, body)
@@ -458,7 +458,7 @@ def test_a_profile_says_what_a_no_looks_like(tmp_path: Path) -> None:
     assert knows(both, 404, b"no such user") is None
 
 
-def test_a_profile_advises_by_status_or_words(tmp_path: Path) -> None:
+def test_advice_is_selected_by_status_or_server_text(tmp_path: Path) -> None:
     found = mine(
         tmp_path,
         more="""

@@ -1,4 +1,4 @@
-"""The profiles of the embedded target, used as a listener and a broadcaster use them."""
+"""The profiles against the embedded target, used as by a listener and a broadcaster."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def answered(request: HttpRequest) -> tuple[int, bytes]:
         connection.close()
 
 
-def test_the_streams_of_the_embedded_target_from_page_to_pong(embedded: str) -> None:
+def test_the_embedded_streams_from_page_to_pong(embedded: str) -> None:
     found = at("code-server-sse", embedded)
     health = found.health(ALICE)
     assert health is not None
@@ -79,7 +79,7 @@ def test_the_streams_of_the_embedded_target_from_page_to_pong(embedded: str) -> 
 
 
 @pytest.mark.parametrize("name", ["code-server", "websocket", "sse"])
-def test_the_embedded_target_takes_codes_of_known_users_only(embedded: str, name: str) -> None:
+def test_the_embedded_target_accepts_codes_only_of_known_users(embedded: str, name: str) -> None:
     found = at(name, embedded)
     assert found.answers.ingest_failure(*answered(found.ingest(CODE, ALICE))) is None
     assert (
@@ -88,7 +88,7 @@ def test_the_embedded_target_takes_codes_of_known_users_only(embedded: str, name
     )
 
 
-def test_the_embedded_target_gives_strangers_no_token(embedded: str) -> None:
+def test_the_embedded_target_gives_unknown_users_no_token(embedded: str) -> None:
     (step,) = at("code-server-sse", embedded).before(Identity("stranger"))
     with pytest.raises(ConnectFailed, match="before: HTTP 403"):
         step.read(*answered(step.request({})))

@@ -17,7 +17,7 @@ def users_file(tmp_path: Path, data: bytes) -> Path:
     return path
 
 
-def test_users_come_in_the_files_order_with_their_columns(tmp_path: Path) -> None:
+def test_users_keep_the_files_order_and_columns(tmp_path: Path) -> None:
     path = users_file(tmp_path, b'token,username,room\nabc,alice,1\n,bob,"a,b"\n\n')
     assert read_users_file(path) == [
         Identity("alice", {"token": "abc", "room": "1"}),
@@ -25,7 +25,7 @@ def test_users_come_in_the_files_order_with_their_columns(tmp_path: Path) -> Non
     ]
 
 
-def test_spreadsheets_files_are_read(tmp_path: Path) -> None:
+def test_files_from_spreadsheets_are_read(tmp_path: Path) -> None:
     path = users_file(tmp_path, "\ufeffusername, token\r\nZoë,ä\r\n".encode())
     assert read_users_file(path) == [Identity("Zoë", {"token": "ä"})]
 
@@ -49,19 +49,19 @@ def test_spreadsheets_files_are_read(tmp_path: Path) -> None:
         (b'username\n"a\n', "line 2 is not valid CSV: unexpected end of data."),
     ],
 )
-def test_a_mistake_is_one_sentence(tmp_path: Path, data: bytes, said: str) -> None:
+def test_an_error_is_one_sentence(tmp_path: Path, data: bytes, said: str) -> None:
     path = users_file(tmp_path, data)
     with pytest.raises(ConfigError) as raised:
         read_users_file(path)
     assert str(raised.value) == f"{path}: {said}"
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no\.csv: cannot read the users file: No such"):
         read_users_file(tmp_path / "no.csv")
 
 
-def test_no_secret_is_in_a_mistake_or_in_a_repr(tmp_path: Path) -> None:
+def test_errors_and_reprs_contain_no_secret(tmp_path: Path) -> None:
     path = users_file(tmp_path, b"username,token\nalice,hunter2,hunter3\n")
     with pytest.raises(ConfigError) as raised:
         read_users_file(path)
@@ -70,7 +70,7 @@ def test_no_secret_is_in_a_mistake_or_in_a_repr(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.tuples(st.text(max_size=9), st.text(max_size=9)), min_size=1, max_size=4))
-def test_what_was_written_is_read(
+def test_users_round_trip(
     tmp_path_factory: pytest.TempPathFactory, people: list[tuple[str, str]]
 ) -> None:
     clean = [

@@ -1,4 +1,4 @@
-"""Names in a profile: filled wherever they stand, or refused before anything connects."""
+"""Names in a profile: filled everywhere, or refused before anything connects."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def make(tmp_path: Path) -> Make:
 
 
 def refused(found: Callable[[], Target], *people: Identity) -> str:
-    """Why a profile is refused, without its path."""
+    """Return the error of a refused profile, without its path."""
     with pytest.raises(ConfigError) as raised:
         found().check(people or [ALICE])
     sentence = str(raised.value)
@@ -77,7 +77,7 @@ def refused(found: Callable[[], Target], *people: Identity) -> str:
     return sentence.partition("mine.toml: ")[2] or sentence
 
 
-def test_a_value_is_filled_in_wherever_a_name_stands(make: Make) -> None:
+def test_a_name_is_filled_in_every_table(make: Make) -> None:
     found = make(
         'query = { "{topic}" = "{key}" }\nheaders = { "X-Key" = "{key}" }\n'
         'send = [["{key}", { "{topic}" = 1 }], "{key}"]\nsubprotocols = ["bearer.{key}"]',
@@ -104,7 +104,7 @@ def test_a_value_is_filled_in_wherever_a_name_stands(make: Make) -> None:
     assert dict(found.ingest("C", ALICE).headers)["X-Other"] == "a b"
 
 
-def test_a_namespace_and_what_socketio_sends_there_are_filled_for_each_user(make: Make) -> None:
+def test_namespaces_and_socketio_messages_are_filled_per_user(make: Make) -> None:
     found = make(
         'namespace = "/room-{room}"\nauth = { "{room}" = ["{room}"] }\nsend = [["join", "{room}"]]',
         transport="socketio",
@@ -114,13 +114,13 @@ def test_a_namespace_and_what_socketio_sends_there_are_filled_for_each_user(make
     assert endpoint.namespace == "/room-7"
     assert endpoint.auth == {"7": ["7"]}
     assert endpoint.hello == ('42/room-7,["join","7"]',)
-    # A value does not end the namespace that it stands in.
+    # A value does not end its namespace.
     endpoint = found.endpoint(Identity("bob", {"room": "a,b?c d/é"}))
     assert endpoint.namespace == "/room-a%2Cb%3Fc d/é"
     assert endpoint.hello[0].startswith('42/room-a%2Cb%3Fc d/é,["join",')
 
 
-def test_conditions_are_about_the_connection_that_they_are_asked_for(make: Make) -> None:
+def test_conditions_are_filled_per_connection(make: Make) -> None:
     found = make(
         'send = [{ "id" = "{nonce}", "room" = "{room}" }]',
         '[confirm]\nfields = { "id" = "{nonce}", "room" = "{room}" }\n'
@@ -146,7 +146,7 @@ def test_conditions_are_about_the_connection_that_they_are_asked_for(make: Make)
     assert refuse(b'{"no": "8"}') is None
 
 
-def test_codes_are_looked_for_by_names_that_all_connections_share(make: Make) -> None:
+def test_code_conditions_use_only_shared_values(make: Make) -> None:
     code = 'fields = { "room" = "{room}" }'
     for found in (make(code=code, room="7"), make(code=code, more='[values]\nroom = "7"\n')):
         found.check([ALICE])
@@ -202,11 +202,11 @@ def test_codes_are_looked_for_by_names_that_all_connections_share(make: Make) ->
         ),
     ],
 )
-def test_where_names_are_not_replaced_they_are_refused(make: Make, more: str, said: str) -> None:
+def test_names_in_literal_texts_are_refused(make: Make, more: str, said: str) -> None:
     assert refused(lambda: make(more=more, room="7")) == said
 
 
-def test_braces_in_a_regular_expression_can_still_be_meant(make: Make) -> None:
+def test_regular_expressions_can_contain_literal_braces(make: Make) -> None:
     confirm = make(more="[confirm]\nregex = '^\\{room\\}x{2}$'\n").endpoint(ALICE).confirm
     assert confirm is not None
     assert confirm(b"{room}xx")
@@ -222,7 +222,7 @@ def test_braces_in_a_regular_expression_can_still_be_meant(make: Make) -> None:
         ("before[0].path", '[[before]]\npath = "/{token}"\n', ()),
     ],
 )
-def test_what_the_server_gives_later_is_refused(
+def test_a_value_captured_later_is_refused(
     make: Make, key: str, more: str, headers: tuple[tuple[str, str], ...]
 ) -> None:
     text = more + BEFORE
@@ -234,7 +234,7 @@ def test_what_the_server_gives_later_is_refused(
     make(more=text, headers=headers, token="t").check([ALICE])
 
 
-def test_what_the_confirmation_gives_is_for_upkeep_alone(make: Make) -> None:
+def test_values_of_the_confirmation_are_only_for_upkeep(make: Make) -> None:
     confirm = '[confirm]\nany = true\ncapture = { "id" = { field = "id" } }\n'
     make(more=confirm + '[[upkeep]]\nevery = 1\nsend = "{id}"\n').check([ALICE])
     reply = confirm + '[[reply]]\ntext = "ping"\nsend = "pong {id}"\n'
@@ -246,13 +246,13 @@ def test_what_the_confirmation_gives_is_for_upkeep_alone(make: Make) -> None:
     )
 
 
-def test_a_code_is_known_only_where_it_is_sent(make: Make) -> None:
+def test_code_is_available_only_where_it_is_sent(make: Make) -> None:
     make(ingest_headers=(("X-Code", "{code}"),)).check([ALICE])
     said = refused(lambda: make(headers=(("X-Code", "{code}"),)))
     assert said == "--header needs {code}, which is only available where a code is sent; remove it."
 
 
-def test_a_missing_value_is_told_with_every_way_to_give_it(make: Make) -> None:
+def test_a_missing_value_is_reported_with_all_ways_to_set_it(make: Make) -> None:
     body = 'query = { "t" = "{ingest_token}" }\n'
     assert refused(lambda: make(more=body)) == (
         "ingest.query needs {ingest_token}; set it with --value ingest_token=TEXT, in a column "
@@ -264,7 +264,7 @@ def test_a_missing_value_is_told_with_every_way_to_give_it(make: Make) -> None:
     make(more=body, ingest_token="").check([ALICE])
 
 
-def test_values_go_before_the_profiles_and_behind_the_users(make: Make) -> None:
+def test_values_override_the_profile_but_not_the_users_file(make: Make) -> None:
     found = make('send = ["{room}"]', '[values]\nroom = "lobby"\n', room="7")
     found.check([ALICE])
     assert found.endpoint(ALICE).hello == ("7",)
@@ -280,25 +280,23 @@ def test_values_go_before_the_profiles_and_behind_the_users(make: Make) -> None:
         ({"token": "7"}, "mine.toml captures token from the server's answers; remove it."),
     ],
 )
-def test_a_value_that_is_of_no_use_is_refused(
-    make: Make, values: dict[str, str], said: str
-) -> None:
+def test_an_unused_value_is_refused(make: Make, values: dict[str, str], said: str) -> None:
     more = '[values]\nroom = "lobby"\n' + BEFORE
     connect = 'send = ["{room} {other} {token} {username}"]'
     assert refused(lambda: make(connect, more, values=values, other="o")).endswith(said)
 
 
-def test_a_profile_without_names_says_so(make: Make) -> None:
+def test_a_profile_without_names_accepts_no_values(make: Make) -> None:
     assert refused(lambda: make(token="7")).endswith("has no {token}; it has no values.")
 
 
-def test_values_are_secret_whatever_they_are_called(make: Make) -> None:
+def test_values_are_secret_whatever_their_names(make: Make) -> None:
     found = make('send = ["{room}"]', room="hunter2")
     assert found.redact("no hunter2 here", ALICE) == "no *** here"
     assert "hunter2" not in json.dumps(found.public())
 
 
-def test_what_a_profile_says_in_secret_is_hidden_wherever_it_stands(make: Make) -> None:
+def test_secret_texts_of_a_profile_are_redacted_everywhere(make: Make) -> None:
     found = make('send = [["auth", { "api_token" = "hunter2", "room" = "lobby" }]]')
     assert found.redact("hunter2 in lobby", ALICE) == "*** in lobby"
 
@@ -308,6 +306,6 @@ _KEYS = st.sampled_from(["k", "{a}"])
 
 
 @given(st.recursive(_TEXTS, lambda of: st.lists(of, max_size=3) | st.dictionaries(_KEYS, of)))
-def test_nothing_is_left_that_looks_like_a_name(value: object) -> None:
+def test_no_name_is_left_unfilled(value: object) -> None:
     values = dict.fromkeys(names_in(value), "v")
     assert [*names_in(fill_json(value, values))] == []

@@ -1,4 +1,4 @@
-"""The built-in profiles, held against what their servers send and expect."""
+"""The built-in profiles against what their servers send and expect."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def at(name: str, host: str = "http://127.0.0.1:8000") -> Target:
 
 
 class Told:
-    """A connection of a listener, told what a server sends, message by message."""
+    """A listener's connection that is fed a server's messages."""
 
     def __init__(self, name: str, identity: Identity = ALICE) -> None:
         self.target = at(name)
@@ -67,7 +67,7 @@ def upkeep(found: Target, captured: dict[str, str] | None = None) -> UpkeepActio
 # The code server
 
 
-def test_code_server_takes_codes_from_events_of_one_name() -> None:
+def test_code_server_reads_codes_from_one_event() -> None:
     found = at("code-server")
     data = {
         "code": CODE,
@@ -90,7 +90,7 @@ def test_code_server_takes_codes_from_events_of_one_name() -> None:
     assert found.reader.codes_in(ParsedMessage("new_code", ["C-1"])) == []
 
 
-def test_code_server_is_told_the_user_in_the_query_and_joins_its_namespace() -> None:
+def test_code_server_sends_the_user_in_the_query_and_joins_its_namespace() -> None:
     endpoint = at("code-server").endpoint(Identity("a&b"))
     assert endpoint.url == "ws://127.0.0.1:8000/socket.io/?username=a%26b"
     assert endpoint.namespace == "/events"
@@ -123,7 +123,7 @@ def test_code_server_refuses_by_an_event() -> None:
     assert refuse(b'44/events,{"message":"Connection rejected by server"}') is None
 
 
-def test_code_server_sse_finds_the_token_however_the_page_writes_it() -> None:
+def test_code_server_sse_finds_the_token_in_every_page_version() -> None:
     found = at("code-server-sse")
     (step,) = found.before(Identity("a b"))
     request = step.request({})
@@ -131,14 +131,14 @@ def test_code_server_sse_finds_the_token_however_the_page_writes_it() -> None:
     assert dict(request.headers) == {"Origin": "http://127.0.0.1:8000"}
     signature = "0123456789abcdef" * 4
     for page in (
-        # Today's: a template literal, and a semicolon behind it.
+        # Today's page: a template literal followed by a semicolon.
         (
             f"const sseUrl = `/events?user=a%20b&token=a%20b:1764000000:{signature}`;\n"
             "fetch(`/sse-pong?connection_id=${data.connection_id}"
             f"&token=a%20b:1764000000:{signature}`, {{"
         ),
         f"fetch(`/events?user=a b&token=a b:1764000000:{signature}`);",
-        # Older ones, and those of other frameworks.
+        # Older pages, and those of other frameworks.
         f'new EventSource("/events?user=a&token=a%20b:1764000000:{signature}")',
         f"<iframe src='/events?user=a&amp;token=a%20b:1764000000:{signature}'>",
         f'<a href="/events?token=a%20b%3A1764000000%3A{signature}&user=a">',
@@ -156,7 +156,7 @@ def test_code_server_sse_finds_the_token_however_the_page_writes_it() -> None:
             step.read(200, page.encode())
 
 
-def test_code_server_sse_pongs_with_what_page_and_stream_gave() -> None:
+def test_code_server_sse_pongs_with_captured_values() -> None:
     found = at("code-server-sse")
     captured = {"token": "a:1:f"}
     confirm = found.endpoint(Identity("a"), captured, on_captured=captured.update).confirm
@@ -178,10 +178,10 @@ def test_code_server_sse_pongs_with_what_page_and_stream_gave() -> None:
     assert found.reader.codes_in(ParsedMessage("", "ping")) == []
 
 
-# Plain ones
+# Plain protocols
 
 
-def test_websocket_is_confirmed_and_takes_codes() -> None:
+def test_websocket_is_confirmed_and_reads_codes() -> None:
     told = Told("websocket").hear('{"type":"notice"}', '{"type":"connected","connection":1}')
     assert told.confirmed
     told.hear(f'{{"type":"new_code","code":"{CODE}"}}', '{"type":"notice"}', "ping")
@@ -191,7 +191,7 @@ def test_websocket_is_confirmed_and_takes_codes() -> None:
 
 
 @pytest.mark.parametrize("name", ["nchan", "nchan-sse"])
-def test_nchan_carries_bodies_as_they_are(name: str) -> None:
+def test_nchan_codes_are_whole_bodies(name: str) -> None:
     found = at(name)
     assert found.ingest(CODE, ALICE) == HttpRequest(
         "POST",
@@ -207,7 +207,7 @@ def test_nchan_carries_bodies_as_they_are(name: str) -> None:
     assert found.endpoint(ALICE).url == f"{scheme}://127.0.0.1:8000/sub?id=sseload"
 
 
-def test_socketio_takes_codes_from_the_event_code() -> None:
+def test_socketio_reads_codes_from_the_event_code() -> None:
     found = at("socketio")
     assert found.reader.codes_in(ParsedMessage("code", [{"code": CODE}])) == [CODE]
     assert found.reader.codes_in(ParsedMessage("chat", [{"code": CODE}])) == []
@@ -217,7 +217,7 @@ def test_socketio_takes_codes_from_the_event_code() -> None:
 # Channel protocols
 
 
-def test_pusher_subscribes_when_the_connection_stands() -> None:
+def test_pusher_subscribes_once_connected() -> None:
     told = Told("pusher")
     assert told.endpoint.url == (
         "ws://127.0.0.1:8000/app/app-key?protocol=7&client=sseload&version=1.0"
@@ -269,7 +269,7 @@ def test_pusher_refuses(message: str, cause: str) -> None:
     assert (told.refused, told.confirmed) == (cause, False)
 
 
-def test_phoenix_joins_and_keeps_its_heart_beating() -> None:
+def test_phoenix_joins_and_sends_heartbeats() -> None:
     told = Told("phoenix")
     assert told.endpoint.url == "ws://127.0.0.1:8000/socket/websocket?vsn=2.0.0"
     assert json.loads(told.sent[0]) == ["1", "1", "room:lobby", "phx_join", {}]
@@ -425,7 +425,7 @@ def test_stomp_refuses(frame: str, cause: str) -> None:
     assert Told("stomp").hear(frame).refused == cause
 
 
-def test_stomp_refuses_in_the_broker_s_words() -> None:
+def test_stomp_refuses_in_the_brokers_words() -> None:
     frame = (
         "ERROR\nmessage:Bad CONNECT\ncontent-type:text/plain\nversion:1.0,1.1,1.2\n"
         "content-length:32\n\nAccess refused for user 'nobody'\0"
@@ -465,10 +465,10 @@ def test_the_worked_example_in_the_documentation_works(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("block", BLOCKS[1:])
-def test_other_examples_in_the_documentation_fit_into_a_profile(tmp_path: Path, block: str) -> None:
+def test_other_examples_in_the_documentation_are_valid(tmp_path: Path, block: str) -> None:
     given = block.split("```")[0]
     text = config_path("targets/stomp.toml").read_text(encoding="utf-8")
-    # An [ingest] takes the place of the one that is there, and other tables come in addition.
+    # An [ingest] replaces the existing one; other tables are appended.
     if given.startswith("[ingest]\n"):
         text = text.split("[ingest]\n")[0]
     path = tmp_path / "mine.toml"

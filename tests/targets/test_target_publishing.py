@@ -1,4 +1,4 @@
-"""How a profile says that codes go in over a connection."""
+"""Profiles whose codes are handed in over a connection."""
 
 from __future__ import annotations
 
@@ -117,21 +117,19 @@ def mistake(tmp_path: Path, more: str, listeners: str = "websocket") -> str:
         )),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_said_in_one_sentence(
-    tmp_path: Path, more: str, listeners: str, said: str
-) -> None:
+def test_an_error_is_one_sentence(tmp_path: Path, more: str, listeners: str, said: str) -> None:
     assert mistake(tmp_path, more, listeners) == said
 
 
 @pytest.mark.parametrize("over", ['"udp"', "1"])
-def test_an_unknown_way_in_is_said(tmp_path: Path, over: str) -> None:
+def test_an_unknown_value_of_over_is_reported(tmp_path: Path, over: str) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(WHOLE.format(listeners="websocket").replace('"connection"', over))
     with pytest.raises(ConfigError, match=r"ingest\.over must be 'http' or 'connection'\.$"):
         target.load(str(path))
 
 
-def test_a_request_may_say_that_it_is_one(tmp_path: Path) -> None:
+def test_over_http_can_be_explicit(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     text = WHOLE.format(listeners="websocket").replace('"connection"', '"http"')
     path.write_text(text + 'path = "/in/{code}"\n')
@@ -140,7 +138,7 @@ def test_a_request_may_say_that_it_is_one(tmp_path: Path) -> None:
     assert found.ingest("a/b", ALICE).url == "http://h/in/a%2Fb"
 
 
-def test_without_a_connect_of_its_own_it_connects_as_listeners_do(tmp_path: Path) -> None:
+def test_without_its_own_connect_the_publisher_connects_like_a_listener(tmp_path: Path) -> None:
     line = made(tmp_path, TEXT).target
     assert line.profile.transport == "websocket"
     endpoint = line.endpoint(ALICE)
@@ -151,7 +149,7 @@ def test_without_a_connect_of_its_own_it_connects_as_listeners_do(tmp_path: Path
     assert [each.text for each in line.upkeep(ALICE, {})] == ["ping"]
 
 
-def test_a_connect_of_its_own_has_nothing_of_the_listeners(tmp_path: Path) -> None:
+def test_its_own_connect_inherits_nothing_from_listeners(tmp_path: Path) -> None:
     own = '[ingest.connect]\ntransport = "socketio"\npath = "/io"\nnamespace = "/in"\n'
     line = made(tmp_path, EVENT + own, "sse").target
     assert line.profile.transport == "socketio"
@@ -169,7 +167,7 @@ def test_a_connect_of_its_own_has_nothing_of_the_listeners(tmp_path: Path) -> No
         ('[ingest.connect]\npath = "/"\n', (("Authorization", "Bearer {ticket}"),)),
     ],
 )
-def test_the_requests_before_are_made_where_they_are_needed(
+def test_before_requests_are_made_only_if_needed(
     tmp_path: Path, more: str, headers: tuple[tuple[str, str], ...]
 ) -> None:
     found = Target(load(tmp_path, TEXT + more), "http://h", ingest_headers=headers)
@@ -178,14 +176,14 @@ def test_the_requests_before_are_made_where_they_are_needed(
     assert len(publishing.target.before(ALICE)) == 1
 
 
-def test_headers_of_requests_that_carry_codes_go_with_the_connection(tmp_path: Path) -> None:
+def test_ingest_headers_apply_to_the_connection(tmp_path: Path) -> None:
     line = made(
         tmp_path, TEXT, headers=(("X-A", "1"), ("X-B", "2")), ingest_headers=(("x-a", "3"),)
     ).target
     assert line.endpoint(ALICE).headers == (("X-B", "2"), ("x-a", "3"))
 
 
-def test_an_event_asks_for_its_acknowledgement(tmp_path: Path) -> None:
+def test_an_event_requests_an_acknowledgement(tmp_path: Path) -> None:
     own = '[ingest.connect]\ntransport = "socketio"\npath = "/io"\n'
     asking = made(tmp_path, EVENT + own + 'namespace = "/in"\n')
     assert asking.frame(CODE, SENDER, 7) == f'42/in,7["code",{{"code":"{CODE}","room":"lobby"}}]'
@@ -193,7 +191,7 @@ def test_an_event_asks_for_its_acknowledgement(tmp_path: Path) -> None:
     assert silent.frame('"', SENDER, 7) == '42["code",{"code":"\\"","room":"lobby"}]'
 
 
-def test_a_message_is_sent_and_its_answer_known_by_the_code(tmp_path: Path) -> None:
+def test_an_answer_is_recognized_by_its_code(tmp_path: Path) -> None:
     more = TEXT.replace('"none"', '{ "fields" = { "of.id" = "{code}", "ok" = true } }')
     publishing = made(tmp_path, more + '[[ingest.refuse]]\nfields = { "no" = "{code}" }\n')
     assert publishing.expects == "message"
@@ -207,7 +205,7 @@ def test_a_message_is_sent_and_its_answer_known_by_the_code(tmp_path: Path) -> N
     assert publishing.refusal(refused, SENDER) is None
 
 
-def test_refusals_are_in_the_servers_words_without_codes_and_secrets(tmp_path: Path) -> None:
+def test_refusals_contain_no_codes_and_no_secrets(tmp_path: Path) -> None:
     refuse = '[[ingest.refuse]]\nfields = { "type" = "error" }\nreason = "why"\n'
     publishing = made(tmp_path, TEXT + refuse)
     sender = Sender(ALICE, {"ticket": TOKEN})
@@ -226,7 +224,7 @@ def test_refusals_are_in_the_servers_words_without_codes_and_secrets(tmp_path: P
     assert named.refusal(ReceivedMessage("", '{"type":"notice","why":"x"}'), SENDER) is None
 
 
-def test_how_codes_go_in_is_told_without_secrets(tmp_path: Path) -> None:
+def test_the_description_of_publishing_contains_no_secret(tmp_path: Path) -> None:
     found = Target(load(tmp_path, TEXT), "http://h")
     assert found.public()["ingest"] == "WebSocket message at /ws"
     socket = Target(target.load("code-server-socket"), "http://h")
@@ -235,7 +233,7 @@ def test_how_codes_go_in_is_told_without_secrets(tmp_path: Path) -> None:
     assert plain.public()["ingest"] == "POST /api/ingest"
 
 
-def test_code_server_socket_speaks_as_its_server_wants_it() -> None:
+def test_code_server_socket_matches_its_server() -> None:
     found = Target(target.load("code-server-socket"), "http://h", values={"ingest_token": TOKEN})
     found.check([ALICE])
     publishing = Publishing.of(found)
@@ -256,6 +254,6 @@ def test_code_server_socket_speaks_as_its_server_wants_it() -> None:
     assert TOKEN not in publishing.target.redact(f"x {TOKEN}", ALICE)
 
 
-def test_code_server_socket_needs_its_token() -> None:
+def test_code_server_socket_requires_its_token() -> None:
     with pytest.raises(ConfigError, match=r"ingest\.send needs \{ingest_token\}; set it with"):
         Target(target.load("code-server-socket"), "http://h").check([ALICE])

@@ -87,7 +87,7 @@ def mistake(path: Path) -> str:
             "connect.max_message: Input should be a valid integer, not '1'.",
         ),
         ("transport = ", "invalid TOML: "),
-        # places
+        # locations
         (changed('"/ws"', '"ws"'), "connect.path: 'ws' must begin with /."),
         (
             changed('"/in"', '"in"'),
@@ -119,7 +119,7 @@ def mistake(path: Path) -> str:
             WHOLE + "expect = { status = [2] }\n",
             "ingest.expect.status[0]: invalid HTTP status 2.",
         ),
-        # what is in a message
+        # messages
         (
             changed('field = "code"', ""),
             "code: missing location of the code: give one of field, regex",
@@ -176,7 +176,7 @@ def mistake(path: Path) -> str:
             changed('"/ws"', '"/ws?code={code}"'),
             "connect.path has {code}, which is only available in ingest.",
         ),
-        # what does not go together
+        # inconsistent keys
         (
             changed('"websocket"', '"sse"') + '[[reply]]\ntext = "a"\nsend = "b"\n',
             "reply is only for websocket and socketio, not for sse.",
@@ -225,24 +225,24 @@ def mistake(path: Path) -> str:
         ),
     ],
 )
-def test_a_mistake_is_one_sentence_with_file_and_key(tmp_path: Path, text: str, said: str) -> None:
+def test_an_error_is_one_sentence_with_file_and_key(tmp_path: Path, text: str, said: str) -> None:
     assert mistake(profile(tmp_path, text)).startswith(said)
 
 
-def test_the_smallest_profile_is_one(tmp_path: Path) -> None:
+def test_the_smallest_profile_is_valid(tmp_path: Path) -> None:
     mine = target.load(str(profile(tmp_path, WHOLE)))
     assert mine.transport == "websocket"
     assert mine.code_template == "LT-{run}-{seq}-{sent}"
     assert mine.max_code_length is None
 
 
-def test_a_profile_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_profile_is_named(tmp_path: Path) -> None:
     assert mistake(tmp_path / "no.toml") == "cannot read the profile: No such file or directory."
     (tmp_path / "latin.toml").write_bytes(b"# \xe9\n")
     assert mistake(tmp_path / "latin.toml") == "the profile is not UTF-8 text."
 
 
-def test_an_unknown_name_lists_those_that_there_are() -> None:
+def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError) as raised:
         target.load("centrifuge")
     assert str(raised.value) == (
@@ -254,7 +254,7 @@ def test_an_unknown_name_lists_those_that_there_are() -> None:
 
 
 @pytest.mark.parametrize("name", ["../thresholds", "/etc/passwd", "", "websocket.tom", "NCHAN"])
-def test_a_name_is_no_way_out_of_the_folder(name: str) -> None:
+def test_a_name_cannot_leave_the_folder(name: str) -> None:
     with pytest.raises(ConfigError, match="Unknown target"):
         target.load(name)
 

@@ -28,7 +28,7 @@ named = st.text(string.ascii_letters, min_size=1, max_size=8)
 
 
 @given(values)
-def test_a_path_and_query_give_the_value_back(value: str) -> None:
+def test_a_value_in_a_path_and_query_round_trips(value: str) -> None:
     value = value.encode("utf-8", "replace").decode()
     url = fill_url("/users/{username}/codes?u={username}&v=1", {"username": value})
     assert url.isascii()
@@ -39,10 +39,10 @@ def test_a_path_and_query_give_the_value_back(value: str) -> None:
 
 
 @given(values, around, around)
-def test_a_table_gives_the_value_back_from_json(value: str, before: str, after: str) -> None:
+def test_a_value_in_a_table_round_trips_through_json(value: str, before: str, after: str) -> None:
     template = {"a": f"{before}{{x}}{after}", "b": [{"c": "{x}"}, 1, True, None]}
     expected: Any = f"{before}{value}{after}"
-    # Text that is JSON by itself is filled as JSON, so that it is that afterwards, too.
+    # A text that is JSON is filled as JSON, so that it stays JSON.
     found = json.loads(fill_text(template, {"x": value}))
     try:
         inner = json.loads(template["a"])  # type: ignore[arg-type]
@@ -56,7 +56,7 @@ def test_a_table_gives_the_value_back_from_json(value: str, before: str, after: 
 
 
 @given(values)
-def test_json_inside_a_text_inside_json_gives_the_value_back(value: str) -> None:
+def test_a_value_in_nested_json_round_trips(value: str) -> None:
     inner = json.dumps({"channel": "{x}", "room": {"id": 7}})
     middle = json.dumps({"identifier": inner, "n": 1})
     outer = json.loads(fill_text({"data": middle}, {"x": value}))
@@ -71,20 +71,20 @@ def test_a_text_that_is_json_is_filled_as_json(value: str) -> None:
 
 
 @given(values)
-def test_a_header_carries_nothing_that_ends_it(value: str) -> None:
+def test_a_value_cannot_end_its_header(value: str) -> None:
     filled = fill_header("Bearer {x}", {"x": value})
     assert filled.isascii()
     assert filled.isprintable()
     assert filled.startswith("Bearer ")
 
 
-def test_a_header_keeps_what_it_can_carry() -> None:
+def test_a_header_keeps_printable_ascii() -> None:
     assert fill_header("{x}", {"x": 'a=1; b="%2F"'}) == 'a=1; b="%2F"'
     assert fill_header("{x}", {"x": "Zoë\r\nX: y"}) == "Zo%C3%AB%0D%0AX: y"
 
 
 @given(values)
-def test_a_value_is_never_looked_into_for_names(value: str) -> None:
+def test_names_in_values_are_not_replaced(value: str) -> None:
     assert fill("{a}", {"a": value, "b": "no"}) == value
     assert fill("{a}{b}", {"a": "{b}", "b": "x"}) == "{b}x"
 
@@ -93,7 +93,7 @@ def test_a_value_is_never_looked_into_for_names(value: str) -> None:
     "text",
     ["", "{", "{}", "{ a }", "{a b}", "{1}", '{"a":1}', "subscription { code }", "{{", "a}b{"],
 )
-def test_other_braces_are_themselves(text: str) -> None:
+def test_other_braces_are_literal(text: str) -> None:
     assert [*names_in(text)] == []
     assert fill(text, {}) == text
     assert fill_json({"a": text}, {}) == {"a": text}
@@ -104,7 +104,7 @@ def test_all_names_are_found() -> None:
     assert [*names_in(template)] == ["x", "y_1", "z"]
 
 
-def test_a_name_without_a_value_is_told() -> None:
+def test_a_name_without_a_value_is_reported() -> None:
     with pytest.raises(UnknownNameError, match="token"):
         fill_text({"a": ["{token}"]}, {"username": "x"})
 
@@ -129,7 +129,7 @@ def test_a_name_without_a_value_is_told() -> None:
         ("number.code", MISSING),
     ],
 )
-def test_a_path_finds_what_is_there(path: str, found: object) -> None:
+def test_a_path_finds_its_value(path: str, found: object) -> None:
     value = {
         "data": {"code": "C-1", "list": [{"n": 1}, {"n": 2}]},
         "null": None,
@@ -144,13 +144,13 @@ def test_a_path_finds_what_is_there(path: str, found: object) -> None:
 @pytest.mark.parametrize(
     "text", ["", ".", "a.", ".a", "a..b", "a[", "a[x]", "[-1]", "a[0]b", 'a["b', "a]", "[]"]
 )
-def test_what_is_no_path_is_told(text: str) -> None:
+def test_an_invalid_path_is_reported(text: str) -> None:
     with pytest.raises(ValueError, match="invalid path"):
         JsonPath(text)
 
 
 @given(st.lists(st.one_of(named, st.integers(0, 9)), min_size=1, max_size=5))
-def test_a_path_leads_to_what_was_put_there(steps: list[str | int]) -> None:
+def test_a_path_leads_to_the_value_at_its_steps(steps: list[str | int]) -> None:
     value: Any = "here"
     text = ""
     for step in steps:
@@ -158,13 +158,13 @@ def test_a_path_leads_to_what_was_put_there(steps: list[str | int]) -> None:
     for step in reversed(steps):
         value = [*[None] * step, value] if isinstance(step, int) else {step: value}
     assert JsonPath(text).find(value) == "here"
-    # As a text inside JSON at any depth it is the same path.
+    # The path stays the same if a level is JSON in a text.
     assert JsonPath(f"text.{text}" if text[0] != "[" else f"text{text}").find(
         {"text": json.dumps(value)}
     ) == ("here")
 
 
-def test_a_text_nested_too_deep_is_nothing() -> None:
+def test_a_text_nested_too_deep_is_missing() -> None:
     assert JsonPath("a.b").find({"a": "[" * 100_000}) is MISSING
 
 

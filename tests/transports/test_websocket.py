@@ -203,11 +203,18 @@ def chunks(data: bytes, size: int) -> Iterator[bytes]:
             ),
             "Not you at all",
         ),
+        (
+            responds(
+                REFUSED + b"\r\n<html lang=en>\n<title>404 No</title>\n<h1>No</h1><p>Not you."
+            ),
+            "No Not you.",
+        ),
         (responds(REFUSED + b"\r\n<html><head><title>Only a title"), "Only a title"),
     ],
     ids=(
         *("length", "chunks", "until close", "in one piece", "HTTP/1.0", "no body"),
-        *("too long", "without an end", "broken chunk", "page", "page with a title alone"),
+        *("too long", "without an end", "broken chunk", "page", "page without a head"),
+        "page with a title alone",
     ),
 )
 def test_a_refusals_body_is_read_in_any_framing(server: Handler, text: str) -> None:

@@ -195,6 +195,26 @@ def test_what_a_threshold_tolerates_is_marked() -> None:
     assert not any(each.tolerated for each in sample(50, 10).verdict.reasons)
 
 
+def test_a_high_error_rate_has_the_hint_of_the_cause_that_explains_most_of_it() -> None:
+    advice = "Give the token."
+
+    def hint_with(*counts: int, hint: str = advice) -> str:
+        report = sample(50, 10, rejected=sum(counts))
+        report.errors.causes[:] = [
+            FailureCause(
+                operation="ingest", cause=f"HTTP 4{number}", count=each, share=1, hint=hint, said=""
+            )
+            for number, each in enumerate(counts)
+        ]
+        report.verdict = judged(report)
+        return reason(report, "error_rate").hint
+
+    general = "See the errors by cause"
+    assert hint_with(9) == hint_with(5, 4) == advice
+    assert hint_with(3, 3, 3).startswith(general)
+    assert hint_with(9, hint="").startswith(general)
+
+
 def test_one_lost_delivery_in_many_is_not_rounded_away() -> None:
     found = reason(sample(500, 20, missing=1), "codes_received")
     assert found.grade == "warning"

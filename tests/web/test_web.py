@@ -60,7 +60,7 @@ class Conducted:
 class Led:
     """What a `Leader` knows."""
 
-    conductor: Conducted | None = None
+    live_run: Conducted | None = None
     report: Report | None = None
     thresholds: Thresholds = field(default_factory=load_thresholds)
     trouble: str = ""
@@ -99,7 +99,7 @@ def _command_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def going_on() -> Led:
-    return Led(conductor=Conducted(lives.live(lives.account(30, missing=2), 30)))
+    return Led(live_run=Conducted(lives.live(lives.account(30, missing=2), 30)))
 
 
 def test_everything_responds_before_any_run() -> None:
@@ -242,10 +242,10 @@ def test_successive_runs_are_shown(going_on: Led) -> None:
     led = Led(report=sample(5, 2))
     visitor = client(led)
     seen = [visitor.get("/delivery/now").text]
-    led.report, led.conductor = None, going_on.conductor
+    led.report, led.live_run = None, going_on.live_run
     seen.append(visitor.get("/delivery/now").text)
     assert visitor.get("/delivery/report.json").status_code == 404
-    led.report, led.conductor = sample(7, 2, refused=2), None
+    led.report, led.live_run = sample(7, 2, refused=2), None
     led.report.run.id = "second"
     seen.append(visitor.get("/delivery/now").text)
     led.trouble = "--codes 0 cannot be."

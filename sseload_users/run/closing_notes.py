@@ -1,0 +1,38 @@
+"""The notes that a run's report gets at its end; pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from sseload_users.core.clock_steps import before_sent_note
+from sseload_users.core.counters import Counters
+from sseload_users.core.formatting import count
+
+
+def closing_notes(
+    counters: Counters, *, slow_rate: float, publisher_losses: Counter[str], clock_error_ms: float
+) -> list[str]:
+    """Return the notes about a run's account, one sentence each.
+
+    Args:
+        counters: the run's counters.
+        slow_rate: bytes per second that slow connections read.
+        publisher_losses: losses of the publisher's connection, by cause.
+        clock_error_ms: how wrong a latency between two processes can be, in milliseconds.
+    """
+    notes = []
+    if counters.slow:
+        notes.append(
+            f"{count(counters.slow, 'connection')} read slowly, at {slow_rate:,.0f} bytes a second "
+            "(--slow-share): what they had not read by the end is missing."
+        )
+    if publisher_losses:
+        causes = ", ".join(f"{many} × {cause}" for cause, many in publisher_losses.most_common())
+        times = count(publisher_losses.total(), "time")
+        notes.append(f"The publisher's connection was lost {times}: {causes}.")
+    if counters.hook_errors:
+        raised = count(counters.hook_errors, "exception")
+        notes.append(f"The locustfile's hooks raised {raised}; see the log.")
+    if counters.before_sent:
+        notes.append(before_sent_note(counters.before_sent, clock_error_ms))
+    return notes

@@ -1,0 +1,93 @@
+"""The facts about a run that its report states, and its plan."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Any
+
+from locust.env import Environment
+
+from sseload_users.core.clock import wall_ns
+from sseload_users.core.objective import DEFAULT as DEFAULT_OBJECTIVE
+from sseload_users.core.objective import Objective
+from sseload_users.core.plan import Ladder, RunPlan, SingleStep
+from sseload_users.core.schedule import Schedule
+from sseload_users.core.search import Search
+from sseload_users.options import Options
+from sseload_users.report.account import Run
+from sseload_users.run.limits import fitting
+from sseload_users.run.resources import Resources
+
+_DISTRIBUTIONS = ("sseload", "locust", "gevent", "websocket-client")
+#: Options of Locust that the report states.
+_LOCUST_OPTIONS = ("spawn_rate", "run_time", "processes", "stop_timeout")
+
+
+def run_facts(run_id: str, resources: Resources, environment: Environment) -> Run:
+    """Return the facts about a run that begins now.
+
+    Args:
+        run_id: its identity.
+        resources: its resources.
+        environment: Locust's environment.
+    """
+    options, target = resources.options, resources.target
+    run = Run(
+        run_id=run_id,
+        started_ns=wall_ns(),
+        target=target.host,
+        transport=target.profile.transport,
+        ingest=target.public()["ingest"],
+        options={**options.public(), **_locust_options(environment)},
+        versions=_versions(),
+        advise=target.profile.advice,
+    )
+    if options.insecure:
+        run.notes.append("Any server certificate was accepted (--insecure).")
+    return run
+
+
+def run_plan(options: Options, *, connections: int, local: bool) -> RunPlan:
+    """Return the plan that the options describe.
+
+    Args:
+        options: the run's options.
+        connections: number of connections that Locust should have.
+        local: whether this process holds all of them, so that its file limit applies.
+    """
+    schedule = Schedule.spread(options.codes, options.duration)
+    if options.ladder:
+        return Ladder(options.ladder, schedule)
+    if not options.search:
+        return SingleStep(schedule)
+    over_rate = options.search == "rate"
+    most = options.search_most
+    if local and not over_rate:
+        most = fitting(most)
+    rate = round(1 / schedule.interval_s) if schedule.interval_s else 1
+    return Search(
+        Objective.parse(options.objective or DEFAULT_OBJECTIVE),
+        options.search,
+        start=max(1, rate) if over_rate else connections,
+        max_size=most,
+        codes=options.codes,
+        interval_s=schedule.interval_s,
+        connections=connections,
+    )
+
+
+def _locust_options(environment: Environment) -> dict[str, Any]:
+    parsed = vars(environment.parsed_options or object())
+    given = {name: parsed[name] for name in _LOCUST_OPTIONS if parsed.get(name) is not None}
+    return {"users": getattr(environment.runner, "target_user_count", None), **given}
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in _DISTRIBUTIONS:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # a checkout is not installed
+            versions[name] = "checkout"
+    return {**versions, "python": platform.python_version()}

@@ -1,0 +1,205 @@
+"""The parts of a worker's run: identities, counters, announcements, and published codes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import gevent.pool
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sseload_users.core.counters import Counters
+from sseload_users.core.ledger import Ledger
+from sseload_users.run.announcements import Announcements
+from sseload_users.run.closing_notes import closing_notes
+from sseload_users.run.connection_plan import ConnectionPlan
+from sseload_users.run.messages import (
+    BroadcastDone,
+    CodeOutcome,
+    CodeSent,
+    CodeStatus,
+    ToLeader,
+)
+from sseload_users.run.operation_counters import OperationCounters
+from sseload_users.run.publication import Publication
+from sseload_users.run.run_clock import RunClock
+from sseload_users.run.user_gauges import UserGauges
+from sseload_users.targets.identities import Identity
+
+
+@given(
+    workers=st.integers(1, 5),
+    per_worker=st.integers(1, 30),
+    people=st.integers(1, 7),
+    share=st.floats(0, 1),
+)
+def test_identities_and_slow_connections_are_spread_evenly_over_workers(
+    workers: int, per_worker: int, people: int, share: float
+) -> None:
+    identities = [Identity(str(number)) for number in range(people)]
+    plans = [
+        ConnectionPlan(identities, share, worker_index=index, workers=workers)
+        for index in range(workers)
+    ]
+    numbers = range(1, per_worker + 1)
+    total = workers * per_worker
+    used = Counter(plan.identity(number).username for plan in plans for number in numbers)
+    assert max(used.values()) - min(used.values(), default=0) <= 1
+    assert len(used) == min(people, total)
+    slow = sum(plan.reads_slowly(number) for plan in plans for number in numbers)
+    assert abs(slow - total * share) < 1
+
+
+def test_codes_are_sent_by_the_first_identity_unless_one_is_given() -> None:
+    plan = ConnectionPlan([Identity("ann"), Identity("bob")], 0, worker_index=1, workers=2)
+    assert plan.publisher(None).username == "ann"
+    assert plan.publisher("eve").username == "eve"
+
+
+class Fixture:
+    """A worker's account, its counters and publication; messages are recorded."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.sent: list[ToLeader] = []
+        self.ledger = Ledger(10.0, lambda *_: None)
+        self.operations = OperationCounters(self.ledger, lambda: self.closed)
+        self.clock = RunClock(lambda _: None, same=True)
+        self.publication = Publication(
+            self.ledger, self.operations, self.clock, self.sent.append, lambda: self.closed
+        )
+
+
+@pytest.fixture
+def run() -> Fixture:
+    return Fixture()
+
+
+def test_operations_are_counted(run: Fixture) -> None:
+    operations = run.operations
+    for _ in range(4):
+        operations.count_attempt()
+    operations.count_connected(1500, first=True)
+    operations.count_connected(2500, first=True)
+    assert operations.count_connect_failure("connect", "refused", "go away") == "refused"
+    operations.withdraw_attempt()
+    operations.count_drop("reset")
+    operations.count_reconnect(70_000)
+    operations.count_upkeep(None)
+    operations.count_upkeep("HTTP 500", "oh")
+    operations.count_malformed("bad frame")
+    tally = run.ledger.take()
+    counters = tally.counters
+    assert (counters.attempted, counters.succeeded, counters.failed) == (3, 2, 1)
+    assert (counters.dropped, counters.reconnected) == (1, 1)
+    assert (counters.upkeep, counters.upkeep_failed, counters.malformed) == (2, 1, 1)
+    assert sum(second.dropped for second in tally.seconds.values()) == 1
+    assert tally.connect.total == 2
+    assert tally.recovery.total == 1
+    assert dict(tally.causes) == {
+        ("connect", "refused"): 1,
+        ("session", "reset"): 1,
+        ("upkeep", "HTTP 500"): 1,
+        ("message", "bad frame"): 1,
+    }
+
+
+def test_nothing_is_counted_once_the_account_is_closed(run: Fixture) -> None:
+    run.closed = True
+    operations, before = run.operations, run.ledger.tally.pack()
+    operations.count_attempt()
+    operations.count_connected(5, first=True)
+    operations.count_connect_failure("connect", "refused")
+    operations.count_drop("reset")
+    operations.count_reconnect(5)
+    operations.count_storm_reconnect(5)
+    operations.count_upkeep("HTTP 500")
+    run.publication.record_sent(1, 10**18, 0, None)
+    run.publication.record_outcome(1, "accepted", 5, None)
+    assert run.ledger.tally.pack() == before
+    assert run.sent == []
+
+
+def test_causes_that_differ_each_time_are_bounded(run: Fixture) -> None:
+    counted = {run.operations.count_drop(f"closed: {number}") for number in range(300)}
+    assert "other" in counted
+    assert len(counted) <= 101
+
+
+def test_a_published_code_is_announced_and_its_outcome_reported(run: Fixture) -> None:
+    publication = run.publication
+    publication.record_sent(1, 10**18, 30, 10**18)
+    publication.record_sent(2, 10**18 + 5, 40, None)
+    assert publication.record_outcome(1, "accepted", 900, None) is None
+    assert publication.record_outcome(2, "rejected", 950, "HTTP 400", "no room") == "HTTP 400"
+    publication.report_done()
+    assert run.sent == [
+        CodeSent(1, 10**18, 0, 10**18, 30),
+        CodeSent(2, 10**18 + 5, 0, None, 40),
+        CodeOutcome(1, "accepted", 900, None, ""),
+        CodeOutcome(2, "rejected", 950, "HTTP 400", "no room"),
+        BroadcastDone(),
+    ]
+    assert run.operations.counters.overlapping == 1
+    assert run.ledger.code(1).status == "accepted"
+
+
+def test_stopping_kills_the_requests_in_flight(run: Fixture) -> None:
+    requests = gevent.pool.Pool(2)
+    with run.publication.in_progress(requests):
+        request = requests.spawn(gevent.sleep, 60)
+        gevent.sleep(0)
+        run.publication.stop()
+        assert run.publication.stopped
+        assert request.dead
+
+
+def test_announcements_wait_for_the_leaders_time() -> None:
+    ledger = Ledger(10.0, lambda *_: None)
+    clock = RunClock(lambda _: None, same=False)
+    announcements = Announcements(ledger, clock)
+    announcements.add(CodeSent(7, 10**18, 2000, None, 0))
+    announcements.add(CodeStatus(7, "accepted"))
+    assert ledger.code(7).sent_ns is None
+    clock.clocks.same = True
+    announcements.apply()
+    assert ledger.code(7).sent_ns == 10**18
+    assert ledger.code(7).status == "accepted"
+    assert clock.sender_error_ns == 2000
+
+
+def test_gauges_count_users_for_as_long_as_they_do_something() -> None:
+    users = UserGauges()
+    with users.listening, users.listening, users.pending:
+        counts = users.counts()
+        assert (counts.listeners, counts.pending, counts.connecting) == (2, 1, 0)
+        with pytest.raises(ZeroDivisionError), users.connecting:
+            _ = 1 / 0
+    counts = users.counts()
+    assert (counts.listeners, counts.broadcasters, counts.pending, counts.connecting) == (
+        0,
+        0,
+        0,
+        0,
+    )
+
+
+def test_a_run_without_peculiarities_has_no_closing_notes() -> None:
+    notes = closing_notes(
+        Counters(attempted=5), slow_rate=1000, publisher_losses=Counter(), clock_error_ms=0
+    )
+    assert notes == []
+
+
+def test_closing_notes_state_what_the_figures_do_not() -> None:
+    notes = closing_notes(
+        Counters(slow=2, hook_errors=1, before_sent=3),
+        slow_rate=1000,
+        publisher_losses=Counter({"reset": 2, "closed": 1}),
+        clock_error_ms=0.5,
+    )
+    assert notes[0].startswith("2 connections read slowly, at 1,000 bytes a second")
+    assert notes[1] == "The publisher's connection was lost 3 times: 2 × reset, 1 × closed."
+    assert notes[2] == "The locustfile's hooks raised 1 exception; see the log."
+    assert len(notes) == 4
