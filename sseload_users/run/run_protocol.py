@@ -49,6 +49,10 @@ _CLOSE_S = 10.0
 _LEAVE_S = 0.3
 
 
+#: The phases of a step in which no worker may join any more.
+_LATE_PHASES = ("settle", "broadcast", "drain")
+
+
 class RunProtocol:
     """Enters what workers report into the account, and sends them what they have to know.
 
@@ -137,7 +141,8 @@ class RunProtocol:
                 pass
 
     def _welcome(self, worker: str, region: str) -> None:
-        late = self.ending or self._log.phase in ("settle", "broadcast", "drain")
+        phase = self._log.phase
+        late = "disconnect" if self.ending else phase if phase in _LATE_PHASES else ""
         self._registry.add(worker, region, late=late)
         self._send(worker, Welcome(self._log.phase, self._log.phase_number, host_id()))
         if self._closing:

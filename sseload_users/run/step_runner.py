@@ -84,12 +84,18 @@ class StepRunner:
             self._totals.begin_step(self.codes_ordered + 1)
         first_phase = len(self._log.run.phases)
         label = f" ({step.name})" if step.name else ""
+        connected_before = self._totals.tally.counters.succeeded
         self.enter("connect", f"Connecting to {self._resources.target.host}{label}.")
         if step.connections is not None and self._population.expected() != step.connections:
             self._population.resize(step.connections)
         self._protocol.wait_until(self._all_connected)
         if not self._population.expected():
             raise CannotRun("No user listens: -u includes the broadcaster; give 2 or more.")
+        # A connection that failed all its attempts is not tried again.
+        if self._totals.tally.counters.succeeded == connected_before:
+            self._log.show("Nothing is connected: no codes are sent.")
+            self._log.leave()
+            return self._outcome(step, first_phase, 0) if step.name else None
         self.enter("settle", f"Waiting {seconds(options.settle)} before the first code.")
         gevent.sleep(options.settle)
         opened = self._totals.sum_gauges(lambda each: each.open)

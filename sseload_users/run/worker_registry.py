@@ -9,6 +9,14 @@ from sseload_users.core.formatting import clean, count
 from sseload_users.core.totals import Totals, WorkerTotals
 from sseload_users.run.link import Link
 
+#: The phases in which a worker joins too late, and how a sentence states each.
+LATE = {
+    "settle": "after all connections had been made, before the first code was sent",
+    "broadcast": "while codes were being sent",
+    "drain": "after the last code had been sent",
+    "disconnect": "when the run was ending",
+}
+
 
 class WorkerRegistry:
     """The workers of one run, as its leader sees them.
@@ -33,21 +41,20 @@ class WorkerRegistry:
         name = self._totals.worker(worker).name
         return name[:1].upper() + name[1:]
 
-    def add(self, worker: str, region: str, *, late: bool) -> None:
+    def add(self, worker: str, region: str, *, late: str = "") -> None:
         """Add a worker that takes part, and gets all messages from now on.
 
         Args:
             worker: id of the worker.
             region: region that it is in; empty if unknown.
-            late: whether codes may have been sent already.
+            late: phase that the run is in, if all connections have been made; see LATE.
         """
         known = worker in self._totals.workers
         self._recipients[worker] = None
         self._enter(worker).region = region
         if late and not known:
             self._mark_incomplete(
-                f"{self.name(worker)} joined when codes were being sent: Locust moved connections "
-                "to it."
+                f"{self.name(worker)} joined {LATE[late]}: Locust moved connections to it."
             )
 
     def recipients(self, but: str | None = None) -> list[str]:

@@ -252,7 +252,7 @@ def _judge_codes_accepted(codes: CodeFigures, errors: ErrorFigures, rule: Rule) 
     if not codes.sent:
         grade = "issues"
         sentence = f"No code was sent, of {count(due, 'code')} due." if due else "No code was due."
-    hint = cause and cause.hint
+    hint = (cause and cause.hint) if due else "See the reasons about connections."
     return make_reason(
         "codes_accepted",
         grade,

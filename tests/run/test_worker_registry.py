@@ -59,23 +59,30 @@ def run() -> Fixture:
 
 def test_a_worker_gets_messages_once_it_has_said_hello(run: Fixture) -> None:
     assert run.registry.recipients() == []
-    run.registry.add("a", "eu", late=False)
-    run.registry.add("b", "", late=False)
+    run.registry.add("a", "eu")
+    run.registry.add("b", "")
     assert run.registry.recipients() == ["a", "b"]
     assert run.registry.recipients(but="a") == ["b"]
     assert run.totals.worker("a").region == "eu"
 
 
 @pytest.mark.parametrize(
-    ("worker", "late", "reasons"), [("c", True, 1), ("c", False, 0), ("a", True, 0)]
+    ("worker", "late", "when"),
+    [
+        ("c", "settle", "after all connections had been made, before the first code was sent"),
+        ("c", "broadcast", "while codes were being sent"),
+        ("c", "drain", "after the last code had been sent"),
+        ("c", "disconnect", "when the run was ending"),
+        ("c", "", ""),
+        ("a", "broadcast", ""),
+    ],
 )
-def test_a_new_worker_is_late_when_codes_are_being_sent(
-    run: Fixture, worker: str, late: bool, reasons: int
+def test_a_new_worker_is_late_once_all_connections_have_been_made(
+    run: Fixture, worker: str, late: str, when: str
 ) -> None:
     run.registry.add(worker, "", late=late)
-    assert len(run.reasons) == reasons
-    assert all(
-        each.startswith("Worker c joined when codes were being sent") for each in run.reasons
+    assert run.reasons == (
+        [f"Worker c joined {when}: Locust moved connections to it."] if when else []
     )
 
 

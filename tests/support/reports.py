@@ -23,6 +23,7 @@ from sseload_users.core.figures import (
     LatencySummary,
 )
 from sseload_users.core.histogram import Histogram
+from sseload_users.core.objective import Objective
 from sseload_users.report.model import (
     SCHEMA,
     CodeRow,
@@ -267,9 +268,13 @@ def sample(
 
 def judged(report: Report, thresholds: Thresholds | None = None) -> Verdict:
     """The verdict on a report, by the default thresholds unless others are given."""
+    if thresholds is None:
+        thresholds = load_thresholds()
+        if (objective := report.run.options.get("objective")) and not report.search:
+            thresholds = thresholds.with_objective(Objective.parse(objective))
     return judge(
         report,
-        thresholds or load_thresholds(),
+        thresholds,
         complete=report.run.complete,
         notes=report.run.notes,
         steps=report.steps,
