@@ -103,10 +103,16 @@ def grade_of(expected: Mapping[str, Any], timeouts: int) -> str:
     connections, codes = expected["connections"], expected["codes"]
     deliveries = expected["deliveries"]
     attempted, owed, scheduled = connections["attempted"], deliveries["owed"], codes["scheduled"]
-    failed = connections["failed"] + connections["dropped"] + deliveries["malformed"]
-    failed += codes["rejected"] + codes["unanswered"] + codes["unsent"]
-    errors = failed / (attempted + scheduled)
+    lost_codes = codes["rejected"] + codes["unanswered"] + codes["unsent"]
+    failed = connections["failed"] + connections["dropped"] + deliveries["malformed"] + lost_codes
     dropped = connections["dropped"] / max(connections["succeeded"], 1)
+    # Each kind of failure counts against its own kind of operation, and all against all.
+    errors = max(
+        failed / (attempted + scheduled),
+        connections["failed"] / attempted,
+        lost_codes / scheduled,
+        dropped,
+    )
     succeeded = connections["succeeded"] / attempted
     accepted = codes["accepted"] / scheduled
     delivered = deliveries["delivered"] / owed if owed else 0.0
