@@ -37,6 +37,8 @@ def test_a_worker_loads_neither_the_leaders_side_nor_what_renders(tmp_path: Path
     loaded = json.loads(out.read_text())
     assert "sseload_users.run.worker_run" in loaded
     # Locust itself loads Flask and Jinja.
-    unwanted = ("rich", "prometheus_client", "sseload_users.web", "sseload_users.report")
-    unwanted += ("sseload_users.run.leader", "sseload_users.run.conductor")
+    unwanted = (
+        *("rich", "prometheus_client", "sseload_users.web", "sseload_users.report"),
+        *("sseload_users.run.leader", "sseload_users.run.conductor"),
+    )
     assert [name for name in loaded if name.startswith(unwanted)] == []
