@@ -83,7 +83,7 @@ import time
 from sseload_users import CodeBroadcaster, CodeListener
 
 class Busy(CodeListener):
-    def on_code(self, code, arrived_ns):
+    def on_code(self, delivery):
         end = time.monotonic() + 1.5
         while time.monotonic() < end:
             pass
