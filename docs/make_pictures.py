@@ -1,8 +1,8 @@
-"""Makes the pictures in docs/pictures: real runs against the embedded target, in Chromium.
+"""Generate the pictures in docs/pictures from real runs against the embedded target.
 
     make pictures
 
-Takes two minutes. It needs what the tests need, and Debian's chromium.
+It takes two minutes and needs the development environment and Debian's chromium.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _HERE = Path(__file__).parent
 _OUT = _HERE / "pictures"
 _LOCUST = Path(sys.executable).parent / "locust"
 
-#: So that a picture is easily read where it is shown at half its size.
+#: Small enough that a picture is readable at half its size.
 _SIZE = {"width": 1120, "height": 860}
 _PATIENCE_MS = 30_000
 
 
 def main() -> None:
-    """Make all pictures."""
+    """Generate all pictures."""
     chromium = shutil.which("chromium")
     if chromium is None:
         sys.exit("chromium is missing: apt-get install chromium")
@@ -51,13 +51,13 @@ def main() -> None:
 
 
 def _reports(browser: Browser, folder: Path) -> None:
-    """report.html, and two runs compared."""
+    """Take pictures of report.html and of a comparison."""
     before, after = folder / "before", folder / "after"
     size = ("200", "20", "8")
     _run(before, (), *size)
     _run(after, ("--cost-per-delivery", "0.0001", "--lose", "0.003"), *size)
     compared = folder / "compared.html"
-    subprocess.run(  # noqa: S603 - this very program
+    subprocess.run(  # noqa: S603 - this program itself
         [sys.executable, "-m", "sseload_users", "compare", str(before), str(after),
          "--html", str(compared)],
         stdout=subprocess.DEVNULL, check=False,
@@ -70,7 +70,7 @@ def _reports(browser: Browser, folder: Path) -> None:
 
 
 def _capacity(browser: Browser, folder: Path) -> None:
-    """A ladder and a storm, as report.html has them."""
+    """Take pictures of a ladder and a storm in report.html."""
     config = _HERE.parent / "config"
     ladder, storm = folder / "ladder", folder / "storm"
     _run(ladder, ("--max-connections", "180"), "--config", str(config / "ladder.conf"),
@@ -88,7 +88,7 @@ def _capacity(browser: Browser, folder: Path) -> None:
 def _run(folder: Path, faults: tuple[str, ...], *words: str) -> None:
     with process.start(*faults) as server:
         port = server.url.rpartition(":")[2]
-        subprocess.run(  # noqa: S603 - this very program
+        subprocess.run(  # noqa: S603 - this program itself
             [sys.executable, "-m", "sseload_users", *words, "--target", "websocket",
              "--host", server.url, "--watch-process", f":{port}",
              "--delivery-report", str(folder)],
@@ -97,7 +97,7 @@ def _run(folder: Path, faults: tuple[str, ...], *words: str) -> None:
 
 
 def _live(browser: Browser) -> None:
-    """A run as it goes: the tab in Locust's page, and /delivery."""
+    """Take pictures of a run in progress: the tab in Locust's page, and /delivery."""
     with (
         process.start("--drop", "0.0004", "--cost-per-delivery", "0.00002") as server,
         _locust(server.url) as url,
@@ -124,7 +124,7 @@ def _locust(host: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    child = subprocess.Popen(  # noqa: S603 - likewise
+    child = subprocess.Popen(  # noqa: S603 - Locust from this environment
         [_LOCUST, "--web-host", "127.0.0.1", "--web-port", str(port), "--host", host,
          "--target", "websocket", "--codes", "60", "--duration", "60", "--reconnect"],
         cwd=_HERE.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -157,7 +157,7 @@ def _page(browser: Browser) -> Iterator[Page]:
 
 
 def _shoot(page: Page, name: str, heading: str | None = None) -> None:
-    """Take a picture of what is in the window, or from a heading on downwards."""
+    """Take a picture of the window, optionally scrolled to a heading."""
     if heading is not None:
         top = page.get_by_role("heading", name=heading, exact=True)
         top.evaluate("each => scrollTo(0, each.getBoundingClientRect().top + scrollY - 24)")

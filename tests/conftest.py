@@ -1,4 +1,4 @@
-"""What holds for all tests."""
+"""Settings for all tests."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from unittest import mock
 
 from hypothesis import settings
 
-# Imported for the first time, Locust has gevent patch the process, and that is this one:
-# threads would not be threads any more. Runs are in processes of their own, patched as usual.
+# On its first import, Locust lets gevent patch the process. Here threads must stay real threads,
+# so this import suppresses the patching. Runs are separate processes, which are patched as usual.
 with mock.patch.dict(os.environ, LOCUST_SKIP_MONKEY_PATCH="1"):
     import locust  # noqa: F401
 
-# How long an example takes says more about the machine than about the code.
+# The time of an example depends more on the machine than on the code.
 settings.register_profile("sseload", deadline=None)
 settings.load_profile("sseload")

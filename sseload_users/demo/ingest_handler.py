@@ -57,7 +57,7 @@ class Submission(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Received:
+class _ReceivedCode:
     """A submission, its ordinal, and when it was received (wall clock, ns)."""
 
     submission: Submission
@@ -80,14 +80,14 @@ class IngestHandler:
     def submit(self, submission: Submission) -> None:
         """Answer a submission, now or after ``--ingest-delay``."""
         self._received += 1
-        received = _Received(submission, self._received, wall_ns())
+        received = _ReceivedCode(submission, self._received, wall_ns())
         delay = self._context.settings.ingest_delay
         if delay:
             asyncio.get_running_loop().call_later(delay, self._answer, received)
         else:
             self._answer(received)
 
-    def _answer(self, received: _Received) -> None:
+    def _answer(self, received: _ReceivedCode) -> None:
         plan, submission = self._context.plan, received.submission
         injected = plan.rejects(received.number)
         rejection = submission.rejection()
@@ -113,7 +113,7 @@ class IngestHandler:
         return self._context.hub.broadcast(submission.code())
 
     def _record(
-        self, received: _Received, status: int | str, index: int | None = None, fault: str = ""
+        self, received: _ReceivedCode, status: int | str, index: int | None = None, fault: str = ""
     ) -> None:
         self._context.recorder.write(
             "ingest",

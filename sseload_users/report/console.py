@@ -125,7 +125,7 @@ def _summary(report: Report) -> RenderableType:
         parts += [Text(""), table]
     # In a run of several steps, each connection existed in one of them only.
     if report.received_per_connection and not report.steps:
-        parts += [Text(""), _Received(report)]
+        parts += [Text(""), _ReceivedTable(report)]
     workers = WorkersTable(report)
     if workers.rows:
         parts += [Text(""), workers]
@@ -219,7 +219,7 @@ def _counts(report: Report) -> RenderableType:
     return table
 
 
-class _Received:
+class _ReceivedTable:
     """A bar chart of how many connections received how many codes."""
 
     def __init__(self, report: Report) -> None:

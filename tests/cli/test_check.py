@@ -14,7 +14,8 @@ import pytest
 
 from sseload_users.core.config_path import config_path
 from sseload_users.demo import process
-from tests.support.check_cases import CASES, Case
+from tests.support.check_case import Case
+from tests.support.check_cases import CASES
 from tests.support.runs import ROOT, clean_environment
 from tests.support.socket_servers import CERTIFICATES
 

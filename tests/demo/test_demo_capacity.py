@@ -18,7 +18,7 @@ from tests.support.demo_clients import (
     Target,
     clients,
     compare,
-    dial,
+    open_websocket,
     target,
     wait_until,
 )
@@ -101,7 +101,7 @@ def test_with_mute_connections_reached_it_answers_no_request(tmp_path: Path) -> 
         listening = clients(server, 1)
         with pytest.raises(requests.ReadTimeout):
             requests.get(f"{server.url}/health", timeout=0.3)
-        late = Client(server, "websocket", patience=0.5)
+        late = Client(server, "websocket", timeout=0.5)
         assert late.join().ended == "hang"
         listening[0].leave()
         wait_until(lambda: '"closed"' in server.path.read_text(), "the end")
@@ -173,7 +173,7 @@ def test_a_delivery_fails_if_the_client_leaves_the_namespace_first(tmp_path: Pat
         first = Client(server, "websocket")
         assert first.seen.subscribed.wait(PATIENCE)
         path = "/socket.io/?EIO=4&transport=websocket&username=loadtest"
-        with dial(server.websocket_url + path) as second:
+        with open_websocket(server.websocket_url + path) as second:
             second.send("40/events,")
             while not str(second.recv(PATIENCE)).startswith("40/events,"):
                 pass

@@ -22,7 +22,7 @@ from tests.support.demo_clients import (
     SOCKETIO,
     Stream,
     Target,
-    dial,
+    open_websocket,
     receive,
     target,
     wait_until,
@@ -38,13 +38,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 def status_of(url: str) -> int:
     with pytest.raises(InvalidStatus) as refused:
-        dial(url)
+        open_websocket(url)
     return refused.value.response.status_code
 
 
 class TestWebSocket:
     def test_it_sends_a_greeting_and_then_codes(self, server: Target) -> None:
-        with dial(f"{server.websocket_url}/ws?username=alice") as connection:
+        with open_websocket(f"{server.websocket_url}/ws?username=alice") as connection:
             assert json.loads(receive(connection))["type"] == "connected"
             server.post("C-1")
             code = json.loads(receive(connection))
@@ -52,7 +52,7 @@ class TestWebSocket:
 
     @pytest.mark.parametrize("code", ['"\\', "grüße 🎉", "x" * 125, "x" * 126, "x" * 1000])
     def test_a_code_arrives_unchanged(self, server: Target, code: str) -> None:
-        with dial(f"{server.websocket_url}/ws") as connection:
+        with open_websocket(f"{server.websocket_url}/ws") as connection:
             receive(connection)
             server.post(code)
             assert json.loads(receive(connection))["code"] == code
@@ -61,11 +61,11 @@ class TestWebSocket:
         assert status_of(f"{server.websocket_url}/ws?username=mallory") == 403
         assert status_of(f"{server.websocket_url}/elsewhere") == 404
         assert requests.get(f"{server.url}/ws", timeout=PATIENCE).status_code == 426
-        with dial(f"{server.websocket_url}/ws") as connection:
+        with open_websocket(f"{server.websocket_url}/ws") as connection:
             receive(connection)
 
     def test_it_answers_pings_and_ignores_other_messages(self, server: Target) -> None:
-        with dial(f"{server.websocket_url}/ws") as connection:
+        with open_websocket(f"{server.websocket_url}/ws") as connection:
             receive(connection)
             connection.send(["in ", "pieces"])
             connection.send(b"bytes")
@@ -73,7 +73,7 @@ class TestWebSocket:
 
     def test_it_echoes_the_close_code(self, tmp_path: Path) -> None:
         with target(tmp_path) as server:
-            with dial(f"{server.websocket_url}/ws") as connection:
+            with open_websocket(f"{server.websocket_url}/ws") as connection:
                 receive(connection)
                 connection.close(4321, "enough")
                 assert connection.close_code == 4321
@@ -115,7 +115,7 @@ class TestSocketIO:
         ]
 
     def test_the_packets_on_the_wire(self, server: Target) -> None:
-        with dial(f"{server.websocket_url}{SOCKETIO}&username=loadtest") as connection:
+        with open_websocket(f"{server.websocket_url}{SOCKETIO}&username=loadtest") as connection:
             opening = receive(connection)
             assert opening[0] == "0"
             assert json.loads(opening[1:]).keys() == {
@@ -133,7 +133,7 @@ class TestSocketIO:
             assert receive(connection).startswith('42/events,["new_code",{"code":"C-1",')
 
     def test_each_joined_namespace_gets_every_code(self, server: Target) -> None:
-        with dial(f"{server.websocket_url}{SOCKETIO}&username=loadtest") as connection:
+        with open_websocket(f"{server.websocket_url}{SOCKETIO}&username=loadtest") as connection:
             connection.send("40")
             connection.send("40/events,")
             while not receive(connection).startswith("40/events,"):
@@ -152,7 +152,7 @@ class TestSocketIO:
         self, tmp_path: Path, username: str
     ) -> None:
         with target(tmp_path, "--ping-interval", "0.2") as server:
-            with dial(f"{server.websocket_url}{SOCKETIO}{username}") as connection:
+            with open_websocket(f"{server.websocket_url}{SOCKETIO}{username}") as connection:
                 receive(connection)
                 connection.send("40/events,")
                 assert [receive(connection) for _ in range(4)] == [
@@ -183,7 +183,10 @@ class TestSocketIO:
 
     def test_a_client_that_misses_a_pong_is_disconnected(self, tmp_path: Path) -> None:
         beats = ["--ping-interval", "0.2", "--ping-timeout", "0.3"]
-        with target(tmp_path, *beats) as server, dial(server.websocket_url + SOCKETIO) as mute:
+        with (
+            target(tmp_path, *beats) as server,
+            open_websocket(server.websocket_url + SOCKETIO) as mute,
+        ):
             receive(mute)
             assert receive(mute) == "2"
             mute.send("3")

@@ -22,7 +22,7 @@ from tests.support.demo_clients import (
     SOCKETIO,
     Stream,
     Target,
-    dial,
+    open_websocket,
     receive,
     target,
     wait_until,
@@ -43,7 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 def join(server: Target, namespace: str, username: str = "loadtest") -> ClientConnection:
     """Connect and join a namespace, up to its acknowledgement; the caller closes it."""
-    connection = dial(f"{server.websocket_url}{SOCKETIO}&username={username}")
+    connection = open_websocket(f"{server.websocket_url}{SOCKETIO}&username={username}")
     receive(connection)
     connection.send(f"40{namespace},")
     while not receive(connection).startswith(f"40{namespace},"):
@@ -184,7 +184,7 @@ class TestIngest:
         with (
             target(tmp_path, *TODAY) as server,
             join(server, "/events", "alice") as listener,
-            dial(f"{server.websocket_url}{SOCKETIO}&username=bob") as publisher,
+            open_websocket(f"{server.websocket_url}{SOCKETIO}&username=bob") as publisher,
         ):
             receive(publisher)
             publisher.send("40/ws/ingest,")
@@ -271,7 +271,7 @@ class TestIngest:
     @pytest.mark.parametrize("namespace", ["/events", "/ws/ingest"])
     def test_an_unknown_user_is_refused(self, tmp_path: Path, namespace: str) -> None:
         with target(tmp_path, *TODAY, "--ping-interval", "0.2") as server:
-            with dial(f"{server.websocket_url}{SOCKETIO}&username=mallory") as connection:
+            with open_websocket(f"{server.websocket_url}{SOCKETIO}&username=mallory") as connection:
                 receive(connection)
                 connection.send(f"40{namespace},")
                 assert [receive(connection) for _ in range(4)] == [

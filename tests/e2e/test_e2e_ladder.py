@@ -1,4 +1,4 @@
-"""Ladders against a server that holds so many and no more."""
+"""Ladders against a server with a known limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.runs import QUICK, Outcome, run_against_target
 pytestmark = pytest.mark.e2e
 
 CODES = 3
-#: The runs' options, and the target's.
+#: Options of each run, and of its target.
 LADDERS = {
     "short": (
         ("--ladder", "20,60,100,500", "--target", "websocket"),
@@ -28,33 +28,33 @@ Ladders = dict[str, Future[tuple[Outcome, record.Record]]]
 
 @pytest.fixture(scope="module")
 def ladders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ladders]:
-    """All ladders, side by side."""
+    """Start all ladders at once."""
     folder = tmp_path_factory.mktemp("ladders")
 
     def one(name: str) -> tuple[Outcome, record.Record]:
-        words, faults = LADDERS[name]
+        arguments, faults = LADDERS[name]
         brief = ("--codes", str(CODES), "--duration", "0.6", *QUICK)
-        return run_against_target(folder / name, *words, *brief, faults=faults)
+        return run_against_target(folder / name, *arguments, *brief, faults=faults)
 
     with ThreadPoolExecutor(len(LADDERS)) as pool:
         yield {name: pool.submit(one, name) for name in LADDERS}
 
 
 def steps_of(truth: record.Record) -> list[int]:
-    """How many subscribers each step's codes went to, by the target's own account."""
+    """Return the number of subscribers in each step, from the target's record."""
     codes = [truth.codes[index].subscribers for index in sorted(truth.codes)]
     steps = [codes[at : at + CODES] for at in range(0, len(codes), CODES)]
     assert all(len(set(step)) == 1 for step in steps), steps
     return [step[0] for step in steps]
 
 
-def test_each_step_says_what_was_true_of_it_and_where_the_ladder_falls_short(
+def test_steps_state_their_figures_and_where_the_ladder_falls_short(
     ladders: Ladders,
 ) -> None:
     outcome, truth = ladders["short"].result()
     assert steps_of(truth) == [20, 60, 90, 90]
     report = outcome.report
-    told = [
+    steps = [
         (
             step["name"],
             step["target"],
@@ -65,13 +65,13 @@ def test_each_step_says_what_was_true_of_it_and_where_the_ladder_falls_short(
         )
         for step in report["steps"]
     ]
-    assert told == [
+    assert steps == [
         ("20 connections", "all", 20, 20, 60, "good"),
         ("60 connections", "> 95 %", 60, 60, 180, "good"),
         ("100 connections", "> 95 %", 90, 100, 270, "issues"),
         ("500 connections", "", 90, 500, 270, "warning"),
     ]
-    # The whole run's books are those of its steps.
+    # The figures of the run are the sums of its steps.
     for part, names in (
         ("deliveries", ("owed", "delivered", "missing", "interrupted", "late")),
         ("codes", ("scheduled", "accepted")),
@@ -95,10 +95,10 @@ def test_each_step_says_what_was_true_of_it_and_where_the_ladder_falls_short(
 def test_a_ladder_that_meets_every_target_is_good(ladders: Ladders) -> None:
     outcome, truth = ladders["good"].result()
     assert steps_of(truth) == [10, 30]
-    assert outcome.grade == "good"
+    assert outcome.reasons == {}
     assert outcome.status == 0
     assert "Every step meets its target, up to 30 connections." in outcome.stdout
-    # With nothing of one step left in the next: no session outlives it.
+    # No session of a step outlives it.
     lives = sorted(
         (each.opened_ns or 0, each.closed_ns or 0) for each in truth.connections.values()
     )
@@ -106,7 +106,7 @@ def test_a_ladder_that_meets_every_target_is_good(ladders: Ladders) -> None:
     assert max(closed for _, closed in lives[:10]) < lives[10][0]
 
 
-def test_a_ladder_by_workers_has_the_same_steps(ladders: Ladders) -> None:
+def test_a_ladder_with_workers_has_the_same_steps(ladders: Ladders) -> None:
     outcome, truth = ladders["workers"].result()
     assert steps_of(truth) == [10, 20]
     assert [

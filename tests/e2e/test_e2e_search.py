@@ -1,4 +1,4 @@
-"""Searches against servers whose limits are known, whatever they are limited by."""
+"""Searches against servers with known limits of different kinds."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from tests.support.runs import LOCUST, Outcome, run, target
 
 pytestmark = pytest.mark.e2e
 
-#: So that a probe is over as soon as it can be.
+#: Options that keep a probe short.
 BRIEF = ("--settle", "0", "--delivery-timeout", "2", "--warm-up", "10", "--target", "websocket")
-#: The number that is to be found, and where the searches for it begin.
+#: The limit to be found, and the sizes at which searches for it start.
 CAPACITY = 43
 STARTS = (1, 2, 5, 11, 20, 42, 43, 44, 90, 200)
-#: Searches wait most of their time.
+#: Searches run at the same time: they mostly wait.
 AT_ONCE = 9
 
 Searches = dict[str, Future[Outcome]]
 
 
-def search(folder: Path, server: str, start: int, *words: str) -> Outcome:
-    """A search that begins with so many connections."""
-    what = () if "--search" in words else ("--search", "connections")
-    return run(folder, str(start), "2", "0", *BRIEF, *what, "--host", server, *words)
+def search(folder: Path, server: str, start: int, *arguments: str) -> Outcome:
+    """Run a search that starts with the given number of connections."""
+    what = () if "--search" in arguments else ("--search", "connections")
+    return run(folder, str(start), "2", "0", *BRIEF, *what, "--host", server, *arguments)
 
 
-def against(folder: Path, options: tuple[str, ...], start: int, *words: str) -> Outcome:
-    """A search against an embedded target of its own."""
+def against(folder: Path, options: tuple[str, ...], start: int, *arguments: str) -> Outcome:
+    """Run a search against a new embedded target."""
     with target(folder, *options) as (server, _):
-        return search(folder / "run", server.url, start, *words)
+        return search(folder / "run", server.url, start, *arguments)
 
 
 def found(outcome: Outcome) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def found(outcome: Outcome) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def supervised(folder: Path, *options: str) -> Iterator[str]:
-    """The embedded target on one port, started anew whenever it dies."""
+    """Run the embedded target on one port, and restart it when it exits."""
     port = free_port()
     over = threading.Event()
     listening = threading.Event()
@@ -77,20 +77,20 @@ def supervised(folder: Path, *options: str) -> Iterator[str]:
     (folder / "lives").write_text(str(len(lives)))
 
 
-#: A generator that has enough to do with each code, in a greenlet beside the others.
+#: A generator that is busy for long with each code.
 BUSY = """
 import time
 from sseload_users import CodeBroadcaster, CodeListener
 
 class Busy(CodeListener):
-    def on_code(self, code, arrived_ns):
+    def on_code(self, delivery):
         end = time.monotonic() + 1.5
         while time.monotonic() < end:
             pass
 """
 
 
-def by_a_busy_generator(folder: Path) -> Outcome:
+def search_with_a_busy_generator(folder: Path) -> Outcome:
     (folder / "locustfile.py").write_text(BUSY)
     with target(folder) as (server, _):
         return run(
@@ -100,38 +100,38 @@ def by_a_busy_generator(folder: Path) -> Outcome:
         )  # fmt: skip
 
 
-def under_a_supervisor(folder: Path) -> Outcome:
+def search_with_a_supervisor(folder: Path) -> Outcome:
     with supervised(folder, "--memory-limit-connections", "31") as server:
         return search(folder / "run", server, 10)
 
 
 @pytest.fixture(scope="module")
 def searches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searches]:
-    """All the searches, side by side."""
+    """Start all searches, several at a time."""
 
     def folder() -> Path:
         return tmp_path_factory.mktemp("search")
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {
-            # To the n-th connection a code comes n times 12 ms later.
+            # The n-th connection receives a code n × 12 ms later.
             "cost": pool.submit(
                 against, folder(), ("--cost-per-delivery", "0.012"), 40, "--duration", "1.4",
                 "--objective", "delivery>=99.9%, connect>=95%, p99<=600ms",
             ),
-            # Each code takes 10 times 4 ms.
+            # Each code takes 10 × 4 ms.
             "rate": pool.submit(
                 against, folder(), ("--cost-per-delivery", "0.004"), 10, "--search", "rate",
                 "--codes", "30", "--duration", "2", "--objective", "delivery>=99.9%, p99<=150ms",
             ),
-            "memory": pool.submit(under_a_supervisor, folder()),
+            "memory": pool.submit(search_with_a_supervisor, folder()),
             **{
                 str(start): pool.submit(
                     against, folder(), ("--max-connections", str(CAPACITY)), start
                 )
                 for start in STARTS
             },
-            "generator": pool.submit(by_a_busy_generator, folder()),
+            "generator": pool.submit(search_with_a_busy_generator, folder()),
             "dead": pool.submit(
                 against, folder(), ("--memory-limit-connections", "31"), 10, "--warm-up", "1"
             ),
@@ -140,20 +140,20 @@ def searches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searches]:
 
 
 @pytest.mark.parametrize("start", STARTS)
-def test_a_known_limit_is_found_from_wherever_one_begins(searches: Searches, start: int) -> None:
+def test_a_limit_is_found_from_any_start(searches: Searches, start: int) -> None:
     outcome = searches[str(start)].result()
     result = found(outcome)
     assert result["limited_by"] == "server"
     assert result["largest"] == pytest.approx(CAPACITY, rel=0.05)
     assert result["largest"] < result["broke_at"] <= result["largest"] + 2
     assert result["cause"] == "handshake: HTTP 503"
-    assert any(words.startswith("errors ") for words in result["first_broken"])
+    assert any(each.startswith("errors ") for each in result["first_broken"])
     assert outcome.grade == "good"
     assert outcome.status == 0
     said = " ".join(outcome.stdout.split())
     assert f"The server holds {result['largest']} connections: that many met the objective" in said
     assert "most often handshake: HTTP 503" in said
-    # The rate at which users come and go is nobody's choice here.
+    # No warning of Locust about the spawn rate, which the user did not choose.
     assert "spawn rate" not in outcome.stderr
     # The report's steps are the probes.
     steps = outcome.report["steps"]
@@ -167,10 +167,10 @@ def test_a_known_limit_is_found_from_wherever_one_begins(searches: Searches, sta
         assert deliveries["owed"] == deliveries["delivered"] == 2 * connections["succeeded"]
 
 
-def test_a_server_that_dies_at_its_limit_is_found_out_and_named(searches: Searches) -> None:
+def test_a_server_that_crashes_at_its_limit(searches: Searches) -> None:
     outcome = searches["memory"].result()
     result = found(outcome)
-    # The thirty-first one kills it.
+    # The thirty-first connection crashes it.
     assert result["limited_by"] == "server"
     assert result["largest"] == pytest.approx(30, rel=0.05)
     operation, _, cause = result["cause"].partition(": ")
@@ -186,7 +186,7 @@ def test_a_server_that_dies_at_its_limit_is_found_out_and_named(searches: Search
     assert outcome.status == 0
 
 
-def test_a_server_that_dies_and_stays_dead_leaves_what_was_found(searches: Searches) -> None:
+def test_a_server_that_crashes_and_does_not_return(searches: Searches) -> None:
     outcome = searches["dead"].result()
     result = found(outcome)
     assert result["limited_by"] == "end"
@@ -199,7 +199,7 @@ def test_a_server_that_dies_and_stays_dead_leaves_what_was_found(searches: Searc
     assert "The search ended before it had an answer." in " ".join(outcome.stdout.split())
 
 
-def test_a_cost_that_grows_is_found_by_how_late_the_last_ones_are(searches: Searches) -> None:
+def test_a_limit_of_latency(searches: Searches) -> None:
     outcome = searches["cost"].result()
     result = found(outcome)
     assert result["limited_by"] == "server"
@@ -210,18 +210,18 @@ def test_a_cost_that_grows_is_found_by_how_late_the_last_ones_are(searches: Sear
     assert result["cause"] == ""
 
 
-def test_how_many_codes_a_second_it_takes(searches: Searches) -> None:
+def test_a_limit_of_codes_per_second(searches: Searches) -> None:
     outcome = searches["rate"].result()
     result = found(outcome)
     assert result["over"] == "rate"
     assert result["limited_by"] == "server"
-    # At more than 25 a second, each waits longer than the one before.
+    # Above 25 per second, each code waits longer than the previous one.
     assert 23 <= result["largest"] <= 28
     assert f"The server holds {result['largest']} codes a second" in outcome.stdout
     assert all(each["connections"]["attempted"] == 10 for each in outcome.report["steps"])
 
 
-def test_a_generator_that_is_the_bottleneck_gets_the_blame_and_the_server_no_number(
+def test_a_saturated_generator_gives_no_number_for_the_server(
     searches: Searches,
 ) -> None:
     outcome = searches["generator"].result()
@@ -233,11 +233,11 @@ def test_a_generator_that_is_the_bottleneck_gets_the_blame_and_the_server_no_num
     assert outcome.grade == "warning"
     assert outcome.status == 3
     said = " ".join(outcome.stdout.split())
-    assert "no number can be given for the server" in said
+    assert "the server's limit is not known" in said
     assert "The server holds" not in said
 
 
-def test_a_search_says_what_it_is_limited_to(searches: Searches) -> None:
+def test_a_search_ends_at_its_largest_size(searches: Searches) -> None:
     outcome = searches["limit"].result()
     result = found(outcome)
     assert (result["largest"], result["limited_by"], result["broke_at"]) == (12, "limit", None)

@@ -1,4 +1,4 @@
-"""Each shape of use that a set of options is kept for, in short."""
+"""Short runs of each load shape in config/, and of the form that they fill."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.web_ui import form_fields, web_ui
 CONFIGS = sorted(path.stem for path in (ROOT / "config").glob("*.conf"))
 CONNECTIONS = 30
 
-#: What makes each shape short, and the target's options.
+#: Options that make each shape short, and options of the target.
 SHORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "basic": (("--codes", "4", "--duration", "2"), ()),
     "stress": (("--codes", "10", "--duration", "2"), ()),
@@ -54,14 +54,14 @@ Shapes = dict[str, Future[tuple[Outcome, record.Record]]]
 
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shapes]:
-    """All shapes, side by side."""
+    """Start all shapes, several at a time."""
     folder = tmp_path_factory.mktemp("shapes")
 
     def one(name: str) -> tuple[Outcome, record.Record]:
-        words, faults = SHORT[name]
+        arguments, faults = SHORT[name]
         return run_against_target(
             folder / name.replace(" ", "-"), "--config", f"config/{name.split()[0]}.conf",
-            "-u", str(CONNECTIONS + 1), "-r", "100", *QUICK, *words,
+            "-u", str(CONNECTIONS + 1), "-r", "100", *QUICK, *arguments,
             faults=faults, command=LOCUST,
         )  # fmt: skip
 
@@ -69,8 +69,8 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shapes]:
         yield {name: pool.submit(one, name) for name in SHORT}
 
 
-def is_flawless(outcome: Outcome) -> None:
-    """Whatever was owed came, and nobody was let down."""
+def check_flawless(outcome: Outcome) -> None:
+    """Check that everything owed was delivered, and nothing failed."""
     assert outcome.reasons == {}
     report = outcome.report
     assert report["run"]["complete"] is True
@@ -81,22 +81,22 @@ def is_flawless(outcome: Outcome) -> None:
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("name", ["basic", "stress", "soak", "burst", "idle"])
-def test_every_shape_runs_and_all_is_delivered(shapes: Shapes, name: str) -> None:
+def test_shapes_without_faults_deliver_everything(shapes: Shapes, name: str) -> None:
     outcome, truth = shapes[name].result()
-    is_flawless(outcome)
+    check_flawless(outcome)
     report = outcome.report
     assert report["connections"]["succeeded"] == truth.opened == CONNECTIONS
     assert report["connections"]["replaced"] == 0
     assert report["storm"] is None
     assert report["deliveries"]["delivered"] == CONNECTIONS * report["codes"]["accepted"]
-    # The generator's memory is told over time.
+    # The timeline has the generator's memory.
     rss = [point["rss_mib"] for point in report["timeline"]]
     assert all(20 < each < 500 for each in rss)
     assert max(rss) < 1.2 * min(rss)
 
 
 @pytest.mark.e2e
-def test_a_burst_goes_out_back_to_back(shapes: Shapes) -> None:
+def test_a_burst_is_sent_back_to_back(shapes: Shapes) -> None:
     outcome, truth = shapes["burst"].result()
     assert len(truth.ingests) == 50
     sent = [row["sent_at"] for row in outcome.report["per_code"]]
@@ -105,7 +105,7 @@ def test_a_burst_goes_out_back_to_back(shapes: Shapes) -> None:
 
 
 @pytest.mark.e2e
-def test_slow_consumers_take_nothing_from_the_others(shapes: Shapes) -> None:
+def test_slow_consumers_do_not_affect_others(shapes: Shapes) -> None:
     outcome, _ = shapes["slow-consumers"].result()
     received = sorted(int(row["delivered"]) for row in outcome.table("connections"))
     # A tenth of them read 300 bytes a second, and a code has about as many.
@@ -116,7 +116,7 @@ def test_slow_consumers_take_nothing_from_the_others(shapes: Shapes) -> None:
 
 
 @pytest.mark.e2e
-def test_who_idles_is_kept_by_heartbeats(shapes: Shapes) -> None:
+def test_heartbeats_keep_idle_connections(shapes: Shapes) -> None:
     outcome, truth = shapes["idle"].result()
     first, last = (row["sent_at"] for row in outcome.report["per_code"])
     # Without its pong, a connection is closed after 1.4 s.
@@ -127,18 +127,18 @@ def test_who_idles_is_kept_by_heartbeats(shapes: Shapes) -> None:
 @pytest.mark.e2e
 def test_churn_replaces_sessions_and_loses_nothing(shapes: Shapes) -> None:
     outcome, truth = shapes["churn"].result()
-    is_flawless(outcome)
+    check_flawless(outcome)
     connections = outcome.report["connections"]
-    # Some 30 a second for 5 s: far from 30, and from 500, whatever chance does.
+    # About 30 per second for 5 s.
     assert 60 < connections["replaced"] < 300
     assert connections["reconnected"] == 0
-    # Whoever was connecting at the end was counted by the server alone.
+    # A connection that was being opened at the end is counted by the server only.
     assert 0 <= truth.opened - connections["succeeded"] <= CONNECTIONS
     waiting = connections["replaced"] - (connections["succeeded"] - CONNECTIONS)
     assert 0 <= waiting <= CONNECTIONS
     assert connections["peak_open"] <= CONNECTIONS
     assert f"{connections['replaced']} replaced" in outcome.stdout
-    # They do not go together, as they do in a storm.
+    # Sessions do not end together, as they do in a storm.
     ends = sorted(each.closed_ns for each in truth.connections.values() if each.closed_ns)
     assert max(later - earlier for earlier, later in zip(ends, ends[10:], strict=False)) > 1e7
     rows = outcome.table("connections")
@@ -146,9 +146,9 @@ def test_churn_replaces_sessions_and_loses_nothing(shapes: Shapes) -> None:
 
 
 @pytest.mark.e2e
-def test_a_storm_ends_all_and_tells_how_soon_they_are_back(shapes: Shapes) -> None:
+def test_a_storm_reports_how_soon_connections_are_back(shapes: Shapes) -> None:
     outcome, truth = shapes["storm"].result()
-    is_flawless(outcome)
+    check_flawless(outcome)
     storm = outcome.report["storm"]
     assert storm["ended"] == storm["back"] == CONNECTIONS
     assert 0 < storm["back_50_s"] <= storm["back_95_s"] <= storm["back_100_s"] < 3
@@ -156,7 +156,7 @@ def test_a_storm_ends_all_and_tells_how_soon_they_are_back(shapes: Shapes) -> No
     (began,) = storm["started_at"]
     (broadcast,) = (each for each in outcome.report["phases"] if each["name"] == "broadcast")
     assert 0.9 < _seconds(began) - _seconds(broadcast["started_at"]) < 3
-    # As the server saw it: all went at once, and all came back at once.
+    # The server saw all connections close at once and return at once.
     first = sorted(truth.connections)[:CONNECTIONS]
     ends = [truth.connections[number].closed_ns or 0 for number in first]
     comes = [each.opened_ns for number, each in truth.connections.items() if number not in first]
@@ -173,28 +173,28 @@ def test_jitter_spreads_a_storm(shapes: Shapes) -> None:
         shapes[name].result()[0].report["storm"] for name in ("storm", "storm with jitter")
     )
     assert spread["back"] == CONNECTIONS
-    # Of 30 that come within 1.5 s, half have come after three quarters of one.
+    # Of 30 connections within 1.5 s, half are expected after 0.75 s.
     assert 0.3 < spread["back_50_s"] < 2
     assert spread["back_100_s"] > 0.8
     assert spread["back_50_s"] > at_once["back_50_s"]
 
 
 @pytest.mark.e2e
-def test_a_storm_that_a_server_does_not_take_is_told_as_it_is(shapes: Shapes) -> None:
+def test_a_storm_that_the_server_does_not_handle(shapes: Shapes) -> None:
     outcome, _ = shapes["storm on a slow server"].result()
     report = outcome.report
     storm, connections = report["storm"], report["connections"]
-    # Those that did not get in at first are not in the storm.
+    # Connections that never opened are not part of the storm.
     assert storm["ended"] == connections["succeeded"] - storm["back"] < CONNECTIONS
     assert connections["failed"] > CONNECTIONS - storm["ended"]
-    # Who is turned away tries again, later and later; until then, all is not well.
+    # Refused connections retry with increasing delays.
     assert storm["back_50_s"] < 1
     assert storm["back_100_s"] is None or storm["back_100_s"] > 0.4
     assert outcome.status == 1
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_what_is_kept_is_in_the_web_form(name: str) -> None:
+def test_configurations_fill_the_web_form(name: str) -> None:
     path = str(ROOT / "config" / f"{name}.conf")
     parsed = parse_options(["--config", path])
     options = Options.read(parsed)
@@ -211,7 +211,7 @@ def test_what_is_kept_is_in_the_web_form(name: str) -> None:
     for key, value in own.items():
         if key in of_locust:
             continue
-        # The form shows it, and what the form sends back means the same.
+        # The form shows the value, and sends back an equal one.
         assert str(form[key]["default_value"]) in (value, f"{value}.0", value.capitalize())
     again = Options.read({key: each["default_value"] for key, each in form.items()})
     assert {key: getattr(again, key) for key in own if key not in of_locust} == {
@@ -220,7 +220,7 @@ def test_what_is_kept_is_in_the_web_form(name: str) -> None:
 
 
 @pytest.mark.e2e
-def test_a_shape_is_run_from_the_web_form(tmp_path: Path) -> None:
+def test_a_shape_runs_from_the_web_form(tmp_path: Path) -> None:
     arguments = ("--config", "config/storm.conf", "--headful")
     with (
         target(tmp_path) as (server, _),
@@ -244,6 +244,6 @@ def test_a_shape_is_run_from_the_web_form(tmp_path: Path) -> None:
     assert report["run"]["complete"] is True
 
 
-def _seconds(moment: str) -> float:
-    whole, _, fraction = moment.rstrip("Z").partition(".")
+def _seconds(time_text: str) -> float:
+    whole, _, fraction = time_text.rstrip("Z").partition(".")
     return time.mktime(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(f"0.{fraction}")

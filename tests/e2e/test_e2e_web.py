@@ -1,4 +1,4 @@
-"""Runs from Locust's web UI, without a browser: its form, and one run after the other."""
+"""Runs from Locust's web UI, without a browser: its form, and several runs in one process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 
 
 class Session:
-    """A Locust with its web UI, and the target that it tests."""
+    """Locust with its web UI, and the target that it tests."""
 
     def __init__(self, run: Run, url: str, record_path: Path) -> None:
         self.run = run
@@ -37,14 +37,14 @@ class Session:
         return answer
 
     def swarm(self, users: int, **fields: object) -> None:
-        """Press the button that starts a run."""
+        """Start a run, as the form does."""
         form = {"user_count": users, "spawn_rate": 50, **fields}
         answer = requests.post(f"{self.url}/swarm", data=form, timeout=PATIENCE)
         answer.raise_for_status()
         assert answer.json()["success"] is True
 
     def counted(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """Locust's table: requests and failures; Locust remembers it for two seconds."""
+        """Return the requests and failures in Locust's table, which it caches for two seconds."""
         rows = self.get("/stats/requests").json()["stats"]
         return {
             (row["method"], row["name"]): (row["num_requests"], row["num_failures"]) for row in rows
@@ -54,7 +54,7 @@ class Session:
         return str(self.get("/stats/requests").json()["state"])
 
     def wait_for_end(self, runs: int) -> None:
-        """Wait until so many runs have been reported."""
+        """Wait until the given number of runs has been reported."""
         self.run.wait_until(lambda: self.run.stdout.count("Verdict") >= runs, "the end of the run")
 
     def report(self) -> dict[str, Any]:
@@ -72,15 +72,15 @@ def session(tmp_path: Path) -> Iterator[Session]:
         yield Session(run, url, path)
 
 
-def test_two_runs_and_a_mistake_in_one_session(session: Session) -> None:
-    # The form has the options, with what the command line said.
+def test_two_runs_and_an_invalid_one_in_one_process(session: Session) -> None:
+    # The form has the options, with the values of the command line.
     form = form_fields(session.get("/").text)
     assert form["codes"]["default_value"] == 3
     assert form["target"]["default_value"] == "websocket"
     assert {"duration", "delivery_timeout", "settle", "username", "reconnect"} <= form.keys()
     assert not {"client_key", "header", "delivery_report", "thresholds"} & form.keys()
 
-    # A run starts, and ends by itself.
+    # A run starts and ends by itself.
     session.swarm(9)
     session.wait_for_end(1)
     first = session.report()
@@ -96,14 +96,14 @@ def test_two_runs_and_a_mistake_in_one_session(session: Session) -> None:
     }
     session.run.wait_until(lambda: session.counted() == right, "the first run's table")
 
-    # A mistake refuses the next one, in one sentence, and nothing else happens.
+    # An invalid value refuses the next run in one sentence.
     session.swarm(5, codes="0")
     session.run.wait_for("sseload: Invalid --codes 0")
     session.run.wait_until(lambda: session.state() == "stopped", "the refusal")
     assert len(session.truth.connections) == 8
     assert session.report() == first
 
-    # The form's values hold for a further run, and its books are fresh.
+    # The values of the form apply to another run, which has a new account.
     session.swarm(6, codes="4", duration="0.8", username="alice")
     session.wait_for_end(2)
     second = session.report()
@@ -136,7 +136,7 @@ def test_two_runs_and_a_mistake_in_one_session(session: Session) -> None:
 def test_the_stop_button_ends_a_run_that_is_reported(session: Session) -> None:
     session.swarm(7, duration="100")
     session.run.wait_until(lambda: session.truth.sent == 6, "the first code")
-    time.sleep(0.5)  # for it to be read
+    time.sleep(0.5)  # nothing shows that the listeners have read it
     assert requests.post(f"{session.url}/stop", timeout=PATIENCE).json()["success"] is True
     session.wait_for_end(1)
     report = session.report()

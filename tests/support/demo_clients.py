@@ -1,7 +1,7 @@
-"""The embedded target in a child process, and clients of every transport that keep books.
+"""The embedded target in a child process, and clients that record what they receive from it.
 
-The clients share no code with the server: websockets speaks WebSocket, requests HTTP, and
-what is inside is read here anew from the protocols' own words.
+The clients share no code with the server: they use websockets and requests, and parse messages
+by themselves.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from websockets.sync.client import ClientConnection, connect
 from sseload_users.demo import process, record
 
 TRANSPORTS = ("websocket", "socketio", "sse")
-#: Seconds after which a test that waits has failed.
+#: Seconds after which a wait fails its test.
 PATIENCE = 10.0
 #: Where Socket.IO is spoken.
 SOCKETIO = "/socket.io/?EIO=4&transport=websocket"
@@ -31,7 +31,7 @@ SOCKETIO = "/socket.io/?EIO=4&transport=websocket"
 
 @dataclass(slots=True)
 class Target:
-    """A running server: where it is, and where its record goes."""
+    """A running server and the path of its record."""
 
     process: process.DemoProcess
     path: Path
@@ -56,20 +56,20 @@ class Target:
 
 @contextlib.contextmanager
 def target(folder: Path, *options: str) -> Iterator[Target]:
-    """A server with these options that writes its record to a file in the folder."""
+    """Start a server that writes its record to a file in the folder."""
     path = folder / "record.jsonl"
     with process.start("--record", str(path), *options) as child:
         yield Target(child, path)
 
 
-def dial(url: str, *, patience: float = PATIENCE) -> ClientConnection:
-    """A WebSocket; the caller closes it."""
-    # Large messages are the tests' own; no pings, since some servers here are made to be mute.
+def open_websocket(url: str, *, timeout: float = PATIENCE) -> ClientConnection:
+    """Open a WebSocket; the caller closes it."""
+    # Tests send large messages, and some servers intentionally do not answer pings.
     connection = connect(
         url,
         compression=None,
         proxy=None,
-        open_timeout=patience,
+        open_timeout=timeout,
         ping_interval=None,
         close_timeout=2,
         max_size=None,
@@ -119,22 +119,22 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
     """Wait until the condition holds."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        assert time.monotonic() < deadline, f"timed out waiting for {what}"
         time.sleep(0.005)
 
 
 @dataclass(slots=True)
 class Seen:
-    """What one client saw.
+    """What one client received.
 
     Attributes:
-        ordinal: the server's number for the connection; 0 if it was refused.
-        status: of an HTTP answer that refused it.
-        subscribed: the server said that codes will come.
-        codes: in the order in which they came; several times those that came so.
-        foreign: codes of others.
-        malformed: messages that are not what the protocol says.
-        ended: how it ended: "reset", "broken", "end", or a WebSocket close code.
+        ordinal: the server's number of the connection; 0 if it was refused.
+        status: the HTTP status of a refusal.
+        subscribed: set when the server has confirmed the subscription.
+        codes: in the order of arrival, with duplicates.
+        foreign: the number of codes of other runs.
+        malformed: the number of messages that violate the protocol.
+        ended: how the connection ended: "reset", "broken", "end", or a WebSocket close code.
     """
 
     transport: str
@@ -147,7 +147,7 @@ class Seen:
     ended: str | int = ""
 
     def take(self, text: str) -> None:
-        """Read one message: JSON, less what a transport wraps it in."""
+        """Record one message, given as JSON without the framing of the transport."""
         try:
             value = json.loads(text)
         except ValueError:
@@ -162,7 +162,7 @@ class Seen:
                 self.codes.append(value["code"])
 
     def out_of_order(self) -> int:
-        """How many first copies came after a higher one; codes are ``C-<number>``."""
+        """Count the first copies that arrived after a higher one; codes are ``C-<number>``."""
         highest, count = 0, 0
         for code in dict.fromkeys(self.codes):
             number = int(code.removeprefix("C-"))
@@ -172,33 +172,33 @@ class Seen:
 
 
 class Client:
-    """One client of the server, reading in a thread until it or the server ends.
+    """A client that reads in a thread until it or the server ends the connection.
 
     Args:
-        where: the server.
+        server: the server.
         transport: one of `TRANSPORTS`.
-        patience: seconds that a handshake may take.
+        timeout: seconds for the handshake.
     """
 
-    def __init__(self, where: Target, transport: str, patience: float = PATIENCE) -> None:
+    def __init__(self, server: Target, transport: str, timeout: float = PATIENCE) -> None:
         self.seen = Seen(transport)
-        self._patience = patience
-        self._target = where
+        self._timeout = timeout
+        self._target = server
         self._leave: Callable[[], object] = bool
         run = self._read_stream if transport == "sse" else self._read_socket
         self._thread = threading.Thread(target=run, daemon=True)
         self._thread.start()
 
     def leave(self) -> None:
-        """End the connection, a WebSocket, from this side."""
+        """Close the connection, which must be a WebSocket, from this side."""
         assert self.seen.transport != "sse"
         self._leave()
         self.join()
 
     def join(self) -> Seen:
-        """Wait for the end."""
+        """Wait for the end of the connection."""
         self._thread.join(PATIENCE)
-        assert not self._thread.is_alive(), f"{self.seen} goes on"
+        assert not self._thread.is_alive(), f"{self.seen} is still open"
         return self.seen
 
     def _read_socket(self) -> None:
@@ -207,7 +207,7 @@ class Client:
         path = "socket.io/?EIO=4&transport=websocket&" if socketio else "ws?"
         url = f"{self._target.websocket_url}/{path}username=loadtest"
         try:
-            with dial(url, patience=self._patience) as websocket:
+            with open_websocket(url, timeout=self._timeout) as websocket:
                 self._leave = websocket.close
                 assert websocket.response is not None
                 seen.ordinal = int(websocket.response.headers["X-Demo-Connection"])
@@ -221,7 +221,7 @@ class Client:
             if error.rcvd is not None:
                 seen.ended = error.rcvd.code
             else:
-                # Whoever sent a close frame first found something that is no WebSocket.
+                # websockets sends a close frame first if it receives an invalid frame.
                 seen.ended = "broken" if error.sent is not None else "reset"
         except InvalidStatus as error:
             seen.status, seen.ended = error.response.status_code, "refused"
@@ -250,7 +250,7 @@ class Client:
             with requests.get(
                 f"{self._target.url}/stream?username=loadtest",
                 stream=True,
-                timeout=self._patience,
+                timeout=self._timeout,
             ) as answer:
                 if answer.status_code != 200:
                     seen.status, seen.ended = answer.status_code, "refused"
@@ -267,7 +267,7 @@ class Client:
         except requests.exceptions.ChunkedEncodingError as error:
             seen.ended = "reset" if "reset" in str(error) else "broken"
         except requests.ConnectionError as error:
-            # A read that times out inside a body comes as a plain connection error.
+            # requests reports a timeout within a body as a plain connection error.
             seen.ended = "hang" if "timed out" in str(error) else "reset"
         finally:
             seen.subscribed.set()
@@ -281,16 +281,16 @@ class Client:
             self.seen.take("\n".join(data))
 
 
-def clients(where: Target, each: int, patience: float = PATIENCE) -> list[Client]:
-    """So many clients of each transport, subscribed, or refused."""
-    made = [Client(where, transport, patience) for _ in range(each) for transport in TRANSPORTS]
+def clients(server: Target, each: int, timeout: float = PATIENCE) -> list[Client]:
+    """Start `each` clients of each transport; wait until they are subscribed or refused."""
+    made = [Client(server, transport, timeout) for _ in range(each) for transport in TRANSPORTS]
     for client in made:
         assert client.seen.subscribed.wait(PATIENCE), client.seen
     return made
 
 
 def compare(seen: list[Seen], truth: record.Record) -> None:
-    """Assert that what each client saw is what the record says was written to it."""
+    """Check that each client received what the record says was sent to it."""
     for each in seen:
         if not each.ordinal:
             continue

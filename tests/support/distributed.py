@@ -1,4 +1,4 @@
-"""Real distributed runs: a master and its workers, each a process of its own."""
+"""Start distributed runs: a master and its workers, each in its own process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.runs import LOCUST, QUICK, ROOT, Outcome, Run
 
 DEMO = (sys.executable, "-m", "sseload_users.demo")
 
-#: What a worker's locustfile begins with. The first of the names has the broadcaster.
+#: The beginning of a worker's locustfile. The worker whose name sorts first has the broadcaster.
 _LOCUSTFILE = """
 from types import SimpleNamespace
 import locust.runners
@@ -31,7 +31,7 @@ from sseload_users import CodeBroadcaster, CodeListener
 locust.runners.uuid4 = lambda: SimpleNamespace(hex={name!r})
 """
 
-#: Blocks everything in the process, as a garbage collection or a busy machine does.
+#: Code that can block a whole process, as garbage collection or a busy machine does.
 BLOCK = """
 import time
 from gevent import monkey
@@ -40,31 +40,31 @@ block = monkey.get_original("time", "sleep")
 
 
 class Distributed:
-    """A master and workers, which are called a, b, c and so on.
+    """A master and workers, which are named a, b, c and so on.
 
     Args:
-        folder: their own.
-        *words: the master's options.
-        host: the server.
-        connections: how many.
-        workers: how many.
-        code: further code in the workers' locustfiles, by name.
+        folder: for all their files.
+        *arguments: of the master.
+        host: the server to test; None: the master gets no `--host`.
+        connections: the number of connections.
+        workers: the number of workers.
+        code: code for the locustfile of each process, by name, or of all workers ("all").
         options: further options of workers, by name.
-        headless: whether the run begins by itself, or from the web UI.
-        within: for the master ("master") and each worker, the network namespace it is in.
-        master: the address at which the workers find the master.
+        headless: start the run immediately, not from the web UI.
+        within: the network namespace of the master ("master") and of each worker.
+        master: the address on which the master listens.
 
     Attributes:
-        folder: their own.
+        folder: for all their files.
         master: the master.
         workers: by name.
-        web: where the web UI is.
+        web: the URL of the web UI.
     """
 
     def __init__(
         self,
         folder: Path,
-        *words: str,
+        *arguments: str,
         host: str | None,
         connections: int = 12,
         workers: int = 3,
@@ -91,7 +91,7 @@ class Distributed:
             *("--master-bind-host", master, "--master-bind-port", str(self._port)),
             *(*begin, "-u", str(connections + 1), "-r", "100", "--target", "websocket"),
             *(() if host is None else ("--host", host)),
-            *(*QUICK, *words),
+            *(*QUICK, *arguments),
             command=self._command("master"),
         )
         self.workers = {name: self.join(name) for name in "abcdefgh"[:workers]}
@@ -117,29 +117,29 @@ class Distributed:
         return LOCUST if space is None else ("ip", "netns", "exec", space, *LOCUST)
 
     def label(self, name: str) -> str:
-        """What the report calls a worker."""
+        """Return the name of a worker in the report."""
         (number,) = re.findall(
             rf"{socket.gethostname()}_{name} \(index (\d+)\) reported as ready", self.master.stderr
         )[:1]
         return f"worker {int(number) + 1} ({socket.gethostname()})"
 
     def get(self, path: str) -> str:
-        """What the web UI answers."""
+        """Return the response of the web UI to a GET request."""
         with urllib.request.urlopen(self.web + path, timeout=30) as answer:
             return str(answer.read().decode())
 
     def post(self, path: str, **form: object) -> str:
-        """What the web UI answers to a form."""
+        """Return the response of the web UI to a form."""
         data = urllib.parse.urlencode(form).encode()
         with urllib.request.urlopen(self.web + path, data, timeout=30) as answer:
             return str(answer.read().decode())
 
     def finish(self, *, lost: Sequence[str] = (), quiet: bool = True) -> Outcome:
-        """Wait until all have ended.
+        """Wait for the end of all processes.
 
         Args:
             lost: the workers that do not end by themselves.
-            quiet: nobody must have written a traceback.
+            quiet: fail if a process wrote a traceback.
         """
         outcome = self.master.finish(quiet=quiet)
         for name, worker in self.workers.items():
@@ -148,15 +148,15 @@ class Distributed:
         return outcome
 
     def kill(self) -> None:
-        """End whatever is left."""
+        """Kill the processes that are left."""
         for each in (self.master, *self.workers.values()):
             each.kill()
 
 
 @contextlib.contextmanager
-def distributed(folder: Path, *words: str, **how: Any) -> Iterator[Distributed]:
-    """A master and workers, and their end whatever happens; see `Distributed`."""
-    started = Distributed(folder, *words, **how)
+def distributed(folder: Path, *arguments: str, **options: Any) -> Iterator[Distributed]:
+    """Start a master and workers; kill what is left on exit. See `Distributed`."""
+    started = Distributed(folder, *arguments, **options)
     try:
         yield started
     finally:
@@ -164,9 +164,9 @@ def distributed(folder: Path, *words: str, **how: Any) -> Iterator[Distributed]:
 
 
 def incomplete(outcome: Outcome) -> dict[str, Any]:
-    """The report of a run some of whose workers were lost; its books balance all the same.
+    """Return the report of a run that lost workers, after checking that it is consistent.
 
-    Only connections.csv has no rows of theirs.
+    Only connections.csv has no rows for them.
     """
     report: dict[str, Any] = json.loads((outcome.folder / "report.json").read_text("utf-8"))
     validator.validate(report)
@@ -178,7 +178,7 @@ def incomplete(outcome: Outcome) -> dict[str, Any]:
 
 
 def check_workers(report: Mapping[str, Any]) -> None:
-    """Add up what a report says of each worker and of each region."""
+    """Check the sums over workers and regions in a report."""
     for rows in filter(None, (report["workers"], report["regions"])):
         for row in rows:
             assert row["owed"] == sum(row[name] for name in OWED_OUTCOMES), row
@@ -193,7 +193,7 @@ def check_workers(report: Mapping[str, Any]) -> None:
 
 
 def check_rows(outcome: Outcome) -> None:
-    """Each worker's rows of connections.csv say the same as its row of the report."""
+    """Check the rows of each worker in connections.csv against its row in the report."""
     table = outcome.table("connections")
     assert list(table[0]) == list(ConnectionRow.__dataclass_fields__)
     for worker in outcome.report["workers"]:
@@ -203,12 +203,12 @@ def check_rows(outcome: Outcome) -> None:
 
 
 class Hosts:
-    """Hosts of their own, as far as the network goes: namespaces on one switch.
+    """Network namespaces that are connected by a switch, like separate hosts.
 
-    Nothing of them is seen, or leads, outside.
+    They have no connection to the outside.
 
     Args:
-        names: of the hosts beside the one with the switch, "hub".
+        names: of the hosts besides "hub", which has the switch.
     """
 
     #: The hub's address; the other hosts have the next ones.
@@ -241,23 +241,23 @@ class Hosts:
                 _ip("netns", "del", self.space(name))
 
     def space(self, name: str) -> str:
-        """The namespace of a host."""
+        """Return the name of a host's namespace."""
         return f"{self._prefix}-{name}"
 
     def cut_off(self, name: str) -> None:
-        """Pull a host's cable."""
+        """Disconnect a host."""
         _ip("-n", self.space("hub"), "link", "set", f"to-{name}", "down")
 
     @contextlib.contextmanager
     def target(self, path: Path) -> Iterator[str]:
-        """The embedded target on the hub; its URL.
+        """Run the embedded target on the hub; return its URL.
 
         Args:
             path: of its record.
         """
-        words = ("--host", self.HUB, "--record", str(path), "--exit-with-parent")
+        arguments = ("--host", self.HUB, "--record", str(path), "--exit-with-parent")
         with subprocess.Popen(
-            ("ip", "netns", "exec", self.space("hub"), *DEMO, *words),
+            ("ip", "netns", "exec", self.space("hub"), *DEMO, *arguments),
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -270,17 +270,17 @@ class Hosts:
                 child.terminate()
 
 
-def _ip(*words: str) -> None:
-    subprocess.run(("ip", *words), check=True, capture_output=True, timeout=10)
+def _ip(*arguments: str) -> None:
+    subprocess.run(("ip", *arguments), check=True, capture_output=True, timeout=10)
 
 
 @cache
 def no_namespaces() -> str:
-    """Why there are no network namespaces here; empty if there are."""
+    """Return why network namespaces cannot be used; empty if they can."""
     name = "sseload-probe"
     try:
-        for words in (("add", name), ("exec", name, "true"), ("del", name)):
-            _ip("netns", *words)
+        for arguments in (("add", name), ("exec", name, "true"), ("del", name)):
+            _ip("netns", *arguments)
     except (OSError, subprocess.SubprocessError) as error:
-        return f"no network namespaces here ({type(error).__name__})"
+        return f"cannot create network namespaces ({type(error).__name__})"
     return ""

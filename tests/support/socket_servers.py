@@ -40,7 +40,7 @@ def serving(
 
     def handle(connection: socket.socket) -> None:
         connection.settimeout(10)
-        # A test that ends before its server's script does closes under its hands.
+        # A test may end, and close the connection, before the handler returns.
         with contextlib.suppress(OSError):
             if context is not None:
                 try:

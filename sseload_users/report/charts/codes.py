@@ -11,7 +11,7 @@ from markupsafe import Markup
 from sseload_users.core.formatting import count, ms, number, of, share
 from sseload_users.report.charts import scale
 from sseload_users.report.charts.bins import chunks
-from sseload_users.report.charts.drawing import Hit, Key, Panel, Point, Table, figure
+from sseload_users.report.charts.drawing import ChartTable, Hit, Key, Panel, Point, figure
 from sseload_users.report.charts.palette import SERIES
 from sseload_users.report.model import CodeRow
 
@@ -57,7 +57,7 @@ def reach(per_code: Codes, latest: int = len(SERIES)) -> Markup:
         "Reach of the latest codes",
         about,
         [panel],
-        Table(
+        ChartTable(
             ("code", "reached", "first, ms", "p50, ms", "p95, ms", "p99, ms", "last, ms"),
             [
                 (number(code.seq), share(code.delivered, code.owed), *map(ms, _arrivals(code)))
@@ -188,7 +188,7 @@ def deliveries(per_code: Codes) -> Markup:
         "Deliveries by code",
         about,
         [whole, lost] if losses else [whole],
-        Table(
+        ChartTable(
             ("code", *_Sums._fields),
             [(_codes(part), *map(number, each)) for part, each in zip(parts, sums, strict=True)],
         ),

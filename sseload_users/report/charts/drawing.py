@@ -187,7 +187,7 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ChartTable:
     """The figures behind a picture."""
 
     columns: Sequence[str]
@@ -210,7 +210,7 @@ def figure(
     title: str,
     about: str,
     panels: Sequence[Panel],
-    table: Table,
+    table: ChartTable,
     *,
     x_name: str,
     keys: Sequence[Key] = (),

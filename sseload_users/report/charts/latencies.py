@@ -12,7 +12,7 @@ from sseload_users.core.figures import LatencySummary
 from sseload_users.core.formatting import ms, number
 from sseload_users.report import hdr
 from sseload_users.report.charts import scale
-from sseload_users.report.charts.drawing import Hit, Key, Panel, Table, figure
+from sseload_users.report.charts.drawing import ChartTable, Hit, Key, Panel, figure
 from sseload_users.report.charts.palette import SERIES
 
 _POINTS = 200
@@ -54,7 +54,7 @@ def distribution(latencies: Mapping[str, LatencySummary]) -> Markup:
         "Distribution of the delivery latency",
         f"{_capital('; '.join(about))}." if about else "Nothing was measured.",
         [panel],
-        Table(
+        ChartTable(
             ("share", *(f"{name}, ms" for name in measured)),
             [
                 (f"{each:g} %", *(ms(values[each]) for values in measured.values()))
@@ -184,7 +184,7 @@ def changes(rows: Sequence[Change]) -> Markup:
         "Dots are what was measured, lines are where the truth lies; "
         "one that crosses 0 may be noise.",
         [panel],
-        Table(
+        ChartTable(
             ("latency", "change", "from", "to"),
             [(row.name, *(_signed(each) for each in row[1:4])) for row in rows],
         ),

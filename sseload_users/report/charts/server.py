@@ -10,7 +10,7 @@ from sseload_users.core.figures import VitalsSeries
 from sseload_users.core.formatting import number
 from sseload_users.core.vitals import sentences
 from sseload_users.report.charts import scale
-from sseload_users.report.charts.drawing import Hit, Panel, Table, figure
+from sseload_users.report.charts.drawing import ChartTable, Hit, Panel, figure
 from sseload_users.report.charts.palette import SERIES
 from sseload_users.report.charts.timeline import (
     X_NAME,
@@ -55,7 +55,7 @@ def vitals(
         "Server",
         f"{about[:1].upper()}{about[1:]}." if about else "Nothing is known of the server.",
         marked(panels, phases, "" if about else "Nothing was read."),
-        Table(
+        ChartTable(
             ("time", *(name for name, _ in named)),
             [
                 (when(part), *(span(part, each.values, _rough) for _, each in named))

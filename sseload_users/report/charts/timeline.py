@@ -13,7 +13,7 @@ from markupsafe import Markup
 from sseload_users.core.formatting import count, ms, number
 from sseload_users.report.charts import scale
 from sseload_users.report.charts.bins import Bin, bins
-from sseload_users.report.charts.drawing import Hit, Key, Panel, Point, Table, figure
+from sseload_users.report.charts.drawing import ChartTable, Hit, Key, Panel, Point, figure
 from sseload_users.report.model import Phase, TimelinePoint
 
 Timeline: TypeAlias = Sequence[TimelinePoint]
@@ -60,7 +60,7 @@ def connections(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
         "Connections",
         about,
         marked(panels, phases, "No time has passed yet." if not parts else ""),
-        Table(
+        ChartTable(
             ("time", "open", "connecting", "dropped", "failed operations"),
             [
                 (
@@ -109,7 +109,7 @@ def traffic(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
         f"{count(sum(sent), 'code')} sent, "
         f"{count(sum(received), 'delivery', 'deliveries')} received.",
         marked(panels, phases, "" if any(received) or any(sent) else "Nothing was sent yet."),
-        Table(
+        ChartTable(
             ("time", "codes sent", "deliveries"),
             [
                 (when(part), number(part.total(sent)), number(part.total(received)))
@@ -154,7 +154,7 @@ def latency(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
         "Delivery latency over time",
         about,
         marked([panel], phases, "" if slowest else "No delivery yet."),
-        Table(
+        ChartTable(
             ("time", "p50, ms", "p99, ms", "deliveries"),
             [
                 (
@@ -217,7 +217,7 @@ def generator(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
             phases,
             "" if lags or loads else "Nothing was measured yet.",
         ),
-        Table(
+        ChartTable(
             ("time", "lag p99, ms", "CPU, %", "waited for a core, %"),
             [
                 (

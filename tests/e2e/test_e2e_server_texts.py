@@ -1,4 +1,4 @@
-"""What a server says where it refuses, in every report and in `check`, and what to do about it."""
+"""The server's text of a refusal and its hint, in every report and in `check`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ DISABLED = "HTTP ingest has been disabled"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The code server as it is today, which the profile code-server does not know."""
+    """Start today's code server, which the profile code-server does not fit."""
     with process.start("--as", "today") as embedded:
         yield embedded.url
 
 
 @pytest.fixture(scope="module")
 def refused(server: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    """A run whose origin is refused, and whose codes are, by who repeats what it was told."""
+    """Run with a refused origin and refused codes, whose refusal repeats a secret header."""
     folder = tmp_path_factory.mktemp("run")
 
     def repeats(connection: socket.socket) -> None:
@@ -55,21 +55,21 @@ def refused(server: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 
 @pytest.fixture(scope="module")
 def connected(server: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    """A run without any origin."""
+    """Run without an origin."""
     folder = tmp_path_factory.mktemp("run")
     return run(folder, *LOAD, "--host", server, "--target", "code-server")
 
 
-def told(outcome: Outcome, operation: str) -> tuple[str, int, str, str]:
+def failure(outcome: Outcome, operation: str) -> tuple[str, int, str, str]:
     (cause,) = (
         each for each in outcome.report["errors"]["causes"] if each["operation"] == operation
     )
     return cause["cause"], cause["count"], cause["said"], cause["hint"]
 
 
-def test_a_refused_origin_is_told_in_the_servers_words(refused: Outcome) -> None:
+def test_a_refused_origin_is_reported_with_the_servers_text(refused: Outcome) -> None:
     assert refused.status == 1
-    cause, count, said, hint = told(refused, "handshake")
+    cause, count, said, hint = failure(refused, "handshake")
     assert (cause, count, said) == ("HTTP 400", CONNECTIONS, NOT_ACCEPTED)
     assert "--header 'Origin: …'" in hint
     assert "version" not in hint
@@ -81,14 +81,14 @@ def test_a_refused_origin_is_told_in_the_servers_words(refused: Outcome) -> None
     assert f"the server said: {NOT_ACCEPTED}" in shown
 
 
-def test_what_the_server_repeats_of_a_secret_is_not_shown(refused: Outcome) -> None:
-    assert told(refused, "ingest")[:3] == ("HTTP 403", CODES, "bad key ***")
+def test_secrets_in_the_servers_text_are_redacted(refused: Outcome) -> None:
+    assert failure(refused, "ingest")[:3] == ("HTTP 403", CODES, "bad key ***")
     files = [each.read_text("utf-8") for each in refused.folder.iterdir()]
     assert not any("s3cret-key" in text for text in (*files, refused.stdout, refused.stderr))
 
 
-def test_a_way_in_that_is_gone_names_the_profile_that_fits(connected: Outcome) -> None:
-    cause, count, said, hint = told(connected, "ingest")
+def test_a_removed_ingest_route_suggests_another_profile(connected: Outcome) -> None:
+    cause, count, said, hint = failure(connected, "ingest")
     assert (cause, count) == ("HTTP 410", CODES)
     assert DISABLED in said
     assert "--target code-server-socket" in hint
@@ -97,7 +97,7 @@ def test_a_way_in_that_is_gone_names_the_profile_that_fits(connected: Outcome) -
     assert reason["hint"] == hint
 
 
-def test_a_route_that_is_gone_is_a_warning_and_no_origin_is_sent_unasked(
+def test_a_removed_verify_route_is_a_warning_and_no_origin_is_sent(
     connected: Outcome,
 ) -> None:
     connections = connected.report["connections"]
@@ -112,7 +112,7 @@ def test_a_route_that_is_gone_is_a_warning_and_no_origin_is_sent_unasked(
 
 
 @pytest.mark.parametrize("origin", [True, False], ids=["origin", "no origin"])
-def test_check_tells_it_too(server: str, *, origin: bool) -> None:
+def test_check_reports_refusals_and_hints(server: str, *, origin: bool) -> None:
     done = subprocess.run(
         [*SSELOAD, "check", "--host", server, "--target", "code-server", *FOREIGN * origin],
         cwd=ROOT,
@@ -122,14 +122,14 @@ def test_check_tells_it_too(server: str, *, origin: bool) -> None:
         check=False,
         timeout=PATIENCE,
     )
-    said = done.stdout
+    output = done.stdout
     assert (done.returncode, done.stderr) == (1, "")
-    assert "verify    warning: GET" in said
-    assert said.count("--target code-server-socket") == (1 if origin else 2)
+    assert "verify    warning: GET" in output
+    assert output.count("--target code-server-socket") == (1 if origin else 2)
     if origin:
-        assert f"FAILED: handshake: HTTP 400 ({NOT_ACCEPTED})" in said
-        assert "--header 'Origin: …'" in said
-        assert "protocol's version" not in said
+        assert f"FAILED: handshake: HTTP 400 ({NOT_ACCEPTED})" in output
+        assert "--header 'Origin: …'" in output
+        assert "protocol's version" not in output
     else:
-        assert "connect   subscribed at" in said
-        assert DISABLED in said
+        assert "connect   subscribed at" in output
+        assert DISABLED in output

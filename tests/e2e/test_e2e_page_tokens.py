@@ -1,4 +1,4 @@
-"""Real runs against a page with a token for the stream, which is given only so often."""
+"""Real runs whose event streams need a token from a page that limits its requests."""
 
 from __future__ import annotations
 
@@ -29,20 +29,21 @@ STREAM = (
 )
 
 
-class Server:
-    """The code server of 2026, as far as streams go; codes come by HTTP.
+class TokenServer:
+    """The event streams of today's code server; it takes codes by HTTP.
 
     Args:
-        pages: how often it gives its page, to each user.
-        forget_after: takes none of its tokens any more after so many codes, and ends all streams.
+        pages: the number of pages for each user.
+        forget_after: the number of codes after which it revokes all tokens and ends all streams;
+            0: never.
 
     Attributes:
-        asked: how often for what, and with what status it was answered.
-        tokens: those that it takes.
+        requests: the number of requests by path and response status.
+        tokens: the valid tokens.
     """
 
     def __init__(self, pages: int = 25, forget_after: int = 0) -> None:
-        self.asked: Counter[tuple[str, int]] = Counter()
+        self.requests: Counter[tuple[str, int]] = Counter()
         self.tokens: set[str] = set()
         self._pages = pages
         self._forget_after = forget_after
@@ -51,7 +52,13 @@ class Server:
         self._streams: dict[int, socket.socket] = {}
         self._lock = threading.Lock()
 
-    def handle(self, connection: socket.socket) -> None:
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[str]:
+        """Serve; return the server's URL."""
+        with serving(self._handle) as port:
+            yield f"http://127.0.0.1:{port}"
+
+    def _handle(self, connection: socket.socket) -> None:
         connection.settimeout(60)
         while head := read_until(connection, b"\r\n\r\n").decode():
             _, url, _ = head.split(" ", 2)
@@ -72,7 +79,7 @@ class Server:
 
     def _count(self, path: str, status: int) -> None:
         with self._lock:
-            self.asked[path, status] += 1
+            self.requests[path, status] += 1
 
     def _answer(self, path: str, query: dict[str, str], body: bytes) -> tuple[int, bytes]:
         match path:
@@ -123,15 +130,9 @@ class Server:
                     each.shutdown(socket.SHUT_RDWR)
 
 
-@contextlib.contextmanager
-def started(server: Server) -> Iterator[str]:
-    with serving(server.handle) as port:
-        yield f"http://127.0.0.1:{port}"
-
-
 @pytest.fixture
 def profile(tmp_path: Path) -> str:
-    """The built-in one, with codes that go in by HTTP."""
+    """The built-in profile, but with codes by HTTP."""
     built_in = config_path("targets/code-server-sse.toml").read_text("utf-8")
     path = tmp_path / "mine.toml"
     path.write_text(
@@ -143,51 +144,53 @@ def profile(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_forty_connections_need_one_page_for_each_user_and_worker(
+def test_each_worker_requests_one_page_per_user(
     tmp_path: Path, profile: str, processes: int
 ) -> None:
     users = tmp_path / "users.csv"
     users.write_text("username\nalice\nbob\ncarol\n", "utf-8")
-    server = Server()
-    words = ("--processes", str(processes)) if processes > 1 else ()
-    with started(server) as url:
+    server = TokenServer()
+    arguments = ("--processes", str(processes)) if processes > 1 else ()
+    with server.serving() as url:
         outcome = run(
             tmp_path / "run", "40", "3", "1", *QUICK, "--host", url, "--target", profile,
-            "--users-file", str(users), *words,
+            "--users-file", str(users), *arguments,
         )  # fmt: skip
     connections = outcome.report["connections"]
     assert (connections["attempted"], connections["succeeded"]) == (40, 40)
     assert outcome.report["deliveries"]["delivered"] == 120
-    assert server.asked["/embed-stream", 200] == 3 * processes
-    assert server.asked["/events", 200] == 40
-    assert server.asked["/sse-pong", 200] >= 40
-    assert not [key for key in server.asked if key[1] not in (200, 404)]
+    assert server.requests["/embed-stream", 200] == 3 * processes
+    assert server.requests["/events", 200] == 40
+    assert server.requests["/sse-pong", 200] >= 40
+    assert not [key for key in server.requests if key[1] not in (200, 404)]
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_streams_that_are_ended_with_their_token_come_back_with_a_new_one(
+def test_streams_reconnect_with_a_new_token_after_a_revoked_one(
     tmp_path: Path, profile: str, processes: int
 ) -> None:
-    server = Server(forget_after=2)
-    words = ("--processes", str(processes)) if processes > 1 else ()
-    with started(server) as url:
+    server = TokenServer(forget_after=2)
+    arguments = ("--processes", str(processes)) if processes > 1 else ()
+    with server.serving() as url:
         outcome = run(
             tmp_path / "run", "40", "10", "4", *QUICK, "--host", url, "--target", profile,
-            "--reconnect", *words,
+            "--reconnect", *arguments,
         )  # fmt: skip
     connections = outcome.report["connections"]
-    # The first refusal is no failure of the server: the token was an old one.
+    # The first refusal is not a failure of the server, because the token was old.
     assert connections["attempted"] == connections["succeeded"] == 80
     assert (connections["dropped"], connections["reconnected"]) == (40, 40)
     assert [each["operation"] for each in outcome.report["errors"]["causes"]] == ["session"]
-    assert server.asked["/embed-stream", 200] == 2 * processes
-    assert 1 * processes <= server.asked["/events", 401] <= 40
-    assert server.asked["/events", 200] == 80
+    assert server.requests["/embed-stream", 200] == 2 * processes
+    assert 1 * processes <= server.requests["/events", 401] <= 40
+    assert server.requests["/events", 200] == 80
 
 
-def test_a_page_that_is_not_given_fails_all_who_wait_for_it(tmp_path: Path, profile: str) -> None:
-    server = Server(pages=0)
-    with started(server) as url:
+def test_a_refused_page_fails_all_connections_that_wait_for_it(
+    tmp_path: Path, profile: str
+) -> None:
+    server = TokenServer(pages=0)
+    with server.serving() as url:
         outcome = run(
             tmp_path / "run", "40", "2", "1", *QUICK, "--host", url, "--target", profile,
         )  # fmt: skip
@@ -196,30 +199,30 @@ def test_a_page_that_is_not_given_fails_all_who_wait_for_it(tmp_path: Path, prof
     causes = outcome.report["errors"]["causes"]
     (cause,) = [each for each in causes if each["operation"] == "before"]
     assert (cause["cause"], cause["count"]) == ("HTTP 429", 40)
-    # Twenty connect at a time.
-    assert server.asked["/embed-stream", 429] <= 10
-    assert server.asked["/events", 401] == 0
+    # Twenty connections are opened at a time.
+    assert server.requests["/embed-stream", 429] <= 10
+    assert server.requests["/events", 401] == 0
 
 
-def test_a_token_that_is_refused_when_it_is_new_is_told_in_the_servers_words(
+def test_a_refused_new_token_is_reported_with_the_servers_text(
     tmp_path: Path, profile: str
 ) -> None:
-    class Strict(Server):
+    class Strict(TokenServer):
         def _page(self, user: str) -> tuple[int, bytes]:
             answer = super()._page(user)
             self.tokens.clear()
             return answer
 
     server = Strict()
-    with started(server) as url:
-        words = ("--host", url, "--target", profile)
-        outcome = run(tmp_path / "run", "40", "2", "1", *QUICK, *words)
-        checked = run(tmp_path / "check", "check", *words, report=False)
+    with server.serving() as url:
+        arguments = ("--host", url, "--target", profile)
+        outcome = run(tmp_path / "run", "40", "2", "1", *QUICK, *arguments)
+        checked = run(tmp_path / "check", "check", *arguments, report=False)
     causes = outcome.report["errors"]["causes"]
     (cause,) = [each for each in causes if each["operation"] == "handshake"]
     assert (cause["cause"], cause["count"]) == ("HTTP 401", 40)
-    assert server.asked["/embed-stream", 200] == 2
-    assert server.asked["/events", 401] == 41
+    assert server.requests["/embed-stream", 200] == 2
+    assert server.requests["/events", 401] == 41
     assert checked.status == 1
     assert "FAILED: handshake: HTTP 401" in checked.stdout
     assert "Invalid or expired token" in checked.stdout
