@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import sys
 from dataclasses import replace
 from typing import Any
@@ -39,6 +40,8 @@ from sseload_users.run.thresholds_file import load_thresholds
 from sseload_users.verdict import capacity
 from sseload_users.verdict import rules as verdict
 from sseload_users.verdict.thresholds import Thresholds
+
+_logger = logging.getLogger(__name__)
 
 #: Exit status of a run that cannot be carried out.
 CANNOT = 2
@@ -168,20 +171,31 @@ class Leader:
             GreenletExit: the run cannot be carried out. Locust, which owns the greenlet, then
                 starts no users.
         """
-        environment = self._environment
+        cause: Exception
         try:
-            self._keep_values()
-            resources = self._read()
-            self._check_identities(resources)
-            sources = server_sources(resources, self._embedded_pid)
-            asked = getattr(environment.runner, "target_user_count", 0)
-            users = max(asked, *(size + 1 for size in resources.options.ladder), 0)
-            if self._link.role == "local":
-                make_room(users)
+            self._begin()
         except ConfigError as error:
-            self._fail(str(error))
-            gevent.spawn(self._stop)
-            raise gevent.GreenletExit from error
+            sentence, cause = str(error), error
+        except Exception as error:
+            # A mistake in this program. Locust would only log it, and wait for ever.
+            _logger.exception("the run cannot start")
+            sentence, cause = f"The run cannot start: {type(error).__name__}, see the log.", error
+        else:
+            return
+        self._fail(sentence)
+        gevent.spawn(self._stop)
+        raise gevent.GreenletExit from cause
+
+    def _begin(self) -> None:
+        environment = self._environment
+        self._keep_values()
+        resources = self._read()
+        self._check_identities(resources)
+        sources = server_sources(resources, self._embedded_pid)
+        asked = getattr(environment.runner, "target_user_count", 0)
+        users = max(asked, *(size + 1 for size in resources.options.ladder), 0)
+        if self._link.role == "local":
+            make_room(users)
         run_id = new_run_id()
         self._assigned = RunAssigned(0, run_id, len(self._link.workers()), users)
         run = run_facts(run_id, resources, environment)

@@ -1,4 +1,4 @@
-"""How many connections fit into one process."""
+"""The number of connections that fit into one process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _OTHER_FILES = 200
 
 
 def make_room(connections: int) -> None:
-    """Raise this process's limit of open files, and see that the connections fit.
+    """Raise this process's limit of open files, and check that the connections fit.
 
     Raises:
         ConfigError: they do not; one sentence.
@@ -25,7 +25,7 @@ def make_room(connections: int) -> None:
 
 
 def fitting(connections: int) -> int:
-    """Raise this process's limit of open files, and say how many of the connections fit."""
+    """Raise this process's limit of open files, and return how many of the connections fit."""
     return max(1, min(connections, raise_file_limit(connections + _OTHER_FILES)[1] - _OTHER_FILES))
 
 

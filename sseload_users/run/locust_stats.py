@@ -1,4 +1,4 @@
-"""Receipts as Locust requests: in its table, its charts, its files, and for whoever listens.
+"""Receipts as Locust requests: in its table, charts and files, and for request listeners.
 
 An event for each receipt costs more than reading it. As long as only Locust's own
 statistics listen, receipts are entered there in batches, with the same outcome.
@@ -19,11 +19,11 @@ NAME = "code"
 
 
 class DeliveryError(Exception):
-    """An owed code that did not come, or not in time; its words are the table's."""
+    """An owed code that was not delivered. Its text stands in Locust's table of failures."""
 
 
 class ReceiptStats:
-    """Tells Locust of deliveries.
+    """Enters deliveries in Locust's statistics.
 
     Args:
         environment: Locust's.
@@ -35,7 +35,7 @@ class ReceiptStats:
         self.kind = kind
 
     def delivered(self, latencies_us: Sequence[int], size: int) -> None:
-        """Codes that came.
+        """Enter codes that were delivered.
 
         Args:
             latencies_us: one for each, in microseconds, in ascending order.
@@ -53,7 +53,7 @@ class ReceiptStats:
             fire(self._environment, self.kind, NAME, latency_us / 1000, size=size)
 
     def failed(self, why: str, count: int) -> None:
-        """Codes that did not come in time; each is a failure without a response time."""
+        """Enter codes that were not delivered: failures without a response time."""
         error = DeliveryError(why)
         if not self._only_locust_listens():
             for _ in range(count):
@@ -63,7 +63,7 @@ class ReceiptStats:
             for entry in (stats.total, stats.entries[NAME, self.kind]):
                 _log_failures(entry, count)
             key = StatsError.create_key(self.kind, NAME, error)
-            # The first one goes the long way, which makes the entry.
+            # The first one creates the entry.
             known = stats.errors.get(key)
             if known is None:
                 known = stats.errors[key] = StatsError(self.kind, NAME, error)
@@ -105,7 +105,7 @@ def fire(
 
 
 def _in_buckets(latencies_us: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """How many there are, by the milliseconds that Locust enters them under."""
+    """Yield Locust's response time buckets (ms) and the number of latencies in each."""
     bucket, at = locust_stats.bucket_response_time, 0
     while at < len(latencies_us):
         milliseconds = bucket(latencies_us[at] / 1000)
@@ -117,7 +117,7 @@ def _in_buckets(latencies_us: Sequence[int]) -> Iterator[tuple[int, int]]:
 def _log_many(
     entry: StatsEntry, latencies_us: Sequence[int], times: list[tuple[int, int]], size: int
 ) -> None:
-    """What `StatsEntry.log` does, for many at once."""
+    """Do what `StatsEntry.log` does, for many requests at once."""
     count, now = len(latencies_us), time.time()
     _keep_history(entry, now)
     entry.num_requests += count
@@ -134,7 +134,7 @@ def _log_many(
 
 
 def _log_failures(entry: StatsEntry, count: int) -> None:
-    """What `StatsEntry.log` without a time and `StatsEntry.log_error` do, for many at once."""
+    """Do what `StatsEntry.log` without a time and `StatsEntry.log_error` do, for many at once."""
     now = time.time()
     _keep_history(entry, now)
     entry.num_requests += count

@@ -1,4 +1,4 @@
-"""What to do when memory cannot be had any more: end the run, in order if that can still be."""
+"""The end of a run when memory is exhausted."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 import gevent
 from locust.env import Environment
 
-#: Kept from the beginning, and set free for what is left to do: closing, and the report.
+#: Reserved at the start, and freed for what is left to do: closing connections and reporting.
 _RESERVE_BYTES = 16 << 20
-#: Seconds that this may take.
+#: Seconds within which that must be done.
 _LAST_S = 20.0
-#: What the run is called that ran out of memory.
-USED_UP = "This machine's memory is used up: give it more, or use fewer connections (-u)."
+#: The reason that the run is aborted for.
+USED_UP = "This machine's memory is used up: add memory, or use fewer connections (-u)."
 
 
 def watch(environment: Environment, give_up: Callable[[str], None], status: int) -> None:
-    """Have the run given up, once, when memory cannot be had, wherever that shows.
+    """Abort the run once on MemoryError, wherever it is raised.
 
     Args:
         environment: Locust's.
-        give_up: ends the run; told why.
-        status: that the process ends with, should even that fail.
+        give_up: aborts the run; gets the reason.
+        status: exit status if even that fails.
     """
     hub: Any = gevent.get_hub()
     reserve = [bytearray(_RESERVE_BYTES)]
-    # Without a reference: it keeps nobody waiting who is done sooner.
+    # Without a reference, so that the timer does not keep the process alive.
     last = hub.loop.timer(_LAST_S, ref=False)
     print_error = hub.handle_error
 

@@ -1,4 +1,4 @@
-"""How a run stands, from its account so far; pure."""
+"""A snapshot of a run in progress, from its account so far; pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def snapshot(
     expected: int,
     codes: int,
 ) -> Snapshot:
-    """The figures of the moment.
+    """Return the current figures.
 
     Args:
         totals: the account.

@@ -62,7 +62,7 @@ def test_the_profiles_own_no_is_one(tmp_path: Path, status: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (http("404 Not Found", PAGE), "HTTP 404: 404 Not Found Not Found)"),
+        (http("404 Not Found", PAGE), "HTTP 404: Not Found)"),
         (http("404 Not Found"), "HTTP 404)"),
         (http("500 Oh", b"Traceback"), "HTTP 500: Traceback)"),
         (http("302 F\r\nLocation: /login"), "HTTP 302)"),
