@@ -12,11 +12,20 @@ one bit each, the pairs that are missing, as these can still arrive late.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
 
 from sseload_users.core.code_registry import CodeRegistry
 from sseload_users.core.code_tally import CodeTally, Status
-from sseload_users.core.sessions import Connection, Session, SessionSet, TrackedCode
+from sseload_users.core.counting import (
+    count_delivered,
+    count_duplicates,
+    count_first_copies,
+    count_further_copies,
+    count_owed,
+    count_without_copy,
+    note_order,
+)
+from sseload_users.core.pair_rules import PairRules
+from sseload_users.core.sessions import NEVER, Connection, Session, SessionSet, TrackedCode
 from sseload_users.core.tally import Tally
 from sseload_users.core.timestamps import earliest
 
@@ -28,8 +37,6 @@ _MAX_UNANNOUNCED, _MAX_UNANNOUNCED_COPIES = 10_000, 1_000_000
 #: Minimum time that a closed session is kept, for codes that were sent before it closed and are
 #: announced later.
 _KEEP_CLOSED_NS = 10_000_000_000
-
-_OwedOutcome: TypeAlias = Literal["late", "missing", "interrupted"]
 
 
 class Ledger:
@@ -52,6 +59,7 @@ class Ledger:
         tally: where outcomes are counted; replaced by `take`.
         codes: the codes.
         connections: all connections, in the order in which they were added.
+        rules: decide about pairs without a copy.
     """
 
     def __init__(
@@ -62,9 +70,10 @@ class Ledger:
         self.tally = Tally()
         self.codes = CodeRegistry()
         self.connections: list[Connection] = []
-        self._timeout_ns = round(delivery_timeout_s * 1e9)
+        self.rules = PairRules(round(delivery_timeout_s * 1e9))
         self._on_arrivals = on_arrivals
         self._sessions = 0
+        self._newest_sent_ns = 0
         # Open sessions, and closed ones that may be owed a code that is in flight or not
         # announced yet.
         self._open: dict[Session, None] = {}
@@ -99,9 +108,30 @@ class Ledger:
         self._open[session] = None
         for code in self.codes.settled.sent_since(subscribed_ns):
             # It was settled as all sessions that were known had it; this is one more.
-            _count_owed("missing", self.tally.code(code.sequence), connection)
+            count_owed("missing", self.tally.code(code.sequence), connection)
             self.codes.settled.add_missing(code, session)
         return session
+
+    def begin_leaving(self, session: Session, at_ns: int) -> None:
+        """Owe a session no further codes, because sseload is about to close it.
+
+        Args:
+            session: from `open_session`.
+            at_ns: the time (wall clock, ns).
+        """
+        if session.leaving_ns == NEVER:
+            # What is announced already may have been counted.
+            session.leaving_ns = max(at_ns, self._newest_sent_ns)
+
+    def awaits(self, session: Session, now_ns: int) -> bool:
+        """Whether a session lacks a code that it is owed and that can still come in time."""
+        if session.lacks is None or not self.rules.is_awaited(session.lacks, session, now_ns):
+            # The newest is the last to time out.
+            codes = reversed(self.codes.in_flight.values())
+            session.lacks = next(
+                (code for code in codes if self.rules.is_awaited(code, session, now_ns)), None
+            )
+        return session.lacks is not None
 
     def close_session(self, session: Session, at_ns: int, *, released: bool) -> None:
         """Close a session, unless it is closed.
@@ -109,7 +139,7 @@ class Ledger:
         Args:
             session: from `open_session`.
             at_ns: when it ended (wall clock, ns).
-            released: sseload ended it, so that it is not owed what has not arrived.
+            released: sseload ended it, so that codes which may still have come are not owed.
         """
         if session.closed_ns is not None:
             return
@@ -117,12 +147,12 @@ class Ledger:
         session.released = released
         self._open.pop(session, None)
         self._closed[session] = None
-        for code in self.codes.settled.missed_since(at_ns - self._timeout_ns):
+        for code in self.codes.settled.missed_since(at_ns - self.rules.timeout_ns):
             if self.codes.settled.remove_missing(code, session):
                 # It was settled before its timeout; this session closed before that.
                 account = self.tally.code(code.sequence)
-                _count_owed("missing", account, session.connection, -1)
-                self._count_without_copy(account, session, code.sent_ns or 0)
+                count_owed("missing", account, session.connection, -1)
+                count_without_copy(self.rules, account, session, code.sent_ns or 0)
 
     def release_all(self, at_ns: int) -> None:
         """Close all sessions as released, at the end of the run."""
@@ -158,12 +188,20 @@ class Ledger:
         if not code.settled:
             code.text_ns = text_ns
             code.sent_ns = sent_ns
+            self._newest_sent_ns = max(self._newest_sent_ns, sent_ns)
 
-    def set_status(self, sequence: int, status: Status) -> None:
-        """Set the status of a code; "unsent" if no request was written."""
+    def set_status(self, sequence: int, status: Status, overtakable_by: int = 0) -> None:
+        """Set the status of a code.
+
+        Args:
+            sequence: its sequence number.
+            status: "unsent" if no request was written.
+            overtakable_by: see `TrackedCode`; it does not matter if the code is unanswered.
+        """
         code = self.codes.announce(sequence)
         if not code.settled:
             code.status = status
+            code.overtakable_by = overtakable_by
 
     def count_further_copy(self, session: Session, code: TrackedCode, arrived_ns: int) -> None:
         """Count a copy that is not the first, or whose code is settled."""
@@ -216,63 +254,48 @@ class Ledger:
             return True
         if sent_ns is None:
             return False
-        if now_ns > sent_ns + self._timeout_ns:
+        if now_ns > sent_ns + self.rules.timeout_ns:
             return True
         lacks = code.lacks
-        if lacks is not None and lacks.closed_ns is None and lacks not in copies:
+        if lacks is not None and lacks not in copies and self.rules.is_undecided(lacks, sent_ns):
             return False
-        if self._open.keys() <= copies.keys():  # the usual case, and several times cheaper
-            return True
-        for session in self._open:
-            if session.subscribed_ns <= sent_ns and session not in copies:
-                code.lacks = session
-                return False
+        for sessions in (self._open, self._closed):
+            if sessions.keys() <= copies.keys():  # the usual case, and several times cheaper
+                continue
+            for session in sessions:
+                if (
+                    session.subscribed_ns <= sent_ns
+                    and session not in copies
+                    and self.rules.is_undecided(session, sent_ns)
+                ):
+                    code.lacks = session
+                    return False
         return True
 
     def _settle(self, code: TrackedCode) -> None:
         """Close the account of an announced code."""
         self._report_arrivals_of(code)
         account = self.tally.code(code.sequence)
+        if code.status in ("pending", "unanswered"):
+            # The server may take it at any time.
+            code.overtakable_by = NEVER
         if code.sent_ns is not None and code.is_owed:
             code.owed = True
-            self._count_first_copies(account, code, code.sent_ns)
+            latest_ns = code.sent_ns + self.rules.timeout_ns
+            count_first_copies(self.tally.counters, account, code, latest_ns)
             missing = self._count_all_without_copy(account, code, code.sent_ns)
             code.missing = SessionSet.of(missing)
         else:
             account.unexpected += len(code.copies or ())
-        self._count_further_copies(account, code)
+        count_further_copies(self.tally.counters, account, code)
         self.codes.settle(code)
 
     def _discard(self, code: TrackedCode) -> None:
         """Close the account of a code that was not announced."""
         account = self.tally.code(STRAY)
         account.unexpected += len(code.copies or ())
-        self._count_further_copies(account, code)
+        count_further_copies(self.tally.counters, account, code)
         self.codes.discard(code)
-
-    def _count_first_copies(self, account: CodeTally, code: TrackedCode, sent_ns: int) -> None:
-        """Count the first copies. In a large run this is most of what settling costs.
-
-        The server subscribes a session before it can confirm that. A code that was sent after
-        the session's connect began, and arrived, was meant for it; one that did not arrive was
-        owed only if the session was subscribed.
-        """
-        if code.in_time is not None:
-            account.merge(code.in_time)
-        latest_ns = sent_ns + self._timeout_ns
-        for session, arrived_ns in (code.copies or {}).items():
-            if session.subscribed_ns > sent_ns:
-                if session.started_ns > sent_ns:
-                    account.unexpected += 1
-                    continue
-                session.add_early(code.sequence)
-            if arrived_ns <= latest_ns:
-                session.connection.delivered += 1
-            elif earliest(arrived_ns) <= latest_ns:
-                session.connection.delivered += 1
-                self.tally.counters.in_doubt += 1
-            else:
-                _count_owed("late", account, session.connection)
 
     def _count_all_without_copy(
         self, account: CodeTally, code: TrackedCode, sent_ns: int
@@ -285,36 +308,10 @@ class Ledger:
                 continue
             for session in sessions:
                 if session.subscribed_ns <= sent_ns and session not in copies:
-                    outcome = self._count_without_copy(account, session, sent_ns)
+                    outcome = count_without_copy(self.rules, account, session, sent_ns)
                     if outcome == "missing":
                         missing.append(session)
         return missing
-
-    def _count_without_copy(
-        self, account: CodeTally, session: Session, sent_ns: int
-    ) -> Literal["missing", "interrupted", "released"] | None:
-        """Count a session that was subscribed in time and has no copy; return the outcome."""
-        closed_ns = session.closed_ns
-        if closed_ns is not None and closed_ns <= sent_ns:
-            return None
-        if closed_ns is not None and closed_ns <= sent_ns + self._timeout_ns:
-            if session.released:
-                account.released += 1
-                return "released"
-            _count_owed("interrupted", account, session.connection)
-            return "interrupted"
-        _count_owed("missing", account, session.connection)
-        return "missing"
-
-    def _count_further_copies(self, account: CodeTally, code: TrackedCode) -> None:
-        """Count the further copies: duplicates if the session was owed the code."""
-        for session, (copies, lower) in (code.further or {}).items():
-            if code.owed and session.started_ns <= (code.sent_ns or 0):
-                _count_duplicates(account, session.connection, copies)
-            else:
-                account.unexpected += copies
-                self.tally.counters.out_of_order += lower
-        code.further = None
 
     def _count_after_settling(self, session: Session, code: TrackedCode, arrived_ns: int) -> None:
         """Count a copy of a settled code."""
@@ -322,59 +319,57 @@ class Ledger:
         connection, sent_ns = session.connection, code.sent_ns
         if not code.owed or sent_ns is None or session.started_ns > sent_ns:
             account.unexpected += 1
-            self._note_order(session, code)
+            note_order(self.tally.counters, session, code)
             return
-        if session.subscribed_ns > sent_ns:
-            if session.add_early(code.sequence):
-                _count_duplicates(account, connection, 1)
+        if not session.is_owed(sent_ns):
+            if session.add_unowed(code.sequence):
+                count_duplicates(account, connection, 1)
+                return
+            if session.leaving_ns < sent_ns:
+                account.released += 1
+                note_order(self.tally.counters, session, code)
                 return
         elif self.codes.settled.remove_missing(code, session):
-            _count_owed("missing", account, connection, -1)
+            count_owed("missing", account, connection, -1)
         else:
-            _count_duplicates(account, connection, 1)
+            count_duplicates(account, connection, 1)
             return
-        self._note_order(session, code)
-        latest_ns = sent_ns + self._timeout_ns
+        note_order(self.tally.counters, session, code)
+        latest_ns = sent_ns + self.rules.timeout_ns
         if earliest(arrived_ns) <= latest_ns:
             # It arrived in time; only this process read it late.
             connection.delivered += 1
             self.tally.counters.in_doubt += int(arrived_ns > latest_ns)
             in_time_ns = min(arrived_ns, latest_ns)
             latencies_us = [(in_time_ns - sent_ns) // 1000]
-            _count_delivered(account, latencies_us, [in_time_ns])
+            count_delivered(account, latencies_us, [in_time_ns])
             self._on_arrivals(latencies_us, [in_time_ns])
         else:
-            _count_owed("late", account, connection)
-
-    def _note_order(self, session: Session, code: TrackedCode) -> None:
-        if code.sequence < session.newest:
-            self.tally.counters.out_of_order += 1
-        else:
-            session.newest = code.sequence
+            count_owed("late", account, connection)
 
     def _report_arrivals_of(self, code: TrackedCode) -> None:
         sent_ns = code.sent_ns
         if sent_ns is None or not code.is_owed:
             return
-        latest = sent_ns + self._timeout_ns
+        latest = sent_ns + self.rules.timeout_ns
         # Few arrive after the latest time; only for those is the earliest time needed.
         in_time = [
             arrived_ns if arrived_ns <= latest else latest
             for session, arrived_ns in code.take_new_copies()
             if (arrived_ns <= latest or earliest(arrived_ns) <= latest)
-            and session.started_ns <= sent_ns
+            and session.started_ns <= sent_ns <= session.leaving_ns
         ]
         if in_time:
             in_time.sort()  # nearly sorted; counting sorted values is much cheaper
             latencies_us = [(each - sent_ns) // 1000 for each in in_time]
             if code.in_time is None:
                 code.in_time = CodeTally()
-            _count_delivered(code.in_time, latencies_us, in_time)
+            count_delivered(code.in_time, latencies_us, in_time)
             self._on_arrivals(latencies_us, in_time)
 
     def _forget_closed(self, now_ns: int) -> None:
         """Forget closed sessions that no code in flight or to come can be owed to."""
-        horizon = now_ns - max(self._timeout_ns, _KEEP_CLOSED_NS)
+        horizon = now_ns - max(self.rules.timeout_ns, _KEEP_CLOSED_NS)
         for code in self.codes.in_flight.values():
             if code.sent_ns is not None:
                 horizon = min(horizon, code.sent_ns)
@@ -383,24 +378,3 @@ class Ledger:
                 # The following ones closed later, or can wait.
                 break
             del self._closed[session]
-
-
-def _count_owed(
-    outcome: _OwedOutcome, account: CodeTally, connection: Connection, pairs: int = 1
-) -> None:
-    setattr(account, outcome, getattr(account, outcome) + pairs)
-    setattr(connection, outcome, getattr(connection, outcome) + pairs)
-    account.owed += pairs
-
-
-def _count_duplicates(account: CodeTally, connection: Connection, copies: int) -> None:
-    account.duplicate += copies
-    connection.duplicate += copies
-
-
-def _count_delivered(account: CodeTally, latencies_us: list[int], arrived_ns: list[int]) -> None:
-    """Count copies that came in time, in the order of their arrival."""
-    account.owed += len(arrived_ns)
-    account.delivered += len(arrived_ns)
-    account.add_arrivals(arrived_ns[0], arrived_ns[-1])
-    account.latencies.add_all(latencies_us)

@@ -6,8 +6,8 @@ from __future__ import annotations
 class OverlapDetector:
     """Detects codes whose order the server is free to choose.
 
-    Codes of which no two were unanswered at the same time reach the server in order. Of those
-    that overlap, no more can arrive out of order than `sent` returned True for.
+    A code may be overtaken by those that were sent before its own request had its result, and
+    by no other.
     """
 
     def __init__(self) -> None:
@@ -29,6 +29,11 @@ class OverlapDetector:
         self._newest = max(self._newest, sequence)
         return overlaps
 
-    def answered(self, sequence: int) -> None:
-        """Note that a code's request was answered or given up."""
+    def answered(self, sequence: int) -> int:
+        """Note that a code's request was answered or given up.
+
+        Returns:
+            The highest sequence number that has been sent: codes up to it may arrive first.
+        """
         self._unanswered.discard(sequence)
+        return self._newest

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
 from sseload_users.core.code_tally import OWED_STATUSES, CodeTally, Status
-from sseload_users.core.tally import Tally
+
+#: Time, or sequence number, that is never reached. It fits into 64 bits.
+NEVER = (1 << 63) - 1
 
 
 class SessionLedger(Protocol):
     """The ledger, as a session uses it."""
-
-    tally: Tally
 
     def count_further_copy(self, session: Session, code: TrackedCode, arrived_ns: int) -> None:
         """Count a copy that is not the first, or whose code is settled."""
@@ -61,23 +61,28 @@ class Session:
         number: number of the session, from 0, in the order in which sessions were opened.
         started_ns: when its connect began (wall clock, ns).
         subscribed_ns: since when it is owed codes (wall clock, ns).
+        leaving_ns: until when it is owed new codes (wall clock, ns); NEVER unless sseload is
+            about to end it.
         closed_ns: when it ended; None while it is open.
         released: sseload ended it.
         newest: highest sequence number that has arrived.
-        early: sequence numbers of settled codes that arrived although they were sent before
-            `subscribed_ns`; None if there are none.
+        unowed: sequence numbers of settled codes that arrived although they were sent before
+            `subscribed_ns` or after `leaving_ns`; None if there are none.
+        lacks: the code that it lacked when that was last checked, while it is leaving.
     """
 
     __slots__ = (
         "_ledger",
         "closed_ns",
         "connection",
-        "early",
+        "lacks",
+        "leaving_ns",
         "newest",
         "number",
         "released",
         "started_ns",
         "subscribed_ns",
+        "unowed",
     )
 
     def __init__(
@@ -92,10 +97,12 @@ class Session:
         self.number = number
         self.started_ns = started_ns
         self.subscribed_ns = subscribed_ns
+        self.leaving_ns = NEVER
         self.closed_ns: int | None = None
         self.released = False
         self.newest = 0
-        self.early: set[int] | None = None
+        self.unowed: set[int] | None = None
+        self.lacks: TrackedCode | None = None
         self._ledger = ledger
 
     def receive(self, code: TrackedCode, arrived_ns: int) -> None:
@@ -111,22 +118,26 @@ class Session:
             return
         copies[self] = arrived_ns
         if code.sequence < self.newest:
-            self._ledger.tally.counters.out_of_order += 1
+            code.count_overtaken(self.newest)
         else:
             self.newest = code.sequence
 
-    def add_early(self, sequence: int) -> bool:
-        """Note the arrival of a code that was sent before `subscribed_ns`.
+    def is_owed(self, sent_ns: int) -> bool:
+        """Whether a code that was sent then is owed, if the session is still open."""
+        return self.subscribed_ns <= sent_ns <= self.leaving_ns
+
+    def add_unowed(self, sequence: int) -> bool:
+        """Note the arrival of a code that was sent before `subscribed_ns` or after `leaving_ns`.
 
         Returns:
             Whether it had arrived before.
         """
-        if self.early is None:
-            self.early = {sequence}
+        if self.unowed is None:
+            self.unowed = {sequence}
             return False
-        if sequence in self.early:
+        if sequence in self.unowed:
             return True
-        self.early.add(sequence)
+        self.unowed.add(sequence)
         return False
 
 
@@ -141,8 +152,12 @@ class TrackedCode:
         announced: the broadcaster has announced it; a server can make up texts.
         copies: arrival of the first copy by session, in the order of reading; None once the
             code is settled.
-        further: number of further copies by session, and how many of them came after a higher
-            sequence number; None if there are none, or once the code is settled.
+        overtakable_by: highest sequence number of a code that may arrive before it, because it
+            was sent before this code's request had its result; NEVER if there was none.
+        overtaken: number of first copies that came after a code with a higher sequence number,
+            by that number; None if there are none, or once the code is settled.
+        further: number of further copies by session and, as in `overtaken`, by the highest
+            sequence number that had come; None if there are none, or once it is settled.
         in_time: account of the first copies reported so far, to be counted if the code is
             owed; None once it is settled.
         lacks: a session that did not have it at the last check.
@@ -158,6 +173,8 @@ class TrackedCode:
         "in_time",
         "lacks",
         "missing",
+        "overtakable_by",
+        "overtaken",
         "owed",
         "sent_ns",
         "sequence",
@@ -171,7 +188,9 @@ class TrackedCode:
         self.status: Status = "pending"
         self.announced = False
         self.copies: dict[Session, int] | None = {}
-        self.further: dict[Session, tuple[int, int]] | None = None
+        self.overtakable_by = 0
+        self.overtaken: dict[int, int] | None = None
+        self.further: dict[Session, dict[int, int]] | None = None
         self.in_time: CodeTally | None = None
         self.lacks: Session | None = None
         self.owed = False
@@ -189,8 +208,24 @@ class TrackedCode:
         """Count a further copy; the code is not settled."""
         if self.further is None:
             self.further = {}
-        copies, lower = self.further.get(session, (0, 0))
-        self.further[session] = (copies + 1, lower + (self.sequence < session.newest))
+        copies = self.further.setdefault(session, {})
+        copies[session.newest] = copies.get(session.newest, 0) + 1
+
+    def count_overtaken(self, newest: int) -> None:
+        """Count a first copy that came after a code with a higher sequence number."""
+        if self.overtaken is None:
+            self.overtaken = {}
+        self.overtaken[newest] = self.overtaken.get(newest, 0) + 1
+
+    def is_out_of_order_after(self, newest: int) -> bool:
+        """Whether it must not arrive after the code with that sequence number."""
+        return newest > self.sequence and newest > self.overtakable_by
+
+    def count_out_of_order(self, overtaken: Mapping[int, int]) -> int:
+        """Return how many of these copies, as in `overtaken`, came out of order."""
+        return sum(
+            copies for newest, copies in overtaken.items() if self.is_out_of_order_after(newest)
+        )
 
     @property
     def is_owed(self) -> bool:

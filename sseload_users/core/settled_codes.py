@@ -1,6 +1,7 @@
 """Settled codes: just enough is kept to correct their account when late copies arrive.
 
-Of each code, its times are kept and, as one bit each, the sessions that miss it. The most
+Of each code, its times, which codes may overtake it and, as one bit each, the sessions that
+miss it are kept. The most
 recent ones also keep their object, as further copies of them are likely.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 
-from sseload_users.core.sessions import Session, SessionSet, TrackedCode
+from sseload_users.core.sessions import NEVER, Session, SessionSet, TrackedCode
 
 #: Number of settled codes that nobody misses and that keep their object; for a further copy of
 #: an older one, which is rare, it is created again.
@@ -18,6 +19,8 @@ _MAX_RECENT = 256
 _UNOWED, _UNSETTLED = 0, -1
 #: Text time of a code without one.
 _NO_TIME = -1
+#: By how many later codes a code can be overtaken, if there is no limit.
+_ANY_NUMBER = (1 << 16) - 1
 
 
 class SettledCodes:
@@ -29,15 +32,26 @@ class SettledCodes:
         newest_missed_ns: send time of the newest code that a session misses.
     """
 
-    __slots__ = ("_missed", "_recent", "_sent", "_texts", "count", "newest_missed_ns", "newest_ns")
+    __slots__ = (
+        "_missed",
+        "_overtaking",
+        "_recent",
+        "_sent",
+        "_texts",
+        "count",
+        "newest_missed_ns",
+        "newest_ns",
+    )
 
     def __init__(self) -> None:
         self.count = 0
         self.newest_ns = 0
         self.newest_missed_ns = 0
-        # By sequence number: send times, and the times in the codes' texts.
+        # By sequence number: send times, the times in the codes' texts, and the number of
+        # later codes that may overtake them.
         self._sent = array("q")
         self._texts = array("q")
+        self._overtaking = array("H")
         self._recent: dict[int, TrackedCode] = {}
         self._missed: dict[int, TrackedCode] = {}
 
@@ -49,8 +63,10 @@ class SettledCodes:
             new = sequence + 1 - len(self._sent)
             self._sent.extend([_UNSETTLED] * new)
             self._texts.extend([_NO_TIME] * new)
+            self._overtaking.extend([0] * new)
         self._sent[sequence] = sent_ns
         self._texts[sequence] = _NO_TIME if code.text_ns is None else code.text_ns
+        self._overtaking[sequence] = min(max(code.overtakable_by - sequence, 0), _ANY_NUMBER)
         self.count += 1
         self.newest_ns = max(self.newest_ns, sent_ns)
         if code.missing is None:
@@ -66,6 +82,8 @@ class SettledCodes:
             text_ns = self._texts[sequence]
             found = TrackedCode(sequence, sent_ns or None)
             found.text_ns = None if text_ns == _NO_TIME else text_ns
+            later = self._overtaking[sequence]
+            found.overtakable_by = NEVER if later == _ANY_NUMBER else sequence + later
             found.copies = None
             found.announced = True
             found.owed = sent_ns != _UNOWED

@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 from sseload_users.core import settled_codes
 from sseload_users.core.code_tally import CodeTally
 from sseload_users.core.tally import PackedTally, Tally
-from tests.support.ledger_model import KINDS, OUTCOMES, Event, World, events, total_of
+from tests.support.ledger_model import KINDS, OUTCOMES, STEP_NS, Event, World, events, total_of
+
+slowest = st.sampled_from([0, STEP_NS, 3 * STEP_NS, 9 * STEP_NS])
 
 
 @settings(max_examples=600, deadline=None)
-@given(events, st.booleans(), st.sampled_from([0, 1, 256]))
-def test_the_ledger_agrees_with_the_model(history: list[Event], release: bool, recent: int) -> None:
-    world = World([1])
+@given(events, st.booleans(), st.sampled_from([0, 1, 256]), slowest)
+def test_the_ledger_agrees_with_the_model(
+    history: list[Event], release: bool, recent: int, slowest_ns: int
+) -> None:
+    world = World([1], slowest_ns)
     with mock.patch.object(settled_codes, "_MAX_RECENT", recent):
         world.run(history)
         world.end(release=release)
@@ -27,11 +31,11 @@ def test_the_ledger_agrees_with_the_model(history: list[Event], release: bool, r
 
 
 @settings(max_examples=300, deadline=None)
-@given(events, st.booleans(), st.integers(2, 4), st.integers())
+@given(events, st.booleans(), st.integers(2, 4), st.integers(), slowest)
 def test_several_workers_have_the_same_account_as_one(
-    history: list[Event], release: bool, workers: int, seed: int
+    history: list[Event], release: bool, workers: int, seed: int, slowest_ns: int
 ) -> None:
-    world = World([1, workers])
+    world = World([1, workers], slowest_ns)
     world.run(history)
     world.end(release=release)
     alone, divided = world.groups
@@ -48,7 +52,7 @@ def test_long_histories_agree_with_the_model(seed: int) -> None:
         (kind, draw.randrange(31), draw.randrange(15), draw.randrange(8))
         for kind in draw.choices(KINDS, k=800)
     ]
-    world = World([1, 3])
+    world = World([1, 3], seed % 4 * STEP_NS)
     world.run(history)
     world.end(release=seed % 2 == 0)
     for group in world.groups:

@@ -20,12 +20,14 @@ from sseload_users.core.code_tally import Outcomes, Status
 from sseload_users.core.connection_row import received_per_connection
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.ledger import STRAY, Ledger
-from sseload_users.core.sessions import Connection, Session, TrackedCode
+from sseload_users.core.sessions import NEVER, Connection, Session, TrackedCode
 from sseload_users.core.tally import Tally
 
 #: One step of the world's time, and the delivery timeout.
-STEP_NS = 100_000_000
+STEP_NS = 250_000_000
 TIMEOUT_NS = 10 * STEP_NS
+#: By how much a pair may be older than the slowest delivery and still be undecided.
+UNDECIDED_NS = 4 * STEP_NS
 
 ON_CONNECTIONS = ("owed", "delivered", "late", "missing", "interrupted", "duplicate")
 
@@ -35,6 +37,7 @@ class ModelSession:
     connection: int
     started_ns: int
     subscribed_ns: int
+    leaving_ns: int | None = None
     closed_ns: int | None = None
     released: bool = False
 
@@ -43,6 +46,12 @@ class ModelSession:
 class ModelCode:
     sent_ns: int | None = None
     status: Status = "pending"
+    overtakable_by: int = 0
+
+    def is_out_of_order_after(self, newest: int) -> bool:
+        """Whether it must not arrive after the code with that sequence number."""
+        unlimited = self.status in ("pending", "unanswered")
+        return newest > (NEVER if unlimited else self.overtakable_by)
 
 
 @dataclass
@@ -58,6 +67,7 @@ class Expected:
 
 @dataclass
 class Model:
+    slowest_ns: int = 0
     sessions: list[ModelSession] = field(default_factory=list)
     codes: dict[int, ModelCode] = field(default_factory=dict)
     receipts: list[tuple[int, int, int]] = field(default_factory=list)
@@ -78,9 +88,15 @@ class Model:
             mine = result.connections.setdefault(session.connection, Counter())
             arrivals = [self.receipts[index][2] for index in indices]
             outcome = self._outcome(sequence, session, arrivals[0] if arrivals else None)
+            row["released"] += outcome == "released"
+            if outcome == "released" and arrivals:
+                # It came to a session that was leaving.
+                for count in (row, mine):
+                    count["duplicate"] += len(arrivals) - 1
+                duplicates.update(indices[1:])
+                continue
             if outcome in ("unowed", "released"):
                 row["unexpected"] += len(arrivals)
-                row["released"] += outcome == "released"
                 continue
             for count in (row, mine):
                 count["owed"] += 1
@@ -94,7 +110,9 @@ class Model:
         newest: Counter[int] = Counter()
         for index, (at, sequence, _) in enumerate(self.receipts):
             if index not in duplicates:
-                result.out_of_order += sequence < newest[at]
+                if sequence < newest[at]:
+                    code = self.codes.get(sequence, ModelCode(status="unsent"))
+                    result.out_of_order += code.is_out_of_order_after(newest[at])
                 newest[at] = max(newest[at], sequence)
         return result
 
@@ -106,21 +124,29 @@ class Model:
         if arrived_ns is not None:
             if min(session.started_ns, session.subscribed_ns) > sent_ns:
                 return "unowed"
+            if session.leaving_ns is not None and sent_ns > session.leaving_ns:
+                return "released"
             return "delivered" if arrived_ns - sent_ns <= TIMEOUT_NS else "late"
         if session.subscribed_ns > sent_ns:
+            return "unowed"
+        if session.leaving_ns is not None and sent_ns > session.leaving_ns:
             return "unowed"
         if closed_ns is not None and closed_ns <= sent_ns:
             return "unowed"
         if closed_ns is None or closed_ns > sent_ns + TIMEOUT_NS:
             return "missing"
-        return "released" if session.released else "interrupted"
+        if not session.released:
+            return "interrupted"
+        undecided = closed_ns - sent_ns <= self.slowest_ns + UNDECIDED_NS
+        return "released" if undecided else "missing"
 
 
 class Worker:
     """A real ledger, with what was taken from it and the latencies that it reported."""
 
-    def __init__(self) -> None:
+    def __init__(self, slowest_ns: int) -> None:
         self.ledger = Ledger(TIMEOUT_NS / 1e9, self._on_arrivals)
+        self.ledger.rules.slowest_ns = slowest_ns
         self.taken: list[Tally] = []
         self.reported_us: Counter[int] = Counter()
         self._memo: dict[int, TrackedCode] = {}
@@ -155,8 +181,8 @@ def total_of(tally: Tally, outcome: str) -> int:
 class Group:
     """Workers that share the connections of a world."""
 
-    def __init__(self, size: int) -> None:
-        self.workers = [Worker() for _ in range(size)]
+    def __init__(self, size: int, slowest_ns: int) -> None:
+        self.workers = [Worker(slowest_ns) for _ in range(size)]
         self.connections: list[Connection] = []
         self.sessions: list[Session] = []
 
@@ -176,13 +202,13 @@ class Group:
 
 
 Kind: TypeAlias = Literal[
-    "wait", "open", "close", "release", "broadcast", "announce", "answer", "receive", "make up",
-    "settle", "take", "report",
+    "wait", "open", "close", "leave", "release", "broadcast", "announce", "answer",
+    "receive", "make up", "settle", "take", "report",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = (
-    "wait", "wait", "open", "open", "close", "release", "broadcast", "broadcast", "announce",
-    "announce", "answer", "answer", "receive", "receive", "receive", "receive", "receive",
-    "make up", "settle", "settle", "take", "report",
+    "wait", "wait", "open", "open", "close", "leave", "release", "broadcast", "broadcast",
+    "announce", "announce", "answer", "answer", "receive", "receive", "receive", "receive",
+    "receive", "make up", "settle", "settle", "take", "report",
 )  # fmt: skip
 ANSWERS: tuple[Status, ...] = ("accepted", "accepted", "accepted", "unanswered", "rejected")
 
@@ -202,11 +228,12 @@ class World:
 
     Args:
         sizes: number of workers of each group.
+        slowest_ns: duration of the slowest delivery, as the ledgers are told.
     """
 
-    def __init__(self, sizes: Iterable[int] = (1,)) -> None:
-        self.model = Model()
-        self.groups = [Group(size) for size in sizes]
+    def __init__(self, sizes: Iterable[int] = (1,), slowest_ns: int = 0) -> None:
+        self.model = Model(slowest_ns)
+        self.groups = [Group(size, slowest_ns) for size in sizes]
         self.now_ns = 1_700_000_000 * 10**9
         self._unannounced: dict[int, int] = {}
         self._last_ns: dict[int, int] = {}
@@ -232,7 +259,7 @@ class World:
     def wait(self, which: int, late_ns: int, detail: int) -> None:
         self.now_ns += detail * STEP_NS + which
         for sequence, sent_ns in list(self._unannounced.items()):
-            if self.now_ns - sent_ns > 9_000_000_000:
+            if self.now_ns - sent_ns > 8_000_000_000:
                 self._announce(sequence)
 
     def open(self, which: int, late_ns: int, detail: int) -> None:
@@ -254,6 +281,15 @@ class World:
 
     def release(self, which: int, late_ns: int, detail: int) -> None:
         self._close_open(which, late_ns, released=True)
+
+    def leave(self, which: int, late_ns: int, detail: int) -> None:
+        if (at := self._find_open(which)) is not None:
+            session = self.model.sessions[at]
+            if session.leaving_ns is None:
+                session.leaving_ns = self.now_ns
+            for group in self.groups:
+                ledger = group.of(session.connection).ledger
+                ledger.begin_leaving(group.sessions[at], self.now_ns)
 
     def _close_open(self, which: int, late_ns: int, *, released: bool) -> None:
         if (at := self._find_open(which)) is not None:
@@ -293,10 +329,12 @@ class World:
         open_ones = [each for each, code in self.model.codes.items() if code.status == "pending"]
         if open_ones:
             sequence = open_ones[which % len(open_ones)]
-            self.model.codes[sequence].status = status = ANSWERS[detail % len(ANSWERS)]
+            status, overtakable_by = ANSWERS[detail % len(ANSWERS)], sequence + which % 4
+            self.model.codes[sequence].status = status
+            self.model.codes[sequence].overtakable_by = overtakable_by
             for group in self.groups:
                 for worker in group.workers:
-                    worker.ledger.set_status(sequence, status)
+                    worker.ledger.set_status(sequence, status, overtakable_by)
 
     def receive(self, which: int, late_ns: int, detail: int) -> None:
         # Any code that was, or nearly that will be, and mostly a recent one.

@@ -1,0 +1,72 @@
+"""Rules on pairs of a code and a session that has no copy of it. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from sseload_users.core.sessions import Session, TrackedCode
+
+#: By how much the age of a pair, when sseload closes its session, may exceed the run's
+#: slowest delivery for the pair to be undecided.
+_MARGIN_NS = 1_000_000_000
+
+#: How a pair without a copy ends; None if it is not owed.
+Undelivered: TypeAlias = Literal["missing", "interrupted", "released"] | None
+
+
+class PairRules:
+    """Decides about pairs without a copy.
+
+    Args:
+        timeout_ns: time after its sending within which a code counts as delivered.
+
+    Attributes:
+        timeout_ns: the same.
+        slowest_ns: duration of the run's slowest delivery, as far as is known here.
+    """
+
+    __slots__ = ("slowest_ns", "timeout_ns")
+
+    def __init__(self, timeout_ns: int) -> None:
+        self.timeout_ns = timeout_ns
+        self.slowest_ns = 0
+
+    def outcome(self, session: Session, sent_ns: int) -> Undelivered:
+        """Return the outcome of a pair.
+
+        Args:
+            session: it has no copy.
+            sent_ns: when the code was sent (wall clock, ns).
+        """
+        closed_ns = session.closed_ns
+        if not session.is_owed(sent_ns) or (closed_ns is not None and closed_ns <= sent_ns):
+            return None
+        if closed_ns is None or closed_ns > sent_ns + self.timeout_ns:
+            return "missing"
+        if not session.released:
+            return "interrupted"
+        return "missing" if self._is_overdue(closed_ns - sent_ns) else "released"
+
+    def is_undecided(self, session: Session, sent_ns: int) -> bool:
+        """Whether the outcome of a pair is open before the timeout."""
+        closed_ns = session.closed_ns
+        if not session.is_owed(sent_ns):
+            return False
+        if closed_ns is None:
+            return True
+        # Later deliveries may turn out to take as long as that.
+        return session.released and self._is_overdue(closed_ns - sent_ns)
+
+    def is_awaited(self, code: TrackedCode, session: Session, now_ns: int) -> bool:
+        """Whether a session lacks a code that it is owed and that can still come in time."""
+        return (
+            code.copies is not None
+            and session not in code.copies
+            and code.is_owed
+            and code.sent_ns is not None
+            and session.is_owed(code.sent_ns)
+            and now_ns <= code.sent_ns + self.timeout_ns
+        )
+
+    def _is_overdue(self, age_ns: int) -> bool:
+        return age_ns > self.slowest_ns + _MARGIN_NS
