@@ -25,8 +25,9 @@ class Outcomes:
         delivered: pairs whose first copy came in time.
         late: pairs whose first copy came after the delivery timeout.
         interrupted: pairs whose session closed before the code came.
-        missing: pairs whose code never came although the session stayed up.
-        released: pairs that are not owed, because sseload closed the session itself.
+        missing: pairs whose code never came although the session was up for long enough.
+        released: pairs that are not owed, because sseload closed the session itself, or was
+            about to.
         duplicate: further copies.
         unexpected: copies that were not owed.
     """

@@ -22,7 +22,8 @@ class Counters:
         slow: connections that read slowly on purpose.
         upkeep: requests and messages that keep sessions alive.
         upkeep_failed: those of them that failed.
-        out_of_order: first copies that came after a code with a higher sequence number.
+        out_of_order: first copies that came after a code which was sent when their own had been
+            answered.
         foreign: messages without a code of this run.
         malformed: frames, packets and messages that cannot be decoded.
         in_doubt: deliveries that came in time, or late by less than the stamp error.

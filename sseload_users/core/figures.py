@@ -182,15 +182,18 @@ class DeliveryFigures:
     interrupted: Count
     """Owed pairs whose session closed before the code arrived and before the timeout."""
     missing: Count
-    """Owed pairs whose session stayed open while the code never arrived."""
+    """Owed pairs whose code never arrived, although the session stayed open, or was open for much
+    longer than any delivery of the run took until sseload cut it off."""
     released: Count
-    """Pairs whose session sseload itself closed before the code arrived; not among the owed."""
+    """Pairs that are not owed, because sseload itself cut the session off soon after the code was
+    sent, or because the code was sent while the session was leaving and arrived nevertheless."""
     duplicate: Count
     """Further copies of a code in the same session."""
     unexpected: Count
     """Codes of this run that arrived at a session that was not owed them."""
     out_of_order: Count
-    """Codes that arrived after one with a higher sequence number, in the same session."""
+    """Codes that arrived after one that was sent when their own request had been answered, in the
+    same session."""
     foreign: Count
     """Messages that are not codes of this run; counted, never judged."""
     malformed: Count

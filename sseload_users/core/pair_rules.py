@@ -31,6 +31,10 @@ class PairRules:
         self.timeout_ns = timeout_ns
         self.slowest_ns = 0
 
+    def note_delivery(self, latency_ns: int) -> None:
+        """Note how long a delivery of this run took."""
+        self.slowest_ns = max(self.slowest_ns, latency_ns)
+
     def outcome(self, session: Session, sent_ns: int) -> Undelivered:
         """Return the outcome of a pair.
 

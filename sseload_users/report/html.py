@@ -263,7 +263,11 @@ def _outcomes(deliveries: DeliveryFigures) -> list[_Outcome]:
 def _others(deliveries: DeliveryFigures) -> list[_Outcome]:
     return [
         _Outcome("duplicate", deliveries.duplicate, "further copies of a code in the same session"),
-        _Outcome("out of order", deliveries.out_of_order, "codes that arrived after a later one"),
+        _Outcome(
+            "out of order",
+            deliveries.out_of_order,
+            "codes that arrived after one that was sent when they had been answered",
+        ),
         _Outcome(
             "unexpected", deliveries.unexpected, "codes that arrived at a session not owed them"
         ),
@@ -274,7 +278,7 @@ def _others(deliveries: DeliveryFigures) -> list[_Outcome]:
         _Outcome(
             "released",
             deliveries.released,
-            "no longer owed, because sseload itself had closed the session",
+            "not owed, because sseload itself closed the session or was about to",
         ),
     ]
 

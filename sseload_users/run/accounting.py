@@ -153,6 +153,7 @@ class Accounting:
             self.report()
 
     def _on_arrivals(self, latencies_us: list[int], arrived_ns: list[int]) -> None:
+        self.ledger.rules.note_delivery(latencies_us[-1] * 1000)
         tally = self.ledger.tally
         earliest_us = -((self._clock.clocks.error_ns + self._clock.sender_error_ns) // 1000)
         if latencies_us[0] < earliest_us:

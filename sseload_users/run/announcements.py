@@ -32,7 +32,7 @@ class Announcements:
             return
         for each in self._waiting:
             if isinstance(each, CodeStatus):
-                self._ledger.set_status(each.sequence, each.status)
+                self._ledger.set_status(each.sequence, each.status, each.overtakable_by)
             else:
                 clock.sender_error_ns = max(clock.sender_error_ns, each.clock_error_ns)
                 sent_ns = clock.clocks.to_here(each.sent_ns)

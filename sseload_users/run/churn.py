@@ -1,22 +1,29 @@
 """Sessions that sseload itself ends during a run, and that new ones follow.
 
-With churn, each session ends after a random time, as visitors come and go. In a storm, all
-sessions end at once and reconnect, as if a proxy had restarted.
+With churn, each session leaves after a random time, as visitors come and go: it is owed no
+further codes, and is closed once it has those that it is owed or they have timed out. In a
+storm, all sessions are cut off at once and reconnect, as if a proxy had restarted.
 """
 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
 import gevent
 
+from sseload_users.core.clock import wall_ns
+from sseload_users.core.ledger import Ledger
+from sseload_users.core.sessions import Session
 from sseload_users.transports.transport import Transport
 
 #: Why sseload ended a session; empty if it did not.
 EndReason = Literal["", "over", "storm"]
+#: Seconds from one check of the leaving sessions to the next.
+_CHECK_S = 0.1
 
 
 class Hold:
@@ -24,14 +31,17 @@ class Hold:
 
     Attributes:
         why: why sseload ended it; empty if it did not.
-        ended_ns: when the storm that ended it began (wall clock, ns); else 0.
+        ended_ns: when sseload ended it (wall clock, ns): in a storm the same for all; 0 if it
+            did not.
+        session: its account.
     """
 
-    __slots__ = ("_transport", "ended_ns", "why")
+    __slots__ = ("_transport", "ended_ns", "session", "why")
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, session: Session) -> None:
         self.why: EndReason = ""
         self.ended_ns = 0
+        self.session = session
         self._transport = transport
 
     def end(self, why: EndReason, at_ns: int) -> None:
@@ -45,33 +55,41 @@ class Churn:
     """Ends the sessions of a process.
 
     Args:
-        session_length_s: mean length of a session, in seconds; 0 for the whole run.
+        ledger: the account.
+        session_length_s: mean time after which a session leaves, in seconds; 0 for never.
+        announced_s: seconds after its sending within which a code is normally announced here.
     """
 
-    def __init__(self, session_length_s: float = 0.0) -> None:
+    def __init__(self, ledger: Ledger, session_length_s: float, announced_s: float) -> None:
+        self._ledger = ledger
         self._length_s = session_length_s
+        self._announced_s = announced_s
         self._holds: dict[Hold, None] = {}
+        # Until when each of those that leave stays at least (monotonic clock, s).
+        self._leaving: dict[Hold, float] = {}
+        self._checker: gevent.Greenlet[..., None] | None = None
 
     @contextmanager
-    def holding(self, transport: Transport) -> Iterator[Hold]:
+    def holding(self, transport: Transport, session: Session) -> Iterator[Hold]:
         """Hold this while a session is open."""
-        hold = Hold(transport)
+        hold = Hold(transport, session)
         timer = None
         if self._length_s:
             # Independent visitors: the remaining time does not depend on the age, so that
             # sessions that began together do not end together.
             lifetime_s = random.expovariate(1 / self._length_s)
-            timer = gevent.spawn_later(lifetime_s, hold.end, "over", 0)
+            timer = gevent.spawn_later(lifetime_s, self._leave, hold)
         self._holds[hold] = None
         try:
             yield hold
         finally:
             del self._holds[hold]
+            self._leaving.pop(hold, None)
             if timer is not None and timer is not gevent.getcurrent():
                 timer.kill(block=False)
 
     def storm(self, at_ns: int) -> int:
-        """End all sessions at once.
+        """Cut off all sessions at once.
 
         Args:
             at_ns: the time (wall clock, ns).
@@ -83,3 +101,24 @@ class Churn:
         for each in holds:
             each.end("storm", at_ns)
         return len(holds)
+
+    def _leave(self, hold: Hold) -> None:
+        """Let a session leave as soon as it awaits no code."""
+        self._ledger.begin_leaving(hold.session, wall_ns())
+        self._leaving[hold] = time.monotonic() + self._announced_s
+        self._end_if_complete(hold)
+        if self._leaving and not self._checker:
+            self._checker = gevent.spawn(self._check)
+
+    def _check(self) -> None:
+        while self._leaving:
+            gevent.sleep(_CHECK_S)
+            for hold in list(self._leaving):
+                self._end_if_complete(hold)
+
+    def _end_if_complete(self, hold: Hold) -> None:
+        now_ns = wall_ns()
+        at_least_s = self._leaving[hold]
+        if time.monotonic() >= at_least_s and not self._ledger.awaits(hold.session, now_ns):
+            del self._leaving[hold]
+            hold.end("over", now_ns)

@@ -109,6 +109,7 @@ class CodeOutcome(_Message):
         ingest_us: time from its sending to the response, in microseconds; None if unknown.
         cause: why it failed; None if it did not.
         server_text: the server's own words if it failed, without secrets.
+        overtakable_by: highest sequence number that had been sent by then.
     """
 
     sequence: int
@@ -116,6 +117,7 @@ class CodeOutcome(_Message):
     ingest_us: int | None
     cause: str | None
     server_text: str = ""
+    overtakable_by: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,10 +296,12 @@ class CodeStatus(_Message):
     Attributes:
         sequence: the code's sequence number.
         status: its status.
+        overtakable_by: see `CodeOutcome`.
     """
 
     sequence: int
     status: Status
+    overtakable_by: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,12 +311,19 @@ class StopPublishing(_Message):
 
 @dataclass(frozen=True, slots=True)
 class Storm(_Message):
-    """End all sessions at once and reconnect."""
+    """End all sessions at once and reconnect.
+
+    `slowest_us` is the duration of the slowest delivery on any worker, in microseconds.
+    """
+
+    slowest_us: int
 
 
 @dataclass(frozen=True, slots=True)
 class CloseAccount(_Message):
-    """Close the account and send the final report."""
+    """Close the account and send the final report; `slowest_us` is as in `Storm`."""
+
+    slowest_us: int
 
 
 #: What a worker sends to the leader.

@@ -110,13 +110,13 @@ class Publication:
         Returns:
             The cause under which it is counted.
         """
-        self._in_flight.answered(sequence)
+        overtakable_by = self._in_flight.answered(sequence)
         if cause is not None:
             cause = self._operations.bounded("ingest", cause)
         if not self._is_closed():
-            self._ledger.set_status(sequence, status)
+            self._ledger.set_status(sequence, status, overtakable_by)
             text = "" if cause is None else reported_text(cause, server_text)
-            self._send(CodeOutcome(sequence, status, ingest_us, cause, text))
+            self._send(CodeOutcome(sequence, status, ingest_us, cause, text, overtakable_by))
         return cause
 
     def report_done(self) -> None:

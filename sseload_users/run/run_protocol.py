@@ -131,7 +131,7 @@ class RunProtocol:
                 owner = "" if local else self._totals.worker(worker).name
                 self._log.add_clock_step(host, step_ns, owner)
             case Leaving():
-                gevent.spawn_later(_LEAVE_S, self._send, worker, CloseAccount())
+                gevent.spawn_later(_LEAVE_S, self._send, worker, CloseAccount(self._slowest_us()))
             case WorkerFailed(sentence):
                 # It has nothing to report.
                 self._totals.worker(worker).final = True
@@ -146,7 +146,7 @@ class RunProtocol:
         self._registry.add(worker, region, late=late)
         self._send(worker, Welcome(self._log.phase, self._log.phase_number, host_id()))
         if self._closing:
-            self._send(worker, CloseAccount())
+            self._send(worker, CloseAccount(self._slowest_us()))
 
     def _add_outcome(self, outcome: CodeOutcome, *, sender: str | None) -> None:
         sequence, status = outcome.sequence, outcome.status
@@ -162,7 +162,7 @@ class RunProtocol:
             wall_ns(),
             server_text=outcome.server_text,
         )
-        self._send_all(CodeStatus(sequence, status), but=sender)
+        self._send_all(CodeStatus(sequence, status, outcome.overtakable_by), but=sender)
 
     def _add_publisher_loss(self, cause: str) -> None:
         if not self.publisher_losses:
@@ -182,7 +182,7 @@ class RunProtocol:
 
     def storm(self) -> None:
         """Make all workers end all sessions at once and reconnect."""
-        self._send_all(Storm())
+        self._send_all(Storm(self._slowest_us()))
 
     def give_up_codes(self) -> None:
         """Set the status of all codes without an outcome, as their broadcaster is lost."""
@@ -200,7 +200,7 @@ class RunProtocol:
     def close_accounts(self) -> None:
         """Make all workers close their accounts, and wait for the final reports."""
         self._closing = True
-        self._send_all(CloseAccount())
+        self._send_all(CloseAccount(self._slowest_us()))
         self._wait_for_replies(self._registry.is_closed)
         self._registry.give_up()
 
@@ -218,6 +218,10 @@ class RunProtocol:
             self._received.wait(0.2)
             self._received.clear()
             self._registry.update(ending=True)
+
+    def _slowest_us(self) -> int:
+        """Return the duration of the slowest delivery so far, in microseconds."""
+        return self._totals.delivery().max_us
 
     def _send(self, worker: str, message: ToWorker) -> None:
         self._link.to_workers([worker], self._log.run.run_id, message)

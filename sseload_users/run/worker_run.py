@@ -47,6 +47,8 @@ from sseload_users.transports.registry import transport_for
 
 #: Phases in which nobody connects; the first is that of a worker that knows of none.
 _NOT_CONNECTING = ("", "warm-up", "disconnect")
+#: Seconds within which other workers' codes are normally announced here.
+_ANNOUNCED_S = 0.25
 
 
 class WorkerRun:
@@ -82,7 +84,6 @@ class WorkerRun:
         self.network = resources.network
         self.before = BeforeRequests(self.network, options.connect_timeout)
         self.users = UserGauges()
-        self.churn = Churn(options.session_length)
         self.may_connect = Event()
         self.connect_slots = BoundedSemaphore(options.connect_concurrency)
         self.connections = ConnectionPlan(
@@ -107,6 +108,8 @@ class WorkerRun:
             send=self._send,
         )
         self.ledger = self._accounting.ledger
+        announced_s = 0.0 if link.role == "local" else _ANNOUNCED_S
+        self.churn = Churn(self.ledger, options.session_length, announced_s)
         self.operations = OperationCounters(self.ledger, self._is_finished)
         self.targets = RunTargets(
             resources, self.run_id, self.ledger, self.operations, self._note_size
@@ -148,10 +151,12 @@ class WorkerRun:
             case StopPublishing():
                 self.publication.stop()
                 self._send(PublishingStopped())
-            case Storm():
+            case Storm(slowest_us):
+                self.ledger.rules.note_delivery(slowest_us * 1000)
                 ended = self.churn.storm(wall_ns())
                 self.operations.counters.stormed += ended
-            case CloseAccount():
+            case CloseAccount(slowest_us):
+                self.ledger.rules.note_delivery(slowest_us * 1000)
                 self.finish()
 
     def finish_broadcast(self) -> None:

@@ -250,7 +250,7 @@ class CodeListener(User):
         assert session is not None  # noqa: S101
         closed, cause = Closed("client", LEFT), LEFT
         try:
-            with run.churn.holding(transport) as hold:
+            with run.churn.holding(transport, session) as hold:
                 closed = transport.listen()
         finally:
             server_text = closed.reason

@@ -65,25 +65,7 @@ def judge_defects(account: Account, thresholds: Thresholds) -> Iterator[Reason]:
         "malformed": thresholds.malformed,
     }
     for defect in _DEFECTS:
-        reason = _judge_defect(account.deliveries, defect, rules[defect.rule])
-        if defect.rule == "out_of_order":
-            reason = _excuse_overlapping(reason, account)
-        yield reason
-
-
-def _excuse_overlapping(reason: Reason, account: Account) -> Reason:
-    """Return a good reason if overlapping codes alone can explain the reordering."""
-    reordered, overlapping = account.deliveries.out_of_order, account.codes.overlapping
-    if reason.grade == "good" or reordered > overlapping * account.connections.peak_open:
-        return reason
-    return make_reason(
-        "out_of_order",
-        "good",
-        f"{count(reordered, 'code')} arrived after later ones: {number(overlapping)} were in "
-        "flight at the same time as others, so their order is not counted against the server.",
-        measured=reason.measured,
-        tolerated=True,
-    )
+        yield _judge_defect(account.deliveries, defect, rules[defect.rule])
 
 
 def _judge_defect(deliveries: DeliveryFigures, defect: _Defect, rule: Rule) -> Reason:

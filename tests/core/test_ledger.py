@@ -296,6 +296,37 @@ def test_out_of_order_is_a_lower_number_after_a_higher_one(
     assert books.out_of_order() == out_of_order
 
 
+@pytest.mark.parametrize("settled_between", [False, True])
+@pytest.mark.parametrize(
+    ("status", "overtakable_by", "came", "out_of_order"),
+    [
+        ("accepted", 2, [2, 1], 0),
+        ("accepted", 2, [3, 1], 1),
+        ("accepted", 2, [2, 3, 1], 1),
+        ("accepted", 3, [3, 2, 1], 1),  # only 1 was in flight with 3
+        ("rejected", 3, [3, 1], 0),
+        ("unanswered", 0, [3, 1], 0),  # the server may take it at any time
+        ("pending", 0, [3, 1], 0),
+    ],
+)
+def test_only_codes_in_flight_together_may_overtake_each_other(
+    status: Status, overtakable_by: int, came: list[int], out_of_order: int, settled_between: bool
+) -> None:
+    books = Books()
+    for sequence in (1, 2, 3):
+        books.ledger.announce(sequence, T0)
+    books.ledger.set_status(1, status, overtakable_by)
+    for sequence in (2, 3):
+        books.ledger.set_status(sequence, "accepted", sequence)
+    with mock.patch.object(settled_codes, "_MAX_RECENT", 0):
+        for sequence in came:
+            books.receive(sequence, T0 + 1)
+            if settled_between:
+                books.ledger.settle(T0 + 2 * S)
+        books.ledger.settle(T0 + 2 * S, final=True)
+    assert books.out_of_order() == out_of_order
+
+
 @pytest.mark.parametrize("settled_before", [False, True])
 def test_replayed_history_is_unexpected_each_time(settled_before: bool) -> None:
     books = Books(started_ns=T0 + 5, subscribed_ns=T0 + 6)

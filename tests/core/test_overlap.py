@@ -38,7 +38,9 @@ spans_of_codes = st.tuples(st.integers(0, 30), st.integers(0, 10), st.integers(0
 
 
 @given(st.lists(spans_of_codes, max_size=12))
-def test_no_more_codes_arrive_out_of_order_than_overlap(spans: list[tuple[int, int, int]]) -> None:
+def test_no_code_is_overtaken_by_one_that_was_sent_after_its_answer(
+    spans: list[tuple[int, int, int]],
+) -> None:
     """The server takes each code at some time between its sending and its answer."""
     events, taken = [], []
     for sequence, (start, until_taken, until_answered) in enumerate(spans, start=1):
@@ -46,16 +48,32 @@ def test_no_more_codes_arrive_out_of_order_than_overlap(spans: list[tuple[int, i
         events.append((start, 0, sequence))
         events.append((at + until_answered, 1, sequence))
         taken.append((at, sequence))
-    codes, explained = OverlapDetector(), 0
+    codes = OverlapDetector()
+    overtakable_by = {}
     # Of events at the same time, sends come first: they may have happened in any order.
     for _, what, sequence in sorted(events):
         if what:
-            codes.answered(sequence)
+            overtakable_by[sequence] = codes.answered(sequence)
         else:
-            explained += codes.sent(sequence)
-    newest = out_of_order = 0
+            codes.sent(sequence)
+    newest = 0
     # The worst case among codes taken at the same time: the later ones first.
     for _, sequence in sorted(taken, key=lambda each: (each[0], -each[1])):
-        out_of_order += sequence < newest
+        assert newest <= max(sequence, overtakable_by[sequence])
         newest = max(newest, sequence)
-    assert out_of_order <= explained
+
+
+@given(st.lists(spans_of_codes, max_size=12))
+def test_exactly_the_codes_that_are_sent_before_the_answer_may_overtake(
+    spans: list[tuple[int, int, int]],
+) -> None:
+    sent = sorted((start, start + length) for start, length, _ in spans)
+    events = [(start, 0, sequence) for sequence, (start, _) in enumerate(sent, start=1)]
+    events += [(end, 1, sequence) for sequence, (_, end) in enumerate(sent, start=1)]
+    codes = OverlapDetector()
+    for at, what, sequence in sorted(events):
+        if what:
+            expected = sum(start <= at for start, _ in sent)
+            assert codes.answered(sequence) == expected
+        else:
+            codes.sent(sequence)

@@ -109,7 +109,7 @@ def test_a_worker_that_joins_after_connecting_makes_the_run_incomplete(
 def test_a_code_is_announced_to_all_others_and_its_outcome_too(run: Fixture) -> None:
     run.protocol.from_worker("a", SENT)
     run.protocol.from_worker("a", CodeOutcome(1, "accepted", 900, None))
-    assert run.link.sent == [("b", SENT), ("b", CodeStatus(1, "accepted"))]
+    assert run.link.sent == [("b", SENT), ("b", CodeStatus(1, "accepted", 0))]
     assert run.totals.sent == 1
     assert run.totals.statuses["accepted"] == 1
 
@@ -172,7 +172,7 @@ def test_a_broadcast_is_done_when_the_worker_says_so(run: Fixture) -> None:
 def test_accounts_are_closed_when_all_final_reports_are_here(run: Fixture) -> None:
     closing = gevent.spawn(run.protocol.close_accounts)
     gevent.sleep(0)
-    assert run.link.sent == [("a", CloseAccount()), ("b", CloseAccount())]
+    assert run.link.sent == [("a", CloseAccount(0)), ("b", CloseAccount(0))]
     for worker in ("a", "b"):
         assert not closing.ready()
         final = WorkerReport(Tally(), {}, Gauges(), final=True)
@@ -214,4 +214,4 @@ def test_a_worker_that_leaves_is_told_to_close_its_account(run: Fixture) -> None
     with gevent.Timeout(5):
         while not run.link.sent:
             gevent.sleep(0.01)
-    assert run.link.sent == [("b", CloseAccount())]
+    assert run.link.sent == [("b", CloseAccount(0))]

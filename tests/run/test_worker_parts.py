@@ -160,7 +160,7 @@ def test_announcements_wait_for_the_leaders_time() -> None:
     clock = RunClock(lambda _: None, same=False)
     announcements = Announcements(ledger, clock)
     announcements.add(CodeSent(7, 10**18, 2000, None, 0))
-    announcements.add(CodeStatus(7, "accepted"))
+    announcements.add(CodeStatus(7, "accepted", 7))
     assert ledger.code(7).sent_ns is None
     clock.clocks.same = True
     announcements.apply()

@@ -14,11 +14,19 @@ MS = 10**6
 
 
 class Books:
-    """A ledger with a timeout of one second and one session, and all that was taken from it."""
+    """A ledger with one session, and all that was taken from it."""
 
-    def __init__(self, *, started_ns: int = T0 - 5 * MS, subscribed_ns: int = T0) -> None:
+    def __init__(
+        self,
+        *,
+        started_ns: int = T0 - 5 * MS,
+        subscribed_ns: int = T0,
+        timeout_s: float = 1.0,
+    ) -> None:
         self.reported: list[tuple[int, int]] = []
-        self.ledger = Ledger(1.0, lambda us, at: self.reported.extend(zip(us, at, strict=True)))
+        self.ledger = Ledger(
+            timeout_s, lambda us, at: self.reported.extend(zip(us, at, strict=True))
+        )
         self.total = Tally()
         self.session = self.open(started_ns, subscribed_ns)
 

@@ -305,16 +305,6 @@ def test_a_steps_account_becomes_its_report() -> None:
     assert report.steps == [made]
 
 
-def test_reordering_among_overlapping_codes_is_excused() -> None:
-    report = sample(10, 20, out_of_order=50)
-    assert report.verdict.grade == "warning"
-    report.codes.overlapping = 5
-    assert judged(report).grade == "good"
-    # They explain no more than each connection's getting each of them too early once.
-    report.codes.overlapping = 4
-    assert judged(report).grade == "warning"
-
-
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
