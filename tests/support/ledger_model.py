@@ -121,17 +121,14 @@ class Model:
         if code is None or code.sent_ns is None or code.status in ("rejected", "unsent"):
             return "unowed"
         sent_ns, closed_ns = code.sent_ns, session.closed_ns
+        left = session.leaving_ns is not None and sent_ns > session.leaving_ns
         if arrived_ns is not None:
             if min(session.started_ns, session.subscribed_ns) > sent_ns:
                 return "unowed"
-            if session.leaving_ns is not None and sent_ns > session.leaving_ns:
-                return "released"
-            return "delivered" if arrived_ns - sent_ns <= TIMEOUT_NS else "late"
-        if session.subscribed_ns > sent_ns:
-            return "unowed"
-        if session.leaving_ns is not None and sent_ns > session.leaving_ns:
-            return "unowed"
-        if closed_ns is not None and closed_ns <= sent_ns:
+            in_time = "delivered" if arrived_ns - sent_ns <= TIMEOUT_NS else "late"
+            return "released" if left else in_time
+        gone = closed_ns is not None and closed_ns <= sent_ns
+        if session.subscribed_ns > sent_ns or left or gone:
             return "unowed"
         if closed_ns is None or closed_ns > sent_ns + TIMEOUT_NS:
             return "missing"
