@@ -50,6 +50,7 @@ class CauseKind(StrEnum):
     RUN_ENDED = auto()
     # name resolution and reachability
     UNKNOWN_HOST = auto()
+    RESOLVE_TIMEOUT = auto()
     INVALID_URL = auto()
     REFUSED = auto()
     UNREACHABLE = auto()
@@ -63,6 +64,7 @@ class CauseKind(StrEnum):
     UNCONFIRMED = auto()
     CONNECT_UNAUTHENTICATED = auto()
     CONNECT_USER = auto()
+    CONNECT_REJECTED = auto()
     CONNECT_FORBIDDEN = auto()
     ORIGIN = auto()
     CONNECT_PATH = auto()
@@ -79,6 +81,13 @@ class CauseKind(StrEnum):
     INVALID_REQUEST = auto()
     INVALID_HANDSHAKE = auto()
     CONNECT_TIMEOUT = auto()
+    HANDSHAKE_TIMEOUT = auto()
+    HANDSHAKE_CLOSED = auto()
+    RESPONSE_TIMEOUT = auto()
+    SOCKETIO_VERSION = auto()
+    HTTP2_ONLY = auto()
+    # either, by the server's own words
+    DATABASE = auto()
     # ingest requests
     INGEST_FORBIDDEN = auto()
     INGEST_PATH = auto()
@@ -103,6 +112,9 @@ class CauseKind(StrEnum):
     RESET = auto()
     # messages
     MESSAGE_TOO_LARGE = auto()
+    RESERVED_BITS = auto()
+    INVALID_FRAME = auto()
+    INVALID_CHUNK = auto()
     UNDECODABLE = auto()
 
 
@@ -158,11 +170,9 @@ _PATTERNS = (
         connecting=True,
     ),
     _pattern(CauseKind.CONNECT_UNAUTHENTICATED, r"HTTP 401", connecting=True),
-    _pattern(
-        CauseKind.CONNECT_USER,
-        r"unknown user|unauthori[sz]ed|connection rejected by server",
-        connecting=True,
-    ),
+    _pattern(CauseKind.CONNECT_USER, r"unknown user|unauthori[sz]ed", connecting=True),
+    # What python-socketio sends where the application gives no reason.
+    _pattern(CauseKind.CONNECT_REJECTED, r"connection rejected by server", connecting=True),
     _pattern(CauseKind.CONNECT_FORBIDDEN, r"HTTP 403|forbidden", connecting=True),
     _pattern(
         CauseKind.CONNECT_PATH, r"HTTP 404|invalid namespace|unable to connect", connecting=True
@@ -178,8 +188,8 @@ _PATTERNS = (
     _pattern(CauseKind.CONTENT_ENCODING, r"content encoding", connecting=True),
     _pattern(CauseKind.UNACKNOWLEDGED, r"never acknowledged", connecting=True),
     _pattern(CauseKind.INVALID_REQUEST, r"bad request"),
+    _pattern(CauseKind.SOCKETIO_VERSION, r"^Socket\.IO 2\b"),
     _pattern(CauseKind.INVALID_HANDSHAKE, r"bad handshake answer"),
-    _pattern(CauseKind.CONNECT_TIMEOUT, r"timed out|timeout", connecting=True),
     _pattern(CauseKind.INGEST_FORBIDDEN, r"HTTP 40[13]", connecting=False),
     _pattern(CauseKind.INGEST_PATH, r"HTTP 404", connecting=False),
     _pattern(CauseKind.INGEST_GONE, r"HTTP 410", connecting=False),
@@ -190,6 +200,9 @@ _PATTERNS = (
     _pattern(CauseKind.INGEST_OVERLOADED, r"HTTP 503", connecting=False),
     _pattern(CauseKind.INGEST_SERVER_ERROR, r"HTTP 5\d\d", connecting=False),
     _pattern(CauseKind.TIMEOUT, r"no answer|timed out|timeout", connecting=False),
+    _pattern(CauseKind.RESERVED_BITS, r"protocol error: reserved bits"),
+    _pattern(CauseKind.INVALID_CHUNK, r"protocol error: bad chunk"),
+    _pattern(CauseKind.INVALID_FRAME, r"protocol error|unknown opcode"),
     _pattern(CauseKind.HEARTBEAT, r"heartbeat"),
     _pattern(CauseKind.CLOSED_NORMALLY, r"closed by server: 1000"),
     _pattern(CauseKind.CLOSED_GOING_AWAY, r"closed by server: 1001"),
@@ -203,17 +216,31 @@ _PATTERNS = (
     _pattern(CauseKind.MESSAGE_TOO_LARGE, r"message too large"),
     _pattern(
         CauseKind.UNDECODABLE,
-        r"invalid utf-8|bad (packet|frame|json|message|event)|protocol error|unknown opcode"
-        r"|malformed|no code",
+        r"invalid utf-8|bad (packet|frame|json|message|event)|malformed|no code",
     ),
 )
 
-_TIMED_OUT = re.compile("timed out", re.IGNORECASE)
-
+_TIMED_OUT = re.compile("timed out|no answer in time", re.IGNORECASE)
+#: What it means that an operation timed out; for the others it is `CauseKind.TIMEOUT`.
+_TIMEOUTS = {
+    "resolve": CauseKind.RESOLVE_TIMEOUT,
+    "connect": CauseKind.CONNECT_TIMEOUT,
+    "tls": CauseKind.HANDSHAKE_TIMEOUT,
+    "handshake": CauseKind.HANDSHAKE_TIMEOUT,
+    "subscribe": CauseKind.UNCONFIRMED,
+    "before": CauseKind.RESPONSE_TIMEOUT,
+    "health": CauseKind.RESPONSE_TIMEOUT,
+}
 
 # What servers say to an origin that is not on their list, or to none. A 5xx response that
 # mentions an origin is a proxy's, which means the server behind it.
 _ORIGIN = re.compile(r"\borigins?\b", re.IGNORECASE)
+# What servers say that accept HTTP/2 only: Node's has status 403.
+_HTTP2_ONLY = re.compile(r"allowHTTP1|ALPN protocol, expected|no application protocol", re.I)
+# What applications say in a 5xx response if their database is the cause.
+_DATABASE = re.compile(
+    r"\bdatabase\b|too many (?:clients|connections)|\b(?:connection|queue) ?pool\b", re.I
+)
 _REFUSES_ORIGIN = re.compile(r"HTTP 40[013]\b|^(?!HTTP )", re.IGNORECASE)
 
 
@@ -225,12 +252,21 @@ def classify(operation: str, cause: str, words: str = "") -> CauseKind | None:
         cause: its cause, such as "HTTP 503".
         words: the server's own words.
     """
-    if operation == "subscribe" and _TIMED_OUT.search(cause):
-        return CauseKind.UNCONFIRMED
+    if _TIMED_OUT.fullmatch(cause) and operation in _TIMEOUTS:
+        return _TIMEOUTS[operation]
+    if operation == "handshake" and cause == "connection closed":
+        return CauseKind.HANDSHAKE_CLOSED
+    if operation in CONNECTING and (_HTTP2_ONLY.search(f"{cause} {words}") or cause == "HTTP 505"):
+        return CauseKind.HTTP2_ONLY
+    if cause.startswith("HTTP 5") and _DATABASE.search(words):
+        return CauseKind.DATABASE
     if _REFUSES_ORIGIN.search(cause) and _ORIGIN.search(f"{cause} {words}"):
         return CauseKind.ORIGIN
     connecting = operation in CONNECTING
     for each in _PATTERNS:
+        # The server words its refusal of a subscription itself: TLS has succeeded then.
+        if each.kind is CauseKind.TLS and operation == "subscribe":
+            continue
         if each.connecting in (None, connecting) and each.regex.search(cause):
             return each.kind
     return CauseKind.TLS if operation == "tls" else None

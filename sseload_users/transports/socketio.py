@@ -267,8 +267,9 @@ class SocketIOTransport(WebSocketTransport):
     def _on_connected(self, payload: bytes, arrived_ns: int) -> None:
         if not is_connect_acknowledgement(payload):
             # Socket.IO 2 sends no session ID, and accepts no ``auth``.
-            self._refusal = ("bad handshake answer", payload[:200].decode(errors="replace"))
-            self.end(Closed("client", "bad handshake answer"))
+            cause = "Socket.IO 2: no session ID"
+            self._refusal = (cause, payload[:200].decode(errors="replace"))
+            self.end(Closed("client", cause))
         elif not self._acknowledged_ns:
             self._acknowledged_ns = arrived_ns
 

@@ -11,7 +11,7 @@ from sseload_users.core.figures import (
     SearchResult,
     StormRecovery,
 )
-from sseload_users.core.formatting import clean, count, number, seconds, shorten
+from sseload_users.core.formatting import clean, count, number, of, seconds, shorten
 from sseload_users.core.objective import Objective, measure
 from sseload_users.verdict.reasons import GRADES, Reason, StepReport, make_reason
 from sseload_users.verdict.thresholds import Grade, JudgedShare, Rule, Thresholds
@@ -60,8 +60,9 @@ def judge_ladder(steps: Sequence[StepReport]) -> Iterator[Reason]:
         grade: Grade = verdict.grade
         sentence = first.sentence
         if grade == "good":
-            delivered = number(step.deliveries.delivered)
-            sentence = f"The target is met, and all {delivered} owed deliveries came in time."
+            delivered, owed = step.deliveries.delivered, step.deliveries.owed
+            share = f"all {number(owed)}" if delivered == owed else f"{of(delivered, owed)}"
+            sentence = f"The target is met, and {share} owed deliveries came in time."
         elif first.rule != "generator" and step.generator.saturated:
             grade = "warning"
             sentence += " The generator was saturated, so the cause may not be the server."

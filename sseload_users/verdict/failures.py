@@ -50,16 +50,8 @@ def judge_error_rate(account: Account, rule: Rule) -> Reason:
         sentence,
         measured=worst.measured,
         threshold=worst.share.bound,
-        hint=_hint(cause, worst.share.part),
+        hint=hint_for(cause, worst.share.part, "See the errors by cause, and the server's log."),
         tolerated=bool(overall.share.part),
-    )
-
-
-def _hint(cause: FailureCause | None, failed: int) -> str:
-    """Return the hint of a cause that explains most of the failures, otherwise a general one."""
-    explains_most = cause is not None and cause.count * 2 > failed
-    return (cause.hint if cause and explains_most else "") or (
-        "See the errors by cause, and the server's log."
     )
 
 
@@ -136,8 +128,15 @@ def cause_clause(cause: FailureCause | None, words: str = ", most often") -> str
     return f"{words}: {shorten(clean(cause.cause))}" if cause else ""
 
 
-def hint_for(cause: FailureCause | None, general: str) -> str:
-    """Return the general hint, unless the most frequent cause lies with the generator."""
-    if cause is None or not is_local(cause.operation, cause.cause):
+def hint_for(cause: FailureCause | None, failed: int, general: str) -> str:
+    """Return the hint of the most frequent cause, if it explains most failures.
+
+    Args:
+        cause: the most frequent cause; None without any.
+        failed: how many failures there were.
+        general: hint for all other cases.
+    """
+    if cause is None or not cause.hint:
         return general
-    return cause.hint
+    explains_most = cause.count * 2 > failed
+    return cause.hint if explains_most or is_local(cause.operation, cause.cause) else general

@@ -30,6 +30,7 @@ _HINTS: Mapping[CauseKind, str] = {
     CauseKind.RUN_ENDED: "The run ended before this operation was complete.",
     CauseKind.UNKNOWN_HOST: "The name cannot be resolved: check the spelling of the host and the "
     "DNS.",
+    CauseKind.RESOLVE_TIMEOUT: "The DNS gave no answer in time: check this machine's resolver.",
     CauseKind.INVALID_URL: "The URL is not valid for this transport: check --host and the profile.",
     CauseKind.REFUSED: "Nothing listens on that address and port, or the server's queue of new "
     "connections is full: check that the server runs, and its backlog.",
@@ -50,6 +51,8 @@ _HINTS: Mapping[CauseKind, str] = {
     "the token.",
     CauseKind.CONNECT_USER: "The server refuses this user: check the user names and that they "
     "exist on the server.",
+    CauseKind.CONNECT_REJECTED: "The server's application refuses the connection and gives no "
+    "reason: check the user names, the token and the namespace, and see its log.",
     CauseKind.CONNECT_FORBIDDEN: "The server refuses this user or this origin: check the user "
     "names and that they exist on the server, or name an origin with --header 'Origin: …'.",
     CauseKind.ORIGIN: "The server refuses this origin: name one that it accepts with "
@@ -66,8 +69,7 @@ _HINTS: Mapping[CauseKind, str] = {
     "workers, connection limits and memory.",
     CauseKind.CONNECT_GATEWAY: "The proxy got no response from the application: it is down or "
     "asleep, or all its workers are busy.",
-    CauseKind.CONNECT_SERVER_ERROR: "The application failed during the handshake: see its log; "
-    "often the database pool is exhausted.",
+    CauseKind.CONNECT_SERVER_ERROR: "The application failed during the handshake: see its log.",
     CauseKind.CONNECT_HTTP: "The server did not switch protocols: check the path in the target "
     "profile.",
     CauseKind.NOT_EVENT_STREAM: "The response is a page, not an event stream: check the path, and "
@@ -80,8 +82,21 @@ _HINTS: Mapping[CauseKind, str] = {
     "does not allow.",
     CauseKind.INVALID_HANDSHAKE: "What responds there is not a server of this protocol: check the "
     "port and the path.",
-    CauseKind.CONNECT_TIMEOUT: "The server accepted no connection in time: it has run out of "
-    "workers or CPU, or packets are lost on the way.",
+    CauseKind.CONNECT_TIMEOUT: "The server accepted no connection in time: its queue of new "
+    "connections is full, or packets are lost on the way (a firewall).",
+    CauseKind.HANDSHAKE_TIMEOUT: "The connection was accepted, but no response to the handshake "
+    "came in time: the application is busy, or a proxy holds its response back. For an event "
+    "stream, switch the proxy's buffering off.",
+    CauseKind.HANDSHAKE_CLOSED: "The connection was closed without a response to the handshake: "
+    "see the logs of the server and of proxies, and their limits of connections.",
+    CauseKind.RESPONSE_TIMEOUT: "The connection was accepted, but no response came in time: the "
+    "application is busy, or asleep.",
+    CauseKind.SOCKETIO_VERSION: "The server speaks Socket.IO 2; sseload speaks the protocol of "
+    "Socket.IO 3 and later, which such a server does not: update the server.",
+    CauseKind.HTTP2_ONLY: "The server accepts HTTP/2 only: allow HTTP/1.1 there, which WebSocket "
+    "handshakes and sseload's requests use.",
+    CauseKind.DATABASE: "The server's response points to its database: look at its connection "
+    "limits and at the application's pool.",
     CauseKind.INGEST_FORBIDDEN: "The server refuses the broadcaster's user: check its user name "
     "and token.",
     CauseKind.INGEST_PATH: "There is no such ingest path: check the target profile.",
@@ -96,8 +111,7 @@ _HINTS: Mapping[CauseKind, str] = {
     "busy or down.",
     CauseKind.INGEST_OVERLOADED: "The server reports that it is overloaded: look at its workers "
     "and connection limits.",
-    CauseKind.INGEST_SERVER_ERROR: "The server failed to process the code: see its log; often the "
-    "database's connection limit was reached.",
+    CauseKind.INGEST_SERVER_ERROR: "The server failed to process the code: see its log.",
     CauseKind.TIMEOUT: "No response came in time: the server is busy broadcasting, or its workers "
     "are blocked.",
     CauseKind.HEARTBEAT: "The server went silent: it is overloaded, or the network lost the "
@@ -120,6 +134,12 @@ _HINTS: Mapping[CauseKind, str] = {
     "queue, or a proxy's idle timeout.",
     CauseKind.MESSAGE_TOO_LARGE: "The server sent a message larger than the profile allows: if "
     "that is correct, raise max_message.",
+    CauseKind.RESERVED_BITS: "The server sets bits of frames that need an extension which this "
+    "client did not offer: usually it compresses messages without having negotiated that.",
+    CauseKind.INVALID_FRAME: "The server, or a proxy, sent a frame that RFC 6455 does not allow: "
+    "look at its WebSocket library, and at writes to one connection from several threads.",
+    CauseKind.INVALID_CHUNK: "The stream's HTTP chunks are invalid: look at the server's HTTP "
+    "library, and at proxies that rewrite the stream.",
     CauseKind.UNDECODABLE: "What arrived cannot be decoded: look at the broadcast's encoding, and "
     "at proxies that rewrite it.",
 }

@@ -93,7 +93,10 @@ def judge_step(account: Account, thresholds: Thresholds) -> Verdict:
     connections = account.connections
     cause = most_frequent(connections.causes, CONNECTING)
     size = capacity.judge_step_size(
-        connections, thresholds, cause_clause(cause), hint_for(cause, _SIZE_HINT)
+        connections,
+        thresholds,
+        cause_clause(cause),
+        hint_for(cause, connections.failed, _SIZE_HINT),
     )
     reasons = [size, *_judge_account(account, thresholds), *judge_defects(account, thresholds)]
     if thresholds.size_target(connections.attempted) is None:
@@ -148,7 +151,7 @@ def _judge_connection_success(connections: ConnectionFigures, rule: Rule) -> Rea
     grade, sentence, hint = (
         share.grade,
         share.sentence(what, failures),
-        hint_for(cause, "Look at the server's resources and the network."),
+        hint_for(cause, connections.failed, "Look at the server's resources and the network."),
     )
     # Whatever the thresholds, a run without connections is never good.
     if not connections.attempted:
@@ -201,23 +204,28 @@ def _judge_size_target(connections: ConnectionFigures, thresholds: Thresholds) -
         sentence,
         measured=share.measured,
         threshold=target.success,
-        hint=hint_for(cause, _SIZE_HINT),
+        hint=hint_for(cause, connections.failed, _SIZE_HINT),
     )
 
 
 def _judge_connect_timeouts(connections: ConnectionFigures, rule: Rule) -> Reason:
-    timed_out = sum(
-        cause.count
+    causes = [
+        cause
         for cause in connections.causes
         if cause.operation in CONNECTING and "timed out" in cause.cause
-    )
+    ]
+    timed_out = sum(cause.count for cause in causes)
     return _small_share_reason(
         "connect_timeouts",
         JudgedShare(timed_out, connections.attempted, rule),
         "No connect attempt timed out.",
         "connect attempts timed out",
-        hint="The server was slow to accept connections: look at its workers, its CPU and its "
-        "backlog, or connect more slowly (-r).",
+        hint=hint_for(
+            most_frequent(causes, None),
+            timed_out,
+            "The server was slow to accept connections: look at its workers, its CPU and its "
+            "backlog, or connect more slowly (-r).",
+        ),
     )
 
 
@@ -230,7 +238,9 @@ def _judge_connections_dropped(connections: ConnectionFigures, rule: Rule) -> Re
         "connections were dropped",
         cause_clause(cause),
         hint=hint_for(
-            cause, "Look at the server's log, its memory, and the time limits of proxies."
+            cause,
+            connections.dropped,
+            "Look at the server's log, its memory, and the time limits of proxies.",
         ),
     )
 

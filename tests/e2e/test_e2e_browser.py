@@ -15,9 +15,11 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
+from sseload_users.report import html
 from tests.support import browser as browsers
 from tests.support.browser import PATIENCE_MS, PHONE, tab
 from tests.support.metrics import families, values
+from tests.support.reports import WORST, sample
 from tests.support.runs import PATIENCE, Run, target
 from tests.support.web_ui import web_ui
 
@@ -299,3 +301,16 @@ def test_the_master_shows_the_work_of_its_workers(chromium: Browser, tmp_path: P
         assert values(scraped["sseload_workers"]) == {(): 2}
         assert values(scraped["sseload_connections_open"]) == {(): 8}
         assert console == []
+
+
+@pytest.mark.parametrize("width", [390, 320])
+def test_a_report_fits_a_phone(chromium: Browser, tmp_path: Path, width: int) -> None:
+    report = sample(**WORST)
+    report.run.options = {
+        "connect_concurrency_per_process": "a long setting, " * 9,
+        "thresholds": "/a/long/path/without/any/blank/" * 9,
+    }
+    (tmp_path / "report.html").write_text(html.document(report), encoding="utf-8")
+    with tab(chromium, viewport={"width": width, "height": 844}) as (page, _):
+        page.goto((tmp_path / "report.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

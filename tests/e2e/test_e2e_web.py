@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 import requests
 
 from sseload_users.demo import record
+from tests.support.metrics import families, values
 from tests.support.runs import PATIENCE, Run, target
 from tests.support.web_ui import form_fields, web_ui
 
@@ -49,6 +49,11 @@ class Session:
         return {
             (row["method"], row["name"]): (row["num_requests"], row["num_failures"]) for row in rows
         }
+
+    def delivered(self) -> float:
+        """Return the deliveries so far, from the metrics."""
+        found = families(self.get("/metrics").text)
+        return values(found["sseload_deliveries"])["delivered",]
 
     def state(self) -> str:
         return str(self.get("/stats/requests").json()["state"])
@@ -136,7 +141,7 @@ def test_two_runs_and_an_invalid_one_in_one_process(session: Session) -> None:
 def test_the_stop_button_ends_a_run_that_is_reported(session: Session) -> None:
     session.swarm(7, duration="100")
     session.run.wait_until(lambda: session.truth.sent == 6, "the first code")
-    time.sleep(0.5)  # nothing shows that the listeners have read it
+    session.run.wait_until(lambda: session.delivered() == 6, "its deliveries")
     assert requests.post(f"{session.url}/stop", timeout=PATIENCE).json()["success"] is True
     session.wait_for_end(1)
     report = session.report()

@@ -22,71 +22,76 @@ from tests.support.wire import frame
 pytestmark = pytest.mark.e2e
 
 
+ENCODED = OK + b"Content-Encoding: %s\r\nContent-Length: %d\r\n\r\n%s"
+
+
+def endless(data: bytes, then: bytes, interval_s: float = 0.0) -> OnCode:
+    def answer(_: int, __: str, connection: socket.socket) -> None:
+        connection.sendall(data)
+        send_without_end(connection, then, interval_s=interval_s)
+
+    return answer
+
+
+def once(data: bytes) -> OnCode:
+    def answer(_: int, __: str, connection: socket.socket) -> None:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+
+    return answer
+
+
+#: What the server does with each code in turn, and the status and the cause of that code.
+INGEST_RESPONSES: list[tuple[OnCode, str, str]] = [
+    (lambda _n, _c, connection: accept(connection), "accepted", ""),
+    (once(ENCODED % (b"gzip", len(GZIP_BOMB), GZIP_BOMB)), "accepted", ""),
+    (once(ENCODED % (b"gzip", 2, b"{}")), "accepted", ""),
+    (once(ENCODED % (b"zstd", 2, b"{}")), "accepted", ""),
+    (endless(OK, b"X-Header: more\r\n"), "unanswered", "answer too large"),
+    (endless(OK + b"\r\n", b"more"), "unanswered", "answer too large"),
+    (
+        endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        "unanswered",
+        "answer too large",
+    ),
+    (endless(OK, b"a: b\r\n", 0.1), "unanswered", "no answer in time"),
+    (endless(OK + b"\r\n", b"x", 0.1), "unanswered", "no answer in time"),
+    (once(b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"), "rejected", "HTTP 302"),
+    (
+        once(b"HTTP/1.1 500 \xff\r\nContent-Length: 1\r\n\r\n\xff"),
+        "rejected",
+        "HTTP 500",
+    ),
+    (once(b"HTTP/1.1 700 Odd\r\nContent-Length: 0\r\n\r\n"), "rejected", "HTTP 700"),
+    (once(b"SSH-2.0\r\n"), "unanswered", "bad answer"),
+    (once(OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n"), "unanswered", "bad answer"),
+    (once(OK + b"Content-Length: 99\r\n\r\n{}"), "unanswered", "bad answer"),
+    (once(b""), "unanswered", "connection closed"),
+]
+
+
 def test_each_code_has_a_status_whatever_the_ingest_response(tmp_path: Path) -> None:
-    encoded = OK + b"Content-Encoding: %s\r\nContent-Length: %d\r\n\r\n%s"
-
-    def endless(data: bytes, then: bytes, interval_s: float = 0.0) -> OnCode:
-        def answer(_: int, __: str, connection: socket.socket) -> None:
-            connection.sendall(data)
-            send_without_end(connection, then, interval_s=interval_s)
-
-        return answer
-
-    def once(data: bytes) -> OnCode:
-        def answer(_: int, __: str, connection: socket.socket) -> None:
-            connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
-
-        return answer
-
-    cases: list[tuple[OnCode, str, str]] = [
-        (lambda _n, _c, connection: accept(connection), "accepted", ""),
-        (once(encoded % (b"gzip", len(GZIP_BOMB), GZIP_BOMB)), "accepted", ""),
-        (once(encoded % (b"gzip", 2, b"{}")), "accepted", ""),
-        (once(encoded % (b"zstd", 2, b"{}")), "accepted", ""),
-        (endless(OK, b"X-Header: more\r\n"), "unanswered", "answer too large"),
-        (endless(OK + b"\r\n", b"more"), "unanswered", "answer too large"),
-        (
-            endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
-            "unanswered",
-            "answer too large",
-        ),
-        (endless(OK, b"a: b\r\n", 0.1), "unanswered", "no answer in time"),
-        (endless(OK + b"\r\n", b"x", 0.1), "unanswered", "no answer in time"),
-        (once(b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"), "rejected", "HTTP 302"),
-        (
-            once(b"HTTP/1.1 500 \xff\r\nContent-Length: 1\r\n\r\n\xff"),
-            "rejected",
-            "HTTP 500",
-        ),
-        (once(b"HTTP/1.1 700 Odd\r\nContent-Length: 0\r\n\r\n"), "rejected", "HTTP 700"),
-        (once(b"SSH-2.0\r\n"), "unanswered", "bad answer"),
-        (once(OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n"), "unanswered", "bad answer"),
-        (once(OK + b"Content-Length: 99\r\n\r\n{}"), "unanswered", "bad answer"),
-        (once(b""), "unanswered", "connection closed"),
-    ]
-
     def on_code(number: int, code: str, connection: socket.socket) -> None:
         server.broadcast(code_frame(code))
         # By sequence number: on a busy machine one code may overtake another.
-        cases[sequence_of(code) - 1][0](number, code, connection)
+        INGEST_RESPONSES[sequence_of(code) - 1][0](number, code, connection)
 
     server = ScriptedServer(None, on_code)
     with server.serving() as url:
         outcome = run(
             tmp_path,
-            *("3", str(len(cases)), "2", *QUICK, "--target", "websocket", "--host", url),
+            *("3", str(len(INGEST_RESPONSES)), "2", *QUICK, "--target", "websocket", "--host", url),
             *("--ingest-timeout", "1.5"),
         )
     report = outcome.report
     statuses = {row["seq"]: row["status"] for row in report["per_code"]}
-    assert statuses == {number: status for number, (_, status, _) in enumerate(cases, 1)}
-    owed = sum(status != "rejected" for _, status, _ in cases)
+    assert statuses == {number: status for number, (_, status, _) in enumerate(INGEST_RESPONSES, 1)}
+    owed = sum(status != "rejected" for _, status, _ in INGEST_RESPONSES)
     deliveries = report["deliveries"]
     assert deliveries["owed"] == deliveries["delivered"] == 3 * owed
-    assert deliveries["unexpected"] == 3 * (len(cases) - owed)
+    assert deliveries["unexpected"] == 3 * (len(INGEST_RESPONSES) - owed)
     causes = {each["cause"]: each["count"] for each in report["errors"]["causes"]}
-    assert causes == Counter(cause for _, _, cause in cases if cause)
+    assert causes == Counter(cause for _, _, cause in INGEST_RESPONSES if cause)
     assert outcome.grade == "issues"
     assert report["generator"]["rss_mib"] < 200
 
@@ -241,8 +246,8 @@ def test_invented_codes_are_not_delivered(tmp_path: Path) -> None:
 
     server = ScriptedServer(None, on_code)
     with server.serving() as url:
-        words = ("3", "4", "1", *QUICK, "--target", "websocket", "--host", url)
-        outcome = run(tmp_path, *words)
+        arguments = ("3", "4", "1", *QUICK, "--target", "websocket", "--host", url)
+        outcome = run(tmp_path, *arguments)
     deliveries = outcome.report["deliveries"]
     assert deliveries["delivered"] == 3 * 1
     assert deliveries["missing"] == deliveries["unexpected"] == 3 * 3
@@ -253,11 +258,12 @@ def test_invented_codes_are_not_delivered(tmp_path: Path) -> None:
 def test_an_invalid_frame_ends_its_session(tmp_path: Path) -> None:
     """Send one kind of invalid frame to each connection but the last."""
     invalid = [data for data, _ in INVALID_FRAMES.values()]
+    first_code = threading.Event()
 
     def on_listener(number: int, connection: socket.socket) -> None:
         if number <= len(invalid):
             connection.sendall(CONNECTED)
-            time.sleep(1.5)
+            first_code.wait(30)
             connection.sendall(invalid[number - 1])
             with contextlib.suppress(OSError):
                 while connection.recv(4096):
@@ -268,6 +274,7 @@ def test_an_invalid_frame_ends_its_session(tmp_path: Path) -> None:
     def on_code(_: int, code: str, connection: socket.socket) -> None:
         server.broadcast(code_frame(code))
         accept(connection)
+        first_code.set()
 
     server = ScriptedServer(on_listener, on_code)
     with server.serving() as url:

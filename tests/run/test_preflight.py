@@ -67,7 +67,7 @@ def test_the_profiles_own_no_is_one(tmp_path: Path, status: str) -> None:
         (http("500 Oh", b"Traceback"), "HTTP 500: Traceback)"),
         (http("302 F\r\nLocation: /login"), "HTTP 302)"),
         (http("401 No", b'{"error":"token"}'), 'HTTP 401: {"error":"token"})'),
-        (http("200 OK", PAGE), "HTTP 200: 404 Not Found Not Found)"),
+        (http("200 OK", PAGE), "HTTP 200: Not Found)"),
         (verified("false"), 'HTTP 200: {"verified": "false"})'),
         (b"", "remote end closed connection without response)"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "bad answer: badstatusline)"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sseload_users.demo import record
+
+_OUTCOMES = ("owed", "delivered", "late", "interrupted", "missing", "duplicate")
 
 
 def expected_figures(
@@ -39,33 +41,13 @@ def expected_figures(
         or (each.opened_ns and each.closed_ns is None and killed)
         or (bad_frames and any(number in code.garbage for code in truth.codes.values()))
     }
-    per_code: dict[int, dict[str, int]] = {}
-    for code in truth.codes.values():
-        late = len(code.delayed) if delayed_are_late else 0
-        # A code that could not be written, or was lost, was for a session that had ended or
-        # that ended before the delivery timeout; or, at the end of the run, for one whose
-        # timeout had passed.
-        gone = [*code.failed, *code.lost]
-        interrupted = sum(number in dropped for number in gone)
-        missing = len(code.silenced) + len(gone) - interrupted
-        per_code[sequence_of(code.code)] = {
-            "owed": code.subscribers,
-            "delivered": len(code.sent) - late,
-            "late": late,
-            "interrupted": interrupted,
-            "missing": missing,
-            "duplicate": len(code.duplicated),
-        }
+    per_code = {
+        sequence_of(code.code): _outcomes_of(code, dropped, delayed_are_late=delayed_are_late)
+        for code in truth.codes.values()
+    }
     # A client that closes on a bad frame does not read what follows it.
     unread = sum(each in code.garbage for code in truth.codes.values() for each in code.foreign)
-    answers = Counter(each.status for each in truth.ingests)
-    accepted = answers.pop(200, 0) + answers.pop("accepted", 0)
-    unanswered = answers.pop("hang", 0) + answers.pop("reset", 0)
-    rejected = sum(answers.values())
-    if slow_answers:
-        accepted, unanswered = 0, unanswered + accepted
-    names = ("owed", "delivered", "late", "interrupted", "missing", "duplicate")
-    totals = {name: sum(code[name] for code in per_code.values()) for name in names}
+    totals = {name: sum(code[name] for code in per_code.values()) for name in _OUTCOMES}
     opened = sum(each.opened_ns is not None for each in listening.values())
     return {
         "connections": {
@@ -78,10 +60,8 @@ def expected_figures(
         "codes": {
             "scheduled": scheduled,
             "sent": len(truth.ingests),
-            "accepted": accepted,
-            "rejected": rejected,
-            "unanswered": unanswered,
             "unsent": scheduled - len(truth.ingests),
+            **_statuses_of(truth, slow_answers=slow_answers),
         },
         "deliveries": {
             **totals,
@@ -93,10 +73,40 @@ def expected_figures(
             "delivery_rate": totals["delivered"] / totals["owed"] if totals["owed"] else None,
         },
         "per_code": {
-            row["seq"]: per_code.get(row["seq"], dict.fromkeys(names, 0))
+            row["seq"]: per_code.get(row["seq"], dict.fromkeys(_OUTCOMES, 0))
             for row in report["per_code"]
         },
     }
+
+
+def _outcomes_of(
+    code: record.CodeRecord, dropped: Collection[int], *, delayed_are_late: bool
+) -> dict[str, int]:
+    """Return the outcomes of a code; see `expected_figures`."""
+    late = len(code.delayed) if delayed_are_late else 0
+    # A code that could not be written, or was lost, was for a session that had ended or that
+    # ended before the delivery timeout; or, at the end of the run, for one whose timeout had
+    # passed.
+    gone = [*code.failed, *code.lost]
+    interrupted = sum(number in dropped for number in gone)
+    return {
+        "owed": code.subscribers,
+        "delivered": len(code.sent) - late,
+        "late": late,
+        "interrupted": interrupted,
+        "missing": len(code.silenced) + len(gone) - interrupted,
+        "duplicate": len(code.duplicated),
+    }
+
+
+def _statuses_of(truth: record.Record, *, slow_answers: bool) -> dict[str, int]:
+    """Return the number of sent codes by status; see `expected_figures`."""
+    answers = Counter(each.status for each in truth.ingests)
+    accepted = answers.pop(200, 0) + answers.pop("accepted", 0)
+    unanswered = answers.pop("hang", 0) + answers.pop("reset", 0)
+    if slow_answers:
+        accepted, unanswered = 0, unanswered + accepted
+    return {"accepted": accepted, "rejected": sum(answers.values()), "unanswered": unanswered}
 
 
 def reported_figures(

@@ -149,7 +149,7 @@ REFUSED_USER = (
         (("1",), "disconnected by server"),
         ((CONNECTED, CODE, "2"), "timed out"),
         (('40{"sid":"y"}', '44/other,"no"', "41", '40/other,{"sid":"z"}'), "timed out"),
-        (("40/events,",), "bad handshake answer"),
+        (("40/events,",), "Socket.IO 2: no session ID"),
         (("451-/events,[]", JOINED), "timed out"),
         (("x", "47", ""), "timed out"),
     ],

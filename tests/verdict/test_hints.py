@@ -38,13 +38,27 @@ from sseload_users.verdict import hints
         ("session", "connection reset", "cut the connection"),
         ("session", "heartbeat missed", "silent"),
         ("session", "message too large", "max_message"),
-        ("message", "protocol error: masked frame", "cannot be decoded"),
+        ("message", "protocol error: masked frame", "RFC 6455 does not allow"),
+        ("message", "protocol error: reserved bits", "compresses messages without"),
+        ("message", "protocol error: bad chunk", "HTTP chunks"),
+        ("message", "bad JSON", "cannot be decoded"),
+        ("resolve", "timed out", "DNS"),
+        ("handshake", "timed out", "switch the proxy's buffering off"),
+        ("tls", "timed out", "The connection was accepted"),
+        ("before", "timed out", "The connection was accepted"),
+        ("health", "HTTP 503", "overloaded"),
+        ("subscribe", "timed out", "nothing confirmed the subscription"),
+        ("handshake", "connection closed", "closed without a response"),
+        ("subscribe", "Socket.IO 2: no session ID", "speaks Socket.IO 2"),
+        ("subscribe", "Connection rejected by server", "application refuses"),
+        ("tls", "tlsv1 alert no application protocol", "HTTP/2 only"),
+        ("handshake", "HTTP 505", "HTTP/2 only"),
         ("message", "invalid UTF-8", "encoding"),
         ("ingest", "HTTP 400", "ingest body"),
         ("ingest", "HTTP 403", "broadcaster's user"),
         ("ingest", "HTTP 410", "no longer has that ingest path"),
         ("ingest", "HTTP 429", "rate of codes"),
-        ("ingest", "HTTP 500", "database"),
+        ("ingest", "HTTP 500", "see its log"),
         ("ingest", "HTTP 504", "proxy"),
         ("ingest", "no answer in time", "No response came in time"),
         ("ingest", "timed out", "No response came in time"),
@@ -77,6 +91,38 @@ def test_a_refused_origin_is_recognized_by_the_servers_text(
     if is_origin:
         assert "--header 'Origin: …'" in hint
         assert "version" not in hint
+
+
+@pytest.mark.parametrize(
+    ("operation", "cause", "words", "said"),
+    [
+        (
+            "handshake",
+            "HTTP 403",
+            "Unknown ALPN Protocol, expected `h2` to be available. Was `allowHTTP1` configured?",
+            "HTTP/2 only",
+        ),
+        ("ingest", "HTTP 500", "FATAL: sorry, too many clients already", "its database"),
+        ("handshake", "HTTP 503", "QueuePool limit reached: connection pool exhausted", "database"),
+        ("handshake", "HTTP 403", "too many clients", "refuses this user or this origin"),
+    ],
+)
+def test_the_servers_own_words_decide_the_hint(
+    operation: str, cause: str, words: str, said: str
+) -> None:
+    assert said in hints.hint(operation, cause, words)
+
+
+@pytest.mark.parametrize("operation", ["handshake", "session", "ingest", "connect", "upkeep"])
+@pytest.mark.parametrize(
+    "cause", ["HTTP 500", "HTTP 503", "timed out", "connection reset", "closed by server: 1001"]
+)
+def test_no_hint_guesses_at_a_database(operation: str, cause: str) -> None:
+    assert "database" not in hints.hint(operation, cause)
+
+
+def test_a_server_that_words_its_refusal_like_a_fault_of_tls_gets_no_hint_about_tls() -> None:
+    assert hints.hint("subscribe", "Alert: your session timed out, log in again") == ""
 
 
 def test_each_kind_of_cause_has_a_hint() -> None:

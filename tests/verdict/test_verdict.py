@@ -119,7 +119,7 @@ def test_a_reason_has_figure_threshold_and_hint() -> None:
         threshold="> 95 %",
         sentence="46 of 50 connect attempts succeeded (92 %), failures most often: HTTP 503; "
         "good is more than 95 %.",
-        hint="Look at the server's resources and the network.",
+        hint=hints.hint("handshake", "HTTP 503"),
     )
     report = sample(50, 10, missing=60, late=2)
     assert reason(report, "codes_received") == Reason(
@@ -213,6 +213,22 @@ def test_a_high_error_rate_has_the_hint_of_the_cause_that_explains_most_of_it() 
     assert hint_with(9) == hint_with(5, 4) == advice
     assert hint_with(3, 3, 3).startswith(general)
     assert hint_with(9, hint="").startswith(general)
+
+
+def test_a_hint_is_that_of_the_cause_which_explains_most_failures() -> None:
+    report = sample(100, 10, dropped=6)
+    report.errors.causes = report.connections.causes = causes_of(
+        [("session", "connection reset", 6)]
+    )
+    found = {each.rule: each.hint for each in judged(report).reasons}
+    idle = hints.hint("session", "connection reset")
+    assert "idle timeout" in idle
+    assert found["error_rate"] == found["connections_dropped"] == idle
+    mixed = [("handshake", "HTTP 404", 5), ("handshake", "HTTP 500", 5)]
+    report = sample(100, 10, unavailable=10)
+    report.errors.causes = report.connections.causes = causes_of(mixed)
+    found = {each.rule: each.hint for each in judged(report).reasons}
+    assert found["connection_success"] == "Look at the server's resources and the network."
 
 
 def test_one_lost_delivery_in_many_is_not_rounded_away() -> None:
