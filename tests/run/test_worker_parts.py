@@ -137,8 +137,8 @@ def test_a_published_code_is_announced_and_its_outcome_reported(run: Fixture) ->
     assert run.sent == [
         CodeSent(1, 10**18, 0, 10**18, 30),
         CodeSent(2, 10**18 + 5, 0, None, 40),
-        CodeOutcome(1, "accepted", 900, None, ""),
-        CodeOutcome(2, "rejected", 950, "HTTP 400", "no room"),
+        CodeOutcome(1, "accepted", 900, None, "", 2),
+        CodeOutcome(2, "rejected", 950, "HTTP 400", "no room", 2),
         BroadcastDone(),
     ]
     assert run.operations.counters.overlapping == 1
