@@ -79,15 +79,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
         own: Path = folder / name.replace(" ", "-")
         size = (str(CONNECTIONS), str(case.codes), str(case.duration))
         arguments = ("--settle", "0.1", "--warm-up", "3", "--target", "websocket", *case.arguments)
-        with target(own, *case.faults) as (server, path):
-            with running(own, *size, *arguments, "--host", server.url) as run:
-                if case.cut_after:
-                    run.wait_until(
-                        lambda: path.read_text().count('"event":"ingest"') >= case.cut_after,
-                        "codes",
-                    )
-                    run.interrupt()
-                outcome = run.finish()
+        with (
+            target(own, *case.faults) as (server, path),
+            running(own, *size, *arguments, "--host", server.url) as run,
+        ):
+            if case.cut_after:
+                run.wait_until(
+                    lambda: path.read_text().count('"event":"ingest"') >= case.cut_after,
+                    "codes",
+                )
+                run.interrupt()
+            outcome = run.finish()
         return outcome, record.read(path)
 
     with ThreadPoolExecutor(4) as pool:
