@@ -95,7 +95,7 @@ class Mishap:
 
 _LOST = r"{} was lost with 4 connections: what they received after its last report is not counted."
 _MOVED = r"{}, which broadcast, was lost, or its user was moved: no further codes were sent."
-_LATE = r"{} joined when codes were being sent: Locust moved connections to it."
+_LATE = r"{} joined while codes were being sent: Locust moved connections to it."
 
 MISHAPS = [
     Mishap(

@@ -253,7 +253,8 @@ def test_a_suspended_run_continues(
         del figures["deliveries"]["out_of_order"], expected["deliveries"]["out_of_order"]
     assert figures == expected
     assert report["deliveries"]["delivered"] == report["deliveries"]["owed"] == 20 * 4
-    assert outcome.reasons == {}
+    # The drain phase is long because the server delays its codes.
+    assert outcome.reasons == ({"latency": "warning"} if phase == "drain" else {})
     assert outcome.grade in ("good", "warning")
     if phase == "broadcast":
         # It could not keep to the schedule, and the report says so.
