@@ -138,7 +138,7 @@ class Options:
     )  # fmt: skip
     objective: str = option(
         "", _CAPACITY, "conditions that the server must meet, in any run; a search has "
-        f"{objective.DEFAULT.replace('%', '%%')} if none are given",
+        f"{objective.DEFAULT} if none are given",
     )  # fmt: skip
     search_most: int = option(10_000, _CAPACITY, "largest number that a search tries", lowest=1)
     watch_process: str | None = option(
@@ -291,8 +291,7 @@ def _add(group: Any, declared: Field[Any], spec: OptionSpec) -> None:
             kind = int
         if default not in (None, (), ""):
             shown = f"{default:g}" if isinstance(default, float) else str(default)
-            # argparse formats the help: a percent sign is doubled.
-            text += f" (default: {shown})".replace("%", "%%")
+            text += f" (default: {shown})"
         # An empty text, not a list: Locust's web form fails on lists.
         arguments = {"type": kind, "default": "" if default == () else default}
         if spec.choices:
@@ -301,6 +300,8 @@ def _add(group: Any, declared: Field[Any], spec: OptionSpec) -> None:
             usual = {int: "N", float: "SECONDS"}.get(kind, "TEXT")
             arguments["metavar"] = spec.unit or usual
     name = declared.name
+    # argparse formats the help: a percent sign is doubled.
+    text = text.replace("%", "%%")
     action = group.add_argument(
         flag(name), help=text, env_var=f"SSELOAD_{name.upper()}", **arguments
     )
