@@ -22,6 +22,8 @@ from socketio.packet import BINARY_EVENT, CONNECT, DISCONNECT, EVENT, Packet
 from sseload_users.transports import Malformed, ParsedMessage
 
 _HEADER = re.compile(rb"4[0-6](?:(\d{1,4})-)?(/[^,?]*)?")
+#: An event up to the ID of the acknowledgement that it requests.
+_ID = re.compile(rb"4[25](?:\d{1,4}-)?(?:/[^,]*,)?(\d{1,20})\[")
 _DIGITS, _PUNCTUATION = frozenset(string.digits), string.punctuation
 _LONGEST_CAUSE, _LONGEST_WORD, _LONGEST_NUMBER = 80, 30, 3
 # A joined binary event is its packet and then, for each attachment, this byte, the length and
@@ -42,12 +44,25 @@ def disconnect_packet(namespace: str) -> str:
 
 
 def event_prefix(namespace: str) -> bytes:
-    """Return the first bytes of nearly every event of a namespace.
+    """Return the first bytes of a namespace's events that request no acknowledgement.
 
-    In the default namespace, an event that requests an acknowledgement begins differently: with
-    its ID.
+    One that does has its ID before the bracket.
     """
-    return b"42[" if namespace == "/" else f"42{namespace},".encode()
+    return b"42[" if namespace == "/" else f"42{namespace},[".encode()
+
+
+def requested_acknowledgement(payload: bytes, namespace: bytes) -> str | None:
+    """Return the packet that acknowledges an event; None if the event requests none.
+
+    Args:
+        payload: the event.
+        namespace: the event's.
+    """
+    found = _ID.match(payload)
+    if found is None:
+        return None
+    room = "" if namespace == b"/" else f"{namespace.decode(errors='replace')},"
+    return f"43{room}{found[1].decode()}[]"
 
 
 def parse_header(payload: bytes) -> tuple[int, bytes] | None:

@@ -27,6 +27,7 @@ from sseload_users.transports.packets import (
     parse_acknowledgement,
     parse_header,
     parse_packet,
+    requested_acknowledgement,
 )
 from sseload_users.transports.server_text import MAX_TEXT, data_text
 from sseload_users.transports.websocket import WebSocketTransport
@@ -255,6 +256,7 @@ class SocketIOTransport(WebSocketTransport):
             return
         elif kind in (_EVENT, _BINARY_EVENT):
             self._on_event(payload, arrived_ns)
+            self._acknowledge(payload)
         elif kind == _CONNECT:
             self._on_connected(payload, arrived_ns)
         elif kind == _DISCONNECT:
@@ -292,6 +294,13 @@ class SocketIOTransport(WebSocketTransport):
         elif not self._attachments_due:
             self._binary = None
             self._on_event(join_attachments(binary), arrived_ns)
+            self._acknowledge(binary[0])
+
+    def _acknowledge(self, event: bytes) -> None:
+        """Acknowledge an event that requests it, as a client with a handler for it does."""
+        answer = requested_acknowledgement(event, self._namespace)
+        if answer is not None:
+            self.send(answer)
 
     def _start_timer(self, seconds: float) -> None:
         # One timer per connection, restarted for the time that is left: pings cost no timer.

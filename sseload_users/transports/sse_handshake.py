@@ -5,19 +5,16 @@ h11 owns the protocol (RFC 9110, RFC 9112) up to the end of the response's head.
 
 from __future__ import annotations
 
-import string
-from urllib.parse import quote, urlsplit
-
 import h11
 
 from sseload_users.transports import ConnectFailed
-from sseload_users.transports.endpoint import Endpoint, parse_origin
+from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.handshake_response import HEAD_BYTES, HandshakeResponse
+from sseload_users.transports.request_head import request_headers, request_target
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: Most characters of a media type in the report, and of a description of invalid HTTP.
 _TYPE_BYTES, _DETAIL_BYTES = 60, 200
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class StreamRequest:
@@ -39,7 +36,7 @@ class StreamRequest:
         self.response = HandshakeResponse(self._client, 200)
         try:
             request = h11.Request(
-                method="GET", target=_target(endpoint.url), headers=_headers(endpoint)
+                method="GET", target=request_target(endpoint.url), headers=_headers(endpoint)
             )
             head, end = self._client.send(request), self._client.send(h11.EndOfMessage())
         except (h11.LocalProtocolError, UnicodeError):
@@ -108,46 +105,15 @@ class StreamRequest:
         return self._client.trailing_data[0]
 
 
-def _target(url: str) -> str:
-    parts = urlsplit(url)
-    target = parts.path or "/"
-    if parts.query:
-        target += f"?{parts.query}"
-    return quote(target, safe=string.punctuation)
-
-
 def _headers(endpoint: Endpoint) -> list[tuple[bytes, bytes]]:
     """Return a browser's headers for an event stream; the endpoint's replace them."""
     own = {
-        "host": ("Host", _host(endpoint.url)),
-        "accept": ("Accept", "text/event-stream"),
-        "accept-encoding": ("Accept-Encoding", "identity"),
-        "cache-control": ("Cache-Control", "no-cache"),
+        "Accept": "text/event-stream",
+        "Accept-Encoding": "identity",
+        "Cache-Control": "no-cache",
     }
-    further: list[tuple[str, str]] = []
-    cookies: list[str] = []
-    last_event_id = endpoint.last_event_id.strip(" \t")
-    for name, value in endpoint.headers:
-        match name.lower():
-            case "cookie":
-                cookies.append(value)
-            case "last-event-id" if last_event_id:
-                pass
-            case lower if lower in own:
-                own[lower] = (name, value)
-            case _:
-                further.append((name, value))
-    if cookies:
-        further.append(("Cookie", "; ".join(cookies)))
-    if last_event_id:
-        further.append(("Last-Event-ID", last_event_id))
-    return [(name.encode(), value.encode()) for name, value in (*own.values(), *further)]
-
-
-def _host(url: str) -> str:
-    host, port, _ = parse_origin(url)
-    if ":" in host:
-        host = f"[{host}]"
-    elif not host.isascii():
-        host = host.encode("idna").decode()
-    return host if port == _DEFAULT_PORTS.get(urlsplit(url).scheme) else f"{host}:{port}"
+    given = endpoint.headers
+    if last_event_id := endpoint.last_event_id.strip(" \t"):
+        given = tuple(each for each in given if each[0].lower() != "last-event-id")
+        own["Last-Event-ID"] = last_event_id
+    return request_headers(endpoint.url, own, given)

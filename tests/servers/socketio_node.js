@@ -2,7 +2,8 @@
 //
 // It speaks what socketio_python.py speaks. In the namespace /events it wants `auth` with the
 // token "t"; a client without it is refused. `start` has it send codes of all shapes to the
-// client that asks, then disconnect it; `broadcast` has it send a code to all. What is posted to
+// client that asks, then disconnect it; `ask` has it send two that request an acknowledgement and
+// write a line for each that comes; `broadcast` has it send a code to all. What is posted to
 // /api/ingest it sends as an event `code` to all in the default namespace. It writes its port,
 // then a line for each client that it misses, to its output.
 "use strict";
@@ -42,6 +43,10 @@ events.on("connection", (socket) => {
     socket.emit("new_code", Buffer.from("only bytes"));
     socket.emit("new_code", "with bytes, to acknowledge", () => {});
     socket.disconnect();
+  });
+  socket.on("ask", () => {
+    socket.emit("new_code", { code: "asks" }, () => console.log("acknowledged"));
+    socket.emit("new_code", Buffer.from("asks"), () => console.log("acknowledged"));
   });
   socket.on("broadcast", (code) => {
     events.emit("new_code", { code });

@@ -2,8 +2,9 @@
 
 It speaks what ``socketio_node.js`` speaks. In the namespace ``/events`` it wants ``auth`` with
 the token "t"; a client without it is told so by an event, and refused. ``start`` has it send
-codes of all shapes to the client that asks, then disconnect it; ``broadcast`` has it send a
-code to all. What is posted to ``/api/ingest`` it sends as an event ``code`` to all in the default
+codes of all shapes to the client that asks, then disconnect it; ``ask`` has it send two that
+request an acknowledgement and write a line for each that comes; ``broadcast`` has it send a code
+to all. What is posted to ``/api/ingest`` it sends as an event ``code`` to all in the default
 namespace. It writes its port, then a line for each client that it misses, to its output.
 """
 
@@ -26,6 +27,12 @@ class Quiet(WSGIRequestHandler):
 
     def log(self, *args: Any) -> None:
         """Log nothing."""
+
+
+def say(line: str) -> None:
+    """Write a line, in one piece: threads of other clients write too."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def main(ping_ms: int, timeout_ms: int) -> None:
@@ -52,6 +59,10 @@ def main(ping_ms: int, timeout_ms: int) -> None:
         emit("new_code", "with bytes, to acknowledge", to=sid, callback=lambda: None)
         server.disconnect(sid, namespace=NAMESPACE)
 
+    def on_ask(sid: str) -> None:
+        emit("new_code", {"code": "asks"}, to=sid, callback=lambda: say("acknowledged"))
+        emit("new_code", b"asks", to=sid, callback=lambda: say("acknowledged"))
+
     def on_broadcast(sid: str, code: str) -> None:
         del sid
         emit("new_code", {"code": code})
@@ -59,9 +70,7 @@ def main(ping_ms: int, timeout_ms: int) -> None:
 
     def on_disconnect(sid: str, reason: str) -> None:
         del sid
-        # In one write: threads of other clients write too.
-        sys.stdout.write(f"gone: {reason}\n")
-        sys.stdout.flush()
+        say(f"gone: {reason}")
 
     def requested(environ: dict[str, Any], start: Callable[..., object]) -> list[bytes]:
         if (environ["REQUEST_METHOD"], environ["PATH_INFO"]) != ("POST", "/api/ingest"):
@@ -76,6 +85,7 @@ def main(ping_ms: int, timeout_ms: int) -> None:
     server.on("connect", lambda sid, environ, auth: None, namespace="/")
     server.on("connect", on_connect, namespace=NAMESPACE)
     server.on("start", on_start, namespace=NAMESPACE)
+    server.on("ask", on_ask, namespace=NAMESPACE)
     server.on("broadcast", on_broadcast, namespace=NAMESPACE)
     server.on("disconnect", on_disconnect, namespace=NAMESPACE)
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:

@@ -45,6 +45,21 @@ class TestRealServers:
         connected_ns = one.messages[0][1]
         assert (connected_ns < one.transport.subscribed_ns) == (kind == "python")
 
+    def test_events_are_acknowledged_to_whom_asks(self, kind: str) -> None:
+        with socketio_server(kind) as server:
+            one = events_listener(server.url, auth={"token": "t"}, hello=('42/events,["ask"]',))
+            listening = gevent.spawn(one.run)
+            hub = gevent.get_hub()
+            said = [hub.threadpool.apply(server.lines.get, (), {"timeout": 5}) for _ in range(2)]
+            one.transport.leave()
+            assert listening.get(timeout=5) == LEFT
+        assert said == ["acknowledged"] * 2
+        asked = [
+            ParsedMessage("new_code", [{"code": "asks"}]),
+            ParsedMessage("new_code", [b"asks"]),
+        ]
+        assert one.parsed[1:] == asked
+
     def test_refusals(self, kind: str) -> None:
         with socketio_server(kind) as server:
             for more, operation, cause in (

@@ -23,6 +23,7 @@ from sseload_users.transports.packets import (
     packet_data,
     parse_header,
     parse_packet,
+    requested_acknowledgement,
 )
 
 
@@ -34,7 +35,25 @@ def test_the_clients_packets() -> None:
     assert disconnect_packet("/") == "41"
     assert disconnect_packet("/events") == "41/events,"
     assert event_prefix("/") == b"42["
-    assert event_prefix("/é") == "42/é,".encode()
+    assert event_prefix("/é") == "42/é,[".encode()
+
+
+@pytest.mark.parametrize(
+    ("event", "namespace", "answer"),
+    [
+        (b'4217["a"]', b"/", "4317[]"),
+        (b'42/events,0["a"]', b"/events", "43/events,0[]"),
+        (b'451-/events,12["a",{"_placeholder":true,"num":0}]', b"/events", "43/events,12[]"),
+        (b'42["17[]"]', b"/", None),
+        (b'42/events,["a"]', b"/events", None),
+        (b'42/events,x["a"]', b"/events", None),
+        (b"42" + b"9" * 30 + b"[]", b"/", None),
+    ],
+)
+def test_an_event_may_request_an_acknowledgement(
+    event: bytes, namespace: bytes, answer: str | None
+) -> None:
+    assert requested_acknowledgement(event, namespace) == answer
 
 
 @pytest.mark.parametrize(
