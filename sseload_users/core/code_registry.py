@@ -86,6 +86,13 @@ class CodeRegistry:
             default=None,
         )
 
+    def awaited(self) -> int:
+        """Return how many codes in flight will be settled before the end of the run.
+
+        Nobody knows whether the others were sent.
+        """
+        return sum(code.status != "unknown" for code in self.in_flight.values())
+
     def pairs_in_flight(self, open_sessions: int) -> tuple[int, int]:
         """Return how many pairs of codes in flight are owed, as far as is known, and delivered.
 

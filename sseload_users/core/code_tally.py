@@ -7,11 +7,15 @@ from typing import Any, Literal, TypeAlias
 
 from sseload_users.core.histogram import Histogram
 
-#: The result of a code's request; "pending" until it is known.
-Status: TypeAlias = Literal["pending", "accepted", "rejected", "unanswered", "unsent"]
+#: The result of a code's request: "pending" until it is there, "unknown" while the worker that
+#: sent the code is lost.
+Status: TypeAlias = Literal["pending", "accepted", "rejected", "unanswered", "unknown", "unsent"]
 
 #: The statuses of codes that are owed.
 OWED_STATUSES = ("accepted", "unanswered")
+
+#: The statuses that another one may still replace.
+OPEN_STATUSES = ("pending", "unknown")
 
 
 @dataclass(slots=True)
@@ -27,7 +31,7 @@ class Outcomes:
         interrupted: pairs whose session closed before the code came.
         missing: pairs whose code never came although the session was up for long enough.
         released: pairs that are not owed, because sseload closed the session itself, or was
-            about to.
+            about to, or because it is unknown whether the code was sent.
         duplicate: further copies.
         unexpected: copies that were not owed.
     """

@@ -139,7 +139,7 @@ class ConnectionFigures:
 class CodeFigures:
     """The outcomes of the codes' requests.
 
-    sent = accepted + rejected + unanswered, and scheduled = sent + unsent.
+    sent = accepted + rejected + unanswered + unknown, and scheduled = sent + unsent.
     """
 
     scheduled: Count
@@ -152,6 +152,9 @@ class CodeFigures:
     """Codes that the server answered otherwise; they are not owed to anybody."""
     unanswered: Count
     """Codes that the server did not answer in time; they are owed nevertheless."""
+    unknown: Count
+    """Codes whose worker was lost as it sent them, so that it is unknown whether the server got
+    them; they are owed only where they arrived, and are not judged."""
     unsent: Count
     """Codes for which no request could be written."""
     unowed: Count
@@ -163,6 +166,11 @@ class CodeFigures:
     """How much later than scheduled codes were sent."""
     ingest_ms: LatencySummary
     """From sending a code to the server's answer."""
+
+    @property
+    def judged(self) -> int:
+        """Codes whose outcome is known."""
+        return self.scheduled - self.unknown
 
 
 @with_config(FIGURES)
@@ -186,7 +194,8 @@ class DeliveryFigures:
     longer than any delivery of the run took until sseload cut it off."""
     released: Count
     """Pairs that are not owed, because sseload itself cut the session off soon after the code was
-    sent, or because the code was sent while the session was leaving and arrived nevertheless."""
+    sent, because the code was sent while the session was leaving and arrived nevertheless, or
+    because it is unknown whether the code was sent."""
     duplicate: Count
     """Further copies of a code in the same session."""
     unexpected: Count
@@ -211,7 +220,8 @@ class ErrorFigures:
     """
 
     operations: Count
-    """Connect attempts, scheduled codes and upkeep requests."""
+    """Connect attempts, scheduled codes and upkeep requests, without codes whose outcome is
+    unknown."""
     failed: Count
     """Failures of all kinds."""
     upkeep: Count

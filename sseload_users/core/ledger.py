@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sseload_users.core.code_registry import CodeRegistry
-from sseload_users.core.code_tally import CodeTally, Status
+from sseload_users.core.code_tally import OPEN_STATUSES, CodeTally, Status
 from sseload_users.core.counting import (
     count_delivered,
     count_duplicates,
@@ -195,7 +195,8 @@ class Ledger:
 
         Args:
             sequence: its sequence number.
-            status: "unsent" if no request was written.
+            status: "unsent" if no request was written; "unknown" while its sender is lost.
+                Such a code is not settled before the end, unless another status follows.
             overtakable_by: see `TrackedCode`; it does not matter if the code is unanswered.
         """
         code = self.codes.announce(sequence)
@@ -248,7 +249,7 @@ class Ledger:
 
     def _is_due(self, code: TrackedCode, now_ns: int) -> bool:
         copies, sent_ns = code.copies, code.sent_ns
-        if code.status == "pending" or copies is None:
+        if code.status in OPEN_STATUSES or copies is None:
             return False
         if not code.is_owed:
             return True
@@ -276,7 +277,7 @@ class Ledger:
         """Close the account of an announced code."""
         self._report_arrivals_of(code)
         account = self.tally.code(code.sequence)
-        if code.status in ("pending", "unanswered"):
+        if code.status in (*OPEN_STATUSES, "unanswered"):
             # The server may take it at any time.
             code.overtakable_by = NEVER
         if code.sent_ns is not None and code.is_owed:
@@ -308,6 +309,10 @@ class Ledger:
                 continue
             for session in sessions:
                 if session.subscribed_ns <= sent_ns and session not in copies:
+                    if code.status == "unknown":
+                        # It may never have left its sender.
+                        account.released += self.rules.outcome(session, sent_ns) is not None
+                        continue
                     outcome = count_without_copy(self.rules, account, session, sent_ns)
                     if outcome == "missing":
                         missing.append(session)

@@ -129,7 +129,7 @@ def measure(account: Account, name: str) -> float | None:
         case "connect":
             return connections.success_rate
         case "accepted":
-            return codes.accepted / codes.scheduled if codes.scheduled else None
+            return codes.accepted / codes.judged if codes.judged else None
         case "errors":
             return account.errors.error_rate
         case "dropped":

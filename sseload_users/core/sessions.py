@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from sseload_users.core.code_tally import OWED_STATUSES, CodeTally, Status
+from sseload_users.core.code_tally import OPEN_STATUSES, OWED_STATUSES, CodeTally, Status
 
 #: Time, or sequence number, that is never reached. It fits into 64 bits.
 NEVER = (1 << 63) - 1
@@ -230,7 +230,7 @@ class TrackedCode:
     @property
     def is_owed(self) -> bool:
         """Whether sessions are owed it, as far as is known."""
-        return self.status in ("pending", *OWED_STATUSES)
+        return self.status in OPEN_STATUSES or self.status in OWED_STATUSES
 
     @property
     def settled(self) -> bool:

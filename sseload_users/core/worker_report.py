@@ -36,7 +36,8 @@ class Gauges:
         phase: number of the phase that the worker knows of.
         open: open sessions.
         peak_open: most sessions that were open at once.
-        in_flight: codes that are announced and not settled.
+        in_flight: codes that are announced and not settled, except those of which it is unknown
+            whether they were sent.
         owed: pairs owed of codes in flight, as far as is known.
         delivered: pairs delivered of codes in flight.
         cpu_percent: CPU used in the last sample, 100 for a whole core.

@@ -97,7 +97,7 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
     summarize = _counted if so_far else Histogram.summary
     codes = _codes(run, totals, summarize, so_far=so_far)
     attempted = counters.succeeded + counters.failed if so_far else counters.attempted
-    operations = attempted + codes.scheduled + counters.upkeep
+    operations = attempted + codes.judged + counters.upkeep
     failed = (
         counters.failed
         + counters.dropped
@@ -174,13 +174,15 @@ def _codes(run: Run, totals: Totals, summarize: _Summarize, *, so_far: bool) -> 
     unanswered = statuses["unanswered"]
     if not so_far:
         unanswered += sum(map(was_cut_off, tally.codes.values()))
-    sent = statuses["accepted"] + statuses["rejected"] + unanswered
+    unknown = statuses["unknown"]
+    sent = statuses["accepted"] + statuses["rejected"] + unanswered + unknown
     return CodeFigures(
         scheduled=sent + statuses["unsent"],
         sent=sent,
         accepted=statuses["accepted"],
         rejected=statuses["rejected"],
         unanswered=unanswered,
+        unknown=unknown,
         unsent=statuses["unsent"],
         unowed=_unowed(run, totals, so_far=so_far),
         overlapping=tally.counters.overlapping,

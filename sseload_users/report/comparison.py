@@ -149,7 +149,7 @@ _SHARES = (
     ),
     _Share(
         "codes accepted", True, "B accepts fewer codes", "B accepts more codes",
-        lambda report: (report.codes.accepted, report.codes.scheduled),
+        lambda report: (report.codes.accepted, report.codes.judged),
     ),
     _Share(
         "errors", False, "More operations fail in B", "Fewer operations fail in B",

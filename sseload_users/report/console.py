@@ -180,6 +180,7 @@ def _counts(report: Report) -> RenderableType:
             ]
         ),
     )
+    unknown = [(codes.unknown, "unknown", "yellow")] if codes.unknown else []
     table.add_row(_label("Codes"), _of(codes.accepted, codes.scheduled, "accepted"))
     table.add_row(
         "",
@@ -187,6 +188,7 @@ def _counts(report: Report) -> RenderableType:
             [
                 (codes.rejected, "rejected", "red"),
                 (codes.unanswered, "unanswered", "red"),
+                *unknown,
                 (codes.unsent, "unsent", "red"),
             ]
         ),

@@ -202,6 +202,7 @@ def _all_delivered(report: Report) -> str:
     codes = report.codes
     beside = [
         (codes.rejected + codes.unsent, "was not accepted", "were not accepted"),
+        (codes.unknown, "was cut off with a lost worker", "were cut off with a lost worker"),
         (
             codes.unowed,
             "was sent while nobody was subscribed",

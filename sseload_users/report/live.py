@@ -119,7 +119,7 @@ def _verdict_so_far(live: Live, account: Account) -> Verdict:
         "size_target": connections.attempted,
         "connect_timeouts": connections.attempted,
         "connections_dropped": connections.succeeded,
-        "codes_accepted": account.codes.scheduled,
+        "codes_accepted": account.codes.judged,
         "codes_owed": account.codes.unowed,
         "codes_received": owed,
         "latency": account.delivery_ms.count or account.connections.connect_ms.count,

@@ -28,7 +28,7 @@ from sseload_users.verdict.reasons import StepReport, Verdict
 SCHEMA = 1
 
 #: What became of a code's request.
-CodeStatus: TypeAlias = Literal["accepted", "rejected", "unanswered", "unsent"]
+CodeStatus: TypeAlias = Literal["accepted", "rejected", "unanswered", "unknown", "unsent"]
 
 
 @with_config(FIGURES)

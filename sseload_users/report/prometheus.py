@@ -181,6 +181,7 @@ def _codes(codes: CodeFigures) -> Iterator[Metric]:
             (("accepted",), codes.accepted),
             (("rejected",), codes.rejected),
             (("unanswered",), codes.unanswered),
+            (("unknown",), codes.unknown),
             (("unsent",), codes.unsent),
         ],
     )

@@ -33,7 +33,7 @@ _ADDED_TO_PARTS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
         "recovery_ms": _NOTHING,
     },
     ("connections", "causes", "*"): {"said": ""},
-    ("codes",): {"unowed": 0, "overlapping": 0},
+    ("codes",): {"unowed": 0, "overlapping": 0, "unknown": 0},
     ("errors",): {"upkeep": 0, "upkeep_failed": 0},
     ("errors", "causes", "*"): {"said": ""},
     ("generator",): {

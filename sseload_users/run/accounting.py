@@ -124,7 +124,7 @@ class Accounting:
         It waits until no user is about to connect, no user listens, or no code is in flight.
         """
         before, users = self._goals, self._users()
-        self._goals = (not users.pending, not users.listeners, not self.ledger.codes.in_flight)
+        self._goals = (not users.pending, not users.listeners, not self.ledger.codes.awaited())
         return any(now and not then for now, then in zip(self._goals, before, strict=True))
 
     def _catch_up(self, due_s: float) -> None:
@@ -236,7 +236,7 @@ class Accounting:
             phase=self._phase(),
             open=0 if self.closed else self.ledger.open_sessions,
             peak_open=self._peak_open,
-            in_flight=len(self.ledger.codes.in_flight),
+            in_flight=self.ledger.codes.awaited(),
             owed=owed,
             delivered=delivered,
             cpu_percent=self._load.cpu_percent,

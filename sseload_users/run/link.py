@@ -23,14 +23,13 @@ from locust.runners import (
     WorkerRunner,
 )
 
-from sseload_users.run.messages import (
+from sseload_users.run.encoding import (
     InvalidMessage,
-    ToLeader,
-    ToWorker,
     decode_to_leader,
     decode_to_worker,
     encode,
 )
+from sseload_users.run.messages import ToLeader, ToWorker
 
 _logger = logging.getLogger(__name__)
 

@@ -1,35 +1,20 @@
-"""The messages between the leader of a run and its workers, and their encoding.
+"""The messages between the leader of a run and its workers.
 
-Each kind of message is a dataclass. On the wire it is its class's name and its fields, in
-order; Locust packs them with MessagePack, so that fields must be plain data. All times are
-nanoseconds since the Unix epoch, on the leader's clock unless a field says otherwise.
+Each kind of message is a dataclass, whose fields are packed as plain data (see `encoding`). All
+times are nanoseconds since the Unix epoch, on the leader's clock unless a field says otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from typing import Any, Self, TypeAlias, TypedDict, TypeVar, get_args
+from typing import Any, Self, TypeAlias
 
 from sseload_users.core.code_tally import Status
 from sseload_users.core.worker_report import WorkerReport
 
 
-class Envelope(TypedDict):
-    """An encoded message.
-
-    Attributes:
-        run: identity of the run; empty if the sender does not know it yet.
-        kind: name of the message's class.
-        fields: the message's fields.
-    """
-
-    run: str
-    kind: str
-    fields: Sequence[Any]
-
-
-class _Message:
+class Message:
     """Base of all messages: encodes the fields as they are."""
 
     __slots__ = ()
@@ -48,7 +33,7 @@ class _Message:
 
 
 @dataclass(frozen=True, slots=True)
-class JoinRequest(_Message):
+class JoinRequest(Message):
     """Locust has started a test on a worker, which asks what run that is.
 
     Attributes:
@@ -59,7 +44,7 @@ class JoinRequest(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class Hello(_Message):
+class Hello(Message):
     """A worker takes part in the run.
 
     Attributes:
@@ -70,7 +55,7 @@ class Hello(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class ClockRequest(_Message):
+class ClockRequest(Message):
     """A worker asks for the leader's time.
 
     Attributes:
@@ -81,7 +66,7 @@ class ClockRequest(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class CodeSent(_Message):
+class CodeSent(Message):
     """A code was sent; the leader passes the message on to the other workers.
 
     Attributes:
@@ -100,7 +85,7 @@ class CodeSent(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class CodeOutcome(_Message):
+class CodeOutcome(Message):
     """The outcome of a code's request.
 
     Attributes:
@@ -121,7 +106,7 @@ class CodeOutcome(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class AccountReport(_Message):
+class AccountReport(Message):
     """A worker's report.
 
     Attributes:
@@ -142,17 +127,23 @@ class AccountReport(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class BroadcastDone(_Message):
-    """All codes of an order have been sent, and each has an outcome."""
+class BroadcastDone(Message):
+    """All codes of an order that were to be sent have been, and each has an outcome.
+
+    Attributes:
+        first: sequence number of the order's first code.
+    """
+
+    first: int
 
 
 @dataclass(frozen=True, slots=True)
-class PublishingStopped(_Message):
+class PublishingStopped(Message):
     """The reply to `StopPublishing`: all codes that were sent have been announced."""
 
 
 @dataclass(frozen=True, slots=True)
-class PublishingFailed(_Message):
+class PublishingFailed(Message):
     """No code can be handed in.
 
     Attributes:
@@ -163,7 +154,7 @@ class PublishingFailed(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class PublisherLost(_Message):
+class PublisherLost(Message):
     """The connection over which codes are handed in was lost.
 
     Attributes:
@@ -174,7 +165,7 @@ class PublisherLost(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class ClockStepped(_Message):
+class ClockStepped(Message):
     """A worker's clock was set.
 
     Attributes:
@@ -187,12 +178,12 @@ class ClockStepped(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving(_Message):
+class Leaving(Message):
     """A worker ends by itself, and waits for `CloseAccount`."""
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerFailed(_Message):
+class WorkerFailed(Message):
     """A worker cannot take part in the run, or cannot continue.
 
     Attributes:
@@ -206,7 +197,7 @@ class WorkerFailed(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class RunAssigned(_Message):
+class RunAssigned(Message):
     """The reply to `JoinRequest`: the run that is in progress.
 
     Attributes:
@@ -223,7 +214,7 @@ class RunAssigned(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class NoRun(_Message):
+class NoRun(Message):
     """The reply to `JoinRequest` if no run is in progress.
 
     Attributes:
@@ -234,7 +225,7 @@ class NoRun(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class Welcome(_Message):
+class Welcome(Message):
     """The reply to `Hello`.
 
     Attributes:
@@ -249,7 +240,7 @@ class Welcome(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class PhaseEntered(_Message):
+class PhaseEntered(Message):
     """The run has entered a phase.
 
     Attributes:
@@ -262,7 +253,7 @@ class PhaseEntered(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class ClockReply(_Message):
+class ClockReply(Message):
     """The reply to `ClockRequest`.
 
     Attributes:
@@ -275,7 +266,7 @@ class ClockReply(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class BroadcastOrder(_Message):
+class BroadcastOrder(Message):
     """Send codes on a schedule.
 
     Attributes:
@@ -290,7 +281,12 @@ class BroadcastOrder(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class CodeStatus(_Message):
+class CancelBroadcast(Message):
+    """Send no further codes of the order in progress; those that were sent get their answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeStatus(Message):
     """The status of a code.
 
     Attributes:
@@ -305,12 +301,12 @@ class CodeStatus(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class StopPublishing(_Message):
+class StopPublishing(Message):
     """Send no further codes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Storm(_Message):
+class Storm(Message):
     """End all sessions at once and reconnect.
 
     `slowest_us` is the duration of the slowest delivery on any worker, in microseconds.
@@ -320,7 +316,7 @@ class Storm(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class CloseAccount(_Message):
+class CloseAccount(Message):
     """Close the account and send the final report; `slowest_us` is as in `Storm`."""
 
     slowest_us: int
@@ -351,50 +347,10 @@ ToWorker: TypeAlias = (
     | PhaseEntered
     | ClockReply
     | BroadcastOrder
+    | CancelBroadcast
     | CodeSent
     | CodeStatus
     | StopPublishing
     | Storm
     | CloseAccount
 )
-
-_TO_LEADER: Mapping[str, type[ToLeader]] = {kind.__name__: kind for kind in get_args(ToLeader)}
-_TO_WORKER: Mapping[str, type[ToWorker]] = {kind.__name__: kind for kind in get_args(ToWorker)}
-
-_M = TypeVar("_M", bound=_Message)
-
-
-class InvalidMessage(Exception):  # noqa: N818 - the sender's failure
-    """A message that this version of sseload does not know."""
-
-
-def encode(run_id: str, message: ToLeader | ToWorker) -> Envelope:
-    """Return a message of a run as plain data."""
-    return {"run": run_id, "kind": type(message).__name__, "fields": message.pack()}
-
-
-def decode_to_leader(data: Envelope) -> tuple[str, ToLeader]:
-    """Return the run's identity and the message that a worker encoded.
-
-    Raises:
-        InvalidMessage: its kind is unknown, or its fields are not those of its kind.
-    """
-    return _decode(data, _TO_LEADER)
-
-
-def decode_to_worker(data: Envelope) -> tuple[str, ToWorker]:
-    """Return the run's identity and the message that the leader encoded.
-
-    Raises:
-        InvalidMessage: its kind is unknown, or its fields are not those of its kind.
-    """
-    return _decode(data, _TO_WORKER)
-
-
-def _decode(data: Envelope, kinds: Mapping[str, type[_M]]) -> tuple[str, _M]:
-    try:
-        return data["run"], kinds[data["kind"]].unpack(data["fields"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidMessage(
-            f"an unknown message ({data.get('kind')}); use the same version of sseload on all hosts"
-        ) from error

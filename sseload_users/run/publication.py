@@ -38,6 +38,7 @@ class Publication:
 
     Attributes:
         orders: first sequence number and schedule of the codes to send.
+        cancelled: no further code of the order in progress may be sent.
         stopped: no further code may be sent.
     """
 
@@ -50,7 +51,7 @@ class Publication:
         is_closed: Callable[[], bool],
     ) -> None:
         self.orders: Queue[tuple[int, Schedule]] = Queue()
-        self.stopped = False
+        self.cancelled = self.stopped = False
         self._ledger = ledger
         self._operations = operations
         self._clock = clock
@@ -119,9 +120,19 @@ class Publication:
             self._send(CodeOutcome(sequence, status, ingest_us, cause, text, overtakable_by))
         return cause
 
-    def report_done(self) -> None:
-        """Report that all codes of an order have been sent, and each has an outcome."""
-        self._send(BroadcastDone())
+    def next_order(self) -> tuple[int, Schedule]:
+        """Wait for an order; return its first sequence number and its schedule."""
+        order = self.orders.get()
+        self.cancelled = False
+        return order
+
+    def report_done(self, first: int) -> None:
+        """Report that each code of an order has an outcome, or is not sent any more.
+
+        Args:
+            first: sequence number of the order's first code.
+        """
+        self._send(BroadcastDone(first))
 
     def report_failure(self, sentence: str) -> None:
         """Report that no code can be handed in, which ends the run."""

@@ -16,6 +16,7 @@ from sseload_users.run.messages import (
     AccountReport,
     BroadcastDone,
     BroadcastOrder,
+    CancelBroadcast,
     ClockReply,
     ClockRequest,
     ClockStepped,
@@ -64,7 +65,8 @@ class RunProtocol:
         refuse: ends the run, for a reason in one sentence.
 
     Attributes:
-        broadcast_done: whether all codes of the latest order have an outcome.
+        broadcast_done: whether all codes of the latest order have an outcome, as far as they
+            were sent.
         ending: whether the run is ending, so that a worker which joins is late.
         publisher_losses: losses of the publisher's connection, by cause.
     """
@@ -85,7 +87,9 @@ class RunProtocol:
         self._registry = registry
         self._log = log
         self._refuse = refuse
-        self._unanswered: set[int] = set()
+        # Codes whose outcome has not been reported.
+        self._open: set[int] = set()
+        self._first_ordered = 0
         self._closing = False
         self._publishing_stopped = False
         self._received = Event()
@@ -98,14 +102,15 @@ class RunProtocol:
         match message:
             case CodeSent(sequence, sent_ns):
                 self._totals.announce(sequence, sent_ns, message.slip_us)
-                self._unanswered.add(sequence)
+                self._open.add(sequence)
                 self._send_all(message, but=worker)
             case CodeOutcome():
                 self._add_outcome(message, sender=worker)
             case AccountReport(report):
                 self._totals.add_report(worker, report)
-            case BroadcastDone():
-                self.broadcast_done = True
+            case BroadcastDone(first):
+                # A worker that was lost may report an earlier order.
+                self.broadcast_done = self.broadcast_done or first == self._first_ordered
             case PublishingStopped():
                 self._publishing_stopped = True
             case PublishingFailed(sentence):
@@ -148,12 +153,9 @@ class RunProtocol:
         if self._closing:
             self._send(worker, CloseAccount(self._slowest_us()))
 
-    def _add_outcome(self, outcome: CodeOutcome, *, sender: str | None) -> None:
+    def _add_outcome(self, outcome: CodeOutcome, *, sender: str) -> None:
         sequence, status = outcome.sequence, outcome.status
-        if status != "unsent" and sequence not in self._unanswered:
-            # It was given up when its broadcaster was lost.
-            return
-        self._unanswered.discard(sequence)
+        self._open.discard(sequence)
         self._totals.set_status(
             sequence,
             status,
@@ -178,24 +180,38 @@ class RunProtocol:
     def order_broadcast(self, broadcaster: str, order: BroadcastOrder) -> None:
         """Make the worker that has the broadcaster send codes."""
         self.broadcast_done = False
+        self._first_ordered = order.first
         self._send(broadcaster, order)
 
     def storm(self) -> None:
         """Make all workers end all sessions at once and reconnect."""
         self._send_all(Storm(self._slowest_us()))
 
-    def give_up_codes(self) -> None:
-        """Set the status of all codes without an outcome, as their broadcaster is lost."""
-        for sequence in sorted(self._unanswered):
-            lost = CodeOutcome(sequence, "unanswered", None, "broadcaster lost")
-            self._add_outcome(lost, sender=None)
+    def abandon_broadcast(self, broadcaster: str) -> None:
+        """Expect no further codes, as the worker that has the broadcaster is lost.
+
+        The outcomes of its codes are unknown until the worker comes back and reports them.
+
+        Args:
+            broadcaster: id of the worker.
+        """
+        self._send(broadcaster, CancelBroadcast())
+        self._give_up_codes(broadcaster)
 
     def stop_publishing(self, broadcaster: str) -> None:
         """Stop the broadcaster, and wait until all codes that it sent are announced."""
         self._send(broadcaster, StopPublishing())
         self._wait_for_replies(
-            lambda: self._publishing_stopped or self._registry.broadcaster() is None
+            lambda: self._publishing_stopped or self._registry.broadcaster() != broadcaster
         )
+        if not self._publishing_stopped:
+            self._give_up_codes(broadcaster)
+
+    def _give_up_codes(self, broadcaster: str) -> None:
+        for sequence in sorted(self._open):
+            self._totals.set_status(sequence, "unknown")
+            # Its sender learns the outcome itself, if it goes on.
+            self._send_all(CodeStatus(sequence, "unknown", 0), but=broadcaster)
 
     def close_accounts(self) -> None:
         """Make all workers close their accounts, and wait for the final reports."""

@@ -99,8 +99,10 @@ class StepRunner:
         self.enter("settle", f"Waiting {seconds(options.settle)} before the first code.")
         gevent.sleep(options.settle)
         opened = self._totals.sum_gauges(lambda each: each.open)
-        self._broadcast(step.schedule)
+        broadcaster = self._broadcast(step.schedule)
         self.enter("drain", "Waiting for the last codes to arrive.")
+        if not self._protocol.broadcast_done:
+            self._await_answers(broadcaster)
         timeout_s = options.delivery_timeout + options.ingest_timeout + _DRAIN_S
         self._protocol.wait_until(self._all_settled, timeout_s)
         self._log.leave()
@@ -145,8 +147,11 @@ class StepRunner:
             self.enter("warm-up", "Waiting until the server is healthy again.")
             await_recovery(self._resources)
 
-    def _broadcast(self, schedule: Schedule) -> None:
+    def _broadcast(self, schedule: Schedule) -> str:
         """Broadcast the next codes of the run's sequence, until each has an outcome.
+
+        Returns:
+            The id of the worker that broadcast them.
 
         Raises:
             CannotRun: there is no broadcaster.
@@ -176,9 +181,21 @@ class StepRunner:
         if not self._protocol.broadcast_done:
             self._log.mark_incomplete(
                 f"{self._registry.name(broadcaster)}, which broadcast, was lost, or its user was "
-                "moved: no further codes were sent."
+                "moved: the broadcast ended there."
             )
-            self._protocol.give_up_codes()
+            self._protocol.abandon_broadcast(broadcaster)
+        return broadcaster
+
+    def _await_answers(self, broadcaster: str) -> None:
+        """Wait until a lost worker is back and has reported what became of the codes it sent.
+
+        It may never come back, so the wait ends when these codes have timed out.
+        """
+        statuses = self._totals.statuses
+        self._protocol.wait_until(
+            lambda: not self._registry.is_lost(broadcaster) and not statuses["unknown"],
+            self._options.delivery_timeout,
+        )
 
     def _storm(self) -> None:
         """End all sessions at once; they reconnect."""

@@ -105,6 +105,10 @@ class WorkerRegistry:
         """Return the accounts of the workers that are neither lost nor have left."""
         return [each for each in self._totals.workers.values() if not each.lost and not each.left]
 
+    def is_lost(self, worker: str) -> bool:
+        """Whether a worker is lost, as far as is known."""
+        return self._totals.worker(worker).lost
+
     def broadcaster(self) -> str | None:
         """Return the id of the worker that has the broadcaster."""
         for worker, totals in self._totals.workers.items():

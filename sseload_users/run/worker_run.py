@@ -21,6 +21,7 @@ from sseload_users.run.link import Link
 from sseload_users.run.locust_stats import ReceiptStats
 from sseload_users.run.messages import (
     BroadcastOrder,
+    CancelBroadcast,
     ClockReply,
     ClockRequest,
     CloseAccount,
@@ -139,6 +140,8 @@ class WorkerRun:
                 self._enter(phase, number)
             case BroadcastOrder(first, codes, interval_s):
                 self.publication.orders.put((first, Schedule(codes, interval_s)))
+            case CancelBroadcast():
+                self.publication.cancelled = True
             case CodeSent() | CodeStatus():
                 self._announcements.add(message)
             case Welcome(phase, number, host):
@@ -159,10 +162,14 @@ class WorkerRun:
                 self.ledger.rules.note_delivery(slowest_us * 1000)
                 self.finish()
 
-    def finish_broadcast(self) -> None:
-        """Report that all codes of an order have an outcome, after what was counted till then."""
+    def finish_broadcast(self, first: int) -> None:
+        """Report that all codes of an order have an outcome, after what was counted till then.
+
+        Args:
+            first: sequence number of the order's first code.
+        """
         self._accounting.report()
-        self.publication.report_done()
+        self.publication.report_done(first)
 
     def leave(self) -> None:
         """Make the leader close this account once it is complete, as this process ends."""

@@ -79,13 +79,15 @@ class CodeBroadcaster(FastHttpUser):
             try:
                 self._open()
                 while True:
-                    first, schedule = run.publication.orders.get()
+                    first, schedule = run.publication.next_order()
                     start = time.monotonic()
                     for sequence, offset in schedule:
                         gevent.sleep(max(start + offset - time.monotonic(), 0))
+                        if run.publication.cancelled:
+                            break
                         requests.spawn(self._send, first - 1 + sequence, start + offset)
                     requests.join()
-                    run.finish_broadcast()
+                    run.finish_broadcast(first)
             finally:
                 self._publisher.close()
 

@@ -76,7 +76,7 @@ def _kinds(account: Account, rule: Rule) -> Iterator[_Kind]:
             "sessions were dropped",
             frozenset({"session"}),
         ),
-        (lost_codes, codes.scheduled, "codes were not accepted", frozenset({"ingest"})),
+        (lost_codes, codes.judged, "codes were not accepted", frozenset({"ingest"})),
         (
             errors.upkeep_failed,
             errors.upkeep,

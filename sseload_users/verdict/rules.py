@@ -13,7 +13,6 @@ from sseload_users.core.figures import (
     Account,
     CodeFigures,
     ConnectionFigures,
-    DeliveryFigures,
     ErrorFigures,
     HealthFigures,
     SearchResult,
@@ -125,7 +124,7 @@ def _judge_account(account: Account, thresholds: Thresholds) -> Iterator[Reason]
     yield _judge_connections_dropped(account.connections, thresholds.connections_dropped)
     yield _judge_codes_accepted(account.codes, account.errors, thresholds.codes_accepted)
     yield _judge_codes_owed(account, thresholds.codes_owed)
-    yield _judge_codes_received(account.deliveries, thresholds.codes_received)
+    yield _judge_codes_received(account, thresholds.codes_received)
     yield judge_latency(account, thresholds.latency)
 
 
@@ -252,16 +251,21 @@ def _judge_codes_accepted(codes: CodeFigures, errors: ErrorFigures, rule: Rule) 
         (codes.unsent, "unsent"),
     ]
     # Codes that were due but that no request was attempted for count as well.
-    due = max(codes.scheduled, codes.accepted + sum(lost for lost, _ in losses))
+    due = max(codes.judged, codes.accepted + sum(lost for lost, _ in losses))
     share = JudgedShare(codes.accepted, due, rule)
     cause = most_frequent(errors.causes, frozenset({"ingest"}))
     grade, sentence = (
         share.grade,
         share.sentence("codes were accepted by the server", _loss_clause(losses)),
     )
-    if not codes.sent:
+    if not due and codes.unknown:
+        grade = "warning"
+        sentence = f"Nothing is known about the server's answers: {_unknown_clause(codes)}."
+    elif not codes.sent:
         grade = "issues"
         sentence = f"No code was sent, of {count(due, 'code')} due." if due else "No code was due."
+    elif codes.unknown:
+        sentence = f"{sentence.rstrip('.')}; {_unknown_clause(codes)}."
     hint = (cause and cause.hint) if due else "See the reasons about connections."
     return make_reason(
         "codes_accepted",
@@ -272,6 +276,11 @@ def _judge_codes_accepted(codes: CodeFigures, errors: ErrorFigures, rule: Rule) 
         hint=hint or "Look at the server's responses to the ingest requests, and at its log.",
         tolerated=share.part < share.whole,
     )
+
+
+def _unknown_clause(codes: CodeFigures) -> str:
+    many = count(codes.unknown, "code")
+    return f"the outcome of {many} is unknown, as the worker that sent them was lost"
 
 
 def _judge_codes_owed(account: Account, rule: Rule) -> Reason:
@@ -314,7 +323,8 @@ _LOSS_HINTS = {
 }
 
 
-def _judge_codes_received(deliveries: DeliveryFigures, rule: Rule) -> Reason:
+def _judge_codes_received(account: Account, rule: Rule) -> Reason:
+    deliveries = account.deliveries
     share = JudgedShare(deliveries.delivered, deliveries.owed, rule)
     losses = [
         (deliveries.missing, "missing"),
@@ -326,7 +336,11 @@ def _judge_codes_received(deliveries: DeliveryFigures, rule: Rule) -> Reason:
         share.sentence("owed deliveries came in time", _loss_clause(losses)),
     )
     hint = _LOSS_HINTS[max(losses, key=lambda loss: loss[0])[1]]
-    if not share.whole:
+    if not share.whole and account.codes.unknown:
+        grade = "warning"
+        sentence = "Nothing was owed, as far as is known: a worker was lost as it sent codes."
+        hint = "Repeat the run: this is not the server's fault."
+    elif not share.whole:
         grade = "issues"
         sentence = "Nothing was owed: no code was sent while a connection was subscribed."
         hint = "See the reasons about connections and accepted codes."

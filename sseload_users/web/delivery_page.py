@@ -182,6 +182,7 @@ def _figures_now(now: Snapshot, report: Report) -> list[SummaryFigure]:
     failed_codes = (
         (codes.rejected, "rejected"),
         (codes.unanswered, "unanswered"),
+        (codes.unknown, "unknown"),
         (codes.unsent, "unsent"),
     )
     return [

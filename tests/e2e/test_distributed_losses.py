@@ -51,6 +51,17 @@ def hang(name: str) -> Callable[[Distributed], None]:
     return do
 
 
+def hang_briefly(name: str) -> Callable[[Distributed], None]:
+    """Stop a worker in the middle of a request, and let it go on soon after it is missed."""
+
+    def do(swarm: Distributed) -> None:
+        os.kill(swarm.workers[name].child.pid, signal.SIGSTOP)
+        swarm.master.wait_for("the broadcast ended there")
+        os.kill(swarm.workers[name].child.pid, signal.SIGCONT)
+
+    return do
+
+
 def leave(name: str) -> Callable[[Distributed], None]:
     def do(swarm: Distributed) -> None:
         os.kill(swarm.workers[name].child.pid, signal.SIGINT)
@@ -81,6 +92,8 @@ class Mishap:
         seconds: in which the codes go out.
         lost: the workers that do not come back.
         late: one that comes then.
+        options: further options of the run.
+        server: options of the target.
         code: further code in the locustfiles.
     """
 
@@ -90,12 +103,17 @@ class Mishap:
     seconds: int = 4
     lost: tuple[str, ...] = ()
     late: str = ""
+    options: tuple[str, ...] = ()
+    server: tuple[str, ...] = ()
     code: dict[str, str] = field(default_factory=dict)
 
 
 _LOST = r"{} was lost with 4 connections: what they received after its last report is not counted."
-_MOVED = r"{}, which broadcast, was lost, or its user was moved: no further codes were sent."
+_MOVED = r"{}, which broadcast, was lost, or its user was moved: the broadcast ended there."
 _LATE = r"{} joined while codes were being sent: Locust moved connections to it."
+
+#: Options of a target that answers late, so that a code is unanswered at any time.
+SLOW = ("--ingest-delay", "0.6")
 
 MISHAPS = [
     Mishap(
@@ -111,6 +129,15 @@ MISHAPS = [
         kill("a"),
         (_LOST.format("a"), _MOVED.format("a")),
         lost=("a",),
+        server=SLOW,
+    ),
+    Mishap(
+        "the broadcaster's worker hangs and goes on",
+        hang_briefly("a"),
+        (_LOST.format("a"), _MOVED.format("a"), "a is back and reports its connections again, .*"),
+        10,
+        options=("--delivery-timeout", "8"),
+        server=SLOW,
     ),
     Mishap(
         "all workers are killed",
@@ -149,9 +176,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[
 
     def one(number: int, mishap: Mishap) -> Played:
         folder = home / str(number)
-        words = ("--codes", str(CODES), "--duration", str(mishap.seconds))
+        words = ("--codes", str(CODES), "--duration", str(mishap.seconds), *mishap.options)
         with (
-            target(folder) as (server, path),
+            target(folder, *mishap.server) as (server, path),
             distributed(
                 folder, *words,
                 host=server.url, connections=CONNECTIONS,
@@ -232,15 +259,39 @@ def test_nobody_is_begun_anew_for_a_lost_worker(runs: dict[str, Future[Played]])
     assert incomplete(outcome)["codes"]["accepted"] == CODES
 
 
-def test_codes_of_a_lost_broadcaster_are_accounted_for(
-    runs: dict[str, Future[Played]],
-) -> None:
+def test_the_fate_of_a_killed_workers_codes_is_unknown(runs: dict[str, Future[Played]]) -> None:
     outcome, truth, _ = runs["the broadcaster's worker is killed"].result()
-    codes = incomplete(outcome)["codes"]
-    assert 0 < codes["sent"] == len(truth.ingests) < CODES
-    rows = {row["seq"]: row for row in incomplete(outcome)["per_code"]}
+    report = incomplete(outcome)
+    codes = report["codes"]
+    assert codes["unknown"] > 0
+    assert codes["accepted"] + codes["unknown"] == codes["sent"] < CODES
+    assert codes["accepted"] <= len(truth.ingests) <= codes["sent"]
+    rows = {row["seq"]: row for row in report["per_code"]}
     assert sorted(rows) == list(range(1, codes["sent"] + 1))
     assert all(row["sent_at"] is not None for row in rows.values())
+    check_not_blamed(report)
+
+
+def test_true_answers_are_taken_from_a_worker_that_comes_back(
+    runs: dict[str, Future[Played]],
+) -> None:
+    outcome, truth, _ = runs["the broadcaster's worker hangs and goes on"].result()
+    report = incomplete(outcome)
+    codes, deliveries = report["codes"], report["deliveries"]
+    assert 0 < codes["accepted"] == codes["sent"] == len(truth.ingests) < CODES
+    assert deliveries["delivered"] == deliveries["owed"] == truth.sent
+    check_not_blamed(report)
+
+
+def check_not_blamed(report: dict[str, Any]) -> None:
+    """The server did everything right, and no rule says otherwise."""
+    assert report["errors"]["failed"] == 0
+    grades = {each["rule"]: each["grade"] for each in report["verdict"]["reasons"]}
+    # A worker that stands still cannot tell when its messages arrived.
+    bad = {rule for rule, grade in grades.items() if grade != "good"} - {"generator", "latency"}
+    assert bad == {"run_complete"}
+    deliveries = report["deliveries"]
+    assert deliveries["unexpected"] == deliveries["duplicate"] == deliveries["out_of_order"] == 0
 
 
 def test_the_account_of_a_worker_that_hung_is_whole(runs: dict[str, Future[Played]]) -> None:

@@ -13,17 +13,19 @@ from locust.rpc.protocol import Message
 from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.tally import Tally
 from sseload_users.core.worker_report import Gauges, WorkerReport
+from sseload_users.run.encoding import (
+    InvalidMessage,
+    decode_to_leader,
+    decode_to_worker,
+    encode,
+)
 from sseload_users.run.messages import (
     AccountReport,
     CodeSent,
     Hello,
-    InvalidMessage,
     Storm,
     ToLeader,
     ToWorker,
-    decode_to_leader,
-    decode_to_worker,
-    encode,
 )
 
 _PLAIN: dict[Any, st.SearchStrategy[Any]] = {

@@ -17,6 +17,8 @@ from sseload_users.run.link import Link
 from sseload_users.run.messages import (
     AccountReport,
     BroadcastDone,
+    BroadcastOrder,
+    CancelBroadcast,
     ClockReply,
     ClockRequest,
     ClockStepped,
@@ -114,17 +116,16 @@ def test_a_code_is_announced_to_all_others_and_its_outcome_too(run: Fixture) -> 
     assert run.totals.statuses["accepted"] == 1
 
 
-def test_codes_of_a_lost_broadcaster_are_given_up_once(run: Fixture) -> None:
+def test_what_became_of_a_lost_workers_codes_is_unknown_until_it_reports(run: Fixture) -> None:
     run.protocol.from_worker("a", SENT)
-    run.protocol.give_up_codes()
-    assert run.totals.statuses["unanswered"] == 1
-    assert {worker for worker, message in run.link.sent if isinstance(message, CodeStatus)} == {
-        "a",
-        "b",
-    }
-    run.protocol.from_worker("a", CodeOutcome(1, "accepted", 900, None))
-    assert run.totals.statuses["unanswered"] == 1
-    assert run.totals.statuses["accepted"] == 0
+    run.protocol.abandon_broadcast("a")
+    assert run.totals.statuses["unknown"] == 1
+    # The worker itself is told only to stop: it learns the outcome from the server.
+    assert run.link.sent[1:] == [("a", CancelBroadcast()), ("b", CodeStatus(1, "unknown", 0))]
+    run.protocol.from_worker("a", CodeOutcome(1, "accepted", 900, None, overtakable_by=1))
+    assert run.totals.statuses["unknown"] == 0
+    assert run.totals.statuses["accepted"] == 1
+    assert run.link.sent[-1] == ("b", CodeStatus(1, "accepted", 1))
 
 
 def test_a_code_that_could_not_be_sent_has_an_outcome_without_an_announcement(run: Fixture) -> None:
@@ -165,7 +166,11 @@ def test_a_clock_step_is_noted_once_for_each_host(run: Fixture) -> None:
 
 def test_a_broadcast_is_done_when_the_worker_says_so(run: Fixture) -> None:
     assert not run.protocol.broadcast_done
-    run.protocol.from_worker("a", BroadcastDone())
+    run.protocol.order_broadcast("a", BroadcastOrder(11, 10, 1.0))
+    # A worker that was lost during the previous order is done with that.
+    run.protocol.from_worker("b", BroadcastDone(1))
+    assert not run.protocol.broadcast_done
+    run.protocol.from_worker("a", BroadcastDone(11))
     assert run.protocol.broadcast_done
 
 

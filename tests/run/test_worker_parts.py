@@ -133,13 +133,13 @@ def test_a_published_code_is_announced_and_its_outcome_reported(run: Fixture) ->
     publication.record_sent(2, 10**18 + 5, 40, None)
     assert publication.record_outcome(1, "accepted", 900, None) is None
     assert publication.record_outcome(2, "rejected", 950, "HTTP 400", "no room") == "HTTP 400"
-    publication.report_done()
+    publication.report_done(1)
     assert run.sent == [
         CodeSent(1, 10**18, 0, 10**18, 30),
         CodeSent(2, 10**18 + 5, 0, None, 40),
         CodeOutcome(1, "accepted", 900, None, "", 2),
         CodeOutcome(2, "rejected", 950, "HTTP 400", "no room", 2),
-        BroadcastDone(),
+        BroadcastDone(1),
     ]
     assert run.operations.counters.overlapping == 1
     assert run.ledger.code(1).status == "accepted"

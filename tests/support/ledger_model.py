@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 import msgpack
 from hypothesis import strategies as st
 
-from sseload_users.core.code_tally import Outcomes, Status
+from sseload_users.core.code_tally import OPEN_STATUSES, Outcomes, Status
 from sseload_users.core.connection_row import received_per_connection
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.ledger import STRAY, Ledger
@@ -50,7 +50,7 @@ class ModelCode:
 
     def is_out_of_order_after(self, newest: int) -> bool:
         """Whether it must not arrive after the code with that sequence number."""
-        unlimited = self.status in ("pending", "unanswered")
+        unlimited = self.status in ("pending", "unanswered", "unknown")
         return newest > (NEVER if unlimited else self.overtakable_by)
 
 
@@ -130,6 +130,8 @@ class Model:
         gone = closed_ns is not None and closed_ns <= sent_ns
         if session.subscribed_ns > sent_ns or left or gone:
             return "unowed"
+        if code.status == "unknown":
+            return "released"
         if closed_ns is None or closed_ns > sent_ns + TIMEOUT_NS:
             return "missing"
         if not session.released:
@@ -207,7 +209,9 @@ KINDS: tuple[Kind, ...] = (
     "announce", "announce", "answer", "answer", "receive", "receive", "receive", "receive",
     "receive", "make up", "settle", "settle", "take", "report",
 )  # fmt: skip
-ANSWERS: tuple[Status, ...] = ("accepted", "accepted", "accepted", "unanswered", "rejected")
+ANSWERS: tuple[Status, ...] = (
+    "accepted", "accepted", "accepted", "unanswered", "rejected", "unknown",
+)  # fmt: skip
 
 #: An event: its kind, which object it concerns, how late it becomes known, and a detail.
 Event: TypeAlias = tuple[Kind, int, int, int]
@@ -323,7 +327,9 @@ class World:
                 worker.ledger.announce(sequence, sent_ns)
 
     def answer(self, which: int, late_ns: int, detail: int) -> None:
-        open_ones = [each for each, code in self.model.codes.items() if code.status == "pending"]
+        open_ones = [
+            each for each, code in self.model.codes.items() if code.status in OPEN_STATUSES
+        ]
         if open_ones:
             sequence = open_ones[which % len(open_ones)]
             status, overtakable_by = ANSWERS[detail % len(ANSWERS)], sequence + which % 4

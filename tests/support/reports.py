@@ -57,6 +57,7 @@ WORST: Mapping[str, Any] = {
     "late": 70,
     "rejected": 2,
     "unanswered": 1,
+    "unknown": 1,
     "duplicate": 3,
     "out_of_order": 1,
     "unexpected": 3,
@@ -80,6 +81,7 @@ def sample(
     interrupted: int = 0,
     rejected: int = 0,
     unanswered: int = 0,
+    unknown: int = 0,
     unsent: int = 0,
     duplicate: int = 0,
     out_of_order: int = 0,
@@ -99,7 +101,8 @@ def sample(
     Args:
         connections: how many were attempted; `refused`, `timed_out` and `unavailable`
             (HTTP 503) of them failed, `dropped` of the others ended too early.
-        codes: how many were due; the first of them `rejected`, `unanswered`, `unsent`.
+        codes: how many were due; the last of them `rejected`, `unanswered`,
+            `unknown`, `unsent`.
         missing: of the owed pairs; `late` and `interrupted` likewise.
         median_ms: of the delivery latency.
         workers: how many held the connections.
@@ -110,14 +113,16 @@ def sample(
     random_ = random.Random(seed)
     succeeded = connections - refused - timed_out - unavailable
     sent = codes - unsent
-    owed_codes = sent - rejected
+    owed_codes = sent - rejected - unknown
     owed = owed_codes * succeeded
     delivered = owed - late - interrupted - missing
     assert min(succeeded, owed_codes, delivered, succeeded - dropped) >= 0
     delivery = Histogram()
     per_code, totals, received = _per_code(
         random_, codes, succeeded, delivery, median_ms=median_ms,
-        fates={"rejected": rejected, "unanswered": unanswered, "unsent": unsent},
+        fates={
+            "rejected": rejected, "unanswered": unanswered, "unknown": unknown, "unsent": unsent,
+        },
         losses={"missing": missing, "interrupted": interrupted, "late": late},
         duplicate=duplicate,
     )  # fmt: skip
@@ -135,7 +140,7 @@ def sample(
         ("ingest", "connection refused", unsent),
         ("message", "invalid UTF-8", malformed),
     ]
-    operations = connections + codes
+    operations = connections + codes - unknown
     failed = sum(count for _, _, count in all_causes)
     seconds = codes * 6.0
     report = Report(
@@ -181,14 +186,15 @@ def sample(
         codes=CodeFigures(
             scheduled=codes,
             sent=sent,
-            accepted=codes - rejected - unanswered - unsent,
+            accepted=codes - rejected - unanswered - unknown - unsent,
             rejected=rejected,
             unanswered=unanswered,
+            unknown=unknown,
             unsent=unsent,
             unowed=0 if succeeded else owed_codes,
             overlapping=0,
             schedule_slip_ms=_spread(random_, sent, 0.3),
-            ingest_ms=_spread(random_, sent - unanswered, 2.6),
+            ingest_ms=_spread(random_, sent - unanswered - unknown, 2.6),
         ),
         deliveries=DeliveryFigures(
             owed=owed,
@@ -340,7 +346,7 @@ def samples(draw: st.DrawFn) -> Report:
         changes[name] = draw(st.integers(0, left))
         left -= changes[name]
     changes["dropped"] = draw(st.integers(0, left))
-    for name in ("unsent", "rejected"):
+    for name in ("unsent", "rejected", "unknown"):
         changes[name] = draw(st.integers(0, bad_codes))
         bad_codes -= changes[name]
     changes["unanswered"] = draw(st.integers(0, bad_codes))
