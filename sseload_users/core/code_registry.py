@@ -56,9 +56,17 @@ class CodeRegistry:
                 del self.unannounced[sequence, code.text_ns]
         code = code or TrackedCode(sequence, text_ns)
         if not code.announced:
+            self._withdraw(sequence)
             code.announced = True
             self.in_flight[sequence] = code
         return code
+
+    def _withdraw(self, sequence: int) -> None:
+        """Take back the announcement of a code that was refused and is sent again."""
+        refused = self.in_flight.pop(sequence, None)
+        if refused is not None:
+            refused.announced = False
+            self.unannounced[sequence, refused.text_ns] = refused
 
     def settle(self, code: TrackedCode) -> None:
         """Move a code from those in flight to the settled ones."""

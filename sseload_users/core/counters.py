@@ -31,6 +31,7 @@ class Counters:
             error.
         overlapping: codes sent while another one was unanswered.
         hook_errors: exceptions that hooks of the user classes raised.
+        logins_renewed: logins that were repeated because the server refused an earlier one.
     """
 
     attempted: int = 0
@@ -52,6 +53,7 @@ class Counters:
     before_sent: int = 0
     overlapping: int = 0
     hook_errors: int = 0
+    logins_renewed: int = 0
 
     def merge(self, other: Counters) -> None:
         """Add another's counts."""

@@ -24,6 +24,8 @@ class OverlapDetector:
             Whether its order is open: another code is unanswered, or one with a higher
             sequence number was sent before it.
         """
+        # It may be sent again, after an answer that only asked for a new login.
+        self._unanswered.discard(sequence)
         overlaps = bool(self._unanswered) or sequence < self._newest
         self._unanswered.add(sequence)
         self._newest = max(self._newest, sequence)

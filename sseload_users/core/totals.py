@@ -89,7 +89,7 @@ class Totals:
         return self.workers.setdefault(name, WorkerTotals(name))
 
     def announce(self, sequence: int, sent_ns: int, slip_us: int | None = None) -> None:
-        """Note that a code was sent.
+        """Note that a code was sent; if it was before, that sending was refused.
 
         Args:
             sequence: the code's sequence number.
@@ -98,11 +98,15 @@ class Totals:
         """
         if self._step is not None:
             self._step.announce(sequence, sent_ns, slip_us)
-        self.tally.code(sequence).sent_ns = sent_ns
+        code = self.tally.code(sequence)
+        if code.sent_ns:
+            self.tally.second(code.sent_ns).sent -= 1
+        else:
+            self.sent += 1
+            if slip_us is not None:
+                self.tally.slip.add(slip_us)
+        code.sent_ns = sent_ns
         self.tally.second(sent_ns).sent += 1
-        if slip_us is not None:
-            self.tally.slip.add(slip_us)
-        self.sent += 1
         self.percentiles.touch_code(sequence)
         self.percentiles.touch_second(sent_ns // _S)
 

@@ -23,7 +23,7 @@ OnResponse: TypeAlias = Callable[[HttpRequest, HttpResponse], None]
 
 #: Seconds for which refused values are not renewed if the server has never accepted them.
 #: Otherwise a server that accepts none would get a further request from each connection.
-_RENEWAL_PAUSE_S = 10.0
+RENEWAL_PAUSE_S = 10.0
 
 
 @dataclass(slots=True, eq=False)
@@ -55,15 +55,20 @@ class BeforeRequests:
     Args:
         network: its TLS settings apply to all requests.
         timeout_s: timeout of each request, in seconds.
+        on_renewed: called whenever values are requested again because the server refused them.
 
     Attributes:
         network: as given.
         timeout_s: as given.
+        on_renewed: as given.
     """
 
-    def __init__(self, network: Network, timeout_s: float) -> None:
+    def __init__(
+        self, network: Network, timeout_s: float, on_renewed: Callable[[], None] = lambda: None
+    ) -> None:
         self.network = network
         self.timeout_s = timeout_s
+        self.on_renewed = on_renewed
         self._shared: dict[_Key, SharedValues] = {}
         self._pending: dict[_Key, AsyncResult[SharedValues]] = {}
 
@@ -135,8 +140,10 @@ class BeforeRequests:
         key = _key(target, identity)
         if self._shared.get(key) is not refused:
             return self.shared(target, identity, on_response)
-        if not refused.accepted and time.monotonic() - refused.requested_s < _RENEWAL_PAUSE_S:
+        if not refused.accepted and time.monotonic() - refused.requested_s < RENEWAL_PAUSE_S:
             return None
+        if key not in self._pending:
+            self.on_renewed()
         return self._request(key, identity, on_response)
 
     def _request(self, key: _Key, identity: Identity, on_response: OnResponse) -> SharedValues:

@@ -33,6 +33,12 @@ def closing_notes(
     if counters.hook_errors:
         raised = count(counters.hook_errors, "exception")
         notes.append(f"The locustfile's hooks raised {raised}; see the log.")
+    if counters.logins_renewed:
+        times = count(counters.logins_renewed, "time")
+        notes.append(
+            f"The server refused a login that it had accepted before, such as an expired token; "
+            f"sseload logged in again {times}."
+        )
     if counters.before_sent:
         notes.append(before_sent_note(counters.before_sent, clock_error_ms))
     return notes

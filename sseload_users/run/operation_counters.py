@@ -123,6 +123,10 @@ class OperationCounters:
         """Count an exception that a hook of a user class raised."""
         self.counters.hook_errors += 1
 
+    def count_renewed_login(self) -> None:
+        """Count a login that is repeated because the server refused an earlier one."""
+        self.counters.logins_renewed += 1
+
     def bounded(self, operation: str, cause: str) -> str:
         """Return the cause under which a failure is counted; the number of causes is bounded."""
         # Causes can contain the server's words; Locust keeps and shows each as it is.

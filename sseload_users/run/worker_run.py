@@ -83,7 +83,6 @@ class WorkerRun:
         options = self.options = resources.options
         self.run_id = assigned.run_id
         self.network = resources.network
-        self.before = BeforeRequests(self.network, options.connect_timeout)
         self.users = UserGauges()
         self.may_connect = Event()
         self.connect_slots = BoundedSemaphore(options.connect_concurrency)
@@ -112,6 +111,9 @@ class WorkerRun:
         announced_s = 0.0 if link.role == "local" else _ANNOUNCED_S
         self.churn = Churn(self.ledger, options.session_length, announced_s)
         self.operations = OperationCounters(self.ledger, self._is_finished)
+        self.before = BeforeRequests(
+            self.network, options.connect_timeout, self.operations.count_renewed_login
+        )
         self.targets = RunTargets(
             resources, self.run_id, self.ledger, self.operations, self._note_size
         )

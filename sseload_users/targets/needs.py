@@ -43,9 +43,18 @@ def needs(spec: ProfileSpec, headers: Headers, ingest_headers: Headers) -> Itera
     for each in spec.texts():
         captured = _captured_by(each.key, spec)
         yield from (Need(each.key, name, captured) for name in names_in(each.value))
-    for flag, given in (("--header", headers), ("--ingest-header", ingest_headers)):
+    # A publisher's connection sends these headers with its requests before connecting, too.
+    logged_in = (
+        set[str]()
+        if isinstance(spec.ingest, ConnectionIngestSpec)
+        else spec.captured_before(len(spec.before))
+    )
+    for flag, given, captured in (
+        ("--header", headers, set[str]()),
+        ("--ingest-header", ingest_headers, logged_in),
+    ):
         for _, text in given:
-            yield from (Need(flag, name) for name in names_in(text))
+            yield from (Need(flag, name, captured) for name in names_in(text))
 
 
 def check(
@@ -128,7 +137,9 @@ def _captured_by(key: str, spec: ProfileSpec) -> set[str]:
             return spec.captured()
         case "ingest" if isinstance(spec.ingest, ConnectionIngestSpec):
             return _captured_by_publisher(key, spec, spec.ingest)
-    # The health check and the like come before any connection, and codes go in beside them.
+        case "ingest":
+            return spec.captured_before(len(spec.before))
+    # The health check and the like come before any connection.
     return set()
 
 

@@ -31,6 +31,7 @@ from sseload_users.targets.template import (
     fill_namespace,
     names_in,
 )
+from sseload_users.targets.texts import texts
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.http_request import HttpRequest
 
@@ -188,15 +189,32 @@ class Target:
             for each in self._spec.upkeep
         )
 
-    def ingest(self, code: str, identity: Identity) -> HttpRequest:
+    def ingest(
+        self, code: str, identity: Identity, captured: Mapping[str, str] = {}
+    ) -> HttpRequest:
         """Return the request that has a code broadcast, for profiles that use requests.
+
+        Args:
+            code: the code's text.
+            identity: the user that sends it.
+            captured: values captured by the publisher's requests before connecting.
 
         Raises:
             ConfigError: a name has no value.
         """
         return self.filler.request(
-            self._spec.ingest_request, identity, {"code": code}, "ingest", self._ingest_headers
+            self._spec.ingest_request,
+            identity,
+            {**captured, "code": code},
+            "ingest",
+            self._ingest_headers,
         )
+
+    def ingest_needs_login(self) -> bool:
+        """Whether the request for codes contains values that requests before connecting give."""
+        given = self._spec.captured_before(len(self._spec.before))
+        names = {name for each in texts(self._spec.ingest) for name in names_in(each.value)}
+        return bool(given & (names | self.ingest_names()))
 
     def health(self, identity: Identity) -> HttpRequest | None:
         """Return the health check, made as a user; None if the profile has none."""

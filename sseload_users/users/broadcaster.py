@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import ClassVar
 
@@ -13,16 +14,22 @@ from locust.env import Environment
 
 from sseload_users.core.code_tally import Status
 from sseload_users.core.codes import CodeShape
+from sseload_users.core.errors import ConfigError
+from sseload_users.run.locust_stats import fire
 from sseload_users.run.operation_counters import reported_text
 from sseload_users.run.publication import Publication
 from sseload_users.run.worker_run import worker_run_of
 from sseload_users.targets import Publishing
 from sseload_users.transports import ConnectFailed
+from sseload_users.transports.causes import cause_of
 from sseload_users.users.ingest_client import IngestClient
-from sseload_users.users.publishers import Publisher
+from sseload_users.users.login import Login
+from sseload_users.users.publishers import NAME, IngestFailed, Publisher
 from sseload_users.users.publishers.connection import ConnectionPublisher
 from sseload_users.users.publishers.http import HttpPublisher
 from sseload_users.verdict import hints
+
+_logger = logging.getLogger(__name__)
 
 #: Most codes in flight. With as many unanswered, codes go out late, and that is recorded.
 _IN_FLIGHT = 256
@@ -70,6 +77,8 @@ class CodeBroadcaster(FastHttpUser):
         self._target = run.targets.target(self.target, self.host)
         self._shape = run.targets.shape(self._target)
         self._publisher = self._make_publisher()
+        # Types of exceptions that are logged already.
+        self._logged: set[type[Exception]] = set()
 
     @task
     def broadcast(self) -> None:
@@ -101,8 +110,9 @@ class CodeBroadcaster(FastHttpUser):
         publishing = Publishing.of(self._target)
         if publishing is not None:
             return ConnectionPublisher(self.environment, run, publishing, identity)
+        login = Login(self._target, identity, run.before)
         timeout_s = run.options.ingest_timeout
-        return HttpPublisher(self.client, self._target, identity, timeout_s)
+        return HttpPublisher(self.client, self._target, identity, login, timeout_s)
 
     def _open(self) -> None:
         """Open the publisher. If that fails, have the run ended and wait for its end."""
@@ -122,12 +132,39 @@ class CodeBroadcaster(FastHttpUser):
                 )
                 Event().wait()
 
+    def _redact(self, text: str) -> str:
+        identity = self._worker_run.connections.publisher(self.username)
+        return self._target.redact(text, identity)
+
     def _send(self, sequence: int, due: float) -> None:
-        """Publish one code."""
-        if not self._worker_run.publication.stopped:
-            self._publisher.publish(
-                _Draft(self._worker_run.publication, self._shape, sequence, due)
-            )
+        """Publish one code; it has an outcome whatever happens."""
+        if self._worker_run.publication.stopped:
+            return
+        draft = _Draft(self._worker_run.publication, self._shape, sequence, due)
+        try:
+            self._publisher.publish(draft)
+        except Exception as error:  # noqa: BLE001 - the code stays in the account
+            self._fail(draft, error)
+
+    def _fail(self, draft: _Draft, error: Exception) -> None:
+        """Record the outcome of a code whose publisher raised an exception."""
+        if draft.finished:
+            return
+        if isinstance(error, OSError):
+            cause = cause_of(error)
+        elif isinstance(error, ConnectFailed):
+            cause = f"{error.operation}: {error.cause}"
+        elif isinstance(error, ConfigError):
+            cause = str(error)
+        else:
+            cause = type(error).__name__
+            if type(error) not in self._logged:
+                self._logged.add(type(error))
+                _logger.exception("A code was not sent (logged once for its type)")
+        status: Status = "unanswered" if draft.sent else "unsent"
+        counted = draft.record_outcome(status, 0, self._redact(cause), "")
+        failed = IngestFailed(f"{status}: {counted}")
+        fire(self.environment, "CODE", NAME, None, error=failed)
 
 
 class _Draft:
@@ -138,9 +175,13 @@ class _Draft:
         shape: shape of the run's codes.
         sequence: its sequence number.
         due: when it should be sent (monotonic clock, s).
+
+    Attributes:
+        sent: whether its bytes were handed to the kernel.
+        finished: whether its outcome is recorded.
     """
 
-    __slots__ = ("_due", "_publication", "_sequence", "_shape")
+    __slots__ = ("_due", "_publication", "_sequence", "_shape", "finished", "sent")
 
     def __init__(
         self, publication: Publication, shape: CodeShape, sequence: int, due: float
@@ -149,6 +190,7 @@ class _Draft:
         self._shape = shape
         self._sequence = sequence
         self._due = due
+        self.sent = self.finished = False
 
     def text(self, sent_ns: int) -> str:
         """Return its text if it is sent at that time (wall clock, ns)."""
@@ -156,6 +198,7 @@ class _Draft:
 
     def record_sent(self, sent_ns: int) -> None:
         """Record that it was sent at that time (wall clock, ns)."""
+        self.sent = True
         slip_us = round((time.monotonic() - self._due) * 1e6)
         dated = sent_ns if self._shape.has_send_time else None
         self._publication.record_sent(self._sequence, sent_ns, slip_us, dated)
@@ -164,6 +207,7 @@ class _Draft:
         self, status: Status, ingest_us: int, cause: str | None, server_text: str
     ) -> str | None:
         """Record its outcome; return the cause under which it is counted."""
+        self.finished = True
         return self._publication.record_outcome(
             self._sequence, status, ingest_us, cause, server_text
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import gevent
 
-from sseload_users.run.before_requests import BeforeRequests, OnResponse, SharedValues
+from sseload_users.run.before_requests import BeforeRequests, OnResponse
 from sseload_users.targets import Target, UpkeepAction
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed
@@ -15,6 +15,7 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.fetch import fetch
 from sseload_users.transports.server_text import body_text
 from sseload_users.transports.transport import Transport
+from sseload_users.users.login import Login
 
 #: The cause with which a server refuses values that are invalid or have expired.
 _REFUSED = "HTTP 401"
@@ -45,15 +46,10 @@ class SessionRequests:
         self._target = target
         self._identity = identity
         self._before = before
-        self._on_response = on_response
-        steps = target.before(identity)
-        self._steps = [each for each in steps if not each.per_user]
-        self._uses_shared = len(self._steps) < len(steps)
-        self._shared: SharedValues | None = None
-        self._captured: dict[str, str] = {}
-        # The server may repeat values that were replaced since.
-        self._secrets: set[str] = set()
+        self._login = Login(target, identity, before, on_response)
         self._upkeep: tuple[UpkeepAction, ...] = ()
+        # Version of the login's values with which it is filled.
+        self._filled = -1
         self._greenlets: list[gevent.Greenlet[..., None]] = []
 
     def connect(self, make: Callable[[Endpoint], Transport], last_event_id: str = "") -> Transport:
@@ -69,27 +65,27 @@ class SessionRequests:
             ConnectFailed: at "before": a request failed, or its response lacks a value; or at
                 any step of the connection.
         """
-        self._take_shared()
+        self._login.take_shared()
         try:
             return self._connect(make, last_event_id)
         except ConnectFailed as error:
-            if error.cause != _REFUSED or not self._renew():
+            if error.cause != _REFUSED or not self._login.renew_shared():
                 raise
         return self._connect(make, last_event_id)
 
     @property
     def captured(self) -> Mapping[str, str]:
         """The values captured from the server, by name, as they are now."""
-        return self._captured
+        return self._login.captured
 
     @property
     def secrets(self) -> Collection[str]:
         """All values captured from the server so far, those that were replaced included."""
-        return self._secrets.union(self._captured.values())
+        return self._login.secrets
 
     def redact(self, text: str) -> str:
         """Return a text of the server's with the secrets removed."""
-        return self._target.redact(text, self._identity, self.secrets)
+        return self._login.redact(text)
 
     def end(self) -> None:
         """Stop the upkeep: the session has ended."""
@@ -98,11 +94,10 @@ class SessionRequests:
         self._greenlets.clear()
 
     def _connect(self, make: Callable[[Endpoint], Transport], last_event_id: str) -> Transport:
-        self._capture(self._before.capture(self._steps, self._captured, self._on_response))
+        login = self._login
+        login.request_own()
         transport = make(
-            self._target.endpoint(
-                self._identity, self._captured, last_event_id, self._captured.update
-            )
+            self._target.endpoint(self._identity, login.captured, last_event_id, login.add)
         )
         try:
             transport.connect()
@@ -110,48 +105,18 @@ class SessionRequests:
         except ConnectFailed:
             transport.leave()
             raise
-        self._mark_accepted()
+        login.accept()
         for index in range(len(self._upkeep)):
             self._greenlets.append(gevent.spawn(self._keep_up, index, transport))
         return transport
 
-    # Shared values
-
-    def _take_shared(self) -> None:
-        if self._uses_shared:
-            self._use(self._before.shared(self._target, self._identity, self._on_response))
-
-    def _renew(self) -> bool:
-        """Renew the shared values that the server has refused; return whether there are others."""
-        if self._shared is None:
-            return False
-        renewed = self._before.renewed(
-            self._target, self._identity, self._shared, self._on_response
-        )
-        if renewed is None:
-            return False
-        self._use(renewed)
-        return True
-
-    def _use(self, shared: SharedValues) -> None:
-        if shared is not self._shared:
-            self._shared = shared
-            self._capture(shared.values)
-            if self._upkeep:
-                self._fill_upkeep()
-
-    def _mark_accepted(self) -> None:
-        if self._shared is not None:
-            self._shared.accepted = True
-
-    def _capture(self, found: Mapping[str, str]) -> None:
-        self._secrets.update(self._captured.values())
-        self._captured |= found
-
     # Upkeep
 
     def _fill_upkeep(self) -> None:
-        self._upkeep = self._target.upkeep(self._identity, self._captured)
+        """Fill the upkeep's texts, if the values have changed."""
+        if self._filled != self._login.version:
+            self._upkeep = self._target.upkeep(self._identity, self._login.captured)
+            self._filled = self._login.version
 
     def _keep_up(self, index: int, transport: Transport) -> None:
         while True:
@@ -169,18 +134,21 @@ class SessionRequests:
             None, or the cause of its failure; and the server's text, if it failed.
         """
         try:
-            self._take_shared()
-            cause, text = self._fetch(self._upkeep[index])
-            if cause == _REFUSED and self._renew():
-                cause, text = self._fetch(self._upkeep[index])
+            self._login.take_shared()
+            version = self._login.version
+            cause, text = self._fetch(index)
+            if cause == _REFUSED and self._login.renew(version):
+                cause, text = self._fetch(index)
         except ConnectFailed as error:
             cause, text = f"{error.operation}: {error.cause}", error.server_text
         if cause is None:
-            self._mark_accepted()
+            self._login.accept()
             return None, ""
         return cause, self.redact(text)
 
-    def _fetch(self, upkeep: UpkeepAction) -> tuple[str | None, str]:
+    def _fetch(self, index: int) -> tuple[str | None, str]:
+        self._fill_upkeep()
+        upkeep = self._upkeep[index]
         assert upkeep.request is not None  # noqa: S101
         timeout_s = min(upkeep.every, self._before.timeout_s)
         try:

@@ -370,3 +370,27 @@ def test_a_discarded_code_counts_from_its_announcement_on() -> None:
     books.session.receive(held, T0 + 1)
     books.ledger.settle(T0 + 2)
     assert books.of(1) == DELIVERED
+
+
+def test_a_code_that_was_refused_and_is_sent_again_counts_from_its_second_sending() -> None:
+    books = Books()
+    books.ledger.announce(1, T0, T0)
+    refused = books.ledger.code(1, T0)
+    books.ledger.announce(1, T0 + S // 2, T0 + S // 2)
+    books.ledger.set_status(1, "accepted")
+    # The server broadcast what it had refused.
+    books.session.receive(refused, T0 + S // 2 + 1)
+    books.session.receive(books.ledger.code(1, T0 + S // 2), T0 + S)
+    books.ledger.settle(T0 + 60 * S, final=True)
+    assert books.of(1) == DELIVERED
+    assert books.of(STRAY) == {"unexpected": 1}
+    assert books.reported == [(S // 2 // 1000, T0 + S)]
+
+
+def test_a_code_without_a_time_in_its_text_can_be_sent_again() -> None:
+    books = Books()
+    books.ledger.announce(1, T0)
+    books.send(1, T0 + S // 2)
+    books.receive(1, T0 + S + S // 2)
+    books.ledger.settle(T0 + 60 * S)
+    assert books.of(1) == DELIVERED

@@ -217,7 +217,6 @@ def test_regular_expressions_can_contain_literal_braces(make: Make) -> None:
     [
         ("health.query", '[health]\npath = "/"\nquery = { "t" = "{token}" }\n', ()),
         ("verify.headers", '[verify]\npath = "/"\nheaders = { "t" = "{token}" }\n', ()),
-        ("ingest.headers", 'headers = { "t" = "{token}" }\n', ()),
         ("--header", "", (("Cookie", "{token}"),)),
         ("before[0].path", '[[before]]\npath = "/{token}"\n', ()),
     ],
@@ -232,6 +231,19 @@ def test_a_value_captured_later_is_refused(
         "it, or set it with --value token=TEXT."
     )
     make(more=text, headers=headers, token="t").check([ALICE])
+
+
+def test_the_publisher_logs_in_where_codes_need_what_a_login_gives(make: Make) -> None:
+    body = 'headers = { "Authorization" = "Bearer {token}" }\n' + BEFORE
+    for found in (make(more=body), make(more=BEFORE, ingest_headers=(("X-Token", "{token}"),))):
+        found.check([ALICE])
+        assert found.ingest_needs_login()
+        assert "abc" in str(found.ingest("C", ALICE, {"token": "abc"}).headers)
+    assert not make(more=BEFORE).ingest_needs_login()
+    confirmed = '[confirm]\nany = true\ncapture = { "id" = { field = "id" } }\n'
+    assert refused(lambda: make(more='headers = { "X" = "{id}" }\n' + confirmed)).startswith(
+        "ingest.headers needs {id}, which the server"
+    )
 
 
 def test_values_of_the_confirmation_are_only_for_upkeep(make: Make) -> None:

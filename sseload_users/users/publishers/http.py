@@ -12,64 +12,144 @@ from locust.contrib.fasthttp import FastHttpSession, ResponseContextManager
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.code_tally import Status
 from sseload_users.targets import Identity, Target
+from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
+from sseload_users.transports.endpoint import parse_origin
 from sseload_users.transports.server_text import body_text
 from sseload_users.users.ingest_client import AnswerTooLarge
+from sseload_users.users.login import Login
 from sseload_users.users.publishers import NAME, Draft, IngestFailed
+
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
+#: The name in Locust's table of requests that were refused because a login had expired.
+_EXPIRED = f"{NAME} login expired"
 
 
 class HttpPublisher:
     """Hands codes in by HTTP requests over a pool of connections.
 
+    It logs in if the request for codes contains a value that a login gives, or if the server
+    refuses a code because nobody is logged in. A code that is refused because the login has
+    expired is sent again after a new one.
+
     Args:
         client: Locust's client, which reports each request to Locust.
         target: builds the requests.
         identity: the user that makes them.
+        login: the user's login.
         timeout_s: seconds within which the server must respond.
     """
 
     def __init__(
-        self, client: FastHttpSession, target: Target, identity: Identity, timeout_s: float
+        self,
+        client: FastHttpSession,
+        target: Target,
+        identity: Identity,
+        login: Login,
+        timeout_s: float,
     ) -> None:
         self._client = client
         self._target = target
         self._identity = identity
+        self._login = login
         self._timeout_s = timeout_s
 
     def open(self) -> None:
-        """Do nothing: the first request opens a connection."""
+        """Log in if that is needed; the first code opens a connection.
+
+        Raises:
+            ConnectFailed: at "before": the login failed.
+        """
+        if self._target.ingest_needs_login():
+            try:
+                self._login.request()
+            except ConnectFailed as error:
+                cause, detail, text = map(
+                    self._login.redact, (error.cause, error.detail, error.server_text)
+                )
+                raise ConnectFailed(error.operation, cause, detail, server_text=text) from error
 
     def publish(self, draft: Draft) -> None:
         """Hand in a code and wait for the response."""
+        if self._try(draft, may_renew=True):
+            self._try(draft, may_renew=False)
+
+    def close(self) -> None:
+        """Do nothing: Locust's client closes its own connections."""
+
+    def _try(self, draft: Draft, *, may_renew: bool) -> bool:
+        """Make one request.
+
+        Args:
+            draft: the code.
+            may_renew: whether to log in again if the server refuses the login.
+
+        Returns:
+            Whether to send the code again, as there is a new login; otherwise its outcome is
+            recorded.
+
+        Raises:
+            ConnectFailed: at "resolve": the URL is invalid.
+        """
+        version = self._login.version
+        captured = dict(self._login.captured)
 
         def body_at(sent_ns: int) -> bytes:
-            return self._target.ingest(draft.text(sent_ns), self._identity).body
+            return self._target.ingest(draft.text(sent_ns), self._identity, captured).body
 
         now = wall_ns()
-        request = self._target.ingest(draft.text(now), self._identity)
+        request = self._target.ingest(draft.text(now), self._identity, captured)
+        parse_origin(request.url)
         body = _StampedBody.of(request.body, now, body_at, draft.record_sent)
-        with (
-            gevent.Timeout(self._timeout_s, TimeoutError("no answer in time")),
-            self._client.request(
+        with gevent.Timeout(self._timeout_s, TimeoutError("no answer in time")):
+            answer = self._client.request(
                 request.method,
                 request.url,
                 name=NAME,
                 data=body,  # type: ignore[arg-type]
                 headers={"Accept-Encoding": "identity", **dict(request.headers)},
                 catch_response=True,
-            ) as response,
-        ):
+            )
+        took_us = (wall_ns() - body.sent_ns) // 1000
+        with answer as response:
             status, cause = self._outcome(response, body)
-            took_us = (wall_ns() - body.sent_ns) // 1000
+            if status == "unsent" and not may_renew:
+                # The first request was written, and refused.
+                status = "rejected"
+            if cause is None:
+                self._login.accept()
+            elif may_renew and self._refuses_login(response.status_code):
+                failure = self._renew(version)
+                if failure is None:
+                    response.request_meta["name"] = _EXPIRED
+                    response.success()
+                    return True
+                cause += failure
             text = "" if cause is None else self._server_text(response)
             cause = draft.record_outcome(status, took_us, cause, text)
             if cause is None:
                 response.success()
             else:
                 response.failure(IngestFailed(f"{status}: {cause}"))
+        return False
 
-    def close(self) -> None:
-        """Do nothing: Locust's client closes its own connections."""
+    def _refuses_login(self, status: int) -> bool:
+        """Whether a status says that nobody is logged in, or that the login has expired."""
+        return status == _UNAUTHORIZED or (status == _FORBIDDEN and not self._login.version)
+
+    def _renew(self, version: int) -> str | None:
+        """Log in again.
+
+        Args:
+            version: of the login that was refused.
+
+        Returns:
+            None, or what to add to the cause as there is no new login.
+        """
+        try:
+            return None if self._login.renew(version) else ""
+        except ConnectFailed as error:
+            return self._login.redact(f", and the login failed: {error.cause}")
 
     def _outcome(
         self, response: ResponseContextManager, body: _StampedBody
@@ -100,7 +180,7 @@ class HttpPublisher:
     def _server_text(self, response: ResponseContextManager) -> str:
         """Return the text of a response that does not accept a code."""
         body = response.content if response.status_code else b""
-        return self._target.redact(body_text(body or b""), self._identity)
+        return self._login.redact(body_text(body or b""))
 
 
 class _StampedBody(bytes):
