@@ -119,6 +119,9 @@ class Options:
     resume_tls: bool = option(
         False, _CONNECTIONS, "resume TLS sessions instead of making full handshakes", in_form=False
     )
+    no_compression: bool = option(
+        False, _CONNECTIONS, "offer no compression: neither permessage-deflate nor gzip",
+    )  # fmt: skip
     source_addresses: tuple[str, ...] = option(
         (), _CONNECTIONS, "comma-separated local addresses to connect from in turn", in_form=False
     )

@@ -80,6 +80,7 @@ class CauseKind(StrEnum):
     UNACKNOWLEDGED = auto()
     INVALID_REQUEST = auto()
     INVALID_HANDSHAKE = auto()
+    INVALID_EXTENSIONS = auto()
     CONNECT_TIMEOUT = auto()
     HANDSHAKE_TIMEOUT = auto()
     HANDSHAKE_CLOSED = auto()
@@ -111,7 +112,9 @@ class CauseKind(StrEnum):
     CONNECTION_LOST = auto()
     RESET = auto()
     # messages
+    INFLATED_TOO_LARGE = auto()
     MESSAGE_TOO_LARGE = auto()
+    COMPRESSED_DATA = auto()
     RESERVED_BITS = auto()
     INVALID_FRAME = auto()
     INVALID_CHUNK = auto()
@@ -190,6 +193,7 @@ _PATTERNS = (
     _pattern(CauseKind.INVALID_REQUEST, r"bad request"),
     _pattern(CauseKind.SOCKETIO_VERSION, r"^Socket\.IO 2\b"),
     _pattern(CauseKind.INVALID_HANDSHAKE, r"bad handshake answer"),
+    _pattern(CauseKind.INVALID_EXTENSIONS, r"invalid extensions"),
     _pattern(CauseKind.INGEST_FORBIDDEN, r"HTTP 40[13]", connecting=False),
     _pattern(CauseKind.INGEST_PATH, r"HTTP 404", connecting=False),
     _pattern(CauseKind.INGEST_GONE, r"HTTP 410", connecting=False),
@@ -200,6 +204,7 @@ _PATTERNS = (
     _pattern(CauseKind.INGEST_OVERLOADED, r"HTTP 503", connecting=False),
     _pattern(CauseKind.INGEST_SERVER_ERROR, r"HTTP 5\d\d", connecting=False),
     _pattern(CauseKind.TIMEOUT, r"no answer|timed out|timeout", connecting=False),
+    _pattern(CauseKind.COMPRESSED_DATA, r"bad compressed data"),
     _pattern(CauseKind.RESERVED_BITS, r"protocol error: reserved bits"),
     _pattern(CauseKind.INVALID_CHUNK, r"protocol error: bad chunk"),
     _pattern(CauseKind.INVALID_FRAME, r"protocol error|unknown opcode"),
@@ -213,6 +218,7 @@ _PATTERNS = (
     _pattern(CauseKind.CLOSED, r"closed by server|end of stream|disconnected by server"),
     _pattern(CauseKind.CONNECTION_LOST, r"no close frame|1006|connection closed"),
     _pattern(CauseKind.RESET, r"reset|broken pipe|aborted"),
+    _pattern(CauseKind.INFLATED_TOO_LARGE, r"inflated message too large"),
     _pattern(CauseKind.MESSAGE_TOO_LARGE, r"message too large"),
     _pattern(
         CauseKind.UNDECODABLE,

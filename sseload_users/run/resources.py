@@ -51,6 +51,7 @@ class Resources:
                 resume_tls=options.resume_tls,
                 source_addresses=options.source_addresses,
                 slow_rate=options.slow_rate,
+                compression=not options.no_compression,
             )
             if target.host.startswith("https"):
                 # The context is made on first use; an unusable file is reported before that.

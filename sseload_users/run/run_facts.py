@@ -45,6 +45,11 @@ def run_facts(run_id: str, resources: Resources, environment: Environment) -> Ru
     )
     if options.insecure:
         run.notes.append("Any server certificate was accepted (--insecure).")
+    if options.no_compression:
+        run.notes.append(
+            "No compression was offered (--no-compression); browsers offer it, so the server had "
+            "less to do and sent more bytes than it does for them."
+        )
     return run
 
 

@@ -5,6 +5,9 @@ data frame without reserved bits is sliced out of the bytes. Every other frame (
 control frames, masked frames, protocol errors) goes to websocket-client once all of its bytes
 are there, so that it never waits and can run in the hub. The result is the same as if
 websocket-client had decoded all the bytes alone.
+
+websocket-client knows no extensions. Where permessage-deflate was negotiated, it gets the frames
+of a compressed message without their mark, and the decoder inflates the message that it returns.
 """
 
 from __future__ import annotations
@@ -23,11 +26,15 @@ from websocket import (
 
 from sseload_users.transports import Closed, OnMessage
 from sseload_users.transports.lag import ShareStamp
+from sseload_users.transports.permessage_deflate import BadCompressedData, InflatedTooLarge
 
 #: Called when the frames end the session: with how, and with the error if there was one.
 OnClose = Callable[[Closed, WebSocketException | None], None]
 
 _TEXT, _BINARY = 0x80 | ABNF.OPCODE_TEXT, 0x80 | ABNF.OPCODE_BINARY
+#: The bit that marks the first frame of a compressed message (RFC 7692 §6).
+_RSV1 = 0x40
+_COMPRESSED_TEXT, _COMPRESSED_BINARY = _TEXT | _RSV1, _BINARY | _RSV1
 _unpack_length: Callable[[bytes, int], tuple[Any, ...]] = struct.Struct("!Q").unpack_from
 
 # Causes for websocket-client's error texts.
@@ -55,6 +62,8 @@ class FrameDecoder:
         send: sends the pongs and close frames that answer the server's.
         max_message: size limit of a message in bytes; a larger one ends the session.
         share: makes the stamp of messages that lie before the last bytes of a read.
+        inflate: inflates a compressed message, or raises a WebSocketException; None if no
+            compression was negotiated.
 
     Attributes:
         ended: whether decoding has stopped; set it to stop in the middle of a read.
@@ -64,7 +73,9 @@ class FrameDecoder:
         "_chunks",
         "_client",
         "_collected",
+        "_compressed",
         "_have",
+        "_inflate",
         "_max_message",
         "_need",
         "_send",
@@ -81,10 +92,12 @@ class FrameDecoder:
         send: Callable[[bytes], object],
         max_message: int,
         share: ShareStamp,
+        inflate: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self.on_message = on_message
         self.on_close = on_close
         self.ended = False
+        self._inflate = inflate
         self._send = send
         self._max_message = max_message
         self._share = share
@@ -93,10 +106,11 @@ class FrameDecoder:
         self._need = 0
         self._have = 0
         self._chunks: list[bytes] | None = None
-        # websocket-client while it holds the beginning of a fragmented message, and the
-        # size of that beginning in bytes.
+        # websocket-client while it holds the beginning of a fragmented message, the size of
+        # that beginning in bytes, and whether the message is compressed.
         self._client: Any = None
         self._collected = 0
+        self._compressed = False
 
     # The hot path: calls would cost more than the branches.
     def feed(  # noqa: C901, PLR0912, PLR0915
@@ -172,6 +186,12 @@ class FrameDecoder:
                     self._decode_by_client(data[at:end], length, stamp)
             elif first == _BINARY and self._client is None:
                 self.on_message(data[start:end], stamp)
+            elif (
+                first in (_COMPRESSED_TEXT, _COMPRESSED_BINARY)
+                and self._inflate is not None
+                and self._client is None
+            ):
+                self._hand_on_inflated(first == _COMPRESSED_TEXT, data[start:end], stamp)
             else:
                 self._decode_by_client(data[at:end], length, stamp)
             at = end
@@ -191,10 +211,14 @@ class FrameDecoder:
             if self._collected > self._max_message:
                 self._end_too_large()
                 return
+        if frame[0] & 0x0F in (ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY):
+            self._compressed = bool(frame[0] & _RSV1) and self._inflate is not None
+            if self._compressed:
+                frame = bytes((frame[0] & ~_RSV1,)) + frame[1:]
         client.sock.frame = frame
         try:
             opcode, answer = client.recv_data_frame(control_frame=True)
-            if opcode == ABNF.OPCODE_TEXT and not is_text(answer.data):
+            if opcode == ABNF.OPCODE_TEXT and not (self._compressed or is_text(answer.data)):
                 raise WebSocketPayloadException("cannot decode")
         except _NeedsFrameError:
             self._client = client  # it keeps a fragment
@@ -204,9 +228,25 @@ class FrameDecoder:
             # A control frame may come between fragments.
             self._client = client if client.cont_frame.cont_data else None
             if opcode in (ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY):
-                self.on_message(answer.data, arrived_ns)
+                if self._compressed:
+                    self._hand_on_inflated(opcode == ABNF.OPCODE_TEXT, answer.data, arrived_ns)
+                else:
+                    self.on_message(answer.data, arrived_ns)
             elif opcode == ABNF.OPCODE_CLOSE:
                 self._end(parse_close(answer.data), None)
+
+    def _hand_on_inflated(self, text: bool, data: bytes, arrived_ns: int) -> None:
+        assert self._inflate is not None  # noqa: S101
+        try:
+            payload = self._inflate(data)
+            if text and not (payload.isascii() or is_text(payload)):
+                raise WebSocketPayloadException("cannot decode")
+        except InflatedTooLarge as error:
+            self._end(Closed("client", str(error)), error)
+        except WebSocketException as error:
+            self._end(Closed("client", f"protocol error: {protocol_error_cause(error)}"), error)
+        else:
+            self.on_message(payload, arrived_ns)
 
     def _end_too_large(self) -> None:
         error = MessageTooLarge("message too large")
@@ -214,7 +254,7 @@ class FrameDecoder:
 
     def _end(self, closed: Closed, error: WebSocketException | None) -> None:
         self.ended = True
-        self._client = self._chunks = None
+        self._client = self._chunks = self._inflate = None
         self.on_close(closed, error)
 
     @property
@@ -248,7 +288,9 @@ def parse_close(body: bytes) -> Closed:
 def protocol_error_cause(error: WebSocketException) -> str:
     """Return a short, countable cause for websocket-client's error about a frame."""
     text = str(error)
-    if isinstance(error, WebSocketPayloadException):
+    if isinstance(error, BadCompressedData):
+        cause = "bad compressed data"
+    elif isinstance(error, WebSocketPayloadException):
         cause = "invalid UTF-8"
     elif text.startswith("Invalid opcode"):
         cause = "unknown opcode"

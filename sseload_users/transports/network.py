@@ -17,6 +17,7 @@ import gevent
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of, text_of
 from sseload_users.transports.endpoint import parse_origin
+from sseload_users.transports.inflation import Inflation
 from sseload_users.transports.lag import LagRecorder
 from sseload_users.transports.reader import make_reader
 from sseload_users.transports.reading import Reader
@@ -43,16 +44,18 @@ class Network:
             browser does; by default each connection makes a full handshake.
         source_addresses: local addresses to connect from, in turn.
         slow_rate: bytes per second that slow connections read.
+        compression: offer servers to compress what they send, as a browser does.
 
     Attributes:
         timestamps: "kernel" if the kernel stamps received bytes, else "userspace".
         lag: the generator's lag, one sample per stamped read.
+        inflation: memo and counts of what is inflated.
 
     Raises:
         ValueError: a source address is not an IP address; one sentence.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, each by its name
         self,
         *,
         connect_timeout: float = 30.0,
@@ -63,11 +66,14 @@ class Network:
         resume_tls: bool = False,
         source_addresses: Sequence[str] = (),
         slow_rate: float = 1000.0,
+        compression: bool = True,
     ) -> None:
         self.connect_timeout = connect_timeout
         self.insecure = insecure
         self.resume_tls = resume_tls
+        self.compression = compression
         self.lag = LagRecorder()
+        self.inflation = Inflation()
         self._slow_rate = slow_rate
         self._ca_file = ca_file
         self._client_certificate = client_certificate

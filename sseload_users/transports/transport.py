@@ -63,6 +63,8 @@ class Transport(ABC):
         started_ns: when ``connect`` began (wall clock, ns). Delays of this process during
             the handshake are added, so that ``subscribed_ns - started_ns`` is the time that
             network and server took.
+        compression: the compression that was negotiated, such as "permessage-deflate" or "gzip";
+            empty for none.
         subscribed_ns: when the last response that ``connect`` needed arrived (wall clock, ns).
     """
 
@@ -75,6 +77,7 @@ class Transport(ABC):
         "_held",
         "_on_malformed",
         "_on_message",
+        "compression",
         "endpoint",
         "network",
         "started_ns",
@@ -94,6 +97,7 @@ class Transport(ABC):
         self.network = network
         self.started_ns = 0
         self.subscribed_ns = 0
+        self.compression = ""
         self._on_message = on_message
         self._on_malformed = on_malformed
         self._connecting = False

@@ -14,6 +14,7 @@ from sseload_users.transports.frames import (
     protocol_error_cause,
     text_frame,
 )
+from sseload_users.transports.permessage_deflate import InflatedTooLarge, MessageInflater
 from sseload_users.transports.stamped_socket import StampedSocket
 from sseload_users.transports.transport import Transport
 from sseload_users.transports.websocket_handshake import open_websocket
@@ -51,13 +52,19 @@ class WebSocketTransport(Transport):
         return self._connection is not None and bool(self._connection.backlog)
 
     def _handshake(self, connection: StampedSocket) -> FrameDecoder:
-        open_websocket(self.endpoint, connection)
+        network, max_message = self.network, self.endpoint.max_message
+        agreed = open_websocket(self.endpoint, connection, compression=network.compression)
+        inflate = None
+        if agreed is not None:
+            self.compression = str(agreed)
+            inflate = MessageInflater(agreed, max_message, network.inflation).inflate
         return FrameDecoder(
             self._hold,
             self._on_close,
             connection.send_now,
-            self.endpoint.max_message,
-            self.network.lag.share,
+            max_message,
+            network.lag.share,
+            inflate,
         )
 
     def _say_goodbye(self) -> None:
@@ -66,7 +73,7 @@ class WebSocketTransport(Transport):
 
     def _on_close(self, closed: Closed, error: WebSocketException | None) -> None:
         if error is not None and self._connection is not None:
-            if isinstance(error, MessageTooLarge):
+            if isinstance(error, MessageTooLarge | InflatedTooLarge):
                 code = _TOO_BIG
             else:
                 is_payload = isinstance(error, WebSocketPayloadException)

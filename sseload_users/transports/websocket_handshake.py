@@ -19,30 +19,49 @@ from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.handshake_response import HEAD_BYTES, HandshakeResponse
+from sseload_users.transports.permessage_deflate import (
+    OFFER,
+    DeflateParameters,
+    InvalidExtensions,
+    read_answer,
+)
 from sseload_users.transports.stamped_socket import StampedSocket
 
 _DETAIL_CHARACTERS = 200
+_EXTENSIONS = "Sec-WebSocket-Extensions"
 
 
-def open_websocket(endpoint: Endpoint, connection: StampedSocket) -> None:
+def open_websocket(
+    endpoint: Endpoint, connection: StampedSocket, *, compression: bool
+) -> DeflateParameters | None:
     """Make the handshake; afterwards the connection carries frames.
 
     Args:
         endpoint: URL, headers and subprotocols of the request.
         connection: is connected; its deadline applies.
+        compression: whether to offer what a browser does, unless the endpoint's headers have
+            an offer of their own.
+
+    Returns:
+        What was agreed on; None for no compression.
 
     Raises:
         ConnectFailed: at "handshake": refused, invalid, or too late.
     """
     client: Any = WebSocket(enable_multithread=False)
     head = _HeadSocket(connection)
+    headers = endpoint.headers
+    offers = [value for name, value in headers if name.lower() == _EXTENSIONS.lower()]
+    if compression and not offers:
+        offers.append(OFFER)
+        headers = (*headers, (_EXTENSIONS, OFFER))
     try:
         client.connect(
             endpoint.url,
             socket=head,
             redirect_limit=0,
             subprotocols=list(endpoint.subprotocols),
-            **_header_options(endpoint.headers),
+            **_header_options(headers),
         )
     except (WebSocketBadStatusException, _HeadIsOverError) as error:
         raise _refused(bytes(head.data), connection, str(error)) from error
@@ -63,6 +82,12 @@ def open_websocket(endpoint: Endpoint, connection: StampedSocket) -> None:
         # There is one jar per process: other users would send the cookies that this
         # simulated user was given.
         CookieJar.jar.clear()
+    answer = _extensions_in(head.data)
+    try:
+        return read_answer(answer, ", ".join(offers))
+    except InvalidExtensions as error:
+        detail = f"{_EXTENSIONS}: {answer}: {error}"
+        raise ConnectFailed("handshake", "invalid extensions", detail) from error
 
 
 class _HeadIsOverError(WebSocketException):
@@ -133,6 +158,16 @@ def _header_options(headers: tuple[tuple[str, str], ...]) -> dict[str, object]:
     if cookies:
         options["cookie"] = "; ".join(cookies)
     return options
+
+
+def _extensions_in(head: bytes | bytearray) -> str:
+    """Return the extensions in a response's head: websocket-client keeps one header of a name."""
+    values = []
+    for line in head.splitlines():
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == _EXTENSIONS.lower().encode():
+            values.append(value.decode("latin-1").strip())
+    return ", ".join(values)
 
 
 def _refused(head: bytes, connection: StampedSocket, detail: str) -> ConnectFailed:

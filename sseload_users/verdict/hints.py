@@ -82,6 +82,9 @@ _HINTS: Mapping[CauseKind, str] = {
     "does not allow.",
     CauseKind.INVALID_HANDSHAKE: "What responds there is not a server of this protocol: check the "
     "port and the path.",
+    CauseKind.INVALID_EXTENSIONS: "The server accepts WebSocket extensions, or parameters of "
+    "permessage-deflate, that the client did not offer or that RFC 7692 does not know; browsers "
+    "fail there, too. --no-compression offers none.",
     CauseKind.CONNECT_TIMEOUT: "The server accepted no connection in time: its queue of new "
     "connections is full, or packets are lost on the way (a firewall).",
     CauseKind.HANDSHAKE_TIMEOUT: "The connection was accepted, but no response to the handshake "
@@ -134,6 +137,10 @@ _HINTS: Mapping[CauseKind, str] = {
     "queue, or a proxy's idle timeout.",
     CauseKind.MESSAGE_TOO_LARGE: "The server sent a message larger than the profile allows: if "
     "that is correct, raise max_message.",
+    CauseKind.INFLATED_TOO_LARGE: "A compressed message is larger than the profile allows once it "
+    "is inflated: if that is correct, raise max_message.",
+    CauseKind.COMPRESSED_DATA: "What the server says is compressed cannot be inflated: look at its "
+    "compression, and at what rewrites or cuts its messages; --no-compression does without.",
     CauseKind.RESERVED_BITS: "The server sets bits of frames that need an extension which this "
     "client did not offer: usually it compresses messages without having negotiated that.",
     CauseKind.INVALID_FRAME: "The server, or a proxy, sent a frame that RFC 6455 does not allow: "
