@@ -46,6 +46,7 @@ _PROTOCOL_ERRORS = {
     "Ping message is too long": "oversized ping",
 }
 
+_BAD_DATA = "bad compressed data"
 _NO_CLOSE_FRAME = Closed("network", "no close frame")
 
 
@@ -62,8 +63,7 @@ class FrameDecoder:
         send: sends the pongs and close frames that answer the server's.
         max_message: size limit of a message in bytes; a larger one ends the session.
         share: makes the stamp of messages that lie before the last bytes of a read.
-        inflate: inflates a compressed message, or raises a WebSocketException; None if no
-            compression was negotiated.
+        inflate: `MessageInflater.inflate`; None if no compression was negotiated.
 
     Attributes:
         ended: whether decoding has stopped; set it to stop in the middle of a read.
@@ -223,7 +223,7 @@ class FrameDecoder:
         except _NeedsFrameError:
             self._client = client  # it keeps a fragment
         except WebSocketException as error:
-            self._end(Closed("client", f"protocol error: {protocol_error_cause(error)}"), error)
+            self._end_invalid(error)
         else:
             # A control frame may come between fragments.
             self._client = client if client.cont_frame.cont_data else None
@@ -239,18 +239,23 @@ class FrameDecoder:
         assert self._inflate is not None  # noqa: S101
         try:
             payload = self._inflate(data)
-            if text and not (payload.isascii() or is_text(payload)):
-                raise WebSocketPayloadException("cannot decode")
-        except InflatedTooLarge as error:
-            self._end(Closed("client", str(error)), error)
-        except WebSocketException as error:
-            self._end(Closed("client", f"protocol error: {protocol_error_cause(error)}"), error)
+        except InflatedTooLarge:
+            cause = "inflated message too large"
+            self._end(Closed("client", cause), MessageTooLarge(cause))
+        except BadCompressedData:
+            self._end_invalid(WebSocketPayloadException(_BAD_DATA))
         else:
-            self.on_message(payload, arrived_ns)
+            if text and not (payload.isascii() or is_text(payload)):
+                self._end_invalid(WebSocketPayloadException("cannot decode"))
+            else:
+                self.on_message(payload, arrived_ns)
 
     def _end_too_large(self) -> None:
         error = MessageTooLarge("message too large")
         self._end(Closed("client", "message too large"), error)
+
+    def _end_invalid(self, error: WebSocketException) -> None:
+        self._end(Closed("client", f"protocol error: {protocol_error_cause(error)}"), error)
 
     def _end(self, closed: Closed, error: WebSocketException | None) -> None:
         self.ended = True
@@ -288,10 +293,8 @@ def parse_close(body: bytes) -> Closed:
 def protocol_error_cause(error: WebSocketException) -> str:
     """Return a short, countable cause for websocket-client's error about a frame."""
     text = str(error)
-    if isinstance(error, BadCompressedData):
-        cause = "bad compressed data"
-    elif isinstance(error, WebSocketPayloadException):
-        cause = "invalid UTF-8"
+    if isinstance(error, WebSocketPayloadException):
+        cause = _BAD_DATA if text == _BAD_DATA else "invalid UTF-8"
     elif text.startswith("Invalid opcode"):
         cause = "unknown opcode"
     elif text.startswith("Invalid close opcode"):

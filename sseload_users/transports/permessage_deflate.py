@@ -10,8 +10,6 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from websocket import WebSocketException, WebSocketPayloadException
-
 from sseload_users.transports.inflation import Inflation
 
 #: What a browser offers.
@@ -39,11 +37,11 @@ class InvalidExtensions(ValueError):  # noqa: N818 - the server's failure
     """A server's answer about extensions that this client must not accept."""
 
 
-class BadCompressedData(WebSocketPayloadException):
+class BadCompressedData(Exception):  # noqa: N818 - the server's failure
     """A compressed message that cannot be inflated."""
 
 
-class InflatedTooLarge(WebSocketException):
+class InflatedTooLarge(Exception):  # noqa: N818 - the server's failure
     """A compressed message that exceeds the size limit once it is inflated."""
 
 

@@ -14,7 +14,7 @@ from sseload_users.transports.frames import (
     protocol_error_cause,
     text_frame,
 )
-from sseload_users.transports.permessage_deflate import InflatedTooLarge, MessageInflater
+from sseload_users.transports.permessage_deflate import MessageInflater
 from sseload_users.transports.stamped_socket import StampedSocket
 from sseload_users.transports.transport import Transport
 from sseload_users.transports.websocket_handshake import open_websocket
@@ -73,7 +73,7 @@ class WebSocketTransport(Transport):
 
     def _on_close(self, closed: Closed, error: WebSocketException | None) -> None:
         if error is not None and self._connection is not None:
-            if isinstance(error, MessageTooLarge | InflatedTooLarge):
+            if isinstance(error, MessageTooLarge):
                 code = _TOO_BIG
             else:
                 is_payload = isinstance(error, WebSocketPayloadException)

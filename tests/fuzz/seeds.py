@@ -17,6 +17,17 @@ SEEDS: dict[str, list[bytes]] = {
         b"\x81\x7f" + struct.pack("!Q", 1 << 62),
         b"\xc1\x01x",
     ],
+    "deflated": [
+        b"\x0e\xc1\x07\xf2H\xcd\xc9\xc9\x07\x00" + b"\xc1\x05\xf2\x00\x11\x00\x00",
+        b"\x0fA\x03\xf2H\xcd\x89\x00\x80\x04\xc9\xc9\x07\x00",
+        b"\x00\xc1\x08\xf3H\xcd\xc9\xc9\x07\x00\x00",
+        b"\x0f\xc2\x09bbd`\xa4\x03\x00\x00\x00\x81\x01x",
+    ],
+    "extensions": [
+        b"permessage-deflate",
+        b'permessage-deflate; server_max_window_bits="9"; client_no_context_takeover',
+        b"permessage-deflate; client_max_window_bits=8, ",
+    ],
     "events": [
         b"data: LT-1\n\n",
         b"\xef\xbb\xbfid: 1\r\nevent: code\r\ndata: a\r\ndata: b\r\n\r\n",

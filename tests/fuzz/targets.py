@@ -22,6 +22,7 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.event_stream import EventStream, parse_event
 from sseload_users.transports.frames import FrameDecoder
 from sseload_users.transports.http_body import Body, ChunkedBody
+from sseload_users.transports.inflation import Inflation
 from sseload_users.transports.packets import (
     countable_cause,
     error_message,
@@ -31,6 +32,13 @@ from sseload_users.transports.packets import (
     packet_data,
     parse_header,
     parse_packet,
+)
+from sseload_users.transports.permessage_deflate import (
+    OFFER,
+    DeflateParameters,
+    InvalidExtensions,
+    MessageInflater,
+    read_answer,
 )
 from sseload_users.transports.sse_handshake import StreamRequest
 
@@ -58,6 +66,28 @@ Cut = Callable[[bytes], Iterator[bytes]]
 
 def frames(data: bytes) -> None:
     """WebSocket frames: messages and end do not depend on how the bytes are split."""
+    _decode_frames(data, None)
+
+
+def deflated(data: bytes) -> None:
+    """The same with permessage-deflate; the first byte says with which parameters."""
+    first = data[0] if data else 0
+    agreed = DeflateParameters(bool(first & 1), server_max_window_bits=8 + (first >> 1) % 8)
+    _decode_frames(data[1:], agreed)
+
+
+def extensions(data: bytes) -> None:
+    """Answers about extensions: what is agreed can be read again."""
+    with contextlib.suppress(InvalidExtensions):
+        agreed = read_answer(data.decode("latin-1"), OFFER)
+        assert agreed is None or read_answer(str(agreed), OFFER) == agreed
+
+
+def _decode_frames(data: bytes, agreed: DeflateParameters | None) -> None:
+    def inflate() -> Callable[[bytes], bytes] | None:
+        if agreed is None:
+            return None
+        return MessageInflater(agreed, _MAX_MESSAGE, Inflation()).inflate
 
     def decode(cut: Cut) -> tuple[list[bytes], list[Closed], bytes]:
         messages: list[bytes] = []
@@ -69,6 +99,7 @@ def frames(data: bytes) -> None:
             answers.append,
             _MAX_MESSAGE,
             _share,
+            inflate(),
         )
         for piece in cut(data):
             decoder.feed(piece, 1, None)

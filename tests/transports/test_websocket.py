@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 import gevent
 import pytest
 from websockets.exceptions import ConnectionClosed
+from websockets.extensions.base import ServerExtensionFactory
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 from websockets.typing import Subprotocol
@@ -21,6 +23,7 @@ from websockets.typing import Subprotocol
 from sseload_users.transports import Closed, ConnectFailed
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.network import Network
+from tests.support.deflating import MessageDeflater
 from tests.support.listener import LEFT, Listener
 from tests.support.socket_servers import CERTIFICATES, Handler, read_until, serving
 from tests.support.wire import accept_websocket, frame, unmask
@@ -32,6 +35,7 @@ def websocket_server(
     *,
     process_request: Callable[[ServerConnection, Request], Response | None] | None = None,
     subprotocols: list[Subprotocol] | None = None,
+    extensions: list[ServerExtensionFactory] | None = None,
 ) -> Iterator[str]:
     """Serve WebSocket: give each connection to the handler; yield the URL."""
 
@@ -45,6 +49,7 @@ def websocket_server(
         0,
         process_request=process_request,
         subprotocols=subprotocols,
+        extensions=extensions,
         compression=None,
     )
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -310,6 +315,123 @@ def test_no_user_sends_another_users_cookies() -> None:
             with pytest.raises(ConnectFailed):
                 listener_to(f"ws://localhost:{port}/", network).transport.connect()
     assert cookies == [False, False, False]
+
+
+# Compression
+
+
+def accepting(extensions: str, *frames: bytes) -> Handler:
+    """A server that answers a handshake with these extensions, and sends frames."""
+
+    def server(connection: socket.socket) -> None:
+        head = accept_websocket(connection)
+        for line in extensions.split("\n"):
+            head = head.removesuffix(b"\r\n") + f"sec-websocket-Extensions: {line}\r\n\r\n".encode()
+        connection.sendall(head + b"".join(frames))
+        connection.recv(100)
+
+    return server
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["takeover", "no takeover"])
+@pytest.mark.parametrize("bits", [9, 12, 15])
+def test_compressed_messages_arrive(fresh: bool, bits: int) -> None:
+    factory = ServerPerMessageDeflateFactory(
+        server_no_context_takeover=fresh, server_max_window_bits=bits, client_max_window_bits=bits
+    )
+    texts = [f"{'LT-' * 700}{number}é" for number in range(5)]
+
+    def server(connection: ServerConnection) -> None:
+        for text in texts:
+            connection.send(text)
+        connection.send([text[:30] for text in texts])
+        connection.send(b"bytes")
+        assert connection.recv() == "uncompressed"
+
+    with websocket_server(server, extensions=[factory]) as url:
+        listener = listener_to(url)
+        listener.also = lambda payload: (
+            listener.transport.send("uncompressed") if payload == b"bytes" else None
+        )
+        assert listener.run().code == 1000
+    together = "".join(text[:30] for text in texts)
+    assert listener.payloads == [*(text.encode() for text in texts), together.encode(), b"bytes"]
+    assert listener.transport.compression.startswith("permessage-deflate")
+    assert ("server_no_context_takeover" in listener.transport.compression) == fresh
+    wire, inflated = listener.transport.network.inflation.drain()
+    assert inflated == sum(map(len, listener.payloads))
+    assert wire < inflated / 10
+
+
+@pytest.mark.parametrize(
+    ("headers", "compression", "offers"),
+    [
+        ((), True, ["permessage-deflate; client_max_window_bits"]),
+        ((), False, []),
+        ((("sec-websocket-extensions", "permessage-deflate"),), True, ["permessage-deflate"]),
+        ((("Sec-WebSocket-Extensions", "permessage-deflate"),), False, ["permessage-deflate"]),
+    ],
+)
+def test_compression_is_offered_as_by_a_browser(
+    headers: tuple[tuple[str, str], ...], compression: bool, offers: list[str]
+) -> None:
+    requests: list[Request] = []
+
+    def keep(connection: ServerConnection, request: Request) -> None:
+        requests.append(request)
+
+    with websocket_server(lambda _: None, process_request=keep) as url:
+        network = Network(connect_timeout=5, compression=compression)
+        listener_to(Endpoint(url, headers=headers), network).run()
+    assert requests[0].headers.get_all("Sec-WebSocket-Extensions") == offers
+
+
+@pytest.mark.parametrize(
+    "extensions",
+    [
+        "permessage-deflate; mux",
+        "permessage-deflate; server_max_window_bits=16",
+        "permessage-deflate\npermessage-deflate",
+        "x-webkit-deflate-frame",
+    ],
+)
+def test_an_invalid_answer_about_extensions_fails_the_handshake(extensions: str) -> None:
+    with serving(accepting(extensions)) as port:
+        failed = listener_to(f"ws://127.0.0.1:{port}/").fails()
+    assert (failed.operation, failed.cause) == ("handshake", "invalid extensions")
+    assert extensions.replace("\n", ", ") in failed.detail
+
+
+def test_an_extension_that_was_not_offered_fails_the_handshake() -> None:
+    with serving(accepting("permessage-deflate")) as port:
+        network = Network(connect_timeout=5, compression=False)
+        failed = listener_to(f"ws://127.0.0.1:{port}/", network).fails()
+    assert failed.cause == "invalid extensions"
+    assert "was not offered" in failed.detail
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "cause"),
+    [
+        (MessageDeflater().frame(bytes(2000), 2), 1009, "inflated message too large"),
+        (frame(0xC1, b"\xff"), 1007, "protocol error: bad compressed data"),
+    ],
+)
+def test_a_message_that_cannot_be_inflated_ends_the_session_with_its_close_code(
+    data: bytes, code: int, cause: str
+) -> None:
+    heard = []
+
+    def server(connection: socket.socket) -> None:
+        head = accept_websocket(connection).removesuffix(b"\r\n")
+        head += b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+        connection.sendall(head + data)
+        heard.append(unmask(connection.recv(100)))
+
+    with serving(server) as port:
+        listener = listener_to(Endpoint(f"ws://127.0.0.1:{port}/", max_message=1000))
+        assert listener.run() == Closed("client", cause)
+    assert heard == [(0x88, struct.pack("!H", code))]
 
 
 # The end
