@@ -27,6 +27,7 @@ class Counters:
         foreign: messages without a code of this run.
         malformed: frames, packets and messages that cannot be decoded.
         in_doubt: deliveries that came in time, or late by less than the stamp error.
+        imprecise: deliveries whose stamp may be late by a tenth of a second or more.
         before_sent: first copies that arrived before they were sent, by more than the clock
             error.
         overlapping: codes sent while another one was unanswered.
@@ -50,6 +51,7 @@ class Counters:
     foreign: int = 0
     malformed: int = 0
     in_doubt: int = 0
+    imprecise: int = 0
     before_sent: int = 0
     overlapping: int = 0
     hook_errors: int = 0

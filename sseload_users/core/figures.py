@@ -252,8 +252,13 @@ class GeneratorFigures:
     in_doubt: Count
     """How many of the delivered may have been late, by less than stamp_error_ms; their latency
     counts as the delivery timeout."""
+    imprecise: Count
+    """How many of the delivered have a latency that may be too long by 100 ms or more, within
+    stamp_error_ms: they waited, with others, in a process that stood still."""
     stall_ms: LatencySummary
     """How much later than asked for the generator's event loops resumed: their own stalls."""
+    stalled_ms: Amount
+    """The longest of these stalls while codes were in flight, in milliseconds; null if unknown."""
     cpu_percent_max: Amount
     """The highest CPU use of a generator process, 100 for one whole core; null if unknown."""
     waited_percent_max: Percent

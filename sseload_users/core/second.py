@@ -30,6 +30,8 @@ class Second:
             second; None if unknown.
         busy_percent: most that one process used and waited together, in percent.
         rss_mib: resident memory of all generator processes, in MiB.
+        stall_us: longest stall of a process's event loop that ended in it or spans it, in
+            microseconds.
         delivery: latencies of what arrived, in microseconds, within 1 %.
         lag: generator lag, in microseconds, within 1 %.
     """
@@ -44,6 +46,7 @@ class Second:
     waited_percent: float | None = None
     busy_percent: float = 0.0
     rss_mib: float = 0.0
+    stall_us: int = 0
     delivery: CoarseHistogram = field(default_factory=CoarseHistogram)
     lag: CoarseHistogram = field(default_factory=CoarseHistogram)
 
@@ -59,6 +62,7 @@ class Second:
         self.waited_percent = highest((self.waited_percent, other.waited_percent))
         self.busy_percent = max(self.busy_percent, other.busy_percent)
         self.rss_mib += other.rss_mib
+        self.stall_us = max(self.stall_us, other.stall_us)
         self.delivery.merge(other.delivery)
         self.lag.merge(other.lag)
 
@@ -67,6 +71,7 @@ class Second:
         return [
             self.open, self.connecting, self.dropped, self.sent, self.received, self.errors,
             self.cpu_percent, self.waited_percent, self.busy_percent, self.rss_mib,
+            self.stall_us,
             self.delivery.pack() if self.delivery.total else None,
             self.lag.pack() if self.lag.total else None,
         ]  # fmt: skip

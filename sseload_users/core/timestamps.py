@@ -25,6 +25,15 @@ class SharedStamp(int):
         return new
 
 
+#: Error of a stamp from which a latency is imprecise.
+IMPRECISE_NS = 100_000_000
+
+
 def earliest(arrived_ns: int) -> int:
     """Return the earliest possible arrival time that a stamp stands for."""
     return arrived_ns.earliest_ns if isinstance(arrived_ns, SharedStamp) else arrived_ns
+
+
+def is_imprecise(arrived_ns: int) -> bool:
+    """Whether a message may have arrived sooner than its stamp by a tenth of a second or more."""
+    return arrived_ns - earliest(arrived_ns) >= IMPRECISE_NS

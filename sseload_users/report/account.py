@@ -234,12 +234,13 @@ def _generator(
         else seconds.values()
     )
     under_load = [
-        seconds[each].busy_percent
+        seconds[each]
         for name, start, end in run.phases
         if name in ("broadcast", "drain")
         for each in range(max(start // _S, since), end // _S + 1)
         if each in seconds
     ]
+    stalled_ms = max((each.stall_us for each in under_load), default=0) / 1000
     return GeneratorFigures(
         timestamps=(
             "userspace" if any(each.timestamps != "kernel" for each in workers) else "kernel"
@@ -247,12 +248,16 @@ def _generator(
         lag_ms=lag,
         stamp_error_ms=summarize(totals.tally.stamp_error),
         in_doubt=in_doubt,
+        imprecise=totals.tally.counters.imprecise,
         stall_ms=summarize(totals.tally.stalls),
+        stalled_ms=stalled_ms if under_load else None,
         cpu_percent_max=max((each.cpu_percent for each in recent), default=None),
         waited_percent_max=highest(each.waited_percent for each in recent),
         rss_mib=round(sum(each.rss_mib for each in workers), 1) if workers else None,
         clock_error_ms=run.clock_error_ms,
-        saturated=is_saturated(under_load, lag.p99, slip.p99, in_doubt),
+        saturated=is_saturated(
+            [each.busy_percent for each in under_load], lag.p99, slip.p99, stalled_ms, in_doubt
+        ),
     )
 
 

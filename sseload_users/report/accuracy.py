@@ -78,6 +78,11 @@ def _timestamp_error(generator: GeneratorFigures) -> str:
         f"{found} may have arrived sooner, by {ms(error.p99)} ms (p99) and {ms(error.max)} ms "
         "(max)."
     )
+    if many := generator.imprecise:
+        sentence += (
+            f" The latencies of {count(many, 'delivery', 'deliveries')} may be too long by more "
+            "than 100 ms."
+        )
     if many := generator.in_doubt:
         sentence += (
             f" So it is uncertain whether {count(many, 'delivery', 'deliveries')} met the "

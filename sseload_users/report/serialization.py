@@ -39,7 +39,9 @@ _ADDED_TO_PARTS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     ("generator",): {
         "stamp_error_ms": _NOTHING,
         "in_doubt": 0,
+        "imprecise": 0,
         "stall_ms": _NOTHING,
+        "stalled_ms": None,
         "waited_percent_max": None,
     },
 }

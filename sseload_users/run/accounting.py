@@ -12,6 +12,7 @@ from sseload_users.core.clock import wall_ns
 from sseload_users.core.connection_row import connection_row, received_per_connection
 from sseload_users.core.histogram import CoarseHistogram
 from sseload_users.core.ledger import Ledger
+from sseload_users.core.timestamps import is_imprecise
 from sseload_users.core.worker_report import Gauges, UserCounts, WorkerReport
 from sseload_users.options import Options
 from sseload_users.run.generator_load import GeneratorLoad
@@ -158,6 +159,8 @@ class Accounting:
         earliest_us = -((self._clock.clocks.error_ns + self._clock.sender_error_ns) // 1000)
         if latencies_us[0] < earliest_us:
             tally.counters.before_sent += sum(each < earliest_us for each in latencies_us)
+        if self._network.lag.imprecise:
+            tally.counters.imprecise += sum(map(is_imprecise, arrived_ns))
         first, last = arrived_ns[0] // _S, arrived_ns[-1] // _S
         if first == last:
             second = tally.second(arrived_ns[0])
@@ -184,7 +187,7 @@ class Accounting:
         lag = CoarseHistogram()
         lag.add_all(self._network.lag.drain())
         tally = self.ledger.tally
-        connecting = self._users().connecting
+        connecting, stalls = self._users().connecting, self._load.take_stalls()
         tally.lag.merge(lag)
         tally.stamp_error.add_all(self._network.lag.drain_errors())
         now_s = now_ns // _S
@@ -196,8 +199,9 @@ class Accounting:
             second.waited_percent = self._load.waited_percent
             second.busy_percent = self._load.busy_percent
             second.rss_mib = self._load.rss_now_mib
+            second.stall_us = stalls.max_us
         second.lag.merge(lag)
-        tally.stalls.merge(self._load.take_stalls())
+        tally.stalls.merge(stalls)
         self._sampled_s = max(now_s, self._sampled_s + 1)
 
     def report(self, *, final: bool = False) -> None:

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable
 from typing import TypeAlias
 
-from sseload_users.core.timestamps import SharedStamp
+from sseload_users.core.timestamps import IMPRECISE_NS, SharedStamp
 
 #: Makes the stamp of messages that lie before the last bytes of a read; see
 #: `LagRecorder.share`.
@@ -18,13 +18,15 @@ class LagRecorder:
 
     Attributes:
         add: record one sample, in nanoseconds.
+        imprecise: whether any message had an imprecise stamp so far.
     """
 
-    __slots__ = ("_errors", "_samples", "add")
+    __slots__ = ("_errors", "_samples", "add", "imprecise")
 
     def __init__(self) -> None:
         self._samples = array("q")
         self._errors = array("q")
+        self.imprecise = False
         self.add: Callable[[int], None] = self._samples.append
 
     def share(self, arrived_ns: int, empty_ns: int | None) -> int:
@@ -39,7 +41,9 @@ class LagRecorder:
         """
         if empty_ns is None or empty_ns >= arrived_ns or isinstance(arrived_ns, SharedStamp):
             return arrived_ns
-        self._errors.append(arrived_ns - empty_ns)
+        error_ns = arrived_ns - empty_ns
+        self._errors.append(error_ns)
+        self.imprecise = self.imprecise or error_ns >= IMPRECISE_NS
         return SharedStamp.of(arrived_ns, empty_ns)
 
     def drain(self) -> array[int]:

@@ -30,6 +30,7 @@ def first_version(report: Report) -> Any:
     for cause in (*data["connections"]["causes"], *data["errors"]["causes"]):
         without(cause, "said")
     without(data["generator"], "stamp_error_ms", "in_doubt", "stall_ms", "waited_percent_max")
+    without(data["generator"], "imprecise", "stalled_ms")
     for point in data["timeline"]:
         without(point, "dropped", "waited_percent", "rss_mib")
     return data

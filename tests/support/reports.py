@@ -226,6 +226,8 @@ def sample(
             lag_ms=_spread(random_, delivered, 40.0 if saturated else 0.2),
             stamp_error_ms=_spread(random_, 12, 1.5),
             in_doubt=0,
+            imprecise=0,
+            stalled_ms=60.0 if saturated else 0.5,
             stall_ms=_spread(random_, 40, 60.0 if saturated else 0.5),
             cpu_percent_max=99.3 if saturated else 31.5,
             waited_percent_max=1.5,

@@ -34,29 +34,36 @@ linux = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize(
-    ("busy", "lag_ms", "slip_ms", "in_doubt", "saturated"),
+    ("busy", "lag_ms", "slip_ms", "stalled_ms", "in_doubt", "saturated"),
     [
-        ([], None, None, 0, False),
-        ([89.9] * 60, 1000.0, 1000.0, 0, False),
-        ([90.0] * 2, 1.0, 1.0, 0, False),
-        ([90.0] * 3, 1.0, 1.0, 0, True),
-        ([100.0] * 3 + [5.0] * 12, 1.0, 1.0, 0, True),
-        ([100.0] * 3 + [5.0] * 13, 1.0, 1.0, 0, False),
-        ([5.0], 1000.1, None, 0, True),
-        ([5.0], None, 1000.1, 0, True),
-        ([5.0], 1.0, 1.0, 1, True),
+        ([], None, None, None, 0, False),
+        ([89.9] * 60, 1000.0, 1000.0, 1000.0, 0, False),
+        ([90.0] * 2, 1.0, 1.0, 1.0, 0, False),
+        ([90.0] * 3, 1.0, 1.0, 1.0, 0, True),
+        ([100.0] * 3 + [5.0] * 12, 1.0, 1.0, 1.0, 0, True),
+        ([100.0] * 3 + [5.0] * 13, 1.0, 1.0, 1.0, 0, False),
+        ([5.0], 1000.1, None, None, 0, True),
+        ([5.0], None, 1000.1, None, 0, True),
+        ([5.0], 1.0, 1.0, 1000.1, 0, True),
+        ([5.0], 1.0, 1.0, 1.0, 1, True),
     ],
 )
 def test_a_generator_is_saturated_if_busy_for_long_or_far_too_late(
-    busy: list[float], lag_ms: float | None, slip_ms: float | None, in_doubt: int, saturated: bool
+    busy: list[float],
+    lag_ms: float | None,
+    slip_ms: float | None,
+    stalled_ms: float | None,
+    in_doubt: int,
+    *,
+    saturated: bool,
 ) -> None:
-    assert is_saturated(busy, lag_ms, slip_ms, in_doubt) == saturated
+    assert is_saturated(busy, lag_ms, slip_ms, stalled_ms, in_doubt) == saturated
 
 
 @given(st.lists(st.floats(0, 100), max_size=30), st.integers(0, 29))
 def test_more_waiting_never_makes_it_look_better(busy: list[float], index: int) -> None:
     worse = [100.0 if at == index else each for at, each in enumerate(busy)]
-    assert is_saturated(worse, None, None, 0) >= is_saturated(busy, None, None, 0)
+    assert is_saturated(worse, None, None, None, 0) >= is_saturated(busy, None, None, None, 0)
 
 
 def test_the_advice_depends_on_who_used_the_core() -> None:
@@ -244,3 +251,35 @@ def test_a_worker_that_could_not_read_is_reported_without_blame(tmp_path: Path) 
         in (reason["sentence"])
     )
     assert outcome.grade == "warning"
+
+
+@linux
+@pytest.mark.e2e
+def test_one_of_several_workers_that_stood_still_is_noticed(tmp_path: Path) -> None:
+    """Too few codes are concerned to show in a percentile of all."""
+    words = ("--codes", "80", "--duration", "4", "--delivery-timeout", "10")
+    with (
+        target(tmp_path) as (server, path),
+        distributed(tmp_path, *words, host=server.url) as swarm,
+    ):
+        swarm.master.wait_for("broadcast ")
+        time.sleep(0.5)
+        os.kill(swarm.workers["b"].child.pid, signal.SIGSTOP)
+        time.sleep(2)
+        os.kill(swarm.workers["b"].child.pid, signal.SIGCONT)
+        outcome = swarm.finish()
+    report = outcome.report
+    wanted = expected_figures(report, record.read(path), scheduled=80)
+    assert reported_figures(report, wanted) == wanted
+    assert report["deliveries"]["delivered"] == report["deliveries"]["owed"] == 12 * 80
+    generator = report["generator"]
+    assert generator["in_doubt"] == 0
+    assert generator["saturated"]
+    assert 1500 < generator["stalled_ms"] < 6000
+    # Four connections, and the codes of two seconds but the newest ones.
+    assert 4 * 20 <= generator["imprecise"] <= 4 * 79
+    (reason,) = (each for each in report["verdict"]["reasons"] if each["rule"] == "generator")
+    assert reason["grade"] == outcome.grade == "warning"
+    assert "The generator did not keep up (" in reason["sentence"]
+    assert f"latencies of {generator['imprecise']} deliveries may be too long" in reason["sentence"]
+    assert "not the server's fault" in reason["hint"]
