@@ -19,7 +19,7 @@ from sseload_users.report.account import Run
 from sseload_users.run.limits import fitting
 from sseload_users.run.resources import Resources
 
-_DISTRIBUTIONS = ("sseload", "locust", "gevent", "websocket-client")
+_DISTRIBUTIONS = ("sseload", "locust", "gevent", "wsproto")
 #: Options of Locust that the report states.
 _LOCUST_OPTIONS = ("spawn_rate", "run_time", "processes", "stop_timeout")
 

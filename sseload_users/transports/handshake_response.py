@@ -6,14 +6,21 @@ connection.
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import h11
 
+from sseload_users.transports import ConnectFailed
 from sseload_users.transports.reading import READ_BYTES
 from sseload_users.transports.server_text import MAX_BODY, body_text
 from sseload_users.transports.stamped_socket import StampedSocket
 
 #: Most bytes of a response's head.
 HEAD_BYTES = 65536
+#: The statuses of redirects that name another URL (RFC 9110 §15.4).
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+#: Most characters of a description of invalid HTTP.
+_DETAIL_BYTES = 200
 #: Seconds that the body of a refusal may take after its head.
 _BODY_SECONDS = 1.0
 
@@ -33,24 +40,7 @@ class HandshakeResponse:
         self._client = client
         self._accepted = accepted
         self._body = b""
-        self.head: h11.Response | None = None
-
-    @classmethod
-    def to_upgrade(cls, head: bytes) -> HandshakeResponse:
-        """Return the response to an upgrade request that was sent without h11.
-
-        Args:
-            head: the response's head.
-
-        Raises:
-            h11.RemoteProtocolError: this is not HTTP.
-        """
-        client = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
-        client.send(h11.Request(method="GET", target="/", headers=[("Host", "any")]))
-        client.send(h11.EndOfMessage())
-        response = cls(client, 101)
-        response.feed(head)
-        return response
+        self.head: h11.Response | h11.InformationalResponse | None = None
 
     @property
     def refused(self) -> bool:
@@ -69,7 +59,7 @@ class HandshakeResponse:
         try:
             self._client.receive_data(data)
             while (event := self._client.next_event()) is not h11.NEED_DATA:
-                if isinstance(event, h11.Response):
+                if isinstance(event, h11.Response) or _switches(event):
                     self.head = event
                     if not self.refused:
                         return True
@@ -85,6 +75,23 @@ class HandshakeResponse:
             return True
         return False
 
+    def feed_checked(self, data: bytes) -> bool:
+        """Parse the next bytes as `feed` does.
+
+        Raises:
+            ConnectFailed: at "handshake": the response is invalid, or ends too early.
+        """
+        try:
+            complete = self.feed(data)
+        except h11.RemoteProtocolError as error:
+            if not data:
+                raise ConnectFailed("handshake", "connection closed") from error
+            detail = str(error)[:_DETAIL_BYTES]
+            raise ConnectFailed("handshake", "bad handshake answer", detail) from error
+        if not data and self.head is None:
+            raise ConnectFailed("handshake", "connection closed")
+        return complete
+
     def read_body(self, connection: StampedSocket) -> None:
         """Read the body of a refusal, for one second at most."""
         connection.settimeout(min(connection.gettimeout() or _BODY_SECONDS, _BODY_SECONDS))
@@ -93,6 +100,16 @@ class HandshakeResponse:
                 pass
         except OSError:
             return  # the part that has arrived will do
+
+    def refusal(self) -> ConnectFailed:
+        """Return why the response does not accept, with the server's text."""
+        if self.head is None:
+            return ConnectFailed("handshake", "bad handshake answer")
+        status = self.head.status_code
+        if status in REDIRECTS:
+            location = self.header("location")
+            return ConnectFailed("handshake", f"redirected: HTTP {status}", server_text=location)
+        return ConnectFailed("handshake", f"HTTP {status}", server_text=self.text)
 
     def header(self, name: str) -> str:
         """Return a header's value; empty if there is none."""
@@ -108,3 +125,8 @@ class HandshakeResponse:
         if text or self.head is None:
             return text
         return self.head.reason.decode(errors="replace")
+
+
+def _switches(event: object) -> TypeGuard[h11.InformationalResponse]:
+    """Whether this is the only interim response that is final, as it ends HTTP."""
+    return isinstance(event, h11.InformationalResponse) and event.status_code == 101

@@ -3,12 +3,40 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote, urlsplit
 
+import h11
+
+from sseload_users.transports import ConnectFailed
 from sseload_users.transports.endpoint import parse_origin
 
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+
+
+def request_bytes(
+    client: h11.Connection, method: str, url: str, headers: Sequence[tuple[bytes, bytes]]
+) -> bytes:
+    """Return a request without a body, ready to be sent.
+
+    Args:
+        client: is told of the request.
+        method: such as "GET".
+        url: absolute; its path and query are the request's target.
+        headers: all headers, in order.
+
+    Raises:
+        ConnectFailed: at "handshake": the URL or a header is not allowed in HTTP.
+    """
+    try:
+        request = h11.Request(method=method, target=request_target(url), headers=headers)
+        head, end = client.send(request), client.send(h11.EndOfMessage())
+    except (h11.LocalProtocolError, UnicodeError):
+        # h11's error quotes the header, which may be a secret.
+        raise ConnectFailed(
+            "handshake", "bad request", "a header or the URL is not allowed in HTTP"
+        ) from None
+    return (head or b"") + (end or b"")
 
 
 def request_target(url: str) -> str:

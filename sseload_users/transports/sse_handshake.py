@@ -10,11 +10,10 @@ import h11
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.handshake_response import HEAD_BYTES, HandshakeResponse
-from sseload_users.transports.request_head import request_headers, request_target
+from sseload_users.transports.request_head import request_bytes, request_headers
 
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-#: Most characters of a media type in the report, and of a description of invalid HTTP.
-_TYPE_BYTES, _DETAIL_BYTES = 60, 200
+#: Most characters of a media type in the report.
+_TYPE_BYTES = 60
 
 
 class StreamRequest:
@@ -34,34 +33,11 @@ class StreamRequest:
     def __init__(self, endpoint: Endpoint) -> None:
         self._client = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
         self.response = HandshakeResponse(self._client, 200)
-        try:
-            request = h11.Request(
-                method="GET", target=request_target(endpoint.url), headers=_headers(endpoint)
-            )
-            head, end = self._client.send(request), self._client.send(h11.EndOfMessage())
-        except (h11.LocalProtocolError, UnicodeError):
-            # h11's error quotes the header, which may be a secret.
-            raise ConnectFailed(
-                "handshake", "bad request", "a header or the URL is not allowed in HTTP"
-            ) from None
-        self.data: bytes = (head or b"") + (end or b"")
+        self.data = request_bytes(self._client, "GET", endpoint.url, _headers(endpoint))
 
     def feed(self, data: bytes) -> bool:
-        """Parse the next bytes of the response; empty at the end of the stream.
-
-        Returns:
-            Whether the response is complete: its head and, if it refuses, enough of its body.
-
-        Raises:
-            ConnectFailed: at "handshake": the response is invalid, or ends too early.
-        """
-        try:
-            return self.response.feed(data)
-        except h11.RemoteProtocolError as error:
-            if not data:
-                raise ConnectFailed("handshake", "connection closed") from error
-            detail = str(error)[:_DETAIL_BYTES]
-            raise ConnectFailed("handshake", "bad handshake answer", detail) from error
+        """See `HandshakeResponse.feed_checked`."""
+        return self.response.feed_checked(data)
 
     def check(self) -> None:
         """Check that the response opens an event stream.
@@ -71,14 +47,8 @@ class StreamRequest:
                 supported.
         """
         response = self.response
-        if response.head is None:
-            raise ConnectFailed("handshake", "bad handshake answer")
-        status = response.head.status_code
-        if status in _REDIRECTS:
-            location = response.header("location")
-            raise ConnectFailed("handshake", f"redirected: HTTP {status}", server_text=location)
-        if status != 200:
-            raise ConnectFailed("handshake", f"HTTP {status}", server_text=response.text)
+        if response.refused or response.head is None:
+            raise response.refusal()
         kind = response.header("content-type").partition(";")[0].strip().lower()
         if kind != "text/event-stream":
             cause = f"not an event stream: {kind[:_TYPE_BYTES] or 'no content type'}"

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from websocket import WebSocketException, WebSocketPayloadException
-
 from sseload_users.transports import Closed, ParsedMessage
-from sseload_users.transports.frames import (
-    FrameDecoder,
-    MessageTooLarge,
-    close_frame,
-    protocol_error_cause,
-    text_frame,
-)
+from sseload_users.transports.frames import FrameDecoder, FrameError, close_frame, text_frame
 from sseload_users.transports.permessage_deflate import MessageInflater
 from sseload_users.transports.stamped_socket import StampedSocket
 from sseload_users.transports.transport import Transport
 from sseload_users.transports.websocket_handshake import open_websocket
 
-# Status codes of close frames (RFC 6455 §7.4.1).
-_NORMAL, _PROTOCOL_ERROR, _INVALID_PAYLOAD, _TOO_BIG = 1000, 1002, 1007, 1009
+#: The status code of a close frame when nothing is wrong (RFC 6455 §7.4.1).
+_NORMAL = 1000
 
 
 class WebSocketTransport(Transport):
@@ -53,12 +45,12 @@ class WebSocketTransport(Transport):
 
     def _handshake(self, connection: StampedSocket) -> FrameDecoder:
         network, max_message = self.network, self.endpoint.max_message
-        agreed = open_websocket(self.endpoint, connection, compression=network.compression)
+        agreed, rest = open_websocket(self.endpoint, connection, compression=network.compression)
         inflate = None
         if agreed is not None:
             self.compression = str(agreed)
             inflate = MessageInflater(agreed, max_message, network.inflation).inflate
-        return FrameDecoder(
+        decoder = FrameDecoder(
             self._hold,
             self._on_close,
             connection.send_now,
@@ -66,18 +58,17 @@ class WebSocketTransport(Transport):
             network.lag.share,
             inflate,
         )
+        if rest:
+            decoder.feed(rest, connection.arrived_ns, connection.emptied_ns)
+        return decoder
 
     def _say_goodbye(self) -> None:
         if self._connection is not None and self._decoder is not None:
             self._connection.send_now(close_frame(_NORMAL))
 
-    def _on_close(self, closed: Closed, error: WebSocketException | None) -> None:
+    def _on_close(self, closed: Closed, error: FrameError | None) -> None:
         if error is not None and self._connection is not None:
-            if isinstance(error, MessageTooLarge):
-                code = _TOO_BIG
-            else:
-                is_payload = isinstance(error, WebSocketPayloadException)
-                code = _INVALID_PAYLOAD if is_payload else _PROTOCOL_ERROR
-                self._on_malformed(protocol_error_cause(error))
-            self._connection.send_now(close_frame(code))
+            if error.is_malformed:
+                self._on_malformed(error.cause)
+            self._connection.send_now(close_frame(error.status))
         self.end(closed)

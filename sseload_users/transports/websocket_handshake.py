@@ -1,19 +1,9 @@
-"""The WebSocket handshake (RFC 6455 §4), made by websocket-client."""
+"""The WebSocket handshake (RFC 6455 §4), over HTTP/1.1 by h11."""
 
 from __future__ import annotations
 
-import http.cookies
-from typing import Any
-
 import h11
-from websocket import (
-    WebSocket,
-    WebSocketBadStatusException,
-    WebSocketConnectionClosedException,
-    WebSocketException,
-    WebSocketTimeoutException,
-)
-from websocket._handshake import CookieJar
+from wsproto.utilities import generate_accept_token, generate_nonce
 
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
@@ -25,15 +15,17 @@ from sseload_users.transports.permessage_deflate import (
     InvalidExtensions,
     read_answer,
 )
+from sseload_users.transports.reading import READ_BYTES
+from sseload_users.transports.request_head import request_bytes, request_headers
 from sseload_users.transports.stamped_socket import StampedSocket
 
-_DETAIL_CHARACTERS = 200
+_SWITCHED = 101
 _EXTENSIONS = "Sec-WebSocket-Extensions"
 
 
 def open_websocket(
     endpoint: Endpoint, connection: StampedSocket, *, compression: bool
-) -> DeflateParameters | None:
+) -> tuple[DeflateParameters | None, bytes]:
     """Make the handshake; afterwards the connection carries frames.
 
     Args:
@@ -43,147 +35,115 @@ def open_websocket(
             an offer of their own.
 
     Returns:
-        What was agreed on; None for no compression.
+        What was agreed on, None for no compression; and the bytes that came after the response.
 
     Raises:
         ConnectFailed: at "handshake": refused, invalid, or too late.
     """
-    client: Any = WebSocket(enable_multithread=False)
-    head = _HeadSocket(connection)
-    headers = endpoint.headers
-    offers = [value for name, value in headers if name.lower() == _EXTENSIONS.lower()]
-    if compression and not offers:
-        offers.append(OFFER)
-        headers = (*headers, (_EXTENSIONS, OFFER))
+    request = UpgradeRequest(endpoint, compression=compression)
     try:
-        client.connect(
-            endpoint.url,
-            socket=head,
-            redirect_limit=0,
-            subprotocols=list(endpoint.subprotocols),
-            **_header_options(headers),
-        )
-    except (WebSocketBadStatusException, _HeadIsOverError) as error:
-        raise _refused(bytes(head.data), connection, str(error)) from error
-    except WebSocketTimeoutException as error:
-        raise ConnectFailed("handshake", "timed out") from error
-    except WebSocketConnectionClosedException as error:
-        raise ConnectFailed("handshake", "connection closed", str(error)) from error
+        connection.sendall(request.data)
+        while not request.feed(connection.recv(READ_BYTES)):
+            if request.response.refused:
+                request.response.read_body(connection)
+                break
     except OSError as error:
         raise ConnectFailed("handshake", cause_of(error), str(error)) from error
-    except (WebSocketException, http.cookies.CookieError, ValueError) as error:
-        if client.handshake_response is None:
-            raise ConnectFailed("handshake", "bad handshake answer", str(error)) from error
-        status = int(client.handshake_response.status)
-        location = str(client.handshake_response.headers.get("location", ""))
-        cause = f"redirected: HTTP {status}"
-        raise ConnectFailed("handshake", cause, server_text=location) from error
-    finally:
-        # There is one jar per process: other users would send the cookies that this
-        # simulated user was given.
-        CookieJar.jar.clear()
-    answer = _extensions_in(head.data)
-    try:
-        return read_answer(answer, ", ".join(offers))
-    except InvalidExtensions as error:
-        detail = f"{_EXTENSIONS}: {answer}: {error}"
-        raise ConnectFailed("handshake", "invalid extensions", detail) from error
+    return request.check(), request.rest
 
 
-class _HeadIsOverError(WebSocketException):
-    """websocket-client reads on after the response's head: it wants a refusal's body."""
-
-
-class _HeadSocket:
-    """The socket that websocket-client sees: it ends with the head of the response.
-
-    websocket-client reads the body of a refusal without any limit of size or time, and knows
-    no chunks.
+class UpgradeRequest:
+    """One request to switch to WebSocket, and its response.
 
     Args:
-        connection: is read.
+        endpoint: URL, headers and subprotocols of the request.
+        compression: see `open_websocket`.
 
     Attributes:
-        data: what has been read.
+        data: the request, ready to be sent.
+        response: the response, as far as it has arrived.
+
+    Raises:
+        ConnectFailed: at "handshake": the URL or a header is not allowed in HTTP.
     """
 
-    __slots__ = ("_connection", "data")
+    def __init__(self, endpoint: Endpoint, *, compression: bool) -> None:
+        self._client = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
+        self.response = HandshakeResponse(self._client, _SWITCHED)
+        headers = _headers(endpoint, compression=compression)
+        self._key = _values(headers, b"sec-websocket-key")
+        offered = _values(headers, b"sec-websocket-protocol")
+        self._subprotocols = [each.strip() for each in offered.split(",") if each.strip()]
+        self._extensions = _values(headers, _EXTENSIONS.lower().encode())
+        self.data: bytes = request_bytes(self._client, "GET", endpoint.url, headers)
 
-    def __init__(self, connection: StampedSocket) -> None:
-        self._connection = connection
-        self.data = bytearray()
+    def feed(self, data: bytes) -> bool:
+        """See `HandshakeResponse.feed_checked`."""
+        return self.response.feed_checked(data)
 
-    def recv(self, size: int) -> bytes:
-        """See `StampedSocket.recv`.
+    @property
+    def rest(self) -> bytes:
+        """The bytes that came after the head."""
+        return self._client.trailing_data[0]
+
+    def check(self) -> DeflateParameters | None:
+        """Check the response as RFC 6455 §4.1 and the WebSocket standard ask a client to.
+
+        Returns:
+            What was agreed on; None for no compression.
 
         Raises:
-            WebSocketException: the head is complete, or too long.
+            ConnectFailed: at "handshake": it does not switch protocols, or not properly.
         """
-        if self.data.endswith((b"\n\r\n", b"\n\n")):
-            raise _HeadIsOverError
-        data = self._connection.recv(size)
-        self.data += data
-        if len(self.data) > HEAD_BYTES:
-            raise WebSocketException("the response is too long")
-        return data
+        response = self.response
+        if response.refused or response.head is None:
+            raise response.refusal()
+        problem = self._problem()
+        if problem:
+            raise ConnectFailed("handshake", "bad handshake answer", problem)
+        answer = response.header(_EXTENSIONS.lower())
+        try:
+            return read_answer(answer, self._extensions)
+        except InvalidExtensions as error:
+            detail = f"{_EXTENSIONS}: {answer}: {error}"
+            raise ConnectFailed("handshake", "invalid extensions", detail) from error
 
-    def close(self) -> None:
-        """Stay open: the body of a refusal is read afterwards. The opener closes it."""
+    def _problem(self) -> str:
+        """Return what is wrong with a response that switches protocols; empty if nothing is."""
+        header = self.response.header
+        connection = {each.strip().lower() for each in header("connection").split(",")}
+        accept = generate_accept_token(self._key.encode()).decode()
+        chosen = header("sec-websocket-protocol")
+        checks = {
+            "Upgrade is not websocket": header("upgrade").lower() == "websocket",
+            "Connection does not contain Upgrade": "upgrade" in connection,
+            "Sec-WebSocket-Accept is wrong": header("sec-websocket-accept") == accept,
+            # Two headers count as one value, which was not offered (RFC 6455 §11.3.4).
+            f"subprotocol {chosen!r} was not offered": (not chosen or chosen in self._subprotocols),
+            "no subprotocol was chosen": chosen or not self._subprotocols,
+        }
+        return next((problem for problem, fine in checks.items() if not fine), "")
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
 
-
-def _header_options(headers: tuple[tuple[str, str], ...]) -> dict[str, object]:
-    """Return headers as websocket-client's options: some replace its own, others are added.
+def _headers(endpoint: Endpoint, *, compression: bool) -> list[tuple[bytes, bytes]]:
+    """Return the headers of the request; the endpoint's replace them.
 
     No ``Origin`` is sent unless one is given: only browsers must send it (RFC 6455 §4.1), and
     servers refuse the origins that they do not know.
     """
-    options: dict[str, object] = {"suppress_origin": True}
-    further: list[str] = []
-    cookies: list[str] = []
-    for name, value in headers:
-        match name.lower():
-            case "host" | "origin" as own:
-                options[own] = value
-                if own == "origin":
-                    options["suppress_origin"] = False
-            case "cookie":
-                cookies.append(value)
-            case _:
-                further.append(f"{name}: {value}")
-    if further:
-        options["header"] = further
-    if cookies:
-        options["cookie"] = "; ".join(cookies)
-    return options
+    own = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": generate_nonce().decode(),
+        "Sec-WebSocket-Version": "13",
+    }
+    if endpoint.subprotocols:
+        own["Sec-WebSocket-Protocol"] = ", ".join(endpoint.subprotocols)
+    if compression:
+        own[_EXTENSIONS] = OFFER
+    return request_headers(endpoint.url, own, endpoint.headers)
 
 
-def _extensions_in(head: bytes | bytearray) -> str:
-    """Return the extensions in a response's head: websocket-client keeps one header of a name."""
-    values = []
-    for line in head.splitlines():
-        name, _, value = line.partition(b":")
-        if name.strip().lower() == _EXTENSIONS.lower().encode():
-            values.append(value.decode("latin-1").strip())
-    return ", ".join(values)
-
-
-def _refused(head: bytes, connection: StampedSocket, detail: str) -> ConnectFailed:
-    """Return why a response does not switch protocols, with the server's text.
-
-    Args:
-        head: the response's head.
-        connection: its body is still to be read from here.
-        detail: describes a response that is not HTTP.
-    """
-    try:
-        response = HandshakeResponse.to_upgrade(head)
-        if response.head is None:
-            return ConnectFailed("handshake", "bad handshake answer", detail[:_DETAIL_CHARACTERS])
-        response.read_body(connection)
-    except h11.RemoteProtocolError as error:
-        return ConnectFailed("handshake", "bad handshake answer", str(error))
-    cause = f"HTTP {response.head.status_code}"
-    return ConnectFailed("handshake", cause, server_text=response.text)
+def _values(headers: list[tuple[bytes, bytes]], name: bytes) -> str:
+    """Return all values of a header as one."""
+    return b", ".join(value for each, value in headers if each.lower() == name).decode()

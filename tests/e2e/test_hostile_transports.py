@@ -225,15 +225,6 @@ def test_invalid_frame(name: str) -> None:
     assert closed == Closed("client", cause)
 
 
-def test_a_masked_frame_is_read_as_websocket_client_reads_it() -> None:
-    with serving(
-        websocket_server(frame(0x81, b"LT-1", mask=b"abcd"), frame(0x88, b"\x03\xe8"))
-    ) as port:
-        client = Client(WebSocketTransport, port)
-        assert client.run().cause == "closed by server: 1000"
-    assert client.messages == 1
-
-
 FLOODS: dict[str, tuple[type[Transport], Handler]] = {
     "pings": (WebSocketTransport, websocket_server(endless=frame(0x89, b"ping"))),
     "messages": (WebSocketTransport, websocket_server(endless=frame(0x81, b"once more"))),

@@ -26,7 +26,12 @@ INVALID_FRAMES = {
         frame(0x00, b"x"),
         "protocol error: bad fragment order",
     ),
-    "oversized ping": (frame(0x89, b"x" * 200), "protocol error: oversized ping"),
+    "oversized ping": (frame(0x89, b"x" * 200), "protocol error: oversized control frame"),
+    "masked frame": (frame(0x81, b"LT-1", mask=b"abcd"), "protocol error: masked frame"),
+    "length in a longer form": (
+        frame(0x81, b"LT-1", form=126),
+        "protocol error: length not minimal",
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""WebSocket frames: the decoder against websocket-client alone, on arbitrary reads."""
+"""WebSocket frames: the decoder against wsproto alone, on arbitrary reads."""
 
 from __future__ import annotations
 
@@ -10,20 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from websocket import (
-    ABNF,
-    WebSocket,
-    WebSocketConnectionClosedException,
-    WebSocketException,
-)
-from websocket._utils import validate_utf8
+from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
 from sseload_users.transports import Closed
 from sseload_users.transports.frames import (
     FrameDecoder,
-    MessageTooLarge,
+    FrameError,
     close_frame,
-    is_text,
     text_frame,
 )
 from tests.support.wire import frame, share, unmask
@@ -36,58 +29,56 @@ class Outcome:
     messages: list[bytes] = field(default_factory=list)
     answers: list[tuple[int, bytes]] = field(default_factory=list)
     closed: tuple[int | None, str] | None = None
-    error: str | None = None
+    error: int | None = None
 
 
-class Script:
-    """A socket that returns these reads, then the end of the stream."""
-
-    def __init__(self, reads: list[bytes], answers: list[tuple[int, bytes]]) -> None:
-        self.data = b""
-        self.reads = iter(reads)
-        self.answers = answers
-
-    def recv(self, size: int) -> bytes:
-        if not self.data:
-            self.data = next(self.reads, b"")
-        data, self.data = self.data[:size], self.data[size:]
-        return data
-
-    def send(self, data: bytes) -> int:
-        self.answers.append(unmask(data))
-        return len(data)
-
-    def gettimeout(self) -> float:
-        return 0
-
-    def close(self) -> None:
-        pass
-
-
-def by_websocket_client(reads: list[bytes]) -> Outcome:
+def by_wsproto(reads: list[bytes]) -> Outcome:
     outcome = Outcome()
-    client: Any = WebSocket()
-    client.sock = Script(reads, outcome.answers)
-    while True:
-        try:
-            opcode, frame = client.recv_data_frame(control_frame=True)
-        except WebSocketConnectionClosedException:
-            return outcome
-        except WebSocketException as error:
-            outcome.error = describe(error)
-            return outcome
-        if opcode in (ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY):
-            outcome.messages.append(frame.data)
-        elif opcode == ABNF.OPCODE_CLOSE:
-            code = struct.unpack("!H", frame.data[:2])[0] if frame.data else None
-            outcome.closed = (code, frame.data[2:].decode(errors="replace"))
-            return outcome
+    protocol = FrameProtocol(client=True, extensions=[])
+    protocol.receive_bytes(readable(b"".join(reads)))
+    parts: list[bytes] = []
+    try:
+        for each in protocol.received_frames():
+            payload: Any = each.payload
+            if each.opcode is Opcode.PING:
+                outcome.answers.append((0x8A, payload))
+            elif each.opcode is Opcode.CLOSE:
+                code = None if payload[0] == 1005 else int(payload[0])
+                outcome.closed = (code, payload[1])
+                answer = b"" if code is None else struct.pack("!H", code)
+                outcome.answers.append((0x88, answer))
+            elif each.opcode is not Opcode.PONG:
+                parts.append(payload.encode() if isinstance(payload, str) else payload)
+                if each.message_finished:
+                    outcome.messages.append(b"".join(parts))
+                    parts.clear()
+    except ParseFailed as error:
+        outcome.error = int(error.code)
+    return outcome
+
+
+def readable(stream: bytes) -> bytes:
+    """Return a stream without the payload or the header of its last frame, if incomplete.
+
+    wsproto looks at each byte; the decoder waits for whole frames.
+    """
+    at = 0
+    while len(stream) - at >= 2:
+        short = stream[at + 1] & 0x7F
+        start = at + 2 + {126: 2, 127: 8}.get(short, 0)
+        length = int.from_bytes(stream[at + 2 : start], "big") if short > 125 else short
+        if start > len(stream):
+            break
+        if start + length > len(stream):
+            return stream[:start]
+        at = start + length
+    return stream[:at]
 
 
 def by_decoder(reads: list[bytes], max_message: int = NO_LIMIT) -> Outcome:
     outcome = Outcome()
 
-    def on_close(closed: Closed, error: WebSocketException | None) -> None:
+    def on_close(closed: Closed, error: FrameError | None) -> None:
         assert outcome.closed is None
         assert outcome.error is None
         if error is None:
@@ -95,7 +86,7 @@ def by_decoder(reads: list[bytes], max_message: int = NO_LIMIT) -> Outcome:
             outcome.closed = (closed.code, closed.reason)
         else:
             assert closed.by == "client"
-            outcome.error = describe(error)
+            outcome.error = error.status
 
     decoder = FrameDecoder(
         lambda message, _: outcome.messages.append(message),
@@ -107,11 +98,6 @@ def by_decoder(reads: list[bytes], max_message: int = NO_LIMIT) -> Outcome:
     for read in reads:
         decoder.feed(read, 0, None)
     return outcome
-
-
-def describe(error: WebSocketException) -> str:
-    # websocket-client quotes the whole payload that it cannot decode.
-    return f"{type(error).__name__}: {str(error)[:13]}"
 
 
 payloads = st.one_of(
@@ -181,14 +167,14 @@ def cut(draw: st.DrawFn, data: st.SearchStrategy[bytes]) -> list[bytes]:
 @example([frame(0x01, b"\xc3"), frame(0x80, b"\xa9"), frame(0x81, b"\xc3")])
 @example([frame(0x81, b"one") + frame(0x82, b"two") + frame(0x88, b"\x03\xf3gone") + b"\x81\x01x"])
 @example([frame(0x89, b"p" * 126)])
-def test_frames_decode_as_by_websocket_client_alone(reads: list[bytes]) -> None:
-    assert by_decoder(reads) == by_websocket_client(reads)
+def test_frames_decode_as_by_wsproto_alone(reads: list[bytes]) -> None:
+    assert by_decoder(reads) == by_wsproto(reads)
 
 
 @settings(max_examples=200, deadline=None)
 @given(cut(st.binary(max_size=120)))
-def test_any_bytes_decode_as_by_websocket_client_alone(reads: list[bytes]) -> None:
-    assert by_decoder(reads) == by_websocket_client(reads)
+def test_any_bytes_decode_as_by_wsproto_alone(reads: list[bytes]) -> None:
+    assert by_decoder(reads) == by_wsproto(reads)
 
 
 @settings(max_examples=200, deadline=None)
@@ -199,16 +185,16 @@ def test_any_bytes_decode_as_by_websocket_client_alone(reads: list[bytes]) -> No
 )
 def test_a_size_limit_changes_nothing_before_it(frames: list[bytes], step: int, limit: int) -> None:
     stream = b"".join(frames)
-    allowed = within(stream, limit)
+    allowed, exceeded = within(stream, limit)
     reads = [stream[i : i + step] for i in range(0, len(stream), step)]
-    expected = by_websocket_client([stream[:allowed]] if allowed else [])
-    if allowed < len(stream) and expected.error is None and expected.closed is None:
-        expected.error = describe(MessageTooLarge("message too large"))
+    expected = by_wsproto([stream[:allowed]] if allowed else [])
+    if exceeded and expected.error is None and expected.closed is None:
+        expected.error = 1009
     assert by_decoder(reads, limit) == expected
 
 
-def within(stream: bytes, limit: int) -> int:
-    """Return the number of bytes before the first frame whose header exceeds the limit."""
+def within(stream: bytes, limit: int) -> tuple[int, bool]:
+    """Return how many bytes come before the first payload over the limit, and if there is one."""
     at = message = 0
     while len(stream) - at >= 2:
         first, short = stream[at], stream[at + 1] & 0x7F
@@ -218,34 +204,17 @@ def within(stream: bytes, limit: int) -> int:
         length = int.from_bytes(stream[at + 2 : start], "big") if short > 125 else short
         end = start + length + (4 if stream[at + 1] & 0x80 else 0)
         if length > limit:
-            return at
+            return start, True
         if end > len(stream):
             break
         if first & 0x0F < 3:
             message += length
             if message > limit:
-                return at
+                return at, True
             if first & 0x80:
                 message = 0
         at = end
-    return len(stream)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.one_of(st.binary(max_size=8), payloads))
-@example(b"\xe0\x80")
-@example(b"\xf4\x90")
-@example(b"\xed\xa0")
-def test_utf8_is_checked_as_by_websocket_client(payload: bytes) -> None:
-    assert is_text(payload) == validate_utf8(payload)
-
-
-def test_incomplete_utf8_is_checked_as_by_websocket_client() -> None:
-    pairs = [bytes([a, b]) for a in range(0xC0, 0x100) for b in range(0x70, 0x100)]
-    edges = [0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0]
-    triples = [pair + bytes([edge]) for pair in pairs for edge in edges]
-    texts = pairs + triples
-    assert [is_text(text) for text in texts] == [validate_utf8(text) for text in texts]
+    return len(stream), False
 
 
 @pytest.mark.parametrize(
@@ -258,12 +227,36 @@ def test_incomplete_utf8_is_checked_as_by_websocket_client() -> None:
         (frame(0x01, b"\xff") + frame(0x80, b""), "protocol error: invalid UTF-8"),
         (frame(0x88, b"\x03"), "protocol error: bad close frame"),
         (frame(0x88, b"\x03\xed"), "protocol error: bad close code"),
-        (frame(0x89, b"x" * 126), "protocol error: oversized ping"),
-        (frame(0x09, b"x"), "protocol error: fragmented ping"),
+        (frame(0x88, b"\x03\xe7"), "protocol error: bad close code"),
+        (frame(0x88, b"\x0b\xb7"), "protocol error: bad close code"),
+        (frame(0x88, b"\x13\x88"), "protocol error: bad close code"),
+        (frame(0x88, b"\x03\xe8\xff"), "protocol error: invalid UTF-8"),
+        (frame(0x88, b"\x03\xe8" + b"x" * 124), "protocol error: oversized control frame"),
+        (frame(0x89, b"x" * 126), "protocol error: oversized control frame"),
+        (frame(0x8A, b"x" * 126), "protocol error: oversized control frame"),
+        (frame(0x8A, b"x", form=126), "protocol error: oversized control frame"),
+        (frame(0x09, b"x"), "protocol error: fragmented control frame"),
+        (frame(0x0A, b"x"), "protocol error: fragmented control frame"),
+        (frame(0x08, b""), "protocol error: fragmented control frame"),
+        (frame(0x8B, b""), "protocol error: unknown opcode"),
+        (frame(0xA1, b"x"), "protocol error: reserved bits"),
+        (frame(0x91, b"x"), "protocol error: reserved bits"),
+        (frame(0xC9, b"x"), "protocol error: reserved bits"),
+        (frame(0x81, b"x", mask=b"abcd"), "protocol error: masked frame"),
+        (frame(0x89, b"x", mask=b"abcd"), "protocol error: masked frame"),
+        (frame(0x82, b"x" * 125, form=126), "protocol error: length not minimal"),
+        (frame(0x82, b"x" * 126, form=127), "protocol error: length not minimal"),
+        (frame(0x01, b"x", form=126), "protocol error: length not minimal"),
+        (frame(0x81, b"", length=1 << 63), "protocol error: length out of range"),
+        (frame(0x81, b"\xc3"), "protocol error: invalid UTF-8"),
+        (frame(0x81, b"\xed\xa0\x80"), "protocol error: invalid UTF-8"),
+        (frame(0x01, b"\xc3") + frame(0x80, b""), "protocol error: invalid UTF-8"),
+        (frame(0x01, b"x") + frame(0x81, b"y"), "protocol error: bad fragment order"),
         (frame(0x81, b"x" * 1001), "message too large"),
         (frame(0x01, b"x" * 600) + frame(0x00, b"x" * 600), "message too large"),
-        (frame(0x81, b"", length=1 << 63), "message too large"),
+        (frame(0x81, b"", length=1 << 62), "message too large"),
         (frame(0x88, b"\x03\xf3full"), "closed by server: 1011"),
+        (frame(0x88, b"\x03\xf6"), "closed by server: 1014"),
         (frame(0x88, b""), "closed by server: no code"),
     ],
 )

@@ -203,8 +203,8 @@ def test_the_request_has_a_browsers_and_the_endpoints_headers() -> None:
         b"Accept-Encoding: identity",
         b"Cache-Control: no-cache",
         b"X-User: ann",
-        b"Cookie: a=1; b=2",
         b"Last-Event-ID: \xc3\xa97",
+        b"Cookie: a=1; b=2",
         b"",
         b"",
     ]

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from websocket import WebSocketException
 from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from sseload_users.transports import Closed
-from sseload_users.transports.frames import FrameDecoder
+from sseload_users.transports.frames import FrameDecoder, FrameError
 from sseload_users.transports.inflation import Inflation
 from sseload_users.transports.permessage_deflate import (
     OFFER,
@@ -114,7 +113,7 @@ def by_decoder(
 ) -> Outcome:
     outcome = Outcome()
 
-    def on_close(closed: Closed, error: WebSocketException | None) -> None:
+    def on_close(closed: Closed, error: FrameError | None) -> None:
         assert not outcome.end
         outcome.end = closed.cause
 
@@ -244,7 +243,7 @@ def compressed(message: bytes) -> bytes:
         (frame(0xE1, compressed(b"x")), "reserved bits"),
         (frame(0x01, b"x") + frame(0xC1, compressed(b"y")), "bad fragment order"),
         (frame(0x41, compressed(b"x")) + frame(0xC1, compressed(b"y")), "bad fragment order"),
-        (frame(0xC3, compressed(b"y")), "reserved bits"),
+        (frame(0xC3, compressed(b"y")), "unknown opcode"),
         # Data that is not deflated
         (frame(0xC1, b"\xff\xff"), "bad compressed data"),
         (frame(0x41, b"\xff") + frame(0x80, b"\xff"), "bad compressed data"),

@@ -74,6 +74,15 @@ def test_events_of_all_shapes_arrive() -> None:
 DATA = b"data: one\n\n"
 
 
+def test_interim_responses_and_odd_headers_do_not_matter() -> None:
+    interim = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"
+    head = HEAD + b'Set-Cookie: a:b="; Expires=never\r\nContent-Length: 11\r\n\r\n'
+    second = b"HTTP/1.1 404 Not Found\r\n\r\ndata: not of this stream\n\n"
+    with listener_to(says(interim + interim + head + DATA + second)) as listener:
+        assert listener.run() == Closed("server", "end of stream")
+    assert listener.payloads == [b"data: one"]
+
+
 @pytest.mark.parametrize(
     ("server", "closed"),
     [

@@ -26,7 +26,7 @@ from sseload_users.transports.network import Network
 from tests.support.deflating import MessageDeflater
 from tests.support.listener import LEFT, Listener
 from tests.support.socket_servers import CERTIFICATES, Handler, read_until, serving
-from tests.support.wire import accept_websocket, frame, unmask
+from tests.support.wire import accept_websocket, acceptance_of, frame, unmask
 
 
 @contextlib.contextmanager
@@ -172,6 +172,87 @@ def test_a_response_that_switches_no_protocols_has_a_short_cause(
     with serving(responds(response)) as port:
         failed = listener_to(f"ws://127.0.0.1:{port}/").fails()
     assert (failed.operation, failed.cause) == ("handshake", cause)
+
+
+def switches(
+    *headers: str, accept: str = "", upgrade: str = "websocket", before: bytes = b"", after: bytes
+) -> Handler:
+    """A server that switches protocols with these headers, and sends bytes around them."""
+
+    def server(connection: socket.socket) -> None:
+        request = read_until(connection, b"\r\n\r\n")
+        right = acceptance_of(request).decode().split("Sec-WebSocket-Accept: ")[1].split()[0]
+        lines = [
+            "HTTP/1.1 101 Switching Protocols",
+            f"Upgrade: {upgrade}",
+            "connection: keep-alive, upgrade",
+            f"Sec-WebSocket-Accept: {accept or right}",
+            *headers,
+        ]
+        connection.sendall(before + "\r\n".join([*lines, "", ""]).encode() + after)
+        connection.recv(1)
+
+    return server
+
+
+@pytest.mark.parametrize(
+    ("server", "detail"),
+    [
+        (switches("Sec-WebSocket-Protocol: codes.v3", after=b""), "'codes.v3' was not offered"),
+        (switches("Sec-WebSocket-Protocol: CODES.v2", after=b""), "'CODES.v2' was not offered"),
+        (
+            switches(*["Sec-WebSocket-Protocol: codes.v2"] * 2, after=b""),
+            "'codes.v2, codes.v2' was not offered",
+        ),
+        (switches(after=b""), "no subprotocol was chosen"),
+        (switches(accept="aGVsbG8gd29ybGQhIGhlbGxv", after=b""), "Sec-WebSocket-Accept is wrong"),
+        (switches(upgrade="h2c", after=b""), "Upgrade is not websocket"),
+        (switches(upgrade="websocket, h2c", after=b""), "Upgrade is not websocket"),
+        (
+            responds(b"HTTP/1.1 101 Hm\r\nUpgrade: websocket\r\nConnection: close\r\n\r\n"),
+            "Connection does not contain Upgrade",
+        ),
+    ],
+)
+def test_a_handshake_that_a_browser_refuses_fails(server: Handler, detail: str) -> None:
+    with serving(server) as port:
+        endpoint = Endpoint(f"ws://127.0.0.1:{port}/", subprotocols=("codes.v1", "codes.v2"))
+        failed = listener_to(endpoint).fails()
+    assert (failed.operation, failed.cause) == ("handshake", "bad handshake answer")
+    assert detail in failed.detail
+
+
+def test_an_unrequested_subprotocol_fails() -> None:
+    with serving(switches("Sec-WebSocket-Protocol: codes.v2", after=b"")) as port:
+        failed = listener_to(f"ws://127.0.0.1:{port}/").fails()
+    assert "'codes.v2' was not offered" in failed.detail
+
+
+HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        ("Set-Cookie: a:b=c; Expires=never", 'Set-Cookie: "', "Set-Cookie: =; =;;", "Date: x"),
+    ],
+)
+def test_only_the_final_response_counts_and_only_what_is_needed_of_it(headers: list[str]) -> None:
+    after = frame(0x81, b"one") + frame(0x88, b"\x03\xe8")
+    before = b"HTTP/1.1 100 Continue\r\n\r\n" + HINTS
+    with serving(switches(*headers, before=before, after=after)) as port:
+        listener = listener_to(f"ws://127.0.0.1:{port}/")
+        assert listener.run().cause == "closed by server: 1000"
+    assert listener.payloads == [b"one"]
+
+
+def test_a_second_response_in_the_same_segment_is_not_the_firsts_body() -> None:
+    second = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+    first = b"HTTP/1.1 403 No\r\nContent-Length: 8\r\n\r\nnot you."
+    with serving(responds(HINTS + first + second, stays=True)) as port:
+        failed = listener_to(f"ws://127.0.0.1:{port}/").fails()
+    assert (failed.cause, failed.server_text) == ("HTTP 403", "not you.")
 
 
 REFUSED = b"HTTP/1.1 400 BAD REQUEST\r\n"
