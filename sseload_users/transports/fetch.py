@@ -66,6 +66,14 @@ class _Response(http.client.HTTPResponse):
         unlimited: Any = self.fp
         self.fp = io.BufferedReader(_LimitedStream(unlimited.detach()))
 
+    def _read_status(self) -> tuple[str, int, str]:
+        """Read the status line of the final response: http.client skips only status 100."""
+        while True:
+            line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            if not 101 < line[1] < 200:
+                return line
+            http.client.parse_headers(self.fp)
+
 
 class _LimitedStream(io.RawIOBase):
     """A stream that fails once more than a limit was read.

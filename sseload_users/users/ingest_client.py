@@ -5,6 +5,7 @@ from __future__ import annotations
 from http.cookiejar import CookieJar
 from typing import Any
 
+import h11
 from geventhttpclient.client import HTTPClient, HTTPClientPool
 from geventhttpclient.response import HTTPParseError
 from locust.contrib.fasthttp import FastResponse, LocustUserAgent
@@ -14,6 +15,8 @@ from locust.contrib.fasthttp import FastResponse, LocustUserAgent
 _ANSWER_BYTES = 1 << 20
 #: Most bytes of cookies that are sent back.
 _COOKIE_BYTES = 16384
+#: How each response begins.
+_VERSION = b"HTTP/1."
 
 
 class AnswerTooLarge(HTTPParseError):  # noqa: N818 - the server's failure
@@ -94,7 +97,9 @@ class _Connections:
 
 
 class _Limited:
-    """A socket that breaks where there is too much for one answer.
+    """A socket that breaks where there is too much for one answer, and ends with the answer.
+
+    geventhttpclient takes the last response of a read for the answer, not the first.
 
     Args:
         sock: the unlimited one.
@@ -102,11 +107,14 @@ class _Limited:
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
-        self._left = _ANSWER_BYTES
+        self._answer = bytearray()
+        self._framing: _Framing | None = None
+        self._out_of_step = False
 
     def sendall(self, data: bytes) -> None:
         """Send a request; the next bytes are its answer."""
-        self._left = _ANSWER_BYTES
+        self._answer.clear()
+        self._framing = None
         self._sock.sendall(data)
 
     def recv(self, size: int) -> bytes:
@@ -116,12 +124,46 @@ class _Limited:
             AnswerTooLarge: there were too many already.
         """
         data: bytes = self._sock.recv(size)
-        self._left -= len(data)
-        if self._left < 0:
+        known = len(self._answer)
+        self._answer += data
+        if len(self._answer) > _ANSWER_BYTES:
             # The pool may take it for one that can be used again: the interim answer was whole.
             self._sock.close()
             raise AnswerTooLarge("answer too large")
-        return data
+        if self._framing is not None:
+            surplus = self._framing.surplus(data)
+        elif self._answer.find(_VERSION, max(known - len(_VERSION) + 1, 1)) >= 0:
+            self._framing = _Framing()
+            surplus = self._framing.surplus(bytes(self._answer))
+        else:
+            return data
+        self._out_of_step = self._out_of_step or surplus > 0
+        return data[: max(len(data) - surplus, 0)]
+
+    def fileno(self) -> int:
+        """Return the file descriptor; -1 if the pool must not use this socket again."""
+        return -1 if self._out_of_step else int(self._sock.fileno())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
+
+
+class _Framing:
+    """Finds the end of an answer of which there may be several responses."""
+
+    def __init__(self) -> None:
+        self._client = h11.Connection(h11.CLIENT, max_incomplete_event_size=_ANSWER_BYTES)
+        self._client.send(h11.Request(method="POST", target="/", headers=[("Host", "any")]))
+        self._client.send(h11.EndOfMessage())
+
+    def surplus(self, data: bytes) -> int:
+        """Return how many of the next bytes follow the first final response."""
+        try:
+            self._client.receive_data(data)
+            while (event := self._client.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
+                if isinstance(event, h11.EndOfMessage):
+                    break
+        except h11.RemoteProtocolError:
+            return 0  # geventhttpclient says what it is
+        ended = self._client.their_state in (h11.DONE, h11.MUST_CLOSE)
+        return len(self._client.trailing_data[0]) if ended else 0

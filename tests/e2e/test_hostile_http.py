@@ -115,6 +115,21 @@ RESPONSES: dict[str, tuple[Any, Any, Any]] = {
         "answer too large",
         "AnswerTooLarge",
     ),
+    "interim responses": (
+        http_server(
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
+            OK + b"Content-Length: 2\r\n\r\n{}",
+        ),
+        [200, 2],
+        [200, 2],
+    ),
+    "a second response at once": (
+        http_server(
+            b"HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\n{}" + OK + b"Content-Length: 3\r\n\r\n{ }"
+        ),
+        [404, 2],
+        [404, 2],
+    ),
     "an endless body": (
         http_server(OK, b"\r\n", endless=b"more"),
         [200, 1 << 20],
