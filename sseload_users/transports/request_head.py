@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote, urlsplit
 
 import h11
@@ -15,7 +15,7 @@ _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
 def request_bytes(
-    client: h11.Connection, method: str, url: str, headers: Sequence[tuple[bytes, bytes]]
+    client: h11.Connection, method: str, url: str, headers: list[tuple[bytes, bytes]]
 ) -> bytes:
     """Return a request without a body, ready to be sent.
 
