@@ -224,8 +224,9 @@ class _Check:
             self._fail("connect", error.operation, error.cause, error.detail)
         took_ms = (transport.subscribed_ns - transport.started_ns) / 1e6
         confirmed = "" if self._endpoint.confirm is None else ", and the server confirmed it"
+        agreed = f", with {transport.compression}" if transport.compression else ""
         place = self._endpoint.url.partition("?")[0]
-        self._tell("connect", f"subscribed at {place}{confirmed}, in {ms(took_ms)} ms")
+        self._tell("connect", f"subscribed at {place}{agreed}{confirmed}, in {ms(took_ms)} ms")
         return transport, errands
 
     def _overheard(self, endpoint: Endpoint) -> Endpoint:

@@ -31,6 +31,8 @@ class Counters:
         before_sent: first copies that arrived before they were sent, by more than the clock
             error.
         overlapping: codes sent while another one was unanswered.
+        compressed_bytes: bytes of compressed messages and streams, as they came.
+        inflated_bytes: bytes that they became.
         hook_errors: exceptions that hooks of the user classes raised.
         logins_renewed: logins that were repeated because the server refused an earlier one.
     """
@@ -54,6 +56,8 @@ class Counters:
     imprecise: int = 0
     before_sent: int = 0
     overlapping: int = 0
+    compressed_bytes: int = 0
+    inflated_bytes: int = 0
     hook_errors: int = 0
     logins_renewed: int = 0
 

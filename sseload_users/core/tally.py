@@ -27,6 +27,7 @@ class PackedTally(TypedDict):
 
     counters: tuple[int, ...]
     causes: list[tuple[str, str, int, str]]
+    compression: dict[str, int]
     codes: dict[int, list[Any]]
     seconds: dict[int, list[Any]]
     histograms: list[list[object]]
@@ -38,6 +39,7 @@ class Tally:
     Attributes:
         counters: numbers of operations.
         causes: failed operations by operation and cause.
+        compression: sessions by the compression that was negotiated, "none" included.
         server_texts: by cause, the server's own words in one of its failures.
         connect: connect times, in microseconds; like the next seven, a histogram.
         recovery: from a session's drop to the next session's subscription.
@@ -54,6 +56,7 @@ class Tally:
     __slots__ = (
         "causes",
         "codes",
+        "compression",
         "connect",
         "counters",
         "ingest",
@@ -70,6 +73,7 @@ class Tally:
     def __init__(self) -> None:
         self.counters = Counters()
         self.causes: Counter[Cause] = Counter()
+        self.compression: Counter[str] = Counter()
         self.server_texts: dict[Cause, str] = {}
         self.connect = Histogram()
         self.recovery = Histogram()
@@ -123,6 +127,7 @@ class Tally:
             counted = bounded_cause(cause, self.causes)
             self.causes[counted] += count
             self._keep_words(counted, other.server_texts.get(cause, ""))
+        self.compression.update(other.compression)
         for name in _HISTOGRAMS:
             getattr(self, name).merge(getattr(other, name))
         for sequence, code in other.codes.items():
@@ -158,6 +163,7 @@ class Tally:
                 (*cause, count, self.server_texts.get(cause, ""))
                 for cause, count in self.causes.items()
             ],
+            "compression": dict(self.compression),
             "codes": {sequence: code.pack() for sequence, code in self.codes.items()},
             "seconds": {key: second.pack() for key, second in self.seconds.items()},
             "histograms": [getattr(self, name).pack() for name in _HISTOGRAMS],
@@ -172,6 +178,7 @@ class Tally:
             new.causes[operation, cause] = count
             if words:
                 new.server_texts[operation, cause] = words
+        new.compression = Counter(data["compression"])
         new.codes = {key: CodeTally.unpack(code) for key, code in data["codes"].items()}
         new.seconds = {key: Second.unpack(second) for key, second in data["seconds"].items()}
         for name, histogram in zip(_HISTOGRAMS, data["histograms"], strict=True):

@@ -14,6 +14,7 @@ from sseload_users.core.formatting import ms
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
 from sseload_users.report.account import Run, account_of, health_of, rate
+from sseload_users.report.compression import compression_of
 from sseload_users.report.model import SCHEMA, CodeRow, CodeStatus, Phase, Report, RunInfo
 from sseload_users.report.timeline import timeline
 from sseload_users.report.workers import region_shares, worker_shares
@@ -64,6 +65,7 @@ def build(
         },
         per_code=list(per_code(totals)),
         timeline=points,
+        compression=compression_of(totals.tally),
         storm=_storm(run, totals) if run.storms_ns else None,
         vitals=vitals.columns(run.started_ns, ends_s) if vitals is not None else [],
         health=health,

@@ -28,6 +28,7 @@ from sseload_users.core.formatting import (
     share,
     shorten,
 )
+from sseload_users.report.compression import compression_sentences
 from sseload_users.report.distribution import distribution
 from sseload_users.report.glue import GLUE, glued, listed
 from sseload_users.report.latency_table import LatencyTable
@@ -132,6 +133,8 @@ def _summary(report: Report) -> RenderableType:
     if report.errors.causes:
         parts += [Text(""), _causes(report.errors)]
     parts.append(Text(""))
+    if compression := compression_sentences(report.compression):
+        parts.append(_section("Compression", [listed(compression)]))
     if report.storm:
         parts.append(_section("Storm", [glued(storm_sentence(report.storm))]))
     opens = [point.open for point in report.timeline]

@@ -9,6 +9,7 @@ from sseload_users.core.figures import DeliveryFigures
 from sseload_users.core.formatting import count, ms, number, share
 from sseload_users.report import charts
 from sseload_users.report.accuracy import accuracy
+from sseload_users.report.compression import compression_sentences
 from sseload_users.report.distribution import distribution
 from sseload_users.report.model import CodeRow, Report
 from sseload_users.report.pages import page, portion, setting
@@ -102,6 +103,7 @@ def document(report: Report) -> str:
         shown_codes=sum(code is not None for code in codes),
         first=_FIRST,
         last=_LAST,
+        compression="; ".join(compression_sentences(report.compression)),
         storm=storm_sentence(report.storm) if report.storm else "",
         shares=[
             ("workers", "Worker by worker", report.workers),

@@ -12,6 +12,7 @@ from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
 from sseload_users.report.account import Run, account_of, health_of
 from sseload_users.report.build import per_code, phases, run_info
+from sseload_users.report.compression import compression_of
 from sseload_users.report.model import SCHEMA, CodeRow, Report, TimelinePoint
 from sseload_users.report.snapshot import Snapshot
 from sseload_users.report.timeline import Points, timeline
@@ -94,6 +95,7 @@ def report_so_far(live: Live) -> Report:
         received_per_connection={},
         per_code=[],
         timeline=[],
+        compression=compression_of(live.totals.tally),
         storm=None,
         vitals=[],
         health=_health(live),

@@ -149,6 +149,20 @@ class TimelinePoint:
 
 
 @with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class CompressionFigures:
+    """What was negotiated about compression, and what it saved."""
+
+    negotiated: Mapping[Name, Count]
+    """How many sessions have which compression: permessage-deflate with its parameters, the
+    content coding of an event stream, or none. Together they are all that were subscribed."""
+    wire_bytes: Count
+    """Bytes of compressed messages and streams, as they came."""
+    inflated_bytes: Count
+    """Bytes that they became."""
+
+
+@with_config(FIGURES)
 @dataclass(kw_only=True)
 class _ShareFigures:
     """The figures of one worker or region."""
@@ -257,6 +271,8 @@ class Report(Account, _Head):
     """Every code, in order of sequence."""
     timeline: list[TimelinePoint]
     """The run over time, in order."""
+    compression: CompressionFigures
+    """What was negotiated about compression, and what it saved."""
     storm: StormRecovery | None
     """How soon the connections were back that --storm-after ended all at once; null without a
     storm."""

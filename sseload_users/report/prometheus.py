@@ -33,7 +33,7 @@ from sseload_users.core.figures import (
 )
 from sseload_users.core.formatting import clean
 from sseload_users.report import hdr
-from sseload_users.report.model import Report, TimelinePoint
+from sseload_users.report.model import CompressionFigures, Report, TimelinePoint
 from sseload_users.verdict.reasons import GRADES
 
 #: Upper bounds of the histograms' buckets, in seconds: ten to a decade (the Renard series R10),
@@ -107,6 +107,7 @@ def metrics_of(report: Report) -> Iterator[Metric]:
     if report.timeline:
         yield from _now(report.timeline[-1])
     yield from _connections(report.connections)
+    yield from _compression(report.compression)
     yield from _codes(report.codes)
     yield from _deliveries(report.deliveries)
     yield _histogram("delivery_latency", "From sending a code to its arrival.", report.delivery_ms)
@@ -170,6 +171,21 @@ def _connections(connections: ConnectionFigures) -> Iterator[Metric]:
         "Connect times, without queueing in the generator.",
         connections.connect_ms,
     )
+
+
+def _compression(compression: CompressionFigures) -> Iterator[Metric]:
+    yield _counters(
+        "sessions",
+        "Subscribed sessions, by the compression that was negotiated.",
+        ("compression",),
+        [((clean(name),), many) for name, many in compression.negotiated.items()],
+    )
+    yield _counter(
+        "compressed_bytes",
+        "Bytes of compressed messages and streams, as they came.",
+        compression.wire_bytes,
+    )
+    yield _counter("inflated_bytes", "Bytes that they became.", compression.inflated_bytes)
 
 
 def _codes(codes: CodeFigures) -> Iterator[Metric]:

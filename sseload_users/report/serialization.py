@@ -52,6 +52,7 @@ _ADDED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     ("verdict", "reasons", "*"): {"tolerated": False},
     ("steps", "*", "verdict", "reasons", "*"): {"tolerated": False},
     (): {
+        "compression": {"negotiated": {}, "wire_bytes": 0, "inflated_bytes": 0},
         "storm": None,
         "vitals": [],
         "health": None,

@@ -190,6 +190,9 @@ class Accounting:
         connecting, stalls = self._users().connecting, self._load.take_stalls()
         tally.lag.merge(lag)
         tally.stamp_error.add_all(self._network.lag.drain_errors())
+        wire, inflated = self._network.inflation.drain()
+        tally.counters.compressed_bytes += wire
+        tally.counters.inflated_bytes += inflated
         now_s = now_ns // _S
         for second_s in range(self._sampled_s, max(now_s, self._sampled_s + 1)):
             second = tally.second(second_s * _S)

@@ -42,17 +42,19 @@ class OperationCounters:
         """Take back an attempt that sseload itself interrupted."""
         self.counters.attempted -= 1
 
-    def count_connected(self, connect_us: int, *, first: bool) -> None:
+    def count_connected(self, connect_us: int, *, first: bool, compression: str = "") -> None:
         """Count an attempt that succeeded.
 
         Args:
             connect_us: its duration, in microseconds.
             first: whether it is the first one of its connection.
+            compression: the compression that was negotiated; empty for none.
         """
         self.counters.succeeded += 1
         self.counters.ever_connected += int(first)
         if not self._is_closed():
             self._ledger.tally.connect.add(connect_us)
+            self._ledger.tally.compression[compression or "none"] += 1
 
     def count_connect_failure(self, operation: str, cause: str, server_text: str = "") -> str:
         """Count an attempt that failed.

@@ -225,7 +225,9 @@ class CodeListener(User):
         connect_us = max(transport.subscribed_ns - transport.started_ns, 0) // 1000
         if connection.connect_us is None:
             connection.connect_us = connect_us
-        run.operations.count_connected(connect_us, first=not connection.sessions)
+        run.operations.count_connected(
+            connect_us, first=not connection.sessions, compression=transport.compression
+        )
         self._session = run.ledger.open_session(
             connection, min(meant_since_ns, began_ns), transport.subscribed_ns
         )

@@ -10,7 +10,7 @@ import pytest
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.histogram import Histogram
 from sseload_users.report.comparison import compare
-from sseload_users.report.model import Report
+from sseload_users.report.model import CompressionFigures, Report
 from sseload_users.report.serialization import parse, to_json
 from tests.support.reports import as_data, sample, step_of
 
@@ -23,7 +23,7 @@ def without(data: Any, *names: str) -> None:
 def first_version(report: Report) -> Any:
     """A report as the first version of schema 1 had it."""
     data = as_data(report)
-    without(data, "storm", "vitals", "workers", "regions", "steps", "search")
+    without(data, "compression", "storm", "vitals", "workers", "regions", "steps", "search")
     without(data["connections"], "replaced", "recovery_ms")
     without(data["codes"], "overlapping")
     without(data["run"], "ingest")
@@ -45,6 +45,7 @@ def test_reports_of_the_first_version_can_be_read() -> None:
     assert read.verdict == report.verdict
     assert read.connections == replace(report.connections, recovery_ms=nothing)
     assert read.generator.stall_ms == nothing
+    assert read.compression == CompressionFigures(negotiated={}, wire_bytes=0, inflated_bytes=0)
     assert (read.workers, read.steps, read.search, read.storm) == ([], [], None, None)
     assert not compare(read, report).worse
 

@@ -41,7 +41,7 @@ def socketio_server(kind: str, ping_ms: int = 25_000, timeout_ms: int = 20_000) 
     if kind == "python":
         command = [sys.executable, str(_FOLDER / "socketio_python.py")]
     else:
-        why = _install_socketio()
+        why = install_socketio()
         if why is not None:
             assert os.environ.get("CI") != "true", why
             pytest.skip(why)
@@ -73,7 +73,7 @@ def _read(output: IO[str], lines: queue.SimpleQueue[str]) -> None:
 
 
 @functools.cache
-def _install_socketio() -> str | None:
+def install_socketio() -> str | None:
     """Return why Socket.IO does not run on Node here; None if it does."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:

@@ -35,6 +35,7 @@ def check_consistency(report: Mapping[str, Any]) -> None:
         assert deliveries[outcome] == sum(row[outcome] for row in per_code), outcome
     assert connections["attempted"] == connections["succeeded"] + connections["failed"]
     assert connections["connect_ms"]["count"] == connections["succeeded"]
+    assert sum(report["compression"]["negotiated"].values()) == connections["succeeded"]
     assert connections["dropped"] <= connections["succeeded"]
     assert codes["scheduled"] == codes["sent"] + codes["unsent"] == len(per_code)
     assert codes["sent"] == sum(
