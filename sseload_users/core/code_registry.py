@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from sseload_users.core.audience import Audience
 from sseload_users.core.sessions import TrackedCode
 from sseload_users.core.settled_codes import SettledCodes
 
 
 class CodeRegistry:
     """All codes of one worker.
+
+    Args:
+        channel_of: returns the channel of a code by its sequence number; None without channels.
 
     Attributes:
         in_flight: codes that are announced and not settled, by sequence number.
@@ -16,10 +22,11 @@ class CodeRegistry:
         settled: codes that were announced and are settled.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channel_of: Callable[[int], str | None] = lambda _sequence: None) -> None:
+        self._channel_of = channel_of
         self.in_flight: dict[int, TrackedCode] = {}
         self.unannounced: dict[tuple[int, int | None], TrackedCode] = {}
-        self.settled = SettledCodes()
+        self.settled = SettledCodes(channel_of)
 
     def find(self, sequence: int, text_ns: int | None) -> TrackedCode | None:
         """Return a code; None if it is not known.
@@ -36,7 +43,8 @@ class CodeRegistry:
 
     def add_unannounced(self, sequence: int, text_ns: int | None) -> TrackedCode:
         """Add a code that arrived before its announcement."""
-        new = self.unannounced[sequence, text_ns] = TrackedCode(sequence, text_ns)
+        new = TrackedCode(sequence, text_ns, self._channel_of(sequence))
+        self.unannounced[sequence, text_ns] = new
         return new
 
     def announce(self, sequence: int, text_ns: int | None = None) -> TrackedCode:
@@ -54,7 +62,7 @@ class CodeRegistry:
             )
             if code is not None:
                 del self.unannounced[sequence, code.text_ns]
-        code = code or TrackedCode(sequence, text_ns)
+        code = code or TrackedCode(sequence, text_ns, self._channel_of(sequence))
         if not code.announced:
             self._withdraw(sequence)
             code.announced = True
@@ -101,15 +109,16 @@ class CodeRegistry:
         """
         return sum(code.status != "unknown" for code in self.in_flight.values())
 
-    def pairs_in_flight(self, open_sessions: int) -> tuple[int, int]:
+    def pairs_in_flight(self, audience: Audience) -> tuple[int, int]:
         """Return how many pairs of codes in flight are owed, as far as is known, and delivered.
 
         Args:
-            open_sessions: number of sessions that are open.
+            audience: the sessions.
         """
         owed = delivered = 0
         for code in self.in_flight.values():
             if code.copies is not None and code.is_owed:
                 delivered += len(code.copies)
-                owed += max(open_sessions, len(code.copies))
+                members, _ = audience.members(code.channel)
+                owed += max(len(members), len(code.copies))
         return owed, delivered

@@ -34,6 +34,7 @@ class Outcomes:
             about to, or because it is unknown whether the code was sent.
         duplicate: further copies.
         unexpected: copies that were not owed.
+        leaked: copies that reached a session outside the code's channel.
     """
 
     owed: int = 0
@@ -44,6 +45,7 @@ class Outcomes:
     released: int = 0
     duplicate: int = 0
     unexpected: int = 0
+    leaked: int = 0
 
     def add(self, other: Outcomes) -> None:
         """Add another's counts."""
@@ -55,6 +57,7 @@ class Outcomes:
         self.released += other.released
         self.duplicate += other.duplicate
         self.unexpected += other.unexpected
+        self.leaked += other.leaked
 
 
 @dataclass(slots=True)
@@ -100,8 +103,8 @@ class CodeTally(Outcomes):
         """Return the account as plain data, for `unpack`."""
         return [
             self.owed, self.delivered, self.late, self.interrupted, self.missing, self.released,
-            self.duplicate, self.unexpected, self.status, self.sent_ns, self.first_ns,
-            self.last_ns, self.latencies.pack() if self.latencies.total else None,
+            self.duplicate, self.unexpected, self.leaked, self.status, self.sent_ns,
+            self.first_ns, self.last_ns, self.latencies.pack() if self.latencies.total else None,
         ]  # fmt: skip
 
     @classmethod

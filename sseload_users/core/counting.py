@@ -6,8 +6,11 @@ from typing import Literal, TypeAlias
 
 from sseload_users.core.code_tally import CodeTally
 from sseload_users.core.counters import Counters
-from sseload_users.core.pair_rules import PairRules, Undelivered
+from sseload_users.core.leaks import Leak
+from sseload_users.core.pair_rules import Members, PairRules, Undelivered
 from sseload_users.core.sessions import Connection, Session, TrackedCode
+from sseload_users.core.spans import NEVER
+from sseload_users.core.tally import Tally
 from sseload_users.core.timestamps import earliest
 
 OwedOutcome: TypeAlias = Literal["late", "missing", "interrupted"]
@@ -42,9 +45,22 @@ def count_delivered(account: CodeTally, latencies_us: list[int], arrived_ns: lis
     account.latencies.add_all(latencies_us)
 
 
-def count_first_copies(
-    counters: Counters, account: CodeTally, code: TrackedCode, latest_ns: int
-) -> None:
+def count_leak(tally: Tally, session: Session, code: TrackedCode, copies: int) -> None:
+    """Count copies of a code that reached a session outside its channel."""
+    tally.code(code.sequence).leaked += copies
+    connection = session.connection
+    tally.keep_leak(
+        Leak.to(
+            code.sequence,
+            code.channel or "",
+            connection.number,
+            connection.username,
+            tuple(session.channels or ()),
+        )
+    )
+
+
+def count_first_copies(tally: Tally, account: CodeTally, code: TrackedCode, latest_ns: int) -> None:
     """Count the first copies of an owed code. In a large run this is most of what settling costs.
 
     The server subscribes a session before it can confirm that. A code that was sent after the
@@ -53,41 +69,54 @@ def count_first_copies(
     owed, and its arrival is no defect.
 
     Args:
-        counters: where deliveries in doubt are counted.
+        tally: where deliveries in doubt and leaks are counted.
         account: the code's account.
         code: the code.
         latest_ns: until when it had to arrive (wall clock, ns).
     """
     if code.in_time is not None:
         account.merge(code.in_time)
-    sent_ns = code.sent_ns or 0
+    sent_ns, channel = code.sent_ns or 0, code.channel
     for session, arrived_ns in (code.copies or {}).items():
-        if session.subscribed_ns > sent_ns:
-            if session.started_ns > sent_ns:
+        if (
+            session.subscribed_ns > sent_ns
+            or session.leaving_ns < sent_ns
+            or (channel is not None and not session.is_owed(sent_ns, channel))
+        ):
+            relation = session.relation(sent_ns, channel, arrived_ns)
+            if relation == "outside":
+                count_leak(tally, session, code, 1)
+                continue
+            if relation == "before":
                 account.unexpected += 1
                 continue
             session.add_unowed(code.sequence)
-        elif session.leaving_ns < sent_ns:
-            account.released += 1
-            session.add_unowed(code.sequence)
-            continue
+            if relation == "leaving":
+                account.released += 1
+                continue
         if arrived_ns <= latest_ns:
             session.connection.delivered += 1
         elif earliest(arrived_ns) <= latest_ns:
             session.connection.delivered += 1
-            counters.in_doubt += 1
+            tally.counters.in_doubt += 1
         else:
             count_owed("late", account, session.connection)
 
 
-def count_further_copies(counters: Counters, account: CodeTally, code: TrackedCode) -> None:
+def count_further_copies(tally: Tally, account: CodeTally, code: TrackedCode) -> None:
     """Count the further copies, as duplicates if the code was meant for the session.
 
     Count which of its copies came out of order, too.
     """
+    counters = tally.counters
     counters.out_of_order += code.count_out_of_order(code.overtaken or {})
     for session, copies in (code.further or {}).items():
-        if code.owed and session.started_ns <= (code.sent_ns or 0):
+        first_ns = (code.copies or {}).get(session, NEVER)
+        relation = session.relation(code.sent_ns or 0, code.channel, first_ns)
+        if code.owed and relation == "outside":
+            count_leak(tally, session, code, sum(copies.values()))
+            counters.out_of_order += code.count_out_of_order(copies)
+        elif code.owed and relation != "before":
             count_duplicates(account, session.connection, sum(copies.values()))
         else:
             account.unexpected += sum(copies.values())
@@ -96,10 +125,10 @@ def count_further_copies(counters: Counters, account: CodeTally, code: TrackedCo
 
 
 def count_without_copy(
-    rules: PairRules, account: CodeTally, session: Session, sent_ns: int
+    rules: PairRules, account: CodeTally, session: Session, code: TrackedCode
 ) -> Undelivered:
-    """Count a session without a copy of a code; return the outcome."""
-    outcome = rules.outcome(session, sent_ns)
+    """Count a session without a copy of a code that was sent; return the outcome."""
+    outcome = rules.outcome(session, code.sent_ns or 0, code.channel)
     if outcome == "released":
         account.released += 1
     elif outcome is not None:
@@ -107,9 +136,36 @@ def count_without_copy(
     return outcome
 
 
+def count_all_without_copy(
+    rules: PairRules, account: CodeTally, code: TrackedCode, members: Members
+) -> list[Session]:
+    """Count the sessions without a copy of a code; return those that miss it.
+
+    Args:
+        rules: decide the outcomes.
+        account: the code's account.
+        code: it was sent.
+        members: the open and the closed sessions in its channel.
+    """
+    copies, sent_ns = code.copies or {}, code.sent_ns or 0
+    missing: list[Session] = []
+    for sessions in members:
+        if sessions.keys() <= copies.keys():  # the usual case, and several times cheaper
+            continue
+        for session in sessions:
+            if session.subscribed_ns <= sent_ns and session not in copies:
+                if code.status == "unknown":
+                    # It may never have left its sender.
+                    pair = rules.outcome(session, sent_ns, code.channel)
+                    account.released += pair is not None
+                    continue
+                outcome = count_without_copy(rules, account, session, code)
+                if outcome == "missing":
+                    missing.append(session)
+    return missing
+
+
 def note_order(counters: Counters, session: Session, code: TrackedCode) -> None:
     """Count a first copy of a settled code if it came out of order."""
-    if code.sequence >= session.newest:
-        session.newest = code.sequence
-    elif code.is_out_of_order_after(session.newest):
+    if code.is_out_of_order_after(session.advance(code)):
         counters.out_of_order += 1

@@ -11,21 +11,27 @@ one bit each, the pairs that are missing, as these can still arrive late.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from sseload_users.core.arrivals import new_arrivals_in_time
+from sseload_users.core.audience import Audience
+from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.code_registry import CodeRegistry
 from sseload_users.core.code_tally import OPEN_STATUSES, CodeTally, Status
 from sseload_users.core.counting import (
+    count_all_without_copy,
     count_delivered,
     count_duplicates,
     count_first_copies,
     count_further_copies,
+    count_leak,
     count_owed,
     count_without_copy,
     note_order,
 )
 from sseload_users.core.pair_rules import PairRules
-from sseload_users.core.sessions import NEVER, Connection, Session, SessionSet, TrackedCode
+from sseload_users.core.sessions import Connection, Session, SessionSet, TrackedCode
+from sseload_users.core.spans import NEVER
 from sseload_users.core.tally import Tally
 from sseload_users.core.timestamps import earliest
 
@@ -54,10 +60,12 @@ class Ledger:
             ns) of first copies that came in time to sessions that were owed them. Both are in
             the order of arrival. It is called after a code's announcement and before it is
             settled.
+        channels: deals codes to channels; None for a run without channels.
 
     Attributes:
         tally: where outcomes are counted; replaced by `take`.
         codes: the codes.
+        audience: the sessions.
         connections: all connections, in the order in which they were added.
         rules: decide about pairs without a copy.
     """
@@ -66,18 +74,17 @@ class Ledger:
         self,
         delivery_timeout_s: float,
         on_arrivals: Callable[[list[int], list[int]], None] = lambda _latencies, _arrived: None,
+        channels: ChannelPlan | None = None,
     ) -> None:
         self.tally = Tally()
-        self.codes = CodeRegistry()
+        self.codes = CodeRegistry() if channels is None else CodeRegistry(channels.channel_of)
+        self.audience = Audience()
         self.connections: list[Connection] = []
         self.rules = PairRules(round(delivery_timeout_s * 1e9))
         self._on_arrivals = on_arrivals
         self._sessions = 0
         self._newest_sent_ns = 0
-        # Open sessions, and closed ones that may be owed a code that is in flight or not
-        # announced yet.
-        self._open: dict[Session, None] = {}
-        self._closed: dict[Session, None] = {}
+        self._has_channels = channels is not None
 
     # Connections and sessions
 
@@ -90,9 +97,15 @@ class Ledger:
     @property
     def open_sessions(self) -> int:
         """The number of open sessions."""
-        return len(self._open)
+        return len(self.audience.open)
 
-    def open_session(self, connection: Connection, started_ns: int, subscribed_ns: int) -> Session:
+    def open_session(
+        self,
+        connection: Connection,
+        started_ns: int,
+        subscribed_ns: int,
+        channels: Iterable[str] = (),
+    ) -> Session:
         """Open a session, which is owed codes from now on.
 
         Args:
@@ -100,17 +113,71 @@ class Ledger:
             started_ns: when its connect began (wall clock, ns), or when the oldest code was
                 sent that could still be meant for it then.
             subscribed_ns: when the subscription was confirmed (wall clock, ns).
+            channels: the channels that it is subscribed to, in a run with channels.
         """
         started_ns = min(started_ns, subscribed_ns)
-        session = Session(self, connection, self._sessions, started_ns, subscribed_ns)
+        own = channels if self._has_channels else None
+        session = Session(self, connection, self._sessions, started_ns, subscribed_ns, own)
         self._sessions += 1
         connection.sessions += 1
-        self._open[session] = None
-        for code in self.codes.settled.sent_since(subscribed_ns):
-            # It was settled as all sessions that were known had it; this is one more.
-            count_owed("missing", self.tally.code(code.sequence), connection)
-            self.codes.settled.add_missing(code, session)
+        self.audience.add(session)
+        self._count_settled(session, subscribed_ns)
         return session
+
+    def ask_to_join(self, session: Session, channel: str, at_ns: int) -> None:
+        """Note that an open session asks to join a further channel.
+
+        Args:
+            session: from `open_session`.
+            channel: the channel; the session is not in it.
+            at_ns: when it asks (wall clock, ns); what is sent later may arrive.
+        """
+        session.ask_to_join(channel, at_ns)
+        self.audience.join(session, channel)
+
+    def confirm_join(self, session: Session, channel: str, at_ns: int) -> None:
+        """Note that an open session has joined a channel, whose codes it is owed from now on.
+
+        Args:
+            session: from `open_session`.
+            channel: the channel, after `ask_to_join`.
+            at_ns: when that was confirmed (wall clock, ns).
+        """
+        span = session.span(channel)
+        span.joined_ns = max(at_ns, span.asked_ns)
+        self._count_settled(session, span.joined_ns, channel)
+
+    def begin_leaving_channel(self, session: Session, channel: str, at_ns: int) -> None:
+        """Owe an open session no further codes of a channel, because it is about to leave it.
+
+        Args:
+            session: from `open_session`.
+            channel: the channel; the session is in it.
+            at_ns: the time (wall clock, ns).
+        """
+        span = session.span(channel)
+        if span.leaving_ns == NEVER:
+            span.leaving_ns = max(at_ns, self._newest_sent_ns)
+
+    def leave_channel(self, session: Session, channel: str, at_ns: int) -> None:
+        """Note that the server has confirmed that a session left a channel.
+
+        Args:
+            session: from `open_session`.
+            channel: the channel, after `begin_leaving_channel`.
+            at_ns: when (wall clock, ns); what is sent later and arrives is a leak.
+        """
+        span = session.span(channel)
+        span.left_ns = max(at_ns, span.leaving_ns)
+
+    def _count_settled(self, session: Session, since_ns: int, channel: str | None = None) -> None:
+        """Count the codes that were settled before it was known that a session was owed them."""
+        for code in self.codes.settled.owed_to(session, since_ns):
+            # All sessions that were known had it; this is one more.
+            known = session.unowed is not None and code.sequence in session.unowed
+            if channel in (None, code.channel) and not known:
+                count_owed("missing", self.tally.code(code.sequence), session.connection)
+                self.codes.settled.add_missing(code, session)
 
     def begin_leaving(self, session: Session, at_ns: int) -> None:
         """Owe a session no further codes, because sseload is about to close it.
@@ -123,14 +190,22 @@ class Ledger:
             # What is announced already may have been counted.
             session.leaving_ns = max(at_ns, self._newest_sent_ns)
 
-    def awaits(self, session: Session, now_ns: int) -> bool:
-        """Whether a session lacks a code that it is owed and that can still come in time."""
-        if session.lacks is None or not self.rules.is_awaited(session.lacks, session, now_ns):
+    def awaits(self, session: Session, now_ns: int, channel: str | None = None) -> bool:
+        """Whether a session lacks a code that it is owed and that can still come in time.
+
+        Args:
+            session: from `open_session`.
+            now_ns: the time (wall clock, ns).
+            channel: only codes of that channel count; None for all.
+        """
+
+        def is_awaited(code: TrackedCode) -> bool:
+            return channel in (None, code.channel) and self.rules.is_awaited(code, session, now_ns)
+
+        if session.lacks is None or not is_awaited(session.lacks):
             # The newest is the last to time out.
             codes = reversed(self.codes.in_flight.values())
-            session.lacks = next(
-                (code for code in codes if self.rules.is_awaited(code, session, now_ns)), None
-            )
+            session.lacks = next(filter(is_awaited, codes), None)
         return session.lacks is not None
 
     def close_session(self, session: Session, at_ns: int, *, released: bool) -> None:
@@ -145,18 +220,17 @@ class Ledger:
             return
         session.closed_ns = at_ns
         session.released = released
-        self._open.pop(session, None)
-        self._closed[session] = None
+        self.audience.close(session)
         for code in self.codes.settled.missed_since(at_ns - self.rules.timeout_ns):
             if self.codes.settled.remove_missing(code, session):
                 # It was settled before its timeout; this session closed before that.
                 account = self.tally.code(code.sequence)
                 count_owed("missing", account, session.connection, -1)
-                count_without_copy(self.rules, account, session, code.sent_ns or 0)
+                count_without_copy(self.rules, account, session, code)
 
     def release_all(self, at_ns: int) -> None:
         """Close all sessions as released, at the end of the run."""
-        for session in list(self._open):
+        for session in list(self.audience.open):
             self.close_session(session, at_ns, released=True)
 
     # Codes
@@ -232,7 +306,8 @@ class Ledger:
                 are unexpected.
         """
         for code in list(self.codes.in_flight.values()):
-            if final or self._is_due(code, now_ns):
+            members = self.audience.members(code.channel)
+            if final or self.rules.is_due(code, members, now_ns):
                 self._settle(code)
         copies = sum(len(code.copies or ()) for code in self.codes.unannounced.values())
         for code in list(self.codes.unannounced.values()):
@@ -247,32 +322,6 @@ class Ledger:
         taken, self.tally = self.tally, Tally()
         return taken
 
-    def _is_due(self, code: TrackedCode, now_ns: int) -> bool:
-        copies, sent_ns = code.copies, code.sent_ns
-        if code.status in OPEN_STATUSES or copies is None:
-            return False
-        if not code.is_owed:
-            return True
-        if sent_ns is None:
-            return False
-        if now_ns > sent_ns + self.rules.timeout_ns:
-            return True
-        lacks = code.lacks
-        if lacks is not None and lacks not in copies and self.rules.is_undecided(lacks, sent_ns):
-            return False
-        for sessions in (self._open, self._closed):
-            if sessions.keys() <= copies.keys():  # the usual case, and several times cheaper
-                continue
-            for session in sessions:
-                if (
-                    session.subscribed_ns <= sent_ns
-                    and session not in copies
-                    and self.rules.is_undecided(session, sent_ns)
-                ):
-                    code.lacks = session
-                    return False
-        return True
-
     def _settle(self, code: TrackedCode) -> None:
         """Close the account of an announced code."""
         self._report_arrivals_of(code)
@@ -283,54 +332,39 @@ class Ledger:
         if code.sent_ns is not None and code.is_owed:
             code.owed = True
             latest_ns = code.sent_ns + self.rules.timeout_ns
-            count_first_copies(self.tally.counters, account, code, latest_ns)
-            missing = self._count_all_without_copy(account, code, code.sent_ns)
+            count_first_copies(self.tally, account, code, latest_ns)
+            members = self.audience.members(code.channel)
+            missing = count_all_without_copy(self.rules, account, code, members)
             code.missing = SessionSet.of(missing)
         else:
             account.unexpected += len(code.copies or ())
-        count_further_copies(self.tally.counters, account, code)
+        count_further_copies(self.tally, account, code)
         self.codes.settle(code)
 
     def _discard(self, code: TrackedCode) -> None:
         """Close the account of a code that was not announced."""
         account = self.tally.code(STRAY)
         account.unexpected += len(code.copies or ())
-        count_further_copies(self.tally.counters, account, code)
+        count_further_copies(self.tally, account, code)
         self.codes.discard(code)
-
-    def _count_all_without_copy(
-        self, account: CodeTally, code: TrackedCode, sent_ns: int
-    ) -> list[Session]:
-        """Count the sessions without a copy; return those that miss the code."""
-        copies = code.copies or {}
-        missing: list[Session] = []
-        for sessions in (self._open, self._closed):
-            if sessions.keys() <= copies.keys():  # the usual case, and several times cheaper
-                continue
-            for session in sessions:
-                if session.subscribed_ns <= sent_ns and session not in copies:
-                    if code.status == "unknown":
-                        # It may never have left its sender.
-                        account.released += self.rules.outcome(session, sent_ns) is not None
-                        continue
-                    outcome = count_without_copy(self.rules, account, session, sent_ns)
-                    if outcome == "missing":
-                        missing.append(session)
-        return missing
 
     def _count_after_settling(self, session: Session, code: TrackedCode, arrived_ns: int) -> None:
         """Count a copy of a settled code."""
         account = self.tally.code(code.sequence if code.announced else STRAY)
         connection, sent_ns = session.connection, code.sent_ns
-        if not code.owed or sent_ns is None or session.started_ns > sent_ns:
-            account.unexpected += 1
+        relation = session.relation(sent_ns or 0, code.channel, arrived_ns)
+        if not code.owed or sent_ns is None or relation in ("before", "outside"):
+            if code.owed and relation == "outside":
+                count_leak(self.tally, session, code, 1)
+            else:
+                account.unexpected += 1
             note_order(self.tally.counters, session, code)
             return
-        if not session.is_owed(sent_ns):
+        if relation != "owed":
             if session.add_unowed(code.sequence):
                 count_duplicates(account, connection, 1)
                 return
-            if session.leaving_ns < sent_ns:
+            if relation == "leaving":
                 account.released += 1
                 note_order(self.tally.counters, session, code)
                 return
@@ -356,16 +390,8 @@ class Ledger:
         sent_ns = code.sent_ns
         if sent_ns is None or not code.is_owed:
             return
-        latest = sent_ns + self.rules.timeout_ns
-        # Few arrive after the latest time; only for those is the earliest time needed.
-        in_time = [
-            arrived_ns if arrived_ns <= latest else latest
-            for session, arrived_ns in code.take_new_copies()
-            if (arrived_ns <= latest or earliest(arrived_ns) <= latest)
-            and session.started_ns <= sent_ns <= session.leaving_ns
-        ]
+        in_time = new_arrivals_in_time(code, sent_ns, self.rules.timeout_ns)
         if in_time:
-            in_time.sort()  # nearly sorted; counting sorted values is much cheaper
             latencies_us = [(each - sent_ns) // 1000 for each in in_time]
             if code.in_time is None:
                 code.in_time = CodeTally()
@@ -378,8 +404,4 @@ class Ledger:
         for code in self.codes.in_flight.values():
             if code.sent_ns is not None:
                 horizon = min(horizon, code.sent_ns)
-        for session in list(self._closed):
-            if session.closed_ns is None or session.closed_ns > horizon:
-                # The following ones closed later, or can wait.
-                break
-            del self._closed[session]
+        self.audience.forget_closed(horizon)

@@ -8,9 +8,7 @@ from itertools import islice
 from typing import Protocol
 
 from sseload_users.core.code_tally import OPEN_STATUSES, OWED_STATUSES, CodeTally, Status
-
-#: Time, or sequence number, that is never reached. It fits into 64 bits.
-NEVER = (1 << 63) - 1
+from sseload_users.core.spans import ALWAYS, NEVER, Relation, Span, relation_in
 
 
 class SessionLedger(Protocol):
@@ -65,7 +63,10 @@ class Session:
             about to end it.
         closed_ns: when it ended; None while it is open.
         released: sseload ended it.
-        newest: highest sequence number that has arrived.
+        channels: its spans in each channel that it has belonged to; None in a run without
+            channels.
+        newest: highest sequence number that has arrived, in a run without channels.
+        newest_in: the same for each channel; None in a run without channels.
         unowed: sequence numbers of settled codes that arrived although they were sent before
             `subscribed_ns` or after `leaving_ns`; None if there are none.
         lacks: the code that it lacked when that was last checked, while it is leaving.
@@ -73,11 +74,13 @@ class Session:
 
     __slots__ = (
         "_ledger",
+        "channels",
         "closed_ns",
         "connection",
         "lacks",
         "leaving_ns",
         "newest",
+        "newest_in",
         "number",
         "released",
         "started_ns",
@@ -92,6 +95,7 @@ class Session:
         number: int,
         started_ns: int,
         subscribed_ns: int,
+        channels: Iterable[str] | None = None,
     ) -> None:
         self.connection = connection
         self.number = number
@@ -100,7 +104,12 @@ class Session:
         self.leaving_ns = NEVER
         self.closed_ns: int | None = None
         self.released = False
+        self.channels: dict[str, tuple[Span, ...]] | None = None
         self.newest = 0
+        self.newest_in: dict[str | None, int] | None = None
+        if channels is not None:
+            self.channels = dict.fromkeys(channels, (ALWAYS,))
+            self.newest_in = {}
         self.unowed: set[int] | None = None
         self.lacks: TrackedCode | None = None
         self._ledger = ledger
@@ -117,14 +126,81 @@ class Session:
             self._ledger.count_further_copy(self, code, arrived_ns)
             return
         copies[self] = arrived_ns
-        if code.sequence < self.newest:
+        if self.newest_in is not None:
+            newest = self.advance(code)
+            if code.sequence < newest:
+                code.count_overtaken(newest)
+        elif code.sequence < self.newest:
             code.count_overtaken(self.newest)
         else:
             self.newest = code.sequence
 
-    def is_owed(self, sent_ns: int) -> bool:
+    def newest_before(self, code: TrackedCode) -> int:
+        """Return the highest sequence number that has arrived in a code's channel."""
+        return self.newest if self.newest_in is None else self.newest_in.get(code.channel, 0)
+
+    def advance(self, code: TrackedCode) -> int:
+        """Note the first copy of a code; return the highest sequence number in its channel before.
+
+        The server may deliver codes of different channels in any order.
+        """
+        newest = self.newest_before(code)
+        if code.sequence > newest:
+            if self.newest_in is None:
+                self.newest = code.sequence
+            else:
+                self.newest_in[code.channel] = code.sequence
+        return newest
+
+    def is_owed(self, sent_ns: int, channel: str | None = None) -> bool:
         """Whether a code that was sent then is owed, if the session is still open."""
-        return self.subscribed_ns <= sent_ns <= self.leaving_ns
+        if not self.subscribed_ns <= sent_ns <= self.leaving_ns:
+            return False
+        return channel is None or self.relation(sent_ns, channel) == "owed"
+
+    def relation(
+        self, sent_ns: int, channel: str | None = None, arrived_ns: int = NEVER
+    ) -> Relation:
+        """Return how a code relates to the session's time in the code's channel.
+
+        Args:
+            sent_ns: when the code was sent (wall clock, ns).
+            channel: its channel; None in a run without channels.
+            arrived_ns: when it arrived (wall clock, ns); NEVER if it did not.
+        """
+        within: Relation = "owed"
+        if channel is not None:
+            within = relation_in((self.channels or {}).get(channel, ()), sent_ns, arrived_ns)
+        if within == "outside":
+            return within
+        if within == "before" or sent_ns < self.started_ns:
+            return "before"
+        if sent_ns < self.subscribed_ns:
+            return "joining"
+        return "leaving" if sent_ns > self.leaving_ns else within
+
+    def ask_to_join(self, channel: str, asked_ns: int) -> None:
+        """Begin a span in a channel, at a time (wall clock, ns).
+
+        Raises:
+            ValueError: the run has no channels.
+        """
+        if self.channels is None:
+            raise ValueError("a run without channels has none to join")
+        self.channels[channel] = (*self.channels.get(channel, ()), Span(asked_ns))
+
+    def span(self, channel: str) -> Span:
+        """Return the latest span in a channel, to end it; it is the session's own.
+
+        Raises:
+            KeyError: the session never was in the channel.
+        """
+        spans = (self.channels or {})[channel]
+        if spans[-1] is ALWAYS:
+            spans = (*spans[:-1], Span(0, 0))
+            if self.channels is not None:
+                self.channels[channel] = spans
+        return spans[-1]
 
     def add_unowed(self, sequence: int) -> bool:
         """Note the arrival of a code that was sent before `subscribed_ns` or after `leaving_ns`.
@@ -149,6 +225,7 @@ class TrackedCode:
         sent_ns: when it was sent (wall clock, ns); None until that is known.
         text_ns: send time in its text, on the sender's wall clock; None if there is none.
         status: result of its request.
+        channel: the channel that it is published to; None in a run without channels.
         announced: the broadcaster has announced it; a server can make up texts.
         copies: arrival of the first copy by session, in the order of reading; None once the
             code is settled.
@@ -168,6 +245,7 @@ class TrackedCode:
     __slots__ = (
         "_reported",
         "announced",
+        "channel",
         "copies",
         "further",
         "in_time",
@@ -182,8 +260,11 @@ class TrackedCode:
         "text_ns",
     )
 
-    def __init__(self, sequence: int, sent_ns: int | None = None) -> None:
+    def __init__(
+        self, sequence: int, sent_ns: int | None = None, channel: str | None = None
+    ) -> None:
         self.sequence = sequence
+        self.channel = channel
         self.sent_ns = self.text_ns = sent_ns
         self.status: Status = "pending"
         self.announced = False
@@ -209,7 +290,8 @@ class TrackedCode:
         if self.further is None:
             self.further = {}
         copies = self.further.setdefault(session, {})
-        copies[session.newest] = copies.get(session.newest, 0) + 1
+        newest = session.newest_before(self)
+        copies[newest] = copies.get(newest, 0) + 1
 
     def count_overtaken(self, newest: int) -> None:
         """Count a first copy that came after a code with a higher sequence number."""

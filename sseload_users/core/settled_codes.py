@@ -8,9 +8,10 @@ recent ones also keep their object, as further copies of them are likely.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from sseload_users.core.sessions import NEVER, Session, SessionSet, TrackedCode
+from sseload_users.core.sessions import Session, SessionSet, TrackedCode
+from sseload_users.core.spans import NEVER
 
 #: Number of settled codes that nobody misses and that keep their object; for a further copy of
 #: an older one, which is rare, it is created again.
@@ -26,6 +27,9 @@ _ANY_NUMBER = (1 << 16) - 1
 class SettledCodes:
     """The settled codes of one worker.
 
+    Args:
+        channel_of: returns the channel of a code by its sequence number; None without channels.
+
     Attributes:
         count: number of settled codes.
         newest_ns: send time of the newest code that is owed (wall clock, ns).
@@ -33,6 +37,7 @@ class SettledCodes:
     """
 
     __slots__ = (
+        "_channel_of",
         "_missed",
         "_overtaking",
         "_recent",
@@ -43,7 +48,8 @@ class SettledCodes:
         "newest_ns",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, channel_of: Callable[[int], str | None]) -> None:
+        self._channel_of = channel_of
         self.count = 0
         self.newest_ns = 0
         self.newest_missed_ns = 0
@@ -80,7 +86,7 @@ class SettledCodes:
         if found is None and sequence < len(self._sent) and self._sent[sequence] != _UNSETTLED:
             sent_ns = self._sent[sequence]
             text_ns = self._texts[sequence]
-            found = TrackedCode(sequence, sent_ns or None)
+            found = TrackedCode(sequence, sent_ns or None, self._channel_of(sequence))
             found.text_ns = None if text_ns == _NO_TIME else text_ns
             later = self._overtaking[sequence]
             found.overtakable_by = NEVER if later == _ANY_NUMBER else sequence + later
@@ -89,11 +95,21 @@ class SettledCodes:
             found.owed = sent_ns != _UNOWED
         return found
 
-    def sent_since(self, at_ns: int) -> Iterator[TrackedCode]:
-        """Yield the owed codes that were sent at a time (wall clock, ns) or later."""
-        if at_ns <= self.newest_ns:
+    def owed_to(self, session: Session, since_ns: int) -> Iterator[TrackedCode]:
+        """Yield the codes that were sent at a time or later and that a session is owed.
+
+        Args:
+            session: a session.
+            since_ns: the time (wall clock, ns).
+        """
+        if since_ns <= self.newest_ns:
             for sequence, sent_ns in enumerate(self._sent):
-                if sent_ns >= at_ns and sent_ns != _UNOWED and (code := self.find(sequence)):
+                if (
+                    sent_ns >= since_ns
+                    and sent_ns != _UNOWED
+                    and session.is_owed(sent_ns, self._channel_of(sequence))
+                    and (code := self.find(sequence))
+                ):
                     yield code
 
     def missed_since(self, at_ns: int) -> Iterator[TrackedCode]:

@@ -7,13 +7,15 @@ the leader merges them all, in any order.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from typing import Any, TypedDict
 
 from sseload_users.core.causes import Cause, bounded_cause
 from sseload_users.core.code_tally import CodeTally
 from sseload_users.core.counters import Counters
 from sseload_users.core.histogram import Histogram
+from sseload_users.core.leaks import MAX_EXAMPLES, Leak
 from sseload_users.core.second import Second
 
 _S = 1_000_000_000
@@ -31,6 +33,7 @@ class PackedTally(TypedDict):
     codes: dict[int, list[Any]]
     seconds: dict[int, list[Any]]
     histograms: list[list[object]]
+    leaks: list[tuple[int, str, int, str, Sequence[str]]]
 
 
 class Tally:
@@ -51,6 +54,7 @@ class Tally:
         stalls: how much later than asked for the event loop continued.
         codes: each code's account, by sequence number.
         seconds: figures by whole seconds since the Unix epoch.
+        leaks: the first examples of leaks.
     """
 
     __slots__ = (
@@ -61,6 +65,7 @@ class Tally:
         "counters",
         "ingest",
         "lag",
+        "leaks",
         "recovery",
         "seconds",
         "server_texts",
@@ -85,6 +90,7 @@ class Tally:
         self.stalls = Histogram()
         self.codes: dict[int, CodeTally] = {}
         self.seconds: dict[int, Second] = {}
+        self.leaks: list[Leak] = []
 
     def code(self, sequence: int) -> CodeTally:
         """Return a code's account; create it if there is none."""
@@ -115,6 +121,11 @@ class Tally:
         self._keep_words(counted, server_text)
         self.second(at_ns).errors += 1
 
+    def keep_leak(self, leak: Leak) -> None:
+        """Keep an example of a leak, if there are not enough of earlier codes."""
+        if len(self.leaks) < MAX_EXAMPLES or leak < self.leaks[-1]:
+            self.leaks = sorted({*self.leaks, leak})[:MAX_EXAMPLES]
+
     def merge(self, other: Tally, first_code: int = 0) -> None:
         """Add another tally.
 
@@ -135,6 +146,9 @@ class Tally:
                 self.code(sequence).merge(code)
         for key, second in other.seconds.items():
             self.second(key * _S).merge(second)
+        for leak in other.leaks:
+            if leak.sequence >= first_code:
+                self.keep_leak(leak)
 
     def _keep_words(self, cause: Cause, words: str) -> None:
         # The smallest text, so that the order of merging does not matter.
@@ -167,6 +181,7 @@ class Tally:
             "codes": {sequence: code.pack() for sequence, code in self.codes.items()},
             "seconds": {key: second.pack() for key, second in self.seconds.items()},
             "histograms": [getattr(self, name).pack() for name in _HISTOGRAMS],
+            "leaks": [astuple(leak) for leak in self.leaks],
         }
 
     @classmethod
@@ -183,4 +198,5 @@ class Tally:
         new.seconds = {key: Second.unpack(second) for key, second in data["seconds"].items()}
         for name, histogram in zip(_HISTOGRAMS, data["histograms"], strict=True):
             setattr(new, name, Histogram.unpack(histogram))
+        new.leaks = [Leak(*leak[:-1], tuple(leak[-1])) for leak in data["leaks"]]
         return new

@@ -215,7 +215,7 @@ class Accounting:
         """
         if self.closed and not final:
             return
-        owed, delivered = self.ledger.codes.pairs_in_flight(self.ledger.open_sessions)
+        owed, delivered = self.ledger.codes.pairs_in_flight(self.ledger.audience)
         news = self.ledger.take()
         clocks = self._clock.clocks
         if clocks.known and not clocks.same:

@@ -266,7 +266,7 @@ def test_closed_sessions_are_kept_while_announcements_may_follow() -> None:
     books.ledger.settle(T0 + 50 * S)
     assert books.of(2) == INTERRUPTED
     books.ledger.settle(T0 + 50 * S)
-    assert not books.ledger._closed
+    assert not books.ledger.audience.closed
 
 
 @pytest.mark.parametrize("settled_between", [False, True])

@@ -57,7 +57,7 @@ def test_a_server_that_delivers_nothing_costs_a_few_hundred_bytes_a_code() -> No
     assert (size_of(ledger) - empty) / 2000 < 600
     # Once they have all arrived, only the latest codes keep their objects.
     for sequence in range(1, 2001):
-        for session in list(ledger._open):
+        for session in list(ledger.audience.open):
             session.receive(ledger.code(sequence), T0 + 1000 * S)
     late = ledger.take()
     assert (total_of(late, "late"), total_of(late, "missing")) == (500 * 2000, -500 * 2000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from unittest import mock
 
 import pytest
@@ -10,9 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sseload_users.core import settled_codes
+from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.code_tally import CodeTally
 from sseload_users.core.tally import PackedTally, Tally
-from tests.support.ledger_model import KINDS, OUTCOMES, STEP_NS, Event, World, events, total_of
+from tests.support.ledger_model import (
+    CHANNEL_KINDS,
+    KINDS,
+    OUTCOMES,
+    STEP_NS,
+    Event,
+    Kind,
+    World,
+    channel_events,
+    events,
+    total_of,
+)
 
 slowest = st.sampled_from([0, STEP_NS, 3 * STEP_NS, 9 * STEP_NS])
 
@@ -44,22 +57,61 @@ def test_several_workers_have_the_same_account_as_one(
     assert comparable(one) == comparable(sum_of_all)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_long_histories_agree_with_the_model(seed: int) -> None:
-    # Hypothesis finds short histories; these are long, and every kind of event occurs.
-    draw = random.Random(seed)
-    history: list[Event] = [
-        (kind, draw.randrange(31), draw.randrange(15), draw.randrange(8))
-        for kind in draw.choices(KINDS, k=800)
-    ]
-    world = World([1, 3], seed % 4 * STEP_NS)
+CHANNELS = st.builds(
+    ChannelPlan,
+    st.sampled_from([["a"], ["a", "b"], ["a", "b", "c", "d"]]),
+    st.sampled_from(["turn", "random"]),
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(channel_events, CHANNELS, st.booleans(), st.integers(2, 4), st.integers(), slowest)
+def test_the_ledger_agrees_with_the_model_about_channels(
+    history: list[Event],
+    channels: ChannelPlan,
+    release: bool,
+    workers: int,
+    seed: int,
+    slowest_ns: int,
+) -> None:
+    world = World([1, workers], slowest_ns, channels)
     world.run(history)
+    world.end(release=release)
+    for group in world.groups:
+        world.check(group, group.total(seed))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_long_histories_with_channels_agree_with_the_model(seed: int) -> None:
+    world = World([1, 3], seed % 4 * STEP_NS, ChannelPlan(["a", "b", "c"], "random"))
+    world.run(long_history(seed, CHANNEL_KINDS))
     world.end(release=seed % 2 == 0)
     for group in world.groups:
         world.check(group, group.total(seed))
     total = world.groups[0].total(seed)
-    assert all(total_of(total, outcome) > 0 for outcome in OUTCOMES)
+    assert all(total_of(total, outcome) > 0 for outcome in OUTCOMES if outcome != "late")
+    assert len(total.leaks) == 10
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_long_histories_agree_with_the_model(seed: int) -> None:
+    world = World([1, 3], seed % 4 * STEP_NS)
+    world.run(long_history(seed, KINDS))
+    world.end(release=seed % 2 == 0)
+    for group in world.groups:
+        world.check(group, group.total(seed))
+    total = world.groups[0].total(seed)
+    assert all(total_of(total, outcome) > 0 for outcome in OUTCOMES if outcome != "leaked")
     assert total.counters.out_of_order > 0
+
+
+def long_history(seed: int, kinds: Sequence[Kind]) -> list[Event]:
+    """Return a history in which every kind of event occurs; Hypothesis finds short ones."""
+    draw = random.Random(seed)
+    return [
+        (kind, draw.randrange(31), draw.randrange(15), draw.randrange(8))
+        for kind in draw.choices(kinds, k=800)
+    ]
 
 
 def comparable(tally: Tally) -> PackedTally:

@@ -16,11 +16,13 @@ from typing import Literal, TypeAlias
 import msgpack
 from hypothesis import strategies as st
 
+from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.code_tally import OPEN_STATUSES, Outcomes, Status
 from sseload_users.core.connection_row import received_per_connection
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.ledger import STRAY, Ledger
-from sseload_users.core.sessions import NEVER, Connection, Session, TrackedCode
+from sseload_users.core.sessions import Connection, Session, TrackedCode
+from sseload_users.core.spans import NEVER
 from sseload_users.core.tally import Tally
 
 #: One step of the world's time, and the delivery timeout.
@@ -33,6 +35,14 @@ ON_CONNECTIONS = ("owed", "delivered", "late", "missing", "interrupted", "duplic
 
 
 @dataclass
+class ModelSpan:
+    asked_ns: int
+    joined_ns: int | None = None
+    leaving_ns: int | None = None
+    left_ns: int | None = None
+
+
+@dataclass
 class ModelSession:
     connection: int
     started_ns: int
@@ -40,6 +50,36 @@ class ModelSession:
     leaving_ns: int | None = None
     closed_ns: int | None = None
     released: bool = False
+    channels: dict[str, list[ModelSpan]] = field(default_factory=dict)
+
+    def position(self, sent_ns: int, channel: str | None, arrived_ns: int | None) -> str:
+        """Say where a code lies in the session's time in its channel."""
+        within = "owed"
+        if channel is not None:
+            within = self._position_in(self.channels.get(channel, []), sent_ns, arrived_ns)
+        if within == "outside":
+            return within
+        if within == "before" or min(self.started_ns, self.subscribed_ns) > sent_ns:
+            return "before"
+        if self.subscribed_ns > sent_ns:
+            return "joining"
+        left = self.leaving_ns is not None and sent_ns > self.leaving_ns
+        return "leaving" if left else within
+
+    @staticmethod
+    def _position_in(spans: list[ModelSpan], sent_ns: int, arrived_ns: int | None) -> str:
+        for span in spans:
+            until = span.leaving_ns
+            if span.asked_ns <= sent_ns and (until is None or sent_ns <= until):
+                joined = span.joined_ns is not None and span.joined_ns <= sent_ns
+                return "owed" if joined else "joining"
+            left = span.left_ns
+            if until is not None and until < sent_ns and (left is None or sent_ns <= left):
+                return "leaving"
+        later = [span for span in spans if span.asked_ns > sent_ns]
+        if arrived_ns is not None and any(span.asked_ns <= arrived_ns for span in later):
+            return "before"
+        return "outside"
 
 
 @dataclass
@@ -68,9 +108,14 @@ class Expected:
 @dataclass
 class Model:
     slowest_ns: int = 0
+    channels: ChannelPlan | None = None
     sessions: list[ModelSession] = field(default_factory=list)
     codes: dict[int, ModelCode] = field(default_factory=dict)
     receipts: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def channel_of(self, sequence: int) -> str | None:
+        """Return the channel of a code; None without channels."""
+        return None if self.channels is None else self.channels.channel_of(sequence)
 
     def expected(self) -> Expected:
         """Return the account, computed by brute force."""
@@ -95,6 +140,9 @@ class Model:
                     count["duplicate"] += len(arrivals) - 1
                 duplicates.update(indices[1:])
                 continue
+            if outcome == "leaked":
+                row["leaked"] += len(arrivals)
+                continue
             if outcome in ("unowed", "released"):
                 row["unexpected"] += len(arrivals)
                 continue
@@ -107,13 +155,14 @@ class Model:
                 sent_ns = self.codes[sequence].sent_ns or 0
                 result.arrivals.setdefault(sequence, []).append(arrivals[0])
                 result.latencies_us.setdefault(sequence, []).append((arrivals[0] - sent_ns) // 1000)
-        newest: Counter[int] = Counter()
+        newest: Counter[tuple[int, str | None]] = Counter()
         for index, (at, sequence, _) in enumerate(self.receipts):
             if index not in duplicates:
-                if sequence < newest[at]:
+                stream = at, self.channel_of(sequence)
+                if sequence < newest[stream]:
                     code = self.codes.get(sequence, ModelCode(status="unsent"))
-                    result.out_of_order += code.is_out_of_order_after(newest[at])
-                newest[at] = max(newest[at], sequence)
+                    result.out_of_order += code.is_out_of_order_after(newest[stream])
+                newest[stream] = max(newest[stream], sequence)
         return result
 
     def _outcome(self, sequence: int, session: ModelSession, arrived_ns: int | None) -> str:
@@ -121,14 +170,14 @@ class Model:
         if code is None or code.sent_ns is None or code.status in ("rejected", "unsent"):
             return "unowed"
         sent_ns, closed_ns = code.sent_ns, session.closed_ns
-        left = session.leaving_ns is not None and sent_ns > session.leaving_ns
+        position = session.position(sent_ns, self.channel_of(sequence), arrived_ns)
         if arrived_ns is not None:
-            if min(session.started_ns, session.subscribed_ns) > sent_ns:
-                return "unowed"
+            if position in ("before", "outside"):
+                return "unowed" if position == "before" else "leaked"
             in_time = "delivered" if arrived_ns - sent_ns <= TIMEOUT_NS else "late"
-            return "released" if left else in_time
+            return "released" if position == "leaving" else in_time
         gone = closed_ns is not None and closed_ns <= sent_ns
-        if session.subscribed_ns > sent_ns or left or gone:
+        if position != "owed" or gone:
             return "unowed"
         if code.status == "unknown":
             return "released"
@@ -143,8 +192,8 @@ class Model:
 class Worker:
     """A real ledger, with what was taken from it and the latencies that it reported."""
 
-    def __init__(self, slowest_ns: int) -> None:
-        self.ledger = Ledger(TIMEOUT_NS / 1e9, self._on_arrivals)
+    def __init__(self, slowest_ns: int, channels: ChannelPlan | None) -> None:
+        self.ledger = Ledger(TIMEOUT_NS / 1e9, self._on_arrivals, channels)
         self.ledger.rules.slowest_ns = slowest_ns
         self.taken: list[Tally] = []
         self.reported_us: Counter[int] = Counter()
@@ -180,8 +229,8 @@ def total_of(tally: Tally, outcome: str) -> int:
 class Group:
     """Workers that share the connections of a world."""
 
-    def __init__(self, size: int, slowest_ns: int) -> None:
-        self.workers = [Worker(slowest_ns) for _ in range(size)]
+    def __init__(self, size: int, slowest_ns: int, channels: ChannelPlan | None) -> None:
+        self.workers = [Worker(slowest_ns, channels) for _ in range(size)]
         self.connections: list[Connection] = []
         self.sessions: list[Session] = []
 
@@ -203,11 +252,16 @@ class Group:
 Kind: TypeAlias = Literal[
     "wait", "open", "close", "leave", "release", "broadcast", "announce", "answer",
     "receive", "make up", "settle", "take", "report",
+    "ask to join", "confirm join", "begin leaving channel", "leave channel",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = (
     "wait", "wait", "open", "open", "close", "leave", "release", "broadcast", "broadcast",
     "announce", "announce", "answer", "answer", "receive", "receive", "receive", "receive",
     "receive", "make up", "settle", "settle", "take", "report",
+)  # fmt: skip
+CHANNEL_KINDS: tuple[Kind, ...] = (
+    *KINDS, "ask to join", "ask to join", "confirm join", "confirm join",
+    "begin leaving channel", "begin leaving channel", "leave channel", "leave channel",
 )  # fmt: skip
 ANSWERS: tuple[Status, ...] = (
     "accepted", "accepted", "accepted", "unanswered", "rejected", "unknown",
@@ -216,12 +270,17 @@ ANSWERS: tuple[Status, ...] = (
 #: An event: its kind, which object it concerns, how late it becomes known, and a detail.
 Event: TypeAlias = tuple[Kind, int, int, int]
 
-events = st.lists(
-    st.tuples(
-        st.sampled_from(KINDS), st.integers(0, 30), st.integers(0, 14), st.integers(0, 7)
-    ),
-    max_size=150,
-)  # fmt: skip
+
+def _histories(kinds: tuple[Kind, ...]) -> st.SearchStrategy[list[Event]]:
+    event = st.tuples(
+        st.sampled_from(kinds), st.integers(0, 30), st.integers(0, 14), st.integers(0, 7)
+    )
+    return st.lists(event, max_size=150)
+
+
+events = _histories(KINDS)
+#: Events of a run with channels.
+channel_events = _histories(CHANNEL_KINDS)
 
 
 class World:
@@ -230,11 +289,17 @@ class World:
     Args:
         sizes: number of workers of each group.
         slowest_ns: duration of the slowest delivery, as the ledgers are told.
+        channels: deals codes to channels; None for a run without channels.
     """
 
-    def __init__(self, sizes: Iterable[int] = (1,), slowest_ns: int = 0) -> None:
-        self.model = Model(slowest_ns)
-        self.groups = [Group(size, slowest_ns) for size in sizes]
+    def __init__(
+        self,
+        sizes: Iterable[int] = (1,),
+        slowest_ns: int = 0,
+        channels: ChannelPlan | None = None,
+    ) -> None:
+        self.model = Model(slowest_ns, channels)
+        self.groups = [Group(size, slowest_ns, channels) for size in sizes]
         self.now_ns = 1_700_000_000 * 10**9
         self._unannounced: dict[int, int] = {}
         self._last_ns: dict[int, int] = {}
@@ -267,15 +332,82 @@ class World:
         # Most connections have one session at a time; the ledger does not mind more.
         connection, subscribed_ns = which % 6, self.now_ns - late_ns
         started_ns = subscribed_ns + (1 - detail) * STEP_NS
-        self.model.sessions.append(ModelSession(connection, started_ns, subscribed_ns))
+        own = self._some_channels(which // 6 + detail)
+        first = {name: [ModelSpan(0, 0)] for name in own}
+        self.model.sessions.append(
+            ModelSession(connection, started_ns, subscribed_ns, channels=first)
+        )
         for group in self.groups:
             while len(group.connections) <= connection:
                 owner = group.of(len(group.connections)).ledger
                 group.connections.append(owner.add_connection())
             opened = group.of(connection).ledger.open_session(
-                group.connections[connection], started_ns, subscribed_ns
+                group.connections[connection], started_ns, subscribed_ns, own
             )
             group.sessions.append(opened)
+
+    def _some_channels(self, draw: int) -> list[str]:
+        names = () if self.model.channels is None else self.model.channels.names
+        return [name for at, name in enumerate(names) if draw >> at & 1]
+
+    def _some_channel(self, draw: int) -> str | None:
+        names = () if self.model.channels is None else self.model.channels.names
+        return names[draw % len(names)] if names else None
+
+    def ask_to_join(self, which: int, late_ns: int, detail: int) -> None:
+        at, channel = self._find_open(which), self._some_channel(detail)
+        if at is None or channel is None:
+            return
+        session = self.model.sessions[at]
+        spans = session.channels.setdefault(channel, [])
+        if spans and (spans[-1].left_ns is None or spans[-1].left_ns >= self.now_ns):
+            return
+        self.now_ns += 1  # later than all that is known
+        spans.append(ModelSpan(self.now_ns))
+        for group in self.groups:
+            ledger = group.of(session.connection).ledger
+            ledger.ask_to_join(group.sessions[at], channel, self.now_ns)
+
+    def confirm_join(self, which: int, late_ns: int, detail: int) -> None:
+        at, channel = self._find_open(which), self._some_channel(detail)
+        if at is None or channel is None:
+            return
+        session = self.model.sessions[at]
+        spans = session.channels.get(channel)
+        if not spans or spans[-1].joined_ns is not None:
+            return
+        spans[-1].joined_ns = max(self.now_ns - late_ns, spans[-1].asked_ns)
+        for group in self.groups:
+            ledger = group.of(session.connection).ledger
+            ledger.confirm_join(group.sessions[at], channel, spans[-1].joined_ns)
+
+    def begin_leaving_channel(self, which: int, late_ns: int, detail: int) -> None:
+        at, channel = self._find_open(which), self._some_channel(detail)
+        if at is None or channel is None:
+            return
+        session = self.model.sessions[at]
+        spans = session.channels.get(channel)
+        if not spans or spans[-1].joined_ns is None:
+            return
+        if spans[-1].leaving_ns is None:
+            spans[-1].leaving_ns = self.now_ns
+        for group in self.groups:
+            ledger = group.of(session.connection).ledger
+            ledger.begin_leaving_channel(group.sessions[at], channel, self.now_ns)
+
+    def leave_channel(self, which: int, late_ns: int, detail: int) -> None:
+        at, channel = self._find_open(which), self._some_channel(detail)
+        if at is None or channel is None:
+            return
+        session = self.model.sessions[at]
+        spans = session.channels.get(channel)
+        if not spans or spans[-1].leaving_ns is None or spans[-1].left_ns is not None:
+            return
+        self.now_ns += 1
+        spans[-1].left_ns = self.now_ns
+        for group in self.groups:
+            ledger = group.of(session.connection).ledger
+            ledger.leave_channel(group.sessions[at], channel, self.now_ns)
 
     def close(self, which: int, late_ns: int, detail: int) -> None:
         self._close_open(which, late_ns, released=False)
@@ -377,10 +509,19 @@ class World:
         """Compare a group's account with the model's."""
         expected = self.model.expected()
         rows = {
-            sequence: Counter({name: many for name in OUTCOMES if (many := getattr(row, name))})
+            sequence: Counter[str]({name: getattr(row, name) for name in OUTCOMES})
             for sequence, row in total.codes.items()
         }
+        rows = {sequence: +counts for sequence, counts in rows.items()}
         wanted = {sequence: +counts for sequence, counts in expected.codes.items()}
+        all_spans = [spans for each in self.model.sessions for spans in each.channels.values()]
+        if any(len(spans) > 1 or spans[0].asked_ns for spans in all_spans):
+            # Whether further copies are a leak, or the history of a channel that was joined
+            # later, depends on when each of them came.
+            for counts in (*rows.values(), *wanted.values()):
+                counts["unexpected"] += counts.pop("leaked", 0)
+            rows = {sequence: +counts for sequence, counts in rows.items()}
+            wanted = {sequence: +counts for sequence, counts in wanted.items()}
         assert {k: v for k, v in rows.items() if v} == {k: v for k, v in wanted.items() if v}
         assert total.counters.out_of_order == expected.out_of_order
         assert all(
@@ -388,9 +529,9 @@ class World:
             for row in total.codes.values()
         )
         for at, connection in enumerate(group.connections):
-            counts = {name: getattr(connection, name) for name in ON_CONNECTIONS}
+            its = {name: getattr(connection, name) for name in ON_CONNECTIONS}
             mine = expected.connections.get(at, Counter())
-            assert counts == {name: mine[name] for name in ON_CONNECTIONS}
+            assert its == {name: mine[name] for name in ON_CONNECTIONS}
         for name in ON_CONNECTIONS:
             assert total_of(total, name) == sum(getattr(each, name) for each in group.connections)
         for sequence, row in total.codes.items():

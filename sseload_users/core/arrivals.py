@@ -1,0 +1,33 @@
+"""The arrivals of a code, while it is in flight."""
+
+from __future__ import annotations
+
+from sseload_users.core.sessions import TrackedCode
+from sseload_users.core.timestamps import earliest
+
+
+def new_arrivals_in_time(code: TrackedCode, sent_ns: int, timeout_ns: int) -> list[int]:
+    """Return when the first copies arrived that came in time since the last call.
+
+    Copies at sessions that the code was not meant for are left out.
+
+    Args:
+        code: it is owed.
+        sent_ns: when it was sent (wall clock, ns).
+        timeout_ns: time after its sending within which it counts as delivered.
+
+    Returns:
+        The arrivals (wall clock, ns), in ascending order; the latest possible time for those
+        that arrived in time only as far as is known.
+    """
+    latest, channel = sent_ns + timeout_ns, code.channel
+    # Few arrive after the latest time; only for those is the earliest time needed.
+    in_time = [
+        arrived_ns if arrived_ns <= latest else latest
+        for session, arrived_ns in code.take_new_copies()
+        if (arrived_ns <= latest or earliest(arrived_ns) <= latest)
+        and session.started_ns <= sent_ns <= session.leaving_ns
+        and (channel is None or session.relation(sent_ns, channel) in {"joining", "owed"})
+    ]
+    in_time.sort()  # nearly sorted; counting sorted values is much cheaper
+    return in_time

@@ -1,0 +1,72 @@
+"""The sessions that codes may be owed to, as a whole and by channel."""
+
+from __future__ import annotations
+
+from sseload_users.core.sessions import Session
+
+
+class Audience:
+    """Open sessions, and closed ones that codes in flight or to come may still be owed to.
+
+    Attributes:
+        open: the open sessions.
+        closed: the closed ones that are kept, in the order in which they were closed.
+    """
+
+    __slots__ = ("_closed_in", "_open_in", "closed", "open")
+
+    def __init__(self) -> None:
+        self.open: dict[Session, None] = {}
+        self.closed: dict[Session, None] = {}
+        self._open_in: dict[str, dict[Session, None]] = {}
+        self._closed_in: dict[str, dict[Session, None]] = {}
+
+    def add(self, session: Session) -> None:
+        """Add an open session, with its channels."""
+        self.open[session] = None
+        for channel in session.channels or ():
+            self.join(session, channel)
+
+    def join(self, session: Session, channel: str) -> None:
+        """Add an open session to a channel."""
+        self._open_in.setdefault(channel, {})[session] = None
+
+    def close(self, session: Session) -> None:
+        """Move a session to the closed ones; it stays in its channels."""
+        self.open.pop(session, None)
+        self.closed[session] = None
+        for channel in session.channels or ():
+            _remove(self._open_in, channel, session)
+            self._closed_in.setdefault(channel, {})[session] = None
+
+    def forget_closed(self, horizon_ns: int) -> None:
+        """Forget the sessions that were closed at a time (wall clock, ns) or before."""
+        for session in list(self.closed):
+            if session.closed_ns is None or session.closed_ns > horizon_ns:
+                # The following ones closed later, or can wait.
+                break
+            del self.closed[session]
+            for channel in session.channels or ():
+                _remove(self._closed_in, channel, session)
+
+    def members(self, channel: str | None) -> tuple[dict[Session, None], dict[Session, None]]:
+        """Return the open and the closed sessions that are or were in a channel.
+
+        Args:
+            channel: the channel; None for all sessions.
+        """
+        if channel is None:
+            return self.open, self.closed
+        return self._open_in.get(channel, {}), self._closed_in.get(channel, {})
+
+    def sizes(self) -> dict[str, int]:
+        """Return the number of open sessions that are or were in each channel."""
+        return {channel: len(sessions) for channel, sessions in self._open_in.items()}
+
+
+def _remove(channels: dict[str, dict[Session, None]], channel: str, session: Session) -> None:
+    sessions = channels.get(channel)
+    if sessions is not None:
+        sessions.pop(session, None)
+        if not sessions:
+            del channels[channel]

@@ -1,0 +1,127 @@
+"""Channels: which code goes to which, and times in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sseload_users.core.channels import CHANNEL_ORDERS, ChannelOrder, ChannelPlan
+from sseload_users.core.ledger import Ledger
+from tests.support.ledger_books import MS, T0
+from tests.support.ledger_model import total_of
+
+NAMES = ["a", "b", "c", "d"]
+
+
+def test_codes_are_dealt_in_turn() -> None:
+    plan = ChannelPlan(NAMES)
+    assert [plan.channel_of(sequence) for sequence in range(1, 7)] == ["a", "b", "c", "d", "a", "b"]
+
+
+@given(st.sampled_from(CHANNEL_ORDERS), st.text(max_size=5), st.integers(1, 10**6))
+def test_all_processes_deal_alike(order: ChannelOrder, seed: str, sequence: int) -> None:
+    one, other = (ChannelPlan(NAMES, order, [1, 2, 3, 4], seed) for _ in range(2))
+    assert one.channel_of(sequence) == other.channel_of(sequence)
+    assert one.channel_of(sequence) in NAMES
+
+
+def test_random_order_is_even() -> None:
+    dealt = Counter(map(ChannelPlan(NAMES, "random").channel_of, range(1, 10_001)))
+    assert all(2_300 < dealt[name] < 2_700 for name in NAMES)
+
+
+def test_weighted_order_follows_the_sizes() -> None:
+    plan = ChannelPlan(NAMES, "weighted", [1, 0, 4, 5])
+    dealt = Counter(map(plan.channel_of, range(1, 10_001)))
+    assert dealt["b"] == 0
+    assert 900 < dealt["a"] < 1_100
+    assert 3_800 < dealt["c"] < 4_200
+
+
+def test_another_seed_deals_differently() -> None:
+    one, other = (ChannelPlan(NAMES, "random", seed=seed) for seed in ("x", "y"))
+    assert any(one.channel_of(each) != other.channel_of(each) for each in range(1, 100))
+
+
+@pytest.mark.parametrize(("names", "sizes"), [([], []), (NAMES, [1, 2])])
+def test_a_plan_that_cannot_deal_is_refused(names: list[str], sizes: list[int]) -> None:
+    with pytest.raises(ValueError, match="channel plan"):
+        ChannelPlan(names, "weighted", sizes)
+
+
+def test_order_is_judged_in_each_channel() -> None:
+    ledger = Ledger(1.0, channels=ChannelPlan(["a", "b"]))
+    session = ledger.open_session(ledger.add_connection(), T0, T0, ["a", "b"])
+    for sequence in (1, 2, 3, 4):
+        ledger.announce(sequence, T0 + sequence)
+        ledger.set_status(sequence, "accepted", sequence)
+    # 2 and 4 go to b: 4 before 1 is no defect, 4 before 2 is one.
+    for sequence in (4, 1, 2, 3):
+        session.receive(ledger.code(sequence), T0 + MS)
+    ledger.settle(T0 + 2 * MS)
+    taken = ledger.take()
+    assert (total_of(taken, "delivered"), taken.counters.out_of_order) == (4, 1)
+
+
+def test_a_session_is_owed_its_own_channels_codes() -> None:
+    ledger = Ledger(1.0, channels=ChannelPlan(["a", "b"]))
+    in_a, in_both = (
+        ledger.open_session(ledger.add_connection(name), T0, T0, channels)
+        for name, channels in (("ann", ["a"]), ("bob", ["b", "a"]))
+    )
+    for sequence in (1, 2):
+        ledger.announce(sequence, T0 + sequence * MS)
+        ledger.set_status(sequence, "accepted", sequence)
+        in_both.receive(ledger.code(sequence), T0 + 10 * MS)
+    in_a.receive(ledger.code(2), T0 + 10 * MS)
+    in_a.receive(ledger.code(2), T0 + 11 * MS)
+    ledger.settle(T0 + 2000 * MS)
+    taken = ledger.take()
+    assert (taken.codes[1].owed, taken.codes[1].delivered, taken.codes[1].missing) == (2, 1, 1)
+    assert (taken.codes[2].owed, taken.codes[2].delivered, taken.codes[2].leaked) == (1, 1, 2)
+    (leak,) = taken.leaks
+    assert (leak.sequence, leak.channel, leak.username, leak.own_channels) == (
+        2,
+        "b",
+        "ann",
+        ("a",),
+    )
+    in_a.receive(ledger.code(2), T0 + 3000 * MS)
+    assert ledger.take().codes[2].leaked == 1
+
+
+def test_a_channel_is_joined_and_left() -> None:
+    ledger = Ledger(1.0, channels=ChannelPlan(["a"]))
+    session = ledger.open_session(ledger.add_connection(), T0, T0, [])
+
+    def send(sequence: int, at_ns: int, *, arrives: bool = True) -> None:
+        ledger.announce(sequence, at_ns)
+        ledger.set_status(sequence, "accepted", sequence)
+        if arrives:
+            session.receive(ledger.code(sequence), at_ns + MS)
+
+    ledger.ask_to_join(session, "a", T0 + 10 * MS)
+    send(1, T0 + 11 * MS, arrives=False)  # the server may not have heard of it yet
+    ledger.confirm_join(session, "a", T0 + 15 * MS)
+    send(2, T0 + 20 * MS, arrives=False)
+    assert ledger.awaits(session, T0 + 22 * MS, "a")
+    ledger.begin_leaving_channel(session, "a", T0 + 25 * MS)
+    session.receive(ledger.code(2), T0 + 26 * MS)
+    assert not ledger.awaits(session, T0 + 27 * MS, "a")
+    send(3, T0 + 30 * MS)
+    ledger.leave_channel(session, "a", T0 + 35 * MS)
+    send(4, T0 + 40 * MS)
+    ledger.settle(T0 + 2000 * MS)
+    taken = ledger.take()
+    assert [taken.codes[each].owed for each in (1, 2, 3, 4)] == [0, 1, 0, 0]
+    assert (taken.codes[2].delivered, taken.codes[3].released, taken.codes[4].leaked) == (1, 1, 1)
+
+
+def test_a_run_without_channels_has_none_to_join() -> None:
+    ledger = Ledger(1.0)
+    session = ledger.open_session(ledger.add_connection(), T0, T0)
+    with pytest.raises(ValueError, match="without channels"):
+        ledger.ask_to_join(session, "a", T0)
