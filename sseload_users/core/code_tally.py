@@ -7,6 +7,9 @@ from typing import Any, Literal, TypeAlias
 
 from sseload_users.core.histogram import Histogram
 
+#: Sequence number of the account of codes that nobody sent.
+STRAY = 0
+
 #: The result of a code's request: "pending" until it is there, "unknown" while the worker that
 #: sent the code is lost.
 Status: TypeAlias = Literal["pending", "accepted", "rejected", "unanswered", "unknown", "unsent"]

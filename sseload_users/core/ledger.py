@@ -17,26 +17,21 @@ from sseload_users.core.arrivals import new_arrivals_in_time
 from sseload_users.core.audience import Audience
 from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.code_registry import CodeRegistry
-from sseload_users.core.code_tally import OPEN_STATUSES, CodeTally, Status
+from sseload_users.core.code_tally import OPEN_STATUSES, STRAY, CodeTally, Status
 from sseload_users.core.counting import (
     count_all_without_copy,
     count_delivered,
-    count_duplicates,
     count_first_copies,
     count_further_copies,
-    count_leak,
     count_owed,
     count_without_copy,
-    note_order,
 )
+from sseload_users.core.late_copies import count_copy_of_settled
 from sseload_users.core.pair_rules import PairRules
 from sseload_users.core.sessions import Connection, Session, SessionSet, TrackedCode
 from sseload_users.core.spans import NEVER
 from sseload_users.core.tally import Tally
-from sseload_users.core.timestamps import earliest
 
-#: Sequence number of the account of codes that nobody sent.
-STRAY = 0
 #: Limits of unannounced codes, and of their copies: a server that makes up numbers must not
 #: exhaust the memory. The oldest are discarded first.
 _MAX_UNANNOUNCED, _MAX_UNANNOUNCED_COPIES = 10_000, 1_000_000
@@ -284,7 +279,11 @@ class Ledger:
             # The caller may hold an object that is no longer the code's.
             code = self.codes.find(code.sequence, code.text_ns) or code
         if code.copies is None:
-            self._count_after_settling(session, code, arrived_ns)
+            in_time_ns = count_copy_of_settled(
+                self.tally, self.codes.settled, self.rules, session, code, arrived_ns
+            )
+            if in_time_ns is not None and code.sent_ns is not None:
+                self._on_arrivals([(in_time_ns - code.sent_ns) // 1000], [in_time_ns])
         elif session in code.copies:
             code.count_further(session)
         else:
@@ -347,44 +346,6 @@ class Ledger:
         account.unexpected += len(code.copies or ())
         count_further_copies(self.tally, account, code)
         self.codes.discard(code)
-
-    def _count_after_settling(self, session: Session, code: TrackedCode, arrived_ns: int) -> None:
-        """Count a copy of a settled code."""
-        account = self.tally.code(code.sequence if code.announced else STRAY)
-        connection, sent_ns = session.connection, code.sent_ns
-        relation = session.relation(sent_ns or 0, code.channel, arrived_ns)
-        if not code.owed or sent_ns is None or relation in ("before", "outside"):
-            if code.owed and relation == "outside":
-                count_leak(self.tally, session, code, 1)
-            else:
-                account.unexpected += 1
-            note_order(self.tally.counters, session, code)
-            return
-        if relation != "owed":
-            if session.add_unowed(code.sequence):
-                count_duplicates(account, connection, 1)
-                return
-            if relation == "leaving":
-                account.released += 1
-                note_order(self.tally.counters, session, code)
-                return
-        elif self.codes.settled.remove_missing(code, session):
-            count_owed("missing", account, connection, -1)
-        else:
-            count_duplicates(account, connection, 1)
-            return
-        note_order(self.tally.counters, session, code)
-        latest_ns = sent_ns + self.rules.timeout_ns
-        if earliest(arrived_ns) <= latest_ns:
-            # It arrived in time; only this process read it late.
-            connection.delivered += 1
-            self.tally.counters.in_doubt += int(arrived_ns > latest_ns)
-            in_time_ns = min(arrived_ns, latest_ns)
-            latencies_us = [(in_time_ns - sent_ns) // 1000]
-            count_delivered(account, latencies_us, [in_time_ns])
-            self._on_arrivals(latencies_us, [in_time_ns])
-        else:
-            count_owed("late", account, connection)
 
     def _report_arrivals_of(self, code: TrackedCode) -> None:
         sent_ns = code.sent_ns

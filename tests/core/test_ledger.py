@@ -9,8 +9,7 @@ import pytest
 
 from sseload_users.core import ledger as ledger_module
 from sseload_users.core import settled_codes
-from sseload_users.core.code_tally import Status
-from sseload_users.core.ledger import STRAY
+from sseload_users.core.code_tally import STRAY, Status
 from sseload_users.core.sessions import Session
 from sseload_users.core.timestamps import SharedStamp
 from tests.support.ledger_books import DELIVERED, INTERRUPTED, LATE, MISSING, MS, T0, Books, S

@@ -9,7 +9,8 @@ from unittest import mock
 
 from sseload_users.core import ledger as ledger_module
 from sseload_users.core import settled_codes
-from sseload_users.core.ledger import STRAY, Ledger
+from sseload_users.core.code_tally import STRAY
+from sseload_users.core.ledger import Ledger
 from sseload_users.core.tally import Tally
 from tests.support.ledger_books import MS, T0, S
 from tests.support.ledger_model import total_of

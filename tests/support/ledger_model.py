@@ -17,10 +17,10 @@ import msgpack
 from hypothesis import strategies as st
 
 from sseload_users.core.channels import ChannelPlan
-from sseload_users.core.code_tally import OPEN_STATUSES, Outcomes, Status
+from sseload_users.core.code_tally import OPEN_STATUSES, STRAY, Outcomes, Status
 from sseload_users.core.connection_row import received_per_connection
 from sseload_users.core.histogram import Histogram
-from sseload_users.core.ledger import STRAY, Ledger
+from sseload_users.core.ledger import Ledger
 from sseload_users.core.sessions import Connection, Session, TrackedCode
 from sseload_users.core.spans import NEVER
 from sseload_users.core.tally import Tally

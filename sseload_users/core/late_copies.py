@@ -1,0 +1,74 @@
+"""Copies that arrive after their code was settled."""
+
+from __future__ import annotations
+
+from sseload_users.core.code_tally import STRAY
+from sseload_users.core.counting import (
+    count_delivered,
+    count_duplicates,
+    count_leak,
+    count_owed,
+    note_order,
+)
+from sseload_users.core.pair_rules import PairRules
+from sseload_users.core.sessions import Session, TrackedCode
+from sseload_users.core.settled_codes import SettledCodes
+from sseload_users.core.tally import Tally
+from sseload_users.core.timestamps import earliest
+
+
+def count_copy_of_settled(
+    tally: Tally,
+    settled: SettledCodes,
+    rules: PairRules,
+    session: Session,
+    code: TrackedCode,
+    arrived_ns: int,
+) -> int | None:
+    """Count a copy of a settled code, and correct the account if the session missed it.
+
+    Args:
+        tally: where it is counted.
+        settled: the settled codes.
+        rules: have the delivery timeout.
+        session: received the copy.
+        code: it is settled.
+        arrived_ns: when the copy arrived (wall clock, ns).
+
+    Returns:
+        When it arrived (wall clock, ns), if it is a delivery in time that this process only read
+        late; None otherwise.
+    """
+    account = tally.code(code.sequence if code.announced else STRAY)
+    connection, sent_ns = session.connection, code.sent_ns
+    relation = session.relation(sent_ns or 0, code.channel, arrived_ns)
+    if not code.owed or sent_ns is None or relation in ("before", "outside"):
+        if code.owed and relation == "outside":
+            count_leak(tally, session, code, 1)
+        else:
+            account.unexpected += 1
+        note_order(tally.counters, session, code)
+        return None
+    if relation != "owed":
+        if session.add_unowed(code.sequence):
+            count_duplicates(account, connection, 1)
+            return None
+        if relation == "leaving":
+            account.released += 1
+            note_order(tally.counters, session, code)
+            return None
+    elif settled.remove_missing(code, session):
+        count_owed("missing", account, connection, -1)
+    else:
+        count_duplicates(account, connection, 1)
+        return None
+    note_order(tally.counters, session, code)
+    latest_ns = sent_ns + rules.timeout_ns
+    if earliest(arrived_ns) > latest_ns:
+        count_owed("late", account, connection)
+        return None
+    connection.delivered += 1
+    tally.counters.in_doubt += int(arrived_ns > latest_ns)
+    in_time_ns = min(arrived_ns, latest_ns)
+    count_delivered(account, [(in_time_ns - sent_ns) // 1000], [in_time_ns])
+    return in_time_ns
