@@ -12,6 +12,9 @@ from hypothesis import settings
 with mock.patch.dict(os.environ, LOCUST_SKIP_MONKEY_PATCH="1"):
     import locust  # noqa: F401
 
+# Tests start hundreds of processes, and without bytecode each would compile the whole program.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # The time of an example depends more on the machine than on the code.
 settings.register_profile("sseload", deadline=None)
 settings.load_profile("sseload")
