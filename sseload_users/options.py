@@ -15,7 +15,14 @@ from sseload_users import targets
 from sseload_users.core import objective, option_texts
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.metric_selectors import MetricSelector, parse_selectors
-from sseload_users.core.option_spec import OptionSpec, flag, option, spec_of
+from sseload_users.core.option_spec import (
+    OptionSpec,
+    flag,
+    number_type,
+    option,
+    parse_number,
+    spec_of,
+)
 from sseload_users.targets import Target
 from sseload_users.verdict.rules import FailOn
 
@@ -30,6 +37,8 @@ _RUN = "sseload: the run"
 _Search = Literal["", "connections", "rate"]
 #: Smallest timeout, in seconds.
 _INSTANT = 0.001
+#: Seconds over which the codes are spread unless the user says otherwise.
+DURATION_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +53,14 @@ class Options:
         "code-server", _TEST, "built-in target profile, or the path of a .toml file"
     )
     codes: int = option(10, _TEST, "number of codes to broadcast", lowest=1)
-    duration: float = option(
-        60.0, _TEST, "seconds over which the codes are spread evenly", lowest=0
-    )
+    duration: float | None = option(
+        None, _TEST, "seconds over which the codes are spread evenly (default: "
+        f"{DURATION_S:g}, or fewer to end before -t does)", number=float, unit="SECONDS", lowest=0,
+    )  # fmt: skip
     username: str = option("loadtest", _TEST, "user that connects and sends codes")
     users_file: str | None = option(
         None, _TEST, "CSV file with a username column: connections use its rows in turn"
     )
-    sender: str = option(
-        "", _TEST, "user that sends the codes, and has no other connection if it is in the users "
-        "file; the first user that connects if not given", unit="NAME",
-    )  # fmt: skip
     header: tuple[tuple[str, str], ...] = option(
         (), _TEST, "additional request header, 'Name: value', for connections and ingest; may be "
         "repeated", repeatable=True, in_form=False, secret=True,
@@ -174,7 +180,7 @@ class Options:
     # Where this machine shows figures does not belong to the run.
     metrics_port: int | None = option(
         None, _RUN, "port on which to serve /metrics for Prometheus; the web UI serves it as "
-        "well", unit="PORT", lowest=1, highest=65535, in_form=False, public=False,
+        "well", number=int, unit="PORT", lowest=1, highest=65535, in_form=False, public=False,
     )  # fmt: skip
     metrics_host: str = option(
         "127.0.0.1", _RUN, "address on which to serve it", in_form=False, public=False
@@ -192,7 +198,7 @@ class Options:
         )  # fmt: skip
         # The web form sends an empty text for a field that was left empty.
         values = {
-            each.name: given[each.name]
+            each.name: parse_number(each, given[each.name])
             for each in fields(cls)
             if given.get(each.name) not in (None, "")
         }
@@ -208,11 +214,17 @@ class Options:
         options.check()
         return options
 
+    @property
+    def duration_s(self) -> float:
+        """The seconds over which the codes are spread, unless a time limit shortens them."""
+        return DURATION_S if self.duration is None else self.duration
+
     def public(self) -> dict[str, Any]:
         """Return the options that reports may contain, by name: no header's value, no key."""
         shown = {
             each.name: getattr(self, each.name) for each in fields(self) if spec_of(each).public
         }
+        shown["duration"] = self.duration_s
         shown["ladder"] = list(self.ladder)
         shown["source_addresses"] = list(self.source_addresses)
         shown["watch_series"] = [str(each) for each in self.watch_series]
@@ -244,7 +256,7 @@ class Options:
         Raises:
             ConfigError: a moment is out of order.
         """
-        last = self.duration - self.duration / self.codes
+        last = self.duration_s - self.duration_s / self.codes
         if self.storm_after and self.storm_after >= last:
             raise ConfigError(
                 f"Invalid --storm-after {self.storm_after:g}: the run ends after the last code, "
@@ -293,9 +305,7 @@ def _add(group: Any, declared: Field[Any], spec: OptionSpec) -> None:
     elif spec.repeatable:
         arguments = {"action": "append"}
     else:
-        kind = type(default) if isinstance(default, int | float) else str
-        if default is None and spec.lowest is not None:
-            kind = int
+        kind = number_type(declared) or str
         if default not in (None, (), ""):
             shown = f"{default:g}" if isinstance(default, float) else str(default)
             text += f" (default: {shown})"

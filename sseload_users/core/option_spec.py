@@ -7,7 +7,7 @@ from dataclasses import Field, dataclass, field
 from typing import Any
 
 from sseload_users.core.errors import ConfigError
-from sseload_users.core.formatting import clean
+from sseload_users.core.formatting import clean, shorten
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +17,7 @@ class OptionSpec:
     Attributes:
         group: heading that the option stands under in `--help` and in the web form.
         help: one clause for `--help`; the default is added.
+        number: type of the value where the default is None, and so does not tell it.
         unit: stands for the value in `--help`, such as "SECONDS".
         lowest: smallest valid number; None if there is no bound.
         highest: largest valid number.
@@ -29,6 +30,7 @@ class OptionSpec:
 
     group: str
     help: str
+    number: type[int] | type[float] | None = None
     unit: str | None = None
     lowest: float | None = None
     highest: float = math.inf
@@ -75,6 +77,44 @@ def spec_of(declared: Field[Any]) -> OptionSpec:
     """Return what is known of a field of `Options`."""
     spec: OptionSpec = declared.metadata["option"]
     return spec
+
+
+def number_type(declared: Field[Any]) -> type[int] | type[float] | None:
+    """Return the type of a field whose values are numbers; None for other fields."""
+    default = declared.default
+    if isinstance(default, int | float) and not isinstance(default, bool):
+        return type(default)
+    return spec_of(declared).number
+
+
+def parse_number(declared: Field[Any], value: Any) -> Any:
+    """Return a field's value, as a number where the web form sent the text of one.
+
+    Raises:
+        ConfigError: the text is not a number.
+    """
+    kind = number_type(declared)
+    if kind is None or not isinstance(value, str):
+        return value
+    return to_number(flag(declared.name), value, kind)
+
+
+def to_number(name: str, text: str, kind: type[int] | type[float]) -> int | float:
+    """Return the number that a text stands for.
+
+    Args:
+        name: what to call it in the error.
+        text: the text.
+        kind: type of the number.
+
+    Raises:
+        ConfigError: the text is not such a number.
+    """
+    try:
+        return kind(text)
+    except ValueError as error:
+        wanted = "a whole number" if kind is int else "a number"
+        raise ConfigError(f"Invalid {name} {clean(shorten(text))!r}: use {wanted}.") from error
 
 
 def flag(name: str) -> str:

@@ -32,6 +32,16 @@ class Schedule:
         """
         return cls(codes, duration_s / codes if codes else 0.0)
 
+    def within(self, duration_s: float) -> Schedule:
+        """Return the same codes, spread over no more than a duration.
+
+        Args:
+            duration_s: in seconds.
+        """
+        if self.codes * self.interval_s <= duration_s:
+            return self
+        return Schedule.spread(self.codes, max(0.0, duration_s))
+
     @property
     def length_s(self) -> float:
         """The seconds from the first code to the last."""

@@ -16,11 +16,12 @@ from sseload_users.core.plan import RunPlan
 from sseload_users.core.totals import Totals
 from sseload_users.report.account import Run
 from sseload_users.report.progress import Progress
+from sseload_users.run import time_limit
 from sseload_users.run.closing_notes import closing_notes
 from sseload_users.run.link import Link
 from sseload_users.run.messages import ToLeader
 from sseload_users.run.population import Population
-from sseload_users.run.preflight import CannotRun, check_server, shared_users
+from sseload_users.run.preflight import CannotRun, check_server
 from sseload_users.run.resources import Resources
 from sseload_users.run.run_log import RunLog
 from sseload_users.run.run_protocol import RunProtocol
@@ -132,10 +133,10 @@ class Conductor:
         try:
             host = self._resources.target.host
             self._steps.enter("warm-up", f"Checking whether {host} is available.")
-            for warning in (
-                *shared_users(self._resources, self._most_connections()),
-                *check_server(self._resources),
-            ):
+            options = self.options
+            if warning := time_limit.clash(options, self.run.options.get("run_time")):
+                self._log.note(warning)
+            for warning in check_server(self._resources):
                 self._log.note(warning)
             step = self.plan.next(None)
             while step is not None:
@@ -154,11 +155,6 @@ class Conductor:
             self._refuse(f"The run cannot continue: {type(error).__name__}, see the log above.")
             return
         self._stop()
-
-    def _most_connections(self) -> int:
-        options = self.options
-        searched = options.search_most if options.search == "connections" else 0
-        return max(self._population.expected(), searched, *options.ladder)
 
     def _refuse(self, sentence: str) -> None:
         if not self.refusal:

@@ -55,28 +55,6 @@ class Hello(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceRequest(Message):
-    """A new connection asks for its place among those of all workers.
-
-    Attributes:
-        number: number of the connection in its worker.
-    """
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class PlaceReturned(Message):
-    """A connection has ended, and its place is free.
-
-    Attributes:
-        number: number of the connection in its worker.
-    """
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
 class ClockRequest(Message):
     """A worker asks for the leader's time.
 
@@ -262,19 +240,6 @@ class Welcome(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceAssigned(Message):
-    """The reply to `PlaceRequest`.
-
-    Attributes:
-        number: as in the request.
-        place: the place, from 0.
-    """
-
-    number: int
-    place: int
-
-
-@dataclass(frozen=True, slots=True)
 class PhaseEntered(Message):
     """The run has entered a phase.
 
@@ -361,8 +326,6 @@ class CloseAccount(Message):
 ToLeader: TypeAlias = (
     JoinRequest
     | Hello
-    | PlaceRequest
-    | PlaceReturned
     | ClockRequest
     | CodeSent
     | CodeOutcome
@@ -381,7 +344,6 @@ ToWorker: TypeAlias = (
     RunAssigned
     | NoRun
     | Welcome
-    | PlaceAssigned
     | PhaseEntered
     | ClockReply
     | BroadcastOrder

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sseload_users.core.errors import ConfigError
 from sseload_users.options import Options
 from sseload_users.targets import Target
-from sseload_users.targets.identities import Identity, load_identities, pick_sender
+from sseload_users.targets.identities import Identity, load_identities
 from sseload_users.transports.network import Network
 
 
@@ -21,15 +21,12 @@ class Resources:
         target: the target that the options select.
         network: opens all connections.
         identities: users that connect, in turn; never empty.
-        sender: the user that codes are sent as: that of --sender, which then has no connections,
-            or the first of those that connect.
     """
 
     options: Options
     target: Target
     network: Network
     identities: Sequence[Identity]
-    sender: Identity
 
     @classmethod
     def of(cls, options: Options, host: str) -> Resources:
@@ -61,7 +58,4 @@ class Resources:
                 _ = network.ssl_context
         except ValueError as error:
             raise ConfigError(f"{error}.") from error
-        identities = load_identities(options.users_file, options.username)
-        sender = pick_sender(identities, options.sender)
-        others = [each for each in identities if each.username != options.sender] or identities
-        return cls(options, target, network, others, sender)
+        return cls(options, target, network, load_identities(options.users_file, options.username))

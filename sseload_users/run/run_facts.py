@@ -61,7 +61,7 @@ def run_plan(options: Options, *, connections: int, local: bool) -> RunPlan:
         connections: number of connections that Locust should have.
         local: whether this process holds all of them, so that its file limit applies.
     """
-    schedule = Schedule.spread(options.codes, options.duration)
+    schedule = Schedule.spread(options.codes, options.duration_s)
     if options.ladder:
         return Ladder(options.ladder, schedule)
     if not options.search:

@@ -12,6 +12,7 @@ from sseload_users.core.plan import RunStep, StepResult
 from sseload_users.core.schedule import Schedule
 from sseload_users.core.totals import Totals
 from sseload_users.report.build import step_in_words, step_report
+from sseload_users.run import time_limit
 from sseload_users.run.messages import BroadcastOrder
 from sseload_users.run.population import Population
 from sseload_users.run.preflight import CannotRun, await_recovery
@@ -99,7 +100,8 @@ class StepRunner:
         self.enter("settle", f"Waiting {seconds(options.settle)} before the first code.")
         gevent.sleep(options.settle)
         opened = self._totals.sum_gauges(lambda each: each.open)
-        broadcaster = self._broadcast(step.schedule)
+        schedule = step.schedule if step.name else self._fitted(step.schedule)
+        broadcaster = self._broadcast(schedule)
         self.enter("drain", "Waiting for the last codes to arrive.")
         if not self._protocol.broadcast_done:
             self._await_answers(broadcaster)
@@ -146,6 +148,21 @@ class StepRunner:
         if self.reports:
             self.enter("warm-up", "Waiting until the server is healthy again.")
             await_recovery(self._resources)
+
+    def _fitted(self, schedule: Schedule) -> Schedule:
+        """Return the run's schedule, shortened to its time limit if its length was left open."""
+        options, run = self._options, self._log.run
+        left = time_limit.left_s(run)
+        if left is None or options.duration is not None:
+            return schedule
+        fitted = time_limit.fitted(schedule, left, options.delivery_timeout)
+        run.options = {**run.options, "duration": round(fitted.codes * fitted.interval_s, 3)}
+        if options.storm_after and options.storm_after >= fitted.length_s:
+            self._log.note(
+                f"The codes are spread over {seconds(fitted.length_s)} to end before -t does, but "
+                f"--storm-after is {seconds(options.storm_after)}: the storm may not take place."
+            )
+        return fitted
 
     def _broadcast(self, schedule: Schedule) -> str:
         """Broadcast the next codes of the run's sequence, until each has an outcome.

@@ -44,6 +44,20 @@ def test_each_code_is_due_once_and_in_order(codes: int, interval: float) -> None
         assert schedule.length_s == (due[-1][1] if due else 0)
 
 
+@given(counts, seconds, st.floats(-10, 10**6))
+def test_a_schedule_within_a_duration_has_the_same_codes(
+    codes: int, duration: float, most: float
+) -> None:
+    schedule = Schedule.spread(codes, duration)
+    within = schedule.within(most)
+    assert within.codes == codes
+    assert within.length_s <= max(0.0, most)
+    if codes * schedule.interval_s <= most:
+        assert within == schedule
+    else:
+        assert within == Schedule.spread(codes, max(0.0, most))
+
+
 def test_the_figures_of_a_plain_run() -> None:
     schedule = Schedule.spread(10, 60)
     assert schedule.interval_s == 6

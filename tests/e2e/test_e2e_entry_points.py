@@ -131,10 +131,11 @@ def test_without_host_the_embedded_target_is_tested(tmp_path: Path) -> None:
 
 
 def test_locust_in_the_repository_needs_no_further_option(tmp_path: Path) -> None:
-    short = {"CODES": "3", "DURATION": "1", "SETTLE": "0.1", "DELIVERY_TIMEOUT": "1"}
+    short = {"CODES": "3", "SETTLE": "0.1", "DELIVERY_TIMEOUT": "2.5"}
     outcome = run(
         tmp_path,
-        "--headless", "-u", "20",
+        # Without a duration, the codes fit into the time limit.
+        "--headless", "-u", "20", "-t", "5s",
         command=LOCUST, report=False,
         env={
             **{f"SSELOAD_{name}": value for name, value in short.items()},
@@ -148,6 +149,9 @@ def test_locust_in_the_repository_needs_no_further_option(tmp_path: Path) -> Non
     assert report["connections"]["succeeded"] == 19
     assert report["deliveries"]["delivered"] == 19 * 3
     assert report["run"]["options"]["spawn_rate"] == 50
+    assert report["run"]["complete"] is True
+    assert report["run"]["notes"] == []
+    assert 0 < report["run"]["options"]["duration"] <= 2.5
     assert report["run"]["options"]["target"] == "code-server"
     # Locust's own table is printed once, and the verdict comes last.
     lines = outcome.stderr + outcome.stdout
