@@ -6,14 +6,13 @@ import logging
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
 
 from flask import Blueprint, Response, redirect, request, url_for
 from locust.web import WebUI
 from werkzeug.wrappers import Response as AnyResponse
 
 from sseload_users.report import pages
-from sseload_users.web import locust_tab
+from sseload_users.web import locust_tab, start_form
 from sseload_users.web.views import Views
 
 _logger = logging.getLogger(__name__)
@@ -58,24 +57,7 @@ def attach(web_ui: WebUI, views: Views) -> None:
     route("/metrics", "metrics", lambda: _metrics(views))
     app.register_blueprint(blueprint)
     locust_tab.attach(web_ui, app, views)
-    _hide_secrets(web_ui)
-
-
-def _hide_secrets(web_ui: WebUI) -> None:
-    """Remove the secrets of the command line from Locust's page.
-
-    Locust masks these fields but writes their values into the page nevertheless.
-    """
-    update: Callable[[], None] = web_ui.update_template_args
-
-    def update_without_secrets() -> None:
-        update()
-        options: dict[str, Any] = web_ui.template_args["extra_options"]
-        for option in options.values():
-            if option["is_secret"]:
-                option["default_value"] = ""
-
-    web_ui.update_template_args = update_without_secrets  # type: ignore[method-assign]
+    start_form.attach(web_ui, app)
 
 
 _JSON = "application/json"

@@ -36,12 +36,16 @@ class Session:
         answer.raise_for_status()
         return answer
 
-    def swarm(self, users: int, **fields: object) -> None:
-        """Start a run, as the form does."""
+    def answer(self, users: int, **fields: object) -> Any:
+        """Send the form; return the answer."""
         form = {"user_count": users, "spawn_rate": 50, **fields}
         answer = requests.post(f"{self.url}/swarm", data=form, timeout=PATIENCE)
         answer.raise_for_status()
-        assert answer.json()["success"] is True
+        return answer.json()
+
+    def swarm(self, users: int, **fields: object) -> None:
+        """Start a run, as the form does."""
+        assert self.answer(users, **fields)["success"] is True
 
     def counted(self) -> dict[tuple[str, str], tuple[int, int]]:
         """Return the requests and failures in Locust's table, which it caches for two seconds."""
@@ -101,15 +105,20 @@ def test_two_runs_and_an_invalid_one_in_one_process(session: Session) -> None:
     }
     session.run.wait_until(lambda: session.counted() == right, "the first run's table")
 
-    # An invalid value refuses the next run in one sentence.
-    session.swarm(5, codes="0")
-    session.run.wait_for("sseload: Invalid --codes 0")
+    # An invalid value is refused in one sentence, in the form and at the start of a run.
+    assert session.answer(5, codes="ten") == {
+        "success": False,
+        "message": "Invalid --codes 'ten': use a whole number.",
+        "host": first["run"]["target"],
+    }
+    session.swarm(5, users_file="no-such-file.csv")
+    session.run.wait_for("sseload: no-such-file.csv: ")
     session.run.wait_until(lambda: session.state() == "stopped", "the refusal")
     assert len(session.truth.connections) == 8
     assert session.report() == first
 
     # The values of the form apply to another run, which has a new account.
-    session.swarm(6, codes="4", duration="0.8", username="alice")
+    session.swarm(6, codes="4", duration="0.8", username="alice", users_file="")
     session.wait_for_end(2)
     second = session.report()
     assert second["run"]["id"] != first["run"]["id"]
@@ -125,6 +134,12 @@ def test_two_runs_and_an_invalid_one_in_one_process(session: Session) -> None:
         ("", "Aggregated"): (29, 0),
     }
     session.run.wait_until(lambda: session.counted() == right, "the second run's table")
+
+    # The form keeps them.
+    form = form_fields(session.get("/").text)
+    assert [form[name]["default_value"] for name in ("codes", "duration", "username")] == [
+        4, 0.8, "alice",
+    ]  # fmt: skip
 
     session.run.interrupt()
     outcome = session.run.finish()

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import html
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from locust import User, task
+from locust import User, events, task
+from locust.argument_parser import LocustArgumentParser, get_parser
 from locust.env import Environment
+from locust.runners import LocalRunner
 from locust.web import WebUI
 
+from sseload_users import options
 from sseload_users.core.vitals import ServerVitals
+from sseload_users.options import Options
 from sseload_users.report import files, prometheus
 from sseload_users.report.account import Run
 from sseload_users.report.live import Live
@@ -30,6 +36,7 @@ from tests.support import lives
 from tests.support.metrics import text_of
 from tests.support.pages import parse
 from tests.support.reports import as_data, sample
+from tests.support.web_ui import form_fields
 
 PAGES = (
     "/delivery", "/delivery/now", "/delivery/page.css", "/delivery/page.js",
@@ -303,3 +310,74 @@ def test_a_bug_in_sseload_does_not_break_locust(
     assert "a bug in sseload" in answer.text
     assert "Traceback" not in answer.text
     assert len([each for each in caplog.records if each.exc_info]) == 2
+
+
+@pytest.fixture
+def form(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FlaskClient, argparse.Namespace]]:
+    """A client of the web UI with sseload's options and one of another plugin, and its options."""
+
+    def add(parser: LocustArgumentParser, **_: object) -> None:
+        options.add_to(parser)
+        parser.add_argument("--pace", type=float, default=1.5, help="100 %% is everything")
+
+    with monkeypatch.context() as context:
+        context.setattr(events.init_command_line_parser, "_handlers", [add])
+        made = ui(Led())
+        parsed = made.environment.parsed_options = get_parser().parse_args(
+            ["--value", "token=hunter2"]
+        )
+        assert made.app is not None
+        yield made.app.test_client(), parsed
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "sentence"),
+    [
+        ("codes", "ten", "Invalid --codes 'ten': use a whole number."),
+        ("codes", "2.5", "Invalid --codes '2.5': use a whole number."),
+        ("codes", "0", "Invalid --codes 0: it must be 1 or more."),
+        ("duration", "long", "Invalid --duration 'long': use a number."),
+        ("duration", "nan", "Invalid --duration nan: it must be 0 or more."),
+        ("delivery_timeout", "5 s", "Invalid --delivery-timeout '5 s': use a number."),
+        ("pace", "fast", "Invalid --pace 'fast': use a number."),
+        ("target", "nobody", "nobody"),
+        ("host", "ftp://x", "ftp://x"),
+    ],
+)
+def test_the_form_refuses_an_invalid_value_in_one_sentence(
+    form: tuple[FlaskClient, argparse.Namespace], field: str, text: str, sentence: str
+) -> None:
+    browser, parsed = form
+    before = dict(vars(parsed))
+    entered = {"user_count": "3", "spawn_rate": "1", "host": "http://127.0.0.1:1", field: text}
+    answer = browser.post("/swarm", data=entered)
+    assert answer.status_code == 200
+    assert answer.json is not None
+    assert answer.json["success"] is False
+    assert sentence in answer.json["message"]
+    assert vars(parsed) == before
+
+
+def test_the_form_keeps_what_was_entered_and_no_secret(
+    form: tuple[FlaskClient, argparse.Namespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, parsed = form
+    monkeypatch.setattr(LocalRunner, "start", lambda *_, **__: None)
+    shown = form_fields(browser.get("/").text)
+    assert shown["duration"]["default_value"] in (None, "")
+    assert shown["value"]["default_value"] == ""
+    assert "delivery>=99.9%, " in shown["objective"]["help_text"]
+    assert shown["pace"]["help_text"] == "100 % is everything"
+    parsed.run_time = 30
+    entered = {"codes": "7", "duration": "9", "reconnect": "true", "pace": "2", "settle": ""}
+    answer = browser.post("/swarm", data={"user_count": "3", "spawn_rate": "1", **entered})
+    assert answer.json is not None
+    assert answer.json["success"] is True, answer.json
+    found = Options.read(parsed)
+    assert (found.codes, found.duration, found.reconnect, found.settle) == (7, 9.0, True, 1.0)
+    # Without a limit in the form, Locust sets none.
+    assert parsed.run_time is None
+    shown = form_fields(browser.get("/").text)
+    for name, value in (("codes", 7), ("duration", "9"), ("reconnect", True), ("pace", 2.0)):
+        assert shown[name]["default_value"] == value
+    assert "hunter2" not in browser.get("/").text
