@@ -104,8 +104,8 @@ class _Check:
         self._options = given
         resources = Resources.of(given, host)
         self._target, self._network = resources.target, resources.network
-        self._target.check([*resources.identities, resources.sender])
-        self._identity, self._sender = resources.identities[0], resources.sender
+        self._target.check(resources.identities)
+        self._identity = resources.identities[0]
         self._began = time.monotonic()
         self._heard = _Heard()
         self._closed: Closed | None = None
@@ -115,7 +115,7 @@ class _Check:
         publishing = Publishing.of(self._target)
         self._publisher: CheckedPublisher | None = None
         if publishing is not None:
-            self._publisher = CheckedPublisher(publishing, self._before, given, self._sender)
+            self._publisher = CheckedPublisher(publishing, self._before, given, self._identity)
 
     def run(self) -> int:
         """Take every step, and say how it went."""
@@ -152,7 +152,7 @@ class _Check:
         about = self._target.public()
         return (
             f"{about['profile']} at {about['host']}: {about['transport']} at {about['connect']}, "
-            f"codes in by {about['ingest']}, as {self._sender.username or 'nobody'}"
+            f"codes in by {about['ingest']}, as {self._identity.username or 'nobody'}"
         )
 
     def _ask(self, step: str, request: HttpRequest, timeout_s: float) -> tuple[HttpResponse, float]:
@@ -281,7 +281,7 @@ class _Check:
         if self._publisher is not None:
             self._send_by(self._publisher)
             return
-        request = self._target.ingest(self._heard.text, self._sender)
+        request = self._target.ingest(self._heard.text, self._identity)
         answer, took_ms = self._ask("send", request, self._options.ingest_timeout)
         said = f"{request.method} {request.safe_url}: {self._answer(answer)}"
         cause = self._target.answers.ingest_failure(answer.status, answer.body)
@@ -382,5 +382,4 @@ class _Check:
         captured = () if self._errands is None else self._errands.secrets
         if self._publisher is not None:
             text = self._publisher.redact(text)
-        text = self._target.redact(text, self._sender)
         return self._target.redact(text, self._identity, captured)

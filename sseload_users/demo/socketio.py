@@ -36,6 +36,7 @@ class SocketIOConnection(WebSocketConnection):
 
     def __init__(self, context: Context, socket: ClientSocket, ordinal: int, username: str) -> None:
         super().__init__(context, socket, ordinal, username)
+        self.username = username
         self.joined: set[str] = set()
         self._heartbeat: asyncio.TimerHandle | None = None
 

@@ -50,7 +50,7 @@ class CodeBroadcaster(FastHttpUser):
     `--target` if None."""
 
     username: ClassVar[str | None] = None
-    """User that codes are sent as. `--sender` if None."""
+    """User that codes are sent as. The first connection's user if None."""
 
     codes: ClassVar[int | None] = None
     """Number of codes to send. One for the whole run; `--codes` if None."""
@@ -106,7 +106,7 @@ class CodeBroadcaster(FastHttpUser):
         return bool(super().stop(force=True))
 
     def _make_publisher(self) -> Publisher:
-        run, identity = self._worker_run, self._worker_run.sender
+        run, identity = self._worker_run, self._worker_run.connections.publisher(self.username)
         publishing = Publishing.of(self._target)
         if publishing is not None:
             return ConnectionPublisher(self.environment, run, publishing, identity)
@@ -133,7 +133,8 @@ class CodeBroadcaster(FastHttpUser):
                 Event().wait()
 
     def _redact(self, text: str) -> str:
-        return self._target.redact(text, self._worker_run.sender)
+        identity = self._worker_run.connections.publisher(self.username)
+        return self._target.redact(text, identity)
 
     def _send(self, sequence: int, due: float) -> None:
         """Publish one code; it has an outcome whatever happens."""

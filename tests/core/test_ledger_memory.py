@@ -20,7 +20,7 @@ def test_a_settled_code_keeps_its_times() -> None:
     ledger = Ledger(10.0)
     sessions = [ledger.open_session(ledger.add_connection(), T0, T0) for _ in range(50)]
     sizes: list[int] = []
-    for sequence in range(1, 100_001):
+    for sequence in range(1, 20_001):
         at_ns = T0 + sequence * 10 * MS
         ledger.announce(sequence, at_ns)
         ledger.set_status(sequence, "accepted")
@@ -31,12 +31,12 @@ def test_a_settled_code_keeps_its_times() -> None:
             ledger.settle(at_ns + 2 * MS)
             taken = ledger.take()
             assert total_of(taken, "delivered") == 5000
-        if sequence % 50_000 == 0:
+        if sequence % 10_000 == 0:
             sizes.append(size_of(ledger))
     assert len(ledger.codes.in_flight) == 0
     # Twice eight bytes, and the spare capacity of arrays.
-    assert (sizes[1] - sizes[0]) / 50_000 < 24
-    assert sizes[1] < 2_200_000
+    assert (sizes[1] - sizes[0]) / 10_000 < 24
+    assert sizes[1] < 600_000
 
 
 def test_a_server_that_delivers_nothing_costs_a_few_hundred_bytes_a_code() -> None:
@@ -71,9 +71,9 @@ def test_made_up_numbers_use_bounded_memory_and_time() -> None:
     draw, total, seconds = random.Random(1), Tally(), []
     for _ in range(10):
         before = time.perf_counter()
-        for number in range(100_000):
+        for number in range(20_000):
             sessions[number % 10].receive(ledger.code(draw.randrange(1, 10**18)), T0)
-            if number % 10_000 == 0:
+            if number % 2_000 == 0:
                 ledger.report_arrivals()
                 ledger.settle(T0)
                 total.merge(ledger.take())
@@ -89,7 +89,7 @@ def test_made_up_numbers_use_bounded_memory_and_time() -> None:
     ledger.settle(T0, final=True)
     total.merge(ledger.take())
     assert total.codes[1].delivered == 10
-    assert total.codes[STRAY].unexpected == 1_000_000
+    assert total.codes[STRAY].unexpected == 200_000
     assert set(total.codes) == {1, STRAY}
 
 

@@ -52,9 +52,9 @@ def test_a_clean_run_is_good() -> None:
         ({"connections": 190, "refused": 9}, "error_rate", "warning"),
         ({"connections": 190, "refused": 10}, "error_rate", "issues"),
         # each kind of failure is judged against its own kind of operation
-        ({"connections": 150, "codes": 500, "refused": 6}, "error_rate", "warning"),
-        ({"connections": 2000, "codes": 10, "rejected": 1}, "error_rate", "issues"),
-        ({"connections": 100, "codes": 900, "dropped": 2}, "error_rate", "warning"),
+        ({"connections": 25, "codes": 100, "refused": 1}, "error_rate", "warning"),
+        ({"connections": 200, "codes": 10, "rejected": 1}, "error_rate", "issues"),
+        ({"connections": 50, "codes": 80, "dropped": 1}, "error_rate", "warning"),
         ({"connections": 10, "codes": 1, "malformed": 30}, "error_rate", "issues"),
         ({"connections": 100, "dropped": 1}, "connections_dropped", "warning"),
         ({"connections": 100, "dropped": 5}, "connections_dropped", "warning"),
