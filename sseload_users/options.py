@@ -126,6 +126,9 @@ class Options:
     client_key: str | None = option(
         None, _CONNECTIONS, "PEM file of its key", in_form=False, public=False
     )
+    client_key_password: str | None = option(
+        None, _CONNECTIONS, "passphrase of that key", in_form=False, public=False, secret=True
+    )
     resume_tls: bool = option(
         False, _CONNECTIONS, "resume TLS sessions instead of making full handshakes", in_form=False
     )
@@ -135,6 +138,15 @@ class Options:
     source_addresses: tuple[str, ...] = option(
         (), _CONNECTIONS, "comma-separated local addresses to connect from in turn", in_form=False
     )
+    resolve: tuple[str, ...] = option(
+        (), _CONNECTIONS, "address to use for a host and port instead of asking the DNS, "
+        "HOST:PORT:ADDRESS; may be repeated", repeatable=True, in_form=False,
+    )  # fmt: skip
+    proxy: str | None = option(
+        None, _CONNECTIONS, "HTTP proxy for all connections, http://[user:password@]host:port; "
+        "otherwise HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY apply", unit="URL",
+        in_form=False, public=False, secret=True,
+    )  # fmt: skip
     thresholds: str | None = option(
         None, _RUN, "TOML file of thresholds that differ from the defaults", in_form=False
     )
@@ -208,6 +220,7 @@ class Options:
         values["value"] = option_texts.parse_values(values.pop("value", ()))
         values["ladder"] = option_texts.parse_sizes(values.pop("ladder", ""))
         addresses = values.pop("source_addresses", "")
+        values["resolve"] = tuple(values.pop("resolve", ()))
         values["source_addresses"] = tuple(filter(None, re.split(r"[,\s]+", addresses)))
         values["watch_series"] = parse_selectors(values.pop("watch_series", ""))
         options = cls(**values)
@@ -227,6 +240,7 @@ class Options:
         shown["duration"] = self.duration_s
         shown["ladder"] = list(self.ladder)
         shown["source_addresses"] = list(self.source_addresses)
+        shown["resolve"] = list(self.resolve)
         shown["watch_series"] = [str(each) for each in self.watch_series]
         for each in (*_HEADERS, "value"):
             shown[each] = [name for name, _ in getattr(self, each)]
@@ -273,6 +287,8 @@ class Options:
             spec_of(each).check(each.name, getattr(self, each.name))
         if self.client_key is not None and self.client_certificate is None:
             raise ConfigError("--client-key needs --client-certificate: give both.")
+        if self.client_key_password is not None and self.client_certificate is None:
+            raise ConfigError("--client-key-password needs --client-certificate: give both.")
         if bool(self.watch_metrics) != bool(self.watch_series):
             raise ConfigError("--watch-metrics and --watch-series go together: give both.")
         if self.watch_metrics and not option_texts.is_plain_url(self.watch_metrics):

@@ -158,7 +158,7 @@ class _Check:
     def _ask(self, step: str, request: HttpRequest, timeout_s: float) -> tuple[HttpResponse, float]:
         began = time.monotonic()
         try:
-            answer = fetch(request, lambda: self._network.ssl_context, timeout_s)
+            answer = fetch(request, self._network, timeout_s)
         except ssl.SSLError as error:
             # All but this is for those who know OpenSSL's sources.
             detail = getattr(error, "verify_message", "")

@@ -46,6 +46,9 @@ class CauseKind(StrEnum):
     OPEN_FILES = auto()
     LOCAL_PORTS = auto()
     SOURCE_ADDRESS = auto()
+    PROXY_PASSWORD = auto()
+    PROXY_GATEWAY = auto()
+    PROXY = auto()
     LISTENER_ERROR = auto()
     RUN_ENDED = auto()
     # name resolution and reachability
@@ -121,12 +124,15 @@ class CauseKind(StrEnum):
     UNDECODABLE = auto()
 
 
-#: Kinds whose origin is the generator, not the server.
+#: Kinds whose origin is the generator or its proxy, not the server.
 _LOCAL_KINDS = frozenset(
     {
         CauseKind.OPEN_FILES,
         CauseKind.LOCAL_PORTS,
         CauseKind.SOURCE_ADDRESS,
+        CauseKind.PROXY_PASSWORD,
+        CauseKind.PROXY_GATEWAY,
+        CauseKind.PROXY,
         CauseKind.LISTENER_ERROR,
         CauseKind.RUN_ENDED,
     }
@@ -154,6 +160,9 @@ def _pattern(kind: CauseKind, regex: str, *, connecting: bool | None = None) -> 
 
 #: The first match counts.
 _PATTERNS = (
+    _pattern(CauseKind.PROXY_PASSWORD, r"^proxy \S+: HTTP 407"),
+    _pattern(CauseKind.PROXY_GATEWAY, r"^proxy \S+: HTTP 50[0-4]"),
+    _pattern(CauseKind.PROXY, r"^proxy \S+: |^proxy not supported"),
     _pattern(CauseKind.OPEN_FILES, r"too many open files"),
     _pattern(CauseKind.LOCAL_PORTS, r"no free local port"),
     _pattern(CauseKind.SOURCE_ADDRESS, r"no source address"),

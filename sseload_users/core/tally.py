@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from typing import Any, TypedDict
 
+from sseload_users.core.address_counts import AddressCounts
 from sseload_users.core.causes import Cause, bounded_cause
 from sseload_users.core.code_tally import CodeTally
 from sseload_users.core.counters import Counters
@@ -34,6 +35,7 @@ class PackedTally(TypedDict):
     seconds: dict[int, list[Any]]
     histograms: list[list[object]]
     leaks: list[tuple[int, str, int, str, Sequence[str]]]
+    addresses: list[tuple[str, str, str, int]]
 
 
 class Tally:
@@ -55,9 +57,11 @@ class Tally:
         codes: each code's account, by sequence number.
         seconds: figures by whole seconds since the Unix epoch.
         leaks: the first examples of leaks.
+        addresses: connections by address.
     """
 
     __slots__ = (
+        "addresses",
         "causes",
         "codes",
         "compression",
@@ -91,6 +95,7 @@ class Tally:
         self.codes: dict[int, CodeTally] = {}
         self.seconds: dict[int, Second] = {}
         self.leaks: list[Leak] = []
+        self.addresses: AddressCounts = Counter()
 
     def code(self, sequence: int) -> CodeTally:
         """Return a code's account; create it if there is none."""
@@ -149,6 +154,7 @@ class Tally:
         for leak in other.leaks:
             if leak.sequence >= first_code:
                 self.keep_leak(leak)
+        self.addresses.update(other.addresses)
 
     def _keep_words(self, cause: Cause, words: str) -> None:
         # The smallest text, so that the order of merging does not matter.
@@ -180,6 +186,7 @@ class Tally:
             "compression": dict(self.compression),
             "codes": {sequence: code.pack() for sequence, code in self.codes.items()},
             "seconds": {key: second.pack() for key, second in self.seconds.items()},
+            "addresses": [(*key, number) for key, number in self.addresses.items()],
             "histograms": [getattr(self, name).pack() for name in _HISTOGRAMS],
             "leaks": [astuple(leak) for leak in self.leaks],
         }
@@ -196,6 +203,8 @@ class Tally:
         new.compression = Counter(data["compression"])
         new.codes = {key: CodeTally.unpack(code) for key, code in data["codes"].items()}
         new.seconds = {key: Second.unpack(second) for key, second in data["seconds"].items()}
+        for name, address, what, number in data["addresses"]:
+            new.addresses[name, address, what] = number
         for name, histogram in zip(_HISTOGRAMS, data["histograms"], strict=True):
             setattr(new, name, Histogram.unpack(histogram))
         new.leaks = [Leak(*leak[:-1], tuple(leak[-1])) for leak in data["leaks"]]

@@ -14,6 +14,7 @@ from sseload_users.core.formatting import ms
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
 from sseload_users.report.account import Run, account_of, health_of, rate
+from sseload_users.report.addresses import address_figures
 from sseload_users.report.compression import compression_of
 from sseload_users.report.model import SCHEMA, CodeRow, CodeStatus, Phase, Report, RunInfo
 from sseload_users.report.timeline import timeline
@@ -69,6 +70,7 @@ def build(
         storm=_storm(run, totals) if run.storms_ns else None,
         vitals=vitals.columns(run.started_ns, ends_s) if vitals is not None else [],
         health=health,
+        addresses=address_figures(totals.tally.addresses),
         workers=worker_shares(totals.workers.values()),
         regions=region_shares(totals.workers.values()),
         steps=list(steps),

@@ -105,6 +105,9 @@ def document(report: Report) -> str:
         last=_LAST,
         compression="; ".join(compression_sentences(report.compression)),
         storm=storm_sentence(report.storm) if report.storm else "",
+        addresses=report.addresses
+        if len(report.addresses) > 1 or any(each.proxy for each in report.addresses)
+        else [],
         shares=[
             ("workers", "Worker by worker", report.workers),
             ("regions", "Region by region", report.regions),

@@ -99,6 +99,7 @@ def report_so_far(live: Live) -> Report:
         storm=None,
         vitals=[],
         health=_health(live),
+        addresses=[],
         workers=[],
         regions=[],
         steps=list(live.steps),

@@ -11,6 +11,7 @@ from pydantic import Field, with_config
 from sseload_users.core.figures import (
     FIGURES,
     Account,
+    AddressFigures,
     Amount,
     Count,
     HealthFigures,
@@ -280,6 +281,8 @@ class Report(Account, _Head):
     """The server's condition, as far as it was watched."""
     health: HealthFigures | None
     """The target's health checks during the run; null where --watch-health was not given."""
+    addresses: list[AddressFigures]
+    """The addresses that connections were made to."""
     workers: list[WorkerShare]
     """Each worker's share of the run."""
     regions: list[RegionShare]

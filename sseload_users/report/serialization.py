@@ -57,6 +57,7 @@ _ADDED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
         "storm": None,
         "vitals": [],
         "health": None,
+        "addresses": [],
         "workers": [],
         "regions": [],
         "steps": [],

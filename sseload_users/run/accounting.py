@@ -193,6 +193,7 @@ class Accounting:
         wire, inflated = self._network.inflation.drain()
         tally.counters.compressed_bytes += wire
         tally.counters.inflated_bytes += inflated
+        tally.addresses.update(self._network.dialer.turns.drain())
         now_s = now_ns // _S
         for second_s in range(self._sampled_s, max(now_s, self._sampled_s + 1)):
             second = tally.second(second_s * _S)

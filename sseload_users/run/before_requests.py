@@ -53,7 +53,7 @@ class BeforeRequests:
     it fails, all of them fail with its cause, and the next connection makes a new request.
 
     Args:
-        network: its TLS settings apply to all requests.
+        network: opens the requests' connections.
         timeout_s: timeout of each request, in seconds.
         on_renewed: called whenever values are requested again because the server refused them.
 
@@ -73,7 +73,11 @@ class BeforeRequests:
         self._pending: dict[_Key, AsyncResult[SharedValues]] = {}
 
     def capture(
-        self, steps: Sequence[BeforeStep], captured: Mapping[str, str], on_response: OnResponse
+        self,
+        steps: Sequence[BeforeStep],
+        captured: Mapping[str, str],
+        on_response: OnResponse,
+        turn: int | None = None,
     ) -> dict[str, str]:
         """Make requests in order, each with the values captured before it.
 
@@ -81,6 +85,7 @@ class BeforeRequests:
             steps: the requests.
             captured: values by name that are known already.
             on_response: called with each response.
+            turn: which of a host's addresses comes first; see `AddressTurns.order`.
 
         Returns:
             The newly captured values by name.
@@ -92,7 +97,7 @@ class BeforeRequests:
         for step in steps:
             request = step.request({**captured, **found})
             try:
-                response = fetch(request, lambda: self.network.ssl_context, self.timeout_s)
+                response = fetch(request, self.network, self.timeout_s, turn=turn)
             except OSError as error:
                 raise ConnectFailed("before", cause_of(error), str(error)) from error
             on_response(request, response)

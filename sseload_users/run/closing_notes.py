@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 
+from sseload_users.core.address_counts import AddressCounts
 from sseload_users.core.clock_steps import before_sent_note
 from sseload_users.core.counters import Counters
 from sseload_users.core.formatting import count
+from sseload_users.report.addresses import address_figures, address_notes
 
 
 def closing_notes(
-    counters: Counters, *, slow_rate: float, publisher_losses: Counter[str], clock_error_ms: float
+    counters: Counters,
+    addresses: AddressCounts,
+    *,
+    slow_rate: float,
+    publisher_losses: Counter[str],
+    clock_error_ms: float,
 ) -> list[str]:
     """Return the notes about a run's account, one sentence each.
 
     Args:
         counters: the run's counters.
+        addresses: the run's connections by address.
         slow_rate: bytes per second that slow connections read.
         publisher_losses: losses of the publisher's connection, by cause.
         clock_error_ms: how wrong a latency between two processes can be, in milliseconds.
     """
-    notes = []
+    notes = address_notes(address_figures(addresses))
     if counters.slow:
         notes.append(
             f"{count(counters.slow, 'connection')} read slowly, at {slow_rate:,.0f} bytes a second "

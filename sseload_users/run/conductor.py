@@ -177,6 +177,7 @@ class Conductor:
         )
         self.run.notes += closing_notes(
             self.totals.tally.counters,
+            self.totals.tally.addresses,
             slow_rate=self.options.slow_rate,
             publisher_losses=self._protocol.publisher_losses,
             clock_error_ms=self._log.clock_error_ms(),

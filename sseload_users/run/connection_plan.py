@@ -43,6 +43,16 @@ class ConnectionPlan:
         position, share = self._position(number), self._slow_share
         return math.floor((position + 1) * share) > math.floor(position * share)
 
+    def turn(self, number: int) -> int:
+        """Return which of a host's addresses a connection of this process uses first.
+
+        Each process spreads its own connections evenly, and begins with another address.
+
+        Args:
+            number: number of the connection, from 1.
+        """
+        return self._worker_index + number - 1
+
     def publisher(self, username: str | None) -> Identity:
         """Return the identity that sends codes: the first one, unless a username is given."""
         return self._identities[0] if username is None else Identity(username)

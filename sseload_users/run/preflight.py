@@ -13,6 +13,7 @@ from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
+from sseload_users.transports.endpoint import parse_origin
 from sseload_users.transports.fetch import fetch
 from sseload_users.transports.server_text import body_text
 
@@ -71,9 +72,7 @@ def _await_health(resources: Resources, identity: Identity, *, patient: bool) ->
             if request is None:
                 _try_to_connect(resources)
                 return
-            response = fetch(
-                request, lambda: resources.network.ssl_context, options.connect_timeout
-            )
+            response = fetch(request, resources.network, options.connect_timeout)
         except TimeoutError:
             failure = "no answer in time"
         except (OSError, ConnectFailed) as error:
@@ -117,9 +116,7 @@ def _verify(resources: Resources, identities: Sequence[Identity]) -> list[str]:
             return []
         url = target.redact(request.safe_url, identity)
         try:
-            response = fetch(
-                request, lambda: resources.network.ssl_context, options.connect_timeout
-            )
+            response = fetch(request, resources.network, options.connect_timeout)
         except OSError as error:
             reason = reason or f"{url}: {cause_of(error)}"
             # Further timeouts would take too long for an optional check.
@@ -147,10 +144,11 @@ def _verify(resources: Resources, identities: Sequence[Identity]) -> list[str]:
 
 def _try_to_connect(resources: Resources) -> None:
     deadline = time.monotonic() + resources.options.connect_timeout
-    resources.network.open(resources.target.host, deadline).close()
+    resources.network.dialer.dial(parse_origin(resources.target.host), deadline)[0].close()
 
 
 def _unreachable(target: Target, cause: str) -> CannotRun:
-    return CannotRun(
-        f"{target.host} cannot be reached: {cause}; check --host, and that the server is running."
-    )
+    check = "check --host, and that the server is running"
+    if cause.startswith("proxy "):
+        check = "check --proxy, or HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment"
+    return CannotRun(f"{target.host} cannot be reached: {cause}; {check}.")

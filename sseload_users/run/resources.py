@@ -9,6 +9,9 @@ from sseload_users.core.errors import ConfigError
 from sseload_users.options import Options
 from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity, load_identities
+from sseload_users.transports.client_certificate import ClientCertificate
+from sseload_users.transports.dialer import Dialer
+from sseload_users.transports.endpoint import parse_origin
 from sseload_users.transports.network import Network
 
 
@@ -37,25 +40,38 @@ class Resources:
             host: URL of the target.
 
         Raises:
-            ConfigError: the profile, the host, the users file, a certificate file or a source
-                address cannot be used.
+            ConfigError: the profile, the host, the users file, a certificate file, a source
+                address, a given address or a proxy cannot be used.
         """
         target = options.make_target(host)
         try:
             network = Network(
                 connect_timeout=options.connect_timeout,
                 ca_file=options.ca_file,
-                client_certificate=options.client_certificate,
-                client_key=options.client_key,
+                client_certificate=_client_certificate(options),
                 insecure=options.insecure,
                 resume_tls=options.resume_tls,
-                source_addresses=options.source_addresses,
                 slow_rate=options.slow_rate,
                 compression=not options.no_compression,
+                dialer=Dialer(
+                    resolve=options.resolve,
+                    proxy=options.proxy,
+                    source_addresses=options.source_addresses,
+                ),
             )
             if target.host.startswith("https"):
                 # The context is made on first use; an unusable file is reported before that.
                 _ = network.ssl_context
+            name, port, secure = parse_origin(target.host)
+            network.dialer.proxy_for(name, port, secure=secure)
         except ValueError as error:
             raise ConfigError(f"{error}.") from error
         return cls(options, target, network, load_identities(options.users_file, options.username))
+
+
+def _client_certificate(options: Options) -> ClientCertificate | None:
+    if options.client_certificate is None:
+        return None
+    return ClientCertificate(
+        options.client_certificate, options.client_key, options.client_key_password
+    )

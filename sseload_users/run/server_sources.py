@@ -68,7 +68,7 @@ def fetcher(request: HttpRequest, network: Network) -> Fetch:
 
     def fetch_once() -> Response:
         try:
-            return fetch(request, lambda: network.ssl_context, _TIMEOUT_S)
+            return fetch(request, network, _TIMEOUT_S)
         except OSError as error:
             raise NoResponse(cause_of(error)) from error
 

@@ -42,6 +42,10 @@ class ConnectFailed(Exception):  # noqa: N818 - no error of this program
         self.server_text = server_text
 
 
+class NotConnected(ConnectionError):  # noqa: N818 - no error of this program
+    """There is no connection for a request; the message is a short, countable cause."""
+
+
 class Malformed(Exception):  # noqa: N818 - no error of this program
     """A message that cannot be decoded.
 

@@ -6,6 +6,8 @@ import errno
 import socket
 import ssl
 
+from sseload_users.transports import NotConnected
+
 _CAUSES = {
     errno.ECONNREFUSED: "connection refused",
     errno.ECONNRESET: "connection reset",
@@ -32,6 +34,8 @@ _CERTIFICATE_CAUSES = {
 
 def cause_of(error: OSError) -> str:
     """Return a short, countable cause for a system error, without addresses or numbers."""
+    if isinstance(error, NotConnected):
+        return str(error)
     if isinstance(error, TimeoutError):
         return "timed out"
     if isinstance(error, socket.gaierror):

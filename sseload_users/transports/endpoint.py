@@ -33,6 +33,7 @@ class Endpoint:
         last_event_id: ID of the last event of the previous session, from which an event
             stream resumes; empty if there is none.
         slow: whether to read at the network's slow rate.
+        turn: which of the host's addresses comes first; see `AddressTurns.order`.
     """
 
     url: str = field(repr=False)
@@ -47,6 +48,7 @@ class Endpoint:
     auth: Mapping[str, object] | None = field(default=None, repr=False)
     last_event_id: str = ""
     slow: bool = False
+    turn: int | None = None
 
 
 def parse_origin(url: str) -> tuple[str, int, bool]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import http.client
 import io
 import socket
-import ssl
-from collections.abc import Callable
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
 
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
+from sseload_users.transports.network import Network
 
 #: Most bytes of a response's body that are read: health checks and token pages are short.
 _BODY_BYTES = 1 << 20
@@ -23,28 +23,30 @@ _TURN_BYTES = 65536
 
 
 def fetch(
-    request: HttpRequest, context: Callable[[], ssl.SSLContext], timeout_s: float
+    request: HttpRequest, network: Network, timeout_s: float, *, turn: int | None = None
 ) -> HttpResponse:
     """Make a request on its own connection.
 
     Args:
         request: is sent.
-        context: returns the TLS settings; called if the URL requires TLS.
+        network: opens the connection.
         timeout_s: seconds for the whole exchange.
+        turn: which of the host's addresses comes first; see `AddressTurns.order`.
 
     Raises:
         OSError: there was no valid response; a TimeoutError if it took too long.
     """
     parts = urlsplit(request.url)
     host, port = parts.hostname or "", parts.port
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context())
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+    # The class knows which port the Host header leaves out.
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(host, port, timeout=timeout_s)
     connection.response_class = _Response
     try:
         with gevent.Timeout(timeout_s, TimeoutError("timed out")):
+            connection.sock = network.open_for_request(
+                request.url, time.monotonic() + timeout_s, turn=turn
+            )
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             headers = {"Accept-Encoding": "identity", **dict(request.headers)}
             connection.request(request.method, path, request.body or None, headers)

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import errno
-import ipaddress
-import itertools
 import logging
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+import time
 from functools import cached_property
 from typing import Literal
 
 import gevent
 
-from sseload_users.transports import ConnectFailed
+from sseload_users.transports import ConnectFailed, NotConnected
 from sseload_users.transports.causes import cause_of, text_of
+from sseload_users.transports.client_certificate import ClientCertificate
+from sseload_users.transports.dialer import Dialer
 from sseload_users.transports.endpoint import parse_origin
 from sseload_users.transports.inflation import Inflation
 from sseload_users.transports.lag import LagRecorder
 from sseload_users.transports.reader import make_reader
 from sseload_users.transports.reading import Reader
-from sseload_users.transports.resolver import Resolver
 from sseload_users.transports.slow_reader import SlowReader
 from sseload_users.transports.stamped_socket import StampedSocket
-from sseload_users.transports.tcp_connect import connect_tcp, stamps_arrivals
+from sseload_users.transports.tcp_connect import stamps_arrivals
 
 _logger = logging.getLogger(__name__)
 
@@ -36,37 +34,32 @@ class Network:
         connect_timeout: seconds for a transport's ``connect`` as a whole: TCP, TLS,
             handshake and subscription.
         ca_file: PEM file of the certificate authorities to trust instead of the system's.
-        client_certificate: PEM file of the client's certificate chain, and of its key
-            unless ``client_key`` is given.
-        client_key: PEM file of the client certificate's key.
+        client_certificate: identifies the client.
         insecure: accept any server certificate.
         resume_tls: offer the newest TLS session to later connections, as a returning
             browser does; by default each connection makes a full handshake.
-        source_addresses: local addresses to connect from, in turn.
         slow_rate: bytes per second that slow connections read.
         compression: offer servers to compress what they send, as a browser does.
+        dialer: opens the TCP connections; by default, one with no settings of its own.
 
     Attributes:
         timestamps: "kernel" if the kernel stamps received bytes, else "userspace".
         lag: the generator's lag, one sample per stamped read.
         inflation: memo and counts of what is inflated.
-
-    Raises:
-        ValueError: a source address is not an IP address; one sentence.
+        dialer: as given.
     """
 
-    def __init__(  # noqa: PLR0913 - settings, each by its name
+    def __init__(
         self,
         *,
         connect_timeout: float = 30.0,
         ca_file: str | None = None,
-        client_certificate: str | None = None,
-        client_key: str | None = None,
+        client_certificate: ClientCertificate | None = None,
         insecure: bool = False,
         resume_tls: bool = False,
-        source_addresses: Sequence[str] = (),
         slow_rate: float = 1000.0,
         compression: bool = True,
+        dialer: Dialer | None = None,
     ) -> None:
         self.connect_timeout = connect_timeout
         self.insecure = insecure
@@ -77,14 +70,12 @@ class Network:
         self._slow_rate = slow_rate
         self._ca_file = ca_file
         self._client_certificate = client_certificate
-        self._client_key = client_key
         self.timestamps: Literal["kernel", "userspace"] = (
             "kernel" if stamps_arrivals() else "userspace"
         )
         self._tls_sessions: dict[str, ssl.SSLSession] = {}
         self._logged: set[str] = set()
-        self._sources = _sources_by_family(source_addresses)
-        self._resolver = Resolver()
+        self.dialer = dialer or Dialer()
 
     @cached_property
     def ssl_context(self) -> ssl.SSLContext:
@@ -101,13 +92,7 @@ class Network:
                 "give a PEM file of certificates"
             ) from error
         if self._client_certificate is not None:
-            try:
-                context.load_cert_chain(self._client_certificate, self._client_key)
-            except (OSError, ssl.SSLError) as error:
-                raise ValueError(
-                    f"client certificate {self._client_certificate!r} cannot be used: "
-                    f"{text_of(error)}; give PEM files of the certificate and its key"
-                ) from error
+            self._client_certificate.load_into(context)
         if self.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -123,7 +108,9 @@ class Network:
         """Reads this process's slow connections."""
         return SlowReader(self.lag, self._slow_rate)
 
-    def open(self, url: str, deadline: float, *, slow: bool = False) -> StampedSocket:
+    def open(
+        self, url: str, deadline: float, *, slow: bool = False, turn: int | None = None
+    ) -> StampedSocket:
         """Connect to a URL's host by TCP, and by TLS if the scheme requires it.
 
         Args:
@@ -131,39 +118,53 @@ class Network:
             deadline: when to give up, on ``time.monotonic``'s clock. It also applies to the
                 socket's blocking calls from then on.
             slow: whether to read slowly once the socket is watched.
+            turn: which of the host's addresses comes first; see `AddressTurns.order`.
 
         Raises:
             ConnectFailed: at "resolve", "connect" or "tls".
         """
-        host, port, secure = parse_origin(url)
-        addresses = self._resolver.resolve(host, port, deadline)
-        failed: OSError | None = None
+        origin = host, _, secure = parse_origin(url)
         reader = self.slow_reader if slow else self.reader
         buffer = self.slow_reader.receive_buffer if slow else None
-        for address in list(addresses):
+        connected = self.dialer.dial(
+            origin, deadline, turn=turn, counted=True, receive_buffer=buffer
+        )
+        connection = StampedSocket(*connected, reader, deadline)
+        if secure:
             try:
-                connected = connect_tcp(*address, self._next_source(address[0]), deadline, buffer)
-            except OSError as error:
-                failed = error
-                continue
-            if address is not addresses[0]:
-                # The address that accepts goes first: "localhost" has two, and most
-                # servers listen on one of them.
-                addresses.remove(address)
-                addresses.insert(0, address)
-            connection = StampedSocket(*connected, reader, deadline)
-            if secure:
-                try:
-                    self._start_tls(connection, host)
-                except BaseException:
-                    connection.close()
-                    raise
-            return connection
-        if failed is None:
-            raise ConnectFailed("resolve", "no such host", host)
-        # The host may have moved: the next connection looks it up again.
-        self._resolver.forget(host, port)
-        raise ConnectFailed("connect", cause_of(failed), str(failed)) from failed
+                self._start_tls(connection, host)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    def open_for_request(
+        self, url: str, deadline: float, *, turn: int | None = None
+    ) -> socket.socket:
+        """Connect to a URL's host for HTTP requests; return a socket that waits cooperatively.
+
+        Args:
+            url: see `open`; like the rest.
+            deadline: see `open`; the socket's timeout is set to the time that is left.
+            turn: see `open`.
+
+        Raises:
+            OSError: there is no connection.
+        """
+        origin = host, _, secure = parse_origin(url)
+        try:
+            raw, _ = self.dialer.dial(origin, deadline, turn=turn)
+        except ConnectFailed as error:
+            if error.cause == "timed out":
+                raise TimeoutError(error.cause) from error
+            raise NotConnected(error.cause) from error
+        sock = socket.socket(fileno=raw.detach())
+        try:
+            sock.settimeout(max(deadline - time.monotonic(), 0.001))
+            return self.ssl_context.wrap_socket(sock, server_hostname=host) if secure else sock
+        except BaseException:
+            sock.close()
+            raise
 
     def keep_tls_session(self, url: str, connection: StampedSocket) -> None:
         """Keep a connection's TLS session for later ones, if they are to resume it."""
@@ -190,25 +191,3 @@ class Network:
         if kind not in self._logged and len(self._logged) < 100:
             self._logged.add(kind)
             _logger.error("a session ended because its callback raised %s", kind, exc_info=error)
-
-    def _next_source(self, family: int) -> str | None:
-        if not self._sources:
-            return None
-        if family not in self._sources:
-            raise OSError(errno.EAFNOSUPPORT, "no source address of this family")
-        return next(self._sources[family])
-
-
-def _sources_by_family(addresses: Sequence[str]) -> dict[int, Iterator[str]]:
-    families: dict[int, list[str]] = {}
-    for address in addresses:
-        try:
-            version = ipaddress.ip_address(address).version
-        except ValueError:
-            raise ValueError(
-                f"source address {address!r} is not an IP address; give addresses of this "
-                "machine, such as 192.0.2.10"
-            ) from None
-        family = socket.AF_INET if version == 4 else socket.AF_INET6
-        families.setdefault(family, []).append(address)
-    return {family: itertools.cycle(own) for family, own in families.items()}

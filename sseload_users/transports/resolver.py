@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import socket
 import time
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import gevent
@@ -23,16 +26,21 @@ class Resolver:
 
     Simultaneous requests for one name share one lookup, so that a burst of a thousand
     connections does not become a thousand questions to the system's resolver.
+
+    Args:
+        given: addresses that are known beforehand, each "HOST:PORT:ADDRESS[,ADDRESS]".
+
+    Raises:
+        ValueError: a text is not of that form; one sentence.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, given: Iterable[str] = ()) -> None:
+        self._given = parse_given(given)
         self._resolved: dict[tuple[str, int], list[Address]] = {}
         self._pending: dict[tuple[str, int], gevent.event.AsyncResult[list[Address]]] = {}
 
     def resolve(self, host: str, port: int, deadline: float) -> list[Address]:
-        """Return the addresses of a host, best first.
-
-        The list is the cached one: reorder it to change which address is tried first.
+        """Return the addresses of a host, best first; do not change the list.
 
         Args:
             host: a name or a numeric address.
@@ -43,7 +51,7 @@ class Resolver:
             ConnectFailed: at "resolve": no such host, or no answer before the deadline.
         """
         key = (host, port)
-        if known := self._resolved.get(key):
+        if known := self._given.get(key) or self._resolved.get(key):
             return known
         try:
             # A numeric address needs neither the resolver nor a thread.
@@ -71,6 +79,11 @@ class Resolver:
         """Look the host up again when it is next asked for."""
         self._resolved.pop((host, port), None)
 
+    def given(self, host: str, port: int) -> str | None:
+        """Return the first address that is known beforehand; None if there is none."""
+        known = self._given.get((host, port))
+        return known[0][1][0] if known else None
+
     def _look_up(
         self, key: tuple[str, int], pending: gevent.event.AsyncResult[list[Address]]
     ) -> None:
@@ -83,3 +96,45 @@ class Resolver:
             pending.set(self._resolved[key])
         finally:
             del self._pending[key]
+
+
+_GIVEN = re.compile(r"(?P<host>\[[^\[\]]+\]|[^:\[\]]+):(?P<port>\d{1,5}):(?P<addresses>.+)")
+
+
+def parse_given(texts: Iterable[str]) -> dict[tuple[str, int], list[Address]]:
+    """Return addresses by host and port.
+
+    Args:
+        texts: each "HOST:PORT:ADDRESS[,ADDRESS]"; an IPv6 address may stand in brackets. Several
+            texts with one host and port add up.
+
+    Raises:
+        ValueError: a text is not of that form; one sentence.
+    """
+    found: dict[tuple[str, int], list[Address]] = {}
+    for text in texts:
+        match = _GIVEN.fullmatch(text.strip())
+        port = 0 if match is None else int(match["port"])
+        addresses = [] if match is None else _addresses(match["addresses"], port)
+        if match is None or not 0 < port < 65536 or not addresses:
+            raise ValueError(
+                f"--resolve {text!r} is not of the form HOST:PORT:ADDRESS; give for example "
+                "app.example.org:443:203.0.113.7"
+            )
+        found.setdefault((match["host"].strip("[]").lower(), port), []).extend(addresses)
+    return found
+
+
+def _addresses(text: str, port: int) -> list[Address]:
+    """Return the addresses in a text, separated by commas; none if one is invalid."""
+    found: list[Address] = []
+    for each in text.split(","):
+        try:
+            address = ipaddress.ip_address(each.strip().strip("[]"))
+        except ValueError:
+            return []
+        if address.version == 4:
+            found.append((socket.AF_INET, (str(address), port)))
+        else:
+            found.append((socket.AF_INET6, (str(address), port, 0, 0)))
+    return found

@@ -191,7 +191,7 @@ class Transport(ABC):
     def _open(self) -> StampedSocket:
         endpoint, network = self.endpoint, self.network
         deadline = time.monotonic() + network.connect_timeout
-        connection = network.open(endpoint.url, deadline, slow=endpoint.slow)
+        connection = network.open(endpoint.url, deadline, slow=endpoint.slow, turn=endpoint.turn)
         self._connection = connection
         self._check_left()
         self._held = deque()

@@ -68,11 +68,9 @@ class CodeBroadcaster(FastHttpUser):
         super().__init__(environment)
         self.client.client = IngestClient(
             self.client.cookiejar,
+            run.network,
             concurrency=_IN_FLIGHT,
-            connection_timeout=run.options.ingest_timeout,
-            network_timeout=run.options.ingest_timeout,
-            insecure=run.options.insecure,
-            ssl_context_factory=lambda: run.network.ssl_context,
+            timeout_s=run.options.ingest_timeout,
         )
         self._target = run.targets.target(self.target, self.host)
         self._shape = run.targets.shape(self._target)

@@ -31,8 +31,8 @@ _INEFFECTIVE = {
     "concurrency": "256 codes may be in flight; remove it",
     "ssl_context_factory": "use --ca-file, --client-certificate or --insecure",
     "client_pool": "the publisher has its own connections; remove it",
-    "proxy_host": "no proxy is used; remove it",
-    "proxy_port": "no proxy is used; remove it",
+    "proxy_host": "use --proxy",
+    "proxy_port": "use --proxy",
     "default_headers": "use --ingest-header or the profile's [ingest] headers",
 }
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from http.cookiejar import CookieJar
 from typing import Any
 
 import h11
 from geventhttpclient.client import HTTPClient, HTTPClientPool
+from geventhttpclient.connectionpool import ConnectionPool
 from geventhttpclient.response import HTTPParseError
+from geventhttpclient.url import URL
 from locust.contrib.fasthttp import FastResponse, LocustUserAgent
+
+from sseload_users.transports.network import Network
 
 #: Most bytes of an answer, its head and all interim ones included: it says whether a code was
 #: accepted, and no more.
@@ -40,16 +45,23 @@ class IngestClient(LocustUserAgent):
 
     Args:
         cookies: where cookies are kept.
-        **options: as for `HTTPClient`.
+        network: opens the connections.
+        concurrency: most requests at a time.
+        timeout_s: seconds to connect within, and to wait for further bytes.
     """
 
     response_type = _Plain
     redirect_response_codes = frozenset()
     valid_response_codes = frozenset(range(1000))
 
-    def __init__(self, cookies: CookieJar, **options: Any) -> None:
+    def __init__(
+        self, cookies: CookieJar, network: Network, *, concurrency: int, timeout_s: float
+    ) -> None:
         super().__init__(
-            client_pool=_Pool(**options), cookiejar=cookies, max_redirects=0, max_retries=0
+            client_pool=_Pool(network, concurrency, timeout_s),
+            cookiejar=cookies,
+            max_redirects=0,
+            max_retries=0,
         )
 
     def urlopen(self, *args: Any, **options: Any) -> Any:
@@ -68,32 +80,55 @@ class IngestClient(LocustUserAgent):
 
 
 class _Pool(HTTPClientPool):
-    """Clients that take only so much of an answer."""
-
-    def get_client(self, url: Any) -> HTTPClient:
-        client = super().get_client(url)
-        connections = client._connection_pool  # noqa: SLF001 - there is no other way
-        if not isinstance(connections, _Connections):
-            client._connection_pool = _Connections(connections)  # type: ignore[assignment]  # noqa: SLF001
-        return client
-
-
-class _Connections:
-    """A connection pool that gives each of its sockets a limit.
+    """Clients whose connections are the network's.
 
     Args:
-        pool: geventhttpclient's.
+        network: opens the connections.
+        concurrency: most requests at a time.
+        timeout_s: seconds to connect within, and to wait for further bytes.
     """
 
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
+    def __init__(self, network: Network, concurrency: int, timeout_s: float) -> None:
+        super().__init__()
+        self._network = network
+        self._concurrency = concurrency
+        self._timeout_s = timeout_s
 
-    def get_socket(self) -> _Limited:
-        sock = self._pool.get_socket()
-        return sock if isinstance(sock, _Limited) else _Limited(sock)
+    def get_client(self, url: str | URL) -> HTTPClient:
+        """Return the client for a URL's origin."""
+        if not isinstance(url, URL):
+            url = URL(url)
+        key = url.host, url.port
+        if key not in self.clients:
+            client = self.clients[key] = HTTPClient(url.host, port=url.port)
+            # There is no other way to give it one.
+            client._connection_pool = _Connections(  # noqa: SLF001
+                self._network, f"{url.scheme}://{url.netloc}", self._concurrency, self._timeout_s
+            )
+        return self.clients[key]
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pool, name)
+
+class _Connections(ConnectionPool):
+    """The connections to one origin; each takes only so much of an answer.
+
+    Args:
+        network: opens them.
+        origin: scheme, host and port.
+        size: how many there may be.
+        timeout_s: seconds to connect within, and to wait for further bytes.
+    """
+
+    def __init__(self, network: Network, origin: str, size: int, timeout_s: float) -> None:
+        super().__init__("", 0, "", 0, size=size)
+        self._network = network
+        self._origin = origin
+        self._timeout_s = timeout_s
+
+    def _create_socket(self) -> Any:
+        deadline = time.monotonic() + self._timeout_s
+        sock = self._network.open_for_request(self._origin, deadline)
+        sock.settimeout(self._timeout_s)
+        return _Limited(sock)
 
 
 class _Limited:

@@ -83,6 +83,7 @@ class CodeListener(User):
         self._session: Session | None = None
         self._errands: SessionRequests | None = None
         self._slow = run.connections.reads_slowly(self._connection.number)
+        self._turn = run.connections.turn(self._connection.number)
         self._retry_s = 0.0
         self._dropped_ns = 0
         self._wants_codes = self._overrides("on_code")
@@ -200,7 +201,11 @@ class CodeListener(User):
         kind, began_ns = self._transport_type.kind, wall_ns()
         meant_since_ns = run.ledger.codes.oldest_unreceived_ns() or began_ns
         errands = self._errands = SessionRequests(
-            self._target, self._identity, run.before, on_upkeep=run.operations.count_upkeep
+            self._target,
+            self._identity,
+            run.before,
+            on_upkeep=run.operations.count_upkeep,
+            turn=self._turn,
         )
         try:
             last_event_id = "" if self._transport is None else self._transport.last_event_id
@@ -238,7 +243,7 @@ class CodeListener(User):
 
     def _make_transport(self, endpoint: Endpoint) -> Transport:
         self._transport = self._transport_type(
-            replace(endpoint, slow=self._slow),
+            replace(endpoint, slow=self._slow, turn=self._turn),
             self._worker_run.network,
             self._on_message,
             self._worker_run.operations.count_malformed,

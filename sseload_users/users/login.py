@@ -25,6 +25,7 @@ class Login:
         identity: the user that makes them.
         before: makes them.
         on_response: called with each response.
+        turn: which of a host's addresses comes first; see `AddressTurns.order`.
 
     Attributes:
         version: increases whenever the values change; 0 before the first request.
@@ -36,12 +37,14 @@ class Login:
         identity: Identity,
         before: BeforeRequests,
         on_response: OnResponse = lambda *_: None,
+        turn: int | None = None,
     ) -> None:
         self.version = 0
         self._target = target
         self._identity = identity
         self._before = before
         self._on_response = on_response
+        self._turn = turn
         steps = target.before(identity)
         self._own = [each for each in steps if not each.per_user]
         self._uses_shared = len(self._own) < len(steps)
@@ -99,7 +102,7 @@ class Login:
         """
         self._requested_s = time.monotonic()
         self._accepted = False
-        self.add(self._before.capture(self._own, self._captured, self._on_response))
+        self.add(self._before.capture(self._own, self._captured, self._on_response, self._turn))
 
     def accept(self) -> None:
         """Note that the server has accepted the values."""

@@ -31,6 +31,7 @@ class SessionRequests:
         on_upkeep: called after each upkeep request, with None or the cause of its failure,
             and the server's text.
         on_response: called with each response to a request before connecting.
+        turn: which of a host's addresses comes first; see `AddressTurns.order`.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class SessionRequests:
         *,
         on_upkeep: Callable[[str | None, str], None] = lambda *_: None,
         on_response: OnResponse = lambda *_: None,
+        turn: int | None = None,
     ) -> None:
         self._on_upkeep = on_upkeep
         self._target = target
         self._identity = identity
         self._before = before
-        self._login = Login(target, identity, before, on_response)
+        self._login = Login(target, identity, before, on_response, turn)
+        self._turn = turn
         self._upkeep: tuple[UpkeepAction, ...] = ()
         # Version of the login's values with which it is filled.
         self._filled = -1
@@ -152,7 +155,7 @@ class SessionRequests:
         assert upkeep.request is not None  # noqa: S101
         timeout_s = min(upkeep.every, self._before.timeout_s)
         try:
-            response = fetch(upkeep.request, lambda: self._before.network.ssl_context, timeout_s)
+            response = fetch(upkeep.request, self._before.network, timeout_s, turn=self._turn)
         except OSError as error:
             return cause_of(error), ""
         return upkeep.failure(response.status, response.body), body_text(response.body)

@@ -26,6 +26,12 @@ _HINTS: Mapping[CauseKind, str] = {
     "use --source-addresses or more machines.",
     CauseKind.SOURCE_ADDRESS: "None of --source-addresses has the server's address family (IPv4 "
     "or IPv6).",
+    CauseKind.PROXY_PASSWORD: "The proxy, not the server, wants a user name and password: give "
+    "--proxy http://user:password@host:port.",
+    CauseKind.PROXY_GATEWAY: "The proxy could not connect to the server: check that it can "
+    "resolve and reach the host, and NO_PROXY.",
+    CauseKind.PROXY: "The proxy, not the server, refused or failed: check that it allows CONNECT "
+    "to this host and port; NO_PROXY names hosts to connect to directly.",
     CauseKind.LISTENER_ERROR: "The test's own code raised an error: see the log above.",
     CauseKind.RUN_ENDED: "The run ended before this operation was complete.",
     CauseKind.UNKNOWN_HOST: "The name cannot be resolved: check the spelling of the host and the "
@@ -39,7 +45,7 @@ _HINTS: Mapping[CauseKind, str] = {
     CauseKind.CERTIFICATE_EXPIRED: "The server's certificate has expired: renew it, or test with "
     "--insecure.",
     CauseKind.CERTIFICATE_HOST: "The certificate names another host: use the name in the "
-    "certificate, or test with --insecure.",
+    "certificate, with --resolve for a certain address, or test with --insecure.",
     CauseKind.CERTIFICATE_UNTRUSTED: "The certificate's issuer is not trusted here: pass its "
     "CA certificate with --ca-file, or test with --insecure.",
     CauseKind.NOT_TLS: "The port does not speak TLS: use http:// or ws://, or another port.",

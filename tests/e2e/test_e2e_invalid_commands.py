@@ -76,6 +76,13 @@ MISTAKES = [
     Mistake("an unknown option", ("--no-such-option",), ("--no-such-option",)),
     Mistake("a header without a colon", ("--header", "secret"), ("--header", "Name: value")),
     Mistake("an invalid source address", ("--source-addresses", "nowhere"), ("nowhere",)),
+    Mistake("an invalid address for a name", ("--resolve", "a:b"), ("'a:b'", "HOST:PORT:ADDRESS")),
+    Mistake("a proxy of another type", ("--proxy", "socks5://a:1"), ("--proxy", "'socks5'")),
+    Mistake(
+        "a key with a passphrase",
+        (*WEBSOCKET, "--host", TLS, "--client-certificate", "tests/certificates/client-locked.pem"),
+        ("has a passphrase", "SSELOAD_CLIENT_KEY_PASSWORD"),
+    ),
     Mistake("an unknown profile", ("--target", "no-such"), ("no-such", "websocket")),
     Mistake(
         "an unknown key in a profile",

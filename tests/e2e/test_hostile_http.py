@@ -29,7 +29,9 @@ from locust.contrib.fasthttp import FAILURE_EXCEPTIONS
 from sseload_users.users.ingest_client import IngestClient
 from sseload_users.transports.fetch import fetch
 from sseload_users.transports.http_request import HttpRequest
+from sseload_users.transports.network import Network
 
+network = Network()
 gaps = []
 
 def take_turns():
@@ -40,13 +42,13 @@ def take_turns():
 
 def by_fetch(url):
     try:
-        answer = fetch(HttpRequest("GET", url, (), b""), None, {TIMEOUT_S})
+        answer = fetch(HttpRequest("GET", url, (), b""), network, {TIMEOUT_S})
         return [answer.status, len(answer.body)]
     except OSError as error:
         return str(error)
 
 def by_ingest_client(url):
-    client = IngestClient(CookieJar(), concurrency=1, network_timeout={TIMEOUT_S})
+    client = IngestClient(CookieJar(), network, concurrency=1, timeout_s={TIMEOUT_S})
     try:
         with gevent.Timeout({TIMEOUT_S}, TimeoutError("timed out")):
             answer = client.urlopen(url, "POST", payload=b"code")
@@ -259,7 +261,8 @@ def test_the_ingest_client_asks_for_no_compression_and_limits_cookies() -> None:
     script = (
         "import sys\nfrom http.cookiejar import CookieJar\n"
         "from sseload_users.users.ingest_client import IngestClient\n"
-        "client = IngestClient(CookieJar(), concurrency=1)\n"
+        "from sseload_users.transports.network import Network\n"
+        "client = IngestClient(CookieJar(), Network(), concurrency=1, timeout_s=10)\n"
         "for _ in range(8): client.urlopen(sys.argv[1], 'POST', payload=b'code').content\n"
     )
     with serving(handle) as port:

@@ -187,7 +187,11 @@ def test_gauges_count_users_for_as_long_as_they_do_something() -> None:
 
 def test_a_run_without_peculiarities_has_no_closing_notes() -> None:
     notes = closing_notes(
-        Counters(attempted=5), slow_rate=1000, publisher_losses=Counter(), clock_error_ms=0
+        Counters(attempted=5),
+        Counter(),
+        slow_rate=1000,
+        publisher_losses=Counter(),
+        clock_error_ms=0,
     )
     assert notes == []
 
@@ -195,6 +199,7 @@ def test_a_run_without_peculiarities_has_no_closing_notes() -> None:
 def test_closing_notes_state_what_the_figures_do_not() -> None:
     notes = closing_notes(
         Counters(slow=2, hook_errors=1, before_sent=3),
+        Counter(),
         slow_rate=1000,
         publisher_losses=Counter({"reset": 2, "closed": 1}),
         clock_error_ms=0.5,

@@ -265,6 +265,7 @@ def sample(
             )
             for t in range(int(seconds) + 3)
         ],
+        addresses=[],
         workers=[],
         regions=[],
         verdict=Verdict(grade="good", reasons=[]),

@@ -271,4 +271,5 @@ def clean_environment() -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("LOCUST_", "SSELOAD_", "COLUMNS", "NO_COLOR", "FORCE_COLOR"))
+        and not name.upper().endswith("_PROXY")
     }

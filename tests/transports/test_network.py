@@ -12,7 +12,8 @@ import gevent.event
 import gevent.socket
 import pytest
 
-from sseload_users.transports import ConnectFailed, network, tcp_connect
+from sseload_users.transports import ConnectFailed, dialer, tcp_connect
+from sseload_users.transports.dialer import Dialer
 from sseload_users.transports.network import Network
 from tests.support.socket_servers import serving
 
@@ -67,7 +68,7 @@ def test_a_host_is_looked_up_once_for_all_connections(monkeypatch: pytest.Monkey
             dialled.append(address)
             return tcp_connect.connect_tcp(family, address, *others)
 
-        monkeypatch.setattr(network, "connect_tcp", counted)
+        monkeypatch.setattr(dialer, "connect_tcp", counted)
         come_and_go()
         assert dialled == [("127.0.0.1", port)]
     # A host that refuses may have moved: it is looked up again.
@@ -84,15 +85,15 @@ def test_a_host_is_looked_up_once_for_all_connections(monkeypatch: pytest.Monkey
 @pytest.mark.skipif(sys.platform != "linux", reason="only there all of 127/8 is local")
 def test_source_addresses_are_used_in_turn() -> None:
     peers = []
-    shared = Network(source_addresses=["127.0.0.2", "127.0.0.3", "::1"])
+    shared = Network(dialer=Dialer(source_addresses=["127.0.0.2", "127.0.0.3", "::1"]))
     with serving(lambda connection: peers.append(connection.getpeername()[0])) as port:
         for _ in range(4):
             connection = shared.open(f"ws://127.0.0.1:{port}/", time.monotonic() + 5)
             assert connection.recv(1) == b""
             connection.close()
     assert peers == ["127.0.0.2", "127.0.0.3", "127.0.0.2", "127.0.0.3"]
-    other = Network(source_addresses=["::1"])
+    other = Network(dialer=Dialer(source_addresses=["::1"]))
     with pytest.raises(ConnectFailed, match="no source address of this family"):
         other.open(f"ws://127.0.0.1:{port}/", time.monotonic() + 5)
     with pytest.raises(ValueError, match=r"source address 'eth0' is not an IP address; give"):
-        Network(source_addresses=["eth0"])
+        Dialer(source_addresses=["eth0"])

@@ -12,6 +12,7 @@ import pytest
 
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
+from sseload_users.transports.client_certificate import ClientCertificate
 from sseload_users.transports.network import Network
 from tests.support.socket_servers import CERTIFICATES, serving
 from tests.support.sockets import CA, Watched, open_to
@@ -96,7 +97,9 @@ def test_a_client_certificate_is_presented() -> None:
         echo(connection)
 
     with serving(who, certificate="server.pem", client_ca="ca.pem") as port:
-        shown = Network(ca_file=CA, client_certificate=str(CERTIFICATES / "client.pem"))
+        shown = Network(
+            ca_file=CA, client_certificate=ClientCertificate(str(CERTIFICATES / "client.pem"))
+        )
         connection = open_to(shown, port, "wss")
         connection.sendall(b"x")
         assert connection.recv(1) == b"x"
@@ -109,6 +112,22 @@ def test_a_client_certificate_is_presented() -> None:
         connection.close()
     assert names[0] is not None
     assert names[0]["subject"] == ((("commonName", "listener"),),)
+
+
+def test_a_key_with_a_passphrase_never_asks_for_it() -> None:
+    locked = str(CERTIFICATES / "client-locked.pem")
+    with serving(echo, certificate="server.pem", client_ca="ca.pem") as port:
+        shown = Network(ca_file=CA, client_certificate=ClientCertificate(locked, None, "locked"))
+        connection = open_to(shown, port, "wss")
+        connection.sendall(b"x")
+        assert connection.recv(1) == b"x"
+        connection.close()
+    sentence = r"^client key '.*' has a passphrase; give it .* SSELOAD_CLIENT_KEY_PASSWORD "
+    with pytest.raises(ValueError, match=sentence):
+        _ = Network(client_certificate=ClientCertificate(locked)).ssl_context
+    for wrong in ("wrong", "x" * 5000):
+        with pytest.raises(ValueError, match=r"cannot be used: .* and the key's passphrase$"):
+            _ = Network(client_certificate=ClientCertificate(locked, None, wrong)).ssl_context
 
 
 @pytest.mark.parametrize("resume", [True, False])
@@ -135,4 +154,4 @@ def test_unusable_certificate_files_are_reported_in_one_sentence() -> None:
     with pytest.raises(ValueError, match=r"CA file '/nosuch' cannot be used: .*; give a PEM"):
         _ = Network(ca_file="/nosuch").ssl_context
     with pytest.raises(ValueError, match=r"client certificate '.*' cannot be used: "):
-        _ = Network(ca_file=CA, client_certificate=CA).ssl_context
+        _ = Network(ca_file=CA, client_certificate=ClientCertificate(CA)).ssl_context

@@ -1,0 +1,182 @@
+"""TCP connections to where a URL leads: by the addresses of its name, or through a proxy."""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import ipaddress
+import itertools
+import socket
+import time
+from collections.abc import Iterator, Sequence
+
+from sseload_users.core.clock import wall_ns
+from sseload_users.transports import ConnectFailed
+from sseload_users.transports.causes import cause_of
+from sseload_users.transports.proxies import Proxies, Proxy, ProxyFailed, open_tunnel
+from sseload_users.transports.resolver import Resolver
+from sseload_users.transports.tcp_connect import connect_tcp
+from sseload_users.transports.turns import AddressTurns
+
+
+class Dialer:
+    """Opens TCP connections, one after the other to each address of a name.
+
+    Args:
+        resolve: addresses of names, each "HOST:PORT:ADDRESS[,ADDRESS]"; for other names the
+            system is asked.
+        proxy: URL of the HTTP proxy for all connections; None for the environment's.
+        source_addresses: local addresses to connect from, in turn.
+
+    Attributes:
+        turns: has counted the connections.
+
+    Raises:
+        ValueError: an argument is invalid; one sentence.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolve: Sequence[str] = (),
+        proxy: str | None = None,
+        source_addresses: Sequence[str] = (),
+    ) -> None:
+        self.turns = AddressTurns()
+        self._resolver = Resolver(resolve)
+        self._proxies = Proxies(proxy)
+        self._sources = _sources_by_family(source_addresses)
+
+    def proxy_for(self, host: str, port: int, *, secure: bool) -> Proxy | None:
+        """Return the proxy that connections to a host use; see `Proxies.of`."""
+        return self._proxies.of(host, port, secure=secure)
+
+    def dial(
+        self,
+        origin: tuple[str, int, bool],
+        deadline: float,
+        *,
+        turn: int | None = None,
+        counted: bool = False,
+        receive_buffer: int | None = None,
+    ) -> tuple[_socket.socket, int]:
+        """Open a non-blocking connection to a host.
+
+        Args:
+            origin: host, port, and whether TLS will be used; see `parse_origin`.
+            deadline: when to give up, on ``time.monotonic``'s clock.
+            turn: which address comes first; see `AddressTurns.order`.
+            counted: whether to count it as a connection of its address.
+            receive_buffer: size of the receive buffer in bytes; None leaves it to the kernel.
+
+        Returns:
+            The socket, and when it was connected (wall clock, ns).
+
+        Raises:
+            ConnectFailed: at "resolve" or "connect".
+        """
+        host, port, secure = origin
+        try:
+            proxy = self.proxy_for(host, port, secure=secure)
+        except ValueError as error:
+            raise ConnectFailed("connect", "proxy not supported", str(error)) from error
+        if proxy is None:
+            return self._dial(host, port, deadline, turn, receive_buffer, counted=counted)
+        self.turns.count(_name(host, port), proxy.name, "proxied", int(counted))
+        try:
+            sock, _ = self._dial(
+                proxy.host, proxy.port, deadline, turn, receive_buffer, counted=False
+            )
+        except ConnectFailed as error:
+            if error.cause in _OWN_CAUSES:
+                raise
+            cause = f"proxy {proxy.name}: {error.cause}"
+            raise ConnectFailed("connect", cause, error.detail) from error
+        try:
+            # An address that was given for the name goes to the proxy, too.
+            known = self._resolver.given(host, port)
+            open_tunnel(sock, proxy, known or host, port, deadline)
+        except ProxyFailed as error:
+            sock.close()
+            raise ConnectFailed("connect", str(error)) from error
+        except BaseException:
+            sock.close()
+            raise
+        return sock, wall_ns()
+
+    def _dial(
+        self,
+        host: str,
+        port: int,
+        deadline: float,
+        turn: int | None,
+        receive_buffer: int | None,
+        *,
+        counted: bool,
+    ) -> tuple[_socket.socket, int]:
+        name, turns = _name(host, port), self.turns
+        addresses = self._resolver.resolve(host, port, deadline)
+        left = turns.order(name, addresses, turn)
+        failed: OSError | None = None
+        while left:
+            address = left.pop(0)
+            try:
+                source = self._next_source(address[0])
+                connected = connect_tcp(*address, source, _share(deadline, left), receive_buffer)
+            except OSError as error:
+                failed = error
+                if cause_of(error) not in _OWN_CAUSES:
+                    turns.note_failed(name, address)
+                    if counted:
+                        turns.count(name, address[1][0], "failed")
+                if time.monotonic() >= deadline:
+                    break
+                continue
+            turns.note_accepted(name, address)
+            if counted:
+                turns.count_known(name, addresses)
+                turns.count(name, address[1][0], "connected")
+            return connected
+        if failed is None:
+            raise ConnectFailed("resolve", "no such host", host)
+        # The host may have moved: the next connection looks it up again.
+        self._resolver.forget(host, port)
+        raise ConnectFailed("connect", cause_of(failed), str(failed)) from failed
+
+    def _next_source(self, family: int) -> str | None:
+        if not self._sources:
+            return None
+        if family not in self._sources:
+            raise OSError(errno.EAFNOSUPPORT, "no source address of this family")
+        return next(self._sources[family])
+
+
+#: Causes that lie with this machine, whatever the address.
+_OWN_CAUSES = frozenset(
+    {"too many open files", "no free local port", "no source address of this family"}
+)
+
+
+def _share(deadline: float, others: Sequence[object]) -> float:
+    """Return when to give up on an address: half of the time is for the other ones, if any."""
+    now = time.monotonic()
+    return now + (deadline - now) / 2 if others else deadline
+
+
+def _name(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _sources_by_family(addresses: Sequence[str]) -> dict[int, Iterator[str]]:
+    families: dict[int, list[str]] = {}
+    for address in addresses:
+        try:
+            version = ipaddress.ip_address(address).version
+        except ValueError:
+            raise ValueError(
+                f"source address {address!r} is not an IP address; give addresses of this "
+                "machine, such as 192.0.2.10"
+            ) from None
+        family = socket.AF_INET if version == 4 else socket.AF_INET6
+        families.setdefault(family, []).append(address)
+    return {family: itertools.cycle(own) for family, own in families.items()}
