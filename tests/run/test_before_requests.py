@@ -86,7 +86,7 @@ class World:
         self.failing: int | OSError | None = None
         self.accepts_none = False
 
-    def fetch(self, request: HttpRequest, _: object, __: float) -> HttpResponse:
+    def fetch(self, request: HttpRequest, *_: object, **__: object) -> HttpResponse:
         parts = urlsplit(request.url)
         query = parse_qs(parts.query)
         self.requested[parts.path] += 1
