@@ -15,6 +15,7 @@ class Counters:
         failed: connect attempts that failed.
         ever_connected: connections that were subscribed at least once.
         never_connected: connections that gave up, as all their connect attempts failed.
+        ended: connections that the server told not to come again.
         dropped: sessions that the server or the network ended.
         reconnected: further connect attempts of a connection.
         replaced: sessions that churn ended and a new one follows.
@@ -42,6 +43,7 @@ class Counters:
     failed: int = 0
     ever_connected: int = 0
     never_connected: int = 0
+    ended: int = 0
     dropped: int = 0
     reconnected: int = 0
     replaced: int = 0

@@ -136,6 +136,9 @@ class ConnectionFigures:
     """Connections that were subscribed at least once."""
     never_connected: Count
     """Connections that gave up: all their connect attempts failed."""
+    ended: Count
+    """Connections that the server told not to come again, after a session: by HTTP 204 in answer to
+    the request for an event stream."""
     failed: Count
     """Connect attempts that failed."""
     dropped: Count

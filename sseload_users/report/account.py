@@ -114,6 +114,7 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
             success_rate=rate(counters.succeeded, attempted),
             ever_connected=counters.ever_connected,
             never_connected=counters.never_connected,
+            ended=counters.ended,
             failed=counters.failed,
             dropped=counters.dropped,
             reconnected=counters.reconnected,

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sseload_users.core import vitals
-from sseload_users.core.figures import ErrorFigures, GeneratorFigures
+from sseload_users.core.figures import ConnectionFigures, ErrorFigures, GeneratorFigures
 from sseload_users.core.formatting import (
     NOTABLE_WAIT,
     clean,
@@ -162,6 +162,22 @@ def _title(report: Report) -> RenderableType:
     )
 
 
+def _connection_tally(connections: ConnectionFigures) -> Text:
+    sometimes = [
+        (connections.ended, "ended by the server", ""),
+        (connections.replaced, "replaced", ""),
+    ]
+    return _tally(
+        [
+            (connections.failed, "failed", "red"),
+            (connections.dropped, "dropped", "red"),
+            (connections.reconnected, "reconnected", "yellow"),
+            *(each for each in sometimes if each[0]),
+            (connections.peak_open, "open at most", ""),
+        ]
+    )
+
+
 def _counts(report: Report) -> RenderableType:
     connections, codes = report.connections, report.codes
     deliveries, errors = report.deliveries, report.errors
@@ -170,19 +186,7 @@ def _counts(report: Report) -> RenderableType:
         _label("Connections"),
         _of(connections.succeeded, connections.attempted, "connect attempts succeeded"),
     )
-    replaced = [(connections.replaced, "replaced", "")] if connections.replaced else []
-    table.add_row(
-        "",
-        _tally(
-            [
-                (connections.failed, "failed", "red"),
-                (connections.dropped, "dropped", "red"),
-                (connections.reconnected, "reconnected", "yellow"),
-                *replaced,
-                (connections.peak_open, "open at most", ""),
-            ]
-        ),
-    )
+    table.add_row("", _connection_tally(connections))
     unknown = [(codes.unknown, "unknown", "yellow")] if codes.unknown else []
     table.add_row(_label("Codes"), _of(codes.accepted, codes.scheduled, "accepted"))
     table.add_row(

@@ -152,6 +152,11 @@ def _connections(connections: ConnectionFigures) -> Iterator[Metric]:
         ],
     )
     yield _counter(
+        "connections_ended",
+        "Connections that the server told not to come again.",
+        connections.ended,
+    )
+    yield _counter(
         "sessions_dropped",
         "Sessions that the server or the network ended.",
         connections.dropped,

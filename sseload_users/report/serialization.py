@@ -30,6 +30,7 @@ _ADDED_TO_PARTS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     ("connections",): {
         "ever_connected": 0,
         "never_connected": 0,
+        "ended": 0,
         "replaced": 0,
         "recovery_ms": _NOTHING,
     },

@@ -74,6 +74,11 @@ class OperationCounters:
         """Count a connection that gave up, as all its attempts failed."""
         self.counters.never_connected += 1
 
+    def count_ended(self) -> None:
+        """Count a connection that the server told not to come again, instead of its attempt."""
+        self.withdraw_attempt()
+        self.counters.ended += 1
+
     def count_reconnect(self, down_us: int) -> None:
         """Count a session that follows one that was dropped.
 

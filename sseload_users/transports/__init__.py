@@ -29,10 +29,17 @@ class ConnectFailed(Exception):  # noqa: N818 - no error of this program
         detail: the system's message or another explanation for the log; the server's text
             by default.
         server_text: what the server sent with its refusal.
+        final: whether the protocol's client does not try again on its own after this.
     """
 
     def __init__(
-        self, operation: str, cause: str, detail: str = "", *, server_text: str = ""
+        self,
+        operation: str,
+        cause: str,
+        detail: str = "",
+        *,
+        server_text: str = "",
+        final: bool = False,
     ) -> None:
         detail = detail or server_text
         super().__init__(f"{operation}: {cause}" + (f" ({detail})" if detail else ""))
@@ -40,6 +47,18 @@ class ConnectFailed(Exception):  # noqa: N818 - no error of this program
         self.cause = cause
         self.detail = detail
         self.server_text = server_text
+        self.final = final
+
+
+class StayAway(ConnectFailed):
+    """The server wants this client not to come again, and nothing is wrong.
+
+    Args:
+        cause: a short, countable cause.
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__("handshake", cause, final=True)
 
 
 class NotConnected(ConnectionError):  # noqa: N818 - no error of this program

@@ -101,15 +101,19 @@ class HandshakeResponse:
         except OSError:
             return  # the part that has arrived will do
 
-    def refusal(self) -> ConnectFailed:
-        """Return why the response does not accept, with the server's text."""
+    def refusal(self, *, final: bool = False) -> ConnectFailed:
+        """Return why the response does not accept, with the server's text.
+
+        Args:
+            final: see `ConnectFailed`.
+        """
         if self.head is None:
             return ConnectFailed("handshake", "bad handshake answer")
         status = self.head.status_code
         if status in REDIRECTS:
             location = self.header("location")
             return ConnectFailed("handshake", f"redirected: HTTP {status}", server_text=location)
-        return ConnectFailed("handshake", f"HTTP {status}", server_text=self.text)
+        return ConnectFailed("handshake", f"HTTP {status}", server_text=self.text, final=final)
 
     def header(self, name: str) -> str:
         """Return a header's value; empty if there is none."""

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import h11
 
-from sseload_users.transports import ConnectFailed
+from sseload_users.transports import ConnectFailed, StayAway
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.handshake_response import HEAD_BYTES, HandshakeResponse
 from sseload_users.transports.request_head import request_bytes, request_headers
 
+#: The status that ends an event stream for good (HTML Standard §9.2.3).
+_NO_CONTENT = 204
 #: Most characters of a media type in the report.
 _TYPE_BYTES = 60
 
@@ -42,17 +44,22 @@ class StreamRequest:
     def check(self) -> None:
         """Check that the response opens an event stream.
 
+        Any response that does not is final (HTML Standard §9.2.3).
+
         Raises:
+            StayAway: it has status 204.
             ConnectFailed: at "handshake": it does not, or the stream's encoding is not
                 supported.
         """
         response = self.response
+        if response.head is not None and response.head.status_code == _NO_CONTENT:
+            raise StayAway(f"HTTP {_NO_CONTENT}")
         if response.refused or response.head is None:
-            raise response.refusal()
+            raise response.refusal(final=True)
         kind = response.header("content-type").partition(";")[0].strip().lower()
         if kind != "text/event-stream":
             cause = f"not an event stream: {kind[:_TYPE_BYTES] or 'no content type'}"
-            raise ConnectFailed("handshake", cause)
+            raise ConnectFailed("handshake", cause, final=True)
         coding = response.header("content-encoding").strip().lower()
         if coding not in ("", "identity"):
             cause = f"content encoding not supported: {coding[:_TYPE_BYTES]}"

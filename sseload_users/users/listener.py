@@ -22,7 +22,7 @@ from sseload_users.run.churn import Hold
 from sseload_users.run.locust_stats import fire
 from sseload_users.run.worker_run import worker_run_of
 from sseload_users.targets import Identity, Target
-from sseload_users.transports import Closed, ConnectFailed
+from sseload_users.transports import Closed, ConnectFailed, StayAway
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.registry import transport_for
 from sseload_users.transports.transport import Transport
@@ -149,7 +149,7 @@ class CodeListener(User):
             return self._connect(None)
         if hold.why == "storm":
             gevent.sleep(random.uniform(0, run.options.storm_jitter))
-            connected = self._connect(None, queued=False)
+            connected = self._connect(None, queued=False, again=True)
             if connected and self._transport is not None:
                 back_ns = self._transport.subscribed_ns - hold.ended_ns
                 run.operations.count_storm_reconnect(max(back_ns, 0) // 1000)
@@ -157,17 +157,19 @@ class CodeListener(User):
         if closed.cause == LEFT or not run.options.reconnect:
             return False
         self._back_off(0)
-        connected = self._connect(None)
+        connected = self._connect(None, again=True)
         if connected:
             self._recovered()
         return connected
 
-    def _connect(self, attempts: int | None, *, queued: bool = True) -> bool:
+    def _connect(self, attempts: int | None, *, queued: bool = True, again: bool = False) -> bool:
         """Make a session; whether there is one.
 
         Args:
             attempts: after so many it is given up; None for no end.
             queued: only so many connect at a time; in a storm, all do.
+            again: the client comes back by itself: an answer after which the protocol's client
+                stays away ends that.
         """
         run, attempt = self._worker_run, 0
         run.may_connect.wait()
@@ -176,9 +178,10 @@ class CodeListener(User):
                 self._back_off(attempt)
             attempt += 1
             with run.connect_slots if queued else nullcontext(), run.users.connecting:
-                if self._try_to_connect():
-                    return True
-            if attempt == attempts:
+                failed = self._try_to_connect()
+            if failed is None:
+                return True
+            if attempt == attempts or (failed.final and again) or isinstance(failed, StayAway):
                 break
         return False
 
@@ -195,7 +198,8 @@ class CodeListener(User):
             self._retry_s = retry_ms / 1000
         gevent.sleep(self._retry_s + back_off_s(attempt))
 
-    def _try_to_connect(self) -> bool:
+    def _try_to_connect(self) -> ConnectFailed | None:
+        """Make one attempt; return why it failed, None if it did not."""
         run, connection = self._worker_run, self._connection
         run.operations.count_attempt()
         kind, began_ns = self._transport_type.kind, wall_ns()
@@ -213,7 +217,10 @@ class CodeListener(User):
         except ConnectFailed as error:
             if self._transport is not None:
                 self._transport.leave()
-            if not run.finished:
+            if isinstance(error, StayAway) and connection.sessions:
+                run.operations.count_ended()
+                connection.last_cause = f"ended by the server: {error.cause}"
+            elif not run.finished:
                 # In its words the server may have repeated what it was sent.
                 cause, text = map(errands.redact, (error.cause, error.server_text))
                 cause = run.operations.count_connect_failure(error.operation, cause, text)
@@ -222,7 +229,7 @@ class CodeListener(User):
                 connection.last_cause = str(failed)
                 passed_ms = (wall_ns() - began_ns) / 1e6
                 fire(self.environment, kind, "connect", passed_ms, error=failed)
-            return False
+            return error
         except BaseException:
             # Taken away while it connected: neither a success nor a failure of the server.
             run.operations.withdraw_attempt()
@@ -239,7 +246,7 @@ class CodeListener(User):
         fire(self.environment, kind, "connect", connect_us / 1000)
         if self._hooks is not None:
             self._hooks.put(self.on_connected)
-        return True
+        return None
 
     def _make_transport(self, endpoint: Endpoint) -> Transport:
         self._transport = self._transport_type(

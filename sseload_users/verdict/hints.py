@@ -63,6 +63,8 @@ _HINTS: Mapping[CauseKind, str] = {
     "names and that they exist on the server, or name an origin with --header 'Origin: …'.",
     CauseKind.ORIGIN: "The server refuses this origin: name one that it accepts with "
     "--header 'Origin: …'.",
+    CauseKind.STAY_AWAY: "The server has no stream for this client, and wants it not to come again "
+    "(HTTP 204): check the path and the user.",
     CauseKind.CONNECT_PATH: "There is no such path or namespace: check the target profile against "
     "the server.",
     CauseKind.REDIRECTED: "The server redirects to another address: use that one; often it is "

@@ -160,6 +160,7 @@ SERIES = {
     "compressed_bytes_total": (),
     "inflated_bytes_total": (),
     "connections_total": ("result",),
+    "connections_ended_total": (),
     "sessions_dropped_total": (),
     "sessions_reconnected_total": (),
     "codes_total": ("status",),

@@ -179,6 +179,7 @@ def sample(
             dropped=dropped,
             reconnected=0,
             replaced=0,
+            ended=0,
             peak_open=succeeded,
             connect_ms=_spread(random_, succeeded, 7.0),
             recovery_ms=_spread(random_, 0, 1.0),
