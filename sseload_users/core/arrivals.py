@@ -9,7 +9,8 @@ from sseload_users.core.timestamps import earliest
 def new_arrivals_in_time(code: TrackedCode, sent_ns: int, timeout_ns: int) -> list[int]:
     """Return when the first copies arrived that came in time since the last call.
 
-    Copies at sessions that the code was not meant for are left out.
+    Copies at sessions that the code was not meant for, and those that were recovered, are left
+    out.
 
     Args:
         code: it is owed.
@@ -27,6 +28,7 @@ def new_arrivals_in_time(code: TrackedCode, sent_ns: int, timeout_ns: int) -> li
         for session, arrived_ns in code.take_new_copies()
         if (arrived_ns <= latest or earliest(arrived_ns) <= latest)
         and session.started_ns <= sent_ns <= session.leaving_ns
+        and (session.gaps is None or not session.gaps.brought(sent_ns, arrived_ns))
         and (channel is None or session.relation(sent_ns, channel) in {"joining", "owed"})
     ]
     in_time.sort()  # nearly sorted; counting sorted values is much cheaper

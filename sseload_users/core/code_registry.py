@@ -102,6 +102,15 @@ class CodeRegistry:
             default=None,
         )
 
+    def oldest_sent_ns(self, default_ns: int) -> int:
+        """Return when the oldest code in flight was sent (wall clock, ns).
+
+        Args:
+            default_ns: returned if there is none.
+        """
+        sent = (code.sent_ns for code in self.in_flight.values() if code.sent_ns is not None)
+        return min(sent, default=default_ns)
+
     def awaited(self) -> int:
         """Return how many codes in flight will be settled before the end of the run.
 

@@ -28,16 +28,21 @@ class Outcomes:
     Counts may be negative in a report of changes, when a worker corrects an earlier one.
 
     Attributes:
-        owed: pairs of a code and a session that was owed it: the sum of the next four.
+        owed: pairs of a code and a session that was owed it: the sum of the next five.
         delivered: pairs whose first copy came in time.
         late: pairs whose first copy came after the delivery timeout.
         interrupted: pairs whose session closed before the code came.
         missing: pairs whose code never came although the session was up for long enough.
+        recovered: pairs whose first copy came in a later session of the connection, if the
+            server promises that.
         released: pairs that are not owed, because sseload closed the session itself, or was
             about to, or because it is unknown whether the code was sent.
         duplicate: further copies.
         unexpected: copies that were not owed.
         leaked: copies that reached a session outside the code's channel.
+        replayed: further copies in a later session than the first one.
+        history: copies of codes that were sent before the connection first subscribed, if the
+            server sends such.
     """
 
     owed: int = 0
@@ -45,10 +50,13 @@ class Outcomes:
     late: int = 0
     interrupted: int = 0
     missing: int = 0
+    recovered: int = 0
     released: int = 0
     duplicate: int = 0
     unexpected: int = 0
     leaked: int = 0
+    replayed: int = 0
+    history: int = 0
 
     def add(self, other: Outcomes) -> None:
         """Add another's counts."""
@@ -57,10 +65,13 @@ class Outcomes:
         self.late += other.late
         self.interrupted += other.interrupted
         self.missing += other.missing
+        self.recovered += other.recovered
         self.released += other.released
         self.duplicate += other.duplicate
         self.unexpected += other.unexpected
         self.leaked += other.leaked
+        self.replayed += other.replayed
+        self.history += other.history
 
 
 @dataclass(slots=True)
@@ -105,9 +116,10 @@ class CodeTally(Outcomes):
     def pack(self) -> list[Any]:
         """Return the account as plain data, for `unpack`."""
         return [
-            self.owed, self.delivered, self.late, self.interrupted, self.missing, self.released,
-            self.duplicate, self.unexpected, self.leaked, self.status, self.sent_ns,
-            self.first_ns, self.last_ns, self.latencies.pack() if self.latencies.total else None,
+            self.owed, self.delivered, self.late, self.interrupted, self.missing, self.recovered,
+            self.released, self.duplicate, self.unexpected, self.leaked, self.replayed,
+            self.history, self.status, self.sent_ns, self.first_ns, self.last_ns,
+            self.latencies.pack() if self.latencies.total else None,
         ]  # fmt: skip
 
     @classmethod

@@ -13,7 +13,7 @@ from sseload_users.core.spans import NEVER
 from sseload_users.core.tally import Tally
 from sseload_users.core.timestamps import earliest
 
-OwedOutcome: TypeAlias = Literal["late", "missing", "interrupted"]
+OwedOutcome: TypeAlias = Literal["late", "missing", "interrupted", "recovered"]
 
 
 def count_owed(
@@ -60,7 +60,17 @@ def count_leak(tally: Tally, session: Session, code: TrackedCode, copies: int) -
     )
 
 
-def count_first_copies(tally: Tally, account: CodeTally, code: TrackedCode, latest_ns: int) -> None:
+def count_before(rules: PairRules, account: CodeTally, copies: int) -> None:
+    """Count copies of a code that was sent before the session asked for it."""
+    if rules.history:
+        account.history += copies
+    else:
+        account.unexpected += copies
+
+
+def count_first_copies(
+    tally: Tally, rules: PairRules, account: CodeTally, code: TrackedCode
+) -> None:
     """Count the first copies of an owed code. In a large run this is most of what settling costs.
 
     The server subscribes a session before it can confirm that. A code that was sent after the
@@ -70,13 +80,14 @@ def count_first_copies(tally: Tally, account: CodeTally, code: TrackedCode, late
 
     Args:
         tally: where deliveries in doubt and leaks are counted.
+        rules: have the delivery timeout.
         account: the code's account.
         code: the code.
-        latest_ns: until when it had to arrive (wall clock, ns).
     """
     if code.in_time is not None:
         account.merge(code.in_time)
     sent_ns, channel = code.sent_ns or 0, code.channel
+    latest_ns = sent_ns + rules.timeout_ns
     for session, arrived_ns in (code.copies or {}).items():
         if (
             session.subscribed_ns > sent_ns
@@ -88,13 +99,16 @@ def count_first_copies(tally: Tally, account: CodeTally, code: TrackedCode, late
                 count_leak(tally, session, code, 1)
                 continue
             if relation == "before":
-                account.unexpected += 1
+                count_before(rules, account, 1)
                 continue
             session.add_unowed(code.sequence)
             if relation == "leaving":
                 account.released += 1
                 continue
-        if arrived_ns <= latest_ns:
+        if session.gaps is not None and session.gaps.brought(sent_ns, arrived_ns):
+            count_owed("recovered", account, session.connection)
+            session.gaps.note_recovered(code.sequence, arrived_ns)
+        elif arrived_ns <= latest_ns:
             session.connection.delivered += 1
         elif earliest(arrived_ns) <= latest_ns:
             session.connection.delivered += 1
@@ -103,7 +117,9 @@ def count_first_copies(tally: Tally, account: CodeTally, code: TrackedCode, late
             count_owed("late", account, session.connection)
 
 
-def count_further_copies(tally: Tally, account: CodeTally, code: TrackedCode) -> None:
+def count_further_copies(
+    tally: Tally, rules: PairRules, account: CodeTally, code: TrackedCode
+) -> None:
     """Count the further copies, as duplicates if the code was meant for the session.
 
     Count which of its copies came out of order, too.
@@ -119,8 +135,15 @@ def count_further_copies(tally: Tally, account: CodeTally, code: TrackedCode) ->
         elif code.owed and relation != "before":
             count_duplicates(account, session.connection, sum(copies.values()))
         else:
-            account.unexpected += sum(copies.values())
+            if code.owed:
+                count_before(rules, account, sum(copies.values()))
+            else:
+                account.unexpected += sum(copies.values())
             counters.out_of_order += code.count_out_of_order(copies)
+    if code.owed:
+        account.replayed += code.replayed
+    else:
+        account.unexpected += code.replayed
     code.further = code.overtaken = None
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sseload_users.core.code_tally import STRAY
+from sseload_users.core.code_tally import STRAY, CodeTally
 from sseload_users.core.counting import (
+    count_before,
     count_delivered,
     count_duplicates,
     count_leak,
@@ -45,6 +46,8 @@ def count_copy_of_settled(
     if not code.owed or sent_ns is None or relation in ("before", "outside"):
         if code.owed and relation == "outside":
             count_leak(tally, session, code, 1)
+        elif code.owed:
+            count_before(rules, account, 1)
         else:
             account.unexpected += 1
         note_order(tally.counters, session, code)
@@ -60,9 +63,13 @@ def count_copy_of_settled(
     elif settled.remove_missing(code, session):
         count_owed("missing", account, connection, -1)
     else:
-        count_duplicates(account, connection, 1)
+        _count_repeated(account, session, code, sent_ns)
         return None
     note_order(tally.counters, session, code)
+    if session.gaps is not None and session.gaps.brought(sent_ns, arrived_ns):
+        count_owed("recovered", account, connection)
+        session.gaps.note_recovered(code.sequence, arrived_ns)
+        return None
     latest_ns = sent_ns + rules.timeout_ns
     if earliest(arrived_ns) > latest_ns:
         count_owed("late", account, connection)
@@ -72,3 +79,12 @@ def count_copy_of_settled(
     in_time_ns = min(arrived_ns, latest_ns)
     count_delivered(account, [(in_time_ns - sent_ns) // 1000], [in_time_ns])
     return in_time_ns
+
+
+def _count_repeated(account: CodeTally, session: Session, code: TrackedCode, sent_ns: int) -> None:
+    """Count a further copy: a replay if an earlier stretch of the session had one."""
+    gaps = session.gaps
+    if gaps is not None and sent_ns < gaps.started_ns and code.sequence not in gaps.recovered:
+        account.replayed += 1
+    else:
+        count_duplicates(account, session.connection, 1)

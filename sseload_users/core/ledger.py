@@ -26,9 +26,11 @@ from sseload_users.core.counting import (
     count_owed,
     count_without_copy,
 )
+from sseload_users.core.gaps import Gaps
 from sseload_users.core.late_copies import count_copy_of_settled
 from sseload_users.core.pair_rules import PairRules
-from sseload_users.core.sessions import Connection, Session, SessionSet, TrackedCode
+from sseload_users.core.session_set import SessionSet
+from sseload_users.core.sessions import Connection, Session, TrackedCode
 from sseload_users.core.spans import NEVER
 from sseload_users.core.tally import Tally
 
@@ -56,6 +58,8 @@ class Ledger:
             the order of arrival. It is called after a code's announcement and before it is
             settled.
         channels: deals codes to channels; None for a run without channels.
+        resume: the server promises that a connection which returns gets what was sent meanwhile.
+        history: the server sends new sessions what was sent before.
 
     Attributes:
         tally: where outcomes are counted; replaced by `take`.
@@ -70,16 +74,21 @@ class Ledger:
         delivery_timeout_s: float,
         on_arrivals: Callable[[list[int], list[int]], None] = lambda _latencies, _arrived: None,
         channels: ChannelPlan | None = None,
+        *,
+        resume: bool = False,
+        history: bool = False,
     ) -> None:
         self.tally = Tally()
         self.codes = CodeRegistry() if channels is None else CodeRegistry(channels.channel_of)
         self.audience = Audience()
         self.connections: list[Connection] = []
-        self.rules = PairRules(round(delivery_timeout_s * 1e9))
+        self.rules = PairRules(round(delivery_timeout_s * 1e9), history=history)
         self._on_arrivals = on_arrivals
         self._sessions = 0
         self._newest_sent_ns = 0
         self._has_channels = channels is not None
+        self._resume = resume
+        self._away = 0
 
     # Connections and sessions
 
@@ -92,7 +101,7 @@ class Ledger:
     @property
     def open_sessions(self) -> int:
         """The number of open sessions."""
-        return len(self.audience.open)
+        return len(self.audience.open) - self._away
 
     def open_session(
         self,
@@ -103,6 +112,9 @@ class Ledger:
     ) -> Session:
         """Open a session, which is owed codes from now on.
 
+        If the server promises that, the connection's earlier session goes on, and is owed what
+        was sent since it paused.
+
         Args:
             connection: its connection.
             started_ns: when its connect began (wall clock, ns), or when the oldest code was
@@ -111,10 +123,19 @@ class Ledger:
             channels: the channels that it is subscribed to, in a run with channels.
         """
         started_ns = min(started_ns, subscribed_ns)
+        connection.sessions += 1
+        session = connection.session
+        if session is not None and session.gaps is not None and session.closed_ns is None:
+            self._away -= session.gaps.away_ns is not None
+            oldest_ns = self.codes.oldest_sent_ns(started_ns)
+            session.gaps.come_back(started_ns, subscribed_ns, oldest_ns)
+            return session
         own = channels if self._has_channels else None
         session = Session(self, connection, self._sessions, started_ns, subscribed_ns, own)
         self._sessions += 1
-        connection.sessions += 1
+        if self._resume:
+            connection.session = session
+            session.gaps = Gaps()
         self.audience.add(session)
         self._count_settled(session, subscribed_ns)
         return session
@@ -142,24 +163,12 @@ class Ledger:
         span.joined_ns = max(at_ns, span.asked_ns)
         self._count_settled(session, span.joined_ns, channel)
 
-    def begin_leaving_channel(self, session: Session, channel: str, at_ns: int) -> None:
-        """Owe an open session no further codes of a channel, because it is about to leave it.
-
-        Args:
-            session: from `open_session`.
-            channel: the channel; the session is in it.
-            at_ns: the time (wall clock, ns).
-        """
-        span = session.span(channel)
-        if span.leaving_ns == NEVER:
-            span.leaving_ns = max(at_ns, self._newest_sent_ns)
-
     def leave_channel(self, session: Session, channel: str, at_ns: int) -> None:
         """Note that the server has confirmed that a session left a channel.
 
         Args:
             session: from `open_session`.
-            channel: the channel, after `begin_leaving_channel`.
+            channel: the channel, after `begin_leaving`.
             at_ns: when (wall clock, ns); what is sent later and arrives is a leak.
         """
         span = session.span(channel)
@@ -174,16 +183,16 @@ class Ledger:
                 count_owed("missing", self.tally.code(code.sequence), session.connection)
                 self.codes.settled.add_missing(code, session)
 
-    def begin_leaving(self, session: Session, at_ns: int) -> None:
+    def begin_leaving(self, session: Session, at_ns: int, channel: str | None = None) -> None:
         """Owe a session no further codes, because sseload is about to close it.
 
         Args:
             session: from `open_session`.
             at_ns: the time (wall clock, ns).
+            channel: leave only this channel, in which the session is.
         """
-        if session.leaving_ns == NEVER:
-            # What is announced already may have been counted.
-            session.leaving_ns = max(at_ns, self._newest_sent_ns)
+        # What is announced already may have been counted.
+        session.begin_leaving(max(at_ns, self._newest_sent_ns), channel)
 
     def awaits(self, session: Session, now_ns: int, channel: str | None = None) -> bool:
         """Whether a session lacks a code that it is owed and that can still come in time.
@@ -203,6 +212,22 @@ class Ledger:
             session.lacks = next(filter(is_awaited, codes), None)
         return session.lacks is not None
 
+    def pause_session(self, session: Session, at_ns: int, *, released: bool) -> None:
+        """End a session that the same client will continue if the server promises that.
+
+        If the server does not, this closes it. One that never returns is closed as of then.
+
+        Args:
+            session: from `open_session`.
+            at_ns: when it ended (wall clock, ns).
+            released: sseload ended it.
+        """
+        if session.gaps is None:
+            self.close_session(session, at_ns, released=released)
+        elif session.closed_ns is None and session.gaps.away_ns is None:
+            self._away += 1
+            self._count_catch_up(session.gaps.go_away(at_ns, by_us=released))
+
     def close_session(self, session: Session, at_ns: int, *, released: bool) -> None:
         """Close a session, unless it is closed.
 
@@ -213,6 +238,12 @@ class Ledger:
         """
         if session.closed_ns is not None:
             return
+        if session.gaps is not None:
+            self._count_catch_up(session.gaps.catch_up_ns())
+            if session.gaps.away_ns is not None:
+                # It never returned.
+                self._away -= 1
+                at_ns, released = session.gaps.away_ns, session.gaps.by_us
         session.closed_ns = at_ns
         session.released = released
         self.audience.close(session)
@@ -227,6 +258,10 @@ class Ledger:
         """Close all sessions as released, at the end of the run."""
         for session in list(self.audience.open):
             self.close_session(session, at_ns, released=True)
+
+    def _count_catch_up(self, took_ns: int | None) -> None:
+        if took_ns is not None:
+            self.tally.catch_up.add(took_ns // 1000)
 
     # Codes
 
@@ -314,7 +349,8 @@ class Ledger:
                 break
             copies -= len(code.copies or ())
             self._discard(code)
-        self._forget_closed(now_ns)
+        horizon_ns = now_ns - max(self.rules.timeout_ns, _KEEP_CLOSED_NS)
+        self.audience.forget_closed(min(horizon_ns, self.codes.oldest_sent_ns(now_ns)))
 
     def take(self) -> Tally:
         """Return what was counted since the last call."""
@@ -330,21 +366,20 @@ class Ledger:
             code.overtakable_by = NEVER
         if code.sent_ns is not None and code.is_owed:
             code.owed = True
-            latest_ns = code.sent_ns + self.rules.timeout_ns
-            count_first_copies(self.tally, account, code, latest_ns)
+            count_first_copies(self.tally, self.rules, account, code)
             members = self.audience.members(code.channel)
             missing = count_all_without_copy(self.rules, account, code, members)
             code.missing = SessionSet.of(missing)
         else:
             account.unexpected += len(code.copies or ())
-        count_further_copies(self.tally, account, code)
+        count_further_copies(self.tally, self.rules, account, code)
         self.codes.settle(code)
 
     def _discard(self, code: TrackedCode) -> None:
         """Close the account of a code that was not announced."""
         account = self.tally.code(STRAY)
         account.unexpected += len(code.copies or ())
-        count_further_copies(self.tally, account, code)
+        count_further_copies(self.tally, self.rules, account, code)
         self.codes.discard(code)
 
     def _report_arrivals_of(self, code: TrackedCode) -> None:
@@ -358,11 +393,3 @@ class Ledger:
                 code.in_time = CodeTally()
             count_delivered(code.in_time, latencies_us, in_time)
             self._on_arrivals(latencies_us, in_time)
-
-    def _forget_closed(self, now_ns: int) -> None:
-        """Forget closed sessions that no code in flight or to come can be owed to."""
-        horizon = now_ns - max(self.rules.timeout_ns, _KEEP_CLOSED_NS)
-        for code in self.codes.in_flight.values():
-            if code.sent_ns is not None:
-                horizon = min(horizon, code.sent_ns)
-        self.audience.forget_closed(horizon)

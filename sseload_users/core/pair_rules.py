@@ -24,16 +24,19 @@ class PairRules:
 
     Args:
         timeout_ns: time after its sending within which a code counts as delivered.
+        history: the server sends new sessions what was sent before.
 
     Attributes:
         timeout_ns: the same.
+        history: the same.
         slowest_ns: duration of the run's slowest delivery, as far as is known here.
     """
 
-    __slots__ = ("slowest_ns", "timeout_ns")
+    __slots__ = ("history", "slowest_ns", "timeout_ns")
 
-    def __init__(self, timeout_ns: int) -> None:
+    def __init__(self, timeout_ns: int, *, history: bool = False) -> None:
         self.timeout_ns = timeout_ns
+        self.history = history
         self.slowest_ns = 0
 
     def note_delivery(self, latency_ns: int) -> None:
@@ -57,7 +60,11 @@ class PairRules:
             return "missing"
         if not session.released:
             return "interrupted"
-        return "missing" if self._is_overdue(closed_ns - sent_ns) else "released"
+        waited_ns = closed_ns - sent_ns
+        gaps = session.gaps
+        if gaps is not None and sent_ns < gaps.returned_ns <= closed_ns:
+            waited_ns = closed_ns - gaps.returned_ns
+        return "missing" if self._is_overdue(waited_ns) else "released"
 
     def is_undecided(self, session: Session, sent_ns: int, channel: str | None = None) -> bool:
         """Whether the outcome of a pair is open before the timeout."""

@@ -8,6 +8,8 @@ from itertools import islice
 from typing import Protocol
 
 from sseload_users.core.code_tally import OPEN_STATUSES, OWED_STATUSES, CodeTally, Status
+from sseload_users.core.gaps import Gaps
+from sseload_users.core.session_set import SessionSet
 from sseload_users.core.spans import ALWAYS, NEVER, Relation, Span, relation_in
 
 
@@ -28,8 +30,9 @@ class Connection:
         connect_us: duration of its first successful connect; None before.
         sessions: number of its sessions.
         drops: number of sessions that the server or the network ended.
-        delivered: owed pairs of settled codes that were delivered; the next four count other
+        delivered: owed pairs of settled codes that were delivered; the next five count other
             outcomes.
+        session: its session that goes on across gaps; None if the server does not promise that.
         last_cause: cause of its last failure or drop.
     """
 
@@ -42,17 +45,23 @@ class Connection:
     late: int = 0
     missing: int = 0
     interrupted: int = 0
+    recovered: int = 0
     duplicate: int = 0
     last_cause: str = ""
+    session: Session | None = None
 
     @property
     def owed(self) -> int:
         """Pairs of settled codes that its sessions were owed."""
-        return self.delivered + self.late + self.missing + self.interrupted
+        undelivered = self.late + self.missing + self.interrupted
+        return self.delivered + self.recovered + undelivered
 
 
 class Session:
     """One stretch of a connection, from subscribed to closed.
+
+    If the server promises that nothing is lost in gaps, all stretches of a connection and the
+    gaps between them are one session.
 
     Attributes:
         connection: the connection.
@@ -63,6 +72,7 @@ class Session:
             about to end it.
         closed_ns: when it ended; None while it is open.
         released: sseload ended it.
+        gaps: its gaps; None if it ends with its stretch.
         channels: its spans in each channel that it has belonged to; None in a run without
             channels.
         newest: highest sequence number that has arrived, in a run without channels.
@@ -77,6 +87,7 @@ class Session:
         "channels",
         "closed_ns",
         "connection",
+        "gaps",
         "lacks",
         "leaving_ns",
         "newest",
@@ -104,6 +115,7 @@ class Session:
         self.leaving_ns = NEVER
         self.closed_ns: int | None = None
         self.released = False
+        self.gaps: Gaps | None = None
         self.channels: dict[str, tuple[Span, ...]] | None = None
         self.newest = 0
         self.newest_in: dict[str | None, int] | None = None
@@ -152,6 +164,10 @@ class Session:
                 self.newest_in[code.channel] = code.sequence
         return newest
 
+    def has_recovered(self, sent_ns: int, arrived_ns: int) -> bool:
+        """Whether a first copy came in a later stretch than the code was sent in."""
+        return self.gaps is not None and self.gaps.brought(sent_ns, arrived_ns)
+
     def is_owed(self, sent_ns: int, channel: str | None = None) -> bool:
         """Whether a code that was sent then is owed, if the session is still open."""
         if not self.subscribed_ns <= sent_ns <= self.leaving_ns:
@@ -188,6 +204,14 @@ class Session:
         if self.channels is None:
             raise ValueError("a run without channels has none to join")
         self.channels[channel] = (*self.channels.get(channel, ()), Span(asked_ns))
+
+    def begin_leaving(self, at_ns: int, channel: str | None = None) -> None:
+        """Stop being owed codes, or only those of a channel, from a time (wall clock, ns) on."""
+        if channel is None:
+            self.leaving_ns = min(self.leaving_ns, at_ns)
+        else:
+            span = self.span(channel)
+            span.leaving_ns = min(span.leaving_ns, at_ns)
 
     def span(self, channel: str) -> Span:
         """Return the latest span in a channel, to end it; it is the session's own.
@@ -233,6 +257,7 @@ class TrackedCode:
             was sent before this code's request had its result; NEVER if there was none.
         overtaken: number of first copies that came after a code with a higher sequence number,
             by that number; None if there are none, or once the code is settled.
+        replayed: number of further copies that came in a later stretch of the session.
         further: number of further copies by session and, as in `overtaken`, by the highest
             sequence number that had come; None if there are none, or once it is settled.
         in_time: account of the first copies reported so far, to be counted if the code is
@@ -254,6 +279,7 @@ class TrackedCode:
         "overtakable_by",
         "overtaken",
         "owed",
+        "replayed",
         "sent_ns",
         "sequence",
         "status",
@@ -272,6 +298,7 @@ class TrackedCode:
         self.overtakable_by = 0
         self.overtaken: dict[int, int] | None = None
         self.further: dict[Session, dict[int, int]] | None = None
+        self.replayed = 0
         self.in_time: CodeTally | None = None
         self.lacks: Session | None = None
         self.owed = False
@@ -287,6 +314,10 @@ class TrackedCode:
 
     def count_further(self, session: Session) -> None:
         """Count a further copy; the code is not settled."""
+        first_ns = (self.copies or {}).get(session, NEVER)
+        if session.gaps is not None and session.gaps.is_replay(first_ns):
+            self.replayed += 1
+            return
         if self.further is None:
             self.further = {}
         copies = self.further.setdefault(session, {})
@@ -318,46 +349,3 @@ class TrackedCode:
     def settled(self) -> bool:
         """Whether its account is closed; late copies may still correct it."""
         return self.copies is None
-
-
-class SessionSet:
-    """A set of sessions, one bit each: with a broken server they are many."""
-
-    __slots__ = ("_bits", "_first", "_size")
-
-    def __init__(self, first: int, last: int) -> None:
-        self._first = first
-        self._bits = bytearray((last - first) // 8 + 1)
-        self._size = 0
-
-    @classmethod
-    def of(cls, sessions: Iterable[Session]) -> SessionSet | None:
-        """Return the set of these sessions; None if there are none."""
-        numbers = [each.number for each in sessions]
-        if not numbers:
-            return None
-        new = cls(min(numbers), max(numbers))
-        for number in numbers:
-            at = number - new._first
-            new._bits[at >> 3] |= 1 << (at & 7)
-        new._size = len(numbers)
-        return new
-
-    def __len__(self) -> int:
-        return self._size
-
-    def add(self, session: Session) -> None:
-        """Add a session that was opened after all sessions of the set."""
-        at = session.number - self._first
-        self._bits.extend(bytes(max(0, (at >> 3) + 1 - len(self._bits))))
-        self._bits[at >> 3] |= 1 << (at & 7)
-        self._size += 1
-
-    def remove(self, session: Session) -> bool:
-        """Remove a session; return whether it was in the set."""
-        at = session.number - self._first
-        if not 0 <= at < len(self._bits) * 8 or not self._bits[at >> 3] & (1 << (at & 7)):
-            return False
-        self._bits[at >> 3] &= ~(1 << (at & 7))
-        self._size -= 1
-        return True

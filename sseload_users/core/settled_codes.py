@@ -10,7 +10,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator
 
-from sseload_users.core.sessions import Session, SessionSet, TrackedCode
+from sseload_users.core.session_set import SessionSet
+from sseload_users.core.sessions import Session, TrackedCode
 from sseload_users.core.spans import NEVER
 
 #: Number of settled codes that nobody misses and that keep their object; for a further copy of

@@ -22,7 +22,17 @@ from sseload_users.core.second import Second
 _S = 1_000_000_000
 
 #: The histograms beside those of codes and seconds.
-_HISTOGRAMS = ("connect", "recovery", "storm", "slip", "ingest", "lag", "stamp_error", "stalls")
+_HISTOGRAMS = (
+    "connect",
+    "recovery",
+    "catch_up",
+    "storm",
+    "slip",
+    "ingest",
+    "lag",
+    "stamp_error",
+    "stalls",
+)
 
 
 class PackedTally(TypedDict):
@@ -46,8 +56,9 @@ class Tally:
         causes: failed operations by operation and cause.
         compression: sessions by the compression that was negotiated, "none" included.
         server_texts: by cause, the server's own words in one of its failures.
-        connect: connect times, in microseconds; like the next seven, a histogram.
+        connect: connect times, in microseconds; like the next eight, a histogram.
         recovery: from a session's drop to the next session's subscription.
+        catch_up: from a connection's return to its last recovered code.
         storm: from the beginning of a storm to the first subscription after it.
         slip: how much later than scheduled codes were sent.
         ingest: from a code's sending to the server's response.
@@ -62,6 +73,7 @@ class Tally:
 
     __slots__ = (
         "addresses",
+        "catch_up",
         "causes",
         "codes",
         "compression",
@@ -86,6 +98,7 @@ class Tally:
         self.server_texts: dict[Cause, str] = {}
         self.connect = Histogram()
         self.recovery = Histogram()
+        self.catch_up = Histogram()
         self.storm = Histogram()
         self.slip = Histogram()
         self.ingest = Histogram()

@@ -108,7 +108,7 @@ def test_a_channel_is_joined_and_left() -> None:
     ledger.confirm_join(session, "a", T0 + 15 * MS)
     send(2, T0 + 20 * MS, arrives=False)
     assert ledger.awaits(session, T0 + 22 * MS, "a")
-    ledger.begin_leaving_channel(session, "a", T0 + 25 * MS)
+    ledger.begin_leaving(session, T0 + 25 * MS, "a")
     session.receive(ledger.code(2), T0 + 26 * MS)
     assert not ledger.awaits(session, T0 + 27 * MS, "a")
     send(3, T0 + 30 * MS)

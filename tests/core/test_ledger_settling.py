@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sseload_users.core.connection_row import received_per_connection
 from sseload_users.core.ledger import Ledger
-from sseload_users.core.sessions import SessionSet
+from sseload_users.core.session_set import SessionSet
 from tests.support.ledger_books import DELIVERED, LATE, MISSING, MS, T0, Books, S
 
 

@@ -393,7 +393,7 @@ class World:
             spans[-1].leaving_ns = self.now_ns
         for group in self.groups:
             ledger = group.of(session.connection).ledger
-            ledger.begin_leaving_channel(group.sessions[at], channel, self.now_ns)
+            ledger.begin_leaving(group.sessions[at], self.now_ns, channel)
 
     def leave_channel(self, which: int, late_ns: int, detail: int) -> None:
         at, channel = self._find_open(which), self._some_channel(detail)

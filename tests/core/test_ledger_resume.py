@@ -1,0 +1,75 @@
+"""The ledger at servers that promise that nothing is lost in the gaps of a connection."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sseload_users.core.ledger import Ledger
+from tests.support.ledger_books import MS, T0, S
+from tests.support.ledger_model import total_of
+from tests.support.resume_model import KINDS, Event, ResumeWorld, events
+
+
+@settings(max_examples=1000, deadline=None)
+@given(events, st.booleans())
+def test_the_ledger_agrees_with_the_model(history: list[Event], sends_history: bool) -> None:
+    world = ResumeWorld(history=sends_history)
+    world.run(history)
+    world.end()
+    world.check()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_long_histories_agree_with_the_model(seed: int) -> None:
+    draw = random.Random(seed)
+    world = ResumeWorld(history=seed % 2 == 0)
+    world.run((kind, draw.randrange(31), draw.randrange(8)) for kind in draw.choices(KINDS, k=1000))
+    world.end()
+    world.check()
+    for outcome in ("delivered", "recovered", "replayed", "duplicate", "missing"):
+        assert total_of(world.total, outcome) > 0, outcome
+    assert world.total.catch_up.total > 0
+
+
+def test_what_was_sent_in_a_gap_is_recovered() -> None:
+    ledger = Ledger(1.0, resume=True)
+    connection = ledger.add_connection()
+    session = ledger.open_session(connection, T0, T0)
+    ledger.pause_session(session, T0 + S, released=False)
+    assert ledger.open_sessions == 0
+    for sequence in (1, 2):
+        ledger.announce(sequence, T0 + S + sequence * MS)
+        ledger.set_status(sequence, "accepted", sequence)
+    ledger.settle(T0 + 10 * S)
+    assert total_of(ledger.take(), "missing") == 2  # as far as is known
+    assert ledger.open_session(connection, T0 + 20 * S, T0 + 20 * S + MS) is session
+    assert ledger.open_sessions == 1
+    for sequence in (1, 2):
+        session.receive(ledger.code(sequence), T0 + 20 * S + sequence * 10 * MS)
+    session.receive(ledger.code(2), T0 + 21 * S)
+    ledger.release_all(T0 + 30 * S)
+    ledger.settle(T0 + 30 * S, final=True)
+    taken = ledger.take()
+    assert (total_of(taken, "recovered"), total_of(taken, "missing")) == (2, -2)
+    assert (total_of(taken, "duplicate"), total_of(taken, "replayed")) == (1, 0)
+    assert taken.catch_up.percentile_ms(50) == pytest.approx(19, rel=0.01)
+    assert (connection.owed, connection.recovered, connection.sessions) == (2, 2, 2)
+
+
+def test_without_the_promise_a_paused_session_is_closed() -> None:
+    ledger = Ledger(1.0)
+    connection = ledger.add_connection()
+    session = ledger.open_session(connection, T0, T0)
+    ledger.pause_session(session, T0 + S, released=False)
+    ledger.announce(1, T0 + S + MS)
+    ledger.set_status(1, "accepted", 1)
+    again = ledger.open_session(connection, T0 + 2 * S, T0 + 2 * S)
+    assert again is not session
+    again.receive(ledger.code(1), T0 + 2 * S + MS)
+    ledger.settle(T0 + 10 * S)
+    taken = ledger.take()
+    assert (total_of(taken, "owed"), total_of(taken, "unexpected")) == (0, 1)
