@@ -13,6 +13,10 @@ from tests.fuzz.targets import TARGETS
 COPIES = 20
 
 
+def test_each_target_has_seeds() -> None:
+    assert set(SEEDS) == set(TARGETS)
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_any_bytes_are_taken(name: str) -> None:
     target = TARGETS[name]

@@ -117,6 +117,7 @@ class CauseKind(StrEnum):
     RESET = auto()
     # messages
     INFLATED_TOO_LARGE = auto()
+    INFLATED_STREAM = auto()
     MESSAGE_TOO_LARGE = auto()
     COMPRESSED_DATA = auto()
     RESERVED_BITS = auto()
@@ -215,7 +216,7 @@ _PATTERNS = (
     _pattern(CauseKind.INGEST_OVERLOADED, r"HTTP 503", connecting=False),
     _pattern(CauseKind.INGEST_SERVER_ERROR, r"HTTP 5\d\d", connecting=False),
     _pattern(CauseKind.TIMEOUT, r"no answer|timed out|timeout", connecting=False),
-    _pattern(CauseKind.COMPRESSED_DATA, r"bad compressed data"),
+    _pattern(CauseKind.COMPRESSED_DATA, r"(bad|after the) compressed (data|stream)"),
     _pattern(CauseKind.RESERVED_BITS, r"protocol error: reserved bits"),
     _pattern(CauseKind.INVALID_CHUNK, r"protocol error: bad chunk"),
     _pattern(CauseKind.INVALID_FRAME, r"protocol error|unknown opcode"),
@@ -230,6 +231,7 @@ _PATTERNS = (
     _pattern(CauseKind.CONNECTION_LOST, r"no close frame|1006|connection closed"),
     _pattern(CauseKind.RESET, r"reset|broken pipe|aborted"),
     _pattern(CauseKind.INFLATED_TOO_LARGE, r"inflated message too large"),
+    _pattern(CauseKind.INFLATED_STREAM, r"inflated stream too large"),
     _pattern(CauseKind.MESSAGE_TOO_LARGE, r"message too large"),
     _pattern(
         CauseKind.UNDECODABLE,

@@ -11,6 +11,7 @@ from typing import TypeGuard
 import h11
 
 from sseload_users.transports import ConnectFailed
+from sseload_users.transports.content_coding import BadContent, decoded_content
 from sseload_users.transports.reading import READ_BYTES
 from sseload_users.transports.server_text import MAX_BODY, body_text
 from sseload_users.transports.stamped_socket import StampedSocket
@@ -125,7 +126,11 @@ class HandshakeResponse:
     @property
     def text(self) -> str:
         """The text of a refusal: its body, or else the reason phrase."""
-        text = body_text(self._body)
+        try:
+            body = decoded_content(self._body, self.header("content-encoding"), MAX_BODY)
+        except BadContent:
+            body = b""
+        text = body_text(body)
         if text or self.head is None:
             return text
         return self.head.reason.decode(errors="replace")

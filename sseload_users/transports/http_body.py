@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 
 from sseload_users.transports import Closed, OnMessage
+from sseload_users.transports.decoded_events import DecodedEvents
 from sseload_users.transports.event_stream import EventStream
 
 # As lenient as h11: ignores extensions, and blanks before the line end.
@@ -42,7 +43,7 @@ class Body:
 
     def __init__(
         self,
-        events: EventStream,
+        events: EventStream | DecodedEvents,
         on_close: Callable[[Closed], None],
         length: int | None = None,
     ) -> None:
@@ -102,7 +103,9 @@ class ChunkedBody(Body):
 
     __slots__ = ("_between", "_left_in_chunk", "_line", "_trailer")
 
-    def __init__(self, events: EventStream, on_close: Callable[[Closed], None]) -> None:
+    def __init__(
+        self, events: EventStream | DecodedEvents, on_close: Callable[[Closed], None]
+    ) -> None:
         super().__init__(events, on_close, 0)
         # Between two chunks, without any state from earlier bytes.
         self._between = True

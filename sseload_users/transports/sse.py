@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessage, ParsedMessage
 from sseload_users.transports.causes import cause_of
+from sseload_users.transports.decoded_events import DecodedEvents
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.event_stream import EventStream, parse_event
 from sseload_users.transports.http_body import BAD_CHUNK, Body, ChunkedBody
@@ -54,16 +55,26 @@ class SseTransport(Transport):
         return None if self._events is None else self._events.retry_ms
 
     def _handshake(self, connection: StampedSocket) -> Body:
-        request = StreamRequest(self.endpoint)
+        request = StreamRequest(self.endpoint, compression=self.network.compression)
         _request_stream(request, connection)
         request.check()
         events = self._events = EventStream(
             self._hold, self._on_close, self.endpoint.max_message, self.network.lag.share
         )
+        content: EventStream | DecodedEvents = events
+        if (decoder := request.decoder()) is not None:
+            self.compression = request.coding
+            content = DecodedEvents(
+                events,
+                decoder,
+                on_close=self._on_close,
+                on_malformed=self._on_malformed,
+                inflation=self.network.inflation,
+            )
         body = (
-            ChunkedBody(events, self._on_close)
+            ChunkedBody(content, self._on_close)
             if request.chunked
-            else Body(events, self._on_close, request.length)
+            else Body(content, self._on_close, request.length)
         )
         body.feed(request.rest, connection.arrived_ns, connection.emptied_ns)
         return body

@@ -8,6 +8,11 @@ from __future__ import annotations
 import h11
 
 from sseload_users.transports import ConnectFailed, StayAway
+from sseload_users.transports.content_coding import (
+    ContentDecoder,
+    accepted_codings,
+    decoder_for,
+)
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.handshake_response import HEAD_BYTES, HandshakeResponse
 from sseload_users.transports.request_head import request_bytes, request_headers
@@ -23,6 +28,7 @@ class StreamRequest:
 
     Args:
         endpoint: URL and headers of the request.
+        compression: whether to offer content codings, as a browser does.
 
     Attributes:
         data: the request, ready to be sent.
@@ -32,10 +38,12 @@ class StreamRequest:
         ConnectFailed: at "handshake": the URL or a header is not allowed in HTTP.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, *, compression: bool = True) -> None:
         self._client = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
         self.response = HandshakeResponse(self._client, 200)
-        self.data = request_bytes(self._client, "GET", endpoint.url, _headers(endpoint))
+        self.data = request_bytes(
+            self._client, "GET", endpoint.url, _headers(endpoint, compression)
+        )
 
     def feed(self, data: bytes) -> bool:
         """See `HandshakeResponse.feed_checked`."""
@@ -60,10 +68,25 @@ class StreamRequest:
         if kind != "text/event-stream":
             cause = f"not an event stream: {kind[:_TYPE_BYTES] or 'no content type'}"
             raise ConnectFailed("handshake", cause, final=True)
-        coding = response.header("content-encoding").strip().lower()
-        if coding not in ("", "identity"):
-            cause = f"content encoding not supported: {coding[:_TYPE_BYTES]}"
-            raise ConnectFailed("handshake", cause)
+        try:
+            self.decoder()
+        except LookupError as error:
+            cause = f"content encoding not supported: {self.coding[:_TYPE_BYTES]}"
+            raise ConnectFailed("handshake", cause) from error
+
+    @property
+    def coding(self) -> str:
+        """The body's content coding; empty for none."""
+        coding = self.response.header("content-encoding").strip().lower()
+        return "" if coding == "identity" else coding
+
+    def decoder(self) -> ContentDecoder | None:
+        """Return a new decoder for the body; None if there is nothing to decode.
+
+        Raises:
+            LookupError: the content coding is not known.
+        """
+        return decoder_for(self.coding)
 
     @property
     def chunked(self) -> bool:
@@ -82,11 +105,11 @@ class StreamRequest:
         return self._client.trailing_data[0]
 
 
-def _headers(endpoint: Endpoint) -> list[tuple[bytes, bytes]]:
+def _headers(endpoint: Endpoint, compression: bool) -> list[tuple[bytes, bytes]]:
     """Return a browser's headers for an event stream; the endpoint's replace them."""
     own = {
         "Accept": "text/event-stream",
-        "Accept-Encoding": "identity",
+        "Accept-Encoding": accepted_codings(endpoint.url, compression=compression),
         "Cache-Control": "no-cache",
     }
     given = endpoint.headers

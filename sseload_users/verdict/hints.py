@@ -82,8 +82,8 @@ _HINTS: Mapping[CauseKind, str] = {
     "profile.",
     CauseKind.NOT_EVENT_STREAM: "The response is a page, not an event stream: check the path, and "
     "whether it requires a login.",
-    CauseKind.CONTENT_ENCODING: "The stream is compressed: switch compression off for it, at the "
-    "proxy too.",
+    CauseKind.CONTENT_ENCODING: "The stream has a content coding that sseload cannot decode; it "
+    "knows gzip, deflate and br: switch this one off for it, at the proxy too.",
     CauseKind.UNACKNOWLEDGED: "The server sends events but does not acknowledge the namespace: "
     "check the profile's namespace.",
     CauseKind.INVALID_REQUEST: "A header or the URL in the profile contains characters that HTTP "
@@ -147,8 +147,10 @@ _HINTS: Mapping[CauseKind, str] = {
     "that is correct, raise max_message.",
     CauseKind.INFLATED_TOO_LARGE: "A compressed message is larger than the profile allows once it "
     "is inflated: if that is correct, raise max_message.",
-    CauseKind.COMPRESSED_DATA: "What the server says is compressed cannot be inflated: look at its "
-    "compression, and at what rewrites or cuts its messages; --no-compression does without.",
+    CauseKind.INFLATED_STREAM: "A few bytes of the stream inflate to more than 8 MiB: look at what "
+    "the server sends there.",
+    CauseKind.COMPRESSED_DATA: "What came compressed cannot be inflated, or goes on after its end: "
+    "look at the compression of server and proxy; --no-compression does without.",
     CauseKind.RESERVED_BITS: "The server sets bits of frames that need an extension which this "
     "client did not offer: usually it compresses messages without having negotiated that.",
     CauseKind.INVALID_FRAME: "The server, or a proxy, sent a frame that RFC 6455 does not allow: "

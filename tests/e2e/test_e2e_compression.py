@@ -96,6 +96,44 @@ def test_without_compression_a_server_compresses_nothing(tmp_path: Path) -> None
     }
 
 
+@pytest.mark.parametrize(
+    ("coding", "always", "arguments"),
+    [
+        ("gzip", False, ()),
+        ("deflate", False, ("--processes", "2")),
+        ("br", True, ()),
+        ("gzip", True, ("--no-compression",)),
+    ],
+)
+def test_every_event_of_a_compressed_stream_is_delivered(
+    tmp_path: Path, coding: str, always: bool, arguments: tuple[str, ...]
+) -> None:
+    outcome, truth = run_against(
+        tmp_path, *arguments, target="sse", coding=coding, always=always, padding=2000
+    )
+    check_all_delivered(outcome)
+    compression = outcome.report["compression"]
+    assert compression["negotiated"] == {coding: CONNECTIONS}
+    assert compression["inflated_bytes"] == truth["bytes"]
+    assert 0 < compression["wire_bytes"] < truth["bytes"] / 5
+
+
+def test_without_compression_a_stream_comes_uncompressed(tmp_path: Path) -> None:
+    outcome, _ = run_against(tmp_path, "--no-compression", target="sse", coding="gzip")
+    check_all_delivered(outcome)
+    assert outcome.report["compression"]["negotiated"] == {"none": CONNECTIONS}
+
+
+def test_events_that_a_compressor_never_flushes_are_missing(tmp_path: Path) -> None:
+    outcome, truth = run_against(
+        tmp_path, target="sse", coding="gzip", flush=False, flushGreeting=True
+    )
+    deliveries = outcome.report["deliveries"]
+    assert deliveries["owed"] == deliveries["missing"] == CONNECTIONS * CODES
+    assert truth["messages"] == CONNECTIONS * (CODES + 1)
+    assert outcome.grade == "issues"
+
+
 def test_check_says_what_was_negotiated(tmp_path: Path) -> None:
     with compressing_server(deflate={"threshold": 0}) as server:
         words = ("--host", server.url, "--target", "websocket")

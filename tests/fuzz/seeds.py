@@ -39,6 +39,11 @@ SEEDS: dict[str, list[bytes]] = {
         b"6;x=y\r\ndata: \r\n6 \r\nLT-1\n\n\r\n0\r\nA: b\r\n\r\n",
         b"data: a\n\n",
     ],
+    "contents": [
+        bytes.fromhex("1f8b08000000000002034b492c49b452f009d135e4e20200004413760c000000"),
+        bytes.fromhex("789c4b492c49b452f009d135e4e2020018590307"),
+        bytes.fromhex("8b0580646174613a204c542d310a0a03"),
+    ],
     "heads": [
         OK + b"\r\ndata: x\n\n",
         OK + b"Transfer-Encoding: chunked\r\n\r\n",

@@ -18,6 +18,7 @@ from sseload_users.targets.identities import Identity
 from sseload_users.targets.requests import refusal
 from sseload_users.targets.schema import ExpectedAnswer
 from sseload_users.transports import Closed, ConnectFailed, Malformed, ParsedMessage
+from sseload_users.transports.content_coding import BadContent, decoder_for
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.event_stream import EventStream, parse_event
 from sseload_users.transports.frames import FrameDecoder
@@ -158,6 +159,26 @@ def bodies(data: bytes) -> None:
         assert decode(_whole, chunked=chunked) == decode(_pieces, chunked=chunked)
 
 
+def contents(data: bytes) -> None:
+    """Content codings: what is decoded does not depend on how the bytes are split."""
+
+    def decode(cut: Cut, coding: str) -> tuple[bytes, bool]:
+        decoder, decoded = decoder_for(coding), b""
+        assert decoder is not None
+        try:
+            for piece in cut(data):
+                decoded += b"".join(decoder.decode(piece))
+        except BadContent:
+            return decoded, True
+        return decoded, False
+
+    for coding in ("gzip", "deflate", "br"):
+        whole, pieces = decode(_whole, coding), decode(_pieces, coding)
+        assert whole[1] == pieces[1]
+        # The libraries give nothing of a piece that ends badly.
+        assert whole[0] == pieces[0] or whole[1]
+
+
 def heads(data: bytes) -> None:
     """Responses to the request for an event stream: a stream, or a short cause."""
     request = StreamRequest(Endpoint("http://127.0.0.1/"))
@@ -255,5 +276,17 @@ def profiles(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    each.__name__: each for each in (frames, events, bodies, heads, packets, codes, profiles)
+    each.__name__: each
+    for each in (
+        frames,
+        deflated,
+        extensions,
+        events,
+        bodies,
+        contents,
+        heads,
+        packets,
+        codes,
+        profiles,
+    )
 }

@@ -5,6 +5,7 @@
 //   coding    of event streams and answers: gzip, deflate or br, if the client accepts it
 //   always    use the coding whether or not the client accepts it
 //   flush     flush the compressor after each event; compressing proxies forget that
+//   flushGreeting  flush it after the first event
 //   padding   bytes beside the code in each message
 //
 // WebSockets connect at /ws, event streams at /stream; what is posted to /api/ingest goes to all
@@ -47,7 +48,8 @@ function writeEvent(stream, text) {
   const event = `data: ${text}\n\n`;
   count(event);
   stream.write(event);
-  if (options.flush && stream.flush) stream.flush();
+  const flush = text === CONNECTED ? options.flush || options.flushGreeting : options.flush;
+  if (flush && stream.flush) stream.flush();
 }
 
 const http = createServer((request, response) => {

@@ -1,10 +1,12 @@
-"""A server's side of permessage-deflate, for tests."""
+"""A server's side of compression, for tests."""
 
 from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
 from typing import Any
+
+import brotli
 
 from tests.support.wire import frame
 
@@ -35,3 +37,31 @@ class MessageDeflater:
     def frame(self, message: bytes, opcode: int = 1) -> bytes:
         """Return a message in one frame."""
         return frame(0xC0 | opcode, self.deflate(message))
+
+
+class ContentEncoder:
+    """Compresses an event stream as a server does.
+
+    Args:
+        coding: "gzip", "x-gzip", "deflate", "bare deflate" or "br".
+    """
+
+    def __init__(self, coding: str) -> None:
+        self._brotli = brotli.Compressor() if coding == "br" else None
+        wbits = {"deflate": 15, "bare deflate": -15}.get(coding, 31)
+        self._zlib = zlib.compressobj(wbits=wbits)
+
+    def encode(self, data: bytes, *, flush: bool = True) -> bytes:
+        """Return compressed bytes: all that stand for the data if they are flushed."""
+        if self._brotli is not None:
+            encoded: bytes = self._brotli.process(data)
+            return encoded + (self._brotli.flush() if flush else b"")
+        encoded = self._zlib.compress(data)
+        return encoded + (self._zlib.flush(zlib.Z_SYNC_FLUSH) if flush else b"")
+
+    def finish(self) -> bytes:
+        """Return the end of the compressed stream."""
+        if self._brotli is not None:
+            end: bytes = self._brotli.finish()
+            return end
+        return self._zlib.flush()
