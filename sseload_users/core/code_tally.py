@@ -84,6 +84,7 @@ class CodeTally(Outcomes):
             leader only.
         first_ns: its first arrival in time (wall clock, ns); 0 before.
         last_ns: its last arrival in time (wall clock, ns); 0 before.
+        overlooked: it came in messages in which the profile does not look for it.
         latencies: of its deliveries, in microseconds.
     """
 
@@ -91,6 +92,7 @@ class CodeTally(Outcomes):
     sent_ns: int = 0
     first_ns: int = 0
     last_ns: int = 0
+    overlooked: bool = False
     latencies: Histogram = field(default_factory=Histogram)
 
     def merge(self, other: CodeTally) -> None:
@@ -98,6 +100,7 @@ class CodeTally(Outcomes):
         if other.status != "pending":
             self.status = other.status
         self.sent_ns = self.sent_ns or other.sent_ns
+        self.overlooked |= other.overlooked
         self.add(other)
         self.add_arrivals(other.first_ns, other.last_ns)
         self.latencies.merge(other.latencies)
@@ -119,6 +122,7 @@ class CodeTally(Outcomes):
             self.owed, self.delivered, self.late, self.interrupted, self.missing, self.recovered,
             self.released, self.duplicate, self.unexpected, self.leaked, self.replayed,
             self.history, self.status, self.sent_ns, self.first_ns, self.last_ns,
+            self.overlooked,
             self.latencies.pack() if self.latencies.total else None,
         ]  # fmt: skip
 

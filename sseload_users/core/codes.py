@@ -102,7 +102,13 @@ class CodeShape:
                 f"code template {template!r} has no {{seq}}, so all codes would be the same"
             )
         self.has_send_time = "sent" in seen
-        self._pattern = re.compile(pattern + re.escape(_plain(template, template[end:])))
+        pattern += re.escape(_plain(template, template[end:]))
+        self._pattern = re.compile(pattern)
+        # Within a longer text, a field at either end of the code must be whole.
+        before = "(?<![0-9a-z])" if template.startswith("{") else ""
+        after = "(?![0-9a-z])" if template.endswith("}") else ""
+        self._anywhere = re.compile(f"{before}{pattern}{after}")
+        self._run_mark = run_id.encode() if "run" in seen else None
 
     def _pattern_of(self, name: str, width: int) -> str:
         """Return the pattern of a field, which matches only what `mint` can produce."""
@@ -124,11 +130,27 @@ class CodeShape:
         """
         return self.template.format(run=self.run_id, seq=sequence, sent=to_base36(sent_ns))
 
+    def count_in(self, data: bytes) -> int:
+        """Return at least how many codes of this run are in some bytes; costs little.
+
+        Without ``{run}`` in the template, any number could be one: the result is 0.
+        """
+        return 0 if self._run_mark is None else data.count(self._run_mark)
+
+    def find_all(self, data: bytes) -> list[ParsedCode]:
+        """Return the codes of this run anywhere in some bytes, in their order; see `count_in`."""
+        if self._run_mark is None:
+            return []
+        found = self._anywhere.finditer(data.decode(errors="replace"))
+        return [code for match in found if (code := self._read(match)) is not None]
+
     def parse(self, text: str) -> ParsedCode | None:
         """Return the contents of a text; None if it is not a code of this run."""
         match = self._pattern.fullmatch(text)
-        if match is None:
-            return None
+        return None if match is None else self._read(match)
+
+    @staticmethod
+    def _read(match: re.Match[str]) -> ParsedCode | None:
         fields = match.groupdict()
         sequence, sent = int(fields["seq"]), fields.get("sent")
         if not sequence:

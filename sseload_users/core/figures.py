@@ -216,6 +216,8 @@ class DeliveryFigures:
     missing: Count
     """Owed pairs whose code never arrived, although the session stayed open, or was open for much
     longer than any delivery of the run took until sseload cut it off."""
+    overlooked: Count
+    """Missing pairs whose code was seen where the profile does not look: nothing is known of them."""
     released: Count
     """Pairs that are not owed, because sseload itself cut the session off soon after the code was
     sent, because the code was sent while the session was leaving and arrived nevertheless, or
@@ -233,6 +235,11 @@ class DeliveryFigures:
     """Frames, packets or messages that cannot be decoded."""
     delivery_rate: Share
     """delivered / owed. From 0 to 1; null if nothing was owed."""
+
+    @property
+    def judged(self) -> int:
+        """Owed pairs whose delivery is known."""
+        return self.owed - self.overlooked
 
 
 @with_config(FIGURES)

@@ -125,7 +125,8 @@ def measure(account: Account, name: str) -> float | None:
     connections, codes, latency = account.connections, account.codes, account.delivery_ms
     match name:
         case "delivery":
-            return account.deliveries.delivery_rate
+            judged = account.deliveries.judged
+            return account.deliveries.delivered / judged if judged else None
         case "connect":
             return connections.success_rate
         case "accepted":

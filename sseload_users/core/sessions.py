@@ -263,6 +263,7 @@ class TrackedCode:
         in_time: account of the first copies reported so far, to be counted if the code is
             owed; None once it is settled.
         lacks: a session that did not have it at the last check.
+        overlooked: it came in a message in which the profile does not look for it.
         owed: once it is settled: whether it was owed to anybody.
         missing: once it is settled: the sessions that miss it; None if there are none.
     """
@@ -276,6 +277,7 @@ class TrackedCode:
         "in_time",
         "lacks",
         "missing",
+        "overlooked",
         "overtakable_by",
         "overtaken",
         "owed",
@@ -301,6 +303,7 @@ class TrackedCode:
         self.replayed = 0
         self.in_time: CodeTally | None = None
         self.lacks: Session | None = None
+        self.overlooked = False
         self.owed = False
         self.missing: SessionSet | None = None
         self._reported = 0

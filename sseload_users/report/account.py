@@ -160,6 +160,7 @@ def _deliveries(totals: Totals) -> DeliveryFigures:
         late=outcomes.late,
         interrupted=outcomes.interrupted,
         missing=outcomes.missing,
+        overlooked=sum(code.missing for code in totals.tally.codes.values() if code.overlooked),
         released=outcomes.released,
         duplicate=outcomes.duplicate,
         unexpected=outcomes.unexpected,

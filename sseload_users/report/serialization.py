@@ -36,6 +36,7 @@ _ADDED_TO_PARTS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     },
     ("connections", "causes", "*"): {"said": ""},
     ("codes",): {"unowed": 0, "overlapping": 0, "unknown": 0},
+    ("deliveries",): {"overlooked": 0},
     ("errors",): {"upkeep": 0, "upkeep_failed": 0},
     ("errors", "causes", "*"): {"said": ""},
     ("generator",): {

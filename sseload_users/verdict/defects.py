@@ -68,6 +68,24 @@ def judge_defects(account: Account, thresholds: Thresholds) -> Iterator[Reason]:
         yield _judge_defect(account.deliveries, defect, rules[defect.rule])
 
 
+def judge_several_per_frame(deliveries: DeliveryFigures) -> Reason:
+    """Return the reason about codes that came where the profile does not look for them.
+
+    Args:
+        deliveries: some of them are overlooked.
+    """
+    unknown = count(deliveries.overlooked, "owed delivery", "owed deliveries")
+    return make_reason(
+        "several_per_frame",
+        "warning",
+        f"{unknown} of {number(deliveries.owed)} cannot be judged: their codes came in messages "
+        "where the profile does not look for them, for example several codes in one message.",
+        measured=number(deliveries.overlooked),
+        hint="The server is not to blame: say in the profile where all codes of a message are, "
+        "with [*] in the path, a regex, lines, separator or concatenated (docs/targets.md).",
+    )
+
+
 def _judge_defect(deliveries: DeliveryFigures, defect: _Defect, rule: Rule) -> Reason:
     share = JudgedShare(defect.counted(deliveries), deliveries.owed, rule)
     found = (

@@ -19,7 +19,7 @@ from sseload_users.core.figures import (
 )
 from sseload_users.core.formatting import clean, count, number
 from sseload_users.verdict import capacity, saturation
-from sseload_users.verdict.defects import judge_defects
+from sseload_users.verdict.defects import judge_defects, judge_several_per_frame
 from sseload_users.verdict.failures import (
     cause_clause,
     connecting_share,
@@ -125,6 +125,8 @@ def _judge_account(account: Account, thresholds: Thresholds) -> Iterator[Reason]
     yield _judge_codes_accepted(account.codes, account.errors, thresholds.codes_accepted)
     yield _judge_codes_owed(account, thresholds.codes_owed)
     yield _judge_codes_received(account, thresholds.codes_received)
+    if account.deliveries.overlooked:
+        yield judge_several_per_frame(account.deliveries)
     yield judge_latency(account, thresholds.latency)
 
 
@@ -325,9 +327,9 @@ _LOSS_HINTS = {
 
 def _judge_codes_received(account: Account, rule: Rule) -> Reason:
     deliveries = account.deliveries
-    share = JudgedShare(deliveries.delivered, deliveries.owed, rule)
+    share = JudgedShare(deliveries.delivered, deliveries.judged, rule)
     losses = [
-        (deliveries.missing, "missing"),
+        (deliveries.missing - deliveries.overlooked, "missing"),
         (deliveries.interrupted, "interrupted"),
         (deliveries.late, "late"),
     ]
@@ -336,14 +338,18 @@ def _judge_codes_received(account: Account, rule: Rule) -> Reason:
         share.sentence("owed deliveries came in time", _loss_clause(losses)),
     )
     hint = _LOSS_HINTS[max(losses, key=lambda loss: loss[0])[1]]
-    if not share.whole and account.codes.unknown:
+    if not deliveries.owed and account.codes.unknown:
         grade = "warning"
         sentence = "Nothing was owed, as far as is known: a worker was lost as it sent codes."
         hint = "Repeat the run: this is not the server's fault."
-    elif not share.whole:
+    elif not deliveries.owed:
         grade = "issues"
         sentence = "Nothing was owed: no code was sent while a connection was subscribed."
         hint = "See the reasons about connections and accepted codes."
+    elif not share.whole:
+        grade = "issues"
+        sentence = "Nothing is known about any delivery: the profile does not find the codes."
+        hint = "See the reason about messages with several codes (several_per_frame)."
     return make_reason(
         "codes_received",
         grade,

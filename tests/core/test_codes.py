@@ -216,3 +216,21 @@ def test_run_ids_are_six_characters_and_differ() -> None:
 def test_the_widest_sequence_number_is_parsed_back() -> None:
     shape = CodeShape("abc123", "{seq:018}")
     assert shape.parse(shape.mint(7, 0)) == ParsedCode(7, None)
+
+
+@pytest.mark.parametrize(
+    ("template", "text", "found"),
+    [
+        (DEFAULT_TEMPLATE, f'["LT-{RUN}-1-a","LT-{RUN}-12-bc"]', [(1, 10), (12, 408)]),
+        (DEFAULT_TEMPLATE, f"LT-{RUN}-1-a\\nLT-{RUN}-2-b", [(1, 10), (2, 11)]),
+        (DEFAULT_TEMPLATE, "LT-another-1-a LT-another-2-b", []),
+        ("{run}-{seq}", f"{RUN}-1,{RUN}-12,x{RUN}-3,{RUN}-4x", [(1, None), (12, None)]),
+        ("{seq}", "1 2 3", []),
+    ],
+)
+def test_codes_are_found_anywhere_in_bytes(
+    template: str, text: str, found: list[tuple[int, int | None]]
+) -> None:
+    shape, data = CodeShape(RUN, template), f"\udcff{text}".encode(errors="surrogateescape")
+    assert [(each.sequence, each.sent_ns) for each in shape.find_all(data)] == found
+    assert shape.count_in(data) >= len(found)

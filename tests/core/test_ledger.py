@@ -393,3 +393,27 @@ def test_a_code_without_a_time_in_its_text_can_be_sent_again() -> None:
     books.receive(1, T0 + S + S // 2)
     books.ledger.settle(T0 + 60 * S)
     assert books.of(1) == DELIVERED
+
+
+@pytest.mark.parametrize("when", ["before it is announced", "in flight", "settled"])
+def test_a_code_that_the_profile_does_not_look_for_is_marked(when: str) -> None:
+    books = Books()
+    if when == "before it is announced":
+        books.ledger.note_overlooked(1, None)
+    books.send(1, T0)
+    if when == "in flight":
+        books.ledger.note_overlooked(1, None)
+    books.send(2, T0)
+    books.ledger.settle(T0 + S + 1)
+    if when == "settled":
+        books.ledger.note_overlooked(1, None)
+    assert (books.of(1), books.of(2)) == (MISSING, MISSING)
+    assert [books.total.code(each).overlooked for each in (1, 2)] == [True, False]
+
+
+def test_codes_that_a_server_makes_up_have_no_account_for_being_overlooked() -> None:
+    books = Books()
+    for sequence in range(1, 100):
+        books.ledger.note_overlooked(sequence, T0)
+    books.ledger.settle(T0 + 60 * S, final=True)
+    assert {*books.ledger.take().codes} <= {STRAY}

@@ -204,6 +204,7 @@ def sample(
             late=late,
             interrupted=interrupted,
             missing=missing,
+            overlooked=0,
             released=0,
             duplicate=duplicate,
             out_of_order=out_of_order,

@@ -473,3 +473,29 @@ def test_the_hint_for_rejected_codes_is_that_of_their_most_frequent_cause() -> N
         each.hint = f"About {each.cause}."
     (found,) = (each for each in judged(report).reasons if each.rule == "codes_accepted")
     assert found.hint == "About HTTP 401."
+
+
+@pytest.mark.parametrize(("overlooked", "missing"), [(60, 60), (60, 100), (500, 500)])
+def test_codes_where_the_profile_does_not_look_are_not_the_servers_loss(
+    overlooked: int, missing: int
+) -> None:
+    report = sample(50, 10, missing=missing)
+    report.deliveries.overlooked = overlooked
+    reasons = {each.rule: each for each in judged(report).reasons}
+    received = reasons["codes_received"]
+    known = 500 - overlooked
+    if not known:
+        assert (received.grade, received.measured) == ("issues", "0 of 0")
+        assert "the profile does not find the codes" in received.sentence
+    else:
+        lost = missing - overlooked
+        assert received.grade == ("issues" if lost else "good")
+        assert f"{known - lost} of {known} owed deliveries" in received.sentence
+    about = reasons["several_per_frame"]
+    assert (about.grade, about.measured) == ("warning", str(overlooked))
+    assert f"{overlooked} owed deliveries of 500 cannot be judged" in about.sentence
+    assert "The server is not to blame" in about.hint
+
+
+def test_there_is_no_word_of_overlooked_codes_where_there_are_none() -> None:
+    assert "several_per_frame" not in {each.rule for each in judged(sample()).reasons}
