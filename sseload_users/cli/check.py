@@ -256,18 +256,18 @@ class _Check:
         self._heard.news.set()
 
     def _on_message(self, payload: bytes, arrived_ns: int) -> None:
-        heard = self._heard
+        heard, malformed = self._heard, len(self._heard.malformed)
         try:
             event = transport_for(self._target.profile.transport).parse(payload)
-            texts = [] if event is None else self._target.reader.codes_in(event)
         except Malformed as error:
             self._on_malformed(error.cause)
             return
+        texts = [] if event is None else self._target.reader.codes_in(event, self._on_malformed)
         if heard.text and heard.text in texts:
             heard.copies.append(arrived_ns)
         elif heard.text and heard.text.encode() in payload:
             heard.lookalike = payload
-        else:
+        elif len(heard.malformed) == malformed:
             self._keep(payload)
         heard.news.set()
 

@@ -192,3 +192,10 @@ def note_order(counters: Counters, session: Session, code: TrackedCode) -> None:
     """Count a first copy of a settled code if it came out of order."""
     if code.is_out_of_order_after(session.advance(code)):
         counters.out_of_order += 1
+
+
+def note_overlooked(tally: Tally, code: TrackedCode) -> None:
+    """Note that a code came in a message in which the profile does not look for it."""
+    code.overlooked = True
+    if code.settled and code.announced:
+        tally.code(code.sequence).overlooked = True

@@ -217,7 +217,8 @@ class DeliveryFigures:
     """Owed pairs whose code never arrived, although the session stayed open, or was open for much
     longer than any delivery of the run took until sseload cut it off."""
     overlooked: Count
-    """Missing pairs whose code was seen where the profile does not look: nothing is known of them."""
+    """Missing pairs whose code was seen where the profile does not look, so that nothing is
+    known about their delivery."""
     released: Count
     """Pairs that are not owed, because sseload itself cut the session off soon after the code was
     sent, because the code was sent while the session was leaving and arrived nevertheless, or

@@ -308,18 +308,6 @@ class Ledger:
             code.status = status
             code.overtakable_by = overtakable_by
 
-    def note_overlooked(self, sequence: int, sent_ns: int | None) -> None:
-        """Note that a code came in a message in which the profile does not look for it.
-
-        Args:
-            sequence: see `code`.
-            sent_ns: see `code`.
-        """
-        code = self.code(sequence, sent_ns)
-        code.overlooked = True
-        if code.settled and code.announced:
-            self.tally.code(sequence).overlooked = True
-
     def count_further_copy(self, session: Session, code: TrackedCode, arrived_ns: int) -> None:
         """Count a copy that is not the first, or whose code is settled."""
         if code.settled:

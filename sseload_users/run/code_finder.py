@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sseload_users.core.codes import CodeShape
+from sseload_users.core.codes import CodeShape, ParsedCode
+from sseload_users.core.counting import note_overlooked
 from sseload_users.core.ledger import Ledger
 from sseload_users.core.sessions import TrackedCode
 from sseload_users.run.operation_counters import OperationCounters
@@ -12,20 +13,20 @@ from sseload_users.targets import Target
 from sseload_users.transports import Malformed, ParsedMessage
 
 #: Limits of the memo, so that a server that pads its messages does not fill the memory:
-#: number of distinct payloads, and bytes of one of them.
-_MAX_REMEMBERED, _MAX_REMEMBERED_BYTES = 1024, 16384
+#: number of distinct payloads, and bytes of one of them and of all together.
+_MAX_REMEMBERED, _MAX_PAYLOAD_BYTES, _MAX_BYTES = 1024, 1 << 20, 1 << 24
 
 
 class CodeFinder:
     """Finds codes in messages, and remembers them by the messages' bytes.
 
     Args:
-        target: knows where a message has its code.
+        target: knows where a message has its codes.
         shape: the shape of this run's codes.
         parse: the transport's parser of messages.
         ledger: has the codes of this run.
         operations: counts messages without a code of this run.
-        on_size: called with the size of a message with one code, in bytes.
+        on_size: called with the size of a message, in bytes per code.
 
     Attributes:
         known: codes by the payloads that have exactly one. A reader looks here first, and
@@ -43,49 +44,78 @@ class CodeFinder:
         on_size: Callable[[int], None],
     ) -> None:
         self.known: dict[bytes, TrackedCode] = {}
+        # Codes by the payloads that have several, in their order.
+        self._known_several: dict[bytes, tuple[TrackedCode, ...]] = {}
+        self._remembered_bytes = 0
         self._target = target
         self._parse = parse
-        self._read = shape.parse
+        self._shape = shape
         self._ledger = ledger
         self._operations = operations
         self._on_size = on_size
 
-    def codes_in(self, payload: bytes) -> list[TrackedCode]:
-        """Return this run's codes in a message; count the message if it has none."""
-        try:
-            texts = self.texts(payload)
-        except Malformed as error:
-            self._operations.count_malformed(error.cause)
-            return []
-        readings = [reading for text in texts if (reading := self._read(text)) is not None]
-        if not readings:
+    def codes_in(self, payload: bytes) -> tuple[TrackedCode, ...]:
+        """Return this run's codes in a message, in their order; count it if it has none."""
+        codes = self._known_several.get(payload)
+        if codes is not None:
+            return codes
+        malformed: list[str] = []
+        readings = self._read(self.texts(payload, malformed.append))
+        for cause in malformed:
+            self._operations.count_malformed(cause)
+        self._note_overlooked(payload, readings)
+        codes = tuple(self._ledger.code(each.sequence, each.sent_ns) for each in readings)
+        if codes:
+            self._on_size(len(payload) // len(codes))
+            self._remember(payload, codes)
+        elif not malformed:
             self._operations.counters.foreign += 1
-            return []
-        codes = [self._ledger.code(each.sequence, each.sent_ns) for each in readings]
-        if len(codes) == 1:
-            if len(self.known) >= _MAX_REMEMBERED:
-                self.known.clear()
-            if len(payload) <= _MAX_REMEMBERED_BYTES:
-                self.known[payload] = codes[0]
-            self._on_size(len(payload))
         return codes
 
     def find(self, payload: bytes) -> list[tuple[str, TrackedCode]]:
         """Return this run's codes in a message, with their texts; counts nothing."""
-        try:
-            texts = self.texts(payload)
-        except Malformed:
-            return []
-        parsed = ((text, self._read(text)) for text in texts)
+        parsed = ((text, self._shape.parse(text)) for text in self.texts(payload))
         return [
             (text, self._ledger.code(each.sequence, each.sent_ns)) for text, each in parsed if each
         ]
 
-    def texts(self, payload: bytes) -> list[str]:
+    def texts(
+        self, payload: bytes, on_malformed: Callable[[str], object] = lambda _: None
+    ) -> list[str]:
         """Return the texts of the codes in a message, whatever run they belong to.
 
-        Raises:
-            Malformed: the message cannot be decoded.
+        Args:
+            payload: the message.
+            on_malformed: called with a countable cause for what cannot be decoded.
         """
-        message = self._parse(payload)
-        return [] if message is None else self._target.reader.codes_in(message)
+        try:
+            message = self._parse(payload)
+        except Malformed as error:
+            on_malformed(error.cause)
+            return []
+        return [] if message is None else self._target.reader.codes_in(message, on_malformed)
+
+    def _read(self, texts: list[str]) -> list[ParsedCode]:
+        return [reading for text in texts if (reading := self._shape.parse(text)) is not None]
+
+    def _note_overlooked(self, payload: bytes, readings: list[ParsedCode]) -> None:
+        """Note this run's codes in a message where the profile does not look for them."""
+        if self._shape.count_in(payload) > len(readings):
+            for each in self._shape.find_all(payload):
+                if each not in readings:
+                    code = self._ledger.code(each.sequence, each.sent_ns)
+                    note_overlooked(self._ledger.tally, code)
+
+    def _remember(self, payload: bytes, codes: tuple[TrackedCode, ...]) -> None:
+        if len(payload) > _MAX_PAYLOAD_BYTES:
+            return
+        remembered = len(self.known) + len(self._known_several)
+        self._remembered_bytes += len(payload)
+        if remembered >= _MAX_REMEMBERED or self._remembered_bytes > _MAX_BYTES:
+            self.known.clear()
+            self._known_several.clear()
+            self._remembered_bytes = len(payload)
+        if len(codes) == 1:
+            self.known[payload] = codes[0]
+        else:
+            self._known_several[payload] = codes

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Discriminator, PlainValidator, StrictBool, Tag
+from pydantic import Discriminator, PlainValidator, Tag
 
+from sseload_users.targets.batches import BatchTable
 from sseload_users.targets.schema import (
     ConfirmSpec,
     ConnectSpec,
@@ -14,7 +15,6 @@ from sseload_users.targets.schema import (
     RefuseSpec,
     ReplySpec,
     RequestSpec,
-    Table,
     UpkeepSpec,
 )
 from sseload_users.targets.template import names_in
@@ -61,13 +61,12 @@ Expect = Annotated[
 ]
 
 
-class ConnectionIngestSpec(Table):
+class ConnectionIngestSpec(BatchTable):
     """A message that has a code broadcast, and the connection over which it is sent."""
 
     over: Literal["connection"]
     send: Frame
     expect: Expect
-    lines: StrictBool = False
     connect: IngestConnectSpec | None = None
     confirm: ConfirmSpec | None = None
     refuse: tuple[RefuseSpec, ...] = ()

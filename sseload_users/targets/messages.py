@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from sseload_users.core.formatting import clean, shorten
-from sseload_users.targets.paths import MISSING, json_equal, json_or_missing, scalar_text
+from sseload_users.targets.batches import BatchTable, json_values
+from sseload_users.targets.paths import MISSING, has_values, json_or_missing, scalar_text
 from sseload_users.targets.requests import matched_text
 from sseload_users.targets.schema import CodeSpec, MessageSpec, RefuseSpec
 from sseload_users.targets.template import Json
@@ -39,28 +40,32 @@ class ReceivedMessage:
 
     @property
     def broken(self) -> bool:
-        """Whether it begins like a JSON object or array but is not JSON."""
-        return self.value is MISSING and self.text.lstrip()[:1] in {"{", "["}
+        """Whether it begins like a JSON object or array but is no JSON value, nor several."""
+        return (
+            self.value is MISSING
+            and self.text.lstrip()[:1] in {"{", "["}
+            and any(json_or_missing(each) is MISSING for each in json_values(self.text))
+        )
 
 
-def messages_in(event: ParsedMessage, *, lines: bool) -> Iterator[ReceivedMessage]:
-    """Yield the messages in an event.
+def messages_in(event: ParsedMessage, batches: BatchTable) -> list[ReceivedMessage]:
+    """Return the messages in an event.
 
     Args:
         event: what the transport received.
-        lines: treat each line as a message.
+        batches: tells how an event contains several messages. Of a Socket.IO event, the first
+            argument does, if it is a text.
     """
     data = event.data
-    if isinstance(data, list):
-        first = data[0] if data else None
-        yield ReceivedMessage(event.name, first if isinstance(first, str) else "", data)
-    elif isinstance(data, str):
-        if lines:
-            yield from (
-                ReceivedMessage(event.name, line) for line in data.splitlines() if line.strip()
-            )
-        else:
-            yield ReceivedMessage(event.name, data)
+    if isinstance(data, str):
+        return [ReceivedMessage(event.name, text) for text in batches.parts(data)]
+    if not isinstance(data, list):
+        return []
+    if data and isinstance(data[0], str):
+        further = data[1:]
+        texts = batches.parts(data[0])
+        return [ReceivedMessage(event.name, text, [text, *further]) for text in texts]
+    return [ReceivedMessage(event.name, "", data)]
 
 
 def matches(message: MessageSpec, what: ReceivedMessage) -> bool:
@@ -71,9 +76,9 @@ def matches(message: MessageSpec, what: ReceivedMessage) -> bool:
         return False
     if message.regex is not None and message.regex.search(what.text) is None:
         return False
-    return all(
-        json_equal(path.find(what.value), wanted) for path, wanted in message.fields.items()
-    ) and (all(path.find(what.value) is not MISSING for path in message.has))
+    return has_values(message.fields, what.value) and all(
+        path.find(what.value) is not MISSING for path in message.has
+    )
 
 
 def refusal_cause(refuse: RefuseSpec, what: ReceivedMessage, hide: Callable[[str], str]) -> str:
@@ -112,18 +117,26 @@ def countable(words: str) -> str:
     return shorten(re.sub(r"\b[0-9a-fA-F-]*\d[0-9a-fA-F-]{2,}\b", "…", words), 80)
 
 
-def find_code(code: CodeSpec, what: ReceivedMessage) -> str | None:
-    """Return the text of the code in a message, or None.
+def find_codes(code: CodeSpec, what: ReceivedMessage) -> list[str]:
+    """Return the texts of the codes in a message, in their order.
 
     Raises:
         Malformed: the message should be JSON but is not.
     """
     if code.event is not None and what.name != code.event:
-        return None
+        return []
     if (code.field is not None or code.fields) and what.broken:
         raise Malformed("bad JSON")
-    if not all(json_equal(path.find(what.value), wanted) for path, wanted in code.fields.items()):
-        return None
+    if code.fields and not has_values(code.fields, what.value):
+        return []
     if code.field is not None:
-        return scalar_text(code.field.find(what.value))
-    return what.text if code.regex is None else matched_text(code.regex, what.text)
+        values = (
+            code.field.find_all(what.value)
+            if code.field.has_wildcard
+            else (code.field.find(what.value),)
+        )
+        return [text for each in values if (text := scalar_text(each)) is not None]
+    if code.regex is not None:
+        found = code.regex.finditer(what.text)
+        return [text for each in found if (text := each[code.regex.groups]) is not None]
+    return [what.text]

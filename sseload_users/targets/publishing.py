@@ -169,7 +169,7 @@ def _publisher_spec(
     if ingest.connect is None:
         return spec.model_copy(
             update={
-                "lines": ingest.lines or spec.lines,
+                **(ingest if any(ingest.batch_keys.values()) else spec).batch_keys,
                 "confirm": ingest.confirm or spec.confirm,
                 "refuse": (*spec.refuse, *refuse),
                 "reply": ingest.reply or spec.reply,
@@ -181,7 +181,7 @@ def _publisher_spec(
     return spec.model_copy(
         update={
             "transport": ingest.transport(spec.transport),
-            "lines": ingest.lines,
+            **ingest.batch_keys,
             # Servers limit such requests, so they are made only if a value is needed.
             "before": spec.before if given & needed else (),
             "connect": ingest.connect,

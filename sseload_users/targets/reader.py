@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from sseload_users.targets.filling import Filler
 from sseload_users.targets.messages import (
     ReceivedMessage,
-    find_code,
+    find_codes,
     matches,
     messages_in,
     refusal_cause,
 )
 from sseload_users.targets.profile import Profile
 from sseload_users.targets.requests import capture
-from sseload_users.targets.schema import CodeSpec
+from sseload_users.targets.schema import CodeSpec, MessageSpec
 from sseload_users.targets.template import UnknownNameError
 from sseload_users.transports import Malformed, ParsedMessage
+from sseload_users.transports.endpoint import Reply
+
+#: Limits of the payloads whose replies are remembered: their number, and bytes of one of them.
+_MAX_REMEMBERED, _MAX_REMEMBERED_BYTES = 256, 4096
 
 
 class MessageReader:
@@ -32,7 +37,9 @@ class MessageReader:
         self._transport = profile.transport
         self._spec = profile.spec
         self._filler = filler
-        self._newest: tuple[bytes, tuple[ReceivedMessage, ...]] = (b"", ())
+        self._newest: tuple[bytes | None, tuple[ReceivedMessage, ...]] = (None, ())
+        # What is to be answered in payloads, where that is the same for all connections.
+        self._known_replies: dict[bytes, tuple[int, ...]] = {}
 
     def confirms(
         self, values: Mapping[str, str], on_captured: Callable[[Mapping[str, str]], None]
@@ -83,8 +90,8 @@ class MessageReader:
 
         return refuses
 
-    def replies(self, values: Mapping[str, str]) -> Callable[[bytes], str | None] | None:
-        """Return a function that returns the reply to a message, or None; None if there are none.
+    def replies(self, values: Mapping[str, str]) -> Reply | None:
+        """Return a function that answers a payload; None if no message requires a reply.
 
         The replies are built now, so that nothing can fail later.
 
@@ -96,31 +103,53 @@ class MessageReader:
         """
         if not self._spec.reply:
             return None
-        replies = [
-            (each.filled(values), self._filler.message(each.send, values))
-            for each in self._spec.reply
-        ]
+        messages = [each.filled(values) for each in self._spec.reply]
+        texts = [self._filler.message(each.send, values) for each in self._spec.reply]
+        # Conditions without names are returned as they are.
+        same_for_all = all(map(operator.is_, messages, self._spec.reply))
+        known = self._known_replies if same_for_all else {}
 
-        def reply(payload: bytes) -> str | None:
-            for what in self.messages(payload):
-                for message, text in replies:
-                    if matches(message, what):
-                        return text
-            return None
+        def reply(payload: bytes, send: Callable[[str], object]) -> None:
+            wanted = known.get(payload)
+            if wanted is None:
+                wanted = self._replies_to(payload, messages)
+                if len(payload) <= _MAX_REMEMBERED_BYTES and same_for_all:
+                    if len(known) >= _MAX_REMEMBERED:
+                        known.clear()
+                    known[payload] = wanted
+            for index in wanted:
+                send(texts[index])
 
         return reply
 
-    def codes_in(self, event: ParsedMessage) -> list[str]:
-        """Return the texts of the codes in a message; more than one only with ``lines``.
+    def _replies_to(self, payload: bytes, wanting: Sequence[MessageSpec]) -> tuple[int, ...]:
+        """Return the indices of the replies to the messages in a payload, in their order."""
+        found = (
+            next((index for index, each in enumerate(wanting) if matches(each, what)), None)
+            for what in self.messages(payload)
+        )
+        return tuple(index for index in found if index is not None)
 
-        Raises:
-            Malformed: the message should be JSON but is not.
+    def codes_in(
+        self, event: ParsedMessage, on_malformed: Callable[[str], object] = lambda _: None
+    ) -> list[str]:
+        """Return the texts of the codes in a payload, in their order.
+
+        Args:
+            event: what the transport received.
+            on_malformed: called with a countable cause for each message that should be JSON
+                but is not.
         """
         code = self._code
         if isinstance(event.data, bytes) and (code.field is not None or code.fields):
-            raise Malformed("not UTF-8")
-        found = (find_code(code, each) for each in messages_in(event, lines=self._spec.lines))
-        return [text for text in found if text is not None]
+            on_malformed("not UTF-8")
+        texts: list[str] = []
+        for what in messages_in(event, self._spec):
+            try:
+                texts += find_codes(code, what)
+            except Malformed as error:
+                on_malformed(error.cause)
+        return texts
 
     @cached_property
     def _code(self) -> CodeSpec:
@@ -142,6 +171,6 @@ class MessageReader:
                 event = self._event(payload)
             except Malformed:
                 event = None
-            found = () if event is None else tuple(messages_in(event, lines=self._spec.lines))
+            found = () if event is None else tuple(messages_in(event, self._spec))
             self._newest = (payload, found)
         return self._newest[1]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote_plus, unquote
 
-from sseload_users.targets.paths import MISSING, json_equal, json_or_missing, scalar_text
+from sseload_users.targets.paths import MISSING, has_values, json_or_missing, scalar_text
 from sseload_users.targets.schema import (
     AnswerSpec,
     BeforeSpec,
@@ -157,7 +157,7 @@ def refusal(answer: ExpectedAnswer, status: int, body: bytes) -> str | None:
     if value is MISSING:
         return f"HTTP {status} without JSON"
     for path, wanted in answer.fields.items():
-        if not json_equal(path.find(value), wanted):
+        if not has_values({path: wanted}, value):
             return f"HTTP {status}, but {path} is not {json.dumps(wanted)}"
     for path in answer.has:
         if path.find(value) is MISSING:
@@ -172,8 +172,8 @@ def answer_matches(kind: AnswerSpec, status: int, body: bytes) -> bool:
     if kind.regex is not None and kind.regex.search(body.decode(errors="replace")) is None:
         return False
     value = json_or_missing(body) if kind.fields or kind.has else MISSING
-    return all(json_equal(path.find(value), wanted) for path, wanted in kind.fields.items()) and (
-        all(path.find(value) is not MISSING for path in kind.has)
+    return has_values(kind.fields, value) and all(
+        path.find(value) is not MISSING for path in kind.has
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StrictBool, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from sseload_users.targets.batches import BatchTable
 from sseload_users.targets.ingest import ConnectionIngestSpec, HttpIngestSpec, IngestSpec
 from sseload_users.targets.schema import (
     AdviceSpec,
@@ -27,11 +28,10 @@ from sseload_users.targets.texts import Text, texts
 from sseload_users.transports import TransportName
 
 
-class ProfileSpec(Table):
+class ProfileSpec(BatchTable):
     """A profile's file."""
 
     transport: TransportName
-    lines: StrictBool = False
     values: Annotated[dict[str, str], AfterValidator(check_names)] = Field(default_factory=dict)
     health: RequestSpec | None = None
     verify: VerifySpec | None = None
@@ -144,5 +144,4 @@ _ONLY_FOR: dict[str, tuple[TransportName, ...]] = {
     "reply.event": ("socketio", "sse"),
     "code.event": ("socketio", "sse"),
     "expect.event": ("socketio", "sse"),
-    "lines": ("websocket",),
 }

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from sseload_users.transports import ConnectFailed
+
+#: Answers a payload, as far as its messages require that, by the function given. It is called
+#: in the hub: it must neither block nor raise.
+Reply: TypeAlias = Callable[[bytes, Callable[[str], object]], None]
 
 _PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 
@@ -24,8 +29,8 @@ class Endpoint:
         hello: text messages to send after the handshake.
         confirm: whether a message confirms the subscription; None if the handshake does.
         refuse: returns a cause if a message refuses the subscription, else None.
-        reply: returns the answer to a keep-alive message, or None. It is only called with
-            messages that contain no code.
+        reply: answers a message that requires it; asked about every message. None if the
+            profile has no replies.
         max_message: size limit in bytes; a larger message ends the session with the cause
             "message too large".
         namespace: Socket.IO namespace to join.
@@ -42,7 +47,7 @@ class Endpoint:
     hello: tuple[str, ...] = field(default=(), repr=False)
     confirm: Callable[[bytes], bool] | None = None
     refuse: Callable[[bytes], str | None] | None = None
-    reply: Callable[[bytes], str | None] | None = None
+    reply: Reply | None = None
     max_message: int = 1 << 20
     namespace: str = "/"
     auth: Mapping[str, object] | None = field(default=None, repr=False)

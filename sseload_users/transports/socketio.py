@@ -92,7 +92,8 @@ class SocketIOTransport(WebSocketTransport):
         on_malformed: OnMalformed,
     ) -> None:
         endpoint = dataclasses.replace(endpoint, url=_with_query(endpoint.url))
-        super().__init__(endpoint, network, self._on_packet, on_malformed)
+        super().__init__(endpoint, network, on_message, on_malformed)
+        self._on_message = self._on_packet
         self._namespace = endpoint.namespace.encode()
         self._prefix = event_prefix(endpoint.namespace)
         self._listener = on_message
@@ -168,13 +169,21 @@ class SocketIOTransport(WebSocketTransport):
         confirmed_ns = 0
         checked = kept_bytes = 0
         hello_sent = False
+        unanswered: list[bytes] = []
         self.send(connect_packet(endpoint.namespace, endpoint.auth))
         while not (self._acknowledged_ns and (confirmed_ns or endpoint.confirm is None)):
             self._on_packet(*self._receive())
-            if self._acknowledged_ns and not hello_sent:
-                hello_sent = True
-                for text in endpoint.hello:
-                    self.send(text)
+            if len(early) > checked:
+                unanswered.append(early[-1][0])
+            if self._acknowledged_ns:
+                # Nothing may be sent to a namespace before that.
+                for payload in unanswered:
+                    self._answer(payload)
+                unanswered.clear()
+                if not hello_sent:
+                    hello_sent = True
+                    for text in endpoint.hello:
+                        self.send(text)
             if len(early) == checked:
                 continue
             payload, arrived_ns = early[-1]
@@ -209,7 +218,7 @@ class SocketIOTransport(WebSocketTransport):
         super()._say_goodbye()
 
     def _hand_over(self, held: deque[tuple[bytes, int]]) -> None:
-        self._on_event = self._listener
+        self._on_event = self._answering(self._listener)
         early, self._early = self._early, []
         for payload, arrived_ns in early:
             self._listener(payload, arrived_ns)

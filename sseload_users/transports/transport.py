@@ -55,7 +55,8 @@ class Transport(ABC):
     Args:
         endpoint: where and how to connect.
         network: shared by all connections.
-        on_message: gets each message after the subscription, in the hub.
+        on_message: gets each message after the subscription, in the hub. Messages that
+            require a reply are answered before.
         on_malformed: gets a cause for everything that cannot be decoded, in the hub.
 
     Attributes:
@@ -98,7 +99,7 @@ class Transport(ABC):
         self.started_ns = 0
         self.subscribed_ns = 0
         self.compression = ""
-        self._on_message = on_message
+        self._on_message = self._answering(on_message)
         self._on_malformed = on_malformed
         self._connecting = False
         self._connection: StampedSocket | None = None
@@ -219,7 +220,7 @@ class Transport(ABC):
             if endpoint.refuse is not None and (cause := endpoint.refuse(payload)) is not None:
                 raise ConnectFailed("subscribe", cause, server_text=self._text_of(payload))
             # The confirmation may want an answer, too.
-            self.keep_alive(payload)
+            self._answer(payload)
             if endpoint.confirm(payload):
                 self.subscribed_ns = arrived_ns
                 return
@@ -287,11 +288,21 @@ class Transport(ABC):
             self._connection = self._decoder = self._done = None
         return self._closed or _LEFT
 
-    def keep_alive(self, payload: bytes) -> None:
-        """Answer a message that contains no code, if the endpoint has an answer to it."""
-        reply = self.endpoint.reply
-        if reply is not None and (answer := reply(payload)) is not None:
-            self.send(answer)
+    def _answer(self, payload: bytes) -> None:
+        """Answer a message, if the endpoint has an answer to it."""
+        if self.endpoint.reply is not None:
+            self.endpoint.reply(payload, self.send)
+
+    def _answering(self, on_message: OnMessage) -> OnMessage:
+        """Return a function that answers a message and hands it on."""
+        if self.endpoint.reply is None:
+            return on_message  # at no cost
+
+        def answer_and_hand_on(payload: bytes, arrived_ns: int) -> None:
+            self._answer(payload)
+            on_message(payload, arrived_ns)
+
+        return answer_and_hand_on
 
     def _hand_over(self, held: deque[tuple[bytes, int]]) -> None:
         """Hand over the messages that arrived before ``listen``."""

@@ -297,18 +297,12 @@ class CodeListener(User):
         if code is not None:
             session.receive(code, arrived_ns)
         else:
-            self._look(session, payload, arrived_ns)
+            for each in self._finder.codes_in(payload):
+                session.receive(each, arrived_ns)
         if self._wants_codes and self._hooks is not None:
             self._hooks.put(
                 partial(self._deliver, payload, arrived_ns, session, self._connection.sessions)
             )
-
-    def _look(self, session: Session, payload: bytes, arrived_ns: int) -> None:
-        codes = self._finder.codes_in(payload)
-        for code in codes:
-            session.receive(code, arrived_ns)
-        if not codes and self._transport is not None:
-            self._transport.keep_alive(payload)
 
     def _deliver(self, payload: bytes, arrived_ns: int, session: Session, number: int) -> None:
         """Call `on_code` for each code of this run in a message."""

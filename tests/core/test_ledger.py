@@ -10,6 +10,7 @@ import pytest
 from sseload_users.core import ledger as ledger_module
 from sseload_users.core import settled_codes
 from sseload_users.core.code_tally import STRAY, Status
+from sseload_users.core.counting import note_overlooked
 from sseload_users.core.sessions import Session
 from sseload_users.core.timestamps import SharedStamp
 from tests.support.ledger_books import DELIVERED, INTERRUPTED, LATE, MISSING, MS, T0, Books, S
@@ -399,14 +400,14 @@ def test_a_code_without_a_time_in_its_text_can_be_sent_again() -> None:
 def test_a_code_that_the_profile_does_not_look_for_is_marked(when: str) -> None:
     books = Books()
     if when == "before it is announced":
-        books.ledger.note_overlooked(1, None)
+        note_overlooked(books.ledger.tally, books.ledger.code(1))
     books.send(1, T0)
     if when == "in flight":
-        books.ledger.note_overlooked(1, None)
+        note_overlooked(books.ledger.tally, books.ledger.code(1))
     books.send(2, T0)
     books.ledger.settle(T0 + S + 1)
     if when == "settled":
-        books.ledger.note_overlooked(1, None)
+        note_overlooked(books.ledger.tally, books.ledger.code(1))
     assert (books.of(1), books.of(2)) == (MISSING, MISSING)
     assert [books.total.code(each).overlooked for each in (1, 2)] == [True, False]
 
@@ -414,6 +415,6 @@ def test_a_code_that_the_profile_does_not_look_for_is_marked(when: str) -> None:
 def test_codes_that_a_server_makes_up_have_no_account_for_being_overlooked() -> None:
     books = Books()
     for sequence in range(1, 100):
-        books.ledger.note_overlooked(sequence, T0)
+        note_overlooked(books.ledger.tally, books.ledger.code(sequence, T0))
     books.ledger.settle(T0 + 60 * S, final=True)
     assert {*books.ledger.take().codes} <= {STRAY}

@@ -253,8 +253,7 @@ def profiles(data: bytes) -> None:
             event = parse_packet(data)
             events += [event] if event is not None else []
         for each in events:
-            with contextlib.suppress(Malformed):
-                assert all(isinstance(code, str) for code in target.reader.codes_in(each))
+            assert all(isinstance(code, str) for code in target.reader.codes_in(each))
         captured: dict[str, str] = {}
         endpoint = target.endpoint(
             Identity("x", {"token": "t", "app_key": "k", "pin": "p"}),
@@ -268,11 +267,15 @@ def profiles(data: bytes) -> None:
             refused = endpoint.refuse(data)
             assert refused is None or len(refused) < 200
         if endpoint.reply is not None:
-            endpoint.reply(data)
+            endpoint.reply(data, _must_be_text)
         why = target.answers.ingest_failure(200, data)
         assert why is None or len(why) < 200
     status = data[0] if data else 0
     assert (refusal(ExpectedAnswer(), status, data) is None) == (status >= 200)
+
+
+def _must_be_text(reply: object) -> None:
+    assert isinstance(reply, str)
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

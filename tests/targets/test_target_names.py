@@ -16,6 +16,7 @@ from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.template import fill_json, names_in
 from sseload_users.transports import ParsedMessage
+from tests.support.replies import replies
 
 HOST = "http://127.0.0.1:8000"
 ALICE = Identity("alice")
@@ -94,8 +95,7 @@ def test_a_name_is_filled_in_every_table(make: Make) -> None:
     assert endpoint.headers == (("X-Key", "a b"), ("X-Other", "a b"))
     assert endpoint.hello == ('["a b",{"t":1}]', "a b")
     assert endpoint.subprotocols == ("bearer.a%20b",)
-    assert endpoint.reply is not None
-    assert (endpoint.reply(b"t?"), endpoint.reply(b"{topic}?")) == ("a b", None)
+    assert (replies(endpoint, b"t?"), replies(endpoint, b"{topic}?")) == (["a b"], [])
     assert found.upkeep(ALICE, {})[0].text == "a b"
     health, verify = found.health(ALICE), found.verify(ALICE)
     assert health is not None

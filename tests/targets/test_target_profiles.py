@@ -11,7 +11,7 @@ from sseload_users import targets as target
 from sseload_users.core.config_path import config_path
 from sseload_users.targets import Target, UpkeepAction
 from sseload_users.targets.identities import Identity
-from sseload_users.transports import ConnectFailed, Malformed, ParsedMessage
+from sseload_users.transports import ConnectFailed, ParsedMessage
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.http_request import HttpRequest
 from sseload_users.transports.registry import transport_for
@@ -35,6 +35,7 @@ class Told:
         self.confirmed = self.endpoint.confirm is None
         self.refused: str | None = None
         self.codes: list[str] = []
+        self.malformed: list[str] = []
 
     def hear(self, *messages: str) -> Told:
         """What a transport and a listener make of messages, in this order."""
@@ -48,15 +49,14 @@ class Told:
                 self.confirmed = self.endpoint.confirm(payload)
                 continue
             event = transport_for(self.target.profile.transport).parse(payload)
-            found = [] if event is None else self.target.reader.codes_in(event)
-            self.codes += found
-            if not found:
-                self._answer(payload)
+            if event is not None:
+                self.codes += self.target.reader.codes_in(event, self.malformed.append)
+            self._answer(payload)
         return self
 
     def _answer(self, payload: bytes) -> None:
-        if self.endpoint.reply is not None and (answer := self.endpoint.reply(payload)) is not None:
-            self.sent.append(answer)
+        if self.endpoint.reply is not None:
+            self.endpoint.reply(payload, self.sent.append)
 
 
 def upkeep(found: Target, captured: dict[str, str] | None = None) -> UpkeepAction:
@@ -186,8 +186,8 @@ def test_websocket_is_confirmed_and_reads_codes() -> None:
     assert told.confirmed
     told.hear(f'{{"type":"new_code","code":"{CODE}"}}', '{"type":"notice"}', "ping")
     assert told.codes == [CODE]
-    with pytest.raises(Malformed):
-        told.hear('{"type":"new_code","code":')
+    told.hear('{"type":"new_code","code":')
+    assert told.malformed == ["bad JSON"]
 
 
 @pytest.mark.parametrize("name", ["nchan", "nchan-sse"])
@@ -345,7 +345,7 @@ def test_centrifugo_reads_each_line_of_a_frame() -> None:
         '{"push":{"channel":"codes","join":{"info":{"user":"","client":"c2"}}}}',
     )
     assert told.codes == ["C-1", "C-2", "C-3"]
-    assert told.sent[2:] == ["{}"]
+    assert told.sent[2:] == ["{}", "{}"]
 
 
 def test_centrifugo_refuses_and_rejects() -> None:

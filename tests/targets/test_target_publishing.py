@@ -72,8 +72,8 @@ def mistake(tmp_path: Path, more: str, listeners: str = "websocket") -> str:
     [
         ("", "websocket", "ingest.send is missing."),
         (TEXT + 'method = "POST"', "websocket", (
-            "ingest.method: unknown key; use one of: over, send, expect, lines, connect, confirm, "
-            "refuse, reply, upkeep."
+            "ingest.method: unknown key; use one of: lines, separator, concatenated, "
+            "over, send, expect, connect, confirm, refuse, reply, upkeep."
         )),
         (TEXT.replace('"none"', '"maybe"'), "websocket", (
             "ingest.expect: must be 'ack', 'none' or a table that describes a message: "

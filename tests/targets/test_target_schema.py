@@ -52,8 +52,9 @@ def mistake(path: Path) -> str:
         (
             "colour = 1\n" + WHOLE,
             (
-                "colour: unknown key; use one of: transport, lines, values, health, verify, "
-                "before, connect, confirm, refuse, reply, upkeep, code, ingest, advice."
+                "colour: unknown key; use one of: lines, separator, concatenated, transport, "
+                "values, health, verify, before, connect, confirm, refuse, reply, upkeep, "
+                "code, ingest, advice."
             ),
         ),
         (
@@ -131,8 +132,8 @@ def mistake(path: Path) -> str:
         (
             changed('field = "code"', 'field = "data..code"'),
             (
-                "code.field: invalid path 'data..code'; use for example 'data.code', '[0].code' or "
-                "'data[\"a.b\"]'."
+                "code.field: invalid path 'data..code'; use for example 'data.code', '[0].code', "
+                "'batch[*].code' or 'data[\"a.b\"]'."
             ),
         ),
         (

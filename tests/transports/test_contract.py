@@ -179,7 +179,7 @@ def test_a_subscription_that_fails_is_a_failed_connect(wire: Wire, ends: str) ->
     assert (failed.operation, failed.cause) == ("subscribe", cause)
 
 
-def test_keep_alive_sends_the_endpoints_reply(wire: Wire) -> None:
+def test_the_endpoints_replies_are_sent(wire: Wire) -> None:
     heard: list[bytes] = []
 
     def server(connection: socket.socket) -> None:
@@ -191,9 +191,10 @@ def test_keep_alive_sends_the_endpoints_reply(wire: Wire) -> None:
             heard.append(drain(connection))
 
     with serving(server) as port:
-        endpoint = wire.endpoint(port, reply=lambda payload: f"pong to {payload.decode()}")
+        endpoint = wire.endpoint(
+            port, reply=lambda payload, send: send(f"pong to {payload.decode()}")
+        )
         listener = listener_for(wire, endpoint)
-        listener.also = listener.transport.keep_alive
         assert listener.run() == wire.closed
     assert heard == [b"pong to " + wire.payload("ping") if wire.hears else b""]
 

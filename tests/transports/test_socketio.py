@@ -278,9 +278,8 @@ def test_the_profiles_subscription_follows_the_acknowledgement() -> None:
             f"ws://127.0.0.1:{port}/",
             hello=('42/events,["join","a"]', '42/events,["join","b"]'),
             confirm=lambda payload: payload == b'42/events,["joined"]',
-            reply=lambda payload: '42/events,["pong"]' if b"ping" in payload else None,
+            reply=lambda payload, send: b"ping" in payload and send('42/events,["pong"]'),
         )
-        one.also = one.transport.keep_alive
         assert one.run() == DISCONNECTED
     assert heard == [
         "40/events,",
@@ -290,6 +289,32 @@ def test_the_profiles_subscription_follows_the_acknowledgement() -> None:
     ]
     assert [payload.decode() for payload in one.payloads] == [CODE, CODE, '42/events,["ping",1]']
     assert one.messages[0][1] < one.transport.subscribed_ns == one.messages[1][1]
+
+
+def test_every_event_is_answered_once_and_none_before_the_acknowledgement() -> None:
+    """Also the one that confirms, and those that come before the subscription."""
+    heard: list[str] = []
+
+    def server(connection: socket.socket) -> None:
+        connection.sendall(accept_websocket(connection) + in_frames(OPEN, '42/events,["ask",1]'))
+        heard.append(receive_text(connection))
+        connection.sendall(in_frames(JOINED))
+        heard.append(receive_text(connection))
+        connection.sendall(in_frames('42/events,["ask",2]'))
+        heard.append(receive_text(connection))
+        connection.sendall(in_frames('42/events,["joined"]', CODE, '42/events,["ask",3]'))
+        heard.extend([receive_text(connection), receive_text(connection)])
+        connection.sendall(in_frames("41/events,"))
+        assert read_until(connection, b"nothing else")[:1] in (b"", b"\x88")
+
+    with serving(server) as port:
+        one = events_listener(
+            f"ws://127.0.0.1:{port}/",
+            confirm=lambda payload: payload == b'42/events,["joined"]',
+            reply=lambda payload, send: payload != CODE.encode() and send(payload.decode()[11:]),
+        )
+        assert one.run() == DISCONNECTED
+    assert heard == ["40/events,", '"ask",1]', '"ask",2]', '"joined"]', '"ask",3]']
 
 
 @pytest.mark.parametrize("steps", [('42/events,["no","7"]', JOINED), (JOINED, '42/events,["no"]')])

@@ -84,13 +84,18 @@ def test_text_binary_and_fragmented_messages_arrive() -> None:
 # Subscribing
 
 
+def pong(message: bytes, send: Callable[[str], object]) -> None:
+    if message.startswith(b"ping "):
+        send(f"pong {message[5:].decode()}")
+
+
 def subscription(url: str, **more: object) -> Endpoint:
     return Endpoint(
         url,
         hello=('{"join":"codes"}', '{"since":"now"}'),
         confirm=lambda message: message == b"joined",
         refuse=lambda message: "not allowed" if message.startswith(b"denied") else None,
-        reply=lambda message: "pong " + message[5:].decode() if message[:5] == b"ping " else None,
+        reply=pong,
     )
 
 
@@ -107,7 +112,6 @@ def test_hello_and_replies_reach_the_server() -> None:
 
     with websocket_server(server) as url:
         listener = listener_to(subscription(url))
-        listener.also = listener.transport.keep_alive
         assert listener.run().code == 1000
     assert heard == ['{"join":"codes"}', '{"since":"now"}', "pong 1", "pong 2"]
 

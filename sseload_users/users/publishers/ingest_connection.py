@@ -256,8 +256,6 @@ class IngestConnection:
     def _on_message(self, payload: bytes, arrived_ns: int) -> None:
         for what in self._publishing.target.reader.messages(payload):
             self._answers.on_message(what, arrived_ns)
-        if self._transport is not None:
-            self._transport.keep_alive(payload)
 
     def _on_acknowledgement(self, number: int, arguments: list[Any], arrived_ns: int) -> None:
         first = arguments[0] if arguments else None

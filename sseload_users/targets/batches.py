@@ -1,0 +1,69 @@
+"""The keys that tell how several messages share one payload, and the parts of such a payload."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Annotated, ClassVar
+
+from pydantic import Field, StrictBool, model_validator
+
+from sseload_users.targets.schema import Table
+
+#: White space between JSON values (RFC 8259 §2).
+_JSON_SPACE = re.compile(r"[ \t\n\r]*")
+_scan: Callable[[str, int], tuple[object, int]] = json.JSONDecoder().raw_decode
+
+
+class BatchTable(Table):
+    """A table with the keys that tell how a payload contains several messages."""
+
+    literal: ClassVar[frozenset[str]] = frozenset({"separator"})
+
+    lines: StrictBool = False
+    separator: Annotated[str, Field(min_length=1)] | None = None
+    concatenated: StrictBool = False
+
+    @model_validator(mode="after")
+    def _one_way(self) -> BatchTable:
+        if sum((self.lines, self.separator is not None, self.concatenated)) > 1:
+            raise ValueError("give one of lines, separator and concatenated")
+        return self
+
+    @property
+    def batch_keys(self) -> dict[str, object]:
+        """The values of these keys, for a copy of another table."""
+        return {key: getattr(self, key) for key in BatchTable.model_fields}
+
+    def parts(self, text: str) -> list[str]:
+        """Return the texts of the messages in the text of a payload.
+
+        Nothing between two separators is no message. An empty payload is an empty message.
+        """
+        if self.lines and text:
+            # Only LF ends a line, and CR before it belongs to the end: in JSON, U+2028 and
+            # the like stand within texts.
+            return [line for each in text.split("\n") if (line := each.removesuffix("\r"))]
+        if self.separator is not None and text:
+            return [each for each in text.split(self.separator) if each]
+        if self.concatenated and text:
+            return [*json_values(text)]
+        return [text]
+
+
+def json_values(text: str) -> Iterator[str]:
+    """Yield the texts of JSON values that follow one another; from a mistake on, the rest."""
+    at = _end_of_space(text, 0)
+    while at < len(text):
+        try:
+            _, end = _scan(text, at)
+        except (ValueError, RecursionError):
+            end = len(text)
+        yield text[at:end]
+        at = _end_of_space(text, end)
+
+
+def _end_of_space(text: str, at: int) -> int:
+    space = _JSON_SPACE.match(text, at)
+    return at if space is None else space.end()
