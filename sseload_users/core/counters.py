@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+import operator
+from dataclasses import astuple, dataclass
 
 
 @dataclass(slots=True)
@@ -63,10 +64,9 @@ class Counters:
     hook_errors: int = 0
     logins_renewed: int = 0
 
-    def merge(self, other: Counters) -> None:
-        """Add another's counts."""
-        for name in _NAMES:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+    def __add__(self, other: Counters) -> Counters:
+        """Return the sums of both."""
+        return Counters(*map(operator.add, self.pack(), other.pack()))
 
     def pack(self) -> tuple[int, ...]:
         """Return the counts as plain data, for `unpack`."""
@@ -76,6 +76,3 @@ class Counters:
     def unpack(cls, data: tuple[int, ...]) -> Counters:
         """Return the counters that were packed."""
         return cls(*data)
-
-
-_NAMES = tuple(each.name for each in fields(Counters))

@@ -151,7 +151,7 @@ class Tally:
             other: the tally; it is not changed, and nothing of it is shared afterwards.
             first_code: lowest sequence number of the codes that count.
         """
-        self.counters.merge(other.counters)
+        self.counters += other.counters
         for cause, count in other.causes.items():
             counted = bounded_cause(cause, self.causes)
             self.causes[counted] += count

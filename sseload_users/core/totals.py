@@ -166,7 +166,7 @@ class Totals:
             self.percentiles.touch_code(sequence)
         for second in news.seconds:
             self.percentiles.touch_second(second)
-        worker.counters.merge(news.counters)
+        worker.counters += news.counters
         worker.connect.merge(news.connect)
         worker.gauges = gauges
         worker.cpu_percent = highest((worker.cpu_percent, gauges.cpu_percent))

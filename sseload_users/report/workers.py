@@ -44,7 +44,7 @@ def _share(workers: Sequence[WorkerTotals], make: Callable[..., _T]) -> _T:
     counters, outcomes = Counters(), Outcomes()
     connect, delivery = Histogram(), Histogram()
     for each in workers:
-        counters.merge(each.counters)
+        counters += each.counters
         outcomes.add(each.outcomes)
         connect.merge(each.connect)
         delivery.merge(each.delivery)

@@ -81,7 +81,7 @@ class CodeListener(User):
         self._known = self._finder.known
         self._transport: Transport | None = None
         self._session: Session | None = None
-        self._errands: SessionRequests | None = None
+        self._requests: SessionRequests | None = None
         self._slow = run.connections.reads_slowly(self._connection.number)
         self._turn = run.connections.turn(self._connection.number)
         self._retry_s = 0.0
@@ -139,12 +139,12 @@ class CodeListener(User):
         return getattr(type(self), hook) is not getattr(CodeListener, hook)
 
     def _follow(self, closed: Closed, hold: Hold) -> bool:
-        """Have another session follow one that ended; whether there is one now."""
+        """Start the session that follows one that ended; return whether there is one."""
         run = self._worker_run
         if hold.why:
             run.operations.count_replaced()
         if hold.why == "over":
-            # Somebody else comes, who knows nothing of the codes before.
+            # The next session is another client's, which has no last event ID.
             self._transport = None
             return self._connect(None)
         if hold.why == "storm":
@@ -163,13 +163,13 @@ class CodeListener(User):
         return connected
 
     def _connect(self, attempts: int | None, *, queued: bool = True, again: bool = False) -> bool:
-        """Make a session; whether there is one.
+        """Start a session; return whether there is one.
 
         Args:
-            attempts: after so many it is given up; None for no end.
-            queued: only so many connect at a time; in a storm, all do.
-            again: the client comes back by itself: an answer after which the protocol's client
-                stays away ends that.
+            attempts: number of attempts before giving up; None for no limit.
+            queued: whether to wait for one of the slots that limit how many connect at a time.
+            again: whether the client reconnects by itself; then an answer after which the
+                protocol's client does not reconnect ends the attempts.
         """
         run, attempt = self._worker_run, 0
         run.may_connect.wait()
@@ -191,8 +191,8 @@ class CodeListener(User):
         self._worker_run.operations.count_reconnect(down_ns // 1000)
 
     def _back_off(self, attempt: int) -> None:
-        # What the server of an event stream asks for is the least; it holds until it says
-        # something else.
+        # The retry time of an event stream is the shortest delay; it applies until the server
+        # sends another.
         retry_ms = None if self._transport is None else self._transport.retry_ms
         if retry_ms is not None:
             self._retry_s = retry_ms / 1000
@@ -204,7 +204,7 @@ class CodeListener(User):
         run.operations.count_attempt()
         kind, began_ns = self._transport_type.kind, wall_ns()
         meant_since_ns = run.ledger.codes.oldest_unreceived_ns() or began_ns
-        errands = self._errands = SessionRequests(
+        requests = self._requests = SessionRequests(
             self._target,
             self._identity,
             run.before,
@@ -213,7 +213,7 @@ class CodeListener(User):
         )
         try:
             last_event_id = "" if self._transport is None else self._transport.last_event_id
-            transport = errands.connect(self._make_transport, last_event_id)
+            transport = requests.connect(self._make_transport, last_event_id)
         except ConnectFailed as error:
             if self._transport is not None:
                 self._transport.leave()
@@ -221,17 +221,17 @@ class CodeListener(User):
                 run.operations.count_ended()
                 connection.last_cause = f"ended by the server: {error.cause}"
             elif not run.finished:
-                # In its words the server may have repeated what it was sent.
-                cause, text = map(errands.redact, (error.cause, error.server_text))
+                # The server's text may repeat secrets that it was sent.
+                cause, text = map(requests.redact, (error.cause, error.server_text))
                 cause = run.operations.count_connect_failure(error.operation, cause, text)
                 failed = ConnectFailed(error.operation, cause)
-                _logger.debug("%s: %s", failed, clean(errands.redact(error.detail)))
+                _logger.debug("%s: %s", failed, clean(requests.redact(error.detail)))
                 connection.last_cause = str(failed)
                 passed_ms = (wall_ns() - began_ns) / 1e6
                 fire(self.environment, kind, "connect", passed_ms, error=failed)
             return error
         except BaseException:
-            # Taken away while it connected: neither a success nor a failure of the server.
+            # The user was stopped while it connected: the attempt neither succeeded nor failed.
             run.operations.withdraw_attempt()
             raise
         connect_us = max(transport.subscribed_ns - transport.started_ns, 0) // 1000
@@ -258,7 +258,7 @@ class CodeListener(User):
         return self._transport
 
     def _hold_session(self) -> tuple[Closed, Hold]:
-        """Listen until the session ends, and say how it ended."""
+        """Listen until the session ends; return how it ended."""
         transport, session, run = self._transport, self._session, self._worker_run
         assert transport is not None  # noqa: S101
         assert session is not None  # noqa: S101
@@ -268,9 +268,9 @@ class CodeListener(User):
                 closed = transport.listen()
         finally:
             server_text = closed.reason
-            if self._errands is not None:
-                server_text = self._errands.redact(server_text)
-                self._errands.end()
+            if self._requests is not None:
+                server_text = self._requests.redact(server_text)
+                self._requests.end()
             dropped = closed.cause != LEFT
             run.ledger.close_session(session, wall_ns(), released=not dropped)
             if dropped and not run.finished:
