@@ -44,10 +44,7 @@ CASES = [
         (
             OVER_SOCKETIO[0],
             f"send      FAILED: {SOCKETIO}: rejected (Invalid ingest token)",
-            (
-                "          → Give the token that the server shares with those who may send codes: "
-                "--value ingest_token=…"
-            ),
+            "          → Give the server's ingest token: --value ingest_token=….",
             GREETED,
         ),
         "code-server-socket",
@@ -227,7 +224,7 @@ CASES = [
                 "\"Not found\"}: whether the server knows the user 'loadtest' is not known"
             ),
             (
-                "          → A newer version of this server has no such route: there, use --target "
+                "          → Newer versions of this server do not have this route: use --target "
                 "code-server-socket, or code-server-sse for server-sent events, with --value "
                 "ingest_token=…."
             ),
@@ -309,7 +306,7 @@ CASES = [
                 'fault"}: not accepted (HTTP 410)'
             ),
             (
-                "          → A newer version of this server takes codes over a connection only: "
+                "          → Newer versions of this server accept codes over a connection only: "
                 "use --target code-server-socket, or code-server-sse for server-sent events, with "
                 "--value ingest_token=…."
             ),
