@@ -239,6 +239,13 @@ def _add_connection_faults(group: argparse._ArgumentGroup) -> None:
     )
     add("--accept-only", action="store_true", help="accept TCP connections but never answer")
     add(
+        "--unhealthy-after",
+        type=option_types.count,
+        default=0,
+        metavar="N",
+        help="after N codes, answer the health check with HTTP 503",
+    )
+    add(
         "--asleep",
         type=option_types.seconds_or_zero,
         default=0.0,

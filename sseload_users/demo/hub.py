@@ -151,6 +151,11 @@ class Hub:
         self._waiting: deque[_Broadcast] = deque()
         self._woken = asyncio.Event()
 
+    @property
+    def codes(self) -> int:
+        """The number of codes so far."""
+        return self._codes
+
     def subscribe(
         self, subscriber: Subscriber, form: Format, namespace: str = "", after: int | None = None
     ) -> Subscription:

@@ -50,6 +50,7 @@ class Settings:
     stop_after: int
     accept_only: bool
     asleep: float
+    unhealthy_after: int
     max_connections: int
     mute_connections: int
     memory_limit_connections: int

@@ -38,8 +38,8 @@ class Routes:
         self._admission = Admission(context)
         embed = EmbeddedStreams(context, self._admission)
         self._routes: dict[tuple[str, str], _Handler] = {
-            ("GET", "/health"): _health,
-            ("HEAD", "/health"): _health,
+            ("GET", "/health"): self._health,
+            ("HEAD", "/health"): self._health,
             ("GET", "/socket.io/"): self._socketio,
             ("GET", "/embed-stream"): embed.page,
             ("GET", "/events"): embed.stream,
@@ -69,6 +69,13 @@ class Routes:
             self._verify(exchange, name)
         else:
             self._fail(exchange, 405 if exchange.path in self._paths else 404)
+
+    def _health(self, exchange: Exchange) -> None:
+        after = self._context.settings.unhealthy_after
+        if after and self._context.hub.codes >= after:
+            exchange.answer(503, {"service": "code-server", "status": "unhealthy"})
+        else:
+            exchange.answer(200, {"service": "code-server", "status": "healthy"})
 
     def _fail(self, exchange: Exchange, status: int) -> None:
         """Answer with an error: JSON, or, as today's server, an HTML page."""
@@ -128,10 +135,6 @@ class Routes:
         ordinal = self._admission.admit(exchange, "sse", username, known=not username)
         if ordinal is not None:
             self._admission.open_stream(exchange, ordinal, username, needs_pong=False)
-
-
-def _health(exchange: Exchange) -> None:
-    exchange.answer(200, {"service": "code-server", "status": "healthy"})
 
 
 def _verified(path: str) -> str | None:
