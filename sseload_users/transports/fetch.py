@@ -13,6 +13,7 @@ import gevent
 
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.network import Network
+from sseload_users.transports.patience import PatientTimeout
 
 #: Most bytes of a response's body that are read: health checks and token pages are short.
 _BODY_BYTES = 1 << 20
@@ -43,10 +44,11 @@ def fetch(
     connection = kind(host, port, timeout=timeout_s)
     connection.response_class = _Response
     try:
-        with gevent.Timeout(timeout_s, TimeoutError("timed out")):
+        with PatientTimeout(timeout_s, TimeoutError("timed out")):
             connection.sock = network.open_for_request(
                 request.url, time.monotonic() + timeout_s, turn=turn
             )
+            connection.sock.settimeout(None)
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             headers = {"Accept-Encoding": "identity", **dict(request.headers)}
             connection.request(request.method, path, request.body or None, headers)

@@ -242,7 +242,7 @@ class SocketIOTransport(WebSocketTransport):
         elif payload[:1] == b"4":
             self._on_socketio(payload, arrived_ns)
         elif payload == _CLOSE:
-            self.end(_DISCONNECTED)
+            self.end(_DISCONNECTED, arrived=True)
         elif payload not in _IGNORED:
             self._on_malformed("bad packet")
 
@@ -269,11 +269,12 @@ class SocketIOTransport(WebSocketTransport):
         elif kind == _CONNECT:
             self._on_connected(payload, arrived_ns)
         elif kind == _DISCONNECT:
-            self.end(_DISCONNECTED)
+            self.end(_DISCONNECTED, arrived=True)
         else:
             data = packet_data(payload)
             self._note_refusal(data)
-            self.end(dataclasses.replace(_DISCONNECTED, reason=data_text(data)[:MAX_TEXT]))
+            refused = dataclasses.replace(_DISCONNECTED, reason=data_text(data)[:MAX_TEXT])
+            self.end(refused, arrived=True)
 
     def _on_connected(self, payload: bytes, arrived_ns: int) -> None:
         if not is_connect_acknowledgement(payload):
@@ -299,7 +300,7 @@ class SocketIOTransport(WebSocketTransport):
         binary.append(payload)
         self._binary_bytes += len(payload)
         if self._binary_bytes > self.endpoint.max_message:
-            self.end(_TOO_LARGE)
+            self.end(_TOO_LARGE, arrived=True)
         elif not self._attachments_due:
             self._binary = None
             self._on_event(join_attachments(binary), arrived_ns)

@@ -85,7 +85,7 @@ class SseTransport(Transport):
     def _on_close(self, closed: Closed) -> None:
         if closed is BAD_CHUNK:
             self._on_malformed("bad chunk")
-        self.end(closed)
+        self.end(closed, arrived=True)
 
 
 def _request_stream(request: StreamRequest, connection: StampedSocket) -> None:

@@ -17,6 +17,7 @@ import gevent.socket
 
 from sseload_users.core.clock import from_kernel, wall_ns
 from sseload_users.transports.reading import OnBytes, OnEnd, Reader, end_watch, receive
+from sseload_users.transports.tcp_arrival import has_input_since
 
 #: Most bytes that wait for a slow receiver before ``send_now`` refuses more.
 _BACKLOG_BYTES = 65536
@@ -309,7 +310,12 @@ class StampedSocket:
             except BlockingIOError:
                 self._reads = 0
                 self.empty_ns = time.time_ns()
-                gevent.socket.wait_read(self.sock.fileno(), *self._time_left())
+                try:
+                    gevent.socket.wait_read(self.sock.fileno(), *self._time_left())
+                except TimeoutError:
+                    # This process may have been stopped or starved.
+                    if self._deadline is None or not has_input_since(self.sock, self._deadline):
+                        raise
             else:
                 self._awaits_write = True
                 self._reads += 1

@@ -24,6 +24,7 @@ from sseload_users.transports.network import Network
 from sseload_users.transports.reading import READ_BYTES
 from sseload_users.transports.server_text import message_text
 from sseload_users.transports.stamped_socket import StampedSocket
+from sseload_users.transports.tcp_arrival import latest_arrival_ns
 
 _LEFT = Closed("client", "left")
 
@@ -67,6 +68,7 @@ class Transport(ABC):
         compression: the compression that was negotiated, such as "permessage-deflate" or "gzip";
             empty for none.
         subscribed_ns: when the last response that ``connect`` needed arrived (wall clock, ns).
+        ended_ns: when the session ended (wall clock, ns), however late that was read; 0 before.
     """
 
     __slots__ = (
@@ -79,6 +81,7 @@ class Transport(ABC):
         "_on_malformed",
         "_on_message",
         "compression",
+        "ended_ns",
         "endpoint",
         "network",
         "started_ns",
@@ -98,6 +101,7 @@ class Transport(ABC):
         self.network = network
         self.started_ns = 0
         self.subscribed_ns = 0
+        self.ended_ns = 0
         self.compression = ""
         self._on_message = self._answering(on_message)
         self._on_malformed = on_malformed
@@ -316,7 +320,7 @@ class Transport(ABC):
     def _on_end(self, error: Exception | None) -> None:
         if error is None:
             assert self._decoder is not None  # noqa: S101
-            self.end(self._decoder.at_end)
+            self.end(self._decoder.at_end, arrived=True)
         elif isinstance(error, OSError):
             self.end(Closed("network", cause_of(error)))
         else:
@@ -331,13 +335,20 @@ class Transport(ABC):
             self._say_goodbye()
         self.end(_LEFT)
 
-    def end(self, closed: Closed) -> None:
+    def end(self, closed: Closed, *, arrived: bool = False) -> None:
         """End the session; ``listen`` returns how.
 
         From the hub or any greenlet. A session that has ended already keeps its first end.
+
+        Args:
+            closed: how it ends.
+            arrived: whether bytes or the end of the stream end it, whose arrival the kernel
+                knows, and not this side, the passing of time, or a reset.
         """
         if self._closed is None:
             self._closed = closed
+            connection = self._connection if arrived else None
+            self.ended_ns = wall_ns() if connection is None else latest_arrival_ns(connection.sock)
         if self._decoder is not None:
             self._decoder.ended = True
         if self._connection is not None:

@@ -6,6 +6,7 @@ import time
 from http.cookiejar import CookieJar
 from typing import Any
 
+import gevent.local
 import h11
 from geventhttpclient.client import HTTPClient, HTTPClientPool
 from geventhttpclient.connectionpool import ConnectionPool
@@ -13,7 +14,9 @@ from geventhttpclient.response import HTTPParseError
 from geventhttpclient.url import URL
 from locust.contrib.fasthttp import FastResponse, LocustUserAgent
 
+from sseload_users.core.clock import wall_ns
 from sseload_users.transports.network import Network
+from sseload_users.transports.tcp_arrival import earliest_arrival_ns, latest_arrival_ns
 
 #: Most bytes of an answer, its head and all interim ones included: it says whether a code was
 #: accepted, and no more.
@@ -23,9 +26,22 @@ _COOKIE_BYTES = 16384
 #: How each response begins.
 _VERSION = b"HTTP/1."
 
+# When the newest bytes that each greenlet has read arrived.
+_arrival = gevent.local.local()
+
 
 class AnswerTooLarge(HTTPParseError):  # noqa: N818 - the server's failure
     """An answer that has too many bytes."""
+
+
+def newest_arrival_ns() -> tuple[int, int]:
+    """Return when the newest bytes that this greenlet has read arrived (wall clock, ns).
+
+    Returns:
+        The earliest time that is possible, and the latest.
+    """
+    bounds_ns: tuple[int, int] | None = getattr(_arrival, "bounds_ns", None)
+    return bounds_ns or (wall_ns(), wall_ns())
 
 
 class _Plain(FastResponse):
@@ -47,7 +63,7 @@ class IngestClient(LocustUserAgent):
         cookies: where cookies are kept.
         network: opens the connections.
         concurrency: most requests at a time.
-        timeout_s: seconds to connect within, and to wait for further bytes.
+        timeout_s: seconds to connect within; limit the rest outside, by `PatientTimeout`.
     """
 
     response_type = _Plain
@@ -85,7 +101,7 @@ class _Pool(HTTPClientPool):
     Args:
         network: opens the connections.
         concurrency: most requests at a time.
-        timeout_s: seconds to connect within, and to wait for further bytes.
+        timeout_s: seconds to connect within.
     """
 
     def __init__(self, network: Network, concurrency: int, timeout_s: float) -> None:
@@ -115,7 +131,7 @@ class _Connections(ConnectionPool):
         network: opens them.
         origin: scheme, host and port.
         size: how many there may be.
-        timeout_s: seconds to connect within, and to wait for further bytes.
+        timeout_s: seconds to connect within.
     """
 
     def __init__(self, network: Network, origin: str, size: int, timeout_s: float) -> None:
@@ -127,7 +143,7 @@ class _Connections(ConnectionPool):
     def _create_socket(self) -> Any:
         deadline = time.monotonic() + self._timeout_s
         sock = self._network.open_for_request(self._origin, deadline)
-        sock.settimeout(self._timeout_s)
+        sock.settimeout(None)
         return _Limited(sock)
 
 
@@ -159,6 +175,7 @@ class _Limited:
             AnswerTooLarge: there were too many already.
         """
         data: bytes = self._sock.recv(size)
+        _arrival.bounds_ns = earliest_arrival_ns(self._sock), latest_arrival_ns(self._sock)
         known = len(self._answer)
         self._answer += data
         if len(self._answer) > _ANSWER_BYTES:

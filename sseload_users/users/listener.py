@@ -272,9 +272,10 @@ class CodeListener(User):
                 server_text = self._requests.redact(server_text)
                 self._requests.end()
             dropped = closed.cause != LEFT
-            run.ledger.close_session(session, wall_ns(), released=not dropped)
+            ended_ns = transport.ended_ns or wall_ns()
+            run.ledger.close_session(session, ended_ns, released=not dropped)
             if dropped and not run.finished:
-                self._dropped_ns = wall_ns()
+                self._dropped_ns = ended_ns
                 cause = run.operations.count_drop(closed.cause, server_text)
                 self._connection.drops += 1
                 self._connection.last_cause = f"session: {cause}"

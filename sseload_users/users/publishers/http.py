@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-import gevent
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 from locust.contrib.fasthttp import FastHttpSession, ResponseContextManager
 
@@ -15,12 +14,15 @@ from sseload_users.targets import Identity, Target
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.endpoint import parse_origin
+from sseload_users.transports.patience import PatientTimeout
 from sseload_users.transports.server_text import body_text
-from sseload_users.users.ingest_client import AnswerTooLarge
+from sseload_users.users.ingest_client import AnswerTooLarge, newest_arrival_ns
 from sseload_users.users.login import Login
 from sseload_users.users.publishers import NAME, Draft, IngestFailed
 
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
+#: The cause of an answer that has not arrived in time.
+_LATE = "no answer in time"
 #: The name in Locust's table of requests that were refused because a login had expired.
 _EXPIRED = f"{NAME} login expired"
 
@@ -101,7 +103,7 @@ class HttpPublisher:
         request = self._target.ingest(draft.text(now), self._identity, captured)
         parse_origin(request.url)
         body = _StampedBody.of(request.body, now, body_at, draft.record_sent)
-        with gevent.Timeout(self._timeout_s, TimeoutError("no answer in time")):
+        with PatientTimeout(self._timeout_s, TimeoutError(_LATE)):
             answer = self._client.request(
                 request.method,
                 request.url,
@@ -110,9 +112,9 @@ class HttpPublisher:
                 headers={"Accept-Encoding": "identity", **dict(request.headers)},
                 catch_response=True,
             )
-        took_us = (wall_ns() - body.sent_ns) // 1000
         with answer as response:
             status, cause = self._outcome(response, body)
+            took_us = _took_us(status, body.sent_ns)
             if status == "unsent" and not may_renew:
                 # The first request was written, and refused.
                 status = "rejected"
@@ -157,6 +159,8 @@ class HttpPublisher:
         """Return a code's status, and the cause if it failed."""
         broken = response.request_meta["exception"]
         if response.status_code and broken is None:
+            if newest_arrival_ns()[0] - body.sent_ns > self._timeout_s * 1e9:
+                return "unanswered", _LATE
             content = response.content or b""
             cause = self._target.answers.ingest_failure(response.status_code, content)
             return ("accepted", None) if cause is None else ("rejected", cause)
@@ -164,7 +168,7 @@ class HttpPublisher:
         # geventhttpclient wraps some errors in one which says that it does not retry.
         error = getattr(error, "original", None) or error
         if isinstance(error, TimeoutError | socket.timeout):
-            cause = "no answer in time" if body.written else "timed out"
+            cause = _LATE if body.written else "timed out"
         elif isinstance(error, HTTPConnectionClosed):
             cause = "connection closed"
         elif isinstance(error, AnswerTooLarge):
@@ -181,6 +185,12 @@ class HttpPublisher:
         """Return the text of a response that does not accept a code."""
         body = response.content if response.status_code else b""
         return self._login.redact(body_text(body or b""))
+
+
+def _took_us(status: Status, sent_ns: int) -> int:
+    """Return the time from a code's sending to its answer, however late that was read, in µs."""
+    ended_ns = newest_arrival_ns()[1] if status in ("accepted", "rejected") else wall_ns()
+    return max(ended_ns - sent_ns, 0) // 1000
 
 
 class _StampedBody(bytes):

@@ -20,6 +20,7 @@ from sseload_users.targets.messages import ReceivedMessage, matches
 from sseload_users.targets.publishing import Refused
 from sseload_users.transports import Closed, ConnectFailed
 from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.patience import ONCE_MORE_S
 from sseload_users.transports.registry import transport_for
 from sseload_users.transports.socketio import SocketIOTransport
 from sseload_users.transports.transport import Transport
@@ -164,17 +165,21 @@ class IngestConnection:
         def refusal_in(what: ReceivedMessage) -> Refused | None:
             return publishing.refused(about.refuses, what, sender, [code])
 
+        deadline_ns = wall_ns() + round(max(timeout_s, 0) * 1e9)
         self._codes[number] = code
         self._answers.add(number, AwaitedCode(is_accepted_by, refusal_in, settled.set))
         try:
-            outcome = settled.get(timeout=max(timeout_s, 0))
-        except gevent.Timeout:
-            return self._answers.expire(number)
+            settled.wait(timeout=max(timeout_s, 0))
+            if not settled.ready():
+                # The answer may wait to be read, in a process that was stopped or starved.
+                settled.wait(timeout=ONCE_MORE_S)
+            outcome = settled.get(block=False) if settled.ready() else None
+            if outcome is None or (outcome.at_ns or 0) > deadline_ns:
+                return self._answers.expire(number)
         finally:
             # The greenlet may be killed at the end of the run.
             del self._codes[number]
             self._answers.discard(number)
-        assert outcome is not None  # noqa: S101
         return outcome
 
     # The session
