@@ -44,27 +44,6 @@ def _only_where_counted(schema: dict[str, Any]) -> None:
     }
 
 
-@with_config(FIGURES)
-@dataclass(slots=True, kw_only=True)
-class AddressFigures:
-    """The connections to one address of a name.
-
-    With reconnects, a connection of the run is several TCP connections. Those of a publisher
-    that has a connection of its own count as well; single HTTP requests do not.
-    """
-
-    name: Name
-    """The name and port that were connected to."""
-    address: Name
-    """One of the name's IP addresses; or the proxy's name and port."""
-    proxy: bool
-    """Whether this is a proxy, through which the name was reached."""
-    connections: Count
-    """TCP connections that were made to it."""
-    failed: Count
-    """Connections that it did not accept; they tried the name's next address."""
-
-
 @with_config(FIGURES | ConfigDict(json_schema_extra=_only_where_counted))
 @dataclass(slots=True, kw_only=True)
 class LatencySummary:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from sseload_users.core.address_counts import AddressCounts
-from sseload_users.core.figures import AddressFigures
 from sseload_users.core.formatting import clean, count
+from sseload_users.report.model import AddressFigures
 
 
 def address_figures(counts: AddressCounts) -> list[AddressFigures]:
