@@ -1,16 +1,15 @@
-"""``python -m sseload_users check``: one connection, one code, and every step told.
+"""``python -m sseload_users check``: a few connections, three codes, and every step in words.
 
-The first thing to run against a new server: where it fails, it says at which step, with
-what the server said, and what to look at.
+It is the first thing to run against a new server. Where it fails, it names the step, repeats
+what the server said, and says where to look.
 """
 
 from __future__ import annotations
 
-import ssl
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NoReturn
 
 import gevent
@@ -18,368 +17,374 @@ from gevent.event import Event
 from locust.argument_parser import LocustArgumentParser
 
 from sseload_users import options
-from sseload_users.cli.check_publisher import CheckedPublisher
-from sseload_users.core.clock import wall_ns
+from sseload_users.cli import check_findings as findings
+from sseload_users.cli.check_connection import CheckedConnection
+from sseload_users.cli.check_output import CheckOutput, StepFailed, span
+from sseload_users.cli.check_publisher import SentCode, make_publisher
+from sseload_users.cli.check_requests import CheckedRequests
 from sseload_users.core.codes import CodeShape, new_run_id
 from sseload_users.core.errors import ConfigError
-from sseload_users.core.formatting import clean, count, ms, shorten
+from sseload_users.core.formatting import clean, count
 from sseload_users.options import Options
 from sseload_users.run.before_requests import BeforeRequests
 from sseload_users.run.resources import Resources
-from sseload_users.targets import Publishing
-from sseload_users.transports import Closed, ConnectFailed, Malformed
-from sseload_users.transports.causes import cause_of
-from sseload_users.transports.endpoint import Endpoint
-from sseload_users.transports.fetch import fetch
+from sseload_users.transports import ConnectFailed
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
-from sseload_users.transports.registry import transport_for
-from sseload_users.transports.server_text import MAX_TEXT, body_text, text_beyond
-from sseload_users.transports.transport import Transport
-from sseload_users.users.session_requests import SessionRequests
-from sseload_users.verdict import hints
 
-#: Seconds to wait, after the code has come, for a further copy.
+#: Number of connections unless another is given, and the largest one.
+_CONNECTIONS, _MAX_CONNECTIONS = 5, 100
+#: Seconds to wait, after codes have come, for further copies and the end of sessions.
 _AFTERMATH_S = 0.5
 #: Most messages without a code that are shown.
-_MOST_OTHERS = 5
-
-
-class _Failed(Exception):  # noqa: N818 - it is the server's failure
-    """A step that failed.
-
-    Args:
-        step: its name.
-        said: what happened, in a sentence.
-        hint: where to look; may be empty.
-    """
-
-    def __init__(self, step: str, said: str, hint: str = "") -> None:
-        super().__init__(said)
-        self.step = step
-        self.said = said
-        self.hint = hint
-
-
-@dataclass(slots=True)
-class _Heard:
-    """What came over the connection."""
-
-    text: str = ""
-    copies: list[int] = field(default_factory=list)
-    others: list[bytes] = field(default_factory=list)
-    malformed: list[str] = field(default_factory=list)
-    lookalike: bytes | None = None
-    news: Event = field(default_factory=Event)
+_MAX_OTHERS = 5
 
 
 def main(arguments: Sequence[str]) -> int:
     """Check a server as the arguments say.
 
     Returns:
-        0 if the code came, 1 if a step failed, 2 if the arguments cannot be.
+        0 if every connection received every code, 1 if a step failed, 2 for invalid arguments.
     """
     parser = LocustArgumentParser(
         prog="python -m sseload_users check",
-        description="Connects once and broadcasts one code, and tells every step.",
+        description="Opens a few connections, broadcasts one code and then two at the same time, "
+        "and prints each step.",
     )
     parser.add_argument("-H", "--host", help="the server's URL")
+    parser.add_argument(
+        "--connections",
+        type=int,
+        default=_CONNECTIONS,
+        metavar="N",
+        help=f"number of connections to open (default: {_CONNECTIONS})",
+    )
     options.add_to(parser)
     parsed = parser.parse_args(list(arguments))
     try:
-        given = Options.read(parsed)
-        return _Check(given, parsed.host or "").run()
+        _check_number(parsed.connections)
+        resources = Resources.of(Options.read(parsed), parsed.host or "")
+        resources.target.check(resources.identities)
+        return _Check(resources, parsed.connections).run()
     except ConfigError as error:
         print(f"sseload: {clean(error)}", file=sys.stderr)
         return 2
 
 
+def _check_number(connections: int) -> None:
+    if not 1 <= connections <= _MAX_CONNECTIONS:
+        raise ConfigError(
+            f"Invalid --connections {connections}: use a number from 1 to {_MAX_CONNECTIONS}; "
+            "a run tests more."
+        )
+
+
 class _Check:
     """One check.
 
-    Raises:
-        ConfigError: the options cannot be.
+    Args:
+        resources: target, options, network and users.
+        connections: number of connections to open.
     """
 
-    def __init__(self, given: Options, host: str) -> None:
-        self._options = given
-        resources = Resources.of(given, host)
-        self._target, self._network = resources.target, resources.network
-        self._target.check(resources.identities)
-        self._identity = resources.identities[0]
-        self._began = time.monotonic()
-        self._heard = _Heard()
-        self._closed: Closed | None = None
-        self._errands: SessionRequests | None = None
-        self._endpoint = Endpoint("")
-        self._before = BeforeRequests(self._network, given.connect_timeout)
-        publishing = Publishing.of(self._target)
-        self._publisher: CheckedPublisher | None = None
-        if publishing is not None:
-            self._publisher = CheckedPublisher(publishing, self._before, given, self._identity)
+    def __init__(self, resources: Resources, connections: int) -> None:
+        self._resources = resources
+        self._target, self._options = resources.target, resources.options
+        users = resources.identities
+        self._users = [users[index % len(users)] for index in range(connections)]
+        self._output = CheckOutput(self._target, self._redact)
+        self._requests = CheckedRequests(resources, self._output)
+        before = BeforeRequests(resources.network, self._options.connect_timeout)
+        self._shape = CodeShape(new_run_id(), self._target.profile.code_template)
+        self._codes: list[str] = []
+        self._news = Event()
+        self._connections = [
+            CheckedConnection(
+                self._target,
+                identity,
+                before,
+                self._codes,
+                self._news,
+                # The others make the same requests.
+                (_ignore if index else self._tell_before),
+            )
+            for index, identity in enumerate(self._users)
+        ]
+        self._publisher = make_publisher(resources, before, users[0], self._output)
 
     def run(self) -> int:
-        """Take every step, and say how it went."""
+        """Take every step and print how it went; return the exit status."""
         try:
-            self._tell("profile", self._about())
-            self._health()
-            self._verify()
-            transport, errands = self._connect()
-            listening = gevent.spawn(self._listen, transport)
-            try:
-                self._send()
-                self._receive()
-            finally:
-                if self._publisher is not None:
-                    self._publisher.close()
-                errands.end()
-                transport.leave()
-                listening.join(2)
-        except _Failed as failed:
-            self._tell(failed.step, f"FAILED: {failed.said}")
-            if failed.hint:
-                self._tell("", f"→ {failed.hint}")
+            self._output.step("profile", self._about())
+            self._requests.health(self._users[0])
+            self._requests.verify(self._users)
+            self._connect()
+            self._settle()
+            self._publisher.open()
+            self._broadcast()
+        except StepFailed as failed:
+            self._output.failure(failed)
             self._show_others()
             return 1
+        finally:
+            self._publisher.close()
+            gevent.joinall([gevent.spawn(each.close) for each in self._connections])
         self._show_others()
-        self._tell("ok", "the server broadcasts, and the profile fits it.")
+        self._conclude()
         return 0
 
-    def _tell(self, step: str, words: str) -> None:
-        passed = (time.monotonic() - self._began) * 1000
-        print(f"{passed:8,.0f} ms  {step:<8}  {clean(self._without_secrets(words))}", flush=True)
+    # Steps
 
     def _about(self) -> str:
         about = self._target.public()
         return (
             f"{about['profile']} at {about['host']}: {about['transport']} at {about['connect']}, "
-            f"codes in by {about['ingest']}, as {self._identity.username or 'nobody'}"
+            f"codes in by {about['ingest']}, as {self._users[0].username or 'nobody'}"
         )
 
-    def _ask(self, step: str, request: HttpRequest, timeout_s: float) -> tuple[HttpResponse, float]:
-        began = time.monotonic()
-        try:
-            answer = fetch(request, self._network, timeout_s)
-        except ssl.SSLError as error:
-            # All but this is for those who know OpenSSL's sources.
-            detail = getattr(error, "verify_message", "")
-            self._fail(step, f"{request.method} {request.safe_url}", cause_of(error), detail)
-        except OSError as error:
-            self._fail(step, f"{request.method} {request.safe_url}", cause_of(error), str(error))
-        return answer, (time.monotonic() - began) * 1000
+    def _connect(self) -> None:
+        """Open all connections; the first one alone, so that its failure is the only one."""
+        first, *others = self._connections
+        errors = [self._try_to_connect(first)]
+        if errors[0] is None:
+            opening = [gevent.spawn(self._try_to_connect, each) for each in others]
+            gevent.joinall(opening)
+            errors += [each.get() for each in opening]
+        failed = [each for each in errors if each is not None]
+        if failed:
+            self._fail_to_connect(failed, len(errors))
+        many = len(self._connections)
+        opened, it = ("", "it") if many == 1 else (f"{many} connections ", "each")
+        confirmed = f", and the server confirmed {it}" if first.confirmed else ""
+        agreed = f", with {first.compression}" if first.compression else ""
+        took = span([each.connect_ms for each in self._connections])
+        self._output.step(
+            "connect", f"{opened}subscribed at {first.place}{agreed}{confirmed}, in {took}"
+        )
 
-    def _health(self) -> None:
-        request = self._target.health(self._identity)
-        if request is None:
-            return
-        answer, took_ms = self._ask("health", request, self._options.connect_timeout)
-        said = f"{request.method} {request.safe_url}: {self._answer(answer)}"
-        if not self._target.answers.is_healthy(answer.status, answer.body):
-            hint = ""
-            if answer.status >= 400:
-                hint = self._hint("health", f"HTTP {answer.status}", body_text(answer.body))
-            said += ": not what the profile expects of a server that is well"
-            raise _Failed("health", said, hint)
-        self._tell("health", f"{said}, in {ms(took_ms)} ms")
+    def _fail_to_connect(self, failed: Sequence[ConnectFailed], tried: int) -> NoReturn:
+        error = failed[0]
+        said = f"{error.operation}: {self._output.cause(error.cause, error.detail)}"
+        if tried > 1:
+            said = f"{len(failed)} of {tried} connections: {said}"
+        raise StepFailed(
+            "connect", said, self._output.hint(error.operation, error.cause, error.detail)
+        )
 
-    def _verify(self) -> None:
-        request = self._target.verify(self._identity)
-        if request is None:
-            return
-        user = f"whether the server knows the user {self._identity.username!r} is not known"
+    def _try_to_connect(self, connection: CheckedConnection) -> ConnectFailed | None:
         try:
-            answer, took_ms = self._ask("verify", request, self._options.connect_timeout)
-        except _Failed as failed:
-            # Only a no is a no: who is not let in is told by the connection.
-            self._tell("verify", f"warning: {failed.said}: {user}")
-            return
-        said = f"{request.method} {request.safe_url}: {self._answer(answer)}"
-        known = self._target.answers.knows_user(answer.status, answer.body)
-        if known is False:
-            raise _Failed(
-                "verify",
-                f"{said}: the server does not know the user {self._identity.username!r}",
-                "Create the user there, or name another with --username or --users-file.",
+            connection.open()
+        except ConnectFailed as error:
+            return error
+        return None
+
+    def _settle(self) -> None:
+        if self._options.settle:
+            gevent.sleep(self._options.settle)
+            self._output.step("settle", f"waited {self._options.settle:g} s (--settle)")
+
+    def _broadcast(self) -> None:
+        """Send one code, and then two at the same time; wait for each."""
+        (alone,) = self._send(1)
+        if alone.cause is not None:
+            raise StepFailed(
+                "send", alone.said, self._output.hint("ingest", alone.cause, alone.server_text)
             )
-        if known is None:
-            self._tell("verify", f"warning: {said}: {user}")
-            words = body_text(answer.body)
-            if advice := self._target.profile.advice("verify", f"HTTP {answer.status}", words):
-                self._tell("", f"→ {advice}")
-            return
-        self._tell("verify", f"{said}, in {ms(took_ms)} ms")
-
-    def _connect(self) -> tuple[Transport, SessionRequests]:
-        kind = transport_for(self._target.profile.transport)
-        errands = self._errands = SessionRequests(
-            self._target, self._identity, self._before, on_response=self._tell_before
-        )
-
-        def make(endpoint: Endpoint) -> Transport:
-            self._endpoint = self._overheard(endpoint)
-            return kind(self._endpoint, self._network, self._on_message, self._on_malformed)
-
-        try:
-            transport = errands.connect(make)
-        except ConnectFailed as error:
-            self._fail("connect", error.operation, error.cause, error.detail)
-        took_ms = (transport.subscribed_ns - transport.started_ns) / 1e6
-        confirmed = "" if self._endpoint.confirm is None else ", and the server confirmed it"
-        agreed = f", with {transport.compression}" if transport.compression else ""
-        place = self._endpoint.url.partition("?")[0]
-        self._tell("connect", f"subscribed at {place}{agreed}{confirmed}, in {ms(took_ms)} ms")
-        return transport, errands
-
-    def _overheard(self, endpoint: Endpoint) -> Endpoint:
-        """The endpoint, with what does not confirm kept to be shown."""
-        confirm = endpoint.confirm
-        if confirm is None:
-            return endpoint
-
-        def confirms(payload: bytes) -> bool:
-            confirmed = confirm(payload)
-            if not confirmed:
-                self._keep(payload)
-            return confirmed
-
-        return replace(endpoint, confirm=confirms)
-
-    def _keep(self, payload: bytes) -> None:
-        if len(self._heard.others) < _MOST_OTHERS:
-            self._heard.others.append(payload)
-
-    def _tell_before(self, request: HttpRequest, answer: HttpResponse) -> None:
-        # Not what it said: that is a page, with what is captured somewhere in it.
-        self._tell("before", f"{request.method} {request.safe_url}: HTTP {answer.status}")
-
-    def _listen(self, transport: Transport) -> None:
-        self._closed = transport.listen()
-        self._heard.news.set()
-
-    def _on_message(self, payload: bytes, arrived_ns: int) -> None:
-        heard, malformed = self._heard, len(self._heard.malformed)
-        try:
-            event = transport_for(self._target.profile.transport).parse(payload)
-        except Malformed as error:
-            self._on_malformed(error.cause)
-            return
-        texts = [] if event is None else self._target.reader.codes_in(event, self._on_malformed)
-        if heard.text and heard.text in texts:
-            heard.copies.append(arrived_ns)
-        elif heard.text and heard.text.encode() in payload:
-            heard.lookalike = payload
-        elif len(heard.malformed) == malformed:
-            self._keep(payload)
-        heard.news.set()
-
-    def _on_malformed(self, cause: str) -> None:
-        self._heard.malformed.append(cause)
-
-    def _send(self) -> None:
-        shape = CodeShape(new_run_id(), self._target.profile.code_template)
-        self._sent_ns = wall_ns()
-        self._heard.text = shape.mint(1, self._sent_ns)
-        if self._publisher is not None:
-            self._send_by(self._publisher)
-            return
-        request = self._target.ingest(self._heard.text, self._identity)
-        answer, took_ms = self._ask("send", request, self._options.ingest_timeout)
-        said = f"{request.method} {request.safe_url}: {self._answer(answer)}"
-        cause = self._target.answers.ingest_failure(answer.status, answer.body)
-        if cause is not None:
-            hint = self._hint("ingest", cause, body_text(answer.body))
-            raise _Failed("send", f"{said}: not accepted ({cause})", hint)
-        self._tell("send", f"{said}, in {ms(took_ms)} ms")
-
-    def _send_by(self, publisher: CheckedPublisher) -> None:
-        try:
-            publisher.open()
-        except ConnectFailed as error:
-            self._fail("publish", error.operation, error.cause, error.detail)
-        self._tell("publish", f"connected at {publisher.place}, in {ms(publisher.connect_ms)} ms")
-        outcome, sent_ns = publisher.send(self._heard.text)
-        said = f"{publisher.way}: {publisher.describe(outcome)}"
-        if outcome.cause is not None:
-            raise _Failed("send", said, self._hint("ingest", outcome.cause, outcome.server_text))
-        took_ms = ((outcome.at_ns or wall_ns()) - sent_ns) / 1e6
-        self._sent_ns = sent_ns
-        self._tell("send", f"{said}, in {ms(took_ms)} ms")
-
-    def _receive(self) -> None:
-        heard, deadline = self._heard, time.monotonic() + self._options.delivery_timeout
-        while not (heard.copies or heard.lookalike or self._closed):
-            heard.news.clear()
-            if not heard.news.wait(max(0.0, deadline - time.monotonic())):
-                break
-        if not heard.copies:
-            self._say_nothing_came()
-        latency = (heard.copies[0] - self._sent_ns) / 1e6
+        self._output.step("send", alone.said)
+        self._receive([alone])
         gevent.sleep(_AFTERMATH_S)
-        further = len(heard.copies) - 1
-        again = f", and {count(further, 'time')} again" if further else ""
-        self._tell("receive", f"the code came {ms(latency)} ms after it was sent{again}")
-        if self._closed is not None:
-            self._say_closed("stay", "after")
+        self._check_sessions([alone])
+        pair = self._send(2)
+        refused = [each for each in pair if each.cause is not None]
+        if refused:
+            self._tell_refused(refused)
+        else:
+            self._output.step("send", "2 codes at the same time: both accepted")
+        accepted = [each for each in pair if each.cause is None]
+        if accepted:
+            self._receive(accepted)
+        gevent.sleep(_AFTERMATH_S)
+        self._check_sessions([alone, *accepted])
+        self._check_receipts([alone, *accepted], at_end=True)
 
-    def _say_nothing_came(self) -> NoReturn:
-        if self._heard.lookalike is not None:
-            raise _Failed(
-                "receive",
-                "the code came in a message, but not where the profile looks for it: "
-                + self._excerpt(self._heard.lookalike),
-                "Say in the profile's [code] where it is; docs/targets.md shows how.",
+    def _send(self, many: int) -> list[SentCode]:
+        """Send codes at the same time; return them in order."""
+        sequence = len(self._codes)
+        sending = [
+            gevent.spawn(self._publisher.send, partial(self._mint, number))
+            for number in range(sequence + 1, sequence + 1 + many)
+        ]
+        return [each.get() for each in gevent.joinall(sending)]
+
+    def _mint(self, sequence: int, sent_ns: int) -> str:
+        text = self._shape.mint(sequence, sent_ns)
+        self._codes.append(text)
+        return text
+
+    def _tell_refused(self, refused: Sequence[SentCode]) -> None:
+        first = refused[0]
+        assert first.cause is not None  # noqa: S101
+        which = "neither was accepted" if len(refused) > 1 else "one was not accepted"
+        said = f"2 codes at the same time: {which}: {first.said}"
+        hint = self._output.hint("ingest", first.cause, first.server_text)
+        if first.cause != "HTTP 429":
+            raise StepFailed("send", said, hint)
+        self._output.step("send", f"warning: {said}")
+        self._output.advice("Leave more time between codes in a run: a longer --duration.")
+
+    def _receive(self, sent: Sequence[SentCode]) -> None:
+        """Wait until all connections have received some codes, and print how it went."""
+        texts = [each.text for each in sent]
+
+        def waiting() -> bool:
+            return any(
+                connection.closed is None and not all(map(connection.has, texts))
+                for connection in self._connections
             )
-        if self._closed is not None:
-            self._say_closed("receive", "before")
-        waited = f"{self._options.delivery_timeout:g} s"
-        raise _Failed(
-            "receive",
-            f"the code was accepted, but did not come within {waited}",
-            "Is the connection subscribed to what the code is broadcast to (user, channel, "
-            "namespace)? See the server's log, and below what came instead.",
-        )
 
-    def _say_closed(self, step: str, when: str) -> NoReturn:
-        closed = self._closed
+        self._wait_while(waiting)
+        if not all(each.has(text) for each in self._connections for text in texts):
+            self._check_sessions(sent)
+        self._check_receipts(sent, at_end=False)
+        latencies = [
+            (copies[0] - each.sent_ns) / 1e6
+            for each in sent
+            for arrivals in self._arrivals
+            if (copies := arrivals.get(each.text))
+        ]
+        many, owed = len(self._connections), len(self._connections) * len(sent)
+        what, them = ("the code", "it was") if len(sent) == 1 else ("both codes", "they were")
+        if len(latencies) == owed:
+            said = f"{what} came" if many == 1 else f"all {many} connections received {what},"
+        elif len(sent) == 1:
+            said = f"{len(latencies)} of {many} connections received {what},"
+        else:
+            said = f"{len(latencies)} of {owed} copies came" + ("," if latencies else "")
+        if latencies:
+            said += f" {span(latencies)} after {them} sent"
+        self._output.step("receive", said)
+
+    def _wait_while(self, waiting: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + self._options.delivery_timeout
+        while waiting():
+            self._news.clear()
+            if not self._news.wait(max(0.0, deadline - time.monotonic())):
+                return
+
+    # Findings
+
+    @property
+    def _arrivals(self) -> list[findings.Arrivals]:
+        return [each.received.arrivals for each in self._connections]
+
+    def _check_receipts(self, sent: Sequence[SentCode], *, at_end: bool) -> None:
+        """Check what came of some codes.
+
+        Args:
+            sent: the codes.
+            at_end: whether no further code will be sent. Before that, a code that only some
+                connections have is no failure yet: the next codes may show a pattern.
+
+        Raises:
+            StepFailed: not every connection has every code.
+        """
+        self._check_overlooked()
+        texts = [each.text for each in sent]
+        loss = findings.loss(texts, self._arrivals)
+        some = any(self._arrivals)
+        if loss is None or (some and not at_end):
+            return
+        waited = f"within {self._options.delivery_timeout:g} s"
+        if not some:
+            raise StepFailed(
+                "receive", f"the code was accepted, but did not come {waited}", loss.hint
+            )
+        said = f"{loss.lost} of {loss.owed} copies did not come {waited}: {loss.pattern}"
+        raise StepFailed("receive", said, loss.hint)
+
+    def _check_overlooked(self) -> None:
+        for connection in self._connections:
+            for each in connection.received.overlooked:
+                shown = self._output.excerpt(each.payload)
+                if len(each.codes) > 1:
+                    raise StepFailed(
+                        "receive",
+                        f"{len(each.codes)} codes came in one message, of which the profile reads "
+                        f"{len(each.found)}: {shown}",
+                        findings.batch_hint(each.payload, each.codes),
+                    )
+                raise StepFailed(
+                    "receive",
+                    f"the code came in a message, but not where the profile looks for it: {shown}",
+                    "Say in the profile's [code] where it is; docs/targets.md shows how.",
+                )
+
+    def _check_sessions(self, sent: Sequence[SentCode]) -> None:
+        """Check that no session has ended.
+
+        Args:
+            sent: the codes that have been sent.
+
+        Raises:
+            StepFailed: one has.
+        """
+        ended = [each for each in self._connections if each.closed is not None]
+        if not ended:
+            return
+        closed, many = ended[0].closed, len(self._connections)
         assert closed is not None  # noqa: S101
-        said = f"the session ended {when} the code came: {closed.cause}"
-        if text_beyond(closed.cause, closed.reason):
-            said += f" ({self._words(closed.reason, MAX_TEXT)})"
-        raise _Failed(step, said, self._hint("session", closed.cause, closed.reason))
+        if len(ended) == many:
+            which = "the session" if many == 1 else f"all {many} sessions"
+        else:
+            which = f"{len(ended)} of {many} sessions"
+        complete = all(each.has(code.text) for each in ended for code in sent)
+        step, when = ("stay", "after") if complete else ("receive", "before")
+        what = "the code" if len(sent) == 1 else "all codes"
+        said = f"{which} ended {when} {what} came: "
+        said += self._output.cause(closed.cause, closed.reason)
+        hint = self._output.hint("session", closed.cause, closed.reason)
+        if len(ended) < many and len({each.username for each in self._users}) == 1:
+            hint = (
+                "All connections are the same user: if the server allows a user only some "
+                f"sessions, give more users with --users-file, or use --connections 1. {hint}"
+            ).rstrip()
+        raise StepFailed(step, said, hint)
+
+    def _conclude(self) -> None:
+        codes, many = len(self._codes), len(self._connections)
+        reached = "the connection" if many == 1 else f"all {many} connections"
+        self._output.step(
+            "ok", f"all {codes} codes reached {reached}, and the profile fits the server."
+        )
+        if len(findings.orders(self._codes[1:], self._arrivals)) > 1:
+            self._output.detail(
+                "The two codes that were sent at the same time did not come in the same order to "
+                "all connections."
+            )
+        if further := findings.further_copies(self._arrivals):
+            self._output.detail(
+                f"{count(further, 'copy', 'copies')} came more than once: clients see duplicates."
+            )
+        users = [each.username for each in self._users]
+        self._output.detail(findings.limits(codes, many, users))
 
     def _show_others(self) -> None:
-        for payload in self._heard.others:
-            self._tell("", f"another message came: {self._excerpt(payload)}")
-        for cause in sorted(set(self._heard.malformed)):
-            many = count(self._heard.malformed.count(cause), "time")
-            self._tell("", f"malformed, {many}: {cause}")
+        # The first connection stands for all: they receive much the same.
+        for payload in self._connections[0].received.others[:_MAX_OTHERS]:
+            self._output.detail(f"message without a code: {self._output.excerpt(payload)}")
+        malformed = [cause for each in self._connections for cause in each.received.malformed]
+        for cause in sorted(set(malformed)):
+            self._output.detail(f"malformed, {count(malformed.count(cause), 'time')}: {cause}")
 
-    def _fail(self, step: str, what: str, cause: str, detail: str) -> NoReturn:
-        said = f"{what}: {cause}"
-        if text_beyond(cause, detail) and "[Errno" not in detail:
-            said += f" ({self._words(detail, MAX_TEXT)})"
-        operation = "ingest" if step == "send" else "connect"
-        if step in ("connect", "publish"):
-            operation = what
-        raise _Failed(step, said, self._hint(operation, cause, detail))
+    def _tell_before(self, request: HttpRequest, response: HttpResponse) -> None:
+        # Not its text, which may be a page with secrets.
+        self._output.step("before", f"{request.method} {request.safe_url}: HTTP {response.status}")
 
-    def _hint(self, operation: str, cause: str, said: str) -> str:
-        return self._target.profile.advice(operation, cause, said) or hints.hint(
-            operation, cause, said
-        )
-
-    def _answer(self, answer: HttpResponse) -> str:
-        return f"HTTP {answer.status} {self._words(body_text(answer.body), 160)}".rstrip()
-
-    def _excerpt(self, data: bytes) -> str:
-        return self._words(data[:400].decode(errors="replace"), 160)
-
-    def _words(self, said: str, width: int) -> str:
-        """The server's words; secrets are taken out before they can be cut off in the middle."""
-        return shorten(clean(self._without_secrets(said)).strip(), width)
-
-    def _without_secrets(self, text: str) -> str:
+    def _redact(self, text: str) -> str:
         # Servers repeat what they were sent, and what they gave themselves.
-        captured = () if self._errands is None else self._errands.secrets
-        if self._publisher is not None:
-            text = self._publisher.redact(text)
-        return self._target.redact(text, self._identity, captured)
+        for each in self._connections:
+            text = each.redact(text)
+        return self._publisher.redact(text)
+
+
+def _ignore(request: HttpRequest, response: HttpResponse) -> None:
+    del request, response

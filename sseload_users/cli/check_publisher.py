@@ -1,87 +1,215 @@
-"""How `check` hands its code in over a publisher's connection."""
+"""How `check` hands its codes in, and what became of each."""
 
 from __future__ import annotations
 
-from sseload_users.options import Options
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from sseload_users.cli.check_output import CheckOutput, StepFailed
+from sseload_users.core.clock import wall_ns
+from sseload_users.core.formatting import ms
 from sseload_users.run.before_requests import BeforeRequests
+from sseload_users.run.resources import Resources
 from sseload_users.targets import Publishing
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed
-from sseload_users.transports.server_text import text_beyond
-from sseload_users.users.publishers.answers import PublishOutcome
+from sseload_users.transports.causes import cause_of
+from sseload_users.transports.fetch import fetch
+from sseload_users.transports.server_text import body_text, text_beyond
+from sseload_users.users.login import Login
 from sseload_users.users.publishers.ingest_connection import IngestConnection
 
 #: The word for an accepted code, by what answers it.
 _ACCEPTED = {"ack": "acknowledged", "message": "answered", "none": "written"}
 
+#: Returns the text of a code for its send time (wall clock, ns).
+Mint = Callable[[int], str]
 
-class CheckedPublisher:
-    """The publisher's connection of one check; it observes the connection itself.
 
-    Args:
-        publishing: what to send, and what the server answers.
-        before: makes the requests before connecting.
-        options: the check's options.
-        identity: the user that connects.
+@dataclass(frozen=True, slots=True)
+class SentCode:
+    """A code that was handed in.
 
     Attributes:
-        way: how the code is handed in, in words.
-        connect_ms: how long connecting took.
+        text: the code's text.
+        sent_ns: when it was sent (wall clock, ns).
+        said: how it was sent and what the server answered.
+        cause: why it was not accepted; None if it was.
+        server_text: the server's own words if it was not.
     """
 
-    def __init__(
-        self, publishing: Publishing, before: BeforeRequests, options: Options, identity: Identity
-    ) -> None:
-        self.way = publishing.way
-        self.connect_ms = 0.0
-        self._accepted = _ACCEPTED[publishing.expects]
-        self._sent_ns = 0
-        self._connection = IngestConnection(publishing, before, options, identity, self)
+    text: str
+    sent_ns: int
+    said: str
+    cause: str | None = None
+    server_text: str = ""
 
-    @property
-    def place(self) -> str:
-        """URL of the connection, without its query."""
-        return self._connection.place
+
+class CheckedPublisher(Protocol):
+    """Hands in the codes of one check."""
 
     def open(self) -> None:
-        """Connect.
+        """Prepare for the first code.
 
         Raises:
-            ConnectFailed: the attempt failed.
+            StepFailed: codes cannot be handed in.
         """
-        self._connection.open(1)
 
-    def send(self, code: str) -> tuple[PublishOutcome, int]:
-        """Send a code and wait for its outcome.
-
-        Returns:
-            The outcome, and when the code was sent (wall clock, ns).
-        """
-        return self._connection.publish(lambda _: code, self._on_sent), self._sent_ns
-
-    def describe(self, outcome: PublishOutcome) -> str:
-        """Return an outcome in words."""
-        if outcome.cause is None:
-            return self._accepted
-        more = text_beyond(outcome.cause, outcome.server_text)
-        return f"{outcome.status} ({outcome.cause})" + (f": {more}" if more else "")
+    def send(self, mint: Mint) -> SentCode:
+        """Send a code and wait for its outcome."""
 
     def close(self) -> None:
-        """Disconnect."""
-        self._connection.close()
+        """Close whatever is open."""
 
     def redact(self, text: str) -> str:
         """Return a text without the values that the server gave to the publisher."""
-        return self._connection.redact(text)
 
-    def _on_sent(self, sent_ns: int) -> None:
-        self._sent_ns = sent_ns
+
+def make_publisher(
+    resources: Resources, before: BeforeRequests, identity: Identity, output: CheckOutput
+) -> CheckedPublisher:
+    """Return what hands codes in as the profile says.
+
+    Args:
+        resources: target and options.
+        before: makes the requests before connecting.
+        identity: the user that sends codes.
+        output: prints what the publisher does beside sending.
+    """
+    publishing = Publishing.of(resources.target)
+    if publishing is None:
+        return _RequestPublisher(resources, before, identity, output)
+    return _ConnectionPublisher(publishing, resources, before, identity, output)
+
+
+class _RequestPublisher:
+    """Hands codes in by HTTP requests."""
+
+    def __init__(
+        self,
+        resources: Resources,
+        before: BeforeRequests,
+        identity: Identity,
+        output: CheckOutput,
+    ) -> None:
+        self._output = output
+        self._target = resources.target
+        self._network = resources.network
+        self._timeout_s = resources.options.ingest_timeout
+        self._identity = identity
+        self._login = Login(self._target, identity, before)
+
+    def open(self) -> None:
+        if not self._target.ingest_needs_login():
+            return
+        try:
+            self._login.request()
+        except ConnectFailed as error:
+            raise _login_failed(error, self._output) from error
+        self._output.step("publish", f"logged in as {self._identity.username or 'nobody'}")
+
+    def send(self, mint: Mint) -> SentCode:
+        version = self._login.version
+        sent = self._try(mint)
+        if sent.cause != "HTTP 401" and (sent.cause != "HTTP 403" or version):
+            return sent
+        try:
+            again = self._login.renew(version)
+        except ConnectFailed as error:
+            raise _login_failed(error, self._output) from error
+        return self._try(mint) if again else sent
+
+    def close(self) -> None:
+        pass
+
+    def redact(self, text: str) -> str:
+        return self._login.redact(text)
+
+    def _try(self, mint: Mint) -> SentCode:
+        sent_ns = wall_ns()
+        text = mint(sent_ns)
+        request = self._target.ingest(text, self._identity, self._login.captured)
+        what = f"{request.method} {request.safe_url}"
+        try:
+            response = fetch(request, self._network, self._timeout_s)
+        except OSError as error:
+            cause = cause_of(error)
+            detail = getattr(error, "verify_message", "") if isinstance(error, ssl.SSLError) else ""
+            return SentCode(
+                text, sent_ns, f"{what}: {self._output.cause(cause, detail)}", cause, detail
+            )
+        said = f"{what}: {self._output.response(response)}"
+        cause_or_none = self._target.answers.ingest_failure(response.status, response.body)
+        if cause_or_none is not None:
+            said += f": not accepted ({cause_or_none})"
+            return SentCode(text, sent_ns, said, cause_or_none, body_text(response.body))
+        self._login.accept()
+        return SentCode(text, sent_ns, f"{said}, in {ms((wall_ns() - sent_ns) / 1e6)} ms")
+
+
+class _ConnectionPublisher:
+    """Hands codes in over a connection of its own, which it observes itself."""
+
+    def __init__(
+        self,
+        publishing: Publishing,
+        resources: Resources,
+        before: BeforeRequests,
+        identity: Identity,
+        output: CheckOutput,
+    ) -> None:
+        self._output = output
+        self._way = publishing.way
+        self._accepted = _ACCEPTED[publishing.expects]
+        self._connect_ms = 0.0
+        self._connection = IngestConnection(publishing, before, resources.options, identity, self)
+
+    def open(self) -> None:
+        try:
+            self._connection.open(1)
+        except ConnectFailed as error:
+            raise StepFailed(
+                "publish",
+                f"{error.operation}: {self._output.cause(error.cause, error.detail)}",
+                self._output.hint(error.operation, error.cause, error.detail),
+            ) from error
+        took = f"in {ms(self._connect_ms)} ms"
+        self._output.step("publish", f"connected at {self._connection.place}, {took}")
+
+    def send(self, mint: Mint) -> SentCode:
+        text, began_ns = "", wall_ns()
+        sent_ns = began_ns
+
+        def mint_once(at_ns: int) -> str:
+            nonlocal text
+            text = mint(at_ns)
+            return text
+
+        def on_sent(at_ns: int) -> None:
+            nonlocal sent_ns
+            sent_ns = at_ns
+
+        outcome = self._connection.publish(mint_once, on_sent)
+        if outcome.cause is None:
+            took = ms(((outcome.at_ns or wall_ns()) - sent_ns) / 1e6)
+            return SentCode(text, sent_ns, f"{self._way}: {self._accepted}, in {took} ms")
+        more = text_beyond(outcome.cause, outcome.server_text)
+        said = f"{self._way}: {outcome.status} ({outcome.cause})" + (f": {more}" if more else "")
+        return SentCode(text, sent_ns, said, outcome.cause, outcome.server_text)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def redact(self, text: str) -> str:
+        return self._connection.redact(text)
 
     # ConnectionObserver
 
     def on_connected(self, took_ms: float) -> None:
         """Note how long connecting took."""
-        self.connect_ms = took_ms
+        self._connect_ms = took_ms
 
     def on_connect_failed(self, error: ConnectFailed, took_ms: float) -> None:
         """Do nothing: `open` raises the error."""
@@ -94,3 +222,8 @@ class CheckedPublisher:
 
     def on_malformed(self, cause: str) -> None:
         """Do nothing: if it was the answer, the code is reported as unanswered."""
+
+
+def _login_failed(error: ConnectFailed, output: CheckOutput) -> StepFailed:
+    said = f"logging in: {error.operation}: {output.cause(error.cause, error.server_text)}"
+    return StepFailed("publish", said, output.hint("before", error.cause, error.server_text))

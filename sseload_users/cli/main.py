@@ -16,7 +16,7 @@ connected client got every code, and how fast.
 
 commands:
   (none)       run a test
-  check        connect, send one code and print each step: run it first on a new server
+  check        connect, send a few codes and print each step: run it first on a new server
   compare      compare two reports
 
 arguments of a test:

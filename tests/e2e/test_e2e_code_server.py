@@ -93,7 +93,7 @@ def test_a_check_finds_all_well(tmp_path: Path, words: tuple[str, ...]) -> None:
     with CodeServer().running() as server:
         outcome = run(tmp_path, "check", *words, "--host", server.url, report=False)
     assert (outcome.status, outcome.stderr) == (0, ""), outcome.stdout
-    assert len(server.codes) == 1
+    assert len(server.codes) == 3
     assert server.strange == []
     assert INGEST_TOKEN not in outcome.stdout
 

@@ -140,5 +140,5 @@ def test_check_reports_refusals_and_hints(server: str, *, origin: bool) -> None:
         assert "--header 'Origin: …'" in output
         assert "protocol's version" not in output
     else:
-        assert "connect   subscribed at" in output
+        assert "connect   5 connections subscribed at" in output
         assert DISABLED in output

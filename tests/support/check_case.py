@@ -53,8 +53,8 @@ class Case:
             line = GOOD[step]
             if step == "connect":
                 scheme = "HOST" if transport == "sse" else "WS"
-                confirmed = "" if transport == "socketio" else ", and the server confirmed it"
-                line = f"connect   subscribed at {scheme}{path}{confirmed}, in N ms"
+                confirmed = "" if transport == "socketio" else ", and the server confirmed each"
+                line = f"connect   5 connections subscribed at {scheme}{path}{confirmed}, in N ms"
             lines.append(line)
         return [*lines, *self.says]
 
@@ -82,17 +82,28 @@ GOOD = {
     "before": "before    GET HOST/embed-stream: HTTP 200",
     "connect": "",
     "send": f"send      {ACCEPTED}, in N ms",
-    "receive": "receive   the code came N ms after it was sent",
+    "receive": "receive   all 5 connections received the code, N ms after it was sent",
+    "pair": "send      2 codes at the same time: both accepted",
+    "both": "receive   all 5 connections received both codes, N ms after they were sent",
 }
 #: The lines of publishing over a connection.
 OVER_SOCKETIO = (
     "publish   connected at WS/socket.io/, in N ms",
     f"send      {SOCKETIO}: acknowledged, in N ms",
 )
-OK = "ok        the server broadcasts, and the profile fits it."
+#: Three codes arrived everywhere.
+OK = "ok        all 3 codes reached all 5 connections, and the profile fits the server."
+SMALL = (
+    "          This check was small: 3 codes to 5 connections. Rare losses, limits on clients or "
+    "messages, and what happens under load show only in a run."
+)
+ONE_USER = (
+    f"{SMALL} All connections were the same user, so it cannot tell whether users receive "
+    "messages that are meant for others: give several with --users-file."
+)
 #: An event that the code server sends to each client first.
 GREETED = (
-    '          another message came: 42/events,["connected",'
+    '          message without a code: 42/events,["connected",'
     '{"message":"Connected to events endpoint"}]'
 )
 UNVERIFIED = (
@@ -120,5 +131,5 @@ NEVER_CAME = (
         "namespace)? See the server's log, and below what came instead."
     ),
 )
-BEFORE = "receive   FAILED: the session ended before the code came: "
-AFTER = "stay      FAILED: the session ended after the code came: "
+BEFORE = "receive   FAILED: all 5 sessions ended before the code came: "
+AFTER = "stay      FAILED: all 5 sessions ended after the code came: "

@@ -11,6 +11,7 @@ from tests.support.check_case import (
     NEVER_CAME,
     NOT_WHERE,
     OK,
+    ONE_USER,
     OVER_SOCKETIO,
     SOCKETIO,
     TOKEN,
@@ -20,19 +21,22 @@ from tests.support.check_case import (
 )
 from tests.support.socket_servers import CERTIFICATES
 
+#: The steps after the first code was accepted.
+RECEIVED = (GOOD["receive"], GOOD["pair"], GOOD["both"])
+
 CASES = [
-    Case("well", "health connect send receive", (OK,), status=0),
+    Case("well", "health connect send receive pair both", (OK, ONE_USER), status=0),
     Case(
         "well by Socket.IO",
-        "health verify connect send receive",
-        (GREETED, OK),
+        "health verify connect send receive pair both",
+        (GREETED, OK, ONE_USER),
         "code-server",
         status=0,
     ),
     Case(
         "well by Socket.IO alone",
         "health connect",
-        (*OVER_SOCKETIO, GOOD["receive"], GREETED, OK),
+        (*OVER_SOCKETIO, *RECEIVED, GREETED, OK, ONE_USER),
         "code-server-socket",
         server=("--as", "today"),
         words=TOKEN,
@@ -81,30 +85,30 @@ CASES = [
     Case(
         "well by a page's token",
         "health before connect",
-        (*OVER_SOCKETIO, GOOD["receive"], OK),
+        (*OVER_SOCKETIO, *RECEIVED, OK, ONE_USER),
         "code-server-sse",
         words=TOKEN,
         status=0,
     ),
     Case(
         "well by TLS",
-        "health connect send receive",
-        (OK,),
+        "health connect send receive pair both",
+        (OK, ONE_USER),
         host="tls",
         words=("--ca-file", str(CERTIFICATES / "ca.pem")),
         status=0,
     ),
     Case(
         "came twice",
-        "health connect send",
-        ("receive   the code came N ms after it was sent, and 1 time again", OK),
+        "health connect send receive pair both",
+        (OK, "          15 copies came more than once: clients see duplicates.", ONE_USER),
         server=("--duplicate", "1"),
         status=0,
     ),
     Case(
         "malformed beside it",
-        "health connect send receive",
-        ("          malformed, 1 time: bad JSON", OK),
+        "health connect send receive pair both",
+        ("          malformed, 15 times: bad JSON", OK, ONE_USER),
         server=("--garbage", "1"),
         status=0,
     ),
@@ -151,7 +155,7 @@ CASES = [
         (
             (
                 'health    FAILED: GET HOST/health: HTTP 502 {"error":"The server is asleep"}: not '
-                "what the profile expects of a server that is well"
+                "what the profile expects of a healthy server"
             ),
             see("handshake", "HTTP 502"),
         ),
@@ -228,11 +232,12 @@ CASES = [
                 "code-server-socket, or code-server-sse for server-sent events, with --value "
                 "ingest_token=…."
             ),
-            "connect   subscribed at WS/socket.io/, in N ms",
+            "connect   5 connections subscribed at WS/socket.io/, in N ms",
             GOOD["send"],
-            GOOD["receive"],
+            *RECEIVED,
             GREETED,
             OK,
+            ONE_USER,
         ),
         "code-server",
         changed=(('{username}/verify"', '{username}/gone"'),),
@@ -263,7 +268,7 @@ CASES = [
         (
             "connect   FAILED: subscribe: timed out",
             see("subscribe", "timed out"),
-            '          another message came: {"type":"connected","connection":N}',
+            '          message without a code: {"type":"connected","connection":N}',
         ),
         changed=(('"connected"', '"welcome"'),),
         words=("--connect-timeout", "0.5"),
@@ -337,7 +342,7 @@ CASES = [
     Case(
         "accepted, and something else came",
         "health connect send",
-        (*NEVER_CAME, '          another message came: data: {"type":"ping"}'),
+        (*NEVER_CAME, '          message without a code: data: {"type":"ping"}'),
         "sse",
         server=("--lose", "1", "--sse-ping", "0.5"),
     ),
@@ -395,7 +400,7 @@ CASES = [
         (
             AFTER + "protocol error: unknown opcode",
             see("session", "protocol error: unknown opcode"),
-            "          malformed, 1 time: unknown opcode",
+            "          malformed, 5 times: unknown opcode",
         ),
         server=("--garbage", "1", "--garbage-how", "frame"),
     ),

@@ -224,7 +224,8 @@ def test_the_rest_of_the_servers_words_is_shown(runs: dict[str, Future[Played]])
     checks = {where: runs[where].result().check.stdout for where in WHERES}
     assert "HTTP 401 (GET /live?ticket=*** HTTP/1.1" in checks["handshake"]
     assert (
-        "session ended before the code came: closed by server: 1008 (no *** ***)" in checks["close"]
+        "sessions ended before the code came: closed by server: 1008 (no *** ***)"
+        in checks["close"]
     )
     assert "***" in checks["message"]
     assert "***" in checks["ingest"]

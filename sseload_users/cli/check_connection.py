@@ -1,0 +1,174 @@
+"""One listening connection of a check, and what it received."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import gevent
+from gevent.event import Event
+
+from sseload_users.run.before_requests import BeforeRequests, OnResponse
+from sseload_users.targets import Target
+from sseload_users.targets.identities import Identity
+from sseload_users.transports import Closed, Malformed
+from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.registry import transport_for
+from sseload_users.transports.transport import Transport
+from sseload_users.users.session_requests import SessionRequests
+
+#: Most messages without a code that are kept.
+_MAX_OTHERS = 5
+
+
+@dataclass(slots=True)
+class Overlooked:
+    """A message with codes that the profile does not find in it.
+
+    Attributes:
+        payload: the message.
+        found: codes that the profile finds.
+        codes: codes that are in it.
+    """
+
+    payload: bytes
+    found: tuple[str, ...]
+    codes: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Received:
+    """What a connection received.
+
+    Attributes:
+        arrivals: arrivals of each code (wall clock, ns), by its text, in the order of the first.
+        overlooked: messages with codes that the profile does not find.
+        others: the first messages without a code of this check.
+        malformed: causes of what could not be decoded.
+    """
+
+    arrivals: dict[str, list[int]] = field(default_factory=dict)
+    overlooked: list[Overlooked] = field(default_factory=list)
+    others: list[bytes] = field(default_factory=list)
+    malformed: list[str] = field(default_factory=list)
+
+
+class CheckedConnection:
+    """A connection that listens for the codes of a check.
+
+    Args:
+        target: where and how to connect.
+        identity: the user that connects.
+        before: makes the requests before connecting; has the network.
+        codes: texts of the codes that have been sent so far.
+        news: set whenever something arrives or the session ends.
+        on_response: called with each response to a request before connecting.
+
+    Attributes:
+        received: what it received.
+        closed: how its session ended; None while it is open.
+        place: its URL, without the query, which may contain secrets.
+        confirmed: whether the server confirms subscriptions.
+        connect_ms: how long connecting took.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        identity: Identity,
+        before: BeforeRequests,
+        codes: list[str],
+        news: Event,
+        on_response: OnResponse = lambda *_: None,
+    ) -> None:
+        self.received = Received()
+        self.closed: Closed | None = None
+        self.place = ""
+        self.confirmed = False
+        self.connect_ms = 0.0
+        self._target = target
+        self._network = before.network
+        self._codes = codes
+        self._news = news
+        self._type = transport_for(target.profile.transport)
+        self._requests = SessionRequests(target, identity, before, on_response=on_response)
+        self._transport: Transport | None = None
+        self._listening: gevent.Greenlet[..., None] | None = None
+
+    def open(self) -> None:
+        """Connect and start to listen.
+
+        Raises:
+            ConnectFailed: the attempt failed.
+        """
+        transport = self._transport = self._requests.connect(self._make_transport)
+        self.connect_ms = (transport.subscribed_ns - transport.started_ns) / 1e6
+        self._listening = gevent.spawn(self._listen, transport)
+
+    def close(self) -> None:
+        """Leave, if it is connected."""
+        self._requests.end()
+        if self._transport is not None and self._listening is not None:
+            self._transport.leave()
+            self._listening.join(2)
+
+    @property
+    def compression(self) -> str:
+        """The compression that was negotiated; empty if there is none."""
+        return "" if self._transport is None else self._transport.compression
+
+    def has(self, code: str) -> bool:
+        """Whether it received a code, or a message with it in an unexpected place."""
+        return code in self.received.arrivals or any(
+            code in each.codes for each in self.received.overlooked
+        )
+
+    def redact(self, text: str) -> str:
+        """Return a text of the server's with the secrets removed."""
+        return self._requests.redact(text)
+
+    def _make_transport(self, endpoint: Endpoint) -> Transport:
+        self.place = endpoint.url.partition("?")[0]
+        confirm = endpoint.confirm
+        if confirm is not None:
+            self.confirmed = True
+            endpoint = replace(endpoint, confirm=self._overhear(confirm))
+        return self._type(endpoint, self._network, self._on_message, self.received.malformed.append)
+
+    def _overhear(self, confirm: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
+        """Return the same condition; messages that do not meet it are kept to be shown."""
+
+        def confirms(payload: bytes) -> bool:
+            confirmed = confirm(payload)
+            if not confirmed:
+                self._keep(payload)
+            return confirmed
+
+        return confirms
+
+    def _listen(self, transport: Transport) -> None:
+        self.closed = transport.listen()
+        self._news.set()
+
+    def _on_message(self, payload: bytes, arrived_ns: int) -> None:
+        malformed = self.received.malformed
+        before, texts = len(malformed), list[str]()
+        try:
+            message = self._type.parse(payload)
+            if message is not None:
+                texts = self._target.reader.codes_in(message, malformed.append)
+        except Malformed as error:
+            malformed.append(error.cause)
+        found = tuple(text for text in texts if text in self._codes)
+        there = tuple(text for text in self._codes if text.encode() in payload)
+        for text in found:
+            self.received.arrivals.setdefault(text, []).append(arrived_ns)
+        if set(there) - {*found}:
+            self.received.overlooked.append(Overlooked(payload, found, there))
+        elif not found and len(malformed) == before:
+            self._keep(payload)
+        self._news.set()
+
+    def _keep(self, payload: bytes) -> None:
+        if len(self.received.others) < _MAX_OTHERS:
+            self.received.others.append(payload)
