@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -48,6 +48,16 @@ def accepted_codings(url: str, *, compression: bool) -> str:
     if not compression:
         return "identity"
     return "gzip, deflate, br" if urlsplit(url).scheme in ("https", "wss") else "gzip, deflate"
+
+
+def with_accepted_codings(
+    headers: Iterable[tuple[str, str]], url: str, *, compression: bool
+) -> dict[str, str]:
+    """Return a request's headers, with an Accept-Encoding if they have none."""
+    given = dict(headers)
+    if "accept-encoding" not in map(str.lower, given):
+        given["Accept-Encoding"] = accepted_codings(url, compression=compression)
+    return given
 
 
 def decoder_for(coding: str) -> ContentDecoder | None:

@@ -11,6 +11,11 @@ from urllib.parse import urlsplit
 
 import gevent
 
+from sseload_users.transports.content_coding import (
+    BadContent,
+    decoded_content,
+    with_accepted_codings,
+)
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.network import Network
 from sseload_users.transports.patience import PatientTimeout
@@ -50,10 +55,16 @@ def fetch(
             )
             connection.sock.settimeout(None)
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            headers = {"Accept-Encoding": "identity", **dict(request.headers)}
+            headers = with_accepted_codings(
+                request.headers, request.url, compression=network.compression
+            )
             connection.request(request.method, path, request.body or None, headers)
             response = connection.getresponse()
-            return HttpResponse(response.status, response.read(_BODY_BYTES))
+            coding = response.headers.get("Content-Encoding", "")
+            body = decoded_content(response.read(_BODY_BYTES), coding, _BODY_BYTES)
+            return HttpResponse(response.status, body)
+    except BadContent as error:
+        raise ConnectionError("bad compressed data") from error
     except OSError:
         raise  # not as a ValueError, which an untrusted certificate is as well
     except (http.client.HTTPException, ValueError) as error:

@@ -110,7 +110,14 @@ class CodeBroadcaster(FastHttpUser):
             return ConnectionPublisher(self.environment, run, publishing, identity)
         login = Login(self._target, identity, run.before)
         timeout_s = run.options.ingest_timeout
-        return HttpPublisher(self.client, self._target, identity, login, timeout_s)
+        return HttpPublisher(
+            self.client,
+            self._target,
+            identity,
+            login,
+            timeout_s,
+            compression=run.network.compression,
+        )
 
     def _open(self) -> None:
         """Open the publisher. If that fails, have the run ended and wait for its end."""

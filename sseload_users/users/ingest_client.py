@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from http.cookiejar import CookieJar
 from typing import Any
@@ -15,6 +16,7 @@ from geventhttpclient.url import URL
 from locust.contrib.fasthttp import FastResponse, LocustUserAgent
 
 from sseload_users.core.clock import wall_ns
+from sseload_users.transports.content_coding import BadContent, decoded_content
 from sseload_users.transports.network import Network
 from sseload_users.transports.tcp_arrival import earliest_arrival_ns, latest_arrival_ns
 
@@ -44,20 +46,24 @@ def newest_arrival_ns() -> tuple[int, int]:
     return bounds_ns or (wall_ns(), wall_ns())
 
 
-class _Plain(FastResponse):
-    """An answer whose content is what was sent."""
+class _Bounded(FastResponse):
+    """An answer whose content is decoded up to a limit: a few bytes can become gigabytes."""
 
     def _content(self) -> bytes:
         content: bytes = self._response.read() if self._response is not None else b""
         self.release()
+        named = self.headers.get("content-encoding", "") if self.headers else ""
+        coding = named if isinstance(named, str) else ", ".join(named)
+        # The status counts even if the content cannot be decoded.
+        with contextlib.suppress(BadContent):
+            content = decoded_content(content, coding, _ANSWER_BYTES)
         return content
 
 
 class IngestClient(LocustUserAgent):
     """Locust's client, which takes every answer as it is.
 
-    It follows no redirect: the code has not been accepted. It asks for no compression, and
-    undoes none: a few bytes could become gigabytes. To it every status is an answer.
+    It follows no redirect: the code has not been accepted. To it every status is an answer.
 
     Args:
         cookies: where cookies are kept.
@@ -66,7 +72,7 @@ class IngestClient(LocustUserAgent):
         timeout_s: seconds to connect within; limit the rest outside, by `PatientTimeout`.
     """
 
-    response_type = _Plain
+    response_type = _Bounded
     redirect_response_codes = frozenset()
     valid_response_codes = frozenset(range(1000))
 

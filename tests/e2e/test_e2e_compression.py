@@ -124,6 +124,28 @@ def test_without_compression_a_stream_comes_uncompressed(tmp_path: Path) -> None
     assert outcome.report["compression"]["negotiated"] == {"none": CONNECTIONS}
 
 
+def test_compressed_answers_to_requests_are_read(tmp_path: Path) -> None:
+    profile = tmp_path / "mine.toml"
+    profile.write_text(
+        """
+transport = "sse"
+health = { path = "/health", expect = { fields = { "status" = "healthy" } } }
+before = [{ path = "/login", capture = { "state" = { field = "status" } } }]
+connect = { path = "/stream", query = { "state" = "{state}" } }
+confirm = { fields = { "type" = "connected" } }
+code = { field = "code" }
+[ingest]
+method = "POST"
+path = "/api/ingest"
+body = { "code" = "{code}" }
+expect = { fields = { "status" = "success" } }
+"""
+    )
+    outcome, _ = run_against(tmp_path / "run", target=str(profile), coding="gzip", always=True)
+    check_all_delivered(outcome)
+    assert outcome.status == 0
+
+
 def test_events_that_a_compressor_never_flushes_are_missing(tmp_path: Path) -> None:
     outcome, truth = run_against(
         tmp_path, target="sse", coding="gzip", flush=False, flushGreeting=True

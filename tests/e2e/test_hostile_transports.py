@@ -7,6 +7,7 @@ connect, and other greenlets of their process must go on running.
 from __future__ import annotations
 
 import contextlib
+import gzip
 import itertools
 import socket
 import struct
@@ -25,6 +26,7 @@ from sseload_users.transports.sse import SseTransport
 from sseload_users.transports.transport import Transport
 from sseload_users.transports.websocket import WebSocketTransport
 from tests.support.hostile_servers import (
+    GZIP_BOMB,
     INVALID_FRAMES,
     TIME_LIMIT_S,
     http_server,
@@ -271,8 +273,8 @@ STREAM_RESPONSES = {
         "handshake: HTTP 503",
     ),
     "a compressed stream": (
-        http_server(stream_head(b"Content-Encoding: gzip"), endless=b"\x1f\x8b"),
-        "handshake: content encoding not supported: gzip",
+        http_server(stream_head(b"Content-Encoding: compress"), endless=b"\x1f\x9d"),
+        "handshake: content encoding not supported: compress",
     ),
     "two lengths": (
         http_server(stream_head(b"Content-Length: 3\r\nContent-Length: 4")),
@@ -294,6 +296,16 @@ def test_hostile_stream_response(name: str) -> None:
 
 STREAM_BODIES = {
     "an endless line": (http_server(STREAM, b"data: ", endless=b"x"), "message too large"),
+    "a compressed endless line": (
+        http_server(stream_head(b"Content-Encoding: gzip"), GZIP_BOMB),
+        "message too large",
+    ),
+    "a bomb of comments": (
+        http_server(
+            stream_head(b"Content-Encoding: gzip"), gzip.compress(b": x\n" * (16 << 20), 9)
+        ),
+        "inflated stream too large",
+    ),
     "an endless block": (http_server(STREAM, endless=b"data: x\n"), "message too large"),
     "an endless comment": (http_server(STREAM, b": ", endless=b"x"), "message too large"),
     "an endless chunk size": (

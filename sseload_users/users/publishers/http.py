@@ -13,6 +13,7 @@ from sseload_users.core.code_tally import Status
 from sseload_users.targets import Identity, Target
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
+from sseload_users.transports.content_coding import with_accepted_codings
 from sseload_users.transports.endpoint import parse_origin
 from sseload_users.transports.patience import PatientTimeout
 from sseload_users.transports.server_text import body_text
@@ -40,6 +41,7 @@ class HttpPublisher:
         identity: the user that makes them.
         login: the user's login.
         timeout_s: seconds within which the server must respond.
+        compression: whether to offer to compress responses.
     """
 
     def __init__(
@@ -49,12 +51,15 @@ class HttpPublisher:
         identity: Identity,
         login: Login,
         timeout_s: float,
+        *,
+        compression: bool,
     ) -> None:
         self._client = client
         self._target = target
         self._identity = identity
         self._login = login
         self._timeout_s = timeout_s
+        self._compression = compression
 
     def open(self) -> None:
         """Log in if that is needed; the first code opens a connection.
@@ -109,7 +114,9 @@ class HttpPublisher:
                 request.url,
                 name=NAME,
                 data=body,  # type: ignore[arg-type]
-                headers={"Accept-Encoding": "identity", **dict(request.headers)},
+                headers=with_accepted_codings(
+                    request.headers, request.url, compression=self._compression
+                ),
                 catch_response=True,
             )
         with answer as response:
