@@ -9,6 +9,11 @@ from typing import Literal, TypeAlias
 #: A transport, as a target profile names it.
 TransportName: TypeAlias = Literal["websocket", "socketio", "sse"]
 
+#: A revision of Engine.IO: 3 for Socket.IO 2, 4 for Socket.IO 3 and later.
+Revision: TypeAlias = Literal[3, 4]
+#: How Engine.IO's packets are carried, as Socket.IO's clients name it.
+CarrierName: TypeAlias = Literal["polling", "websocket"]
+
 #: Called in the hub with the payload and the arrival (wall clock, ns) of each whole message.
 #: It must not block. If it raises, the session ends.
 OnMessage = Callable[[bytes, int], None]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from sseload_users.transports import ConnectFailed
+from sseload_users.transports import CarrierName, ConnectFailed, Revision
 
 #: Answers a payload, as far as its messages require that, by the function given. It is called
 #: in the hub: it must neither block nor raise.
@@ -35,6 +35,9 @@ class Endpoint:
             "message too large".
         namespace: Socket.IO namespace to join.
         auth: Socket.IO's connect payload, sent as JSON.
+        engine: the revision of Engine.IO: 3 for Socket.IO 2, 4 for Socket.IO 3 and later.
+        transports: how Engine.IO is carried: at first by the first of these; from polling it goes
+            over to WebSocket if that is there, too.
         last_event_id: ID of the last event of the previous session, from which an event
             stream resumes; empty if there is none.
         slow: whether to read at the network's slow rate.
@@ -51,6 +54,8 @@ class Endpoint:
     max_message: int = 1 << 20
     namespace: str = "/"
     auth: Mapping[str, object] | None = field(default=None, repr=False)
+    engine: Revision = 4
+    transports: tuple[CarrierName, ...] = ("websocket",)
     last_event_id: str = ""
     slow: bool = False
     turn: int | None = None

@@ -11,7 +11,6 @@ bytes.
 from __future__ import annotations
 
 import json
-import math
 import re
 import string
 from collections.abc import Mapping, Sequence
@@ -71,22 +70,6 @@ def parse_header(payload: bytes) -> tuple[int, bytes] | None:
     if found is None or (found[1] is None) == (payload[1:2] in b"56"):
         return None
     return int(found[1] or 0), found[2] or b"/"
-
-
-def heartbeat_timeout(payload: bytes) -> float | None:
-    """Return how many seconds may pass between two pings, from Engine.IO's open packet.
-
-    Returns:
-        pingInterval + pingTimeout; None if this is not a valid open packet.
-    """
-    if payload[:1] != b"0":
-        return None
-    try:
-        opening = json.loads(payload[1:])
-        timeout = (opening["pingInterval"] + opening["pingTimeout"]) / 1000
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return None
-    return timeout if isinstance(timeout, float) and 0 < timeout < math.inf else None
 
 
 def is_connect_acknowledgement(payload: bytes) -> bool:

@@ -1,18 +1,16 @@
-"""Socket.IO (protocol 5, Engine.IO protocol 4) over WebSocket as a transport."""
+"""Socket.IO as a transport: one namespace of a server, over Engine.IO."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
-
-import gevent
 
 from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessage, ParsedMessage
 from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.engine_transport import DISCONNECTED, OLD_SERVER, EngineTransport
+from sseload_users.transports.engineio import BINARY_MESSAGE
 from sseload_users.transports.network import Network
 from sseload_users.transports.packets import (
     connect_packet,
@@ -20,7 +18,6 @@ from sseload_users.transports.packets import (
     disconnect_packet,
     error_message,
     event_prefix,
-    heartbeat_timeout,
     is_connect_acknowledgement,
     join_attachments,
     packet_data,
@@ -30,22 +27,14 @@ from sseload_users.transports.packets import (
     requested_acknowledgement,
 )
 from sseload_users.transports.server_text import MAX_TEXT, data_text
-from sseload_users.transports.websocket import WebSocketTransport
 
-_QUERY = {"EIO": "4", "transport": "websocket"}
-_OPEN, _CLOSE, _PING, _PONG = b"0", b"1", b"2", b"3"
-_IGNORED = (_PONG, b"5", b"6")  # pong, upgrade and noop
 _CONNECT, _DISCONNECT, _EVENT, _ACK, _CONNECT_ERROR = b"40", b"41", b"42", b"43", b"44"
 _BINARY_EVENT, _BINARY_ACK = b"45", b"46"
 
-_DISCONNECTED = Closed("server", "disconnected by server")
-_MISSED = Closed("network", "heartbeat missed")
 _TOO_LARGE = Closed("client", "message too large")
-#: Seconds to read a ping that has arrived already, should this process itself be late.
-_GRACE = 1.0
 
 
-class SocketIOTransport(WebSocketTransport):
+class SocketIOTransport(EngineTransport):
     """One connection to one namespace of a Socket.IO server; each event is a message.
 
     The payload of a message is the packet as it arrived, followed by its attachments if it is
@@ -70,15 +59,11 @@ class SocketIOTransport(WebSocketTransport):
         "_binary",
         "_binary_bytes",
         "_early",
-        "_heartbeat_timeout",
         "_listener",
         "_namespace",
         "_on_event",
-        "_overdue",
-        "_pinged",
         "_prefix",
         "_refusal",
-        "_timer",
         "on_acknowledgement",
     )
 
@@ -91,9 +76,8 @@ class SocketIOTransport(WebSocketTransport):
         on_message: OnMessage,
         on_malformed: OnMalformed,
     ) -> None:
-        endpoint = dataclasses.replace(endpoint, url=_with_query(endpoint.url))
         super().__init__(endpoint, network, on_message, on_malformed)
-        self._on_message = self._on_packet
+        self._on_message = self._on_packet if endpoint.engine == 4 else self._on_old_packet
         self._namespace = endpoint.namespace.encode()
         self._prefix = event_prefix(endpoint.namespace)
         self._listener = on_message
@@ -109,11 +93,6 @@ class SocketIOTransport(WebSocketTransport):
         self._attachments_due = 0
         self._binary: list[bytes] | None = None
         self._binary_bytes = 0
-        # Seconds that may pass between two pings, and when the last one arrived (monotonic).
-        self._heartbeat_timeout = 0.0
-        self._pinged = 0.0
-        self._overdue = False
-        self._timer: Any = None
 
     @staticmethod
     def parse(payload: bytes) -> ParsedMessage | None:
@@ -139,40 +118,17 @@ class SocketIOTransport(WebSocketTransport):
             cause, text = self._refusal
             raise ConnectFailed("subscribe", cause, server_text=text) from failed
 
-    def listen(self) -> Closed:
-        """Hand every event to ``on_message`` until the session ends; return how it ended."""
-        if self._connection is None or self._closed is not None:
-            return super().listen()
-        self._start_timer(self._heartbeat_timeout)
-        try:
-            return super().listen()
-        finally:
-            self._stop_timer()
-
-    def _open_engine(self) -> None:
-        try:
-            opening, _ = self._receive()
-        except ConnectFailed as failed:
-            if not failed.cause.startswith("protocol error"):
-                raise
-            # Engine.IO on Node sends a second HTTP response if it wants another version.
-            raise ConnectFailed("subscribe", "bad handshake answer", failed.cause) from failed
-        timeout = heartbeat_timeout(opening)
-        if timeout is None:
-            detail = opening[:200].decode(errors="replace")
-            raise ConnectFailed("subscribe", "bad handshake answer", detail)
-        self._heartbeat_timeout = timeout
-        self._pinged = time.monotonic()
-
     def _join(self) -> None:
         endpoint, early = self.endpoint, self._early
         confirmed_ns = 0
         checked = kept_bytes = 0
         hello_sent = False
         unanswered: list[bytes] = []
-        self.send(connect_packet(endpoint.namespace, endpoint.auth))
+        # Servers of Socket.IO 2 put every client into the default namespace by themselves.
+        if endpoint.engine == 4 or endpoint.namespace != "/":
+            self.send(connect_packet(endpoint.namespace, endpoint.auth))
         while not (self._acknowledged_ns and (confirmed_ns or endpoint.confirm is None)):
-            self._on_packet(*self._receive())
+            self._on_message(*self._receive())
             if len(early) > checked:
                 unanswered.append(early[-1][0])
             if self._acknowledged_ns:
@@ -235,16 +191,16 @@ class SocketIOTransport(WebSocketTransport):
             self._on_event(payload, arrived_ns)
         elif self._attachments_due:
             self._on_attachment(payload, arrived_ns)
-        elif payload == _PING:
-            self._pinged = time.monotonic()
-            self._overdue = False
-            self.send(_PONG.decode())
         elif payload[:1] == b"4":
             self._on_socketio(payload, arrived_ns)
-        elif payload == _CLOSE:
-            self.end(_DISCONNECTED, arrived=True)
-        elif payload not in _IGNORED:
-            self._on_malformed("bad packet")
+        else:
+            self._on_engine_packet(payload)
+
+    def _on_old_packet(self, payload: bytes, arrived_ns: int) -> None:
+        """Handle a message of Engine.IO 3: anything is a sign of life, and bytes have a type."""
+        if self._heartbeat is not None:
+            self._heartbeat.hear()
+        self._on_packet(payload.removeprefix(BINARY_MESSAGE), arrived_ns)
 
     def _on_socketio(self, payload: bytes, arrived_ns: int) -> None:
         header = parse_header(payload)
@@ -269,19 +225,18 @@ class SocketIOTransport(WebSocketTransport):
         elif kind == _CONNECT:
             self._on_connected(payload, arrived_ns)
         elif kind == _DISCONNECT:
-            self.end(_DISCONNECTED, arrived=True)
+            self.end(DISCONNECTED, arrived=True)
         else:
             data = packet_data(payload)
             self._note_refusal(data)
-            refused = dataclasses.replace(_DISCONNECTED, reason=data_text(data)[:MAX_TEXT])
+            refused = dataclasses.replace(DISCONNECTED, reason=data_text(data)[:MAX_TEXT])
             self.end(refused, arrived=True)
 
     def _on_connected(self, payload: bytes, arrived_ns: int) -> None:
-        if not is_connect_acknowledgement(payload):
+        if self.endpoint.engine == 4 and not is_connect_acknowledgement(payload):
             # Socket.IO 2 sends no session ID, and accepts no ``auth``.
-            cause = "Socket.IO 2: no session ID"
-            self._refusal = (cause, payload[:200].decode(errors="replace"))
-            self.end(Closed("client", cause))
+            self._refusal = (OLD_SERVER, payload[:200].decode(errors="replace"))
+            self.end(Closed("client", OLD_SERVER))
         elif not self._acknowledged_ns:
             self._acknowledged_ns = arrived_ns
 
@@ -311,38 +266,3 @@ class SocketIOTransport(WebSocketTransport):
         answer = requested_acknowledgement(event, self._namespace)
         if answer is not None:
             self.send(answer)
-
-    def _start_timer(self, seconds: float) -> None:
-        # One timer per connection, restarted for the time that is left: pings cost no timer.
-        self._stop_timer()
-        self._timer = gevent.get_hub().loop.timer(seconds)
-        self._timer.start(self._check_heartbeat)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
-            self._timer = None
-
-    def _check_heartbeat(self) -> None:
-        left = self._pinged + self._heartbeat_timeout - time.monotonic()
-        if left > 0:
-            self._start_timer(left)
-        elif not self._overdue:
-            # After a stall of this process, timers run before what waits unread is read.
-            self._overdue = True
-            self._start_timer(_GRACE)
-        else:
-            self.end(_MISSED)
-
-
-def _with_query(url: str) -> str:
-    """Return the URL with Engine.IO's query parameters added where they are missing."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url  # connecting to it fails
-    given = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
-    lacking = [f"{name}={value}" for name, value in _QUERY.items() if name not in given]
-    query = "&".join([parts.query, *lacking] if parts.query else lacking)
-    return urlunsplit(parts._replace(query=query))

@@ -21,10 +21,9 @@ from sseload_users.transports import (
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.network import Network
-from sseload_users.transports.reading import READ_BYTES
+from sseload_users.transports.reading import READ_BYTES, OnBytes, OnEnd
 from sseload_users.transports.server_text import message_text
 from sseload_users.transports.stamped_socket import StampedSocket
-from sseload_users.transports.tcp_arrival import latest_arrival_ns
 
 _LEFT = Closed("client", "left")
 
@@ -46,6 +45,47 @@ class StreamDecoder(Protocol):
 
     def feed(self, data: bytes, arrived_ns: int, empty_ns: int | None) -> None:
         """Decode the bytes of one read; see `OnBytes`."""
+
+
+class Carrier(Protocol):
+    """What carries a session's bytes: a socket, or requests that stand for one.
+
+    Attributes:
+        arrived_ns: when what ``recv`` has returned arrived (wall clock, ns).
+        late_ns: total time that this process took from each arrival to the next write.
+    """
+
+    arrived_ns: int
+    late_ns: int
+
+    @property
+    def emptied_ns(self) -> int:
+        """When a blocking read last found nothing to read (wall clock, ns)."""
+
+    @property
+    def backlog(self) -> bytes | bool:
+        """What waits to be written, or whether anything does."""
+
+    def latest_arrival_ns(self) -> int:
+        """Return a time by which all that has been received had arrived (wall clock, ns)."""
+
+    def recv(self, size: int) -> bytes:
+        """Return what has arrived; nothing at the end."""
+
+    def watch(self, on_bytes: OnBytes, on_end: OnEnd) -> None:
+        """Hand over everything that arrives, in the hub."""
+
+    def unwatch(self) -> None:
+        """Stop handing over."""
+
+    def send_now(self, data: bytes) -> bool:
+        """Send without waiting; return whether the data was accepted."""
+
+    def shutdown(self) -> None:
+        """End the stream; wakes up whoever waits for it."""
+
+    def close(self) -> None:
+        """Close, and release all buffers."""
 
 
 class Transport(ABC):
@@ -106,7 +146,7 @@ class Transport(ABC):
         self._on_message = self._answering(on_message)
         self._on_malformed = on_malformed
         self._connecting = False
-        self._connection: StampedSocket | None = None
+        self._connection: Carrier | None = None
         self._decoder: StreamDecoder | None = None
         # Messages that arrived before they could be handed over.
         self._held: deque[tuple[bytes, int]] | None = None
@@ -193,7 +233,7 @@ class Transport(ABC):
         finally:
             self._connecting = False
 
-    def _open(self) -> StampedSocket:
+    def _open(self) -> Carrier:
         endpoint, network = self.endpoint, self.network
         deadline = time.monotonic() + network.connect_timeout
         connection = network.open(endpoint.url, deadline, slow=endpoint.slow, turn=endpoint.turn)
@@ -288,7 +328,8 @@ class Transport(ABC):
         finally:
             # A greenlet that is killed while it waits still says goodbye.
             self.leave()
-            connection.close()
+            if self._connection is not None:
+                self._connection.close()
             self._connection = self._decoder = self._done = None
         return self._closed or _LEFT
 
@@ -348,7 +389,7 @@ class Transport(ABC):
         if self._closed is None:
             self._closed = closed
             connection = self._connection if arrived else None
-            self.ended_ns = wall_ns() if connection is None else latest_arrival_ns(connection.sock)
+            self.ended_ns = wall_ns() if connection is None else connection.latest_arrival_ns()
         if self._decoder is not None:
             self._decoder.ended = True
         if self._connection is not None:

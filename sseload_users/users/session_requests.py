@@ -72,7 +72,7 @@ class SessionRequests:
         try:
             return self._connect(make, last_event_id)
         except ConnectFailed as error:
-            if error.cause != _REFUSED or not self._login.renew_shared():
+            if not error.cause.startswith(_REFUSED) or not self._login.renew_shared():
                 raise
         return self._connect(make, last_event_id)
 

@@ -20,6 +20,7 @@ from sseload_users.targets.schema import ExpectedAnswer
 from sseload_users.transports import Closed, ConnectFailed, Malformed, ParsedMessage
 from sseload_users.transports.content_coding import BadContent, decoder_for
 from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.engineio import parse_opening
 from sseload_users.transports.event_stream import EventStream, parse_event
 from sseload_users.transports.frames import FrameDecoder
 from sseload_users.transports.http_body import Body, ChunkedBody
@@ -27,7 +28,6 @@ from sseload_users.transports.inflation import Inflation
 from sseload_users.transports.packets import (
     countable_cause,
     error_message,
-    heartbeat_timeout,
     is_connect_acknowledgement,
     join_attachments,
     packet_data,
@@ -201,8 +201,8 @@ def heads(data: bytes) -> None:
 
 def packets(data: bytes) -> None:
     """Socket.IO packets, with attachments after blank lines."""
-    timeout = heartbeat_timeout(data)
-    assert timeout is None or timeout > 0
+    opening = parse_opening(data)
+    assert opening is None or opening.ping_interval_s + opening.ping_timeout_s > 0
     assert isinstance(is_connect_acknowledgement(data), bool)
     text = error_message(packet_data(data))
     assert len(countable_cause(text)) <= 80

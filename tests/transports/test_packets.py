@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from socketio.packet import EVENT, Packet
 
 from sseload_users.transports import Malformed, ParsedMessage
+from sseload_users.transports.engineio import parse_opening
 from sseload_users.transports.packets import (
     connect_packet,
     countable_cause,
     disconnect_packet,
     error_message,
     event_prefix,
-    heartbeat_timeout,
     is_connect_acknowledgement,
     join_attachments,
     packet_data,
@@ -103,7 +103,10 @@ def test_packet_headers_are_parsed(payload: bytes, parts: tuple[int, bytes] | No
     ],
 )
 def test_the_open_packet_sets_the_heartbeat_timeout(payload: bytes, seconds: float | None) -> None:
-    assert heartbeat_timeout(payload) == (None if seconds is None else pytest.approx(seconds))
+    opening = parse_opening(payload)
+    assert (opening is None) == (seconds is None)
+    if opening is not None:
+        assert opening.ping_interval_s + opening.ping_timeout_s == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(

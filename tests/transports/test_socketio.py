@@ -244,8 +244,11 @@ def test_engine_ios_http_error_has_its_status_and_text() -> None:
 
     with serving(server) as port, pytest.raises(ConnectFailed) as failed:
         events_listener(f"ws://127.0.0.1:{port}/").transport.connect()
-    assert (failed.value.operation, failed.value.cause) == ("handshake", "HTTP 400")
-    assert "Unsupported protocol version" in failed.value.server_text
+    assert (failed.value.operation, failed.value.cause) == (
+        "handshake",
+        "HTTP 400: unsupported protocol version",
+    )
+    assert failed.value.server_text == "Unsupported protocol version"
 
 
 def test_events_before_the_acknowledgement_are_limited() -> None:

@@ -1,0 +1,75 @@
+"""The cookies of one connection: what answers set goes with its further requests (RFC 6265)."""
+
+from __future__ import annotations
+
+import email.message
+import http.cookiejar
+import urllib.request
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from sseload_users.transports.endpoint import Endpoint
+
+_HTTP = {"ws": "http", "wss": "https"}
+
+
+class Cookies:
+    """A cookie jar, as a browser has one.
+
+    It takes no memory until a server sets a cookie: most set none.
+    """
+
+    __slots__ = ("_jar",)
+
+    def __init__(self) -> None:
+        self._jar: http.cookiejar.CookieJar | None = None
+
+    def take(self, url: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take the cookies that the response of a URL sets."""
+        message = email.message.Message()
+        for name, value in headers:
+            if name.lower() == b"set-cookie":
+                message["Set-Cookie"] = value.decode("latin-1")
+        if len(message) == 0:
+            return
+        if self._jar is None:
+            self._jar = http.cookiejar.CookieJar()
+        self._jar.extract_cookies(_Response(message), _request(url))  # type: ignore[arg-type]
+
+    def merge(self, endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
+        """Return the endpoint's headers with the cookies that go with a request to its URL.
+
+        A cookie that the server has set replaces one of the same name in the headers.
+        """
+        if self._jar is None:
+            return endpoint.headers
+        request = _request(endpoint.url)
+        self._jar.add_cookie_header(request)
+        own = request.get_header("Cookie")
+        if not own:
+            return endpoint.headers
+        names = {each.partition("=")[0].strip() for each in own.split(";")}
+        kept: list[tuple[str, str]] = []
+        for name, value in endpoint.headers:
+            if name.lower() == "cookie":
+                pairs = (each.strip() for each in value.split(";"))
+                value = "; ".join(each for each in pairs if each.partition("=")[0] not in names)  # noqa: PLW2901
+            if value or name.lower() != "cookie":
+                kept.append((name, value))
+        return (*kept, ("Cookie", own))
+
+
+class _Response:
+    """A response, as http.cookiejar wants it."""
+
+    def __init__(self, message: email.message.Message) -> None:
+        self._message = message
+
+    def info(self) -> email.message.Message:
+        return self._message
+
+
+def _request(url: str) -> urllib.request.Request:
+    parts = urlsplit(url)
+    scheme = _HTTP.get(parts.scheme, parts.scheme)
+    return urllib.request.Request(parts._replace(scheme=scheme).geturl())  # noqa: S310 - not opened
