@@ -18,6 +18,12 @@ Cause: TypeAlias = tuple[str, str]
 #: The operations that make a connection.
 CONNECTING = frozenset({"health", "before", "resolve", "connect", "tls", "handshake", "subscribe"})
 
+#: The way over from long polling to WebSocket.
+UPGRADE = "upgrade"
+
+#: The operations that a session consists of.
+_OF_SESSIONS = frozenset({"handshake", "subscribe", "session", UPGRADE})
+
 #: Stands for all further causes of an operation once there are too many.
 OTHER = "other"
 
@@ -90,6 +96,9 @@ class CauseKind(StrEnum):
     HANDSHAKE_CLOSED = auto()
     RESPONSE_TIMEOUT = auto()
     SOCKETIO_VERSION = auto()
+    ENGINE_VERSION = auto()
+    UNKNOWN_SESSION = auto()
+    UNKNOWN_TRANSPORT = auto()
     HTTP2_ONLY = auto()
     # either, by the server's own words
     DATABASE = auto()
@@ -260,6 +269,12 @@ _HTTP2_ONLY = re.compile(r"allowHTTP1|ALPN protocol, expected|no application pro
 _DATABASE = re.compile(
     r"\bdatabase\b|too many (?:clients|connections)|\b(?:connection|queue) ?pool\b", re.I
 )
+# What Engine.IO's servers say, Node's first and then python-engineio's.
+_ENGINE_ERRORS = (
+    (CauseKind.UNKNOWN_SESSION, re.compile(r"session id unknown|invalid session", re.I)),
+    (CauseKind.UNKNOWN_TRANSPORT, re.compile(r"transport unknown|invalid transport", re.I)),
+    (CauseKind.ENGINE_VERSION, re.compile(r"unsupported (protocol )?version", re.I)),
+)
 _REFUSES_ORIGIN = re.compile(r"HTTP 40[013]\b|^(?!HTTP )", re.IGNORECASE)
 
 
@@ -281,7 +296,11 @@ def classify(operation: str, cause: str, words: str = "") -> CauseKind | None:
         return CauseKind.DATABASE
     if _REFUSES_ORIGIN.search(cause) and _ORIGIN.search(f"{cause} {words}"):
         return CauseKind.ORIGIN
-    connecting = operation in CONNECTING
+    if "HTTP 400" in cause and operation in _OF_SESSIONS:
+        for kind, regex in _ENGINE_ERRORS:
+            if regex.search(f"{cause} {words}"):
+                return kind
+    connecting = operation in CONNECTING or operation == UPGRADE
     for each in _PATTERNS:
         # The server words its refusal of a subscription itself: TLS has succeeded then.
         if each.kind is CauseKind.TLS and operation == "subscribe":

@@ -21,6 +21,10 @@ class Counters:
         reconnected: further connect attempts of a connection.
         replaced: sessions that churn ended and a new one follows.
         stormed: sessions that a storm ended.
+        resumed: sessions whose state the server restored.
+        polled: sessions that began by long polling.
+        upgraded: those of them that went over to WebSocket.
+        upgrade_failed: those of them that could not.
         slow: connections that read slowly on purpose.
         upkeep: requests and messages that keep sessions alive.
         upkeep_failed: those of them that failed.
@@ -49,6 +53,10 @@ class Counters:
     reconnected: int = 0
     replaced: int = 0
     stormed: int = 0
+    resumed: int = 0
+    polled: int = 0
+    upgraded: int = 0
+    upgrade_failed: int = 0
     slow: int = 0
     upkeep: int = 0
     upkeep_failed: int = 0

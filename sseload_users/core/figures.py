@@ -101,6 +101,21 @@ class FailureCause:
 
 @with_config(FIGURES)
 @dataclass(slots=True, kw_only=True)
+class PollingFigures:
+    """What became of the sessions that began by long polling, as Socket.IO's clients do."""
+
+    sessions: Count
+    """Sessions that began by long polling."""
+    upgraded: Count
+    """Those that went over to WebSocket; the others stayed on polling."""
+    failed: Count
+    """Those that stayed because the way over to WebSocket failed."""
+    causes: list[FailureCause]
+    """Why it failed, the most common cause first; the sessions themselves go on."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
 class ConnectionFigures:
     """How connecting went."""
 
@@ -127,6 +142,11 @@ class ConnectionFigures:
     replaced: Count
     """Sessions that sseload itself ended during the run so that another one of the same connection
     would follow: by --session-length, or in a storm."""
+    resumed: Count
+    """Sessions in which the server restored the state of the one before (Socket.IO's connection
+    state recovery)."""
+    polling: PollingFigures | None
+    """What became of the sessions that began by long polling; null if none did."""
     peak_open: Count
     """The most connections that were subscribed at once."""
     connect_ms: LatencySummary

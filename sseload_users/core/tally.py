@@ -134,10 +134,14 @@ class Tally:
             at_ns: when (wall clock, ns).
             server_text: the server's own words; empty if there were none.
         """
+        self.note_cause(operation, cause, server_text)
+        self.second(at_ns).errors += 1
+
+    def note_cause(self, operation: str, cause: str, server_text: str = "") -> None:
+        """Count a cause, of something that is no failed operation by itself."""
         counted = bounded_cause((operation, cause), self.causes)
         self.causes[counted] += 1
         self._keep_words(counted, server_text)
-        self.second(at_ns).errors += 1
 
     def keep_leak(self, leak: Leak) -> None:
         """Keep an example of a leak, if there are not enough of earlier codes."""

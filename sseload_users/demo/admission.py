@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from sseload_users.core.clock import wall_ns
 from sseload_users.demo import websocket
-from sseload_users.demo.client_socket import ClientSocket
+from sseload_users.demo.client_socket import PushSocket
 from sseload_users.demo.http import Exchange
 from sseload_users.demo.push import Context
 from sseload_users.demo.stream import StreamConnection
 from sseload_users.demo.websocket import WebSocketConnection
 
 #: Creates the connection after a WebSocket handshake has been answered.
-ConnectionFactory = Callable[[Context, ClientSocket, int, str], WebSocketConnection]
+ConnectionFactory = Callable[[Context, PushSocket, int, str], WebSocketConnection]
 
 
 class Admission:
@@ -80,7 +80,7 @@ class Admission:
         early = websocket.upgrade(exchange, ordinal)
         connection = factory(self._context, exchange.socket, ordinal, username)
         connection.begin()
-        self._stop_if_full()
+        self.stop_if_full()
         if early:
             connection.receive(early)
 
@@ -94,7 +94,7 @@ class Admission:
             self._refuse(exchange, ordinal, "sse", username, status=500, how="too many streams")
             return
         StreamConnection(self._context, exchange, ordinal, username, needs_pong=needs_pong)
-        self._stop_if_full()
+        self.stop_if_full()
 
     def _refuse(
         self,
@@ -110,7 +110,8 @@ class Admission:
         exchange.answer(status, {"error": f"Refused: {how}"})
         self.record_refusal(ordinal, transport, username, how)
 
-    def _stop_if_full(self) -> None:
+    def stop_if_full(self) -> None:
+        """End the process if ``--memory-limit-connections`` is reached."""
         limit = self._context.settings.memory_limit_connections
         if limit and len(self._context.open) >= limit:
             self._context.kill("memory limit")

@@ -13,7 +13,7 @@ import ssl
 import struct
 from collections import deque
 from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
 #: Bytes queued for a slow reader before it is disconnected.
 QUEUE_BYTES = 4 << 20
@@ -24,6 +24,30 @@ Settle = Callable[[bool], None]
 
 class SlowClientError(Exception):
     """More than `QUEUE_BYTES` are queued for a slow client."""
+
+
+class PushSocket(Protocol):
+    """What a push connection writes to: a socket, or what stands for one.
+
+    Attributes:
+        on_bytes: called with the bytes received.
+        on_end: called once when the connection ends, with the error, if any.
+    """
+
+    on_bytes: Callable[[bytes], None]
+    on_end: Callable[[Exception | None], None]
+
+    def write(self, data: bytes, settle: Settle = ...) -> None:
+        """Write now, or as soon as there is room; settle whether the kernel took all bytes."""
+
+    def close(self) -> None:
+        """Close after the bytes written so far."""
+
+    def reset(self, error: Exception | None = None) -> None:
+        """Reset the connection by TCP."""
+
+    def discard_pending(self) -> None:
+        """Write nothing more, and settle the writes that the kernel has not taken."""
 
 
 def _ignore(_: object) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import h11
 
-from sseload_users.demo.client_socket import ClientSocket
+from sseload_users.demo.client_socket import ClientSocket, Settle
 from sseload_users.demo.messages import dump
 
 #: The largest accepted request body, in bytes.
@@ -39,10 +39,17 @@ class Exchange:
         """Answer with JSON."""
         self.send(status, "application/json", dump(value) + "\n", *headers)
 
-    def send(self, status: int, kind: str, text: str, *headers: tuple[str, str]) -> None:
-        """Answer with text of a content type."""
+    def send(
+        self,
+        status: int,
+        kind: str,
+        text: str,
+        *headers: tuple[str, str],
+        settle: Settle = lambda _: None,
+    ) -> None:
+        """Answer with text of a content type; see `ClientSocket.write` for ``settle``."""
         data = text.encode()
-        self._http.answer(status, data, *_sized(kind, data), *headers)
+        self._http.answer(status, data, *_sized(kind, data), *headers, settle=settle)
 
     def send_chunked(self, status: int, kind: str, text: str) -> None:
         """Answer with text in one chunk, without a Content-Length (RFC 9112 §7.1)."""
@@ -83,9 +90,16 @@ class HttpConnection:
         self._body = b""
         socket.on_bytes = self._receive
 
-    def answer(self, status: int, body: bytes, *headers: tuple[str, str]) -> None:
+    def answer(
+        self,
+        status: int,
+        body: bytes,
+        *headers: tuple[str, str],
+        settle: Settle = lambda _: None,
+    ) -> None:
         """Answer the current request; the headers must give the length of the body."""
         if self._socket.gone:
+            settle(False)
             return
         events: list[h11.Event] = [
             h11.Response(status_code=status, headers=_raw(headers), reason=_reason(status))
@@ -93,7 +107,7 @@ class HttpConnection:
         if self._request is None or self._request.method != b"HEAD":
             events.append(h11.Data(data=body))
         events.append(h11.EndOfMessage())
-        self._socket.write(b"".join(self._state.send(event) or b"" for event in events))
+        self._socket.write(b"".join(self._state.send(event) or b"" for event in events), settle)
         if self._state.our_state is h11.MUST_CLOSE:
             self._socket.close()
         elif self._state.our_state is h11.DONE and self._state.their_state is h11.DONE:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sseload_users.core.clock import wall_ns
-from sseload_users.demo.client_socket import ClientSocket
+from sseload_users.demo.client_socket import PushSocket
 from sseload_users.demo.faults import PLAIN, DeliveryFaults, FaultPlan
 from sseload_users.demo.messages import Format, IngestedCode
 from sseload_users.demo.record import CodeRecord, Recorder
@@ -34,7 +34,7 @@ class Subscriber(Protocol):
     """
 
     ordinal: int
-    socket: ClientSocket
+    socket: PushSocket
     silent: bool
     drop_due: bool
 

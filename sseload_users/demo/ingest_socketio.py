@@ -9,7 +9,7 @@ from typing import Any
 
 from sseload_users.core.clock import wall_ns
 from sseload_users.demo import ingest_handler
-from sseload_users.demo.client_socket import ClientSocket
+from sseload_users.demo.client_socket import PushSocket
 from sseload_users.demo.ingest_handler import IngestHandler, Rejection
 from sseload_users.demo.messages import IngestedCode, event, packet
 from sseload_users.demo.push import Context
@@ -37,7 +37,7 @@ class PublishingConnection(SocketIOConnection):
         self,
         ingest_handler: IngestHandler,
         context: Context,
-        socket: ClientSocket,
+        socket: PushSocket,
         ordinal: int,
         username: str,
     ) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sseload_users.core.clock import wall_ns
-from sseload_users.demo.client_socket import ClientSocket, SlowClientError
+from sseload_users.demo.client_socket import PushSocket, SlowClientError
 from sseload_users.demo.faults import FaultPlan
 from sseload_users.demo.hub import Hub, Subscription
 from sseload_users.demo.messages import Format
@@ -57,7 +57,7 @@ class PushConnection:
     #: The transport's name in the record.
     transport = ""
 
-    def __init__(self, context: Context, socket: ClientSocket, ordinal: int, username: str) -> None:
+    def __init__(self, context: Context, socket: PushSocket, ordinal: int, username: str) -> None:
         self.context = context
         self.socket = socket
         self.ordinal = ordinal

@@ -13,9 +13,8 @@ from sseload_users.demo.embed import EmbeddedStreams
 from sseload_users.demo.http import Exchange
 from sseload_users.demo.ingest_handler import IngestHandler
 from sseload_users.demo.ingest_http import HttpSubmission
-from sseload_users.demo.ingest_socketio import PublishingConnection
-from sseload_users.demo.messages import dump
 from sseload_users.demo.push import Context
+from sseload_users.demo.socketio_requests import SocketIORequests
 from sseload_users.demo.websocket import WebSocketConnection
 
 _USERS = "/api/users/"
@@ -36,11 +35,13 @@ class Routes:
         self._awake_from = time.monotonic() + context.settings.asleep
         self._ingest_handler = IngestHandler(context)
         self._admission = Admission(context)
+        socketio_requests = SocketIORequests(context, self._admission, self._ingest_handler)
         embed = EmbeddedStreams(context, self._admission)
         self._routes: dict[tuple[str, str], _Handler] = {
             ("GET", "/health"): self._health,
             ("HEAD", "/health"): self._health,
-            ("GET", "/socket.io/"): self._socketio,
+            ("GET", "/socket.io/"): socketio_requests.handle,
+            ("POST", "/socket.io/"): socketio_requests.handle,
             ("GET", "/embed-stream"): embed.page,
             ("GET", "/events"): embed.stream,
             ("POST", "/sse-pong"): embed.pong,
@@ -104,31 +105,6 @@ class Routes:
         ordinal = self._admission.admit(exchange, "websocket", username, known=not username)
         if ordinal is not None:
             self._admission.upgrade(exchange, WebSocketConnection, ordinal, username)
-
-    def _socketio(self, exchange: Exchange) -> None:
-        username = exchange.query.get("username") or exchange.headers.get("x-username", "")
-        origin, accepted = exchange.headers.get("origin"), self._context.settings.origins
-        if origin and accepted is not None and origin not in accepted:
-            # Like python-engineio: before any other check, and JSON labelled as text.
-            exchange.send_chunked(400, "text/plain", dump("Not an accepted origin."))
-            ordinal = self._admission.count()
-            self._admission.record_refusal(ordinal, "socketio", username, "origin")
-            return
-        # Engine.IO's error codes.
-        if exchange.query.get("EIO") != "4":
-            exchange.answer(400, {"code": 5, "message": "Unsupported protocol version"})
-            return
-        if exchange.query.get("transport") != "websocket":
-            exchange.answer(400, {"code": 0, "message": "Transport unknown"})
-            return
-        if not websocket.is_handshake(exchange):
-            exchange.answer(400, {"code": 3, "message": "Bad request"})
-            return
-        # The user is checked later, when a namespace is joined.
-        admitted = self._admission.admit(exchange, "socketio", username, known=True)
-        if admitted is not None:
-            kind = partial(PublishingConnection, self._ingest_handler)
-            self._admission.upgrade(exchange, kind, admitted, username)
 
     def _stream(self, exchange: Exchange) -> None:
         username = exchange.query.get("username", "")

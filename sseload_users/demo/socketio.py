@@ -1,4 +1,4 @@
-"""Socket.IO (protocol 5) over Engine.IO 4 over WebSocket, as the code server speaks it.
+"""Socket.IO (protocol 5) over Engine.IO 4, by WebSocket or polling, as the code server speaks it.
 
 Like that server, it sends the "connected" event before the acknowledgement of the
 namespace, and leaves the socket of a refused user open.
@@ -11,8 +11,9 @@ import secrets
 from collections.abc import Callable
 
 from sseload_users.core.clock import wall_ns
-from sseload_users.demo.client_socket import ClientSocket
+from sseload_users.demo.client_socket import PushSocket
 from sseload_users.demo.messages import SocketIOFormat, dump, event, frame, packet
+from sseload_users.demo.polling import PollingSocket
 from sseload_users.demo.push import Context
 from sseload_users.demo.websocket import WebSocketConnection
 
@@ -29,23 +30,25 @@ class SocketIOConnection(WebSocketConnection):
         greetings: see ``GREETINGS``.
         username: as given by the client.
         joined: the joined namespaces.
+        sid: ID of the Engine.IO session.
     """
 
     transport = "socketio"
     greetings = GREETINGS
 
-    def __init__(self, context: Context, socket: ClientSocket, ordinal: int, username: str) -> None:
+    def __init__(self, context: Context, socket: PushSocket, ordinal: int, username: str) -> None:
         super().__init__(context, socket, ordinal, username)
         self.username = username
         self.joined: set[str] = set()
+        self.sid = secrets.token_urlsafe(15)
         self._heartbeat: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
         """Send the Engine.IO open packet after the answered handshake."""
         settings = self.context.settings
         opening = {
-            "sid": secrets.token_urlsafe(15),
-            "upgrades": [],
+            "sid": self.sid,
+            "upgrades": ["websocket"] if isinstance(self.socket, PollingSocket) else [],
             "pingTimeout": round(settings.ping_timeout * 1000),
             "pingInterval": round(settings.ping_interval * 1000),
             "maxPayload": _MAX_PAYLOAD,
@@ -61,6 +64,8 @@ class SocketIOConnection(WebSocketConnection):
 
     def message(self, text: str) -> None:
         """Handle an Engine.IO packet from the client."""
+        if isinstance(self.socket, PollingSocket) and self.socket.on_probe_packet(text):
+            return
         if text == "3":
             self._schedule(self.context.settings.ping_interval, self._ping)
         elif text == "1":

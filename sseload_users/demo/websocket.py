@@ -8,7 +8,7 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.utilities import LocalProtocolError, generate_accept_token
 
-from sseload_users.demo.client_socket import ClientSocket
+from sseload_users.demo.client_socket import PushSocket
 from sseload_users.demo.http import Exchange
 from sseload_users.demo.messages import PlainFormat, dump, frame
 from sseload_users.demo.push import Context, PushConnection
@@ -44,7 +44,7 @@ class WebSocketConnection(PushConnection):
 
     transport = "websocket"
 
-    def __init__(self, context: Context, socket: ClientSocket, ordinal: int, username: str) -> None:
+    def __init__(self, context: Context, socket: PushSocket, ordinal: int, username: str) -> None:
         super().__init__(context, socket, ordinal, username)
         self._protocol = Connection(ConnectionType.SERVER)
         self._text = ""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sseload_users.core.causes import CONNECTING, Cause
+from sseload_users.core.causes import CONNECTING, UPGRADE, Cause
 from sseload_users.core.code_tally import OWED_STATUSES, CodeTally
 from sseload_users.core.figures import (
     Account,
@@ -20,9 +20,11 @@ from sseload_users.core.figures import (
     GeneratorFigures,
     HealthFigures,
     LatencySummary,
+    PollingFigures,
 )
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.second import highest
+from sseload_users.core.tally import Tally
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import HealthChecks
 from sseload_users.report.timeline import POINTS
@@ -91,7 +93,9 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
             left out, and latencies have their `counts` instead of `hdr`, which takes long.
     """
     tally = totals.tally
-    counters, causes = tally.counters, Counter(tally.causes)
+    counters = tally.counters
+    # A session that could not go over to WebSocket goes on: this is no failed operation.
+    causes = Counter({key: many for key, many in tally.causes.items() if key[0] != UPGRADE})
     if not so_far:
         causes["ingest", "left"] += sum(map(was_cut_off, tally.codes.values()))
     summarize = _counted if so_far else Histogram.summary
@@ -119,6 +123,8 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
             dropped=counters.dropped,
             reconnected=counters.reconnected,
             replaced=counters.replaced,
+            resumed=counters.resumed,
+            polling=_polling(run, tally),
             peak_open=totals.peak_open,
             connect_ms=summarize(tally.connect),
             recovery_ms=summarize(tally.recovery),
@@ -137,6 +143,18 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
             causes=_causes(run, causes, tally.server_texts, None),
         ),
         generator=_generator(run, totals, summarize, codes.schedule_slip_ms, so_far=so_far),
+    )
+
+
+def _polling(run: Run, tally: Tally) -> PollingFigures | None:
+    counters = tally.counters
+    if not counters.polled:
+        return None
+    return PollingFigures(
+        sessions=counters.polled,
+        upgraded=counters.upgraded,
+        failed=counters.upgrade_failed,
+        causes=_causes(run, tally.causes, tally.server_texts, {UPGRADE}),
     )
 
 

@@ -187,6 +187,8 @@ def _counts(report: Report) -> RenderableType:
         _of(connections.succeeded, connections.attempted, "connect attempts succeeded"),
     )
     table.add_row("", _connection_tally(connections))
+    if connections.polling:
+        table.add_row("", _polling(connections.polling))
     unknown = [(codes.unknown, "unknown", "yellow")] if codes.unknown else []
     table.add_row(_label("Codes"), _of(codes.accepted, codes.scheduled, "accepted"))
     table.add_row(

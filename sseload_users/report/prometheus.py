@@ -166,6 +166,21 @@ def _connections(connections: ConnectionFigures) -> Iterator[Metric]:
         "Sessions that followed a dropped one of the same connection.",
         connections.reconnected,
     )
+    polling = connections.polling
+    yield _counters(
+        "sessions_polling",
+        "Sessions that began by long polling, by what became of them.",
+        ("result",),
+        [
+            (("upgraded",), 0 if polling is None else polling.upgraded),
+            (("stayed",), 0 if polling is None else polling.sessions - polling.upgraded),
+        ],
+    )
+    yield _counter(
+        "sessions_resumed",
+        "Sessions in which the server restored the state of the one before.",
+        connections.resumed,
+    )
     yield _gauge(
         "connections_peak",
         "The most connections that were subscribed at once.",

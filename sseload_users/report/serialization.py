@@ -32,6 +32,8 @@ _ADDED_TO_PARTS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
         "never_connected": 0,
         "ended": 0,
         "replaced": 0,
+        "resumed": 0,
+        "polling": None,
         "recovery_ms": _NOTHING,
     },
     ("connections", "causes", "*"): {"said": ""},

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
-from sseload_users.core.address_counts import AddressCounts
+from sseload_users.core.causes import UPGRADE
 from sseload_users.core.clock_steps import before_sent_note
-from sseload_users.core.counters import Counters
 from sseload_users.core.formatting import count
+from sseload_users.core.tally import Tally
 from sseload_users.report.addresses import address_figures, address_notes
+
+#: Most causes that a note names.
+_MOST_CAUSES = 3
 
 
 def closing_notes(
-    counters: Counters,
-    addresses: AddressCounts,
-    *,
-    slow_rate: float,
-    publisher_losses: Counter[str],
-    clock_error_ms: float,
+    tally: Tally, *, slow_rate: float, publisher_losses: Counter[str], clock_error_ms: float
 ) -> list[str]:
     """Return the notes about a run's account, one sentence each.
 
     Args:
-        counters: the run's counters.
-        addresses: the run's connections by address.
+        tally: what was counted in the run.
         slow_rate: bytes per second that slow connections read.
         publisher_losses: losses of the publisher's connection, by cause.
         clock_error_ms: how wrong a latency between two processes can be, in milliseconds.
     """
-    notes = address_notes(address_figures(addresses))
+    counters = tally.counters
+    notes = [*address_notes(address_figures(tally.addresses)), *_polling_notes(tally)]
     if counters.slow:
         notes.append(
             f"{count(counters.slow, 'connection')} read slowly, at {slow_rate:,.0f} bytes a second "
@@ -50,3 +49,29 @@ def closing_notes(
     if counters.before_sent:
         notes.append(before_sent_note(counters.before_sent, clock_error_ms))
     return notes
+
+
+def _polling_notes(tally: Tally) -> Iterator[str]:
+    counters = tally.counters
+    stayed = counters.polled - counters.upgraded - counters.upgrade_failed
+    if counters.upgrade_failed:
+        of = f"{counters.upgrade_failed:,} of {count(counters.polled, 'session')}"
+        causes = Counter(
+            {cause: many for (what, cause), many in tally.causes.items() if what == UPGRADE}
+        )
+        why = ", ".join(f"{many} × {cause}" for cause, many in causes.most_common(_MOST_CAUSES))
+        yield (
+            f"{of} could not go over from long polling to WebSocket and stayed on polling, as "
+            f"Socket.IO's own clients do: {why}."
+        )
+    if stayed > 0:
+        yield (
+            f"{stayed:,} of {count(counters.polled, 'session')} used long polling only: the server "
+            "or the profile offers no other way, or they ended before they could go over."
+        )
+    if counters.resumed:
+        yield (
+            f"The server restored the state of the session before in "
+            f"{count(counters.resumed, 'session')} (connection state recovery): what it had sent "
+            "in between came later."
+        )

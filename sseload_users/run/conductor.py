@@ -176,8 +176,7 @@ class Conductor:
             cut_short=cut_short, complete=not self.refusal and self._registry.is_complete()
         )
         self.run.notes += closing_notes(
-            self.totals.tally.counters,
-            self.totals.tally.addresses,
+            self.totals.tally,
             slow_rate=self.options.slow_rate,
             publisher_losses=self._protocol.publisher_losses,
             clock_error_ms=self._log.clock_error_ms(),

@@ -195,7 +195,7 @@ class Leader:
         asked = getattr(environment.runner, "target_user_count", 0)
         users = max(asked, *(size + 1 for size in resources.options.ladder), 0)
         if self._link.role == "local":
-            make_room(users)
+            make_room(users, resources.target.profile.most_sockets)
         run_id = new_run_id()
         self._assigned = RunAssigned(0, run_id, len(self._link.workers()), users)
         run = run_facts(run_id, resources, environment)
@@ -210,6 +210,7 @@ class Leader:
                 resources.options,
                 connections=max(1, asked - len(self._users.broadcasters)),
                 local=self._link.role == "local",
+                sockets=resources.target.profile.most_sockets,
             ),
             judge_by=self._thresholds,
             progress=Progress(),

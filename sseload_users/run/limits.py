@@ -10,23 +10,35 @@ from sseload_users.core.errors import ConfigError
 _OTHER_FILES = 200
 
 
-def make_room(connections: int) -> None:
+def make_room(connections: int, sockets: int = 1) -> None:
     """Raise this process's limit of open files, and check that the connections fit.
+
+    Args:
+        connections: their number.
+        sockets: most sockets that one of them has open at once.
 
     Raises:
         ConfigError: they do not; one sentence.
     """
-    limit, fit = raise_file_limit(connections + _OTHER_FILES)
-    if fit < connections + _OTHER_FILES:
+    needed = connections * sockets + _OTHER_FILES
+    limit, fit = raise_file_limit(needed)
+    if fit < needed:
+        each = f", of up to {sockets} sockets each," if sockets > 1 else ""
         raise ConfigError(
-            f"{connections} connections do not fit: this process may open {limit} files; raise "
-            "the limit (ulimit -n), use fewer connections (-u) or more workers (--processes)."
+            f"{connections} connections{each} do not fit: this process may open {limit} files; "
+            "raise the limit (ulimit -n), use fewer connections (-u) or more workers (--processes)."
         )
 
 
-def fitting(connections: int) -> int:
-    """Raise this process's limit of open files, and return how many of the connections fit."""
-    return max(1, min(connections, raise_file_limit(connections + _OTHER_FILES)[1] - _OTHER_FILES))
+def fitting(connections: int, sockets: int = 1) -> int:
+    """Raise this process's limit of open files, and return how many of the connections fit.
+
+    Args:
+        connections: their number.
+        sockets: most sockets that one of them has open at once.
+    """
+    files = raise_file_limit(connections * sockets + _OTHER_FILES)[1] - _OTHER_FILES
+    return max(1, min(connections, files // sockets))
 
 
 def raise_file_limit(needed: int) -> tuple[int, int]:

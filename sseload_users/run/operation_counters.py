@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sseload_users.core.causes import Cause, bounded_cause
+from sseload_users.core.causes import UPGRADE, Cause, bounded_cause
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.counters import Counters
 from sseload_users.core.formatting import clean, shorten
 from sseload_users.core.ledger import Ledger
+from sseload_users.transports.engine_transport import Passage
 from sseload_users.transports.server_text import MAX_TEXT, text_beyond
 
 
@@ -92,6 +93,29 @@ class OperationCounters:
     def count_replaced(self) -> None:
         """Count a session that sseload ended and that another one follows."""
         self.counters.replaced += 1
+
+    def count_passage(self, passage: Passage, cause: str = "", server_text: str = "") -> None:
+        """Count what became of a session that began by long polling, or that was resumed.
+
+        Args:
+            passage: what became of it.
+            cause: why it could not go over to WebSocket, if that failed.
+            server_text: the server's own words, without secrets.
+        """
+        counters = self.counters
+        match passage:
+            case "polling":
+                counters.polled += 1
+            case "upgraded":
+                counters.upgraded += 1
+            case "resumed":
+                counters.resumed += 1
+            case "failed":
+                counters.upgrade_failed += 1
+                cause = self.bounded(UPGRADE, cause)
+                if not self._is_closed():
+                    text = reported_text(cause, server_text)
+                    self._ledger.tally.note_cause(UPGRADE, cause, text)
 
     def count_storm_reconnect(self, down_us: int) -> None:
         """Count a session that follows one which a storm ended.

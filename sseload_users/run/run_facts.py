@@ -53,13 +53,14 @@ def run_facts(run_id: str, resources: Resources, environment: Environment) -> Ru
     return run
 
 
-def run_plan(options: Options, *, connections: int, local: bool) -> RunPlan:
+def run_plan(options: Options, *, connections: int, local: bool, sockets: int = 1) -> RunPlan:
     """Return the plan that the options describe.
 
     Args:
         options: the run's options.
         connections: number of connections that Locust should have.
         local: whether this process holds all of them, so that its file limit applies.
+        sockets: most sockets that one of them has open at once.
     """
     schedule = Schedule.spread(options.codes, options.duration_s)
     if options.ladder:
@@ -69,7 +70,7 @@ def run_plan(options: Options, *, connections: int, local: bool) -> RunPlan:
     over_rate = options.search == "rate"
     most = options.search_most
     if local and not over_rate:
-        most = fitting(most)
+        most = fitting(most, sockets)
     rate = round(1 / schedule.interval_s) if schedule.interval_s else 1
     return Search(
         Objective.parse(options.objective or DEFAULT_OBJECTIVE),

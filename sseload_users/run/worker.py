@@ -90,9 +90,10 @@ class Worker:
 
     def _join(self, assigned: RunAssigned) -> None:
         try:
-            make_room(-(-assigned.users // assigned.workers))
             options = self._users.options(self._environment)
             resources = Resources.of(options, self._users.host(self._environment) or "")
+            connections = -(-assigned.users // assigned.workers)
+            make_room(connections, resources.target.profile.most_sockets)
             run = WorkerRun(self._environment, self._link, resources, assigned)
         except ConfigError as error:
             set_worker_run(self._environment, None)

@@ -46,6 +46,13 @@ class Profile:
         """The template of codes, for ``codes.CodeShape``."""
         return self.spec.code.template
 
+    @property
+    def most_sockets(self) -> int:
+        """The most sockets that a listener's connection has open at once."""
+        polls = self.transport == "socketio" and self.spec.connect.transports[0] == "polling"
+        # A GET and a POST at a time, and beside them the WebSocket that it goes over to.
+        return 1 + polls * len(self.spec.connect.transports)
+
     def advice(self, step: str, cause: str, server_text: str = "") -> str:
         """Return the profile's advice on a failure; empty if it has none.
 

@@ -20,6 +20,7 @@ from pydantic import (
 from sseload_users.core.codes import DEFAULT_TEMPLATE, CodeShape
 from sseload_users.targets.paths import JsonPath
 from sseload_users.targets.template import Json, fill, fill_json
+from sseload_users.transports import CarrierName
 
 #: The steps that can fail, as named in the reports' errors by cause.
 FailureStep: TypeAlias = Literal[
@@ -135,6 +136,12 @@ def check_names(value: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"invalid name {name!r}; use letters, digits and underscores")
         if name in (*BUILT_IN_NAMES, "code"):
             raise ValueError(f"{name!r} is a built-in name; choose another")
+    return value
+
+
+def _transports(value: tuple[CarrierName, ...]) -> tuple[CarrierName, ...]:
+    if not value or len(set(value)) < len(value):
+        raise ValueError("give 'polling', 'websocket' or both, the first to connect by first")
     return value
 
 
@@ -331,8 +338,21 @@ class ConnectSpec(Table):
     subprotocols: tuple[str, ...] = ()
     namespace: str = Field("/", pattern=r"^/[^,?]*$")
     auth: Annotated[dict[str, Any], AfterValidator(_json)] | None = None
+    engine: Literal[3, 4] = 4
+    transports: Annotated[tuple[CarrierName, ...], AfterValidator(_transports)] = (
+        "polling",
+        "websocket",
+    )
     send: tuple[Frame, ...] = ()
     max_message: int = Field(1 << 20, gt=0, strict=True)
+
+    @model_validator(mode="after")
+    def _fits_engine(self) -> Self:
+        if self.engine == 3 and self.auth is not None:
+            raise ValueError(
+                "auth requires engine = 4: servers of Socket.IO 2 do not read it; use query"
+            )
+        return self
 
 
 class CodeSpec(ConditionTable):

@@ -136,6 +136,8 @@ _ONLY_FOR: dict[str, tuple[TransportName, ...]] = {
     "connect.subprotocols": ("websocket",),
     "connect.namespace": ("socketio",),
     "connect.auth": ("socketio",),
+    "connect.engine": ("socketio",),
+    "connect.transports": ("socketio",),
     "connect.send": ("websocket", "socketio"),
     "reply": ("websocket", "socketio"),
     "upkeep.send": ("websocket", "socketio"),

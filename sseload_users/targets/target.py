@@ -131,6 +131,8 @@ class Target:
                 max_message=connect.max_message,
                 namespace=fill_namespace(connect.namespace, values),
                 auth=fill_json(connect.auth, values),
+                engine=connect.engine,
+                transports=connect.transports,
                 last_event_id=last_event_id,
             )
         except UnknownNameError as error:

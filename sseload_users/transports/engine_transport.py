@@ -35,15 +35,16 @@ from sseload_users.transports.engineio import (
 from sseload_users.transports.frames import FrameDecoder, text_frame
 from sseload_users.transports.heartbeat import Heartbeat, PingingHeartbeat
 from sseload_users.transports.network import Network
-from sseload_users.transports.polling import BAD_PAYLOAD, PayloadDecoder, Polling
+from sseload_users.transports.payload_decoder import BAD_PAYLOAD, PayloadDecoder
+from sseload_users.transports.polling import Polling
 from sseload_users.transports.reading import READ_BYTES
 from sseload_users.transports.stamped_socket import StampedSocket
 from sseload_users.transports.transport import Carrier
 from sseload_users.transports.websocket import WebSocketTransport
 
-#: What became of a session that began by polling: it polls, it has gone over to WebSocket, or
-#: the way there failed.
-Passage: TypeAlias = Literal["polling", "upgraded", "failed"]
+#: What becomes of a session: it began by polling, has gone over from there to WebSocket, could
+#: not, or has the state of the session before.
+Passage: TypeAlias = Literal["polling", "upgraded", "failed", "resumed"]
 #: Called, in the hub or a greenlet, with what became of a session, and if it failed with the
 #: cause and the server's text.
 OnPassage: TypeAlias = Callable[[Passage, str, str], None]
@@ -65,7 +66,7 @@ class EngineTransport(WebSocketTransport):
         on_malformed: gets a cause for each frame or packet that cannot be decoded, in the hub.
 
     Attributes:
-        on_passage: gets what becomes of a session that began by polling; None to ignore it.
+        on_passage: gets what becomes of the session; None to ignore it.
     """
 
     __slots__ = ("_heartbeat", "_passing", "_polling", "_upgrades", "_url", "on_passage")

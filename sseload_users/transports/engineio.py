@@ -95,18 +95,18 @@ def with_query(url: str, **given: str) -> str:
 def refusal(status: int, body: bytes) -> tuple[str, str]:
     """Return the cause of a refused request, and the server's text.
 
-    Servers say why in JSON: ``{"code":1,"message":"Session ID unknown"}`` on Node, and a text
-    from python-engineio.
+    Engine.IO's own reasons, ``{"code":1,"message":"Session ID unknown"}``, are causes of their
+    own. python-engineio sends texts, which are not always the same for all connections.
     """
     text = body_text(body)
     try:
         said: Any = json.loads(body)
     except (ValueError, RecursionError):
         said = None
-    if isinstance(said, dict):
-        said = said.get("message")
-    if isinstance(said, str) and (words := countable_cause(said)):
-        return f"HTTP {status}: {words}", said
+    if isinstance(said, dict) and type(said.get("code")) is int:
+        message = said.get("message")
+        if isinstance(message, str) and (words := countable_cause(message)):
+            return f"HTTP {status}: {words}", message
     return f"HTTP {status}", text
 
 

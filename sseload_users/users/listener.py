@@ -24,6 +24,7 @@ from sseload_users.run.worker_run import worker_run_of
 from sseload_users.targets import Identity, Target
 from sseload_users.transports import Closed, ConnectFailed, StayAway
 from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.engine_transport import EngineTransport, Passage
 from sseload_users.transports.registry import transport_for
 from sseload_users.transports.transport import Transport
 from sseload_users.users.delivery import Delivery
@@ -255,7 +256,14 @@ class CodeListener(User):
             self._on_message,
             self._worker_run.operations.count_malformed,
         )
+        if isinstance(self._transport, EngineTransport):
+            self._transport.on_passage = self._on_passage
         return self._transport
+
+    def _on_passage(self, passage: Passage, cause: str, server_text: str) -> None:
+        if self._errands is not None:
+            cause, server_text = map(self._errands.redact, (cause, server_text))
+        self._worker_run.operations.count_passage(passage, cause, server_text)
 
     def _hold_session(self) -> tuple[Closed, Hold]:
         """Listen until the session ends; return how it ended."""

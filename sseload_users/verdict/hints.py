@@ -102,8 +102,15 @@ _HINTS: Mapping[CauseKind, str] = {
     "see the logs of the server and of proxies, and their limits of connections.",
     CauseKind.RESPONSE_TIMEOUT: "The connection was accepted, but no response came in time: the "
     "application is busy, or asleep.",
-    CauseKind.SOCKETIO_VERSION: "The server speaks Socket.IO 2; sseload speaks the protocol of "
-    "Socket.IO 3 and later, which such a server does not: update the server.",
+    CauseKind.SOCKETIO_VERSION: "The server speaks Socket.IO 2: set engine = 3 in the profile's "
+    "[connect], or use --target socketio2.",
+    CauseKind.ENGINE_VERSION: "The server speaks another version of Socket.IO: set engine in the "
+    "profile's [connect] to 3 for Socket.IO 2, and to 4 for later ones.",
+    CauseKind.UNKNOWN_SESSION: "A request reached a node that does not know the session: several "
+    "nodes or processes without sticky sessions. Have the balancer send all requests of a client "
+    "to the same node, by a cookie or by its address.",
+    CauseKind.UNKNOWN_TRANSPORT: "The server does not offer this way to connect: compare the "
+    "transports in the profile's [connect] with those of the server.",
     CauseKind.HTTP2_ONLY: "The server accepts HTTP/2 only: allow HTTP/1.1 there, which WebSocket "
     "handshakes and sseload's requests use.",
     CauseKind.DATABASE: "The server's response points to its database: look at its connection "

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sseload_users.core.counters import Counters
 from sseload_users.core.ledger import Ledger
+from sseload_users.core.tally import Tally
 from sseload_users.run.announcements import Announcements
 from sseload_users.run.closing_notes import closing_notes
 from sseload_users.run.connection_plan import ConnectionPlan
@@ -187,8 +188,7 @@ def test_gauges_count_users_for_as_long_as_they_do_something() -> None:
 
 def test_a_run_without_peculiarities_has_no_closing_notes() -> None:
     notes = closing_notes(
-        Counters(attempted=5),
-        Counter(),
+        _tally(Counters(attempted=5, polled=3, upgraded=3)),
         slow_rate=1000,
         publisher_losses=Counter(),
         clock_error_ms=0,
@@ -198,8 +198,7 @@ def test_a_run_without_peculiarities_has_no_closing_notes() -> None:
 
 def test_closing_notes_state_what_the_figures_do_not() -> None:
     notes = closing_notes(
-        Counters(slow=2, hook_errors=1, before_sent=3),
-        Counter(),
+        _tally(Counters(slow=2, hook_errors=1, before_sent=3)),
         slow_rate=1000,
         publisher_losses=Counter({"reset": 2, "closed": 1}),
         clock_error_ms=0.5,
@@ -208,3 +207,22 @@ def test_closing_notes_state_what_the_figures_do_not() -> None:
     assert notes[1] == "The publisher's connection was lost 3 times: 2 × reset, 1 × closed."
     assert notes[2] == "The locustfile's hooks raised 1 exception; see the log."
     assert len(notes) == 4
+
+
+def test_closing_notes_say_who_stayed_on_polling_and_whose_state_came_back() -> None:
+    tally = _tally(Counters(polled=9, upgraded=3, upgrade_failed=2, resumed=1))
+    tally.note_cause("upgrade", "handshake: HTTP 400: session id unknown")
+    tally.note_cause("upgrade", "handshake: HTTP 400: session id unknown")
+    failed, stayed, resumed = closing_notes(
+        tally, slow_rate=1000, publisher_losses=Counter(), clock_error_ms=0
+    )
+    assert failed.startswith("2 of 9 sessions could not go over from long polling to WebSocket")
+    assert failed.endswith(": 2 × handshake: HTTP 400: session id unknown.")
+    assert stayed.startswith("4 of 9 sessions used long polling only")
+    assert "in 1 session (connection state recovery)" in resumed
+
+
+def _tally(counters: Counters) -> Tally:
+    tally = Tally()
+    tally.counters = counters
+    return tally

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import gevent
 import pytest
 
-from sseload_users.transports import ParsedMessage
+from sseload_users.transports import CarrierName, ParsedMessage
+from sseload_users.transports.engine_transport import EngineTransport
 from tests.servers.socketio_servers import socketio_server
 from tests.support.listener import DISCONNECTED, LEFT, events_listener
 
@@ -18,6 +21,11 @@ OLD_VERSION = {
     "python": ("handshake", "HTTP 400"),
     "node": ("subscribe", "bad handshake answer"),
 }
+OLD_POLLING = {
+    "python": ("handshake", "HTTP 400"),
+    "node": ("handshake", "HTTP 400: unsupported protocol version"),
+}
+WAYS: list[tuple[CarrierName, ...]] = [("websocket",), ("polling",), ("polling", "websocket")]
 BY_CLIENT = {"python": "client disconnect", "node": "client namespace disconnect"}
 
 
@@ -27,11 +35,17 @@ def _time_limit() -> Iterator[None]:
         yield
 
 
+@pytest.mark.parametrize("transports", WAYS, ids="-".join)
 @pytest.mark.parametrize("kind", ["python", "node"])
 class TestRealServers:
-    def test_codes_of_all_shapes(self, kind: str) -> None:
+    def test_codes_of_all_shapes(self, kind: str, transports: tuple[CarrierName, ...]) -> None:
         with socketio_server(kind) as server:
-            one = events_listener(server.url, auth={"token": "t"}, hello=('42/events,["start"]',))
+            one = events_listener(
+                server.url,
+                auth={"token": "t"},
+                hello=('42/events,["start"]',),
+                transports=transports,
+            )
             assert one.run() == DISCONNECTED
         assert one.parsed == [
             ParsedMessage("connected", [{"message": "username=ann"}]),
@@ -43,11 +57,18 @@ class TestRealServers:
         ]
         assert not one.malformed
         connected_ns = one.messages[0][1]
-        assert (connected_ns < one.transport.subscribed_ns) == (kind == "python")
+        # By polling, both come in one answer.
+        assert connected_ns <= one.transport.subscribed_ns or kind == "node"
+        if transports[0] == "websocket":
+            assert (connected_ns < one.transport.subscribed_ns) == (kind == "python")
 
-    def test_events_are_acknowledged_to_whom_asks(self, kind: str) -> None:
+    def test_events_are_acknowledged_to_whom_asks(
+        self, kind: str, transports: tuple[CarrierName, ...]
+    ) -> None:
         with socketio_server(kind) as server:
-            one = events_listener(server.url, auth={"token": "t"}, hello=('42/events,["ask"]',))
+            one = events_listener(
+                server.url, auth={"token": "t"}, hello=('42/events,["ask"]',), transports=transports
+            )
             listening = gevent.spawn(one.run)
             hub = gevent.get_hub()
             said = [hub.threadpool.apply(server.lines.get, (), {"timeout": 5}) for _ in range(2)]
@@ -60,20 +81,37 @@ class TestRealServers:
         ]
         assert one.parsed[1:] == asked
 
-    def test_refusals(self, kind: str) -> None:
+    def test_refusals(self, kind: str, transports: tuple[CarrierName, ...]) -> None:
+        polls = transports[0] == "polling"
         with socketio_server(kind) as server:
             for more, operation, cause in (
                 ({}, "subscribe", "unauthorized or unknown username"),
                 ({"namespace": "/nosuch"}, "subscribe", NO_NAMESPACE[kind]),
-                ({"url": f"{server.url}&EIO=3"}, *OLD_VERSION[kind]),
-                ({"url": server.url.replace("socket.io", "nosuch")}, "handshake", NO_PATH[kind]),
+                ({"url": f"{server.url}&EIO=3"}, *(OLD_POLLING if polls else OLD_VERSION)[kind]),
+                (
+                    {"url": server.url.replace("socket.io", "nosuch")},
+                    "handshake",
+                    "HTTP 404" if polls else NO_PATH[kind],
+                ),
             ):
-                failed = events_listener(**{"url": server.url, **more}).fails()  # type: ignore[arg-type]
+                given: Any = {"url": server.url, "transports": transports, **more}
+                failed = events_listener(**given).fails()
                 assert (failed.operation, failed.cause) == (operation, cause)
 
-    def test_every_connection_gets_every_code_and_heartbeats_continue(self, kind: str) -> None:
-        with socketio_server(kind, 100, 150) as server:
-            people = [events_listener(server.url, auth={"token": "t"}) for _ in range(30)]
+    def test_every_connection_gets_every_code_and_heartbeats_continue(
+        self, kind: str, transports: tuple[CarrierName, ...]
+    ) -> None:
+        passages: Counter[str] = Counter()
+        # A pong by long polling takes a request of its own.
+        ping_ms, timeout_ms = (100, 150) if transports[0] == "websocket" else (200, 2000)
+        with socketio_server(kind, ping_ms, timeout_ms) as server:
+            people = [
+                events_listener(server.url, auth={"token": "t"}, transports=transports)
+                for _ in range(30)
+            ]
+            for one in people:
+                assert isinstance(one.transport, EngineTransport)
+                one.transport.on_passage = lambda passage, *_: passages.update([passage])
             greenlets = [gevent.spawn(one.run) for one in people]
             while not all(one.messages for one in people):
                 gevent.sleep(0.01)
@@ -83,8 +121,14 @@ class TestRealServers:
             for one in people:
                 one.transport.leave()
             gevent.joinall(greenlets)
-            gone = [server.lines.get(timeout=5) for _ in people]
+            # Not in the hub: servers that close each connection get their goodbye over a new one.
+            gone = [
+                gevent.get_hub().threadpool.apply(server.lines.get, (), {"timeout": 5})
+                for _ in people
+            ]
         assert {greenlet.value for greenlet in greenlets} == {LEFT}
         codes = [ParsedMessage("new_code", [{"code": str(number)}]) for number in range(5)]
         assert all(one.parsed[1:] == codes for one in people)
         assert gone == [f"gone: {BY_CLIENT[kind]}"] * 30
+        began = 30 * (transports[0] == "polling")
+        assert passages == Counter(polling=began, upgraded=began * (len(transports) > 1))

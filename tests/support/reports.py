@@ -180,6 +180,8 @@ def sample(
             reconnected=0,
             replaced=0,
             ended=0,
+            resumed=0,
+            polling=None,
             peak_open=succeeded,
             connect_ms=_spread(random_, succeeded, 7.0),
             recovery_ms=_spread(random_, 0, 1.0),
