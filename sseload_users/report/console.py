@@ -16,7 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from sseload_users.core import vitals
-from sseload_users.core.figures import ConnectionFigures, ErrorFigures, GeneratorFigures
+from sseload_users.core.figures import (
+    ConnectionFigures,
+    ErrorFigures,
+    GeneratorFigures,
+    PollingFigures,
+)
 from sseload_users.core.formatting import (
     NOTABLE_WAIT,
     clean,
@@ -368,6 +373,17 @@ def _hint(words: str) -> RenderableType:
 def _of(part: int, whole: int, what: str) -> Text:
     counted = f"{number(part)} of {number(whole)} {what}"
     return glued(f"{counted} ({share(part, whole)})" if whole else counted)
+
+
+def _polling(polling: PollingFigures) -> Text:
+    stayed = polling.sessions - polling.upgraded
+    return _tally(
+        [
+            (polling.sessions, "began by long polling", ""),
+            (polling.upgraded, "went over to WebSocket", ""),
+            (stayed, "stayed on polling", "yellow"),
+        ]
+    )
 
 
 def _tally(counts: Iterable[tuple[int, str, str]]) -> Text:

@@ -114,12 +114,7 @@ class EngineTransport(WebSocketTransport):
         try:
             return super()._open()
         except ConnectFailed as failed:
-            # Engine.IO says in JSON why it refuses.
-            found = failed.cause.removeprefix("HTTP ")
-            if failed.operation != "handshake" or not found.isdecimal():
-                raise
-            cause, text = refusal(int(found), failed.server_text.encode())
-            raise ConnectFailed("handshake", cause, server_text=text) from failed
+            raise _in_its_words(failed) from failed
 
     def _open_engine(self) -> None:
         """Take the server's open packet, and begin to poll if need be.
@@ -241,12 +236,21 @@ class EngineTransport(WebSocketTransport):
         deadline = time.monotonic() + self.network.connect_timeout
         connection = self.network.open(endpoint.url, deadline, slow=endpoint.slow)
         try:
-            self.endpoint = endpoint
-            decoder = self._handshake(connection)
-            _confirm(connection, decoder)
+            answers: deque[bytes] = deque()
+            ends: deque[Closed] = deque()
+            decoder = self._open_frames(
+                endpoint,
+                connection,
+                lambda packet, _: answers.append(packet),
+                lambda closed, _: ends.append(closed),
+            )
+            _confirm(connection, decoder, answers, ends)
         except OSError as error:
             connection.close()
             raise ConnectFailed("probe", cause_of(error), str(error)) from error
+        except ConnectFailed as failed:
+            connection.close()
+            raise _in_its_words(failed) from failed
         except BaseException:
             connection.close()
             raise
@@ -286,17 +290,30 @@ class EngineTransport(WebSocketTransport):
         self.send(PING.decode())
 
 
-def _confirm(connection: StampedSocket, decoder: FrameDecoder) -> None:
+def _in_its_words(failed: ConnectFailed) -> ConnectFailed:
+    """Return the failure of a handshake with the reason that Engine.IO gives in JSON."""
+    found = failed.cause.removeprefix("HTTP ")
+    if failed.operation != "handshake" or not found.isdecimal():
+        return failed
+    cause, text = refusal(int(found), failed.server_text.encode())
+    return ConnectFailed("handshake", cause, server_text=text)
+
+
+def _confirm(
+    connection: StampedSocket, decoder: FrameDecoder, answers: deque[bytes], ends: deque[Closed]
+) -> None:
     """Have the server confirm that it knows the session.
+
+    Args:
+        connection: the WebSocket.
+        decoder: decodes its frames.
+        answers: gets the packets.
+        ends: gets how it closes.
 
     Raises:
         ConnectFailed: at "probe": it does not.
         OSError: the connection is broken, or the time is up.
     """
-    answers: deque[bytes] = deque()
-    ends: deque[Closed] = deque()
-    decoder.on_message = lambda payload, _: answers.append(payload)
-    decoder.on_close = lambda closed, _: ends.append(closed)
     connection.sendall(text_frame(PROBE))
     while not answers and not ends:
         data = connection.recv(READ_BYTES)

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sseload_users.transports import Closed, ParsedMessage
-from sseload_users.transports.frames import FrameDecoder, FrameError, close_frame, text_frame
+from sseload_users.transports import Closed, OnMessage, ParsedMessage
+from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.frames import (
+    FrameDecoder,
+    FrameError,
+    OnClose,
+    close_frame,
+    text_frame,
+)
 from sseload_users.transports.permessage_deflate import MessageInflater
 from sseload_users.transports.stamped_socket import StampedSocket
 from sseload_users.transports.transport import Transport
@@ -44,15 +51,29 @@ class WebSocketTransport(Transport):
         return self._connection is not None and bool(self._connection.backlog)
 
     def _handshake(self, connection: StampedSocket) -> FrameDecoder:
-        network, max_message = self.network, self.endpoint.max_message
-        agreed, rest = open_websocket(self.endpoint, connection, compression=network.compression)
+        return self._open_frames(self.endpoint, connection, self._hold, self._on_close)
+
+    def _open_frames(
+        self,
+        endpoint: Endpoint,
+        connection: StampedSocket,
+        on_message: OnMessage,
+        on_close: OnClose,
+    ) -> FrameDecoder:
+        """Make a handshake; return what decodes the frames that follow.
+
+        Raises:
+            ConnectFailed: at "handshake".
+        """
+        network, max_message = self.network, endpoint.max_message
+        agreed, rest = open_websocket(endpoint, connection, compression=network.compression)
         inflate = None
         if agreed is not None:
             self.compression = str(agreed)
             inflate = MessageInflater(agreed, max_message, network.inflation).inflate
         decoder = FrameDecoder(
-            self._hold,
-            self._on_close,
+            on_message,
+            on_close,
             connection.send_now,
             max_message,
             network.lag.share,

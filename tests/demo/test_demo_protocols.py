@@ -200,7 +200,9 @@ class TestSocketIO:
         ("query", "status"),
         [
             ("EIO=3&transport=websocket", 400),
-            ("EIO=4&transport=polling", 400),
+            ("EIO=3&transport=polling", 400),
+            ("EIO=4&transport=polling&sid=unknown", 400),
+            ("EIO=4&transport=webtransport", 400),
             ("EIO=4", 400),
         ],
     )

@@ -163,6 +163,8 @@ SERIES = {
     "connections_ended_total": (),
     "sessions_dropped_total": (),
     "sessions_reconnected_total": (),
+    "sessions_polling_total": ("result",),
+    "sessions_resumed_total": (),
     "codes_total": ("status",),
     "deliveries_owed": (),
     "deliveries": ("outcome",),

@@ -61,7 +61,7 @@ def mistake(path: Path) -> str:
             changed('path = "/ws"', 'path = "/ws"\nport = 1'),
             (
                 "connect.port: unknown key; use one of: path, query, headers, subprotocols, "
-                "namespace, auth, send, max_message."
+                "namespace, auth, engine, transports, send, max_message."
             ),
         ),
         (
