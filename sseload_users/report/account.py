@@ -94,8 +94,7 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
     """
     tally = totals.tally
     counters = tally.counters
-    # A session that could not go over to WebSocket goes on: this is no failed operation.
-    causes = Counter({key: many for key, many in tally.causes.items() if key[0] != UPGRADE})
+    causes = _failed_operations(tally.causes)
     if not so_far:
         causes["ingest", "left"] += sum(map(was_cut_off, tally.codes.values()))
     summarize = _counted if so_far else Histogram.summary
@@ -144,6 +143,11 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
         ),
         generator=_generator(run, totals, summarize, codes.schedule_slip_ms, so_far=so_far),
     )
+
+
+def _failed_operations(causes: Mapping[Cause, int]) -> Counter[Cause]:
+    """Return the causes without those of sessions that could not go over, but went on."""
+    return Counter({cause: many for cause, many in causes.items() if cause[0] != UPGRADE})
 
 
 def _polling(run: Run, tally: Tally) -> PollingFigures | None:

@@ -183,7 +183,7 @@ class EngineTransport(WebSocketTransport):
         if self._polling is None:
             super()._say_goodbye()
         else:
-            self._polling.leave([CLOSE.decode()])
+            self._polling.leave(CLOSE.decode())
 
     def _on_end(self, error: Exception | None) -> None:
         if isinstance(error, ConnectFailed):

@@ -95,6 +95,7 @@ class Polling:
         self._failed: Exception | None = None
         self._on_paused: Callable[[], None] | None = None
         self._leaving: Any = None
+        self._last = ""
         self._over = False
 
     # Connect
@@ -189,10 +190,10 @@ class Polling:
         if not self._leaving:
             self._close_now()
 
-    def leave(self, packets: list[str]) -> None:
-        """Post the last packets; then the connections may close."""
+    def leave(self, packet: str) -> None:
+        """Post what waits and then, alone, a last packet; afterwards the connections close."""
         if self._sid and not self._over:
-            self._outbox += packets
+            self._last = packet
             self._on_paused = None
             self._leaving = gevent.get_hub().loop.timer(_FAREWELL_S)
             self._leaving.start(self._close_now)
@@ -256,7 +257,11 @@ class Polling:
         self._gets.request(self._head("GET"))
 
     def _post(self) -> None:
-        if self._posts.busy or not self._outbox or self._on_paused is not None:
+        if self._posts.busy or self._on_paused is not None:
+            return
+        if not self._outbox and self._last:
+            self._outbox, self._last = [self._last], ""
+        if not self._outbox:
             return
         body = join_payload(self._next_packets(), self._revision)
         self._count_delay()
@@ -293,7 +298,7 @@ class Polling:
         self._answered_ns = answer.arrived_ns
         if not self._is_accepted(answer):
             return
-        if self._leaving and not self._outbox:
+        if self._leaving and not self._outbox and not self._last:
             self._close_now()
         elif not self._check_paused():
             self._post()
