@@ -145,9 +145,11 @@ def test_what_waits_to_be_posted_goes_over_as_well() -> None:
     ids=("refused", "closed", "another answer", "close frame"),
 )
 def test_a_session_that_cannot_go_over_stays_on_polling(answer: bytes | None, cause: str) -> None:
-    server = PollingServer(
-        None if answer is None else lambda websocket, _: websocket.sendall(answer or b"")
-    )
+    def on_websocket(websocket: socket.socket, _: PollingServer) -> None:
+        assert receive_frame(websocket) == (0x81, b"2probe")
+        websocket.sendall(answer or b"")
+
+    server = PollingServer(None if answer is None else on_websocket)
     with server.serving() as url:
         session = Session(url)
         session.wait_for("polling", "failed")
