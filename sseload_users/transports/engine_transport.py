@@ -16,6 +16,7 @@ import gevent
 import gevent.event
 
 from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessage
+from sseload_users.transports.carrier import Carrier
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.engineio import (
@@ -39,7 +40,6 @@ from sseload_users.transports.payload_decoder import BAD_PAYLOAD, PayloadDecoder
 from sseload_users.transports.polling import Polling
 from sseload_users.transports.reading import READ_BYTES
 from sseload_users.transports.stamped_socket import StampedSocket
-from sseload_users.transports.transport import Carrier
 from sseload_users.transports.websocket import WebSocketTransport
 
 #: What becomes of a session: it began by polling, has gone over from there to WebSocket, could
@@ -274,14 +274,14 @@ class EngineTransport(WebSocketTransport):
         elif packet == PONG and isinstance(heartbeat, PingingHeartbeat):
             heartbeat.on_pong()
         elif packet == CLOSE:
-            self.end(DISCONNECTED)
+            self.end(DISCONNECTED, arrived=True)
         elif packet not in (PONG, UPGRADE, NOOP):
             self._on_malformed("bad packet")
 
     def _on_bad_payload(self, closed: Closed) -> None:
         if closed is BAD_PAYLOAD:
             self._on_malformed("bad payload")
-        self.end(closed)
+        self.end(closed, arrived=True)
 
     def _on_silence(self) -> None:
         self.end(_MISSED)

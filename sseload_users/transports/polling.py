@@ -69,6 +69,7 @@ class Polling:
         self.arrived_ns = wall_ns()
         self.late_ns = 0
         self._answered_ns = 0
+        self._newest_ns = self.arrived_ns
         # A browser's caches must not answer in the server's place.
         self._busters = itertools.count(wall_ns() // 1000)
         most = max(_PAYLOAD_BYTES, endpoint.max_message)
@@ -137,6 +138,10 @@ class Polling:
     def backlog(self) -> bool:
         """Whether something waits to be posted, or for the answer to a POST."""
         return bool(self._outbox) or self._posts.busy
+
+    def latest_arrival_ns(self) -> int:
+        """Return when the last answer had arrived (wall clock, ns)."""
+        return self._newest_ns
 
     def recv(self, size: int) -> bytes:
         """Return the next whole payload, of any size.
@@ -304,6 +309,7 @@ class Polling:
             self._post()
 
     def _is_accepted(self, answer: Answer) -> bool:
+        self._newest_ns = answer.arrived_ns
         self.cookies.take(self._endpoint.url, answer.headers)
         if answer.status == 200:
             return True

@@ -17,7 +17,7 @@ import gevent.socket
 
 from sseload_users.core.clock import from_kernel, wall_ns
 from sseload_users.transports.reading import OnBytes, OnEnd, Reader, end_watch, receive
-from sseload_users.transports.tcp_arrival import has_input_since
+from sseload_users.transports.tcp_arrival import has_input_since, latest_arrival_ns
 
 #: Most bytes that wait for a slow receiver before ``send_now`` refuses more.
 _BACKLOG_BYTES = 65536
@@ -94,6 +94,10 @@ class StampedSocket:
     def emptied_ns(self) -> int:
         """When a blocking read last found nothing to read (wall clock, ns)."""
         return from_kernel(self.empty_ns)
+
+    def latest_arrival_ns(self) -> int:
+        """Return a time by which all that has come had arrived (wall clock, ns)."""
+        return latest_arrival_ns(self.sock)
 
     # As a socket
 

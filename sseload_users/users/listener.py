@@ -261,8 +261,8 @@ class CodeListener(User):
         return self._transport
 
     def _on_passage(self, passage: Passage, cause: str, server_text: str) -> None:
-        if self._errands is not None:
-            cause, server_text = map(self._errands.redact, (cause, server_text))
+        if self._requests is not None:
+            cause, server_text = map(self._requests.redact, (cause, server_text))
         self._worker_run.operations.count_passage(passage, cause, server_text)
 
     def _hold_session(self) -> tuple[Closed, Hold]:

@@ -18,11 +18,12 @@ from sseload_users.run.before_requests import BeforeRequests
 from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed, ParsedMessage
+from sseload_users.transports.carrier import StreamDecoder
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.network import Network
 from sseload_users.transports.stamped_socket import StampedSocket
-from sseload_users.transports.transport import StreamDecoder, Transport
+from sseload_users.transports.transport import Transport
 from sseload_users.users import session_requests
 from sseload_users.users.session_requests import SessionRequests
 
