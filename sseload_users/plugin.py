@@ -14,7 +14,7 @@ from locust.env import Environment
 from sseload_users import options as run_options
 from sseload_users.core.errors import ConfigError
 from sseload_users.options import Options
-from sseload_users.run import memory
+from sseload_users.run import master_port, memory
 from sseload_users.run.link import Link
 from sseload_users.run.worker import Worker
 from sseload_users.users.broadcaster import CodeBroadcaster
@@ -77,13 +77,16 @@ def _show(environment: Environment, leader: Leader, options: Options) -> None:
     """Serve the runs' pages and metrics.
 
     Raises:
-        ConfigError: the metrics port or address cannot be used.
+        ConfigError: the port or address of the web UI or of the metrics cannot be used.
     """
     from sseload_users.web import metrics_server, routes
+    from sseload_users.web.listening import listen
     from sseload_users.web.views import Views
 
     views = Views(leader)
     if environment.web_ui is not None:
+        # Locust listens later, and would fail with a traceback.
+        listen(environment.web_ui.host, environment.web_ui.port, "--web-port", "--web-host").close()
         routes.attach(environment.web_ui, views)
     if options.metrics_port is not None:
         metrics_server.serve(views.metrics, options.metrics_host, options.metrics_port)
@@ -140,5 +143,6 @@ def _attach_leader(environment: Environment, leader: Leader) -> None:
     hooks.quitting._handlers.insert(0, lambda **_: leader.quit())  # noqa: SLF001
 
 
+master_port.explain_failures(_CANNOT_RUN)
 events.init_command_line_parser.add_listener(_on_parser)
 events.init.add_listener(_on_init)

@@ -79,7 +79,9 @@ class Server:
             reason = error.strerror
             if error.errno is not None and error.errno > 0:
                 reason = os.strerror(error.errno)
-            raise ConfigError(f"Cannot listen on {host}:{port}: {reason}.") from error
+            raise ConfigError(
+                f"Cannot listen on {host}:{port}: {reason}. Use another --port or --host."
+            ) from error
         if self._settings.exit_with_parent:
             _at_end_of_input(loop, lambda: self._stop("end of the parent"))
         port = listening.sockets[0].getsockname()[1]

@@ -6,11 +6,10 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from gevent import socket
 from gevent.pywsgi import WSGIServer
 
-from sseload_users.core.errors import ConfigError
 from sseload_users.report.prometheus import Exposition
+from sseload_users.web.listening import listen
 
 _logger = logging.getLogger(__name__)
 
@@ -38,18 +37,7 @@ def serve(metrics: Callable[[str], Exposition], host: str, port: int) -> WSGISer
         found = metrics(request.get("HTTP_ACCEPT", ""))
         return _respond(start, "200 OK", found.body, found.content_type)
 
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen()
-    except OSError as error:
-        listener.close()
-        why = (error.strerror or type(error).__name__).lower()
-        raise ConfigError(
-            f"--metrics-port {port}: cannot listen on {host} ({why}); "
-            "use another port, or another address (--metrics-host)."
-        ) from error
+    listener = listen(host, port, "--metrics-port", "--metrics-host")
     server = WSGIServer(listener, answer, log=None, error_log=_logger)
     server.start()
     return server

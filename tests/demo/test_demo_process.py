@@ -116,7 +116,7 @@ def test_a_failed_start_names_the_reason() -> None:
         process.start("--port", server.url.rpartition(":")[2])
     sentence = str(caught.value)
     assert sentence.startswith("The embedded target did not start: Cannot listen on 127.0.0.1:")
-    assert sentence.endswith(": Address already in use.")
+    assert sentence.endswith(": Address already in use. Use another --port or --host.")
 
 
 def test_a_server_that_does_not_listen_in_time_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

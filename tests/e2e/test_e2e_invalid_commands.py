@@ -22,6 +22,8 @@ WEBSOCKET = ("--target", "websocket")
 #: Placeholders for the URLs of targets.
 PLAIN, TLS, MUTE, CLOSED = "{plain}", "{tls}", "{mute}", "{closed}"
 TLS_ON_PLAIN = "{tls on plain}"
+#: A placeholder for a port on which another program listens.
+IN_USE = "{in use}"
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,29 @@ MISTAKES = [
         ("--host",),
         command=LOCUST,
     ),
+    Mistake(
+        "a web port in use",
+        ("--web-host", "127.0.0.1", "--web-port", IN_USE),
+        ("--web-port", "127.0.0.1", "address already in use"),
+        command=LOCUST,
+    ),
+    Mistake(
+        "a master's port in use",
+        (
+            *("--headless", "-u", "5", "--master", "--expect-workers", "1"),
+            *("--master-bind-host", "127.0.0.1", "--master-bind-port", IN_USE),
+        ),
+        ("127.0.0.1", "address already in use", "--master-bind-port"),
+        command=LOCUST,
+    ),
+    Mistake(
+        "a master's port in use, with processes",
+        (
+            *("5", "2", "1", "--processes", "2", "--master-bind-host", "127.0.0.1"),
+            *("--master-bind-port", IN_USE, "--master-port", IN_USE),
+        ),
+        ("127.0.0.1", "address already in use", "--master-bind-port"),
+    ),
 ]
 
 
@@ -184,6 +209,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
             TLS_ON_PLAIN: "https" + plain.url.removeprefix("http"),
             TLS: tls.url,
             MUTE: mute.url,
+            IN_USE: plain.url.rpartition(":")[2],
             CLOSED: f"http://127.0.0.1:{closed.getsockname()[1]}",
             "{wrong_profile}": str(folder / "wrong.toml"),
             "{wrong_thresholds}": str(folder / "wrong-thresholds.toml"),
