@@ -61,6 +61,10 @@ class Options:
     users_file: str | None = option(
         None, _TEST, "CSV file with a username column: connections use its rows in turn"
     )
+    sender: str = option(
+        "", _TEST, "user that sends the codes, and has no other connection if it is in the users "
+        "file; the first user that connects if not given", unit="NAME",
+    )  # fmt: skip
     header: tuple[tuple[str, str], ...] = option(
         (), _TEST, "additional request header, 'Name: value', for connections and ingest; may be "
         "repeated", repeatable=True, in_form=False, secret=True,

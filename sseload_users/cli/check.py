@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         _check_number(parsed.connections)
         resources = Resources.of(Options.read(parsed), parsed.host or "")
-        resources.target.check(resources.identities)
+        resources.target.check([*resources.identities, resources.sender])
         return _Check(resources, parsed.connections).run()
     except ConfigError as error:
         print(f"sseload: {clean(error)}", file=sys.stderr)
@@ -109,7 +109,7 @@ class _Check:
             )
             for index, identity in enumerate(self._users)
         ]
-        self._publisher = make_publisher(resources, before, users[0], self._output)
+        self._publisher = make_publisher(resources, before, resources.sender, self._output)
 
     def run(self) -> int:
         """Take every step and print how it went; return the exit status."""
@@ -138,7 +138,7 @@ class _Check:
         about = self._target.public()
         return (
             f"{about['profile']} at {about['host']}: {about['transport']} at {about['connect']}, "
-            f"codes in by {about['ingest']}, as {self._users[0].username or 'nobody'}"
+            f"codes in by {about['ingest']}, as {self._resources.sender.username or 'nobody'}"
         )
 
     def _connect(self) -> None:

@@ -8,7 +8,7 @@ from sseload_users.core.clock import wall_ns
 from sseload_users.demo import websocket
 from sseload_users.demo.client_socket import PushSocket
 from sseload_users.demo.http import Exchange
-from sseload_users.demo.push import Context
+from sseload_users.demo.push import Context, PushConnection
 from sseload_users.demo.stream import StreamConnection
 from sseload_users.demo.websocket import WebSocketConnection
 
@@ -80,7 +80,7 @@ class Admission:
         early = websocket.upgrade(exchange, ordinal)
         connection = factory(self._context, exchange.socket, ordinal, username)
         connection.begin()
-        self.stop_if_full()
+        self._opened(connection)
         if early:
             connection.receive(early)
 
@@ -93,8 +93,9 @@ class Admission:
         if limit and streams >= limit:
             self._refuse(exchange, ordinal, "sse", username, status=500, how="too many streams")
             return
-        StreamConnection(self._context, exchange, ordinal, username, needs_pong=needs_pong)
-        self.stop_if_full()
+        self._opened(
+            StreamConnection(self._context, exchange, ordinal, username, needs_pong=needs_pong)
+        )
 
     def _refuse(
         self,
@@ -109,6 +110,11 @@ class Admission:
         """Answer with a JSON error and record the refusal."""
         exchange.answer(status, {"error": f"Refused: {how}"})
         self.record_refusal(ordinal, transport, username, how)
+
+    def _opened(self, connection: PushConnection) -> None:
+        if self._context.settings.one_session:
+            connection.end_others()
+        self.stop_if_full()
 
     def stop_if_full(self) -> None:
         """End the process if ``--memory-limit-connections`` is reached."""

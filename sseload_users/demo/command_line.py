@@ -136,6 +136,11 @@ def _add_capacity(group: argparse._ArgumentGroup) -> None:
         "N times as long, and the next code waits for it",
     )
     add(
+        "--one-session",
+        action="store_true",
+        help="when a user connects again, end the user's earlier connections (close code 4409)",
+    )
+    add(
         "--max-streams",
         type=option_types.count,
         default=500,

@@ -56,6 +56,7 @@ class Settings:
     memory_limit_connections: int
     cost_per_delivery: float
     max_streams: int
+    one_session: bool
     ping_interval: float
     ping_timeout: float
     sse_ping: float

@@ -13,6 +13,9 @@ from sseload_users.demo.messages import Format
 from sseload_users.demo.options import Settings
 from sseload_users.demo.record import Recorder
 
+#: Close code of a connection whose user has connected again.
+_REPLACED = 4409
+
 
 @dataclass(eq=False, slots=True)
 class Context:
@@ -50,6 +53,7 @@ class PushConnection:
         username: as given by the client.
 
     Attributes:
+        username: as given by the client.
         silent: it stays open but gets no more codes.
         drop_due: it is dropped after ``--drop-after`` codes.
     """
@@ -61,6 +65,7 @@ class PushConnection:
         self.context = context
         self.socket = socket
         self.ordinal = ordinal
+        self.username = username
         self.silent = False
         self.drop_due = False
         self._listens = False
@@ -103,6 +108,13 @@ class PushConnection:
             self.socket.reset()
         else:
             self.close(self.context.plan.faults.drop_code)
+
+    def end_others(self) -> None:
+        """End all other connections of this user."""
+        for each in list(self.context.open):
+            if each is not self and each.username == self.username:
+                each._record_drop("replaced")  # noqa: SLF001
+                each.close(_REPLACED)
 
     def close(self, code: int) -> None:
         """Close in order, with a close code if the transport has one."""

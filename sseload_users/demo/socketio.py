@@ -38,7 +38,6 @@ class SocketIOConnection(WebSocketConnection):
 
     def __init__(self, context: Context, socket: PushSocket, ordinal: int, username: str) -> None:
         super().__init__(context, socket, ordinal, username)
-        self.username = username
         self.joined: set[str] = set()
         self.sid = secrets.token_urlsafe(15)
         self._heartbeat: asyncio.TimerHandle | None = None

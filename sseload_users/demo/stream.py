@@ -37,7 +37,6 @@ class StreamConnection(PushConnection):
     ) -> None:
         exchange.stream(*HEADERS, ("X-Demo-Connection", str(ordinal)))
         super().__init__(context, exchange.socket, ordinal, username)
-        self.username = username
         self.connection_id = secrets.token_hex(8)
         self._loop = asyncio.get_running_loop()
         self._format = StreamFormat(chunked=exchange.http11, numbered=not needs_pong)

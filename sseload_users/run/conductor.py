@@ -21,7 +21,7 @@ from sseload_users.run.closing_notes import closing_notes
 from sseload_users.run.link import Link
 from sseload_users.run.messages import ToLeader
 from sseload_users.run.population import Population
-from sseload_users.run.preflight import CannotRun, check_server
+from sseload_users.run.preflight import CannotRun, check_server, shared_users
 from sseload_users.run.resources import Resources
 from sseload_users.run.run_log import RunLog
 from sseload_users.run.run_protocol import RunProtocol
@@ -136,7 +136,10 @@ class Conductor:
             options = self.options
             if warning := time_limit.clash(options, self.run.options.get("run_time")):
                 self._log.note(warning)
-            for warning in check_server(self._resources):
+            for warning in (
+                *shared_users(self._resources, self._most_connections()),
+                *check_server(self._resources),
+            ):
                 self._log.note(warning)
             step = self.plan.next(None)
             while step is not None:
@@ -155,6 +158,11 @@ class Conductor:
             self._refuse(f"The run cannot continue: {type(error).__name__}, see the log above.")
             return
         self._stop()
+
+    def _most_connections(self) -> int:
+        options = self.options
+        searched = options.search_most if options.search == "connections" else 0
+        return max(self._population.expected(), searched, *options.ladder)
 
     def _refuse(self, sentence: str) -> None:
         if not self.refusal:

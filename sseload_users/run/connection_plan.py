@@ -3,45 +3,83 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
+from gevent.event import AsyncResult
+
+from sseload_users.run.messages import PlaceRequest, PlaceReturned, ToLeader
 from sseload_users.targets.identities import Identity
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one connection is in the run.
+
+    Attributes:
+        identity: the user that it connects as.
+        slow: it reads slowly.
+    """
+
+    identity: Identity
+    slow: bool
+
+
 class ConnectionPlan:
-    """Spreads identities and slow connections evenly over all workers.
+    """Gives each connection of this process its part in the run.
+
+    Parts depend on a connection's place among those of all workers. The leader assigns the
+    places, because no worker knows how many connections the others have.
 
     Args:
         identities: users that connect, in turn.
         slow_share: share of the connections that read slowly, from 0 to 1.
+        send: sends a message to the leader.
         worker_index: index of this worker.
-        workers: number of workers.
     """
 
     def __init__(
-        self, identities: Sequence[Identity], slow_share: float, *, worker_index: int, workers: int
+        self,
+        identities: Sequence[Identity],
+        slow_share: float,
+        send: Callable[[ToLeader], None],
+        worker_index: int = 0,
     ) -> None:
         self._identities = identities
         self._slow_share = slow_share
+        self._send = send
         self._worker_index = worker_index
-        self._workers = workers
+        self._requested: dict[int, AsyncResult[int]] = {}
 
-    def identity(self, number: int) -> Identity:
-        """Return the identity of a connection of this process.
-
-        Args:
-            number: number of the connection, from 1.
-        """
-        return self._identities[self._position(number) % len(self._identities)]
-
-    def reads_slowly(self, number: int) -> bool:
-        """Whether a connection of this process reads slowly.
+    @contextmanager
+    def part(self, number: int, username: str | None = None) -> Iterator[Part]:
+        """Hold this while there is a connection; wait until it has a place.
 
         Args:
-            number: number of the connection, from 1.
+            number: number of the connection in this process.
+            username: user that its class connects as; None for one of the run's.
         """
-        position, share = self._position(number), self._slow_share
-        return math.floor((position + 1) * share) > math.floor(position * share)
+        identities = self._identities if username is None else [Identity(username)]
+        if len(identities) == 1 and self._slow_share in (0, 1):
+            # All such connections are alike.
+            yield self._part_at(0, identities)
+            return
+        result: AsyncResult[int] = AsyncResult()
+        self._requested[number] = result
+        self._send(PlaceRequest(number))
+        try:
+            place = result.get()
+            assert place is not None  # noqa: S101
+            yield self._part_at(place, identities)
+        finally:
+            del self._requested[number]
+            self._send(PlaceReturned(number))
+
+    def assign(self, number: int, place: int) -> None:
+        """Take the place that the leader has assigned to a connection."""
+        if number in self._requested:
+            self._requested[number].set(place)
 
     def turn(self, number: int) -> int:
         """Return which of a host's addresses a connection of this process uses first.
@@ -53,10 +91,7 @@ class ConnectionPlan:
         """
         return self._worker_index + number - 1
 
-    def publisher(self, username: str | None) -> Identity:
-        """Return the identity that sends codes: the first one, unless a username is given."""
-        return self._identities[0] if username is None else Identity(username)
-
-    def _position(self, number: int) -> int:
-        """Return a connection's position among those of all workers, from 0."""
-        return self._worker_index + (number - 1) * self._workers
+    def _part_at(self, place: int, identities: Sequence[Identity]) -> Part:
+        share = self._slow_share
+        slow = math.floor((place + 1) * share) > math.floor(place * share)
+        return Part(identities[place % len(identities)], slow)

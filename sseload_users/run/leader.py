@@ -160,7 +160,7 @@ class Leader:
         Raises:
             ConfigError: something is missing.
         """
-        resources.target.check([*resources.identities, *self._users.identities()])
+        resources.target.check([*resources.identities, resources.sender, *self._users.identities()])
 
     # A run
 

@@ -55,6 +55,28 @@ class Hello(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceRequest(Message):
+    """A new connection asks for its place among those of all workers.
+
+    Attributes:
+        number: number of the connection in its worker.
+    """
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceReturned(Message):
+    """A connection has ended, and its place is free.
+
+    Attributes:
+        number: number of the connection in its worker.
+    """
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClockRequest(Message):
     """A worker asks for the leader's time.
 
@@ -240,6 +262,19 @@ class Welcome(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceAssigned(Message):
+    """The reply to `PlaceRequest`.
+
+    Attributes:
+        number: as in the request.
+        place: the place, from 0.
+    """
+
+    number: int
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
 class PhaseEntered(Message):
     """The run has entered a phase.
 
@@ -326,6 +361,8 @@ class CloseAccount(Message):
 ToLeader: TypeAlias = (
     JoinRequest
     | Hello
+    | PlaceRequest
+    | PlaceReturned
     | ClockRequest
     | CodeSent
     | CodeOutcome
@@ -344,6 +381,7 @@ ToWorker: TypeAlias = (
     RunAssigned
     | NoRun
     | Welcome
+    | PlaceAssigned
     | PhaseEntered
     | ClockReply
     | BroadcastOrder

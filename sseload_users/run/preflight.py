@@ -41,10 +41,29 @@ def check_server(resources: Resources) -> list[str]:
     Raises:
         CannotRun: the server is unreachable, not healthy in time, or does not know a user.
     """
-    identities = resources.identities
+    identities = [resources.sender, *resources.identities]
+    distinct = list({each.username: each for each in identities}.values())
     _await_health(resources, identities[0], patient=False)
-    distinct = {each.username: each for each in identities[:_MAX_VERIFIED]}.values()
-    return _verify(resources, [*distinct])
+    return _verify(resources, distinct[:_MAX_VERIFIED])
+
+
+def shared_users(resources: Resources, connections: int) -> list[str]:
+    """Return a warning if the users file has too few users for the connections.
+
+    Args:
+        resources: the run's resources.
+        connections: the most connections that the run may open.
+    """
+    users = len(resources.identities)
+    if resources.options.users_file is None or connections <= users:
+        return []
+    return [
+        (
+            f"The users file has {count(users, 'user')} for up to "
+            f"{count(connections, 'connection')}: some users connect more than once, and a server "
+            "that allows one session per user ends the others."
+        )
+    ]
 
 
 def await_recovery(resources: Resources) -> None:

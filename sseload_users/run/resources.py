@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sseload_users.core.errors import ConfigError
 from sseload_users.options import Options
 from sseload_users.targets import Target
-from sseload_users.targets.identities import Identity, load_identities
+from sseload_users.targets.identities import Identity, load_identities, pick_sender
 from sseload_users.transports.client_certificate import ClientCertificate
 from sseload_users.transports.dialer import Dialer
 from sseload_users.transports.endpoint import parse_origin
@@ -24,12 +24,15 @@ class Resources:
         target: the target that the options select.
         network: opens all connections.
         identities: users that connect, in turn; never empty.
+        sender: the user that codes are sent as: that of --sender, which then has no connections,
+            or the first of those that connect.
     """
 
     options: Options
     target: Target
     network: Network
     identities: Sequence[Identity]
+    sender: Identity
 
     @classmethod
     def of(cls, options: Options, host: str) -> Resources:
@@ -66,7 +69,10 @@ class Resources:
             network.dialer.proxy_for(name, port, secure=secure)
         except ValueError as error:
             raise ConfigError(f"{error}.") from error
-        return cls(options, target, network, load_identities(options.users_file, options.username))
+        identities = load_identities(options.users_file, options.username)
+        sender = pick_sender(identities, options.sender)
+        others = [each for each in identities if each.username != options.sender] or identities
+        return cls(options, target, network, others, sender)
 
 
 def _client_certificate(options: Options) -> ClientCertificate | None:

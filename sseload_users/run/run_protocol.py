@@ -28,6 +28,9 @@ from sseload_users.run.messages import (
     JoinRequest,
     Leaving,
     PhaseEntered,
+    PlaceAssigned,
+    PlaceRequest,
+    PlaceReturned,
     PublisherLost,
     PublishingFailed,
     PublishingStopped,
@@ -38,6 +41,7 @@ from sseload_users.run.messages import (
     Welcome,
     WorkerFailed,
 )
+from sseload_users.run.places import Places
 from sseload_users.run.run_log import RunLog
 from sseload_users.run.worker_registry import WorkerRegistry
 
@@ -90,6 +94,7 @@ class RunProtocol:
         # Codes whose outcome has not been reported.
         self._open: set[int] = set()
         self._first_ordered = 0
+        self._places = Places()
         self._closing = False
         self._publishing_stopped = False
         self._received = Event()
@@ -115,6 +120,10 @@ class RunProtocol:
                 self._publishing_stopped = True
             case PublishingFailed(sentence):
                 self._refuse(sentence)
+            case PlaceRequest(number):
+                self._send(worker, PlaceAssigned(number, self._places.take(worker, number)))
+            case PlaceReturned(number):
+                self._places.give_back(worker, number)
             case PublisherLost(cause):
                 self._add_publisher_loss(cause)
             case _:

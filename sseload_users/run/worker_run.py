@@ -30,6 +30,7 @@ from sseload_users.run.messages import (
     Hello,
     Leaving,
     PhaseEntered,
+    PlaceAssigned,
     PublishingStopped,
     RunAssigned,
     StopPublishing,
@@ -70,7 +71,8 @@ class WorkerRun:
         operations: counts what the users do.
         users: what the users are doing at the moment.
         targets: the users' targets.
-        connections: identities of the connections, and which of them are slow.
+        sender: the user that codes are sent as.
+        connections: gives each connection its identity.
         publication: the codes that the broadcaster sends.
         churn: ends sessions in the course of the run.
         may_connect: set once the server is known to be healthy.
@@ -86,11 +88,12 @@ class WorkerRun:
         self.users = UserGauges()
         self.may_connect = Event()
         self.connect_slots = BoundedSemaphore(options.connect_concurrency)
+        self.sender = resources.sender
         self.connections = ConnectionPlan(
             resources.identities,
             options.slow_share,
+            self._send,
             worker_index=max(getattr(environment.runner, "worker_index", 0), 0),
-            workers=assigned.workers,
         )
         self._link = link
         self._phase = 0
@@ -140,6 +143,8 @@ class WorkerRun:
         match message:
             case PhaseEntered(phase, number):
                 self._enter(phase, number)
+            case PlaceAssigned(number, place):
+                self.connections.assign(number, place)
             case BroadcastOrder(first, codes, interval_s):
                 self.publication.orders.put((first, Schedule(codes, interval_s)))
             case CancelBroadcast():

@@ -34,6 +34,17 @@ def load_identities(users_file: str | None, username: str) -> list[Identity]:
     return [Identity(username)] if users_file is None else read_users_file(users_file)
 
 
+def pick_sender(identities: Sequence[Identity], username: str) -> Identity:
+    """Return the user that sends codes.
+
+    Args:
+        identities: the users that are known, at least one.
+        username: user name of the sender; empty for the first of them.
+    """
+    named = (each for each in identities if username in ("", each.username))
+    return next(named, Identity(username))
+
+
 def read_users_file(path: str | Path) -> list[Identity]:
     """Read the users of a CSV file with a header, in order.
 

@@ -50,7 +50,7 @@ class CodeBroadcaster(FastHttpUser):
     `--target` if None."""
 
     username: ClassVar[str | None] = None
-    """User that codes are sent as. The first connection's user if None."""
+    """User that codes are sent as. `--sender` if None."""
 
     codes: ClassVar[int | None] = None
     """Number of codes to send. One for the whole run; `--codes` if None."""
@@ -104,7 +104,7 @@ class CodeBroadcaster(FastHttpUser):
         return bool(super().stop(force=True))
 
     def _make_publisher(self) -> Publisher:
-        run, identity = self._worker_run, self._worker_run.connections.publisher(self.username)
+        run, identity = self._worker_run, self._worker_run.sender
         publishing = Publishing.of(self._target)
         if publishing is not None:
             return ConnectionPublisher(self.environment, run, publishing, identity)
@@ -138,8 +138,7 @@ class CodeBroadcaster(FastHttpUser):
                 Event().wait()
 
     def _redact(self, text: str) -> str:
-        identity = self._worker_run.connections.publisher(self.username)
-        return self._target.redact(text, identity)
+        return self._target.redact(text, self._worker_run.sender)
 
     def _send(self, sequence: int, due: float) -> None:
         """Publish one code; it has an outcome whatever happens."""

@@ -76,6 +76,9 @@ class UserClasses:
                         f"{each.__name__}.{name} is {value!r}, but another user class says "
                         f"{said[name]!r}: a run has one."
                     )
+        for each in self.broadcasters:
+            if sender := getattr(each, "username", None):
+                said["sender"] = sender
         options = replace(options, **said)
         options.check()
         options.check_times()
@@ -103,9 +106,7 @@ class UserClasses:
 
     def identities(self) -> list[Identity]:
         """Return the identities that the classes set."""
-        usernames = (
-            getattr(each, "username", None) for each in (*self.listeners, *self.broadcasters)
-        )
+        usernames = (getattr(each, "username", None) for each in self.listeners)
         return [Identity(each) for each in usernames if each]
 
     def host(self, environment: Environment) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar
@@ -19,6 +19,7 @@ from sseload_users.core.clock import wall_ns
 from sseload_users.core.formatting import clean
 from sseload_users.core.sessions import Session
 from sseload_users.run.churn import Hold
+from sseload_users.run.connection_plan import Part
 from sseload_users.run.locust_stats import fire
 from sseload_users.run.worker_run import worker_run_of
 from sseload_users.targets import Identity, Target
@@ -73,9 +74,7 @@ class CodeListener(User):
         super().__init__(environment)
         self._worker_run = run = worker_run_of(environment)
         self._connection = run.ledger.add_connection()
-        identity = run.connections.identity(self._connection.number)
-        self._identity = identity if self.username is None else Identity(self.username)
-        self._connection.username = self._identity.username
+        self._identity = Identity(self.username or "")
         self._target: Target = run.targets.target(self.target, self.host)
         self._transport_type = transport_for(self._target.profile.transport)
         self._finder = run.targets.finder(self._target, self._transport_type.parse)
@@ -83,7 +82,7 @@ class CodeListener(User):
         self._transport: Transport | None = None
         self._session: Session | None = None
         self._requests: SessionRequests | None = None
-        self._slow = run.connections.reads_slowly(self._connection.number)
+        self._slow = False
         self._turn = run.connections.turn(self._connection.number)
         self._retry_s = 0.0
         self._dropped_ns = 0
@@ -113,13 +112,13 @@ class CodeListener(User):
     def listen(self) -> None:
         """Connect and listen until the run ends: the only task, and it never returns."""
         run = self._worker_run
-        if self._slow:
-            run.operations.count_slow_connection()
         if any(map(self._overrides, ("on_connected", "on_code", "on_closed"))):
             self._hooks = HookCalls(run.operations.count_hook_error)
         try:
-            with run.users.listening:
+            with run.users.listening, ExitStack() as stack:
                 with run.users.pending:
+                    number = self._connection.number
+                    self._play(stack.enter_context(run.connections.part(number, self.username)))
                     connected = self._connect(run.options.connect_attempts)
                 if not connected and not run.finished:
                     run.operations.count_never_connected()
@@ -135,6 +134,13 @@ class CodeListener(User):
         """Stop at once: with --stop-timeout, Locust would wait for a task that only waits."""
         del force
         return bool(super().stop(force=True))
+
+    def _play(self, part: Part) -> None:
+        """Take on what this connection is in the run."""
+        self._identity, self._slow = part.identity, part.slow
+        self._connection.username = part.identity.username
+        if part.slow:
+            self._worker_run.operations.count_slow_connection()
 
     def _overrides(self, hook: str) -> bool:
         return getattr(type(self), hook) is not getattr(CodeListener, hook)

@@ -35,8 +35,10 @@ def test_users_take_turns_over_all_workers_and_so_do_slow_ones(tmp_path: Path) -
     assert Counter(row["worker"] for row in rows) == dict.fromkeys(
         {row["worker"] for row in rows}, 6
     )
-    (note,) = outcome.report["run"]["notes"]
-    assert note.startswith("3 connections read slowly")
+    shared, slow = outcome.report["run"]["notes"]
+    assert shared.startswith("The users file has 3 users for up to 12 connections: some users ")
+    assert outcome.stderr.index(shared[:40]) < outcome.stderr.index("broadcast ")
+    assert slow.startswith("3 connections read slowly")
 
 
 def test_an_unknown_user_ends_the_run_before_any_load(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
+from functools import partial
 
 import gevent.pool
 import pytest
@@ -20,9 +22,12 @@ from sseload_users.run.messages import (
     CodeOutcome,
     CodeSent,
     CodeStatus,
+    PlaceRequest,
+    PlaceReturned,
     ToLeader,
 )
 from sseload_users.run.operation_counters import OperationCounters
+from sseload_users.run.places import Places
 from sseload_users.run.publication import Publication
 from sseload_users.run.run_clock import RunClock
 from sseload_users.run.user_gauges import UserGauges
@@ -30,32 +35,57 @@ from sseload_users.targets.identities import Identity
 
 
 @given(
-    workers=st.integers(1, 5),
-    per_worker=st.integers(1, 30),
-    people=st.integers(1, 7),
+    per_worker=st.lists(st.integers(0, 12), min_size=1, max_size=5),
+    people=st.integers(2, 40),
     share=st.floats(0, 1),
 )
 def test_identities_and_slow_connections_are_spread_evenly_over_workers(
-    workers: int, per_worker: int, people: int, share: float
+    per_worker: list[int], people: int, share: float
 ) -> None:
-    identities = [Identity(str(number)) for number in range(people)]
-    plans = [
-        ConnectionPlan(identities, share, worker_index=index, workers=workers)
-        for index in range(workers)
+    """Each user connects once while they last, however many connections a worker has."""
+    places, plans = Places(), list[ConnectionPlan]()
+
+    def to_leader(worker: int, message: ToLeader) -> None:
+        if isinstance(message, PlaceRequest):
+            place = places.take(str(worker), message.number)
+            plans[worker].assign(message.number, place)
+        elif isinstance(message, PlaceReturned):
+            places.give_back(str(worker), message.number)
+
+    identities = [Identity(str(each)) for each in range(people)]
+    plans += [
+        ConnectionPlan(identities, share, partial(to_leader, worker))
+        for worker in range(len(per_worker))
     ]
-    numbers = range(1, per_worker + 1)
-    total = workers * per_worker
-    used = Counter(plan.identity(number).username for plan in plans for number in numbers)
-    assert max(used.values()) - min(used.values(), default=0) <= 1
-    assert len(used) == min(people, total)
-    slow = sum(plan.reads_slowly(number) for plan in plans for number in numbers)
-    assert abs(slow - total * share) < 1
+    with contextlib.ExitStack() as stack:
+        parts = [
+            stack.enter_context(plans[worker].part(number))
+            for worker, connections in enumerate(per_worker)
+            for number in range(1, connections + 1)
+        ]
+    used = Counter(part.identity.username for part in parts)
+    assert len(used) == min(people, len(parts))
+    assert max(used.values(), default=0) - min(used.values(), default=0) <= 1
+    assert abs(sum(part.slow for part in parts) - len(parts) * share) < 1
+    # All places are free again, and the next connections take the same ones.
+    assert places.take("a", 1) == 0
 
 
-def test_codes_are_sent_by_the_first_identity_unless_one_is_given() -> None:
-    plan = ConnectionPlan([Identity("ann"), Identity("bob")], 0, worker_index=1, workers=2)
-    assert plan.publisher(None).username == "ann"
-    assert plan.publisher("eve").username == "eve"
+def test_connections_that_are_alike_need_no_place() -> None:
+    sent: list[ToLeader] = []
+    plan = ConnectionPlan([Identity("ann")], 0, sent.append)
+    with plan.part(1) as part, plan.part(2, "eve") as other:
+        assert (part.identity.username, part.slow) == ("ann", False)
+        assert other.identity.username == "eve"
+    assert sent == []
+
+
+def test_the_place_of_a_connection_that_ended_is_taken_next() -> None:
+    places = Places()
+    assert [places.take("a", 1), places.take("b", 1), places.take("a", 2)] == [0, 1, 2]
+    places.give_back("b", 1)
+    places.give_back("b", 1)
+    assert [places.take("a", 3), places.take("a", 4)] == [1, 3]
 
 
 class Fixture:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sseload_users.core.errors import ConfigError
-from sseload_users.targets.identities import Identity, read_users_file
+from sseload_users.targets.identities import Identity, pick_sender, read_users_file
 
 
 def users_file(tmp_path: Path, data: bytes) -> Path:
@@ -81,3 +81,10 @@ def test_users_round_trip(
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([("username", "token"), *clean])
     assert read_users_file(path) == [Identity(name, {"token": token}) for name, token in clean]
+
+
+def test_the_sender_is_the_first_user_or_the_one_that_is_named() -> None:
+    known = [Identity("ann", {"token": "a"}), Identity("bob", {"token": "b"})]
+    assert pick_sender(known, "") is known[0]
+    assert pick_sender(known, "bob") is known[1]
+    assert pick_sender(known, "eve") == Identity("eve")
