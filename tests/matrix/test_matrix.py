@@ -31,7 +31,7 @@ pytestmark = pytest.mark.e2e
 
 #: Whether to run the whole matrix, the size of the sample otherwise, and the seed of both.
 ALL = os.environ.get("MATRIX") == "all"
-SAMPLE = 5
+SAMPLE = 3
 SEED = int(os.environ.get("MATRIX_SEED", "20261124"))
 #: Seconds that all phases of a run may take beside its broadcast.
 MAX_S = 8.0
