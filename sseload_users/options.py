@@ -13,6 +13,7 @@ from locust.argument_parser import LocustArgumentParser
 
 from sseload_users import targets
 from sseload_users.core import objective, option_texts
+from sseload_users.core.channels import CHANNEL_ORDERS, ChannelOrder
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.metric_selectors import MetricSelector, parse_selectors
 from sseload_users.core.option_spec import (
@@ -34,6 +35,7 @@ _CAPACITY = "sseload: how many clients the server holds"
 _MONITOR = "sseload: the server during the run"
 _RUN = "sseload: the run"
 
+_ChannelSizes = Literal["even", "zipf"]
 _Search = Literal["", "connections", "rate"]
 #: Smallest timeout, in seconds.
 _INSTANT = 0.001
@@ -76,6 +78,18 @@ class Options:
     value: tuple[tuple[str, str], ...] = option(
         (), _TEST, "value for a name in the profile, name=text; may be repeated (in the web form, "
         "separated by blanks); it is kept secret", repeatable=True, secret=True,
+    )  # fmt: skip
+    channels: int = option(
+        0, _TEST, "number of channels, c1, c2 and so on, over which connections are spread; the "
+        "profile uses {channel}; 0 for the channels that the profile names, if any", lowest=0,
+    )  # fmt: skip
+    channel_sizes: _ChannelSizes = option(
+        "even", _TEST, "sizes of these channels: even, or zipf (the k-th has a k-th of the "
+        "connections that the first has)", choices=get_args(_ChannelSizes),
+    )  # fmt: skip
+    channel_order: ChannelOrder = option(
+        "turn", _TEST, "channel that each code goes to: in turn, random, or weighted by the "
+        "number of connections", choices=CHANNEL_ORDERS,
     )  # fmt: skip
     connect_concurrency: int = option(
         20, _CONNECTIONS, "number of connections that connect at the same time, per process",

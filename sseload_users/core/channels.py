@@ -22,9 +22,12 @@ class ChannelPlan:
     Args:
         names: the channels; at least one.
         order: how codes are dealt.
-        sizes: the number of connections of each channel; codes are dealt by it if the order is
-            "weighted".
+        sizes: the number of connections of each channel, by which codes are dealt if the order
+            is "weighted"; 1 each if it is empty.
         seed: makes the choice at random a different one; the same on all processes.
+
+    Attributes:
+        sizes: the number of connections of each channel, by its name.
 
     Raises:
         ValueError: there is no channel, or the sizes do not fit.
@@ -37,10 +40,12 @@ class ChannelPlan:
         sizes: Sequence[int] = (),
         seed: str = "",
     ) -> None:
-        if not names or (order == "weighted" and len(sizes) != len(names)):
-            raise ValueError("a channel plan needs channels, and a size of each if weighted")
+        sizes = sizes or [1] * len(names)
+        if not names or len(sizes) != len(names):
+            raise ValueError("a channel plan needs channels, and a size of each")
         self.names = tuple(names)
         self.order = order
+        self.sizes = dict(zip(names, sizes, strict=True))
         self._seed = seed
         self._bounds = tuple(accumulate(sizes if order == "weighted" else [1] * len(names)))
 

@@ -37,8 +37,7 @@ def count_copy_of_settled(
         arrived_ns: when the copy arrived (wall clock, ns).
 
     Returns:
-        When it arrived (wall clock, ns), if it is a delivery in time that this process only read
-        late; None otherwise.
+        When it arrived (wall clock, ns) if that was in time; None otherwise.
     """
     account = tally.code(code.sequence if code.announced else STRAY)
     connection, sent_ns = session.connection, code.sent_ns

@@ -12,6 +12,7 @@ one bit each, the pairs that are missing, as these can still arrive late.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 from sseload_users.core.arrivals import new_arrivals_in_time
 from sseload_users.core.audience import Audience
@@ -40,6 +41,9 @@ _MAX_UNANNOUNCED, _MAX_UNANNOUNCED_COPIES = 10_000, 1_000_000
 #: Minimum time that a closed session is kept, for codes that were sent before it closed and are
 #: announced later.
 _KEEP_CLOSED_NS = 10_000_000_000
+
+#: Called with the latencies (in microseconds) and the arrivals (wall clock, ns) of deliveries.
+OnArrivals: TypeAlias = Callable[[list[int], list[int]], None]
 
 
 class Ledger:
@@ -72,7 +76,7 @@ class Ledger:
     def __init__(
         self,
         delivery_timeout_s: float,
-        on_arrivals: Callable[[list[int], list[int]], None] = lambda _latencies, _arrived: None,
+        on_arrivals: OnArrivals = lambda _latencies, _arrived: None,
         channels: ChannelPlan | None = None,
         *,
         resume: bool = False,

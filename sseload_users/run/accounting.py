@@ -11,7 +11,7 @@ import gevent
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.connection_row import connection_row, received_per_connection
 from sseload_users.core.histogram import CoarseHistogram
-from sseload_users.core.ledger import Ledger
+from sseload_users.core.ledger import Ledger, OnArrivals
 from sseload_users.core.timestamps import is_imprecise
 from sseload_users.core.worker_report import Gauges, UserCounts, WorkerReport
 from sseload_users.options import Options
@@ -41,6 +41,7 @@ class Accounting:
 
     Args:
         options: the run's options.
+        make_ledger: makes the ledger, which calls its argument with arrivals.
         network: has the generator's lag.
         receipts: enters deliveries in Locust's statistics.
         clock: converts times to the leader's clock.
@@ -57,6 +58,7 @@ class Accounting:
     def __init__(
         self,
         options: Options,
+        make_ledger: Callable[[OnArrivals], Ledger],
         network: Network,
         receipts: ReceiptStats,
         clock: RunClock,
@@ -65,7 +67,7 @@ class Accounting:
         phase: Callable[[], int],
         send: Callable[[ToLeader], None],
     ) -> None:
-        self.ledger = Ledger(options.delivery_timeout, self._on_arrivals)
+        self.ledger = make_ledger(self._on_arrivals)
         self.message_bytes = 0
         self.closed = False
         self._options = options

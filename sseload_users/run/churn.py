@@ -58,12 +58,16 @@ class Churn:
         ledger: the account.
         session_length_s: mean time after which a session leaves, in seconds; 0 for never.
         announced_s: seconds after its sending within which a code is normally announced here.
+        returns: the same client returns after its session, and is owed what was sent meanwhile.
     """
 
-    def __init__(self, ledger: Ledger, session_length_s: float, announced_s: float) -> None:
+    def __init__(
+        self, ledger: Ledger, session_length_s: float, announced_s: float, *, returns: bool = False
+    ) -> None:
         self._ledger = ledger
         self._length_s = session_length_s
         self._announced_s = announced_s
+        self._returns = returns
         self._holds: dict[Hold, None] = {}
         # Until when each of those that leave stays at least (monotonic clock, s).
         self._leaving: dict[Hold, float] = {}
@@ -103,7 +107,10 @@ class Churn:
         return len(holds)
 
     def _leave(self, hold: Hold) -> None:
-        """Let a session leave as soon as it awaits no code."""
+        """Let a session leave as soon as it awaits no code; at once if it returns."""
+        if self._returns:
+            hold.end("over", wall_ns())
+            return
         self._ledger.begin_leaving(hold.session, wall_ns())
         self._leaving[hold] = time.monotonic() + self._announced_s
         self._end_if_complete(hold)

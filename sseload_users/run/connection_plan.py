@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gevent.event import AsyncResult
 
+from sseload_users.run.channel_assignment import ChannelAssignment
 from sseload_users.run.messages import PlaceRequest, PlaceReturned, ToLeader
 from sseload_users.targets.identities import Identity
 
@@ -18,7 +19,7 @@ class Part:
     """What one connection is in the run.
 
     Attributes:
-        identity: the user that it connects as.
+        identity: the user that it connects as, with its channels.
         slow: it reads slowly.
     """
 
@@ -33,7 +34,7 @@ class ConnectionPlan:
     places, because no worker knows how many connections the others have.
 
     Args:
-        identities: users that connect, in turn.
+        assignment: assigns users and channels to places.
         slow_share: share of the connections that read slowly, from 0 to 1.
         send: sends a message to the leader.
         worker_index: index of this worker.
@@ -41,12 +42,12 @@ class ConnectionPlan:
 
     def __init__(
         self,
-        identities: Sequence[Identity],
+        assignment: ChannelAssignment,
         slow_share: float,
         send: Callable[[ToLeader], None],
         worker_index: int = 0,
     ) -> None:
-        self._identities = identities
+        self._assignment = assignment
         self._slow_share = slow_share
         self._send = send
         self._worker_index = worker_index
@@ -60,10 +61,10 @@ class ConnectionPlan:
             number: number of the connection in this process.
             username: user that its class connects as; None for one of the run's.
         """
-        identities = self._identities if username is None else [Identity(username)]
-        if len(identities) == 1 and self._slow_share in (0, 1):
+        user = None if username is None else Identity(username)
+        if self._assignment.is_same_for_all(user) and self._slow_share in (0, 1):
             # All such connections are alike.
-            yield self._part_at(0, identities)
+            yield self._part_at(0, user)
             return
         result: AsyncResult[int] = AsyncResult()
         self._requested[number] = result
@@ -71,7 +72,7 @@ class ConnectionPlan:
         try:
             place = result.get()
             assert place is not None  # noqa: S101
-            yield self._part_at(place, identities)
+            yield self._part_at(place, user)
         finally:
             del self._requested[number]
             self._send(PlaceReturned(number))
@@ -91,7 +92,7 @@ class ConnectionPlan:
         """
         return self._worker_index + number - 1
 
-    def _part_at(self, place: int, identities: Sequence[Identity]) -> Part:
+    def _part_at(self, place: int, user: Identity | None) -> Part:
         share = self._slow_share
         slow = math.floor((place + 1) * share) > math.floor(place * share)
-        return Part(identities[place % len(identities)], slow)
+        return Part(self._assignment.identity(place, user), slow)

@@ -26,6 +26,7 @@ from sseload_users.report import console, files
 from sseload_users.report.build import build
 from sseload_users.report.model import Report
 from sseload_users.report.progress import Progress
+from sseload_users.run.channel_assignment import ChannelAssignment
 from sseload_users.run.conductor import Conductor
 from sseload_users.run.limits import make_room
 from sseload_users.run.link import Link
@@ -160,7 +161,12 @@ class Leader:
         Raises:
             ConfigError: something is missing.
         """
-        resources.target.check([*resources.identities, resources.sender, *self._users.identities()])
+        assignment = ChannelAssignment(resources.options, resources.target, resources.identities)
+        resources.target.check(
+            [*resources.identities, resources.sender, *self._users.identities()],
+            has_channels=assignment.has_channels,
+        )
+        assignment.plan(max(resources.options.channels, len(resources.identities)), "")
 
     # A run
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import gevent.pool
 from gevent.queue import Queue
 
+from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.code_tally import Status
 from sseload_users.core.ledger import Ledger
 from sseload_users.core.overlap import OverlapDetector
@@ -31,6 +32,7 @@ class Publication:
 
     Args:
         ledger: the account.
+        channels: deals codes to channels; None for a run without channels.
         operations: counts overlapping codes, and bounds the causes of failures.
         clock: converts times to the leader's clock.
         send: sends a message to the leader.
@@ -45,6 +47,7 @@ class Publication:
     def __init__(
         self,
         ledger: Ledger,
+        channels: ChannelPlan | None,
         operations: OperationCounters,
         clock: RunClock,
         send: Callable[[ToLeader], None],
@@ -53,6 +56,7 @@ class Publication:
         self.orders: Queue[tuple[int, Schedule]] = Queue()
         self.cancelled = self.stopped = False
         self._ledger = ledger
+        self._channels = channels
         self._operations = operations
         self._clock = clock
         self._send = send
@@ -73,6 +77,10 @@ class Publication:
             yield
         finally:
             requests.kill(block=False)
+
+    def channel_of(self, sequence: int) -> str | None:
+        """Return the channel that a code goes to; None in a run without channels."""
+        return None if self._channels is None else self._channels.channel_of(sequence)
 
     def record_sent(self, sequence: int, sent_ns: int, slip_us: int, text_ns: int | None) -> None:
         """Record that a code's request has been written.

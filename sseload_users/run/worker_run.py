@@ -11,10 +11,12 @@ from gevent.lock import BoundedSemaphore
 from locust.env import Environment
 
 from sseload_users.core.clock import wall_ns
+from sseload_users.core.ledger import Ledger
 from sseload_users.core.schedule import Schedule
 from sseload_users.run.accounting import Accounting
 from sseload_users.run.announcements import Announcements
 from sseload_users.run.before_requests import BeforeRequests
+from sseload_users.run.channel_assignment import ChannelAssignment, listeners_of
 from sseload_users.run.churn import Churn
 from sseload_users.run.connection_plan import ConnectionPlan
 from sseload_users.run.link import Link
@@ -89,8 +91,9 @@ class WorkerRun:
         self.may_connect = Event()
         self.connect_slots = BoundedSemaphore(options.connect_concurrency)
         self.sender = resources.sender
+        assignment = ChannelAssignment(options, resources.target, resources.identities)
         self.connections = ConnectionPlan(
-            resources.identities,
+            assignment,
             options.slow_share,
             self._send,
             worker_index=max(getattr(environment.runner, "worker_index", 0), 0),
@@ -101,8 +104,17 @@ class WorkerRun:
             lambda asked_ns: self._send(ClockRequest(asked_ns)), same=link.role == "local"
         )
         kind = transport_for(resources.target.profile.transport).kind
+        channels = assignment.plan(listeners_of(assigned.users), self.run_id)
+        spec = resources.target.profile.spec
         self._accounting = Accounting(
             options,
+            lambda on_arrivals: Ledger(
+                options.delivery_timeout,
+                on_arrivals,
+                channels,
+                resume=spec.guarantee == "resume",
+                history=spec.history,
+            ),
             self.network,
             ReceiptStats(environment, kind),
             self._clock,
@@ -112,7 +124,12 @@ class WorkerRun:
         )
         self.ledger = self._accounting.ledger
         announced_s = 0.0 if link.role == "local" else _ANNOUNCED_S
-        self.churn = Churn(self.ledger, options.session_length, announced_s)
+        self.churn = Churn(
+            self.ledger,
+            options.session_length,
+            announced_s,
+            returns=spec.guarantee == "resume",
+        )
         self.operations = OperationCounters(self.ledger, self._is_finished)
         self.before = BeforeRequests(
             self.network, options.connect_timeout, self.operations.count_renewed_login
@@ -121,7 +138,7 @@ class WorkerRun:
             resources, self.run_id, self.ledger, self.operations, self._note_size
         )
         self.publication = Publication(
-            self.ledger, self.operations, self._clock, self._send, self._is_finished
+            self.ledger, channels, self.operations, self._clock, self._send, self._is_finished
         )
         self._announcements = Announcements(self.ledger, self._clock)
 

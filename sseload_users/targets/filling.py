@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sseload_users.core.errors import ConfigError
 from sseload_users.targets.hosts import origin
@@ -15,6 +15,11 @@ from sseload_users.targets.schema import RequestSpec
 from sseload_users.targets.template import Json, UnknownNameError, fill_namespace, fill_text
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.http_request import HttpRequest
+
+
+def channel_values(channels: Sequence[str]) -> dict[str, str]:
+    """Return the values of the names that stand for channels; empty if there are none."""
+    return {"channel": channels[0], "channels": ",".join(channels)} if channels else {}
 
 
 class Filler:
@@ -46,6 +51,7 @@ class Filler:
         return {
             **self.constants,
             **identity.fields,
+            **channel_values(identity.channels),
             **captured,
             "username": identity.username,
             "nonce": secrets.token_hex(8),

@@ -19,10 +19,12 @@ class Identity:
     Attributes:
         username: may be empty if the server needs none.
         fields: further columns of the users file, for a profile's ``{name}``; secret.
+        channels: channels that it subscribes to; empty in a run without channels.
     """
 
     username: str = ""
     fields: Mapping[str, str] = field(default_factory=dict, repr=False)
+    channels: tuple[str, ...] = ()
 
 
 def load_identities(users_file: str | None, username: str) -> list[Identity]:

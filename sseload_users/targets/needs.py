@@ -12,7 +12,7 @@ from sseload_users.targets.identities import Identity
 from sseload_users.targets.ingest import ConnectionIngestSpec
 from sseload_users.targets.profile import Profile
 from sseload_users.targets.requests import Headers
-from sseload_users.targets.schema import BUILT_IN_NAMES
+from sseload_users.targets.schema import BUILT_IN_NAMES, CHANNEL_NAMES
 from sseload_users.targets.spec import ProfileSpec
 from sseload_users.targets.template import names_in
 
@@ -62,6 +62,8 @@ def check(
     wanted: Sequence[Need],
     values: Mapping[str, str],
     identities: Sequence[Identity],
+    *,
+    has_channels: bool,
 ) -> None:
     """Check that every name has a value when it is needed, and that every value is used.
 
@@ -70,6 +72,7 @@ def check(
         wanted: its needs.
         values: values of --value.
         identities: all users that connect or send.
+        has_channels: whether the run has channels.
 
     Raises:
         ConfigError: one sentence that names the key and the name.
@@ -83,6 +86,8 @@ def check(
     for need in wanted:
         if need.name in BUILT_IN_NAMES or need.name in need.captured:
             given = not need.key.startswith("code.")
+        elif has_channels and need.name in CHANNEL_NAMES:
+            given = not need.key.startswith(("code.", "health", "verify"))
         elif need.name == "code":
             given = need.key.startswith(("ingest.", "--ingest"))
         elif need.key.startswith("code."):
@@ -110,6 +115,11 @@ def missing_value(profile: Profile, key: str, name: str) -> ConfigError:
         return ConfigError(
             f"{begin}, but [code] is the same for all connections: set it with --value {name}=TEXT "
             "or in the profile's [values], not per user."
+        )
+    if name in CHANNEL_NAMES:
+        return ConfigError(
+            f"{begin}, which only runs with channels have: give --channels N, or name the channels "
+            "in the profile's [audience]."
         )
     if name == "code":
         return ConfigError(f"{begin}, which is only available where a code is sent; remove it.")

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from sseload_users.targets.filling import channel_values
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.ingest import ConnectionIngestSpec, names_code
 from sseload_users.targets.messages import ReceivedMessage, countable, matches, server_text_of
@@ -66,25 +67,26 @@ class Publishing:
         """Whether the profile describes messages that refuse codes."""
         return bool(self._ingest.refuse)
 
-    def frame(self, code: str, sender: Sender, number: int) -> str:
+    def frame(self, code: str, sender: Sender, number: int, channel: str | None = None) -> str:
         """Return the message that has a code broadcast.
 
         Args:
             code: the code's text.
             sender: the publisher on the connection.
             number: ID for the acknowledgement.
+            channel: the code's channel; None in a run without channels.
 
         Raises:
             ConfigError: a name has no value.
             ConnectFailed: at "subscribe": the server did not give a value.
         """
-        values = self._values(code, sender)
+        values = self._values(code, sender, channel)
         ack_id = number if self.expects == "ack" else None
         return self.target.filler.message_at("ingest.send", self._ingest.send, values, ack_id)
 
-    def answers_to(self, code: str, sender: Sender) -> CodeAnswers:
-        """Return the messages that can answer a code."""
-        values = self._values(code, sender)
+    def answers_to(self, code: str, sender: Sender, channel: str | None = None) -> CodeAnswers:
+        """Return the messages that can answer a code; the arguments are those of `frame`."""
+        values = self._values(code, sender, channel)
         return CodeAnswers(
             None if self._expected is None else self._expected.filled(values),
             tuple(each.filled(values) for each in self._named),
@@ -126,8 +128,10 @@ class Publishing:
             cause = f"{refuse.cause}: {cause}" if cause else refuse.cause
         return Refused(cause, words)
 
-    def _values(self, code: str, sender: Sender) -> dict[str, str]:
-        return {**self.target.filler.values(sender.identity, sender.captured), "code": code}
+    def _values(self, code: str, sender: Sender, channel: str | None) -> dict[str, str]:
+        own = channel_values(() if channel is None else (channel,))
+        values = self.target.filler.values(sender.identity, sender.captured)
+        return {**values, **own, "code": code}
 
 
 class Refused(NamedTuple):

@@ -30,6 +30,9 @@ FailureStep: TypeAlias = Literal[
 #: Names that always have a value.
 BUILT_IN_NAMES = ("username", "nonce", "host", "origin")
 
+#: Names that stand for channels in runs with channels, whatever else has these names.
+CHANNEL_NAMES = ("channel", "channels")
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 
@@ -381,6 +384,24 @@ class CodeSpec(ConditionTable):
                 f"{longest} characters; shorten the template"
             )
         return self
+
+
+class AudienceSpec(Table):
+    """The channels that a connection subscribes to."""
+
+    channel: str | None = Field(None, min_length=1)
+    channels: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+
+    @model_validator(mode="after")
+    def _one_way(self) -> AudienceSpec:
+        if (self.channel is None) == (not self.channels):
+            raise ValueError("give either channel or channels")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The texts of all channels' names."""
+        return self.channels if self.channel is None else (self.channel,)
 
 
 class AdviceSpec(Table):

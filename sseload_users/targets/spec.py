@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, StrictBool, model_validator
 
 from sseload_users.targets.batches import BatchTable
 from sseload_users.targets.ingest import ConnectionIngestSpec, HttpIngestSpec, IngestSpec
 from sseload_users.targets.schema import (
     AdviceSpec,
+    AudienceSpec,
     BeforeSpec,
     CodeSpec,
     ConfirmSpec,
@@ -32,10 +33,14 @@ class ProfileSpec(BatchTable):
     """A profile's file."""
 
     transport: TransportName
+    guarantee: Literal["live", "resume"] = "live"
+    history: StrictBool = False
+    planned_ends: StrictBool = False
     values: Annotated[dict[str, str], AfterValidator(check_names)] = Field(default_factory=dict)
     health: RequestSpec | None = None
     verify: VerifySpec | None = None
     before: tuple[BeforeSpec, ...] = ()
+    audience: AudienceSpec | None = None
     connect: ConnectSpec
     confirm: ConfirmSpec | None = None
     refuse: tuple[RefuseSpec, ...] = ()
@@ -61,8 +66,14 @@ class ProfileSpec(BatchTable):
                     f"before[{index}] is made per user and must precede requests made per "
                     "connection"
                 )
+        several = self.audience is not None and len(self.audience.names) > 1
         for each in self.texts():
             names = [*names_in(each.value)]
+            if several and "channel" in names and not each.key.startswith(_ONE_CHANNEL):
+                raise ValueError(
+                    f"{each.key} has {{channel}}, but audience names several channels; use "
+                    "{channels}, which are separated by commas, or {channel} in connect.send"
+                )
             if names and not each.filled:
                 raise ValueError(_not_filled(each.key, names[0]))
             if "code" in names and not each.key.startswith("ingest."):
@@ -131,6 +142,9 @@ def _is_given(table: Table, key: str, inner: str = "") -> bool:
     tables: Iterable[object] = value if isinstance(value, tuple) else (value,)
     return any(isinstance(each, Table) and inner in each.model_fields_set for each in tables)
 
+
+#: Keys of texts about one channel, even if a connection subscribes to several.
+_ONE_CHANNEL = ("ingest.", "connect.send", "audience.")
 
 _ONLY_FOR: dict[str, tuple[TransportName, ...]] = {
     "connect.subprotocols": ("websocket",),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
 from sseload_users.targets import needs
 from sseload_users.targets.answers import HttpAnswers
-from sseload_users.targets.filling import Filler
+from sseload_users.targets.filling import Filler, channel_values
 from sseload_users.targets.hosts import normalize_host
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.profile import Profile
@@ -80,18 +81,19 @@ class Target:
         self.reader = MessageReader(profile, self.filler)
         self.answers = HttpAnswers(profile.spec)
 
-    def check(self, identities: Sequence[Identity]) -> None:
+    def check(self, identities: Sequence[Identity], *, has_channels: bool = False) -> None:
         """Check, before anything connects, that every name has a value.
 
         Args:
             identities: all users that connect or send.
+            has_channels: whether the run has channels.
 
         Raises:
             ConfigError: a name has no value, or a value is not used; one sentence with the
                 key and the name.
         """
         wanted = [*needs.needs(self._spec, self._headers, self._ingest_headers)]
-        needs.check(self.profile, wanted, self._given, identities)
+        needs.check(self.profile, wanted, self._given, identities, has_channels=has_channels)
 
     def endpoint(
         self,
@@ -124,7 +126,7 @@ class Target:
                 url=with_query(base + connect.path, connect.query, values),
                 headers=merge_headers(connect.headers, self._headers, values),
                 subprotocols=tuple(fill(each, values, encode) for each in connect.subprotocols),
-                hello=tuple(self.filler.message(each, values) for each in connect.send),
+                hello=tuple(self._hello(values, identity)),
                 confirm=self.reader.confirms(values, on_captured),
                 refuse=self.reader.refuses(values, hide),
                 reply=self.reader.replies(values),
@@ -137,6 +139,49 @@ class Target:
             )
         except UnknownNameError as error:
             raise self.filler.missing(error.name, "connect") from None
+
+    def _hello(self, values: Mapping[str, str], identity: Identity) -> Iterator[str]:
+        """Yield the messages to send first: those that name the channel once for each channel."""
+        for each in self._spec.connect.send:
+            own = identity.channels if "channel" in names_in(each) else ()
+            for channel in own or (None,):
+                name = {} if channel is None else {"channel": channel}
+                yield self.filler.message(each, {**values, **name})
+
+    def with_channels(self, identity: Identity, numbered: str | None) -> Identity:
+        """Return a user with the channels that it subscribes to.
+
+        Args:
+            identity: the user.
+            numbered: the channel that --channels gives it, {channel} in [audience]; None without
+                that option.
+
+        Raises:
+            ConfigError: a name has no value.
+        """
+        own: tuple[str, ...] = () if numbered is None else (numbered,)
+        if self._spec.audience is not None:
+            values = self.filler.values(replace(identity, channels=own), {})
+            try:
+                own = tuple(fill(each, values) for each in self._spec.audience.names)
+            except UnknownNameError as error:
+                raise self.filler.missing(error.name, "audience") from None
+        return replace(identity, channels=tuple(dict.fromkeys(own)))
+
+    def names_channel(self) -> tuple[bool, bool]:
+        """Return whether requests for codes, and other texts, contain the channel's name."""
+        ingest = {name for each in texts(self._spec.ingest) for name in names_in(each.value)}
+        others = {
+            name
+            for each in self._spec.texts()
+            for name in names_in(each.value)
+            if not each.key.startswith("ingest.")
+        }
+        headers = {*names_in([text for _, text in self._headers])}
+        return (
+            "channel" in ingest | self.ingest_names(),
+            not others.isdisjoint({"channel", "channels"}) or "channel" in headers,
+        )
 
     def with_spec(self, spec: ProfileSpec) -> Target:
         """Return this target with another profile's file, for a publisher's connection."""
@@ -192,13 +237,18 @@ class Target:
         )
 
     def ingest(
-        self, code: str, identity: Identity, captured: Mapping[str, str] = {}
+        self,
+        code: str,
+        identity: Identity,
+        captured: Mapping[str, str] = {},
+        channel: str | None = None,
     ) -> HttpRequest:
         """Return the request that has a code broadcast, for profiles that use requests.
 
         Args:
             code: the code's text.
             identity: the user that sends it.
+            channel: the code's channel; None in a run without channels.
             captured: values captured by the publisher's requests before connecting.
 
         Raises:
@@ -207,7 +257,7 @@ class Target:
         return self.filler.request(
             self._spec.ingest_request,
             identity,
-            {**captured, "code": code},
+            {**captured, "code": code, **channel_values(() if channel is None else (channel,))},
             "ingest",
             self._ingest_headers,
         )

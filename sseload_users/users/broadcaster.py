@@ -181,11 +181,12 @@ class _Draft:
         due: when it should be sent (monotonic clock, s).
 
     Attributes:
+        channel: the channel that it goes to; None in a run without channels.
         sent: whether its bytes were handed to the kernel.
         finished: whether its outcome is recorded.
     """
 
-    __slots__ = ("_due", "_publication", "_sequence", "_shape", "finished", "sent")
+    __slots__ = ("_due", "_publication", "_sequence", "_shape", "channel", "finished", "sent")
 
     def __init__(
         self, publication: Publication, shape: CodeShape, sequence: int, due: float
@@ -194,6 +195,7 @@ class _Draft:
         self._shape = shape
         self._sequence = sequence
         self._due = due
+        self.channel = publication.channel_of(sequence)
         self.sent = self.finished = False
 
     def text(self, sent_ns: int) -> str:

@@ -84,6 +84,7 @@ class CodeListener(User):
         self._requests: SessionRequests | None = None
         self._slow = False
         self._turn = run.connections.turn(self._connection.number)
+        self._resumes = self._target.profile.spec.guarantee == "resume"
         self._retry_s = 0.0
         self._dropped_ns = 0
         self._wants_codes = self._overrides("on_code")
@@ -150,14 +151,16 @@ class CodeListener(User):
         run = self._worker_run
         if hold.why:
             run.operations.count_replaced()
-        if hold.why == "over":
+        if hold.why == "over" and not self._resumes:
             # The next session is another client's, which has no last event ID.
             self._transport = None
             return self._connect(None)
-        if hold.why == "storm":
-            gevent.sleep(random.uniform(0, run.options.storm_jitter))
-            connected = self._connect(None, queued=False, again=True)
-            if connected and self._transport is not None:
+        if hold.why:
+            storms = hold.why == "storm"
+            if storms:
+                gevent.sleep(random.uniform(0, run.options.storm_jitter))
+            connected = self._connect(None, queued=not storms, again=True)
+            if storms and connected and self._transport is not None:
                 back_ns = self._transport.subscribed_ns - hold.ended_ns
                 run.operations.count_storm_reconnect(max(back_ns, 0) // 1000)
             return connected
@@ -247,8 +250,13 @@ class CodeListener(User):
         run.operations.count_connected(
             connect_us, first=not connection.sessions, compression=transport.compression
         )
+        # What it gets of what was sent before, it recovers.
+        since_ns = began_ns if self._resumes and connection.sessions else meant_since_ns
         self._session = run.ledger.open_session(
-            connection, min(meant_since_ns, began_ns), transport.subscribed_ns
+            connection,
+            min(since_ns, began_ns),
+            transport.subscribed_ns,
+            self._identity.channels,
         )
         fire(self.environment, kind, "connect", connect_us / 1000)
         if self._hooks is not None:
@@ -287,7 +295,9 @@ class CodeListener(User):
                 self._requests.end()
             dropped = closed.cause != LEFT
             ended_ns = transport.ended_ns or wall_ns()
-            run.ledger.close_session(session, ended_ns, released=not dropped)
+            returns = bool(hold.why) or (dropped and run.options.reconnect)
+            end = run.ledger.pause_session if returns else run.ledger.close_session
+            end(session, ended_ns, released=not dropped)
             if dropped and not run.finished:
                 self._dropped_ns = ended_ns
                 cause = run.operations.count_drop(closed.cause, server_text)

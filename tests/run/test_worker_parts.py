@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 
 import gevent.pool
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 from sseload_users.core.counters import Counters
 from sseload_users.core.ledger import Ledger
 from sseload_users.core.tally import Tally
+from sseload_users.options import Options
 from sseload_users.run.announcements import Announcements
+from sseload_users.run.channel_assignment import ChannelAssignment
 from sseload_users.run.closing_notes import closing_notes
 from sseload_users.run.connection_plan import ConnectionPlan
 from sseload_users.run.messages import (
@@ -54,7 +57,7 @@ def test_identities_and_slow_connections_are_spread_evenly_over_workers(
 
     identities = [Identity(str(each)) for each in range(people)]
     plans += [
-        ConnectionPlan(identities, share, partial(to_leader, worker))
+        ConnectionPlan(no_channels(identities), share, partial(to_leader, worker))
         for worker in range(len(per_worker))
     ]
     with contextlib.ExitStack() as stack:
@@ -73,7 +76,7 @@ def test_identities_and_slow_connections_are_spread_evenly_over_workers(
 
 def test_connections_that_are_alike_need_no_place() -> None:
     sent: list[ToLeader] = []
-    plan = ConnectionPlan([Identity("ann")], 0, sent.append)
+    plan = ConnectionPlan(no_channels([Identity("ann")]), 0, sent.append)
     with plan.part(1) as part, plan.part(2, "eve") as other:
         assert (part.identity.username, part.slow) == ("ann", False)
         assert other.identity.username == "eve"
@@ -88,6 +91,11 @@ def test_the_place_of_a_connection_that_ended_is_taken_next() -> None:
     assert [places.take("a", 3), places.take("a", 4)] == [1, 3]
 
 
+def no_channels(identities: Sequence[Identity]) -> ChannelAssignment:
+    options = Options(target="websocket")
+    return ChannelAssignment(options, options.make_target("http://127.0.0.1:1"), identities)
+
+
 class Fixture:
     """A worker's account, its counters and publication; messages are recorded."""
 
@@ -98,7 +106,7 @@ class Fixture:
         self.operations = OperationCounters(self.ledger, lambda: self.closed)
         self.clock = RunClock(lambda _: None, same=True)
         self.publication = Publication(
-            self.ledger, self.operations, self.clock, self.sent.append, lambda: self.closed
+            self.ledger, None, self.operations, self.clock, self.sent.append, lambda: self.closed
         )
 
 

@@ -53,8 +53,8 @@ def mistake(path: Path) -> str:
             "colour = 1\n" + WHOLE,
             (
                 "colour: unknown key; use one of: lines, separator, concatenated, transport, "
-                "values, health, verify, before, connect, confirm, refuse, reply, upkeep, "
-                "code, ingest, advice."
+                "guarantee, history, planned_ends, values, health, verify, before, audience, "
+                "connect, confirm, refuse, reply, upkeep, code, ingest, advice."
             ),
         ),
         (

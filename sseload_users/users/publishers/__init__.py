@@ -15,7 +15,13 @@ class IngestFailed(Exception):  # noqa: N818 - its name stands in Locust's table
 
 
 class Draft(Protocol):
-    """A code that is due; it records its own outcome."""
+    """A code that is due; it records its own outcome.
+
+    Attributes:
+        channel: the channel that it goes to; None in a run without channels.
+    """
+
+    channel: str | None
 
     def text(self, sent_ns: int) -> str:
         """Return the code's text if it is sent at that time (wall clock, ns)."""

@@ -102,10 +102,12 @@ class HttpPublisher:
         captured = dict(self._login.captured)
 
         def body_at(sent_ns: int) -> bytes:
-            return self._target.ingest(draft.text(sent_ns), self._identity, captured).body
+            return self._target.ingest(
+                draft.text(sent_ns), self._identity, captured, draft.channel
+            ).body
 
         now = wall_ns()
-        request = self._target.ingest(draft.text(now), self._identity, captured)
+        request = self._target.ingest(draft.text(now), self._identity, captured, draft.channel)
         parse_origin(request.url)
         body = _StampedBody.of(request.body, now, body_at, draft.record_sent)
         with PatientTimeout(self._timeout_s, TimeoutError(_LATE)):

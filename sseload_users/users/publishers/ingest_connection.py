@@ -118,12 +118,15 @@ class IngestConnection:
         if self._keeper is not None:
             self._keeper.kill(block=False)
 
-    def publish(self, text: Callable[[int], str], on_sent: Callable[[int], None]) -> PublishOutcome:
+    def publish(
+        self, text: Callable[[int], str], on_sent: Callable[[int], None], channel: str | None = None
+    ) -> PublishOutcome:
         """Send a code and wait for its outcome.
 
         Args:
             text: returns the code's text for a send time (wall clock, ns).
             on_sent: called with the send time when the bytes were handed to the kernel.
+            channel: the code's channel; None in a run without channels.
 
         Returns:
             The outcome; "unsent" if there is no connection.
@@ -138,14 +141,14 @@ class IngestConnection:
         if transport is None:
             return PublishOutcome("unsent", self._down_cause)
         code = text(sent_ns)
-        if not transport.send(self._publishing.frame(code, self._sender, number)):
+        if not transport.send(self._publishing.frame(code, self._sender, number, channel)):
             return PublishOutcome("unsent", "connection closed")
         on_sent(sent_ns)
         if self._publishing.expects != "none":
-            return self._await_answer(code, number, deadline - time.monotonic())
+            return self._await_answer(code, channel, number, deadline - time.monotonic())
         accepted = PublishOutcome("accepted", None, wall_ns())
         if self._publishing.refuses:
-            outcome = self._await_answer(code, number, _REFUSAL_WAIT_S)
+            outcome = self._await_answer(code, channel, number, _REFUSAL_WAIT_S)
             return outcome if outcome.status == "rejected" else accepted
         return accepted
 
@@ -154,9 +157,11 @@ class IngestConnection:
         captured = self._sender.captured.values()
         return self._publishing.target.redact(text, self._identity, [*captured])
 
-    def _await_answer(self, code: str, number: int, timeout_s: float) -> PublishOutcome:
+    def _await_answer(
+        self, code: str, channel: str | None, number: int, timeout_s: float
+    ) -> PublishOutcome:
         publishing, sender = self._publishing, self._sender
-        about = publishing.answers_to(code, sender)
+        about = publishing.answers_to(code, sender, channel)
         settled: AsyncResult[PublishOutcome] = AsyncResult()
 
         def is_accepted_by(what: ReceivedMessage) -> bool:
@@ -222,8 +227,8 @@ class IngestConnection:
     ) -> None:
         """Fail now, and not when a code is due, if the server did not give a needed value."""
         try:
-            self._publishing.frame("", sender, 0)
-            self._publishing.answers_to("", sender)
+            self._publishing.frame("", sender, 0, "")
+            self._publishing.answers_to("", sender, "")
         except ConnectFailed:
             requests.end()
             transport.leave()
