@@ -27,7 +27,9 @@ from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean, count
 from sseload_users.options import Options
 from sseload_users.run.before_requests import BeforeRequests
+from sseload_users.run.channel_assignment import ChannelAssignment
 from sseload_users.run.resources import Resources
+from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
 
@@ -63,8 +65,11 @@ def main(arguments: Sequence[str]) -> int:
     try:
         _check_number(parsed.connections)
         resources = Resources.of(Options.read(parsed), parsed.host or "")
-        resources.target.check([*resources.identities, resources.sender])
-        return _Check(resources, parsed.connections).run()
+        assignment = ChannelAssignment(resources.options, resources.target, resources.identities)
+        resources.target.check(
+            [*resources.identities, resources.sender], has_channels=assignment.has_channels
+        )
+        return _Check(resources, *assignment.of_one_channel(parsed.connections)).run()
     except ConfigError as error:
         print(f"sseload: {clean(error)}", file=sys.stderr)
         return 2
@@ -83,14 +88,16 @@ class _Check:
 
     Args:
         resources: target, options, network and users.
-        connections: number of connections to open.
+        users: the users of the connections to open.
+        channel: the channel that all of them subscribe to; None if there are no channels.
     """
 
-    def __init__(self, resources: Resources, connections: int) -> None:
+    def __init__(
+        self, resources: Resources, users: Sequence[Identity], channel: str | None
+    ) -> None:
         self._resources = resources
         self._target, self._options = resources.target, resources.options
-        users = resources.identities
-        self._users = [users[index % len(users)] for index in range(connections)]
+        self._users, self._channel = users, channel
         self._output = CheckOutput(self._target, self._redact)
         self._requests = CheckedRequests(resources, self._output)
         before = BeforeRequests(resources.network, self._options.connect_timeout)
@@ -109,7 +116,7 @@ class _Check:
             )
             for index, identity in enumerate(self._users)
         ]
-        self._publisher = make_publisher(resources, before, resources.sender, self._output)
+        self._publisher = make_publisher(resources, before, resources.sender, channel, self._output)
 
     def run(self) -> int:
         """Take every step and print how it went; return the exit status."""
@@ -139,6 +146,7 @@ class _Check:
         return (
             f"{about['profile']} at {about['host']}: {about['transport']} at {about['connect']}, "
             f"codes in by {about['ingest']}, as {self._resources.sender.username or 'nobody'}"
+            + ("" if self._channel is None else f", in channel {clean(self._channel)}")
         )
 
     def _connect(self) -> None:

@@ -68,7 +68,11 @@ class CheckedPublisher(Protocol):
 
 
 def make_publisher(
-    resources: Resources, before: BeforeRequests, identity: Identity, output: CheckOutput
+    resources: Resources,
+    before: BeforeRequests,
+    identity: Identity,
+    channel: str | None,
+    output: CheckOutput,
 ) -> CheckedPublisher:
     """Return what hands codes in as the profile says.
 
@@ -76,12 +80,13 @@ def make_publisher(
         resources: target and options.
         before: makes the requests before connecting.
         identity: the user that sends codes.
+        channel: the channel that they go to; None if there are no channels.
         output: prints what the publisher does beside sending.
     """
     publishing = Publishing.of(resources.target)
     if publishing is None:
-        return _RequestPublisher(resources, before, identity, output)
-    return _ConnectionPublisher(publishing, resources, before, identity, output)
+        return _RequestPublisher(resources, before, identity, channel, output)
+    return _ConnectionPublisher(publishing, resources, before, identity, channel, output)
 
 
 class _RequestPublisher:
@@ -92,9 +97,11 @@ class _RequestPublisher:
         resources: Resources,
         before: BeforeRequests,
         identity: Identity,
+        channel: str | None,
         output: CheckOutput,
     ) -> None:
         self._output = output
+        self._channel = channel
         self._target = resources.target
         self._network = resources.network
         self._timeout_s = resources.options.ingest_timeout
@@ -130,7 +137,7 @@ class _RequestPublisher:
     def _try(self, mint: Mint) -> SentCode:
         sent_ns = wall_ns()
         text = mint(sent_ns)
-        request = self._target.ingest(text, self._identity, self._login.captured)
+        request = self._target.ingest(text, self._identity, self._login.captured, self._channel)
         what = f"{request.method} {request.safe_url}"
         try:
             response = fetch(request, self._network, self._timeout_s)
@@ -158,9 +165,11 @@ class _ConnectionPublisher:
         resources: Resources,
         before: BeforeRequests,
         identity: Identity,
+        channel: str | None,
         output: CheckOutput,
     ) -> None:
         self._output = output
+        self._channel = channel
         self._way = publishing.way
         self._accepted = _ACCEPTED[publishing.expects]
         self._connect_ms = 0.0
@@ -191,7 +200,7 @@ class _ConnectionPublisher:
             nonlocal sent_ns
             sent_ns = at_ns
 
-        outcome = self._connection.publish(mint_once, on_sent)
+        outcome = self._connection.publish(mint_once, on_sent, self._channel)
         if outcome.cause is None:
             took = ms(((outcome.at_ns or wall_ns()) - sent_ns) / 1e6)
             return SentCode(text, sent_ns, f"{self._way}: {self._accepted}, in {took} ms")

@@ -86,6 +86,24 @@ class ChannelAssignment:
         order = self._options.channel_order
         return ChannelPlan([*sizes], order, [*sizes.values()], seed)
 
+    def of_one_channel(self, count: int) -> tuple[list[Identity], str | None]:
+        """Return users that subscribe to one channel, in turn, and its name.
+
+        Args:
+            count: how many; a user may be there more than once.
+
+        Returns:
+            The users of all connections, and None, in a run without channels.
+
+        Raises:
+            ConfigError: a name has no value, or the profile does not say which channel is meant.
+        """
+        everybody = [self.identity(0, each) for each in self._identities]
+        self.plan(1, "")
+        channel = everybody[0].channels[0] if self.has_channels else None
+        members = [each for each in everybody if channel is None or channel in each.channels]
+        return [members[index % len(members)] for index in range(count)], channel
+
     def _check_named(self, *, several: bool) -> None:
         """Check that the profile says which channel is meant.
 
