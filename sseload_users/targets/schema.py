@@ -20,7 +20,7 @@ from pydantic import (
 from sseload_users.core.codes import DEFAULT_TEMPLATE, CodeShape
 from sseload_users.targets.paths import JsonPath
 from sseload_users.targets.template import Json, fill, fill_json
-from sseload_users.transports import CarrierName
+from sseload_users.transports import CarrierName, ParserName
 
 #: The steps that can fail, as named in the reports' errors by cause.
 FailureStep: TypeAlias = Literal[
@@ -342,6 +342,7 @@ class ConnectSpec(Table):
     namespace: str = Field("/", pattern=r"^/[^,?]*$")
     auth: Annotated[dict[str, Any], AfterValidator(_json)] | None = None
     engine: Literal[3, 4] = 4
+    parser: ParserName = "json"
     transports: Annotated[tuple[CarrierName, ...], AfterValidator(_transports)] = (
         "polling",
         "websocket",

@@ -151,6 +151,7 @@ _ONLY_FOR: dict[str, tuple[TransportName, ...]] = {
     "connect.namespace": ("socketio",),
     "connect.auth": ("socketio",),
     "connect.engine": ("socketio",),
+    "connect.parser": ("socketio",),
     "connect.transports": ("socketio",),
     "connect.send": ("websocket", "socketio"),
     "reply": ("websocket", "socketio"),

@@ -134,6 +134,7 @@ class Target:
                 namespace=fill_namespace(connect.namespace, values),
                 auth=fill_json(connect.auth, values),
                 engine=connect.engine,
+                parser=connect.parser,
                 transports=connect.transports,
                 last_event_id=last_event_id,
             )

@@ -11,6 +11,8 @@ TransportName: TypeAlias = Literal["websocket", "socketio", "sse"]
 
 #: A revision of Engine.IO: 3 for Socket.IO 2, 4 for Socket.IO 3 and later.
 Revision: TypeAlias = Literal[3, 4]
+#: How Socket.IO's packets are written, as its packages name it.
+ParserName: TypeAlias = Literal["json", "msgpack"]
 #: How Engine.IO's packets are carried, as Socket.IO's clients name it.
 CarrierName: TypeAlias = Literal["polling", "websocket"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from sseload_users.transports import CarrierName, ConnectFailed, Revision
+from sseload_users.transports import CarrierName, ConnectFailed, ParserName, Revision
 
 #: Answers a payload, as far as its messages require that, by the function given. It is called
 #: in the hub: it must neither block nor raise.
@@ -36,6 +36,7 @@ class Endpoint:
         namespace: Socket.IO namespace to join.
         auth: Socket.IO's connect payload, sent as JSON.
         engine: the revision of Engine.IO: 3 for Socket.IO 2, 4 for Socket.IO 3 and later.
+        parser: how Socket.IO's packets are written: as text with JSON, or by msgpack.
         transports: how Engine.IO is carried: at first by the first of these; from polling it goes
             over to WebSocket if that is there, too.
         last_event_id: ID of the last event of the previous session, from which an event
@@ -55,6 +56,7 @@ class Endpoint:
     namespace: str = "/"
     auth: Mapping[str, object] | None = field(default=None, repr=False)
     engine: Revision = 4
+    parser: ParserName = "json"
     transports: tuple[CarrierName, ...] = ("websocket",)
     last_event_id: str = ""
     slow: bool = False

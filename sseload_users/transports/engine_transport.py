@@ -33,7 +33,7 @@ from sseload_users.transports.engineio import (
     refusal,
     with_query,
 )
-from sseload_users.transports.frames import FrameDecoder, text_frame
+from sseload_users.transports.frames import FrameDecoder, binary_frame, text_frame
 from sseload_users.transports.heartbeat import Heartbeat, PingingHeartbeat
 from sseload_users.transports.network import Network
 from sseload_users.transports.payload_decoder import BAD_PAYLOAD, PayloadDecoder
@@ -174,6 +174,14 @@ class EngineTransport(WebSocketTransport):
             return self._polling.send_now(text.encode())
         return super().send(text)
 
+    def send_binary(self, data: bytes) -> bool:
+        """Send a binary message; see `send`."""
+        if self._connection is None:
+            return False
+        if self._polling is not None:
+            return self._polling.send_now(data)
+        return self._connection.send_now(binary_frame(data))
+
     @property
     def congested(self) -> bool:
         """Whether a message that is sent now would wait in a backlog."""
@@ -216,7 +224,8 @@ class EngineTransport(WebSocketTransport):
         # From here on nothing waits: no message can be lost or come twice.
         connection.send_now(text_frame(UPGRADE.decode()))
         for packet in polling.take_unsent():
-            connection.send_now(self._frame(packet))
+            frame = text_frame(packet) if isinstance(packet, str) else binary_frame(packet)
+            connection.send_now(frame)
         polling.close()
         self._polling = None
         decoder.on_close = self._on_close
@@ -255,9 +264,6 @@ class EngineTransport(WebSocketTransport):
             connection.close()
             raise
         return connection, decoder
-
-    def _frame(self, packet: str | bytes) -> bytes:
-        return text_frame(packet if isinstance(packet, str) else packet.decode())
 
     def _report(self, passage: Passage, cause: str = "", text: str = "") -> None:
         if self.on_passage is not None:

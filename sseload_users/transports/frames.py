@@ -414,6 +414,11 @@ def close_frame(code: int | None) -> bytes:
     return bytes(_SERIALIZER.close(code))
 
 
+def binary_frame(data: bytes) -> bytes:
+    """Return a client's binary frame."""
+    return bytes(_SERIALIZER.send_data(data))
+
+
 def text_frame(text: str) -> bytes:
     """Return a client's text frame."""
     return bytes(_SERIALIZER.send_data(text))

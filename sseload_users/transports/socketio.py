@@ -7,10 +7,18 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessage, ParsedMessage
+from sseload_users.transports import (
+    Closed,
+    ConnectFailed,
+    Malformed,
+    OnMalformed,
+    OnMessage,
+    ParsedMessage,
+)
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.engine_transport import DISCONNECTED, OLD_SERVER, EngineTransport
 from sseload_users.transports.engineio import BINARY_MESSAGE
+from sseload_users.transports.msgpack_parser import is_packed, pack, unpack
 from sseload_users.transports.network import Network
 from sseload_users.transports.packets import (
     connect_packet,
@@ -26,9 +34,18 @@ from sseload_users.transports.packets import (
     parse_packet,
     requested_acknowledgement,
 )
+from sseload_users.transports.recovery import (
+    event_offset,
+    recovery_id,
+    recovery_of,
+    recovery_text,
+    with_recovery,
+)
 from sseload_users.transports.server_text import MAX_TEXT, data_text
 
 _CONNECT, _DISCONNECT, _EVENT, _ACK, _CONNECT_ERROR = b"40", b"41", b"42", b"43", b"44"
+# Socket.IO 2 puts every client into the default namespace, unasked and without a session ID.
+_UNASKED = _CONNECT
 _BINARY_EVENT, _BINARY_ACK = b"45", b"46"
 
 _TOO_LARGE = Closed("client", "message too large")
@@ -59,11 +76,14 @@ class SocketIOTransport(EngineTransport):
         "_binary",
         "_binary_bytes",
         "_early",
+        "_last_event",
         "_listener",
         "_namespace",
         "_on_event",
         "_prefix",
+        "_recovery_id",
         "_refusal",
+        "_resumed",
         "on_acknowledgement",
     )
 
@@ -77,7 +97,16 @@ class SocketIOTransport(EngineTransport):
         on_malformed: OnMalformed,
     ) -> None:
         super().__init__(endpoint, network, on_message, on_malformed)
-        self._on_message = self._on_packet if endpoint.engine == 4 else self._on_old_packet
+        self._on_message = self._on_packet
+        if endpoint.engine == 3:
+            self._on_message = self._on_old_packet
+        if endpoint.parser == "msgpack":
+            self._on_message = self._on_packed
+        # What the server restores a session by (connection state recovery), the last event of
+        # this one with an offset, and whether the server has restored it.
+        self._recovery_id = ""
+        self._last_event = b""
+        self._resumed = False
         self._namespace = endpoint.namespace.encode()
         self._prefix = event_prefix(endpoint.namespace)
         self._listener = on_message
@@ -126,7 +155,8 @@ class SocketIOTransport(EngineTransport):
         unanswered: list[bytes] = []
         # Servers of Socket.IO 2 put every client into the default namespace by themselves.
         if endpoint.engine == 4 or endpoint.namespace != "/":
-            self.send(connect_packet(endpoint.namespace, endpoint.auth))
+            auth = with_recovery(endpoint.auth, endpoint.last_event_id)
+            self.send(connect_packet(endpoint.namespace, auth))
         while not (self._acknowledged_ns and (confirmed_ns or endpoint.confirm is None)):
             self._on_message(*self._receive())
             if len(early) > checked:
@@ -173,12 +203,42 @@ class SocketIOTransport(EngineTransport):
             self.send(disconnect_packet(self.endpoint.namespace))
         super()._say_goodbye()
 
+    @property
+    def last_event_id(self) -> str:
+        """What the next session has to tell the server to have this one's state restored."""
+        if not self._recovery_id:
+            return self.endpoint.last_event_id
+        offset = event_offset(self._last_event)
+        if offset is None and self._resumed:
+            _, offset = recovery_of(self.endpoint.last_event_id)
+        return recovery_text(self._recovery_id, offset)
+
+    def send(self, text: str) -> bool:
+        """Send a packet without waiting, from the hub or any greenlet.
+
+        Returns:
+            Whether it was accepted: not if the connection is broken or its backlog is full.
+        """
+        if self.endpoint.parser == "msgpack" and text.startswith("4"):
+            return self.send_binary(pack(text))
+        return super().send(text)
+
     def _hand_over(self, held: deque[tuple[bytes, int]]) -> None:
-        self._on_event = self._answering(self._listener)
+        if self._resumed:
+            self._report("resumed")
+        # Only where the server may restore the session does it matter which event was the last.
+        listener = self._remember if self._recovery_id else self._listener
+        self._on_event = self._answering(listener)
         early, self._early = self._early, []
         for payload, arrived_ns in early:
-            self._listener(payload, arrived_ns)
+            listener(payload, arrived_ns)
         super()._hand_over(held)
+
+    def _remember(self, payload: bytes, arrived_ns: int) -> None:
+        # An offset is a text at the end; what requests an acknowledgement has none.
+        if payload.endswith(b'"]') or b'"]\0' in payload:
+            self._last_event = payload
+        self._listener(payload, arrived_ns)
 
     def _keep(self, payload: bytes, arrived_ns: int) -> None:
         self._early.append((payload, arrived_ns))
@@ -202,6 +262,19 @@ class SocketIOTransport(EngineTransport):
             self._heartbeat.hear()
         self._on_packet(payload.removeprefix(BINARY_MESSAGE), arrived_ns)
 
+    def _on_packed(self, payload: bytes, arrived_ns: int) -> None:
+        """Handle a message of the msgpack parser."""
+        if not is_packed(payload):
+            self._on_packet(payload, arrived_ns)
+            return
+        try:
+            parts = unpack(payload)
+        except Malformed as error:
+            self._on_malformed(error.cause)
+            return
+        for part in parts:
+            self._on_packet(part, arrived_ns)
+
     def _on_socketio(self, payload: bytes, arrived_ns: int) -> None:
         header = parse_header(payload)
         if header is None:
@@ -218,7 +291,8 @@ class SocketIOTransport(EngineTransport):
             self._binary = [payload] if wanted else None
             self._binary_bytes = len(payload)
         elif namespace != self._namespace:
-            return
+            if payload == _UNASKED and self.endpoint.engine == 4:
+                self._on_connected(payload, arrived_ns)
         elif kind in (_EVENT, _BINARY_EVENT):
             self._on_event(payload, arrived_ns)
             self._acknowledge(payload)
@@ -239,6 +313,9 @@ class SocketIOTransport(EngineTransport):
             self.end(Closed("client", OLD_SERVER))
         elif not self._acknowledged_ns:
             self._acknowledged_ns = arrived_ns
+            self._recovery_id = recovery_id(payload)
+            before, _ = recovery_of(self.endpoint.last_event_id)
+            self._resumed = before != "" and before == self._recovery_id
 
     def _on_ack(self, payload: bytes, arrived_ns: int) -> None:
         if self.on_acknowledgement is None:

@@ -1,6 +1,8 @@
-// Socket.IO's reference implementation, as a program: socketio_node.js PING_MS TIMEOUT_MS.
+// Socket.IO's reference implementation, as a program:
+// socketio_node.js PING_MS TIMEOUT_MS [MODULE [PARSER | recovery]].
 //
-// It speaks what socketio_python.py speaks. In the namespace /events it wants `auth` with the
+// MODULE is socket.io (the default) or socket.io2, its version 2, where the token comes with the
+// query. It speaks what socketio_python.py speaks. In the namespace /events it wants `auth` with the
 // token "t"; a client without it is refused. `start` has it send codes of all shapes to the
 // client that asks, then disconnect it; `ask` has it send two that request an acknowledgement and
 // write a line for each that comes; `broadcast` has it send a code to all. What is posted to
@@ -9,7 +11,10 @@
 "use strict";
 
 const { createServer } = require("http");
-const { Server } = require("socket.io");
+
+const serve = require(process.argv[4] || "socket.io");
+const recovers = process.argv[5] === "recovery";
+const parser = process.argv[5] && !recovers && require(process.argv[5]);
 
 const http = createServer((request, response) => {
   if (request.method !== "POST" || request.url !== "/api/ingest") {
@@ -23,14 +28,16 @@ const http = createServer((request, response) => {
     response.writeHead(200, { "Content-Type": "application/json" }).end('{"status":"success"}');
   });
 });
-const io = new Server(http, {
+const io = serve(http, {
   pingInterval: Number(process.argv[2]),
   pingTimeout: Number(process.argv[3]),
+  ...(recovers && { connectionStateRecovery: {} }),
+  ...(parser && { parser }),
 });
 const events = io.of("/events");
 
 events.use((socket, next) => {
-  const known = socket.handshake.auth.token === "t";
+  const known = (socket.handshake.auth || socket.handshake.query).token === "t";
   next(known ? undefined : new Error("Unauthorized or unknown username"));
 });
 

@@ -18,6 +18,12 @@ from typing import IO
 import pytest
 
 _FOLDER = Path(__file__).parent
+_PACKAGES = (
+    "socket.io@4",
+    "socket.io2@npm:socket.io@2",
+    "socket.io-client@4",
+    "socket.io-msgpack-parser@3",
+)
 #: Seconds in which a server starts, and npm installs.
 _PATIENCE, _INSTALL_PATIENCE = 15.0, 120.0
 
@@ -37,7 +43,19 @@ class Server:
 
 @contextlib.contextmanager
 def socketio_server(kind: str, ping_ms: int = 25_000, timeout_ms: int = 20_000) -> Iterator[Server]:
-    """Run a server, "python" or "node"; skip the test if it is not installed."""
+    """Run a server; skip the test if it is not installed.
+
+    Args:
+        kind: "python", "node", "node 2" for Socket.IO 2, "node msgpack" for that parser, or
+            "node recovery" for connection state recovery.
+        ping_ms: between two pings.
+        timeout_ms: that the answer may take.
+    """
+    more = {
+        "node 2": ["socket.io2"],
+        "node msgpack": ["socket.io", "socket.io-msgpack-parser"],
+        "node recovery": ["socket.io", "recovery"],
+    }
     if kind == "python":
         command = [sys.executable, str(_FOLDER / "socketio_python.py")]
     else:
@@ -47,7 +65,7 @@ def socketio_server(kind: str, ping_ms: int = 25_000, timeout_ms: int = 20_000) 
             pytest.skip(why)
         command = ["node", str(_FOLDER / "socketio_node.js")]
     child = subprocess.Popen(
-        [*command, str(ping_ms), str(timeout_ms)],
+        [*command, str(ping_ms), str(timeout_ms), *more.get(kind, [])],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -78,12 +96,13 @@ def install_socketio() -> str | None:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         return "Node.js and npm are not installed"
-    if (_FOLDER / "node_modules" / "socket.io" / "package.json").exists():
+    names = ("socket.io", "socket.io2", "socket.io-client", "socket.io-msgpack-parser")
+    if all((_FOLDER / "node_modules" / name / "package.json").exists() for name in names):
         return None
     install = [npm, "install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts"]
     try:
         subprocess.run(
-            [*install, "--prefix", str(_FOLDER), "socket.io@4"],
+            [*install, "--prefix", str(_FOLDER), *_PACKAGES],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_INSTALL_PATIENCE,

@@ -61,7 +61,7 @@ def mistake(path: Path) -> str:
             changed('path = "/ws"', 'path = "/ws"\nport = 1'),
             (
                 "connect.port: unknown key; use one of: path, query, headers, subprotocols, "
-                "namespace, auth, engine, transports, send, max_message."
+                "namespace, auth, engine, parser, transports, send, max_message."
             ),
         ),
         (
@@ -250,7 +250,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         "Unknown target 'centrifuge': use one of code-server, action-cable, "
         "centrifugo, code-server-socket, code-server-sse, graphql-transport-ws, nchan, nchan-sse, "
         "phoenix, pusher, "
-        "socketio, sse, stomp, websocket, or the path of a file that ends in .toml."
+        "socketio, socketio2, sse, stomp, websocket, or the path of a file that ends in .toml."
     )
 
 
