@@ -18,7 +18,7 @@ from sseload_users.transports.content_coding import (
 )
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.network import Network
-from sseload_users.transports.patience import PatientTimeout
+from sseload_users.transports.patience import ONCE_MORE_S, PatientTimeout
 
 #: Most bytes of a response's body that are read: health checks and token pages are short.
 _BODY_BYTES = 1 << 20
@@ -53,7 +53,8 @@ def fetch(
             connection.sock = network.open_for_request(
                 request.url, time.monotonic() + timeout_s, turn=turn
             )
-            connection.sock.settimeout(None)
+            # Applies where gevent has not patched the sockets.
+            connection.sock.settimeout(timeout_s + ONCE_MORE_S)
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             headers = with_accepted_codings(
                 request.headers, request.url, compression=network.compression
