@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from bench import growth, hold, machine, memory, receipt, scaling, soak, truth
+from bench import compression, growth, hold, machine, memory, receipt, scaling, soak, truth
 from bench.children import BenchError
 from bench.tables import Table, document, keep
 from sseload_users.run.limits import raise_file_limit
@@ -17,6 +17,7 @@ from tests.servers.nchan import missing
 #: The parts, in the order in which they run.
 PARTS: dict[str, Callable[..., Table]] = {
     "receipt": receipt.run,
+    "compression": compression.run,
     "memory": memory.run,
     "truth": truth.run,
     "hold": hold.run,

@@ -7,6 +7,7 @@
 //   flush     flush the compressor after each event; compressing proxies forget that
 //   flushGreeting  flush it after the first event
 //   padding   bytes beside the code in each message
+//   own       number the messages to each WebSocket, so that no two copies are alike
 //
 // WebSockets connect at /ws, event streams at /stream; what is posted to /api/ingest goes to all
 // of them. /truth tells how many messages were sent to them, and their bytes. It writes its port
@@ -25,6 +26,7 @@ const COMPRESSORS = {
 };
 const CONNECTED = JSON.stringify({ type: "connected" });
 const streams = new Set();
+let numbers = 1;
 const truth = { messages: 0, bytes: 0, refused: 0 };
 
 function body(request, response, headers) {
@@ -69,8 +71,9 @@ const http = createServer((request, response) => {
       const padding = "LT-0123456789 ".repeat(1 + options.padding / 14).slice(0, options.padding);
       const message = JSON.stringify({ code: JSON.parse(text).code, padding });
       for (const client of sockets.clients) {
-        count(message);
-        client.send(message);
+        const copy = options.own ? `{"to":${client.number},${message.slice(1)}` : message;
+        count(copy);
+        client.send(copy);
       }
       for (const stream of streams) writeEvent(stream, message);
       body(request, response, json).end('{"status":"success"}');
@@ -91,6 +94,7 @@ const sockets = new WebSocketServer({
   },
 });
 sockets.on("connection", (client) => {
+  client.number = numbers++;
   count(CONNECTED);
   client.send(CONNECTED);
 });
