@@ -54,7 +54,8 @@ class Tally:
     Attributes:
         counters: numbers of operations.
         causes: failed operations by operation and cause.
-        compression: sessions by the compression that was negotiated, "none" included.
+        compression: sessions by the compression that was negotiated, "none" included. A count
+            is negative if sessions of before have negotiated something else.
         server_texts: by cause, the server's own words in one of its failures.
         connect: connect times, in microseconds; like the next eight, a histogram.
         recovery: from a session's drop to the next session's subscription.

@@ -13,17 +13,18 @@ _KIB = 1024
 
 def compression_of(tally: Tally) -> CompressionFigures:
     """Return the figures of a run's account."""
+    found = [(name, many) for name, many in tally.compression.items() if many > 0]
     return CompressionFigures(
-        negotiated=dict(sorted(tally.compression.items(), key=lambda each: (-each[1], each[0]))),
+        negotiated=dict(sorted(found, key=lambda each: (-each[1], each[0]))),
         wire_bytes=tally.counters.compressed_bytes,
         inflated_bytes=tally.counters.inflated_bytes,
     )
 
 
 def compression_sentences(figures: CompressionFigures) -> list[str]:
-    """Return the figures in words; nothing if no session had compression."""
+    """Return the figures in words; nothing if nothing was compressed."""
     kinds = {name: many for name, many in figures.negotiated.items() if name != "none"}
-    if not kinds:
+    if not kinds and not figures.inflated_bytes:
         return []
     sessions = sum(figures.negotiated.values())
     named = [

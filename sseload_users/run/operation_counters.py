@@ -94,13 +94,16 @@ class OperationCounters:
         """Count a session that sseload ended and that another one follows."""
         self.counters.replaced += 1
 
-    def count_passage(self, passage: Passage, cause: str = "", server_text: str = "") -> None:
+    def count_passage(
+        self, passage: Passage, cause: str = "", server_text: str = "", *, compression: str = ""
+    ) -> None:
         """Count what became of a session that began by long polling, or that was resumed.
 
         Args:
             passage: what became of it.
             cause: why it could not go over to WebSocket, if that failed.
             server_text: the server's own words, without secrets.
+            compression: the compression that was negotiated where it went; empty for none.
         """
         counters = self.counters
         match passage:
@@ -108,6 +111,10 @@ class OperationCounters:
                 counters.polled += 1
             case "upgraded":
                 counters.upgraded += 1
+                if compression and not self._is_closed():
+                    agreed = self._ledger.tally.compression
+                    agreed["none"] -= 1
+                    agreed[compression] += 1
             case "resumed":
                 counters.resumed += 1
             case "failed":

@@ -19,6 +19,7 @@ import h11
 from sseload_users.core.clock import wall_ns
 from sseload_users.transports import ConnectFailed, Revision
 from sseload_users.transports.causes import cause_of
+from sseload_users.transports.content_coding import accepted_codings
 from sseload_users.transports.cookies import Cookies
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.engineio import (
@@ -79,6 +80,7 @@ class Polling:
             self._fail,
             repeats=True,
             max_body=most,
+            inflation=network.inflation,
         )
         self._posts = RequestChannel(
             lambda: self._open(slow=False),
@@ -86,6 +88,7 @@ class Polling:
             self._fail,
             repeats=False,
             max_body=most,
+            inflation=network.inflation,
         )
         self._outbox: list[str | bytes] = []
         # Payloads that wait for ``recv`` or ``watch``, and their arrivals.
@@ -244,7 +247,8 @@ class Polling:
     def _head(self, method: str, *more: tuple[str, str]) -> h11.Request:
         endpoint, url = self._endpoint, self._endpoint.url
         sid = f"&sid={self._sid}" if self._sid else ""
-        own = {"Accept": "*/*", "Accept-Encoding": "identity", **dict(more)}
+        codings = accepted_codings(url, compression=self._network.compression)
+        own = {"Accept": "*/*", "Accept-Encoding": codings, **dict(more)}
         try:
             return h11.Request(
                 method=method,

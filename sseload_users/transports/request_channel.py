@@ -7,12 +7,14 @@ keeps it; otherwise the next request opens another one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gevent
 import h11
 
+from sseload_users.transports.content_coding import BadContent, decoded_content
 from sseload_users.transports.handshake_response import HEAD_BYTES
+from sseload_users.transports.inflation import Inflation
 from sseload_users.transports.stamped_socket import StampedSocket
 
 _CLOSED = "connection closed"
@@ -54,7 +56,8 @@ class RequestChannel:
             the error. There are no more answers then.
         repeats: whether to repeat a request on a new connection if a kept-alive one was closed
             before any answer, as browsers do.
-        max_body: largest body of a response, in bytes.
+        max_body: largest body of a response, in bytes, and of what it is decoded to.
+        inflation: counts bodies that come compressed.
 
     Attributes:
         connection: the current TCP connection; None if there is none.
@@ -66,6 +69,7 @@ class RequestChannel:
         "_connect",
         "_heard",
         "_http",
+        "_inflation",
         "_max_body",
         "_on_answer",
         "_on_failure",
@@ -86,12 +90,14 @@ class RequestChannel:
         *,
         repeats: bool,
         max_body: int,
+        inflation: Inflation,
     ) -> None:
         self._connect = connect
         self._on_answer = on_answer
         self._on_failure = on_failure
         self._repeats = repeats
         self._max_body = max_body
+        self._inflation = inflation
         self.connection: StampedSocket | None = None
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
         self._pending: tuple[h11.Request, bytes] | None = None
@@ -189,12 +195,33 @@ class RequestChannel:
         answer = Answer(
             response.status_code, tuple(response.headers), b"".join(self._body), arrived_ns
         )
+        if coding := answer.header(b"content-encoding"):
+            try:
+                answer = replace(answer, body=self._decoded(answer.body, coding))
+            except ConnectionError as error:
+                self._fail(error)
+                return
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
             self._reused = True
         else:
             self._drop()
         self._on_answer(answer)
+
+    def _decoded(self, body: bytes, coding: str) -> bytes:
+        """Return the content of a body.
+
+        Raises:
+            ConnectionError: it cannot be decoded, or is too large.
+        """
+        try:
+            content = decoded_content(body, coding, self._max_body + 1)
+        except BadContent as error:
+            raise InvalidAnswer("bad compressed data") from error
+        if len(content) > self._max_body:
+            raise ConnectionError("inflated message too large")
+        self._inflation.count(len(body), len(content))
+        return content
 
     def _on_end(self, error: Exception | None) -> None:
         arrived_ns = 0 if self.connection is None else self.connection.arrived_ns

@@ -277,7 +277,10 @@ class CodeListener(User):
     def _on_passage(self, passage: Passage, cause: str, server_text: str) -> None:
         if self._requests is not None:
             cause, server_text = map(self._requests.redact, (cause, server_text))
-        self._worker_run.operations.count_passage(passage, cause, server_text)
+        compression = "" if self._transport is None else self._transport.compression
+        self._worker_run.operations.count_passage(
+            passage, cause, server_text, compression=compression
+        )
 
     def _hold_session(self) -> tuple[Closed, Hold]:
         """Listen until the session ends; return how it ended."""

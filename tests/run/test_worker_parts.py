@@ -16,6 +16,7 @@ from sseload_users.core.counters import Counters
 from sseload_users.core.ledger import Ledger
 from sseload_users.core.tally import Tally
 from sseload_users.options import Options
+from sseload_users.report.compression import compression_of
 from sseload_users.run.announcements import Announcements
 from sseload_users.run.channel_assignment import ChannelAssignment
 from sseload_users.run.closing_notes import closing_notes
@@ -113,6 +114,15 @@ class Fixture:
 @pytest.fixture
 def run() -> Fixture:
     return Fixture()
+
+
+def test_a_session_that_goes_over_has_the_compression_of_where_it_went(run: Fixture) -> None:
+    for compression in ("", "", "gzip"):
+        run.operations.count_connected(5, first=True, compression=compression)
+    first = run.ledger.take()
+    run.operations.count_passage("upgraded", compression="permessage-deflate")
+    first.merge(run.ledger.take())
+    assert compression_of(first).negotiated == {"gzip": 1, "none": 1, "permessage-deflate": 1}
 
 
 def test_operations_are_counted(run: Fixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import queue
 import re
@@ -29,12 +30,14 @@ class PollingServer:
         upgrades: what the open packet offers.
         cookies: values of Set-Cookie with the first answer.
         keeps: whether connections are kept alive.
+        compress: whether answers are compressed if the client accepts that.
 
     Attributes:
         answers: payloads for the next polls, or statuses to refuse them with.
         heads: the heads of all requests, without the line ends.
         posted: the packets that were posted.
         most_polls: the most polls that were held at once.
+        coding: the Content-Encoding of answers that are not compressed; empty for none.
     """
 
     def __init__(
@@ -44,16 +47,19 @@ class PollingServer:
         upgrades: tuple[str, ...] = ("websocket",),
         cookies: tuple[str, ...] = (),
         keeps: bool = True,
+        compress: bool = False,
     ) -> None:
         self.answers: queue.Queue[str | bytes | int] = queue.Queue()
         self.heads: list[str] = []
         self.posted: list[str] = []
+        self.coding = ""
         self.most_polls = 0
         self._polls = self._open = 0
         self._on_websocket = on_websocket
         self._upgrades = upgrades
         self._cookies = cookies
         self._keeps = keeps
+        self._compress = compress
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -133,7 +139,12 @@ class PollingServer:
         self._on_websocket(connection, self)
 
     def _answer(self, connection: socket.socket, status: int, body: bytes, *cookies: str) -> None:
+        compresses = self._compress and "gzip" in self.heads[-1]
+        if compresses:
+            body = gzip.compress(body)
         lines = [f"HTTP/1.1 {status} Hm", f"Content-Length: {len(body)}"]
+        coding = "gzip" if compresses else self.coding
+        lines += [f"Content-Encoding: {coding}"] * bool(coding)
         lines += [f"Set-Cookie: {each}" for each in cookies]
         if not self._keeps:
             lines.append("Connection: close")

@@ -89,6 +89,37 @@ def test_a_session_that_only_polls() -> None:
     }
 
 
+def test_compressed_payloads_are_decoded() -> None:
+    server = PollingServer(upgrades=(), compress=True)
+    with server.serving() as url:
+        session = Session(url)
+        session.wait_for("polling")
+        server.say(event("a" * 5000), event("b"))
+        session.wait_for_messages(2)
+        assert session.leave() == LEFT
+    assert names(session.one) == ["a" * 5000, "b"]
+    wire, inflated = session.one.transport.network.inflation.drain()
+    assert inflated > 5000
+    assert wire < inflated / 5
+
+
+@pytest.mark.parametrize(
+    ("payload", "cause"),
+    [(b"4" * (17 << 20), "inflated message too large"), (None, "bad compressed data")],
+)
+def test_a_payload_that_cannot_be_decoded_ends_the_session(
+    payload: bytes | None, cause: str
+) -> None:
+    server = PollingServer(upgrades=(), compress=payload is not None)
+    with server.serving() as url:
+        session = Session(url)
+        session.wait_for("polling")
+        if payload is None:
+            server.coding = "gzip"  # what it says, and not what it does
+        server.answers.put(payload or b"4" * 20)
+        assert session.end() == Closed("network", cause)
+
+
 def test_messages_while_it_goes_over_come_once_and_in_order() -> None:
     def on_websocket(websocket: socket.socket, server: PollingServer) -> None:
         assert receive_frame(websocket) == (0x81, b"2probe")
