@@ -161,4 +161,4 @@ def test_check_says_what_was_negotiated(tmp_path: Path) -> None:
         words = ("--host", server.url, "--target", "websocket")
         checked = run(tmp_path, "check", *words, report=False)
     assert checked.status == 0
-    assert "/ws, with permessage-deflate, and the server confirmed it" in checked.stdout
+    assert "/ws, with permessage-deflate, and the server confirmed each" in checked.stdout
