@@ -100,7 +100,11 @@ class Truth:
         ends = not self.complete or self.play.session_length_s or self.play.storm_after_s
         if not ends or connection.refused:
             return False
-        return not connection.subscribed or self.near_a_cut(min(connection.subscribed.values()))
+        if not connection.subscribed:
+            return True
+        subscribed = min(connection.subscribed.values())
+        # Sessions may still begin when the account is closed, until their users have stopped.
+        return self.near_a_cut(subscribed) or subscribed > self.end_ns - _S
 
     def latencies_s(self) -> Iterator[tuple[float, float]]:
         """Yield the shortest and longest latency of each pair that can have been delivered."""
