@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sseload_users.core.sessions import Session
+from sseload_users.core.sessions import Session, TrackedCode
+
+#: By how much sessions may have been subscribed in another order than they were opened.
+_MAX_UNORDERED_NS = 1_000_000_000
 
 
 class Audience:
@@ -26,6 +29,24 @@ class Audience:
         self.open[session] = None
         for channel in session.channels or ():
             self.join(session, channel)
+
+    def admit_newcomers(self, code: TrackedCode) -> None:
+        """Take a code as meant for sessions that began to connect before it arrived anywhere.
+
+        A code of another worker may be announced when a session that receives it has begun to
+        connect already.
+
+        Args:
+            code: it has just been announced.
+        """
+        sent_ns = code.sent_ns
+        if sent_ns is None:
+            return
+        for session in reversed(self.open):
+            if session.subscribed_ns < sent_ns - _MAX_UNORDERED_NS:
+                break
+            if sent_ns < session.started_ns and not code.had_arrived(session.started_ns):
+                session.started_ns = sent_ns
 
     def join(self, session: Session, channel: str) -> None:
         """Add an open session to a channel."""

@@ -87,17 +87,23 @@ class CodeRegistry:
         del self.unannounced[code.sequence, code.text_ns]
         code.copies = None
 
-    def oldest_unreceived_ns(self) -> int | None:
-        """Return when the oldest code was sent that has not arrived anywhere; None without one.
+    def oldest_unreceived_ns(self, at_ns: int) -> int | None:
+        """Return when the oldest code was sent that had not arrived anywhere at a time.
 
-        The server may not have broadcast it yet, so a session that is only now being opened may
+        The server may not have broadcast it by then, so a session that began to connect then may
         receive it.
+
+        Args:
+            at_ns: the time (wall clock, ns).
+
+        Returns:
+            The time (wall clock, ns); None if there is no such code in flight.
         """
         return min(
             (
                 code.sent_ns
                 for code in self.in_flight.values()
-                if code.sent_ns is not None and not code.copies and code.is_owed
+                if code.sent_ns is not None and code.is_owed and not code.had_arrived(at_ns)
             ),
             default=None,
         )

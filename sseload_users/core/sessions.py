@@ -308,6 +308,10 @@ class TrackedCode:
         self.missing: SessionSet | None = None
         self._reported = 0
 
+    def had_arrived(self, at_ns: int) -> bool:
+        """Whether the first copy that was read had arrived at a time (wall clock, ns)."""
+        return next(iter((self.copies or {}).values()), NEVER) < at_ns
+
     def take_new_copies(self) -> Iterable[tuple[Session, int]]:
         """Return the first copies, with their arrivals, that came since the last call."""
         if not self.copies or len(self.copies) == self._reported:

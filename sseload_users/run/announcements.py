@@ -37,4 +37,5 @@ class Announcements:
                 clock.sender_error_ns = max(clock.sender_error_ns, each.clock_error_ns)
                 sent_ns = clock.clocks.to_here(each.sent_ns)
                 self._ledger.announce(each.sequence, sent_ns, each.text_ns)
+                self._ledger.audience.admit_newcomers(self._ledger.code(each.sequence))
         self._waiting.clear()

@@ -213,7 +213,8 @@ class CodeListener(User):
         run, connection = self._worker_run, self._connection
         run.operations.count_attempt()
         kind, began_ns = self._transport_type.kind, wall_ns()
-        meant_since_ns = run.ledger.codes.oldest_unreceived_ns() or began_ns
+        codes = run.ledger.codes
+        meant_since_ns = codes.oldest_unreceived_ns(began_ns) or began_ns
         requests = self._requests = SessionRequests(
             self._target,
             self._identity,
@@ -250,6 +251,8 @@ class CodeListener(User):
         run.operations.count_connected(
             connect_us, first=not connection.sessions, compression=transport.compression
         )
+        # Another worker's codes may have been announced meanwhile.
+        meant_since_ns = min(meant_since_ns, codes.oldest_unreceived_ns(began_ns) or began_ns)
         # What it gets of what was sent before, it recovers.
         since_ns = began_ns if self._resumes and connection.sessions else meant_since_ns
         self._session = run.ledger.open_session(

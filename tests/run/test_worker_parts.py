@@ -218,6 +218,43 @@ def test_announcements_wait_for_the_leaders_time() -> None:
     assert clock.sender_error_ns == 2000
 
 
+@pytest.mark.parametrize("known", ["before it connects", "while it connects", "afterwards"])
+@pytest.mark.parametrize("broadcast", ["before it connects", "afterwards"])
+def test_a_session_may_receive_what_nobody_had_when_it_began_to_connect(
+    known: str, broadcast: str
+) -> None:
+    """A code of another worker is announced before, while or after a session connects."""
+    ledger, now_ns = Ledger(10.0), 10**18
+    clock = RunClock(lambda _: None, same=True)
+    announcements = Announcements(ledger, clock)
+    began_ns, subscribed_ns = now_ns + 4_000_000, now_ns + 9_000_000
+    old = ledger.open_session(ledger.add_connection(), now_ns - 10**9, now_ns - 10**9)
+
+    def announce() -> None:
+        announcements.add(CodeSent(1, now_ns, 0, now_ns, 0))
+        announcements.add(CodeStatus(1, "accepted", 1))
+
+    if known == "before it connects":
+        announce()
+    if broadcast == "before it connects":
+        old.receive(ledger.code(1, now_ns), began_ns - 1_000_000)
+    meant_since_ns = ledger.codes.oldest_unreceived_ns(began_ns)
+    if known == "while it connects":
+        announce()
+    meant_since_ns = meant_since_ns or ledger.codes.oldest_unreceived_ns(began_ns) or began_ns
+    new = ledger.open_session(ledger.add_connection(), meant_since_ns, subscribed_ns)
+    if broadcast == "afterwards":
+        old.receive(ledger.code(1, now_ns), subscribed_ns + 1_000_000)
+    new.receive(ledger.code(1, now_ns), subscribed_ns + 1_100_000)
+    if known == "afterwards":
+        announce()
+    ledger.settle(now_ns + 10**9)
+    code = ledger.take().codes[1]
+    replayed = broadcast == "before it connects"
+    assert (code.delivered, code.unexpected) == ((1, 1) if replayed else (2, 0))
+    assert code.owed == code.delivered
+
+
 def test_gauges_count_users_for_as_long_as_they_do_something() -> None:
     users = UserGauges()
     with users.listening, users.listening, users.pending:
