@@ -16,9 +16,9 @@ from sseload_users.targets import Publishing
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
-from sseload_users.transports.fetch import fetch
 from sseload_users.transports.server_text import body_text, text_beyond
 from sseload_users.users.login import Login
+from sseload_users.users.publishers.http import TO_LOG_IN, UNAUTHORIZED
 from sseload_users.users.publishers.ingest_connection import IngestConnection
 
 #: The word for an accepted code, by what answers it.
@@ -38,6 +38,7 @@ class SentCode:
         said: how it was sent and what the server answered.
         cause: why it was not accepted; None if it was.
         server_text: the server's own words if it was not.
+        status: of the HTTP response that did not accept it; 0 if there is none.
     """
 
     text: str
@@ -45,6 +46,7 @@ class SentCode:
     said: str
     cause: str | None = None
     server_text: str = ""
+    status: int = 0
 
 
 class CheckedPublisher(Protocol):
@@ -103,7 +105,6 @@ class _RequestPublisher:
         self._output = output
         self._channel = channel
         self._target = resources.target
-        self._network = resources.network
         self._timeout_s = resources.options.ingest_timeout
         self._identity = identity
         self._login = Login(self._target, identity, before)
@@ -120,7 +121,7 @@ class _RequestPublisher:
     def send(self, mint: Mint) -> SentCode:
         version = self._login.version
         sent = self._try(mint)
-        if sent.cause != "HTTP 401" and (sent.cause != "HTTP 403" or version):
+        if sent.status != UNAUTHORIZED and (sent.status not in TO_LOG_IN or version):
             return sent
         try:
             again = self._login.renew(version)
@@ -140,7 +141,7 @@ class _RequestPublisher:
         request = self._target.ingest(text, self._identity, self._login.captured, self._channel)
         what = f"{request.method} {request.safe_url}"
         try:
-            response = fetch(request, self._network, self._timeout_s)
+            response = self._login.client.fetch(request, self._timeout_s)
         except OSError as error:
             cause = cause_of(error)
             detail = getattr(error, "verify_message", "") if isinstance(error, ssl.SSLError) else ""
@@ -151,7 +152,8 @@ class _RequestPublisher:
         cause_or_none = self._target.answers.ingest_failure(response.status, response.body)
         if cause_or_none is not None:
             said += f": not accepted ({cause_or_none})"
-            return SentCode(text, sent_ns, said, cause_or_none, body_text(response.body))
+            words = body_text(response.body)
+            return SentCode(text, sent_ns, said, cause_or_none, words, response.status)
         self._login.accept()
         return SentCode(text, sent_ns, f"{said}, in {ms((wall_ns() - sent_ns) / 1e6)} ms")
 

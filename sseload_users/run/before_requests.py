@@ -14,9 +14,10 @@ from sseload_users.targets import BeforeStep, Target
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
-from sseload_users.transports.fetch import fetch
+from sseload_users.transports.cookies import Cookies
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.network import Network
+from sseload_users.transports.request_client import RequestClient
 
 #: Called with each request and its response.
 OnResponse: TypeAlias = Callable[[HttpRequest, HttpResponse], None]
@@ -32,12 +33,14 @@ class SharedValues:
 
     Attributes:
         values: captured values by name.
+        cookies: what the responses have set.
         requested_s: when they were requested (monotonic clock, s).
         expires_s: when they expire (monotonic clock, s).
         accepted: whether the server has accepted them.
     """
 
     values: Mapping[str, str] = field(repr=False)
+    cookies: Cookies
     requested_s: float
     expires_s: float
     accepted: bool = False
@@ -77,7 +80,7 @@ class BeforeRequests:
         steps: Sequence[BeforeStep],
         captured: Mapping[str, str],
         on_response: OnResponse,
-        turn: int | None = None,
+        client: RequestClient,
     ) -> dict[str, str]:
         """Make requests in order, each with the values captured before it.
 
@@ -85,7 +88,7 @@ class BeforeRequests:
             steps: the requests.
             captured: values by name that are known already.
             on_response: called with each response.
-            turn: which of a host's addresses comes first; see `AddressTurns.order`.
+            client: makes the requests, and keeps the cookies that they set.
 
         Returns:
             The newly captured values by name.
@@ -96,13 +99,23 @@ class BeforeRequests:
         found: dict[str, str] = {}
         for step in steps:
             request = step.request({**captured, **found})
+            responses: list[HttpResponse] = []
             try:
-                response = fetch(request, self.network, self.timeout_s, turn=turn)
+                for sent, response in client.follow(request, step.call.expect.status):
+                    on_response(sent, response)
+                    responses.append(response)
             except OSError as error:
                 raise ConnectFailed("before", cause_of(error), str(error)) from error
-            on_response(request, response)
-            found |= step.read(response.status, response.body)
+            found |= step.read(responses[-1], responses[:-1])
         return found
+
+    def client(self, turn: int | None = None) -> RequestClient:
+        """Return a client without cookies.
+
+        Args:
+            turn: which of a host's addresses comes first; see `AddressTurns.order`.
+        """
+        return RequestClient(self.network, self.timeout_s, turn)
 
     def shared(self, target: Target, identity: Identity, on_response: OnResponse) -> SharedValues:
         """Return a user's shared values; request them if there are none or they have expired.
@@ -172,14 +185,15 @@ class BeforeRequests:
         began_s = time.monotonic()
         try:
             steps = [each for each in key[0].before(identity) if each.per_user]
-            values = self.capture(steps, {}, on_response)
+            client = self.client()
+            values = self.capture(steps, {}, on_response, client)
             expires_s = began_s + min(each.valid_for for each in steps)
         except Exception as error:  # noqa: BLE001 - raised in the greenlets that wait
             del self._pending[key]
             pending.set_exception(error)
         else:
             del self._pending[key]
-            self._shared[key] = shared = SharedValues(values, began_s, expires_s)
+            self._shared[key] = shared = SharedValues(values, client.cookies, began_s, expires_s)
             pending.set(shared)
 
 

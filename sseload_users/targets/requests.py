@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import quote_plus, unquote
+from urllib.parse import quote_plus, unquote, urlsplit
 
 from sseload_users.targets.paths import MISSING, has_values, json_or_missing, scalar_text
 from sseload_users.targets.schema import (
@@ -18,6 +18,7 @@ from sseload_users.targets.schema import (
 )
 from sseload_users.targets.template import (
     Json,
+    begins_with_name,
     encode,
     fill,
     fill_header,
@@ -26,9 +27,16 @@ from sseload_users.targets.template import (
     is_json,
 )
 from sseload_users.transports import ConnectFailed
-from sseload_users.transports.http_request import HttpRequest
+from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.server_text import body_text
 
+#: The schemes of a URL for HTTP and for WebSocket.
+_SCHEMES = {
+    "http": ("http", "ws"),
+    "ws": ("http", "ws"),
+    "https": ("https", "wss"),
+    "wss": ("https", "wss"),
+}
 _FORM = "application/x-www-form-urlencoded"
 
 #: Headers by name and value, in order.
@@ -57,17 +65,26 @@ class BeforeStep:
         """Seconds for which the captured values of such a request are valid."""
         return self.call.valid_for
 
-    def read(self, status: int, body: bytes) -> dict[str, str]:
+    def read(self, answer: HttpResponse, redirects: Sequence[HttpResponse] = ()) -> dict[str, str]:
         """Return the values captured from the answer, by name.
+
+        Args:
+            answer: the answer.
+            redirects: the answers that led to it, whose headers count as well.
 
         Raises:
             ConnectFailed: at "before": the answer is a failure, or lacks a value.
         """
-        text = body.decode(errors="replace")
-        cause = refusal(self.call.expect, status, body)
+        text = answer.body.decode(errors="replace")
+        cause = refusal(self.call.expect, answer.status, answer.body)
         if cause is not None:
-            raise ConnectFailed("before", cause, server_text=body_text(body))
-        found = capture(self.call.capture, text, json_or_missing(body))
+            raise ConnectFailed("before", cause, server_text=body_text(answer.body))
+
+        def header(name: str) -> str | None:
+            values = (each.header(name) for each in (answer, *reversed(redirects)))
+            return next((each for each in values if each is not None), None)
+
+        found = capture(self.call.capture, text, json_or_missing(answer.body), header)
         for name in self.call.capture:
             if name not in found:
                 # Without the answer, which may contain secrets.
@@ -110,7 +127,6 @@ def fill_request(
     Raises:
         UnknownNameError: a name has no value.
     """
-    url = call.path if call.path.startswith("http") else host + call.path
     own = dict(call.headers)
     body = b""
     if call.body is not None:
@@ -123,15 +139,37 @@ def fill_request(
         body = fill_text(call.body, values, escape).encode("utf-8", "replace")
     return HttpRequest(
         call.method,
-        with_query(url, call.query, values),
+        filled_url(host, call.path, call.query, values),
         merge_headers(own, headers, values),
         body,
     )
 
 
-def with_query(url: str, query: Mapping[str, str], values: Mapping[str, str]) -> str:
-    """Fill a URL and append a query to it."""
-    filled = fill_url(url, values)
+def filled_url(host: str, path: str, query: Mapping[str, str], values: Mapping[str, str]) -> str:
+    """Fill a URL and append a query to it.
+
+    Args:
+        host: "scheme://host[:port][/base]"; the URL has its kind of scheme, HTTP or WebSocket.
+        path: a path at the host, a whole URL, or a name whose value is one of these.
+        query: texts by name.
+        values: values by name.
+
+    Raises:
+        UnknownNameError: a name has no value.
+    """
+    filled = fill_url(path, values).strip()
+    scheme, found, rest = filled.partition("://")
+    if found and scheme.lower() in _SCHEMES:
+        http, ws = _SCHEMES[scheme.lower()]
+        filled = f"{http if host.startswith('http') else ws}://{rest}"
+    elif begins_with_name(path):
+        # Relative to the host, as a link on its pages is.
+        base = urlsplit(host)
+        root = f"{base.scheme}://{base.netloc}"
+        filled = root + filled if filled.startswith("/") else filled
+    else:
+        filled = host + filled
+    filled = filled.partition("#")[0]
     for name, value in query.items():
         pair = f"{encode(fill(name, values))}={encode(fill(value, values))}"
         filled += f"{'&' if '?' in filled else '?'}{pair}"
@@ -177,19 +215,28 @@ def answer_matches(kind: AnswerSpec, status: int, body: bytes) -> bool:
     )
 
 
-def capture(captures: Mapping[str, CaptureSpec], text: str, value: Json) -> dict[str, str]:
+def capture(
+    captures: Mapping[str, CaptureSpec],
+    text: str,
+    value: Json,
+    header: Callable[[str], str | None] = lambda _: None,
+) -> dict[str, str]:
     """Return the values that can be captured from an answer or a message, by name.
 
     Args:
         captures: where each value is.
         text: searched by regular expressions.
         value: searched by paths.
+        header: returns the values of a header, one a line; None if there are none.
     """
     found = {}
     for name, place in captures.items():
         part = None if place.field is None else scalar_text(place.field.find(value))
+        searched: str | None = text
+        if place.header is not None:
+            part = searched = header(place.header)
         if place.regex is not None:
-            part = matched_text(place.regex, text)
+            part = None if searched is None else matched_text(place.regex, searched)
         if part is not None:
             found[name] = unquote(part) if place.percent_encoded else part
     return found

@@ -19,7 +19,7 @@ from pydantic import (
 
 from sseload_users.core.codes import DEFAULT_TEMPLATE, CodeShape
 from sseload_users.targets.paths import JsonPath
-from sseload_users.targets.template import Json, fill, fill_json
+from sseload_users.targets.template import Json, begins_with_name, fill, fill_json
 from sseload_users.transports import CarrierName, ParserName
 
 #: The steps that can fail, as named in the reports' errors by cause.
@@ -86,14 +86,16 @@ def _pattern(value: object) -> re.Pattern[str]:
 
 
 def _address(value: str) -> str:
-    if not value.startswith(("/", "http://", "https://")):
+    if not value.startswith(("/", "http://", "https://")) and not begins_with_name(value):
         raise ValueError(f"{_shown(value)} must begin with / or be a complete http:// URL")
     return _without_blanks(value)
 
 
 def _path(value: str) -> str:
-    if not value.startswith("/"):
-        raise ValueError(f"{_shown(value)} must begin with /")
+    if not value.startswith("/") and not begins_with_name(value):
+        raise ValueError(
+            f"{_shown(value)} must begin with /, or with a {{name}} whose value is a complete URL"
+        )
     return _without_blanks(value)
 
 
@@ -221,12 +223,16 @@ class CaptureSpec(Table):
 
     field: _JsonPath | None = None
     regex: _Pattern | None = None
+    header: str | None = Field(None, pattern=_TOKEN.pattern)
     percent_encoded: StrictBool = False
 
     @model_validator(mode="after")
     def _one_place(self) -> CaptureSpec:
-        if (self.field is None) == (self.regex is None):
-            raise ValueError("give either field or regex")
+        if self.header is not None:
+            if self.field is not None:
+                raise ValueError("give header or field, not both; a regex can go with header")
+        elif (self.field is None) == (self.regex is None):
+            raise ValueError("give one of field, regex and header")
         return self
 
 
@@ -237,6 +243,12 @@ class ConfirmSpec(MessageSpec):
     """The message that confirms the subscription."""
 
     capture: _Captures = {}
+
+    @model_validator(mode="after")
+    def _without_headers(self) -> ConfirmSpec:
+        if any(each.header is not None for each in self.capture.values()):
+            raise ValueError("a message has no headers: capture by field or regex")
+        return self
 
 
 class RefuseSpec(MessageSpec):

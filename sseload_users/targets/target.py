@@ -19,8 +19,8 @@ from sseload_users.targets.requests import (
     BeforeStep,
     Headers,
     UpkeepAction,
+    filled_url,
     merge_headers,
-    with_query,
 )
 from sseload_users.targets.schema import BeforeSpec, ExpectedAnswer, check_header
 from sseload_users.targets.spec import ProfileSpec
@@ -123,7 +123,7 @@ class Target:
         base = self.host if spec.transport == "sse" else "ws" + self.host.removeprefix("http")
         try:
             return Endpoint(
-                url=with_query(base + connect.path, connect.query, values),
+                url=filled_url(base, connect.path, connect.query, values),
                 headers=merge_headers(connect.headers, self._headers, values),
                 subprotocols=tuple(fill(each, values, encode) for each in connect.subprotocols),
                 hello=tuple(self._hello(values, identity)),

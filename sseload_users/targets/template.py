@@ -46,6 +46,11 @@ def names_in(value: Json) -> Iterator[str]:
             yield from names_in(each)
 
 
+def begins_with_name(text: str) -> bool:
+    """Whether a text begins with a name."""
+    return _FIELD.match(text) is not None
+
+
 def fill(text: str, values: Mapping[str, str], escape: Callable[[str], str] = str) -> str:
     """Replace each name in a text by its escaped value.
 
@@ -63,8 +68,14 @@ def fill(text: str, values: Mapping[str, str], escape: Callable[[str], str] = st
 
 
 def fill_url(text: str, values: Mapping[str, str]) -> str:
-    """Fill a path or query with percent-encoded values (RFC 3986 §2.1)."""
-    return fill(text, values, encode)
+    """Fill a path or query with percent-encoded values (RFC 3986 §2.1).
+
+    A name at its beginning stands for a whole URL, or for a path with a query, as it is.
+    """
+    name = _FIELD.match(text)
+    if name is None:
+        return fill(text, values, encode)
+    return fill(name[0], values) + fill(text[name.end() :], values, encode)
 
 
 def encode(value: str) -> str:

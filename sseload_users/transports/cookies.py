@@ -5,11 +5,13 @@ from __future__ import annotations
 import email.message
 import http.cookiejar
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from sseload_users.transports.endpoint import Endpoint
 
+#: Most bytes of cookies that are kept: a server that sets more gets none back.
+_MAX_BYTES = 16384
 _HTTP = {"ws": "http", "wss": "https"}
 
 
@@ -35,22 +37,42 @@ class Cookies:
         if self._jar is None:
             self._jar = http.cookiejar.CookieJar()
         self._jar.extract_cookies(_Response(message), _request(url))  # type: ignore[arg-type]
+        if sum(len(each.name) + len(each.value or "") for each in self._jar) > _MAX_BYTES:
+            self._jar.clear()
+
+    def add(self, cookies: Iterable[http.cookiejar.Cookie]) -> None:
+        """Add cookies; they replace those of the same name, domain and path."""
+        for each in cookies:
+            self._jar = http.cookiejar.CookieJar() if self._jar is None else self._jar
+            self._jar.set_cookie(each)
+
+    def __iter__(self) -> Iterator[http.cookiejar.Cookie]:
+        return iter(() if self._jar is None else self._jar)
+
+    @property
+    def values(self) -> list[str]:
+        """The values of all cookies."""
+        return [each.value for each in self if each.value]
 
     def merge(self, endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
-        """Return the endpoint's headers with the cookies that go with a request to its URL.
+        """Return the headers of a handshake; see `add_to`."""
+        return self.add_to(endpoint.url, endpoint.headers)
+
+    def add_to(self, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        """Return a request's headers with the cookies that go with it.
 
         A cookie that the server has set replaces one of the same name in the headers.
         """
         if self._jar is None:
-            return endpoint.headers
-        request = _request(endpoint.url)
+            return headers
+        request = _request(url)
         self._jar.add_cookie_header(request)
         own = request.get_header("Cookie")
         if not own:
-            return endpoint.headers
+            return headers
         names = {each.partition("=")[0].strip() for each in own.split(";")}
         kept: list[tuple[str, str]] = []
-        for name, value in endpoint.headers:
+        for name, value in headers:
             if name.lower() == "cookie":
                 pairs = (each.strip() for each in value.split(";"))
                 value = "; ".join(each for each in pairs if each.partition("=")[0] not in names)  # noqa: PLW2901

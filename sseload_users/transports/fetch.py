@@ -63,7 +63,7 @@ def fetch(
             response = connection.getresponse()
             coding = response.headers.get("Content-Encoding", "")
             body = decoded_content(response.read(_BODY_BYTES), coding, _BODY_BYTES)
-            return HttpResponse(response.status, body)
+            return HttpResponse(response.status, body, tuple(response.getheaders()))
     except BadContent as error:
         raise ConnectionError("bad compressed data") from error
     except OSError:

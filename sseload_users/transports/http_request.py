@@ -34,7 +34,14 @@ class HttpResponse:
     Attributes:
         status: of the response itself; redirects are not followed.
         body: at most its first 1 MiB.
+        headers: its headers by name, in order.
     """
 
     status: int
     body: bytes
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    def header(self, name: str) -> str | None:
+        """Return the values of a header, one a line; None if there are none."""
+        values = [value for each, value in self.headers if each.lower() == name.lower()]
+        return "\n".join(values) if values else None

@@ -29,6 +29,7 @@ class Login:
 
     Attributes:
         version: increases whenever the values change; 0 before the first request.
+        client: makes the requests; it has the user's cookies.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Login:
         self._identity = identity
         self._before = before
         self._on_response = on_response
-        self._turn = turn
+        self.client = before.client(turn)
         steps = target.before(identity)
         self._own = [each for each in steps if not each.per_user]
         self._uses_shared = len(self._own) < len(steps)
@@ -64,7 +65,7 @@ class Login:
     @property
     def secrets(self) -> Collection[str]:
         """All values captured from the server so far, those that were replaced included."""
-        return self._secrets.union(self._captured.values())
+        return self._secrets.union(self._captured.values(), self.client.cookies.values)
 
     def redact(self, text: str) -> str:
         """Return a text of the server's with the secrets removed."""
@@ -102,7 +103,7 @@ class Login:
         """
         self._requested_s = time.monotonic()
         self._accepted = False
-        self.add(self._before.capture(self._own, self._captured, self._on_response, self._turn))
+        self.add(self._before.capture(self._own, self._captured, self._on_response, self.client))
 
     def accept(self) -> None:
         """Note that the server has accepted the values."""
@@ -163,4 +164,5 @@ class Login:
     def _use(self, shared: SharedValues) -> None:
         if shared is not self._shared:
             self._shared = shared
+            self.client.cookies.add(shared.cookies)
             self.add(shared.values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 import gevent
 
@@ -12,7 +13,6 @@ from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.endpoint import Endpoint
-from sseload_users.transports.fetch import fetch
 from sseload_users.transports.server_text import body_text
 from sseload_users.transports.transport import Transport
 from sseload_users.users.login import Login
@@ -49,7 +49,6 @@ class SessionRequests:
         self._identity = identity
         self._before = before
         self._login = Login(target, identity, before, on_response, turn)
-        self._turn = turn
         self._upkeep: tuple[UpkeepAction, ...] = ()
         # Version of the login's values with which it is filled.
         self._filled = -1
@@ -99,9 +98,9 @@ class SessionRequests:
     def _connect(self, make: Callable[[Endpoint], Transport], last_event_id: str) -> Transport:
         login = self._login
         login.request_own()
-        transport = make(
-            self._target.endpoint(self._identity, login.captured, last_event_id, login.add)
-        )
+        endpoint = self._target.endpoint(self._identity, login.captured, last_event_id, login.add)
+        headers = login.client.cookies.merge(endpoint)
+        transport = make(replace(endpoint, headers=headers))
         try:
             transport.connect()
             self._fill_upkeep()
@@ -155,7 +154,7 @@ class SessionRequests:
         assert upkeep.request is not None  # noqa: S101
         timeout_s = min(upkeep.every, self._before.timeout_s)
         try:
-            response = fetch(upkeep.request, self._before.network, timeout_s, turn=self._turn)
+            response = self._login.client.fetch(upkeep.request, timeout_s)
         except OSError as error:
             return cause_of(error), ""
         return upkeep.failure(response.status, response.body), body_text(response.body)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -131,3 +133,192 @@ def test_a_code_that_cannot_be_sent_is_unsent_with_its_cause(
     assert {each["cause"]: each["count"] for each in outcome.report["errors"]["causes"]} == {
         cause: 5
     }
+
+
+COOKIES = """\
+transport = "websocket"
+
+[[before]]
+path = "/login"
+capture = { "csrf" = { regex = 'name="csrf" value="([^"]+)"' } }
+
+[[before]]
+method = "POST"
+path = "/login"
+headers = { "Content-Type" = "application/x-www-form-urlencoded" }
+body = "csrf={csrf}&name={username}"
+
+[connect]
+path = "/ws"
+
+[confirm]
+fields = { "type" = "connected" }
+
+[[upkeep]]
+every = 0.4
+
+[upkeep.request]
+method = "POST"
+path = "/alive"
+
+[code]
+field = "code"
+
+[ingest]
+method = "POST"
+path = "/publish"
+body = { "code" = "{code}" }
+"""
+
+
+class CookieServer(LoginServer):
+    """A server with a login form: it knows its users by a cookie only."""
+
+    def __init__(self) -> None:
+        super().__init__(self._route)
+        self.alive: set[str] = set()
+
+    def _route(self, request: Request) -> Response | None:
+        pairs = (each.partition("=") for each in request.headers.get("cookie", "").split(";"))
+        cookies = {name.strip(): value for name, _, value in pairs}
+        user = self.user_of(cookies.get("sessionid", ""))
+        match request.method, request.path:
+            case "GET", "/login":
+                token = self.new_token("form")
+                set_cookie = {"Set-Cookie": f"csrftoken={token}; Path=/login"}
+                return 200, set_cookie, f'<input name="csrf" value="{token}">'.encode()
+            case "POST", "/login":
+                return self._log_in(request.body.decode(), cookies)
+            case "GET", "/home":
+                return json_response({"hello": user}, 200 if user else 500)
+            case _, "/ws":
+                # The form's cookie is for the path of the form only.
+                if "csrftoken" in cookies:
+                    return json_response({}, 400)
+                return self.accept(user) if user else json_response({}, 403)
+            case _, "/alive":
+                if user:
+                    self.alive.add(user)
+                return json_response({}, 200 if user else 401)
+            case _, "/publish":
+                return self.take(request, user) if user else (302, {"Location": "/login"}, b"")
+        return None
+
+    def _log_in(self, body: str, cookies: Mapping[str, str]) -> Response:
+        form = dict(each.split("=") for each in body.split("&"))
+        if form["csrf"] != cookies.get("csrftoken"):
+            return json_response({"error": "CSRF"}, 403)
+        session = f"sessionid={self.new_token(form['name'])}; Path=/; HttpOnly"
+        return 302, {"Set-Cookie": session, "Location": "/home"}, b""
+
+
+def test_cookies_go_with_the_handshake_upkeep_and_codes(tmp_path: Path) -> None:
+    server = CookieServer()
+    outcome = run_with(tmp_path, server, COOKIES, "20", "5", "1")
+    assert outcome.report["deliveries"]["delivered"] == 5 * 20
+    assert outcome.grade == "good"
+    users = {f"user-{each}" for each in range(20)}
+    assert (set(server.connected), server.alive) == (users, users)
+    assert server.published == ["user-0"] * 5
+    # The first code found that nobody was logged in.
+    assert server.requests["/publish", 302] == 1
+    assert server.requests["/home", 200] == 20 + 1
+    for session in server.tokens:
+        assert session not in outcome.stdout + outcome.stderr
+
+
+def test_values_are_captured_from_headers_and_redirects(tmp_path: Path) -> None:
+    def route(request: Request) -> Response | None:
+        if request.path == "/login":
+            name = request.query["name"]
+            location = f"/app?token={server.new_token(name)}&x=1"
+            return 303, {"Location": location, "X-Ticket": f"ticket {name}"}, b""
+        if request.path == "/app":
+            return json_response({})
+        if request.path == "/ws" and request.headers["x-ticket"] != f"ticket {request.query['n']}":
+            return json_response({}, 400)
+        if request.path == "/publish":
+            return server.take(request, "somebody")
+        return None
+
+    server = LoginServer(route)
+    profile = PROFILE.replace(
+        'method = "POST"\npath = "/login"\nbody = { "name" = "{username}" }\n'
+        'capture = { "token" = { field = "access_token" } }',
+        'path = "/login"\nquery = { "name" = "{username}" }\n'
+        'capture = { "token" = { header = "location", regex = \'token=([^&]+)\' },'
+        ' "ticket" = { header = "X-Ticket" } }',
+    ).replace(
+        'query = { "token" = "{token}" }',
+        'query = { "token" = "{token}", "n" = "{username}" }\n'
+        'headers = { "X-Ticket" = "{ticket}" }',
+    )
+    outcome = run_with(tmp_path, server, profile, "4", "3", "1")
+    assert outcome.grade == "good"
+    assert sorted(server.connected) == [f"user-{each}" for each in range(4)]
+
+
+@pytest.mark.parametrize("scheme", ["http", "ws", "path"])
+def test_a_whole_url_tells_where_to_connect(tmp_path: Path, scheme: str) -> None:
+    """One server tells each client which of three others to connect to."""
+    nodes = [LoginServer() for _ in range(3)]
+
+    def negotiate() -> Response:
+        if scheme == "path":
+            return json_response({"url": f"/ws?token={server.new_token('somebody')}"})
+        index = server.requests["/negotiate", 200] % 3
+        token = nodes[index].new_token("somebody")
+        return json_response({"url": f"{urls[index].replace('http', scheme)}/ws?token={token}"})
+
+    def route(request: Request) -> Response | None:
+        if request.path == "/negotiate":
+            return negotiate()
+        if request.path == "/publish":
+            for each in nodes:
+                each.broadcast(request.body)
+            return server.take(request, "somebody")
+        return None
+
+    server = LoginServer(route)
+    profile = (
+        PROFILE.replace('"/login"', '"/negotiate"')
+        .replace('"token" = { field = "access_token" }', '"url" = { field = "url" }')
+        .replace('path = "/ws"\nquery = { "token" = "{token}" }', 'path = "{url}"')
+        .replace('headers = { "Authorization" = "Bearer {token}" }\n', "")
+    )
+    with contextlib.ExitStack() as stack:
+        urls = [stack.enter_context(each.serving()) for each in nodes]
+        outcome = run_with(tmp_path, server, profile, "9", "3", "1")
+    assert outcome.report["deliveries"]["delivered"] == 3 * 9
+    assert outcome.grade == "good"
+    on_nodes = [len(each.connected) for each in (*nodes, server)]
+    assert on_nodes == ([0, 0, 0, 9] if scheme == "path" else [3, 3, 3, 0])
+
+
+def test_a_token_travels_as_a_subprotocol(tmp_path: Path) -> None:
+    def route(request: Request) -> Response | None:
+        if request.path == "/ws":
+            offered = request.headers.get("sec-websocket-protocol", "").split(", ")
+            if len(offered) != 2 or server.user_of(offered[1]) is None:
+                return json_response({}, 401)
+            server.connected.append(server.user_of(offered[1]) or "")
+            return 101, {"Sec-WebSocket-Protocol": offered[0]}, b""
+        return None
+
+    server = LoginServer(route)
+    profile = PROFILE.replace(
+        'query = { "token" = "{token}" }', 'subprotocols = ["bearer", "{token}"]'
+    )
+    outcome = run_with(tmp_path, server, profile, "3", "3", "1")
+    assert outcome.grade == "good"
+    assert sorted(server.connected) == ["user-0", "user-1", "user-2"]
+    assert not any(each in str(outcome.report) for each in server.tokens)
+
+
+def test_endless_redirects_of_a_login_fail_its_connections(tmp_path: Path) -> None:
+    def route(request: Request) -> Response | None:
+        return (302, {"Location": "/login"}, b"") if request.path == "/login" else None
+
+    profile = PROFILE.replace('headers = { "Authorization" = "Bearer {token}" }\n', "")
+    outcome = run_with(tmp_path, LoginServer(route), profile, "2", "3", "1")
+    assert ("before", "too many redirects") in outcome.causes

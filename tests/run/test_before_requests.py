@@ -17,14 +17,13 @@ from sseload_users.run import before_requests
 from sseload_users.run.before_requests import BeforeRequests
 from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
-from sseload_users.transports import ConnectFailed, ParsedMessage
+from sseload_users.transports import ConnectFailed, ParsedMessage, request_client
 from sseload_users.transports.carrier import StreamDecoder
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.network import Network
 from sseload_users.transports.stamped_socket import StampedSocket
 from sseload_users.transports.transport import Transport
-from sseload_users.users import session_requests
 from sseload_users.users.session_requests import SessionRequests
 
 PROFILE = """\
@@ -179,8 +178,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, further: str = "") -> World:
     world = World(tmp_path / "mine.toml", further)
-    for module in (before_requests, session_requests):
-        monkeypatch.setattr(module, "fetch", world.fetch)
+    monkeypatch.setattr(request_client, "fetch", world.fetch)
     monkeypatch.setattr(before_requests, "time", SimpleNamespace(monotonic=lambda: world.now))
     return world
 

@@ -93,6 +93,11 @@ class LoginServer:
         """Return the user of a token; None if it is not valid."""
         return self._users.get(token)
 
+    @property
+    def tokens(self) -> list[str]:
+        """All valid tokens."""
+        return [*self._users]
+
     def broadcast(self, body: bytes) -> None:
         """Send a text to all WebSockets."""
         for each in self._listeners:
@@ -107,7 +112,9 @@ class LoginServer:
                 response = self.route(request) or self._respond(request)
                 self.requests[request.path, response[0]] += 1
                 if response[0] == 101:
-                    connection.sendall(acceptance_of(head))
+                    chosen = "".join(f"{name}: {value}\r\n" for name, value in response[1].items())
+                    accepted = acceptance_of(head).removesuffix(b"\r\n")
+                    connection.sendall(accepted + chosen.encode() + b"\r\n")
                     connection.sendall(frame(0x81, b'{"type":"connected"}'))
                     self._listeners.append(connection)
                     break

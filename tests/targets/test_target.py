@@ -13,6 +13,7 @@ from sseload_users.core.errors import ConfigError
 from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed, ParsedMessage
+from sseload_users.transports.http_request import HttpResponse
 from tests.support.replies import replies
 
 HOST = "http://127.0.0.1:8000"
@@ -395,11 +396,11 @@ def test_expected_statuses_can_be_listed(tmp_path: Path) -> None:
 def test_a_failed_before_request_reveals_no_secret() -> None:
     step = Target(target.load("code-server-sse"), HOST).before(ALICE)[0]
     with pytest.raises(ConnectFailed) as raised:
-        step.read(403, b'{"error":"Unknown username"}')
+        step.read(HttpResponse(403, b'{"error":"Unknown username"}'))
     assert (raised.value.operation, raised.value.cause) == ("before", "HTTP 403")
     assert raised.value.detail == '{"error":"Unknown username"}'
     with pytest.raises(ConnectFailed) as raised:
-        step.read(200, b"<html>hunter2</html>")
+        step.read(HttpResponse(200, b"<html>hunter2</html>"))
     assert str(raised.value) == "before: no token in the answer"
 
 
@@ -421,11 +422,11 @@ capture = { "ticket" = { regex = "ticket (.*) for" } }
     )
     found.check([ALICE])
     login, ticket = found.before(ALICE)
-    got = login.read(200, b'{"data":{"session":77}}')
+    got = login.read(HttpResponse(200, b'{"data":{"session":77}}'))
     assert got == {"session": "77"}
     request = ticket.request(got)
     assert dict(request.headers) == {"X-Session": "77"}
-    got |= ticket.read(200, b"your ticket a b for today")
+    got |= ticket.read(HttpResponse(200, b"your ticket a b for today"))
     assert found.endpoint(ALICE, got).url.endswith("/ws?t=a%20b")
 
 

@@ -13,7 +13,7 @@ from sseload_users.demo import process
 from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed, ParsedMessage
-from sseload_users.transports.http_request import HttpRequest
+from sseload_users.transports.http_request import HttpRequest, HttpResponse
 
 ALICE = Identity("alice")
 CODE = "LT-abc123-1-zzz"
@@ -53,7 +53,7 @@ def test_the_embedded_streams_from_page_to_pong(embedded: str) -> None:
     assert found.answers.is_healthy(*answered(health))
     captured: dict[str, str] = {}
     for step in found.before(ALICE):
-        captured |= step.read(*answered(step.request(captured)))
+        captured |= step.read(HttpResponse(*answered(step.request(captured))))
     endpoint = found.endpoint(ALICE, captured, on_captured=captured.update)
     response, connection = ask(HttpRequest("GET", endpoint.url, endpoint.headers, b""))
     try:
@@ -91,4 +91,4 @@ def test_the_embedded_target_accepts_codes_only_of_known_users(embedded: str, na
 def test_the_embedded_target_gives_unknown_users_no_token(embedded: str) -> None:
     (step,) = at("code-server-sse", embedded).before(Identity("stranger"))
     with pytest.raises(ConnectFailed, match="before: HTTP 403"):
-        step.read(*answered(step.request({})))
+        step.read(HttpResponse(*answered(step.request({}))))

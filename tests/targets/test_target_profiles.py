@@ -13,7 +13,7 @@ from sseload_users.targets import Target, UpkeepAction
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed, ParsedMessage
 from sseload_users.transports.endpoint import Endpoint
-from sseload_users.transports.http_request import HttpRequest
+from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.registry import transport_for
 from sseload_users.transports.server_text import message_text
 
@@ -145,7 +145,9 @@ def test_code_server_sse_finds_the_token_in_every_page_version() -> None:
         f'{{"url": "/events?user=a\\u0026token=a%20b:1764000000:{signature}"}}',
         f"/events?user=a&token=a%20b:1764000000:{signature}",
     ):
-        assert step.read(200, page.encode()) == {"token": f"a b:1764000000:{signature}"}
+        assert step.read(HttpResponse(200, page.encode())) == {
+            "token": f"a b:1764000000:{signature}"
+        }
     for page in (
         "new EventSource(`/events?token=${token}`)",
         f"/events?token=a:1764000000:{signature}0",
@@ -153,7 +155,7 @@ def test_code_server_sse_finds_the_token_in_every_page_version() -> None:
         f"/events?token=a:soon:{signature}",
     ):
         with pytest.raises(ConnectFailed, match="no token in the answer"):
-            step.read(200, page.encode())
+            step.read(HttpResponse(200, page.encode()))
 
 
 def test_code_server_sse_pongs_with_captured_values() -> None:
@@ -473,7 +475,7 @@ def test_other_examples_in_the_documentation_are_valid(tmp_path: Path, block: st
         text = text.split("[ingest]\n")[0]
     path = tmp_path / "mine.toml"
     path.write_text(text + given, encoding="utf-8")
-    somebody = Identity("a", {"rabbitmq": "Z3Vlc3Q=", "ingest_token": "t"})
+    somebody = Identity("a", {"rabbitmq": "Z3Vlc3Q=", "ingest_token": "t", "password": "p"})
     found = Told(str(path)).target
     found.check([somebody])
     if (publishing := target.Publishing.of(found)) is not None:

@@ -66,7 +66,7 @@ def mistake(path: Path) -> str:
         ),
         (
             WHOLE + '[[before]]\npath = "/"\ncapture = { "a" = { path = "b" } }\n',
-            "before[0].capture.a.path: unknown key; use one of: field, regex, percent_encoded.",
+            "before[0].capture.a.path: unknown key; use one of: field, regex, header, ",
         ),
         (
             WHOLE + '[[reply]]\ntext = "a"\nanswer = "b"\n',
@@ -89,7 +89,7 @@ def mistake(path: Path) -> str:
         ),
         ("transport = ", "invalid TOML: "),
         # locations
-        (changed('"/ws"', '"ws"'), "connect.path: 'ws' must begin with /."),
+        (changed('"/ws"', '"ws"'), "connect.path: 'ws' must begin with /, or"),
         (
             changed('"/in"', '"in"'),
             "ingest.path: 'in' must begin with / or be a complete http:// URL.",
@@ -222,7 +222,7 @@ def mistake(path: Path) -> str:
         (WHOLE + '[values]\nnonce = "c"\n', "values: 'nonce' is a built-in name; choose another."),
         (
             WHOLE + '[[before]]\npath = "/"\ncapture = { "a" = {} }\n',
-            "before[0].capture.a: give either field or regex.",
+            "before[0].capture.a: give one of field, regex and header.",
         ),
     ],
 )

@@ -21,7 +21,9 @@ from sseload_users.users.ingest_client import AnswerTooLarge, newest_arrival_ns
 from sseload_users.users.login import Login
 from sseload_users.users.publishers import NAME, Draft, IngestFailed
 
-_UNAUTHORIZED, _FORBIDDEN = 401, 403
+UNAUTHORIZED = 401
+#: What servers answer instead of 401: a refusal, or a redirect to the page for logging in.
+TO_LOG_IN = (302, 303, 403)
 #: The cause of an answer that has not arrived in time.
 _LATE = "no answer in time"
 #: The name in Locust's table of requests that were refused because a login had expired.
@@ -60,6 +62,8 @@ class HttpPublisher:
         self._login = login
         self._timeout_s = timeout_s
         self._compression = compression
+        # Version of the login whose cookies the client has.
+        self._cookies_of = 0
 
     def open(self) -> None:
         """Log in if that is needed; the first code opens a connection.
@@ -99,6 +103,10 @@ class HttpPublisher:
             ConnectFailed: at "resolve": the URL is invalid.
         """
         version = self._login.version
+        if version != self._cookies_of:
+            for each in self._login.client.cookies:
+                self._client.cookiejar.set_cookie(each)
+            self._cookies_of = version
         captured = dict(self._login.captured)
 
         def body_at(sent_ns: int) -> bytes:
@@ -146,7 +154,7 @@ class HttpPublisher:
 
     def _refuses_login(self, status: int) -> bool:
         """Whether a status says that nobody is logged in, or that the login has expired."""
-        return status == _UNAUTHORIZED or (status == _FORBIDDEN and not self._login.version)
+        return status == UNAUTHORIZED or (status in TO_LOG_IN and not self._login.version)
 
     def _renew(self, version: int) -> str | None:
         """Log in again.
