@@ -13,6 +13,7 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -66,7 +67,9 @@ def differences(
     """Return where a report and the record contradict each other, each in one line."""
     complete = report["run"]["complete"]
     lag_ms = report["generator"]["lag_ms"]["max"] or 0.0
-    truth = Truth(one, truth_record, complete=complete, slack_s=_SLACK_S + lag_ms / 1000)
+    over_ns = round(datetime.fromisoformat(report["phases"][-1]["started_at"]).timestamp() * 1e9)
+    slack_s = _SLACK_S + lag_ms / 1000
+    truth = Truth(one, truth_record, complete=complete, over_ns=over_ns, slack_s=slack_s)
     found = []
 
     def expect(what: str, said: object, right: object, *, fits: bool) -> None:

@@ -47,13 +47,17 @@ class Truth:
         play: the run.
         record: the target's record of it.
         complete: whether the run went to its end.
+        over_ns: when the run began to close its account (wall clock, ns).
         slack_s: how far the two sides' times can be apart.
     """
 
-    def __init__(self, play: Play, record: Record, *, complete: bool, slack_s: float) -> None:
+    def __init__(
+        self, play: Play, record: Record, *, complete: bool, over_ns: int, slack_s: float
+    ) -> None:
         self.play = play
         self.record = record
         self.complete = complete
+        self.over_ns = over_ns
         self._slack = round(slack_s * _S)
         self._timeout = round(play.delivery_timeout_s * _S)
 
@@ -90,21 +94,18 @@ class Truth:
 
     def near_a_cut(self, at_ns: int) -> bool:
         """Whether the client cut its sessions at about that time."""
-        return any(
-            cut and abs(at_ns - cut) <= self._slack + _S // 4
-            for cut in (self.end_ns, self.storm_ns)
-        )
+        margin = self._slack + _S // 4
+        if self.storm_ns and abs(at_ns - self.storm_ns) <= margin:
+            return True
+        # The connections close a little later than the account.
+        return at_ns >= self.over_ns - margin
 
     def connecting_at_a_cut(self, connection: ConnectionRecord) -> bool:
         """Whether the client may have cut a connection before it knew that it was subscribed."""
         ends = not self.complete or self.play.session_length_s or self.play.storm_after_s
         if not ends or connection.refused:
             return False
-        if not connection.subscribed:
-            return True
-        subscribed = min(connection.subscribed.values())
-        # Sessions may still begin when the account is closed, until their users have stopped.
-        return self.near_a_cut(subscribed) or subscribed > self.end_ns - _S
+        return not connection.subscribed or self.near_a_cut(min(connection.subscribed.values()))
 
     def latencies_s(self) -> Iterator[tuple[float, float]]:
         """Yield the shortest and longest latency of each pair that can have been delivered."""
@@ -187,7 +188,7 @@ class Truth:
             found.add("late")
         if self.play.session_length_s:
             found.add("released")
-        closed = session.closed_ns or self.end_ns
+        closed = min(session.closed_ns or self.end_ns, self.over_ns)
         if arrival.latest_ns + self._slack >= closed and not self.by_server(session):
             # The client may have closed before it came.
             found |= self._unserved(sent, session) | NOTHING
@@ -206,18 +207,18 @@ class Truth:
         if self.by_server(session):
             found |= self._interrupted(age)
             if self.near_a_cut(closed):
-                found |= self._cut(age, closed)
+                found |= self._cut(sent, closed)
             if self.play.session_length_s:
                 found.add("nothing")
         elif self.play.session_length_s:
             found |= self._left(age)
             if not self.complete and self.near_a_cut(closed):
-                found |= self._cut(age, closed)
-        elif self.complete and closed >= self.end_ns - _S // 2:
+                found |= self._cut(sent, closed)
+        elif self.complete and closed >= self.over_ns:
             # The run waited until every pair was decided.
             found.add("missing")
         else:
-            found |= self._cut(age, closed)
+            found |= self._cut(sent, closed)
         return frozenset(found)
 
     def _interrupted(self, age: int) -> set[str]:
@@ -237,13 +238,14 @@ class Truth:
             found.add("nothing")
         return found
 
-    def _cut(self, age: int, cut_ns: int) -> set[str]:
-        shortest, longest = self._slowest(cut_ns)
+    def _cut(self, sent: int, closed: int) -> set[str]:
+        """A session that was cut off, at the latest when the server saw it."""
+        shortest, longest = self._slowest(closed)
         young = round(_YOUNG_S * _S)
         found = set()
-        if age > min(shortest + young, self._timeout) - self._slack:
+        if closed - sent > min(shortest + young, self._timeout) - self._slack:
             found.add("missing")
-        if age < min(longest + young, self._timeout) + self._slack:
+        if min(closed, self.over_ns) - sent < min(longest + young, self._timeout) + self._slack:
             found.add("released")
         return found
 
@@ -254,7 +256,10 @@ class Truth:
             sent = sent_ns(code.code)
             for each in code.sent:
                 arrival = self._arrival(code, each)
-                if arrival.latest_ns < cut_ns and arrival.earliest_ns - sent < self._timeout:
+                if (
+                    arrival.latest_ns < min(cut_ns, self.over_ns)
+                    and arrival.earliest_ns - sent < self._timeout
+                ):
                     shortest = max(shortest, arrival.earliest_ns - sent)
                 if arrival.earliest_ns < cut_ns:
                     longest = max(longest, arrival.latest_ns - sent)
