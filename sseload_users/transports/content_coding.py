@@ -119,8 +119,8 @@ class _BrotliDecoder:
     def decode(self, data: bytes) -> Iterator[bytes]:
         """See `ContentDecoder`."""
         if self._decompressor.is_finished():
-            self.excess = True
-            return
+            # The library refuses what follows the end in the same piece.
+            raise BadContent("data after the end")
         while True:
             try:
                 piece = self._decompressor.process(data, output_buffer_limit=_PIECE_BYTES)

@@ -168,6 +168,8 @@ class MessageInflater:
             return b""
         if self._inflater is None and self._first is None:
             message, data = self._inflation.remembered(data, self._inflate_alone)
+            if len(message) > self._limit:  # another connection's limit may be higher
+                raise InflatedTooLarge("inflated message too large")
             if self._takeover:
                 self._first = data
         else:

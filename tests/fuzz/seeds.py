@@ -77,6 +77,8 @@ SEEDS: dict[str, list[bytes]] = {
 
 #: Inputs that were once handled incorrectly, by target.
 FOUND: dict[str, list[bytes]] = {
+    # Brotli that goes on after its end
+    "contents": [bytes.fromhex("3f2e851f8b08000000000002034b492c49b452f009d135e4")],
     # The size of a block included its comments only if it arrived in one piece.
     "events": [b"data:" + b"a" * 150 + b"\n: " + b"b" * 100 + b"\ndata: c\n\n"],
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import os
 import queue
@@ -96,6 +97,13 @@ def install_socketio() -> str | None:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         return "Node.js and npm are not installed"
+    # Several test processes may come here at once, and npm fails if two install at a time.
+    with (_FOLDER / ".npm-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _install_by(npm)
+
+
+def _install_by(npm: str) -> str | None:
     names = ("socket.io", "socket.io2", "socket.io-client", "socket.io-msgpack-parser")
     if all((_FOLDER / "node_modules" / name / "package.json").exists() for name in names):
         return None

@@ -20,6 +20,7 @@ from sseload_users.transports.inflation import Inflation
 from sseload_users.transports.permessage_deflate import (
     OFFER,
     DeflateParameters,
+    InflatedTooLarge,
     InvalidExtensions,
     MessageInflater,
     read_answer,
@@ -337,6 +338,14 @@ def test_a_broadcast_is_inflated_once_and_counted_for_each() -> None:
     assert all(message is messages[0] for message in messages)
     assert inflation.drain() == (3 * len(data), 3 * 80)
     assert inflation.drain() == (0, 0)
+
+
+def test_the_memo_keeps_each_connections_own_limit() -> None:
+    inflation = Inflation()
+    data = compressed(bytes(2000))
+    assert MessageInflater(FRESH, 2000, inflation).inflate(data) == bytes(2000)
+    with pytest.raises(InflatedTooLarge):
+        MessageInflater(FRESH, 1999, inflation).inflate(data)
 
 
 def test_the_memo_does_not_mix_contexts() -> None:

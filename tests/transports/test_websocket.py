@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import socket
 import struct
 import subprocess
@@ -282,6 +283,14 @@ def chunks(data: bytes, size: int) -> Iterator[bytes]:
         (responds(REFUSED + b"\r\n" + TEXT), TEXT.decode()),
         (responds(b"HTTP/1.0 400 BAD REQUEST\n\n", TEXT), TEXT.decode()),
         (responds(REFUSED + b"Content-Length: 0\r\n\r\n", stays=True), "BAD REQUEST"),
+        (
+            responds(
+                REFUSED + b"Content-Encoding: gzip\r\nConnection: close\r\n\r\n",
+                gzip.compress(TEXT),
+            ),
+            TEXT.decode(),
+        ),
+        (responds(REFUSED + b"Content-Encoding: gzip\r\n\r\n" + TEXT), "BAD REQUEST"),
         # Too long, and without an end
         (responds(REFUSED + b"Content-Length: 999999\r\n\r\n" + b"x" * 99_999), "x" * 300),
         (responds(REFUSED + b"\r\n" + TEXT, stays=True), TEXT.decode()),
@@ -303,6 +312,7 @@ def chunks(data: bytes, size: int) -> Iterator[bytes]:
     ],
     ids=(
         *("length", "chunks", "until close", "in one piece", "HTTP/1.0", "no body"),
+        *("compressed", "not as compressed as it says"),
         *("too long", "without an end", "broken chunk", "page", "page without a head"),
         "page with a title alone",
     ),
