@@ -22,6 +22,7 @@ from sseload_users.cli.check_connection import CheckedConnection
 from sseload_users.cli.check_output import CheckOutput, StepFailed, span
 from sseload_users.cli.check_publisher import SentCode, make_publisher
 from sseload_users.cli.check_requests import CheckedRequests
+from sseload_users.cli.check_ways import check_polling
 from sseload_users.core.codes import CodeShape, new_run_id
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean, count
@@ -100,7 +101,7 @@ class _Check:
         self._users, self._channel = users, channel
         self._output = CheckOutput(self._target, self._redact)
         self._requests = CheckedRequests(resources, self._output)
-        before = BeforeRequests(resources.network, self._options.connect_timeout)
+        self._before = before = BeforeRequests(resources.network, self._options.connect_timeout)
         self._shape = CodeShape(new_run_id(), self._target.profile.code_template)
         self._codes: list[str] = []
         self._news = Event()
@@ -112,7 +113,7 @@ class _Check:
                 self._codes,
                 self._news,
                 # The others make the same requests.
-                (_ignore if index else self._tell_before),
+                *([] if index else [self._tell_before]),
             )
             for index, identity in enumerate(self._users)
         ]
@@ -136,6 +137,7 @@ class _Check:
             self._publisher.close()
             gevent.joinall([gevent.spawn(each.close) for each in self._connections])
         self._show_others()
+        check_polling(self._target, self._users, self._before, self._output)
         self._conclude()
         return 0
 
@@ -392,7 +394,3 @@ class _Check:
         for each in self._connections:
             text = each.redact(text)
         return self._publisher.redact(text)
-
-
-def _ignore(request: HttpRequest, response: HttpResponse) -> None:
-    del request, response

@@ -95,6 +95,9 @@ def test_a_check_finds_all_well(tmp_path: Path, words: tuple[str, ...]) -> None:
     assert (outcome.status, outcome.stderr) == (0, ""), outcome.stdout
     assert len(server.codes) == 3
     assert server.strange == []
+    # What the run would not try, and this server refuses.
+    assert ("clients that poll first" in outcome.stdout) is (words is SOCKET)
+    assert ("5 × HTTP 400" in outcome.stdout) is (words is SOCKET)
     assert INGEST_TOKEN not in outcome.stdout
 
 

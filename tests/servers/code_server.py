@@ -156,6 +156,10 @@ class CodeServer:
                 )
                 return
         username = query.pop("username", "")
+        if query.get("transport") == "polling":
+            # As if its WebSockets alone were let through.
+            _answer(sock, "400 BAD REQUEST", "text/plain", '"Invalid transport"')
+            return
         if query != {"EIO": "4", "transport": "websocket"}:
             self.strange.append(f"handshake with {query}")
         key = request.headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
