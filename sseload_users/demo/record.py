@@ -80,6 +80,7 @@ class ConnectionRecord:
         closed_by: "client", "server" or "network"; empty while it is open.
         closed_code: the WebSocket close code, if any.
         publishing_ns: when it joined the ingest namespace (wall clock, ns), or None.
+        upgraded_ns: when it went over from long polling to WebSocket (wall clock, ns), or None.
     """
 
     connection: int
@@ -94,6 +95,7 @@ class ConnectionRecord:
     closed_by: str = ""
     closed_code: int | None = None
     publishing_ns: int | None = None
+    upgraded_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,8 +280,8 @@ def _add(record: Record, line: dict[str, Any]) -> None:
             record.ingests.append(IngestRecord(**line))
         case "page":
             record.pages.append(PageRecord(**line))
-        case "publishing":
-            record.connections[line["connection"]].publishing_ns = line["ns"]
+        case "publishing" | "upgraded":
+            setattr(record.connections[line["connection"]], f"{event}_ns", line["ns"])
         case "code":
             record.codes[line["index"]] = CodeRecord(**line)
         case "opened" | "refused":
