@@ -15,6 +15,7 @@ with mock.patch.dict(os.environ, LOCUST_SKIP_MONKEY_PATCH="1"):
 # Tests start hundreds of processes, and without bytecode each would compile the whole program.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# The time of an example depends more on the machine than on the code.
-settings.register_profile("sseload", deadline=None)
+# The time of an example depends more on the machine than on the code. Each session draws other
+# examples, so that tests which do not ask for more see many over time.
+settings.register_profile("sseload", deadline=None, max_examples=40)
 settings.load_profile("sseload")

@@ -133,8 +133,9 @@ def test_the_embedded_target_ends_with_a_killed_run(tmp_path: Path) -> None:
     assert not outcome.has_report
 
 
-@pytest.mark.parametrize("further", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("first", "further"), [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)]
+)
 def test_repeated_signals_lose_nothing(
     tmp_path: Path, first: signal.Signals, further: signal.Signals
 ) -> None:

@@ -42,8 +42,11 @@ def hold_to(outcome: Outcome, truth: record.Record, codes: int) -> None:
     )
 
 
-@pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["one", "several"])
-@pytest.mark.parametrize("profile", LINES)
+@pytest.mark.parametrize(
+    ("profile", "processes"),
+    [(SOCKET, ()), (SSE, ("--processes", "2"))],
+    ids=["socket, one process", "stream, several"],
+)
 def test_200_connections_get_everything(
     tmp_path: Path, profile: str, processes: tuple[str, ...]
 ) -> None:
@@ -104,7 +107,7 @@ class No:
     server: tuple[str, ...] = ()
     edit: dict[str, str] = field(default_factory=dict)
     pages: int = 0
-    processes: tuple[str, ...] = ("--processes", "2")
+    processes: tuple[str, ...] = ()
     failed: int = 8
 
     def __str__(self) -> str:
@@ -142,6 +145,7 @@ NOES = [
         "an unknown user", SOCKET, "subscribe", "refused: Unauthorized or unknown username",
         "Unauthorized or unknown username", "check the user names",
         words=(*VALUE, *MIXED), check=("--username", "mallory"), failed=4,
+        processes=("--processes", "2"),
     ),
     No(
         "the page's origin refused", SSE, "before", "HTTP 403",
@@ -150,11 +154,12 @@ NOES = [
     No(
         "the page's limit reached", SSE, "before", "HTTP 429",
         "Too Many Requests 2 per 1 minute", server=("--page-limit", "2"), pages=2,
+        processes=("--processes", "2"),
     ),
     No(
         # Whoever asks for a wrong name once more is told only that this is too much.
         "an unknown user of the page", SSE, "before", "HTTP 403", "Unknown username",
-        words=(*LINES[SSE], *MIXED), check=("--username", "mallory"), failed=4, processes=(),
+        words=(*LINES[SSE], *MIXED), check=("--username", "mallory"), failed=4,
     ),
     No(
         "a wrong token of a stream", SSE, "handshake", "HTTP 401", "Invalid or expired token",

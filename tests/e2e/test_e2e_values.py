@@ -86,46 +86,38 @@ def test_values_reach_workers_and_are_shown_nowhere(
     assert "hunter2" not in checked.stdout + checked.stderr
 
 
+ONE, TWO, CHECK = ("6", "3", "1"), ("6", "3", "1", "--processes", "2"), ("check",)
+MISSING = (
+    "sseload: target {profile}: ingest.query needs {{token}}; set it with --value token=TEXT, in a "
+    "column token of a users file, or in the profile's [values]."
+)
+UNKNOWN = "sseload: --value rom: target {profile} has no {{rom}}; it has: room, token."
+
+
 @pytest.mark.parametrize(
-    "arguments", [("6", "3", "1"), ("6", "3", "1", "--processes", "2"), ("check",)]
+    ("arguments", "options", "message"),
+    [
+        (ONE, (), MISSING),
+        (TWO, (), MISSING),
+        (CHECK, (), MISSING),
+        (TWO, ("--value", "token=hunter2", "--value", "rom=hunter2"), UNKNOWN),
+        (CHECK, ("--value", "hunter2"), "sseload: --value: one is not of the form name=text."),
+    ],
 )
 def test_missing_and_unknown_values_refuse_a_run(
     tmp_path: Path,
     profile: str,
     code_server: tuple[ScriptedServer, str],
     arguments: tuple[str, ...],
+    options: tuple[str, ...],
+    message: str,
 ) -> None:
     server, url = code_server
-    for number, (options, message) in enumerate(
-        (
-            (
-                (),
-                (
-                    f"sseload: target {profile}: ingest.query needs {{token}}; set it with "
-                    "--value token=TEXT, in a column token of a users file, or in the profile's "
-                    "[values]."
-                ),
-            ),
-            (
-                ("--value", "token=hunter2", "--value", "rom=hunter2"),
-                f"sseload: --value rom: target {profile} has no {{rom}}; it has: room, token.",
-            ),
-            (("--value", "hunter2"), "sseload: --value: one is not of the form name=text."),
-        )
-    ):
-        outcome = run(
-            tmp_path / str(number),
-            *arguments,
-            "--host",
-            url,
-            "--target",
-            profile,
-            *options,
-            report=False,
-        )
-        assert outcome.status == 2
-        assert outcome.error_messages == [message]
-        assert "hunter2" not in outcome.stderr + outcome.stdout
+    where = ("--host", url, "--target", profile)
+    outcome = run(tmp_path, *arguments, *where, *options, report=False)
+    assert outcome.status == 2
+    assert outcome.error_messages == [message.format(profile=profile)]
+    assert "hunter2" not in outcome.stderr + outcome.stdout
     assert server.heads == []
 
 

@@ -135,11 +135,11 @@ def test_a_reason_has_figure_threshold_and_hint() -> None:
 
 
 def test_each_kind_of_failure_is_judged_against_its_own_kind() -> None:
-    found = reason(sample(150, 500, unavailable=6), "error_rate")
-    assert found.measured == "6 of 150 (4 %)"
+    found = reason(sample(25, 100, unavailable=1), "error_rate")
+    assert found.measured == "1 of 25 (4 %)"
     assert found.sentence == (
-        "6 of 150 connect attempts failed (4 %), most often: HTTP 503; 6 failures in 650 "
-        "operations (0.9 %) in all; good is less than 1 %."
+        "1 of 25 connect attempts failed (4 %), most often: HTTP 503; 1 failure in 125 "
+        "operations (0.8 %) in all; good is less than 1 %."
     )
 
 
@@ -159,7 +159,7 @@ def test_reconnects_do_not_hide_clients_that_were_never_let_in() -> None:
 
 
 def test_failed_upkeep_is_judged_against_upkeep() -> None:
-    report = sample(100, 1000)
+    report = sample(100, 300)
     report.errors.upkeep, report.errors.upkeep_failed = 40, 4
     report.errors.operations += 40
     report.errors.failed += 4
