@@ -379,7 +379,7 @@ def _polling(polling: PollingFigures) -> Text:
     stayed = polling.sessions - polling.upgraded
     return _tally(
         [
-            (polling.sessions, "began by long polling", ""),
+            (polling.sessions, "polled first", ""),
             (polling.upgraded, "went over to WebSocket", ""),
             (stayed, "stayed on polling", "yellow"),
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sseload_users.core.figures import DeliveryFigures
+from sseload_users.core.figures import DeliveryFigures, PollingFigures
 from sseload_users.core.formatting import count, ms, number, share
 from sseload_users.report import charts
 from sseload_users.report.accuracy import accuracy
@@ -117,6 +117,13 @@ def document(report: Report) -> str:
     )
 
 
+def _polling(polling: PollingFigures | None) -> list[str]:
+    if polling is None:
+        return []
+    began = f"{count(polling.sessions, 'session')} began by long polling"
+    return [f"{began}, {number(polling.upgraded)} went over to WebSocket"]
+
+
 def figures(report: Report) -> list[SummaryFigure]:
     """Return the summary figures."""
     connections, codes = report.connections, report.codes
@@ -143,6 +150,7 @@ def figures(report: Report) -> list[SummaryFigure]:
             [
                 f"{number(connections.succeeded)} of {count(connections.attempted, 'attempt')}",
                 f"{number(connections.peak_open)} open at most",
+                *_polling(connections.polling),
             ],
             graded.connections,
         ),

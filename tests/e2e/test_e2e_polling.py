@@ -61,6 +61,6 @@ def test_the_account_is_the_targets(
     assert len(upgraded) == polling["upgraded"]
     notes = [note for note in report["run"]["notes"] if "polling" in note]
     assert len(notes) == (not over)
-    assert "began by long polling" in outcome.stdout
+    assert f"{CONNECTIONS} polled first" in outcome.stdout
     if not faults:
         assert (outcome.status, outcome.reasons) == (0, {}), outcome.stderr

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sseload_users.report import console
+from sseload_users.core.figures import PollingFigures
+from sseload_users.report import console, html
 from sseload_users.report.distribution import distribution
 from sseload_users.report.model import Report
 from sseload_users.report.progress import Progress
@@ -337,3 +338,15 @@ def test_what_is_tolerated_is_stated_and_not_called_good() -> None:
     assert "✓ 9,650 codes arrived after later ones" in text
     good = next(line for line in text.splitlines() if "Good:" in line)
     assert "order" not in good
+
+
+def test_what_became_of_sessions_that_polled_is_shown() -> None:
+    report = sample(50, 10)
+    assert "polled first" not in console.summary(report)
+    report.connections.polling = PollingFigures(sessions=50, upgraded=47, failed=2, causes=[])
+    assert (
+        "               50 polled first · 47 went over to WebSocket · 3 stayed on polling"
+        in console.summary(report).splitlines()
+    )
+    page = html.document(report)
+    assert "50 sessions began by long polling, 47 went over to WebSocket" in page
