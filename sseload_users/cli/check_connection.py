@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import gevent
@@ -12,7 +11,7 @@ from sseload_users.run.before_requests import BeforeRequests, OnResponse
 from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import Closed, Malformed
-from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.endpoint import Confirm, Endpoint, Send
 from sseload_users.transports.registry import transport_for
 from sseload_users.transports.transport import Transport
 from sseload_users.users.session_requests import SessionRequests
@@ -135,14 +134,14 @@ class CheckedConnection:
             endpoint = replace(endpoint, confirm=self._overhear(confirm))
         return self._type(endpoint, self._network, self._on_message, self.received.malformed.append)
 
-    def _overhear(self, confirm: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
-        """Return the same condition; messages that do not meet it are kept to be shown."""
+    def _overhear(self, confirm: Confirm) -> Confirm:
+        """Return the same function; messages that do not confirm are kept to be shown."""
 
-        def confirms(payload: bytes) -> bool:
-            confirmed = confirm(payload)
-            if not confirmed:
+        def confirms(payload: bytes, arrived_ns: int, send: Send) -> int | None:
+            confirmed_ns = confirm(payload, arrived_ns, send)
+            if confirmed_ns is None:
                 self._keep(payload)
-            return confirmed
+            return confirmed_ns
 
         return confirms
 

@@ -12,7 +12,13 @@ from sseload_users.targets.needs import missing_value
 from sseload_users.targets.profile import Profile
 from sseload_users.targets.requests import Headers, fill_request
 from sseload_users.targets.schema import RequestSpec
-from sseload_users.targets.template import Json, UnknownNameError, fill_namespace, fill_text
+from sseload_users.targets.template import (
+    BinaryTemplate,
+    Json,
+    UnknownNameError,
+    fill_namespace,
+    fill_text,
+)
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.http_request import HttpRequest
 
@@ -85,7 +91,9 @@ class Filler:
         except UnknownNameError as error:
             raise self.missing(error.name, key) from None
 
-    def message(self, send: Json, values: Mapping[str, str], ack_id: int | None = None) -> str:
+    def message(
+        self, send: Json | BinaryTemplate, values: Mapping[str, str], ack_id: int | None = None
+    ) -> str | bytes:
         """Return a message to send; with Socket.IO, a list is an event with its arguments.
 
         Args:
@@ -96,6 +104,8 @@ class Filler:
         Raises:
             UnknownNameError: a name has no value.
         """
+        if isinstance(send, BinaryTemplate):
+            return send.fill(values)
         spec = self._profile.spec
         if spec.transport == "socketio" and isinstance(send, list):
             namespace = fill_namespace(spec.connect.namespace, values)
@@ -104,8 +114,12 @@ class Filler:
         return fill_text(send, values)
 
     def message_at(
-        self, key: str, send: Json, values: Mapping[str, str], ack_id: int | None = None
-    ) -> str:
+        self,
+        key: str,
+        send: Json | BinaryTemplate,
+        values: Mapping[str, str],
+        ack_id: int | None = None,
+    ) -> str | bytes:
         """Return the message at a key of the profile; see `message`.
 
         Raises:

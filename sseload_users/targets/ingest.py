@@ -8,14 +8,19 @@ from pydantic import Discriminator, PlainValidator, Tag
 
 from sseload_users.targets.batches import BatchTable
 from sseload_users.targets.schema import (
-    ConfirmSpec,
-    ConnectSpec,
     Frame,
     MessageSpec,
     RefuseSpec,
-    ReplySpec,
     RequestSpec,
+)
+from sseload_users.targets.session_spec import (
+    AfterSpec,
+    Confirm,
+    ConfirmSpec,
+    ConnectSpec,
+    ReplySpec,
     UpkeepSpec,
+    confirms,
 )
 from sseload_users.targets.template import names_in
 from sseload_users.targets.texts import texts
@@ -68,10 +73,16 @@ class ConnectionIngestSpec(BatchTable):
     send: Frame
     expect: Expect
     connect: IngestConnectSpec | None = None
-    confirm: ConfirmSpec | None = None
+    after: tuple[AfterSpec, ...] = ()
+    confirm: Confirm | None = None
     refuse: tuple[RefuseSpec, ...] = ()
     reply: tuple[ReplySpec, ...] = ()
     upkeep: tuple[UpkeepSpec, ...] = ()
+
+    @property
+    def confirms(self) -> tuple[ConfirmSpec, ...]:
+        """The messages that must come before codes can be sent."""
+        return confirms(self.confirm)
 
     def transport(self, listeners: str) -> str:
         """Return the publisher's transport, given that of the listeners."""
@@ -121,7 +132,8 @@ class ConnectionIngestSpec(BatchTable):
 
 
 def _before_codes(key: str) -> bool:
-    return key.startswith(("ingest.connect", "ingest.confirm", "ingest.reply", "ingest.upkeep"))
+    tables = ("connect", "after", "confirm", "reply", "upkeep")
+    return key.startswith(tuple(f"ingest.{each}" for each in tables))
 
 
 def names_code(message: MessageSpec) -> bool:

@@ -21,7 +21,8 @@ class ReceivedMessage:
 
     Attributes:
         name: the event's name; empty if the transport has none.
-        text: the message's text; for a Socket.IO event the first argument, if it is a text.
+        text: the message's text; for a Socket.IO event the first argument, if it is a text. Of a
+            binary message, each byte is the character with its number (ISO 8859-1).
     """
 
     __slots__ = ("_value", "name", "text")
@@ -59,13 +60,16 @@ def messages_in(event: ParsedMessage, batches: BatchTable) -> list[ReceivedMessa
     data = event.data
     if isinstance(data, str):
         return [ReceivedMessage(event.name, text) for text in batches.parts(data)]
+    if isinstance(data, bytes):
+        return [ReceivedMessage(event.name, data.decode("latin-1"), MISSING)]
     if not isinstance(data, list):
         return []
     if data and isinstance(data[0], str):
         further = data[1:]
         texts = batches.parts(data[0])
         return [ReceivedMessage(event.name, text, [text, *further]) for text in texts]
-    return [ReceivedMessage(event.name, "", data)]
+    text = data[0].decode("latin-1") if data and isinstance(data[0], bytes) else ""
+    return [ReceivedMessage(event.name, text, data)]
 
 
 def matches(message: MessageSpec, what: ReceivedMessage) -> bool:

@@ -13,7 +13,8 @@ from sseload_users.targets.ingest import ConnectionIngestSpec
 from sseload_users.targets.profile import Profile
 from sseload_users.targets.requests import Headers
 from sseload_users.targets.schema import BUILT_IN_NAMES, CHANNEL_NAMES
-from sseload_users.targets.spec import ProfileSpec
+from sseload_users.targets.session_spec import AfterSpec, ExchangeSpec, ReplySpec
+from sseload_users.targets.spec import ProfileSpec, captured_after
 from sseload_users.targets.template import names_in
 
 
@@ -141,8 +142,16 @@ def _captured_by(key: str, spec: ProfileSpec) -> set[str]:
     match table[1]:
         case "before":
             return spec.captured_before(int(table[2]))
-        case "connect" | "confirm" | "refuse" | "reply":
+        case "connect" | "confirm" | "refuse":
             return spec.captured_before(len(spec.before))
+        case "after":
+            steps, index = spec.after, int(table[2])
+            own = _given_by(key, steps[index])
+            return spec.captured_before(len(spec.before)) | captured_after(steps[:index]) | own
+        case "reply":
+            return spec.captured_before(len(spec.before)) | _for_reply(
+                key, spec.reply[int(table[2])], spec.after
+            )
         case "upkeep":
             return spec.captured()
         case "ingest" if isinstance(spec.ingest, ConnectionIngestSpec):
@@ -153,12 +162,38 @@ def _captured_by(key: str, spec: ProfileSpec) -> set[str]:
     return set()
 
 
+def _given_by(key: str, exchange: ExchangeSpec) -> set[str]:
+    """Return the names that an exchange itself has given when one of its texts is needed."""
+    rest = key.partition("].")[2]
+    if rest.startswith("request"):
+        return {*exchange.capture}
+    return exchange.given if rest.startswith("send") else set()
+
+
+def _for_reply(key: str, reply: ReplySpec, after: Sequence[AfterSpec]) -> set[str]:
+    """Return the names that a reply has beside those from before connecting."""
+    # Conditions are filled when the connection is opened.
+    conditions = not key.partition("].")[2].startswith(("request", "send"))
+    return set() if conditions else captured_after(after) | _given_by(key, reply)
+
+
 def _captured_by_publisher(key: str, spec: ProfileSpec, ingest: ConnectionIngestSpec) -> set[str]:
     """Return the names that the server has given the publisher when a text is needed."""
     captured = spec.captured_before(len(spec.before))
-    confirm = ingest.confirm or (spec.confirm if ingest.connect is None else None)
-    if confirm is not None and key.startswith(("ingest.send", "ingest.expect", "ingest.upkeep")):
-        captured |= {*confirm.capture}
+    inherits = ingest.connect is None
+    after = ingest.after or (spec.after if inherits else ())
+    table = re.match(r"ingest\.(\w+)(?:\[(\d+)\])?", key)
+    assert table is not None  # noqa: S101
+    match table[1]:
+        case "after":
+            index = int(table[2])
+            return captured | captured_after(after[:index]) | _given_by(key, after[index])
+        case "reply":
+            return captured | _for_reply(key, ingest.reply[int(table[2])], after)
+        case "send" | "send_hex" | "send_base64" | "expect" | "upkeep":
+            confirmed = ingest.confirms or (spec.confirms if inherits else ())
+            given = {name for each in confirmed for name in each.capture}
+            return captured | captured_after(after) | given
     return captured
 
 

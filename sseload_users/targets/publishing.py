@@ -67,7 +67,9 @@ class Publishing:
         """Whether the profile describes messages that refuse codes."""
         return bool(self._ingest.refuse)
 
-    def frame(self, code: str, sender: Sender, number: int, channel: str | None = None) -> str:
+    def frame(
+        self, code: str, sender: Sender, number: int, channel: str | None = None
+    ) -> str | bytes:
         """Return the message that has a code broadcast.
 
         Args:
@@ -174,6 +176,7 @@ def _publisher_spec(
         return spec.model_copy(
             update={
                 **(ingest if any(ingest.batch_keys.values()) else spec).batch_keys,
+                "after": ingest.after or spec.after,
                 "confirm": ingest.confirm or spec.confirm,
                 "refuse": (*spec.refuse, *refuse),
                 "reply": ingest.reply or spec.reply,
@@ -189,6 +192,7 @@ def _publisher_spec(
             # Servers limit such requests, so they are made only if a value is needed.
             "before": spec.before if given & needed else (),
             "connect": ingest.connect,
+            "after": ingest.after,
             "confirm": ingest.confirm,
             "refuse": refuse,
             "reply": ingest.reply,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import cached_property
 
+from sseload_users.targets.conversation import Conversation
 from sseload_users.targets.filling import Filler
 from sseload_users.targets.messages import (
     ReceivedMessage,
@@ -15,11 +16,14 @@ from sseload_users.targets.messages import (
     refusal_cause,
 )
 from sseload_users.targets.profile import Profile
-from sseload_users.targets.requests import capture
 from sseload_users.targets.schema import CodeSpec, MessageSpec
-from sseload_users.targets.template import UnknownNameError
+from sseload_users.targets.session_spec import ReplySpec
+from sseload_users.targets.spec import captured_after
+from sseload_users.targets.subscription import Subscription
+from sseload_users.targets.template import UnknownNameError, names_in
+from sseload_users.targets.texts import texts
 from sseload_users.transports import Malformed, ParsedMessage
-from sseload_users.transports.endpoint import Reply
+from sseload_users.transports.endpoint import Confirm, Reply, Send
 
 #: Limits of the payloads whose replies are remembered: their number, and bytes of one of them.
 _MAX_REMEMBERED, _MAX_REMEMBERED_BYTES = 256, 4096
@@ -39,31 +43,31 @@ class MessageReader:
         self._filler = filler
         self._newest: tuple[bytes | None, tuple[ReceivedMessage, ...]] = (None, ())
         # What is to be answered in payloads, where that is the same for all connections.
-        self._known_replies: dict[bytes, tuple[int, ...]] = {}
+        self._known_replies: dict[bytes, tuple[tuple[int, ReceivedMessage], ...]] = {}
 
-    def confirms(
-        self, values: Mapping[str, str], on_captured: Callable[[Mapping[str, str]], None]
-    ) -> Callable[[bytes], bool] | None:
-        """Return a function that says whether a message confirms; None if no message needs to.
+    def subscribes(self, values: Mapping[str, str], talk: Conversation) -> Confirm | None:
+        """Return what takes messages until a connection is subscribed; None if nothing needs to.
 
         Args:
             values: the connection's values by name.
-            on_captured: called with the values captured from the message that confirms.
+            talk: carries out the steps.
 
         Raises:
             UnknownNameError: a name has no value.
         """
-        if self._spec.confirm is None:
+        spec = self._spec
+        if not spec.confirms and not spec.after:
             return None
-        confirm = self._spec.confirm.filled(values)
+        confirms = [each.filled(values) for each in spec.confirms]
+        subscription = Subscription(spec.after, confirms, talk)
 
-        def confirms(payload: bytes) -> bool:
-            what = next((each for each in self.messages(payload) if matches(confirm, each)), None)
-            if what is not None and confirm.capture:
-                on_captured(capture(confirm.capture, what.text, what.value))
-            return what is not None
+        def take(payload: bytes, arrived_ns: int, send: Send) -> int | None:
+            complete_ns = None
+            for what in self.messages(payload):
+                complete_ns = complete_ns or subscription.take(what, arrived_ns, send)
+            return complete_ns
 
-        return confirms
+        return take
 
     def refuses(
         self, values: Mapping[str, str], hide: Callable[[str], str]
@@ -90,26 +94,32 @@ class MessageReader:
 
         return refuses
 
-    def replies(self, values: Mapping[str, str]) -> Reply | None:
+    def replies(self, values: Mapping[str, str], talk: Conversation) -> Reply | None:
         """Return a function that answers a payload; None if no message requires a reply.
 
-        The replies are built now, so that nothing can fail later.
+        Replies that need nothing from the server are built now, so that nothing can fail later.
 
         Args:
             values: the connection's values by name.
+            talk: carries out the other ones.
 
         Raises:
             UnknownNameError: a name has no value.
         """
-        if not self._spec.reply:
+        specs = self._spec.reply
+        if not specs:
             return None
-        messages = [each.filled(values) for each in self._spec.reply]
-        texts = [self._filler.message(each.send, values) for each in self._spec.reply]
+        messages = [each.filled(values) for each in specs]
+        given = captured_after(self._spec.after)
+        frames = [
+            None if _depends(each, given) else self._filler.message(each.frame, values)
+            for each in specs
+        ]
         # Conditions without names are returned as they are.
-        same_for_all = all(map(operator.is_, messages, self._spec.reply))
+        same_for_all = all(map(operator.is_, messages, specs))
         known = self._known_replies if same_for_all else {}
 
-        def reply(payload: bytes, send: Callable[[str], object]) -> None:
+        def reply(payload: bytes, send: Send) -> None:
             wanted = known.get(payload)
             if wanted is None:
                 wanted = self._replies_to(payload, messages)
@@ -117,18 +127,24 @@ class MessageReader:
                     if len(known) >= _MAX_REMEMBERED:
                         known.clear()
                     known[payload] = wanted
-            for index in wanted:
-                send(texts[index])
+            for index, what in wanted:
+                frame = frames[index]
+                if frame is None:
+                    talk.reply(specs[index], what, send)
+                else:
+                    send(frame)
 
         return reply
 
-    def _replies_to(self, payload: bytes, wanting: Sequence[MessageSpec]) -> tuple[int, ...]:
-        """Return the indices of the replies to the messages in a payload, in their order."""
+    def _replies_to(
+        self, payload: bytes, wanting: Sequence[MessageSpec]
+    ) -> tuple[tuple[int, ReceivedMessage], ...]:
+        """Return the indices of replies, with the messages in a payload that require them."""
         found = (
-            next((index for index, each in enumerate(wanting) if matches(each, what)), None)
+            (next((index for index, each in enumerate(wanting) if matches(each, what)), -1), what)
             for what in self.messages(payload)
         )
-        return tuple(index for index in found if index is not None)
+        return tuple(each for each in found if each[0] >= 0)
 
     def codes_in(
         self, event: ParsedMessage, on_malformed: Callable[[str], object] = lambda _: None
@@ -141,8 +157,10 @@ class MessageReader:
                 but is not.
         """
         code = self._code
-        if isinstance(event.data, bytes) and (code.field is not None or code.fields):
-            on_malformed("not UTF-8")
+        if isinstance(event.data, bytes) and (code.regex is None or code.fields):
+            if code.field is not None or code.fields:
+                on_malformed("not UTF-8")
+            return []
         texts: list[str] = []
         for what in messages_in(event, self._spec):
             try:
@@ -174,3 +192,10 @@ class MessageReader:
             found = () if event is None else tuple(messages_in(event, self._spec))
             self._newest = (payload, found)
         return self._newest[1]
+
+
+def _depends(reply: ReplySpec, given: Set[str]) -> bool:
+    """Whether a reply needs a request, or what the server gave after connecting."""
+    if reply.request is not None or reply.capture:
+        return True
+    return any(name in given for each in texts(reply) for name in names_in(each.value))

@@ -94,18 +94,18 @@ class BeforeStep:
 
 @dataclass(frozen=True, slots=True)
 class UpkeepAction:
-    """A periodic action of a connection: either a request or a message.
+    """A periodic action of a connection: a request, a message or a ping.
 
     Attributes:
         every: interval in seconds.
         request: the HTTP request, or None.
-        text: the message to send over the connection, or None.
+        message: the message to send over the connection, or None. Without either, a ping is sent.
         expect: which answers to the request count as success.
     """
 
     every: float
     request: HttpRequest | None
-    text: str | None = field(repr=False)
+    message: str | bytes | None = field(repr=False)
     expect: ExpectedAnswer
 
     def failure(self, status: int, body: bytes) -> str | None:

@@ -20,7 +20,6 @@ from pydantic import (
 from sseload_users.core.codes import DEFAULT_TEMPLATE, CodeShape
 from sseload_users.targets.paths import JsonPath
 from sseload_users.targets.template import Json, begins_with_name, fill, fill_json
-from sseload_users.transports import CarrierName, ParserName
 
 #: The steps that can fail, as named in the reports' errors by cause.
 FailureStep: TypeAlias = Literal[
@@ -37,28 +36,33 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 
 
-def _json(value: object) -> Json:
+def json_value(value: object) -> Json:
+    """Return a value of the file as a JSON value.
+
+    Raises:
+        ValueError: it has no JSON form; one sentence.
+    """
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
     if isinstance(value, dict):
-        return {key: _json(each) for key, each in value.items()}
+        return {key: json_value(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_json(each) for each in value]
+        return [json_value(each) for each in value]
     raise ValueError(f"{value!r} has no JSON form; write it as a text")
 
 
 def _scalar(value: object) -> Json:
     if isinstance(value, dict | list):
         raise ValueError("a condition must be a text, a number or a boolean")  # noqa: TRY004
-    return _json(value)
+    return json_value(value)
 
 
 def _frame(value: object) -> Json:
     if not isinstance(value, str | dict | list):
         raise ValueError(f"{value!r} must be a text, a table or a list")  # noqa: TRY004
-    return _json(value)
+    return json_value(value)
 
 
 def _json_path(value: object) -> JsonPath:
@@ -144,12 +148,6 @@ def check_names(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def _transports(value: tuple[CarrierName, ...]) -> tuple[CarrierName, ...]:
-    if not value or len(set(value)) < len(value):
-        raise ValueError("give 'polling', 'websocket' or both, the first to connect by first")
-    return value
-
-
 def _status(value: int) -> int:
     if not 100 <= value <= 599:
         raise ValueError(f"invalid HTTP status {value}")
@@ -159,9 +157,9 @@ def _status(value: int) -> int:
 _JsonPath = Annotated[JsonPath, PlainValidator(_json_path)]
 _Conditions = Annotated[dict[JsonPath, Json], PlainValidator(_conditions)]
 _Pattern = Annotated[re.Pattern[str], PlainValidator(_pattern)]
-_Headers = Annotated[dict[str, str], AfterValidator(_headers)]
+HeaderTable = Annotated[dict[str, str], AfterValidator(_headers)]
 Frame = Annotated[Json, PlainValidator(_frame)]
-_Path = Annotated[str, AfterValidator(_path)]
+UrlPath = Annotated[str, AfterValidator(_path)]
 _Address = Annotated[str, AfterValidator(_address)]
 _Status = Annotated[int, Field(strict=True), AfterValidator(_status)]
 
@@ -236,19 +234,14 @@ class CaptureSpec(Table):
         return self
 
 
-_Captures = Annotated[dict[str, CaptureSpec], AfterValidator(check_names)]
+def _without_headers(value: dict[str, CaptureSpec]) -> dict[str, CaptureSpec]:
+    if any(each.header is not None for each in value.values()):
+        raise ValueError("a message has no headers: capture by field or regex")
+    return value
 
 
-class ConfirmSpec(MessageSpec):
-    """The message that confirms the subscription."""
-
-    capture: _Captures = {}
-
-    @model_validator(mode="after")
-    def _without_headers(self) -> ConfirmSpec:
-        if any(each.header is not None for each in self.capture.values()):
-            raise ValueError("a message has no headers: capture by field or regex")
-        return self
+Captures = Annotated[dict[str, CaptureSpec], AfterValidator(check_names)]
+MessageCaptures = Annotated[Captures, AfterValidator(_without_headers)]
 
 
 class RefuseSpec(MessageSpec):
@@ -258,12 +251,6 @@ class RefuseSpec(MessageSpec):
 
     cause: str = Field("refused", min_length=1)
     reason: _JsonPath | None = None
-
-
-class ReplySpec(MessageSpec):
-    """A message that requires a reply."""
-
-    send: Frame
 
 
 class ExpectedAnswer(Table):
@@ -299,7 +286,7 @@ class RequestSpec(Table):
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     path: _Address
     query: dict[str, str] = {}
-    headers: _Headers = {}
+    headers: HeaderTable = {}
     body: Frame | None = None
     expect: ExpectedAnswer = ExpectedAnswer()
 
@@ -321,53 +308,12 @@ class BeforeSpec(RequestSpec):
 
     per: Literal["connection", "user"] = "connection"
     valid_for: float = Field(600.0, gt=0, strict=True, allow_inf_nan=False)
-    capture: _Captures = {}
+    capture: Captures = {}
 
     @model_validator(mode="after")
     def _kept_for_users_only(self) -> BeforeSpec:
         if "valid_for" in self.model_fields_set and self.per != "user":
             raise ValueError('valid_for requires per = "user"')
-        return self
-
-
-class UpkeepSpec(Table):
-    """A periodic action of a connection: either a request or a message."""
-
-    every: float = Field(gt=0, strict=True, allow_inf_nan=False)
-    request: RequestSpec | None = None
-    send: Frame | None = None
-
-    @model_validator(mode="after")
-    def _one_thing(self) -> UpkeepSpec:
-        if (self.request is None) == (self.send is None):
-            raise ValueError("give either request or send")
-        return self
-
-
-class ConnectSpec(Table):
-    """How to connect, and what to send first."""
-
-    path: _Path
-    query: dict[str, str] = {}
-    headers: _Headers = {}
-    subprotocols: tuple[str, ...] = ()
-    namespace: str = Field("/", pattern=r"^/[^,?]*$")
-    auth: Annotated[dict[str, Any], AfterValidator(_json)] | None = None
-    engine: Literal[3, 4] = 4
-    parser: ParserName = "json"
-    transports: Annotated[tuple[CarrierName, ...], AfterValidator(_transports)] = (
-        "polling",
-        "websocket",
-    )
-    send: tuple[Frame, ...] = ()
-    max_message: int = Field(1 << 20, gt=0, strict=True)
-
-    @model_validator(mode="after")
-    def _fits_engine(self) -> Self:
-        if self.engine == 3 and self.auth is not None:
-            raise ValueError(
-                "auth requires engine = 4: servers of Socket.IO 2 do not read it; use query"
-            )
         return self
 
 

@@ -14,15 +14,20 @@ from sseload_users.targets.schema import (
     AudienceSpec,
     BeforeSpec,
     CodeSpec,
-    ConfirmSpec,
-    ConnectSpec,
     RefuseSpec,
-    ReplySpec,
     RequestSpec,
     Table,
-    UpkeepSpec,
     VerifySpec,
     check_names,
+)
+from sseload_users.targets.session_spec import (
+    AfterSpec,
+    Confirm,
+    ConfirmSpec,
+    ConnectSpec,
+    ReplySpec,
+    UpkeepSpec,
+    confirms,
 )
 from sseload_users.targets.template import names_in
 from sseload_users.targets.texts import Text, texts
@@ -42,7 +47,8 @@ class ProfileSpec(BatchTable):
     before: tuple[BeforeSpec, ...] = ()
     audience: AudienceSpec | None = None
     connect: ConnectSpec
-    confirm: ConfirmSpec | None = None
+    after: tuple[AfterSpec, ...] = ()
+    confirm: Confirm | None = None
     refuse: tuple[RefuseSpec, ...] = ()
     reply: tuple[ReplySpec, ...] = ()
     upkeep: tuple[UpkeepSpec, ...] = ()
@@ -58,7 +64,8 @@ class ProfileSpec(BatchTable):
             _check_fit(self.ingest, self.ingest.transport(self.transport), "ingest.")
         elif not any("code" in names_in(each.value) for each in texts(self.ingest)):
             raise ValueError("ingest lacks {code}: use it in the body, path, query or headers")
-        if self.refuse and self.confirm is None and self.transport != "socketio":
+        waits = self.after or self.confirm is not None
+        if self.refuse and not waits and self.transport != "socketio":
             raise ValueError("refuse requires confirm, which ends the wait for a refusal")
         for index, before in enumerate(self.before[1:], 1):
             if before.per == "user" and self.before[index - 1].per != "user":
@@ -91,6 +98,11 @@ class ProfileSpec(BatchTable):
             raise TypeError("codes are handed in over a connection")
         return self.ingest
 
+    @property
+    def confirms(self) -> tuple[ConfirmSpec, ...]:
+        """The messages that must come before codes are owed."""
+        return confirms(self.confirm)
+
     def texts(self) -> Iterator[Text]:
         """Return all texts that may contain names: not the values of names, nor codes' template."""
         own = ("values", "code.template")
@@ -98,15 +110,24 @@ class ProfileSpec(BatchTable):
 
     def captured(self) -> set[str]:
         """Return the names that responses and confirming messages give."""
-        confirms = [self.confirm]
+        confirmed, after = self.confirms, self.after
         if isinstance(self.ingest, ConnectionIngestSpec):
-            confirms.append(self.ingest.confirm)
-        confirmed = {name for each in confirms if each is not None for name in each.capture}
-        return self.captured_before(len(self.before)) | confirmed
+            confirmed += self.ingest.confirms
+            after += self.ingest.after
+        return (
+            self.captured_before(len(self.before))
+            | captured_after(after)
+            | {name for each in confirmed for name in each.capture}
+        )
 
     def captured_before(self, index: int) -> set[str]:
         """Return the names that the first `index` requests before connecting give."""
         return {name for each in self.before[:index] for name in each.capture}
+
+
+def captured_after(steps: Iterable[AfterSpec]) -> set[str]:
+    """Return the names that steps after connecting give."""
+    return {name for each in steps for name in each.given}
 
 
 def _not_filled(key: str, name: str) -> str:
@@ -154,8 +175,16 @@ _ONLY_FOR: dict[str, tuple[TransportName, ...]] = {
     "connect.parser": ("socketio",),
     "connect.transports": ("socketio",),
     "connect.send": ("websocket", "socketio"),
-    "reply": ("websocket", "socketio"),
+    "after.send": ("websocket", "socketio"),
+    "reply.send": ("websocket", "socketio"),
     "upkeep.send": ("websocket", "socketio"),
+    "upkeep.ping": ("websocket",),
+    **{
+        f"{table}.{key}": ("websocket",)
+        for table in ("connect", "after", "reply", "upkeep")
+        for key in ("send_hex", "send_base64")
+    },
+    "after.event": ("socketio", "sse"),
     "confirm.event": ("socketio", "sse"),
     "refuse.event": ("socketio", "sse"),
     "reply.event": ("socketio", "sse"),

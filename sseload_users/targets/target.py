@@ -9,6 +9,7 @@ from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
 from sseload_users.targets import needs
 from sseload_users.targets.answers import HttpAnswers
+from sseload_users.targets.conversation import Conversation, Errands
 from sseload_users.targets.filling import Filler, channel_values
 from sseload_users.targets.hosts import normalize_host
 from sseload_users.targets.identities import Identity
@@ -25,6 +26,7 @@ from sseload_users.targets.requests import (
 from sseload_users.targets.schema import BeforeSpec, ExpectedAnswer, check_header
 from sseload_users.targets.spec import ProfileSpec
 from sseload_users.targets.template import (
+    BinaryTemplate,
     UnknownNameError,
     encode,
     fill,
@@ -101,14 +103,16 @@ class Target:
         captured: Mapping[str, str] = {},
         last_event_id: str = "",
         on_captured: Callable[[Mapping[str, str]], None] = lambda _: None,
+        errands: Errands | None = None,
     ) -> Endpoint:
         """Return where and how a connection connects.
 
         Args:
             identity: the user.
-            captured: values captured by the requests before connecting.
+            captured: values captured from the server so far; always up to date.
             last_event_id: ID of the last event of the previous session, for event streams.
-            on_captured: called with the values captured from the confirming message.
+            on_captured: called with the values that messages give while it subscribes.
+            errands: makes the requests that messages require; None for a profile without any.
 
         Raises:
             ConfigError: a name has no value.
@@ -120,6 +124,7 @@ class Target:
         def hide(text: str) -> str:
             return self.redact(text, identity, captured.values())
 
+        talk = Conversation(self.filler, identity, self._headers, captured, on_captured, errands)
         base = self.host if spec.transport == "sse" else "ws" + self.host.removeprefix("http")
         try:
             return Endpoint(
@@ -127,9 +132,9 @@ class Target:
                 headers=merge_headers(connect.headers, self._headers, values),
                 subprotocols=tuple(fill(each, values, encode) for each in connect.subprotocols),
                 hello=tuple(self._hello(values, identity)),
-                confirm=self.reader.confirms(values, on_captured),
+                confirm=self.reader.subscribes(values, talk),
                 refuse=self.reader.refuses(values, hide),
-                reply=self.reader.replies(values),
+                reply=self.reader.replies(values, talk),
                 max_message=connect.max_message,
                 namespace=fill_namespace(connect.namespace, values),
                 auth=fill_json(connect.auth, values),
@@ -141,10 +146,11 @@ class Target:
         except UnknownNameError as error:
             raise self.filler.missing(error.name, "connect") from None
 
-    def _hello(self, values: Mapping[str, str], identity: Identity) -> Iterator[str]:
+    def _hello(self, values: Mapping[str, str], identity: Identity) -> Iterator[str | bytes]:
         """Yield the messages to send first: those that name the channel once for each channel."""
-        for each in self._spec.connect.send:
-            own = identity.channels if "channel" in names_in(each) else ()
+        for each in self._spec.connect.frames:
+            text = each.digits if isinstance(each, BinaryTemplate) else each
+            own = identity.channels if "channel" in names_in(text) else ()
             for channel in own or (None,):
                 name = {} if channel is None else {"channel": channel}
                 yield self.filler.message(each, {**values, **name})
@@ -228,9 +234,9 @@ class Target:
                 if each.request is None
                 else self.filler.request(each.request, identity, captured, "upkeep", self._headers),
                 None
-                if each.send is None
+                if each.frame is None
                 else self.filler.message_at(
-                    "upkeep", each.send, self.filler.values(identity, captured)
+                    "upkeep", each.frame, self.filler.values(identity, captured)
                 ),
                 ExpectedAnswer() if each.request is None else each.request.expect,
             )

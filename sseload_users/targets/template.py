@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import quote
@@ -19,6 +20,40 @@ Json: TypeAlias = Any
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ENDS_NAMESPACE = re.compile(r"[,?\x00-\x1f\x7f]")
 _NOT_IN_HEADERS = re.compile(r"[^\x20-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryTemplate:
+    """A binary message to send.
+
+    Args:
+        digits: its bytes as hexadecimal digits; a name stands for its value in UTF-8.
+
+    Raises:
+        ValueError: they are not; one sentence.
+    """
+
+    digits: str
+
+    def __post_init__(self) -> None:
+        try:
+            self.fill(dict.fromkeys(names_in(self.digits), ""))
+        except ValueError:
+            raise ValueError(
+                f"{self.digits!r} must be hexadecimal digits, two for each byte"
+            ) from None
+
+    def fill(self, values: Mapping[str, str]) -> bytes:
+        """Return the message with its names replaced.
+
+        Raises:
+            UnknownNameError: a name has no value.
+        """
+        return bytes.fromhex(fill(self.digits, values, _hex))
+
+
+def _hex(value: str) -> str:
+    return value.encode("utf-8", "replace").hex()
 
 
 class UnknownNameError(Exception):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from sseload_users.targets.paths import JsonPath
-from sseload_users.targets.template import Json
+from sseload_users.targets.template import BinaryTemplate, Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ def _texts_in(value: object, key: str, *, filled: bool) -> Iterator[Text]:
             yield from texts(value, key)
         case re.Pattern():
             yield Text(key, value.pattern, filled=False)
+        case BinaryTemplate():
+            yield Text(key, value.digits, filled=filled)
         case JsonPath():
             yield Text(key, value.text, filled=False)
         case tuple():

@@ -9,9 +9,15 @@ from urllib.parse import urlsplit
 
 from sseload_users.transports import CarrierName, ConnectFailed, ParserName, Revision
 
-#: Answers a payload, as far as its messages require that, by the function given. It is called
-#: in the hub: it must neither block nor raise.
-Reply: TypeAlias = Callable[[bytes, Callable[[str], object]], None]
+#: Sends a text or binary message without waiting.
+Send: TypeAlias = Callable[[str | bytes], object]
+#: Answers a payload, as far as its messages require that. It is called in the hub: it must
+#: neither block nor raise.
+Reply: TypeAlias = Callable[[bytes, Send], None]
+#: Takes a payload and its arrival (wall clock, ns) while a connection subscribes, and sends what
+#: that requires; returns when the subscription was complete (wall clock, ns), or None if it is
+#: not. It is called in the connection's greenlet and may block. It raises `ConnectFailed`.
+Confirm: TypeAlias = Callable[[bytes, int, Send], int | None]
 
 _PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 
@@ -26,8 +32,9 @@ class Endpoint:
         headers: further request headers, in order. ``Host``, ``Origin`` and ``Cookie``
             replace the default ones.
         subprotocols: WebSocket subprotocols to offer; the server must choose one.
-        hello: text messages to send after the handshake.
-        confirm: whether a message confirms the subscription; None if the handshake does.
+        hello: messages to send after the handshake.
+        confirm: takes each message until the subscription is complete; None if it is after the
+            handshake.
         refuse: returns a cause if a message refuses the subscription, else None.
         reply: answers a message that requires it; asked about every message. None if the
             profile has no replies.
@@ -48,8 +55,8 @@ class Endpoint:
     url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     subprotocols: tuple[str, ...] = ()
-    hello: tuple[str, ...] = field(default=(), repr=False)
-    confirm: Callable[[bytes], bool] | None = None
+    hello: tuple[str | bytes, ...] = field(default=(), repr=False)
+    confirm: Confirm | None = None
     refuse: Callable[[bytes], str | None] | None = None
     reply: Reply | None = None
     max_message: int = 1 << 20

@@ -18,6 +18,7 @@ import gevent.event
 from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessage
 from sseload_users.transports.carrier import Carrier
 from sseload_users.transports.causes import cause_of
+from sseload_users.transports.client_frames import message_frame
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.engineio import (
     CLOSE,
@@ -33,7 +34,7 @@ from sseload_users.transports.engineio import (
     refusal,
     with_query,
 )
-from sseload_users.transports.frames import FrameDecoder, binary_frame, text_frame
+from sseload_users.transports.frames import FrameDecoder
 from sseload_users.transports.heartbeat import Heartbeat, PingingHeartbeat
 from sseload_users.transports.network import Network
 from sseload_users.transports.payload_decoder import BAD_PAYLOAD, PayloadDecoder
@@ -164,23 +165,18 @@ class EngineTransport(WebSocketTransport):
             if self._passing is not None:
                 self._passing.kill(block=False)
 
-    def send(self, text: str) -> bool:
+    def send(self, message: str | bytes) -> bool:
         """Send a packet without waiting, from the hub or any greenlet.
+
+        Args:
+            message: the packet; bytes are a binary message.
 
         Returns:
             Whether it was accepted: not if the connection is broken or its backlog is full.
         """
-        if self._polling is not None:
-            return self._polling.send_now(text.encode())
-        return super().send(text)
-
-    def send_binary(self, data: bytes) -> bool:
-        """Send a binary message; see `send`."""
-        if self._connection is None:
-            return False
-        if self._polling is not None:
-            return self._polling.send_now(data)
-        return self._connection.send_now(binary_frame(data))
+        if self._polling is None:
+            return super().send(message)
+        return self._polling.send_now(message.encode() if isinstance(message, str) else message)
 
     @property
     def congested(self) -> bool:
@@ -222,10 +218,9 @@ class EngineTransport(WebSocketTransport):
             connection.close()
             return
         # From here on nothing waits: no message can be lost or come twice.
-        connection.send_now(text_frame(UPGRADE.decode()))
+        connection.send_now(message_frame(UPGRADE.decode()))
         for packet in polling.take_unsent():
-            frame = text_frame(packet) if isinstance(packet, str) else binary_frame(packet)
-            connection.send_now(frame)
+            connection.send_now(message_frame(packet))
         polling.close()
         self._polling = None
         decoder.on_close = self._on_close
@@ -320,7 +315,7 @@ def _confirm(
         ConnectFailed: at "probe": it does not.
         OSError: the connection is broken, or the time is up.
     """
-    connection.sendall(text_frame(PROBE))
+    connection.sendall(message_frame(PROBE))
     while not answers and not ends:
         data = connection.recv(READ_BYTES)
         if not data:

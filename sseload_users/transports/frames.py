@@ -20,6 +20,7 @@ from wsproto import frame_protocol
 from wsproto.frame_protocol import Opcode, ParseFailed
 
 from sseload_users.transports import Closed, OnMessage
+from sseload_users.transports.client_frames import close_frame, pong_frame
 from sseload_users.transports.lag import ShareStamp
 from sseload_users.transports.permessage_deflate import BadCompressedData, InflatedTooLarge
 
@@ -49,9 +50,6 @@ _PROTOCOL_ERRORS = {
 
 # The status codes that a server may send (RFC 6455 §7.4.1 and IANA's registry).
 _STATUS_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
-
-# Serializes whole frames only, which leave no state behind.
-_SERIALIZER = frame_protocol.FrameProtocol(client=True, extensions=[])
 
 _NO_CLOSE_FRAME = Closed("network", "no close frame")
 
@@ -287,7 +285,7 @@ class FrameDecoder:
     def _take_control(self, frame: frame_protocol.Frame) -> None:
         payload: Any = frame.payload
         if frame.opcode is Opcode.PING:
-            self._send(bytes(_SERIALIZER.pong(payload)))
+            self._send(pong_frame(payload))
         elif frame.opcode is Opcode.CLOSE:
             closed = parse_close(payload)
             # The answer has the same status code (RFC 6455 §5.5.1).
@@ -407,18 +405,3 @@ def _frame_error(error: ParseFailed) -> FrameError:
     text = str(error)
     causes = (cause for start, cause in _PROTOCOL_ERRORS.items() if text.startswith(start))
     return FrameError(next(causes, "bad frame"))
-
-
-def close_frame(code: int | None) -> bytes:
-    """Return a client's close frame with a status code, if any (RFC 6455 §7.4)."""
-    return bytes(_SERIALIZER.close(code))
-
-
-def binary_frame(data: bytes) -> bytes:
-    """Return a client's binary frame."""
-    return bytes(_SERIALIZER.send_data(data))
-
-
-def text_frame(text: str) -> bytes:
-    """Return a client's text frame."""
-    return bytes(_SERIALIZER.send_data(text))

@@ -152,7 +152,7 @@ class SocketIOTransport(EngineTransport):
         confirmed_ns = 0
         checked = kept_bytes = 0
         hello_sent = False
-        unanswered: list[bytes] = []
+        waiting: deque[tuple[bytes, int]] = deque()
         # Servers of Socket.IO 2 put every client into the default namespace by themselves.
         if endpoint.engine == 4 or endpoint.namespace != "/":
             auth = with_recovery(endpoint.auth, endpoint.last_event_id)
@@ -160,31 +160,31 @@ class SocketIOTransport(EngineTransport):
         while not (self._acknowledged_ns and (confirmed_ns or endpoint.confirm is None)):
             self._on_message(*self._receive())
             if len(early) > checked:
-                unanswered.append(early[-1][0])
-            if self._acknowledged_ns:
-                # Nothing may be sent to a namespace before that.
-                for payload in unanswered:
-                    self._answer(payload)
-                unanswered.clear()
-                if not hello_sent:
-                    hello_sent = True
-                    for text in endpoint.hello:
-                        self.send(text)
-            if len(early) == checked:
-                continue
-            payload, arrived_ns = early[-1]
-            if endpoint.refuse is not None and (cause := endpoint.refuse(payload)) is not None:
-                self._refusal = None
-                raise ConnectFailed("subscribe", cause, server_text=self._text_of(payload))
-            if endpoint.confirm is not None and not confirmed_ns and endpoint.confirm(payload):
-                confirmed_ns = arrived_ns
-                early.pop()
-                continue
-            self._note_error_event(payload)
-            checked += 1
-            kept_bytes += len(payload)
-            if kept_bytes > endpoint.max_message:
-                raise ConnectFailed("subscribe", "never acknowledged")
+                payload = early[-1][0]
+                if endpoint.refuse is not None and (cause := endpoint.refuse(payload)) is not None:
+                    self._refusal = None
+                    raise ConnectFailed("subscribe", cause, server_text=self._text_of(payload))
+                self._note_error_event(payload)
+                waiting.append(early[-1])
+                checked += 1
+                kept_bytes += len(payload)
+                if kept_bytes > endpoint.max_message:
+                    raise ConnectFailed("subscribe", "never acknowledged")
+            if not self._acknowledged_ns:
+                continue  # nothing may be sent to the namespace
+            if not hello_sent:
+                hello_sent = True
+                for message in endpoint.hello:
+                    self.send(message)
+            while waiting:
+                each = waiting.popleft()
+                self._answer(each[0])
+                if endpoint.confirm is None or confirmed_ns:
+                    continue
+                confirmed_ns = endpoint.confirm(*each, self.send) or 0
+                if confirmed_ns:
+                    early.remove(each)
+                    checked -= 1
         self.subscribed_ns = max(self._acknowledged_ns, confirmed_ns)
 
     def _note_error_event(self, payload: bytes) -> None:
@@ -213,15 +213,19 @@ class SocketIOTransport(EngineTransport):
             _, offset = recovery_of(self.endpoint.last_event_id)
         return recovery_text(self._recovery_id, offset)
 
-    def send(self, text: str) -> bool:
+    def send(self, message: str | bytes) -> bool:
         """Send a packet without waiting, from the hub or any greenlet.
+
+        Args:
+            message: the packet as the default parser writes it; bytes are sent as they are.
 
         Returns:
             Whether it was accepted: not if the connection is broken or its backlog is full.
         """
-        if self.endpoint.parser == "msgpack" and text.startswith("4"):
-            return self.send_binary(pack(text))
-        return super().send(text)
+        packs = self.endpoint.parser == "msgpack"
+        if packs and isinstance(message, str) and message.startswith("4"):
+            message = pack(message)
+        return super().send(message)
 
     def _hand_over(self, held: deque[tuple[bytes, int]]) -> None:
         if self._resumed:

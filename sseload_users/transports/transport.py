@@ -121,13 +121,17 @@ class Transport(ABC):
     def _say_goodbye(self) -> None:
         """Send whatever ends the session in an orderly way, without waiting."""
 
-    def send(self, text: str) -> bool:  # noqa: ARG002 - not every protocol can send
-        """Send a text message without waiting, from the hub or any greenlet.
+    def send(self, message: str | bytes) -> bool:  # noqa: ARG002 - not every protocol can send
+        """Send a text or binary message without waiting, from the hub or any greenlet.
 
         Returns:
             Whether it was accepted: not if the connection is broken, if its backlog is full,
             or if the protocol has no messages to the server.
         """
+        return False
+
+    def ping(self) -> bool:
+        """Send a ping, without waiting; return whether it was accepted; see `send`."""
         return False
 
     @property
@@ -206,8 +210,9 @@ class Transport(ABC):
                 raise ConnectFailed("subscribe", cause, server_text=self._text_of(payload))
             # The confirmation may want an answer, too.
             self._answer(payload)
-            if endpoint.confirm(payload):
-                self.subscribed_ns = arrived_ns
+            confirmed_ns = endpoint.confirm(payload, arrived_ns, self.send)
+            if confirmed_ns is not None:
+                self.subscribed_ns = confirmed_ns
                 return
 
     def _receive(self) -> tuple[bytes, int]:

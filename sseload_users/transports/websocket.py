@@ -5,14 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from sseload_users.transports import Closed, OnMessage, ParsedMessage
+from sseload_users.transports.client_frames import close_frame, message_frame, ping_frame
 from sseload_users.transports.endpoint import Endpoint
-from sseload_users.transports.frames import (
-    FrameDecoder,
-    FrameError,
-    OnClose,
-    close_frame,
-    text_frame,
-)
+from sseload_users.transports.frames import FrameDecoder, FrameError, OnClose
 from sseload_users.transports.permessage_deflate import MessageInflater
 from sseload_users.transports.stamped_socket import StampedSocket
 from sseload_users.transports.transport import Transport
@@ -37,13 +32,17 @@ class WebSocketTransport(Transport):
         except UnicodeDecodeError:
             return ParsedMessage("", payload)
 
-    def send(self, text: str) -> bool:
-        """Send a text message without waiting, from the hub or any greenlet.
+    def send(self, message: str | bytes) -> bool:
+        """Send a text or binary message without waiting, from the hub or any greenlet.
 
         Returns:
             Whether it was accepted: not if the connection is broken or its backlog is full.
         """
-        return self._connection is not None and self._connection.send_now(text_frame(text))
+        return self._connection is not None and self._connection.send_now(message_frame(message))
+
+    def ping(self) -> bool:
+        """Send a ping frame, without waiting; return whether it was accepted; see `send`."""
+        return self._connection is not None and self._connection.send_now(ping_frame())
 
     @property
     def congested(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 import gevent
+from gevent.pool import Group
 
 from sseload_users.run.before_requests import BeforeRequests, OnResponse
 from sseload_users.targets import Target, UpkeepAction
@@ -13,6 +14,7 @@ from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.server_text import body_text
 from sseload_users.transports.transport import Transport
 from sseload_users.users.login import Login
@@ -53,6 +55,7 @@ class SessionRequests:
         # Version of the login's values with which it is filled.
         self._filled = -1
         self._greenlets: list[gevent.Greenlet[..., None]] = []
+        self._replying = Group()
 
     def connect(self, make: Callable[[Endpoint], Transport], last_event_id: str = "") -> Transport:
         """Make the requests before connecting, connect, and start the session's upkeep.
@@ -90,15 +93,18 @@ class SessionRequests:
         return self._login.redact(text)
 
     def end(self) -> None:
-        """Stop the upkeep: the session has ended."""
+        """Stop the upkeep and the replies: the session has ended."""
         for each in self._greenlets:
             each.kill(block=False)
         self._greenlets.clear()
+        self._replying.kill(block=False)
 
     def _connect(self, make: Callable[[Endpoint], Transport], last_event_id: str) -> Transport:
         login = self._login
         login.request_own()
-        endpoint = self._target.endpoint(self._identity, login.captured, last_event_id, login.add)
+        endpoint = self._target.endpoint(
+            self._identity, login.captured, last_event_id, login.add, self
+        )
         headers = login.client.cookies.merge(endpoint)
         transport = make(replace(endpoint, headers=headers))
         try:
@@ -106,11 +112,27 @@ class SessionRequests:
             self._fill_upkeep()
         except ConnectFailed:
             transport.leave()
+            self.end()
             raise
         login.accept()
         for index in range(len(self._upkeep)):
             self._greenlets.append(gevent.spawn(self._keep_up, index, transport))
         return transport
+
+    # What messages require
+
+    def fetch(self, request: HttpRequest) -> HttpResponse:
+        """Make a request; see `conversation.Errands`."""
+        return self._login.client.fetch(request, self._before.timeout_s)
+
+    def in_background(self, errand: Callable[[], None]) -> None:
+        """Call a function in a greenlet of the session; see `conversation.Errands`."""
+        self._replying.start(gevent.Greenlet(errand))
+
+    def on_reply(self, cause: str | None, server_text: str, captured: Collection[str]) -> None:
+        """Count a reply as upkeep; see `conversation.Errands`."""
+        secrets = {*self.secrets, *captured}
+        self._on_upkeep(cause, self._target.redact(server_text, self._identity, secrets))
 
     # Upkeep
 
@@ -123,11 +145,13 @@ class SessionRequests:
     def _keep_up(self, index: int, transport: Transport) -> None:
         while True:
             gevent.sleep(self._upkeep[index].every)
-            text = self._upkeep[index].text
-            if text is not None:
-                transport.send(text)
-            else:
+            upkeep = self._upkeep[index]
+            if upkeep.request is not None:
                 self._on_upkeep(*self._request_upkeep(index))
+            elif upkeep.message is not None:
+                transport.send(upkeep.message)
+            else:
+                transport.ping()
 
     def _request_upkeep(self, index: int) -> tuple[str | None, str]:
         """Make an upkeep request.

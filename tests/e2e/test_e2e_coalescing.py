@@ -85,7 +85,7 @@ PONG = f'[[reply]]\nfields = {{ "type" = "ping" }}\nsend = {PING.replace("ping",
             id="lines with a ping over WebSocket",
         ),
         pytest.param(
-            'transport = "socketio"\n[connect]\npath = "/socket.io/"\n'
+            'transport = "socketio"\n[connect]\npath = "/socket.io/"\ntransports = ["websocket"]\n'
             '[code]\nevent = "codes"\nfield = "[0][*].code"\n',
             lambda codes: f"42{json.dumps(['codes', objects(codes)])}",
             id="array over Socket.IO",

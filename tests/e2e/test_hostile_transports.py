@@ -13,13 +13,13 @@ import socket
 import struct
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import gevent
 import pytest
 
 from sseload_users.transports import Closed, ConnectFailed, Malformed
-from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.endpoint import Confirm, Endpoint
 from sseload_users.transports.network import Network
 from sseload_users.transports.socketio import SocketIOTransport
 from sseload_users.transports.sse import SseTransport
@@ -64,7 +64,7 @@ class Client:
         kind: type[Transport],
         port: int,
         *,
-        confirm: Callable[[bytes], bool] | None = None,
+        confirm: Confirm | None = None,
         timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> None:
         self.messages = 0
@@ -122,8 +122,8 @@ def socketio_server(endless: bytes) -> Handler:
     return websocket_server(OPENING, JOINED, endless=endless)
 
 
-def never_confirms(_: bytes) -> bool:
-    return False
+def never_confirms(*_: object) -> None:
+    return None
 
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\n"

@@ -261,7 +261,7 @@ def profiles(data: bytes) -> None:
             on_captured=captured.update,
         )
         if endpoint.confirm is not None:
-            assert isinstance(endpoint.confirm(data), bool)
+            assert endpoint.confirm(data, 1, _must_be_text) in (None, 1)
             assert all(isinstance(value, str) for value in captured.values())
         if endpoint.refuse is not None:
             refused = endpoint.refuse(data)

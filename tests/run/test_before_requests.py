@@ -167,8 +167,8 @@ class Handshake(Transport):
     def leave(self) -> None:
         self._world.requested["left"] += 1
 
-    def send(self, text: str) -> bool:
-        raise AssertionError(text)
+    def send(self, message: str | bytes) -> bool:
+        raise AssertionError(message)
 
 
 @pytest.fixture

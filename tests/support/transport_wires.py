@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from sseload_users.transports import Closed, TransportName
 from sseload_users.transports.endpoint import Endpoint
+from tests.support.replies import confirmed_by
 from tests.support.socket_servers import read_until
 from tests.support.wire import accept_websocket, chunk, frame, receive_frame
 
@@ -54,7 +55,7 @@ class Wire(ABC):
     def subscription(self) -> dict[str, Any]:
         """Return an endpoint's options for a subscription that has to be confirmed."""
         return {
-            "confirm": lambda payload: payload == self.payload("joined"),
+            "confirm": confirmed_by(self.payload("joined")),
             "refuse": lambda payload: "not allowed" if payload == self.payload("no") else None,
         }
 

@@ -14,7 +14,7 @@ from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed, ParsedMessage
 from sseload_users.transports.http_request import HttpResponse
-from tests.support.replies import replies
+from tests.support.replies import confirms, replies
 
 HOST = "http://127.0.0.1:8000"
 #: What profiles leave open, and nobody can know but who runs the server.
@@ -278,28 +278,22 @@ def test_conditions_select_the_messages_with_codes(tmp_path: Path) -> None:
 
 
 def test_any_true_is_confirmed_by_any_message(tmp_path: Path) -> None:
-    confirm = mine(tmp_path, more="[confirm]\nany = true\n").endpoint(ALICE).confirm
-    assert confirm is not None
-    assert confirm(b"hello")
-    assert confirm(b"{}")
+    found = mine(tmp_path, more="[confirm]\nany = true\n")
+    assert confirms(found.endpoint(ALICE), b"hello")
+    assert confirms(found.endpoint(ALICE), b"{}")
 
 
 def test_all_conditions_of_a_message_must_hold(tmp_path: Path) -> None:
-    confirm = (
-        mine(
-            tmp_path,
-            more='[confirm]\nregex = \'^."ok\'\nfields = { "ok" = true }\nhas = ["id"]\n',
-        )
-        .endpoint(ALICE)
-        .confirm
-    )
-    assert confirm is not None
-    assert confirm(b'{"ok":true,"id":null}')
-    assert not confirm(b'{"ok":true}')
-    assert not confirm(b'{"ok":1,"id":1}')
-    assert not confirm(b'{"id":1,"ok":true}')
-    assert not confirm(b'{"ok":true,"id"')
-    assert not confirm(b"\xff")
+    endpoint = mine(
+        tmp_path,
+        more='[confirm]\nregex = \'^."ok\'\nfields = { "ok" = true }\nhas = ["id"]\n',
+    ).endpoint(ALICE)
+    assert not confirms(endpoint, b'{"ok":true}')
+    assert not confirms(endpoint, b'{"ok":1,"id":1}')
+    assert not confirms(endpoint, b'{"id":1,"ok":true}')
+    assert not confirms(endpoint, b'{"ok":true,"id"')
+    assert not confirms(endpoint, b"\xff")
+    assert confirms(endpoint, b'{"ok":true,"id":null}')
 
 
 def test_a_refusals_cause_is_countable(tmp_path: Path) -> None:

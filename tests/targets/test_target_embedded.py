@@ -14,6 +14,7 @@ from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed, ParsedMessage
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
+from tests.support.replies import confirms
 
 ALICE = Identity("alice")
 CODE = "LT-abc123-1-zzz"
@@ -65,8 +66,7 @@ def test_the_embedded_streams_from_page_to_pong(embedded: str) -> None:
                 line = response.readline()
             return line.decode().removeprefix("data: ").rstrip("\n")
 
-        assert endpoint.confirm is not None
-        assert endpoint.confirm(f"data: {data()}".encode())
+        assert confirms(endpoint, f"data: {data()}".encode())
         (pong,) = found.upkeep(ALICE, captured)
         assert pong.request is not None
         assert pong.failure(*answered(pong.request)) is None

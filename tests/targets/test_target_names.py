@@ -16,7 +16,7 @@ from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.template import fill_json, names_in
 from sseload_users.transports import ParsedMessage
-from tests.support.replies import replies
+from tests.support.replies import confirms, replies
 
 HOST = "http://127.0.0.1:8000"
 ALICE = Identity("alice")
@@ -96,7 +96,7 @@ def test_a_name_is_filled_in_every_table(make: Make) -> None:
     assert endpoint.hello == ('["a b",{"t":1}]', "a b")
     assert endpoint.subprotocols == ("bearer.a%20b",)
     assert (replies(endpoint, b"t?"), replies(endpoint, b"{topic}?")) == (["a b"], [])
-    assert found.upkeep(ALICE, {})[0].text == "a b"
+    assert found.upkeep(ALICE, {})[0].message == "a b"
     health, verify = found.health(ALICE), found.verify(ALICE)
     assert health is not None
     assert verify is not None
@@ -117,7 +117,7 @@ def test_namespaces_and_socketio_messages_are_filled_per_user(make: Make) -> Non
     # A value does not end its namespace.
     endpoint = found.endpoint(Identity("bob", {"room": "a,b?c d/é"}))
     assert endpoint.namespace == "/room-a%2Cb%3Fc d/é"
-    assert endpoint.hello[0].startswith('42/room-a%2Cb%3Fc d/é,["join",')
+    assert str(endpoint.hello[0]).startswith('42/room-a%2Cb%3Fc d/é,["join",')
 
 
 def test_conditions_are_filled_per_connection(make: Make) -> None:
@@ -134,11 +134,10 @@ def test_conditions_are_filled_per_connection(make: Make) -> None:
         endpoint = found.endpoint(each, on_captured=captured.update)
         sent = json.loads(endpoint.hello[0])
         assert sent["room"] == each.fields["room"]
-        assert endpoint.confirm is not None
         for other in ({**sent, "room": "8"}, {**sent, "id": "{nonce}"}, {"room": "{room}"}):
-            assert not endpoint.confirm(json.dumps({**other, "sid": "no"}).encode())
+            assert not confirms(endpoint, json.dumps({**other, "sid": "no"}).encode())
         assert captured == {}
-        assert endpoint.confirm(json.dumps({**sent, "sid": "yes"}).encode())
+        assert confirms(endpoint, json.dumps({**sent, "sid": "yes"}).encode())
         assert captured == {"sid": "yes"}
     refuse = found.endpoint(rooms[0]).refuse
     assert refuse is not None
@@ -207,9 +206,8 @@ def test_names_in_literal_texts_are_refused(make: Make, more: str, said: str) ->
 
 
 def test_regular_expressions_can_contain_literal_braces(make: Make) -> None:
-    confirm = make(more="[confirm]\nregex = '^\\{room\\}x{2}$'\n").endpoint(ALICE).confirm
-    assert confirm is not None
-    assert confirm(b"{room}xx")
+    found = make(more="[confirm]\nregex = '^\\{room\\}x{2}$'\n")
+    assert confirms(found.endpoint(ALICE), b"{room}xx")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.registry import transport_for
 from sseload_users.transports.server_text import message_text
+from tests.support.replies import confirms
 
 ALICE = Identity("alice")
 CODE = "LT-abc123-1-zzz"
@@ -42,11 +44,10 @@ class Told:
         for message in messages:
             payload = message.encode()
             if not self.confirmed:
-                assert self.endpoint.confirm is not None
                 if self.endpoint.refuse is not None and self.refused is None:
                     self.refused = self.endpoint.refuse(payload)
                 self._answer(payload)
-                self.confirmed = self.endpoint.confirm(payload)
+                self.confirmed = confirms(self.endpoint, payload)
                 continue
             event = transport_for(self.target.profile.transport).parse(payload)
             if event is not None:
@@ -161,13 +162,12 @@ def test_code_server_sse_finds_the_token_in_every_page_version() -> None:
 def test_code_server_sse_pongs_with_captured_values() -> None:
     found = at("code-server-sse")
     captured = {"token": "a:1:f"}
-    confirm = found.endpoint(Identity("a"), captured, on_captured=captured.update).confirm
-    assert confirm is not None
-    assert not confirm(b'data: {"type":"ping","connection_id":"c/0"}')
-    assert confirm(b'data: {"type":"connected","connection_id":"c/1"}')
+    endpoint = found.endpoint(Identity("a"), captured, on_captured=captured.update)
+    assert not confirms(endpoint, b'data: {"type":"ping","connection_id":"c/0"}')
+    assert confirms(endpoint, b'data: {"type":"connected","connection_id":"c/1"}')
     assert captured == {"token": "a:1:f", "connection_id": "c/1"}
     pong = upkeep(found, captured)
-    assert (pong.every, pong.text) == (30, None)
+    assert (pong.every, pong.message) == (30, None)
     assert pong.request == HttpRequest(
         "POST", "http://127.0.0.1:8000/sse-pong?connection_id=c%2F1&token=a%3A1%3Af", (), b""
     )
@@ -242,7 +242,7 @@ def test_pusher_subscribes_once_connected() -> None:
     )
     assert told.codes == [CODE]
     assert json.loads(told.sent[-1]) == {"event": "pusher:pong", "data": {}}
-    assert upkeep(told.target).text == '{"event":"pusher:ping","data":{}}'
+    assert upkeep(told.target).message == '{"event":"pusher:ping","data":{}}'
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_phoenix_joins_and_sends_heartbeats() -> None:
     assert told.codes == [CODE]
     beat = upkeep(told.target)
     assert beat.every < 60
-    assert json.loads(beat.text or "") == [None, "heartbeat", "phoenix", "heartbeat", {}]
+    assert json.loads(beat.message or "") == [None, "heartbeat", "phoenix", "heartbeat", {}]
 
 
 def test_phoenix_refuses_with_a_reason() -> None:
@@ -396,7 +396,7 @@ def test_graphql_subscribes_after_the_acknowledgement() -> None:
 def test_stomp_subscribes_with_a_receipt(end: str) -> None:
     told = Told("stomp", Identity("a", {"destination": "/topic/x"}))
     assert told.endpoint.subprotocols == ("v12.stomp",)
-    command, *headers = told.sent[0].split("\n\n")[0].split("\n")
+    command, *headers = str(told.sent[0]).split("\n\n")[0].split("\n")
     assert command == "CONNECT"
     assert {"accept-version:1.2", "host:/", "heart-beat:0,0"} <= set(headers)
     told.hear(f"CONNECTED{end}version:1.2{end}server:RabbitMQ/4.0{end}{end}\0")
@@ -470,12 +470,16 @@ def test_the_worked_example_in_the_documentation_works(tmp_path: Path) -> None:
 def test_other_examples_in_the_documentation_are_valid(tmp_path: Path, block: str) -> None:
     given = block.split("```")[0]
     text = config_path("targets/stomp.toml").read_text(encoding="utf-8")
-    # An [ingest] replaces the existing one; other tables are appended.
+    # An [ingest] or a confirmation replaces the existing one; other tables are appended.
     if given.startswith("[ingest]\n"):
         text = text.split("[ingest]\n")[0]
+    if "[[confirm]]" in given:
+        text = re.sub(r"\[confirm\]\n(\w.*\n)*", "", text)
     path = tmp_path / "mine.toml"
     path.write_text(text + given, encoding="utf-8")
-    somebody = Identity("a", {"rabbitmq": "Z3Vlc3Q=", "ingest_token": "t", "password": "p"})
+    somebody = Identity(
+        "a", {"rabbitmq": "Z3Vlc3Q=", "ingest_token": "t", "password": "p", "token": "t"}
+    )
     found = Told(str(path)).target
     found.check([somebody])
     if (publishing := target.Publishing.of(found)) is not None:

@@ -13,6 +13,7 @@ from sseload_users.targets import Publishing, Sender, Target
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.messages import ReceivedMessage, matches
 from sseload_users.targets.publishing import Refused
+from tests.support.replies import confirms
 
 ALICE = Identity("alice")
 CODE = "LT-abc123-1-zzz"
@@ -73,7 +74,7 @@ def mistake(tmp_path: Path, more: str, listeners: str = "websocket") -> str:
         ("", "websocket", "ingest.send is missing."),
         (TEXT + 'method = "POST"', "websocket", (
             "ingest.method: unknown key; use one of: lines, separator, concatenated, "
-            "over, send, expect, connect, confirm, refuse, reply, upkeep."
+            "over, send, expect, connect, after, confirm, refuse, reply, upkeep."
         )),
         (TEXT.replace('"none"', '"maybe"'), "websocket", (
             "ingest.expect: must be 'ack', 'none' or a table that describes a message: "
@@ -143,10 +144,9 @@ def test_without_its_own_connect_the_publisher_connects_like_a_listener(tmp_path
     assert line.profile.transport == "websocket"
     endpoint = line.endpoint(ALICE)
     assert endpoint.url == "ws://h/ws?of=listeners"
-    assert endpoint.confirm is not None
-    assert endpoint.confirm(b'{"type":"connected"}')
+    assert confirms(endpoint, b'{"type":"connected"}')
     assert len(line.before(ALICE)) == 1
-    assert [each.text for each in line.upkeep(ALICE, {})] == ["ping"]
+    assert [each.message for each in line.upkeep(ALICE, {})] == ["ping"]
 
 
 def test_its_own_connect_inherits_nothing_from_listeners(tmp_path: Path) -> None:

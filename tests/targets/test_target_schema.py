@@ -54,14 +54,15 @@ def mistake(path: Path) -> str:
             (
                 "colour: unknown key; use one of: lines, separator, concatenated, transport, "
                 "guarantee, history, planned_ends, values, health, verify, before, audience, "
-                "connect, confirm, refuse, reply, upkeep, code, ingest, advice."
+                "connect, after, confirm, refuse, reply, upkeep, code, ingest, advice."
             ),
         ),
         (
             changed('path = "/ws"', 'path = "/ws"\nport = 1'),
             (
                 "connect.port: unknown key; use one of: path, query, headers, subprotocols, "
-                "namespace, auth, engine, parser, transports, send, max_message."
+                "namespace, auth, engine, parser, transports, send, "
+                "send_hex, send_base64, max_message."
             ),
         ),
         (
@@ -70,7 +71,10 @@ def mistake(path: Path) -> str:
         ),
         (
             WHOLE + '[[reply]]\ntext = "a"\nanswer = "b"\n',
-            "reply[0].answer: unknown key; use one of: any, event, fields, has, text, regex, send.",
+            (
+                "reply[0].answer: unknown key; use one of: send, send_hex, send_base64, any, "
+                "event, fields, has, text, regex, capture, request."
+            ),
         ),
         (changed('[connect]\npath = "/ws"\n', ""), "connect is missing."),
         (
@@ -180,7 +184,7 @@ def mistake(path: Path) -> str:
         # inconsistent keys
         (
             changed('"websocket"', '"sse"') + '[[reply]]\ntext = "a"\nsend = "b"\n',
-            "reply is only for websocket and socketio, not for sse.",
+            "reply.send is only for websocket and socketio, not for sse.",
         ),
         (
             changed('path = "/ws"', 'path = "/ws"\nnamespace = "/n"'),
@@ -198,7 +202,7 @@ def mistake(path: Path) -> str:
             WHOLE + '[[refuse]]\ntext = "no"\n',
             "refuse requires confirm, which ends the wait for a refusal.",
         ),
-        (WHOLE + "[[upkeep]]\nevery = 3\n", "upkeep[0]: give either request or send."),
+        (WHOLE + "[[upkeep]]\nevery = 3\n", "upkeep[0]: give one of request, send and ping."),
         (
             WHOLE + '[[upkeep]]\nevery = 0\nsend = "x"\n',
             "upkeep[0].every: Input should be greater than 0, not 0.",

@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
 from sseload_users.transports import Closed
+from sseload_users.transports.client_frames import close_frame, message_frame, ping_frame
 from sseload_users.transports.frames import (
     FrameDecoder,
     FrameError,
-    close_frame,
-    text_frame,
 )
 from tests.support.wire import frame, share, unmask
 
@@ -336,4 +335,6 @@ def test_a_frame_in_many_reads_costs_in_proportion_to_its_length() -> None:
 
 def test_client_frames_are_masked_and_whole() -> None:
     assert unmask(close_frame(1000)) == (0x88, b"\x03\xe8")
-    assert unmask(text_frame("grüße")) == (0x81, "grüße".encode())
+    assert unmask(message_frame("grüße")) == (0x81, "grüße".encode())
+    assert unmask(message_frame(b"\xff\0")) == (0x82, b"\xff\0")
+    assert unmask(ping_frame()) == (0x89, b"")

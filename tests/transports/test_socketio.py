@@ -13,6 +13,7 @@ import pytest
 from sseload_users.transports import Closed, ConnectFailed, ParsedMessage
 from sseload_users.transports.socketio import SocketIOTransport
 from tests.support.listener import DISCONNECTED, LEFT, events_listener
+from tests.support.replies import confirmed_by
 from tests.support.socket_servers import Handler, read_until, serving
 from tests.support.wire import accept_websocket, frame, receive_frame, unmask
 
@@ -280,7 +281,7 @@ def test_the_profiles_subscription_follows_the_acknowledgement() -> None:
         one = events_listener(
             f"ws://127.0.0.1:{port}/",
             hello=('42/events,["join","a"]', '42/events,["join","b"]'),
-            confirm=lambda payload: payload == b'42/events,["joined"]',
+            confirm=confirmed_by(b'42/events,["joined"]'),
             reply=lambda payload, send: b"ping" in payload and send('42/events,["pong"]'),
         )
         assert one.run() == DISCONNECTED
@@ -313,7 +314,7 @@ def test_every_event_is_answered_once_and_none_before_the_acknowledgement() -> N
     with serving(server) as port:
         one = events_listener(
             f"ws://127.0.0.1:{port}/",
-            confirm=lambda payload: payload == b'42/events,["joined"]',
+            confirm=confirmed_by(b'42/events,["joined"]'),
             reply=lambda payload, send: payload != CODE.encode() and send(payload.decode()[11:]),
         )
         assert one.run() == DISCONNECTED
@@ -327,7 +328,7 @@ def test_the_profiles_refusal_counts_before_and_after_joining(
     with serving(serves(*steps, stays=True)) as port:
         one = events_listener(
             f"ws://127.0.0.1:{port}/",
-            confirm=lambda payload: False,
+            confirm=lambda *_: None,
             refuse=lambda payload: "not allowed" if b'"no"' in payload else None,
         )
         with pytest.raises(ConnectFailed) as failed:

@@ -15,6 +15,7 @@ from sseload_users.transports import Closed
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.network import Network
 from tests.support.listener import Listener
+from tests.support.replies import confirmed_by
 from tests.support.socket_servers import Handler, read_until, serving
 from tests.support.wire import chunk
 
@@ -140,7 +141,7 @@ def test_an_invalid_chunk_or_a_large_event_ends_the_session(
     ],
 )
 def test_a_stream_that_ends_before_the_confirmation_fails(server: Handler, cause: str) -> None:
-    with listener_to(server, confirm=lambda payload: payload == b"data: joined") as listener:
+    with listener_to(server, confirm=confirmed_by(b"data: joined")) as listener:
         failed = listener.fails()
     assert (failed.operation, failed.cause) == ("subscribe", cause)
 

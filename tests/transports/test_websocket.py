@@ -26,6 +26,7 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.network import Network
 from tests.support.deflating import MessageDeflater
 from tests.support.listener import LEFT, Listener
+from tests.support.replies import confirmed_by
 from tests.support.socket_servers import CERTIFICATES, Handler, read_until, serving
 from tests.support.wire import accept_websocket, acceptance_of, frame, unmask
 
@@ -94,7 +95,7 @@ def subscription(url: str, **more: object) -> Endpoint:
     return Endpoint(
         url,
         hello=('{"join":"codes"}', '{"since":"now"}'),
-        confirm=lambda message: message == b"joined",
+        confirm=confirmed_by(b"joined"),
         refuse=lambda message: "not allowed" if message.startswith(b"denied") else None,
         reply=pong,
     )
