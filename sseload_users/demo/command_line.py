@@ -210,7 +210,26 @@ def _add_delivery_faults(group: argparse._ArgumentGroup) -> None:
         help="a broken message in a valid frame, or a broken frame (default: message)",
     )
     _add_share(group, "--foreign", "share of deliveries followed by a foreign code")
+    _add_share(
+        group,
+        "--leak",
+        "share of pairs of a code and a connection outside its channel that are written, too",
+    )
+    _add_share(group, "--wrong-room", "share of codes that go to another channel instead")
     add("--replay", action="store_true", help="send all earlier codes to late joiners")
+    add(
+        "--replay-all",
+        action="store_true",
+        help="send all earlier codes to each client that returns, whatever it has",
+    )
+    add("--lose-gap", action="store_true", help="send no earlier codes to clients that return")
+    add(
+        "--history",
+        type=option_types.count,
+        default=10_000,
+        metavar="N",
+        help="codes kept for clients that return with Last-Event-ID or an offset (default: 10000)",
+    )
 
 
 def _add_connection_faults(group: argparse._ArgumentGroup) -> None:

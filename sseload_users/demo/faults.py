@@ -29,6 +29,9 @@ class Faults:
             the same connection, or for ``reorder_seconds``.
         garbage: share of deliveries that are followed by something undecodable.
         foreign: share of deliveries that are followed by a foreign code.
+        leak: share of deliveries, of the pairs of a code and a connection outside its channel,
+            that are made although they must not be.
+        wrong_room: share of codes that go to another channel's connections instead.
         drop: share of listening connections that are dropped after ``drop_after`` codes.
         refuse: share of handshakes that are refused.
         ingest_share: share of ingests that are answered with ``ingest_status``.
@@ -45,6 +48,8 @@ class Faults:
     garbage: float = 0.0
     garbage_how: GarbageHow = "message"
     foreign: float = 0.0
+    leak: float = 0.0
+    wrong_room: float = 0.0
     drop: float = 0.0
     drop_how: DropHow = "close"
     drop_code: int = 1001
@@ -86,9 +91,9 @@ _LOST = DeliveryFaults(lost=True, copies=0)
 class FaultPlan:
     """Decide which deliveries, connections and ingests have a fault.
 
-    Deliveries are drawn independently, so a share holds on average. Connections and
-    ingests are few and sampled systematically: of any n in a row, a share s affects
-    s times n, rounded up or down.
+    Deliveries are drawn independently, so a share holds on average. Connections, ingests and
+    codes that go to another channel are few and sampled systematically: of any n in a row, a
+    share s affects s times n, rounded up or down.
 
     Args:
         faults: the configured faults.
@@ -127,6 +132,14 @@ class FaultPlan:
             garbage=self._drawn(faults.garbage, 5, code, connection),
             foreign=self._drawn(faults.foreign, 6, code, connection),
         )
+
+    def leaks(self, code: int, connection: int) -> bool:
+        """Whether the ``code``-th code goes to a connection outside its channel."""
+        return self._drawn(self.faults.leak, 12, code, connection)
+
+    def misroutes(self, code: int) -> bool:
+        """Whether the ``code``-th code goes to another channel's connections instead."""
+        return self._due(self.faults.wrong_room, 13, code)
 
     def drops(self, connection: int) -> bool:
         """Whether the ``connection``-th listening connection is dropped."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
@@ -151,6 +152,11 @@ def text(payload: dict[str, Any], name: str) -> str:
     """Return a text field; empty if it is missing or not a text."""
     value = payload.get(name)
     return value if isinstance(value, str) else ""
+
+
+def channel(payload: dict[str, Any], query: Mapping[str, str]) -> str:
+    """Return the channel that a code is for, from its object or else the query; empty if none."""
+    return text(payload, "channel") or query.get("channel", "")
 
 
 def metadata(payload: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from sseload_users.core.clock import wall_ns
@@ -29,6 +30,7 @@ class PublishingConnection(SocketIOConnection):
         socket: the client's.
         ordinal: its number in the record.
         username: as given by the client.
+        query: of the handshake.
     """
 
     greetings = GREETINGS | {_INGEST: "Connected to ingest endpoint"}
@@ -40,8 +42,9 @@ class PublishingConnection(SocketIOConnection):
         socket: PushSocket,
         ordinal: int,
         username: str,
+        query: Mapping[str, str] = {},
     ) -> None:
-        super().__init__(context, socket, ordinal, username)
+        super().__init__(context, socket, ordinal, username, query)
         self._ingest_handler = ingest_handler
 
     def message(self, text: str) -> None:
@@ -116,6 +119,7 @@ class SocketSubmission:
             source=ingest_handler.text(self.payload, "source"),
             type=kind,
             codetype=kind,
+            channel=ingest_handler.channel(self.payload, {}),
             metadata={
                 **ingest_handler.metadata(self.payload),
                 "ingested_via": _INGEST.removeprefix("/"),

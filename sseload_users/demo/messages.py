@@ -28,6 +28,7 @@ class IngestedCode:
     Attributes:
         index: 1 for the first broadcast code; 0 until it is broadcast.
         timestamp: when it was received, in ISO 8601, UTC.
+        channel: the channel that it is for; empty if it names none.
         codetype: the type again, as today's code server sends it; empty for the older one.
     """
 
@@ -39,6 +40,7 @@ class IngestedCode:
     type: str = "default"
     metadata: dict[str, Any] = field(default_factory=dict, hash=False)
     codetype: str = ""
+    channel: str = ""
     index: int = 0
 
 
@@ -129,9 +131,10 @@ class StreamFormat:
             return _BAD_CHUNK
         return self.block('data: {"type":"new_code","code":\n\n')
 
-    def data(self, value: object) -> bytes:
-        """Encode a message with JSON data."""
-        return self.block(f"data: {dump(value)}\n\n")
+    def data(self, value: object, index: int | None = None) -> bytes:
+        """Encode a message with JSON data, and with an index as ``id`` if there is one."""
+        number = f"id: {index}\n" if index is not None else ""
+        return self.block(f"{number}data: {dump(value)}\n\n")
 
     def block(self, text: str) -> bytes:
         """Encode a piece of the stream."""
@@ -186,5 +189,7 @@ def _plain_json(code: IngestedCode) -> str:
             "code": code.code,
             "username": code.username,
             "timestamp": code.timestamp,
+            **({"channel": code.channel} if code.channel else {}),
+            **({"offset": code.index} if code.index else {}),
         }
     )

@@ -45,6 +45,9 @@ class Settings:
     tls_key: Path | None
     exit_with_parent: bool
     replay: bool
+    replay_all: bool
+    lose_gap: bool
+    history: int
     dedupe: float
     ingest_delay: float
     stop_after: int

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sseload_users.core.clock import wall_ns
+from sseload_users.demo.broadcast import Subscription
 from sseload_users.demo.client_socket import PushSocket, SlowClientError
 from sseload_users.demo.faults import FaultPlan
-from sseload_users.demo.hub import Hub, Subscription
+from sseload_users.demo.hub import Hub
 from sseload_users.demo.messages import Format
 from sseload_users.demo.options import Settings
 from sseload_users.demo.record import Recorder
+from sseload_users.demo.subscriptions import EVERYBODY
 
 #: Close code of a connection whose user has connected again.
 _REPLACED = 4409
@@ -82,14 +84,22 @@ class PushConnection:
         )
         socket.on_end = self._on_end
 
-    def subscribe(self, form: Format, namespace: str = "", after: int | None = None) -> None:
-        """Subscribe to all codes from now on; see ``Hub.subscribe``."""
+    def subscribe(
+        self,
+        form: Format,
+        namespace: str = "",
+        *,
+        channels: tuple[str, ...] = (EVERYBODY,),
+        after: int | None = None,
+    ) -> None:
+        """Subscribe to channels from now on; see ``Hub.subscribe``."""
         if not self._listens:
             self._listens = True
             self.context.listeners += 1
             self.drop_due = self.context.plan.drops(self.context.listeners)
-        subscribed = self.context.hub.subscribe(self, form, namespace, after)
-        self._subscriptions[namespace] = subscribed
+        self._subscriptions[namespace] = self.context.hub.subscribe(
+            self, form, namespace, channels=channels, after=after
+        )
 
     def unsubscribe(self, namespace: str = "") -> None:
         """End the subscription of a namespace."""

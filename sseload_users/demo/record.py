@@ -17,20 +17,23 @@ from typing import Any, TextIO
 class CodeRecord:
     """One broadcast code, and the connections (ordinals) by outcome.
 
-    Each subscriber is in exactly one of ``sent``, ``lost``, ``silenced`` and ``failed``. A
-    Socket.IO connection is listed once per joined namespace.
+    Each subscriber in the code's channel is in exactly one of ``sent``, ``lost``, ``silenced``,
+    ``failed`` and ``misrouted``. A Socket.IO connection is listed once per joined namespace.
 
     Attributes:
         index: 1 for the first code that was broadcast.
         code: the code.
         start_ns: when the broadcast began (wall clock, ns).
         end_ns: when the immediate writes were done (wall clock, ns).
-        subscribers: number of subscriptions when the broadcast began.
+        subscribers: number of subscriptions in its channel when the broadcast began.
+        channel: the channel that it was posted to; empty if it named none.
         sent: the first copy was written.
         lost: not written because of ``--lose``.
         silenced: not written because the connection was silenced, by ``--drop-how silent``
             or for missing pongs.
         failed: not written because the connection had ended, or ended meanwhile.
+        misrouted: not written because ``--wrong-room`` sent the code to another channel.
+        leaked: connections outside the channel that it was written to all the same.
         delayed: of ``sent``, those written after ``--delay``, or after the maximum wait of
             ``--reorder`` without a further code.
         reordered: of ``sent``, those that ``--reorder`` held until after the next code.
@@ -45,10 +48,13 @@ class CodeRecord:
     start_ns: int = 0
     end_ns: int = 0
     subscribers: int = 0
+    channel: str = ""
     sent: list[int] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)
     silenced: list[int] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
+    misrouted: list[int] = field(default_factory=list)
+    leaked: list[int] = field(default_factory=list)
     delayed: list[int] = field(default_factory=list)
     reordered: list[int] = field(default_factory=list)
     out_of_order: list[int] = field(default_factory=list)
@@ -71,7 +77,7 @@ class ConnectionRecord:
         opened_ns: when the handshake succeeded (wall clock, ns), or None.
         subscribed: when each subscription began (wall clock, ns), by namespace; "" if
             the transport has none.
-        replayed: number of codes written to it from the history.
+        replayed: indices of the codes written to it from the history.
         refused: why it was refused ("503", "reset", "hang", "unknown username", "origin",
             "bad token", "too many connections", "too many streams", "mute"), or None.
         dropped: how a fault ended or silenced it ("close", "reset", "silent", "no pong",
@@ -81,6 +87,10 @@ class ConnectionRecord:
         closed_code: the WebSocket close code, if any.
         publishing_ns: when it joined the ingest namespace (wall clock, ns), or None.
         upgraded_ns: when it went over from long polling to WebSocket (wall clock, ns), or None.
+        channels: the channels that its subscriptions named, in their order.
+        after: index of the newest code that the client said it has, or None.
+        withheld: indices of the codes in its channels, newer than ``after``, that it does not
+            get, because they are no longer kept or because of ``--lose-gap``.
     """
 
     connection: int
@@ -88,7 +98,7 @@ class ConnectionRecord:
     username: str = ""
     opened_ns: int | None = None
     subscribed: dict[str, int] = field(default_factory=dict)
-    replayed: int = 0
+    replayed: list[int] = field(default_factory=list)
     refused: str | None = None
     dropped: str | None = None
     closed_ns: int | None = None
@@ -96,6 +106,9 @@ class ConnectionRecord:
     closed_code: int | None = None
     publishing_ns: int | None = None
     upgraded_ns: int | None = None
+    channels: list[str] = field(default_factory=list)
+    after: int | None = None
+    withheld: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +211,7 @@ class Record:
 
     @property
     def subscribers(self) -> int:
-        """Pairs of a code and a subscriber: sent + lost + silenced + failed."""
+        """Pairs of a code and a subscriber: sent + lost + silenced + failed + misrouted."""
         return sum(code.subscribers for code in self.codes.values())
 
     @property
@@ -229,7 +242,22 @@ class Record:
     @property
     def replayed(self) -> int:
         """Codes written from the history."""
-        return sum(connection.replayed for connection in self.connections.values())
+        return sum(len(connection.replayed) for connection in self.connections.values())
+
+    @property
+    def withheld(self) -> int:
+        """Codes that clients which returned lacked and did not get."""
+        return sum(len(connection.withheld) for connection in self.connections.values())
+
+    @property
+    def misrouted(self) -> int:
+        """Deliveries that did not take place because of ``--wrong-room``."""
+        return self.total("misrouted")
+
+    @property
+    def leaked(self) -> int:
+        """Deliveries to connections outside the code's channel."""
+        return self.total("leaked")
 
     @property
     def opened(self) -> int:
@@ -296,8 +324,11 @@ def _add(record: Record, line: dict[str, Any]) -> None:
         case "subscribed":
             connection = record.connections[line["connection"]]
             connection.subscribed[line["namespace"]] = line["ns"]
-        case "replayed":
-            record.connections[line["connection"]].replayed += line["codes"]
+            connection.channels += line["channels"]
+            connection.after = line["after"]
+        case "replayed" | "withheld":
+            indices: list[int] = getattr(record.connections[line["connection"]], event)
+            indices += line["codes"]
         case "dropped":
             record.connections[line["connection"]].dropped = line["how"]
         case "closed":

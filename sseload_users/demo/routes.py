@@ -104,7 +104,8 @@ class Routes:
         username = exchange.query.get("username", "")
         ordinal = self._admission.admit(exchange, "websocket", username, known=not username)
         if ordinal is not None:
-            self._admission.upgrade(exchange, WebSocketConnection, ordinal, username)
+            factory = partial(WebSocketConnection, query=exchange.query)
+            self._admission.upgrade(exchange, factory, ordinal, username)
 
     def _stream(self, exchange: Exchange) -> None:
         username = exchange.query.get("username", "")

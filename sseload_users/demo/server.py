@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from sseload_users.core.errors import ConfigError
 from sseload_users.demo.client_socket import ClientSocket
 from sseload_users.demo.faults import FaultPlan
+from sseload_users.demo.history import History
 from sseload_users.demo.http import HttpConnection
 from sseload_users.demo.hub import Hub
 from sseload_users.demo.options import Settings
@@ -53,8 +54,13 @@ class Server:
         self._hub = Hub(
             plan,
             self._recorder,
+            History(
+                settings.history,
+                to_all=settings.replay,
+                again=settings.replay_all,
+                loses=settings.lose_gap,
+            ),
             cost=settings.cost_per_delivery,
-            replay=settings.replay,
             on_broadcast=self._after_broadcast,
         )
         self._context = Context(settings, plan, self._recorder, self._hub, self._kill)

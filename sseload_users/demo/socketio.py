@@ -7,14 +7,16 @@ namespace, and leaves the socket of a refused user open.
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sseload_users.core.clock import wall_ns
 from sseload_users.demo.client_socket import PushSocket
 from sseload_users.demo.messages import SocketIOFormat, dump, event, frame, packet
 from sseload_users.demo.polling import PollingSocket
 from sseload_users.demo.push import Context
+from sseload_users.demo.subscriptions import channels_in
 from sseload_users.demo.websocket import WebSocketConnection
 
 #: The namespaces, each with the greeting for a client that joins; empty: none.
@@ -26,6 +28,9 @@ _MAX_PAYLOAD = 1_000_000
 class SocketIOConnection(WebSocketConnection):
     """A Socket.IO client in the default namespace, in ``/events``, or in both.
 
+    It is subscribed to the channels in the query of its handshake, or in the object that it
+    sends when it joins a namespace.
+
     Attributes:
         greetings: see ``GREETINGS``.
         username: as given by the client.
@@ -36,8 +41,16 @@ class SocketIOConnection(WebSocketConnection):
     transport = "socketio"
     greetings = GREETINGS
 
-    def __init__(self, context: Context, socket: PushSocket, ordinal: int, username: str) -> None:
-        super().__init__(context, socket, ordinal, username)
+    def __init__(
+        self,
+        context: Context,
+        socket: PushSocket,
+        ordinal: int,
+        username: str,
+        query: Mapping[str, str] = {},
+    ) -> None:
+        super().__init__(context, socket, ordinal, username, query)
+        self._channels = query.get("channel", "")
         self.joined: set[str] = set()
         self.sid = secrets.token_urlsafe(15)
         self._heartbeat: asyncio.TimerHandle | None = None
@@ -71,6 +84,7 @@ class SocketIOConnection(WebSocketConnection):
             self.mark_ended("client")
             self.socket.close()
         elif text.startswith("40"):
+            self._channels = _channel_in(text) or self._channels
             self._join(_namespace(text))
         elif text.startswith("41"):
             self.joined.discard(_namespace(text))
@@ -78,7 +92,8 @@ class SocketIOConnection(WebSocketConnection):
 
     def welcome(self, namespace: str) -> None:
         """Subscribe a client that has joined a namespace."""
-        self.subscribe(SocketIOFormat(namespace), namespace)
+        channels = channels_in(self._channels)
+        self.subscribe(SocketIOFormat(namespace), namespace, channels=channels)
 
     def send(self, text: str) -> None:
         """Send an Engine.IO packet."""
@@ -135,3 +150,13 @@ def _namespace(text: str) -> str:
         return "/"
     # Some clients still send a query after the namespace, as older revisions had it.
     return text[2:].partition(",")[0].partition("?")[0]
+
+
+def _channel_in(text: str) -> str:
+    """Return the channels in the object of a CONNECT packet; empty if it names none."""
+    try:
+        auth = json.loads(text[text.index("{") :])
+    except (ValueError, RecursionError):
+        return ""
+    channel = auth.get("channel") if isinstance(auth, dict) else None
+    return channel if isinstance(channel, str) else ""

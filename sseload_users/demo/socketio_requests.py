@@ -63,7 +63,8 @@ class SocketIORequests:
             if polls:
                 self._open(exchange, ordinal, username)
             else:
-                self._admission.upgrade(exchange, self._factory, ordinal, username)
+                factory = partial(self._factory, query=query)
+                self._admission.upgrade(exchange, factory, ordinal, username)
 
     def _is_foreign(self, exchange: Exchange, username: str) -> bool:
         """Whether the request is of a page that may not connect; answer it if it is."""
@@ -78,7 +79,7 @@ class SocketIORequests:
 
     def _open(self, exchange: Exchange, ordinal: int, username: str) -> None:
         socket = PollingSocket()
-        connection = self._factory(self._context, socket, ordinal, username)
+        connection = self._factory(self._context, socket, ordinal, username, exchange.query)
         socket.on_packet = connection.message
         socket.on_upgrade = partial(self._record_upgrade, ordinal)
         on_end = socket.on_end

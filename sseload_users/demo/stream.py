@@ -8,6 +8,7 @@ import secrets
 from sseload_users.demo.http import Exchange
 from sseload_users.demo.messages import StreamFormat
 from sseload_users.demo.push import Context, PushConnection
+from sseload_users.demo.subscriptions import channels_in, index_in
 
 HEADERS = (
     ("Content-Type", "text/event-stream; charset=utf-8"),
@@ -44,10 +45,13 @@ class StreamConnection(PushConnection):
         self._comment_next = True
         self._pongs_missing = False
         self._pong_timer: asyncio.TimerHandle | None = None
-        self.socket.write(
-            self._format.data({"type": "connected", "connection_id": self.connection_id})
-        )
-        self.subscribe(self._format, after=None if needs_pong else _last_index(exchange))
+        after = None if needs_pong else index_in(exchange.headers.get("last-event-id", ""))
+        greeting = {"type": "connected", "connection_id": self.connection_id}
+        # A client that returns before any code has an ID all the same.
+        index = None if needs_pong else context.hub.newest if after is None else after
+        self.socket.write(self._format.data(greeting, index))
+        channels = channels_in(exchange.query.get("channel", ""))
+        self.subscribe(self._format, channels=channels, after=after)
         self._schedule_ping()
         if needs_pong:
             self._ping_message["connection_id"] = self.connection_id
@@ -93,9 +97,3 @@ class StreamConnection(PushConnection):
 
     def _schedule_ping(self) -> None:
         self._ping_timer = self._loop.call_later(self.context.settings.sse_ping / 2, self._ping)
-
-
-def _last_index(exchange: Exchange) -> int | None:
-    """Return the index in ``Last-Event-ID``, the newest code that the client has; or None."""
-    last = exchange.headers.get("last-event-id", "")
-    return int(last) if last.isascii() and last.isdigit() else None

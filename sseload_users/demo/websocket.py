@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
@@ -12,6 +15,7 @@ from sseload_users.demo.client_socket import PushSocket
 from sseload_users.demo.http import Exchange
 from sseload_users.demo.messages import PlainFormat, dump, frame
 from sseload_users.demo.push import Context, PushConnection
+from sseload_users.demo.subscriptions import channels_in, index_in
 
 #: Seconds to wait for a client's answer to a close frame.
 _CLOSE_SECONDS = 1.0
@@ -40,24 +44,69 @@ def is_handshake(exchange: Exchange) -> bool:
 
 
 class WebSocketConnection(PushConnection):
-    """A plain WebSocket, subscribed from the start; the base of Socket.IO's."""
+    """A plain WebSocket; the base of Socket.IO's.
+
+    It is subscribed from the start, to the channels in the query of its handshake, from the
+    offset there on. With ``subscribe=message`` in the query, messages subscribe instead:
+    ``{"type": "subscribe", "channel": "a,b", "offset": 5}``; ``unsubscribe`` ends that.
+
+    Args:
+        context: the server's shared state.
+        socket: the client's.
+        ordinal: its number in the record.
+        username: as given by the client.
+        query: of the handshake.
+    """
 
     transport = "websocket"
 
-    def __init__(self, context: Context, socket: PushSocket, ordinal: int, username: str) -> None:
+    def __init__(
+        self,
+        context: Context,
+        socket: PushSocket,
+        ordinal: int,
+        username: str,
+        query: Mapping[str, str] = {},
+    ) -> None:
         super().__init__(context, socket, ordinal, username)
+        self.query = query
         self._protocol = Connection(ConnectionType.SERVER)
         self._text = ""
         self._timer: asyncio.TimerHandle | None = None
         socket.on_bytes = self.receive
 
     def begin(self) -> None:
-        """Send the greeting after the answered handshake, and subscribe."""
+        """Send the greeting after the answered handshake, and subscribe if that says to."""
         self.socket.write(frame(dump({"type": "connected", "connection": self.ordinal})))
-        self.subscribe(PlainFormat())
+        if self.query.get("subscribe") != "message":
+            offset = index_in(self.query.get("offset", ""))
+            channels = channels_in(self.query.get("channel", ""))
+            self.subscribe(PlainFormat(), channels=channels, after=offset)
 
     def message(self, text: str) -> None:
-        """Handle a complete text message; the plain WebSocket ignores it."""
+        """Handle a complete text message; ignore what is no request of this protocol."""
+        try:
+            request = json.loads(text)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(request, dict):
+            self._handle_request(request)
+
+    def _handle_request(self, request: dict[str, Any]) -> None:
+        """Subscribe or unsubscribe, and confirm it."""
+        channel = request.get("channel", "")
+        if not isinstance(channel, str):
+            return
+        if request.get("type") == "subscribe":
+            offset = index_in(str(request.get("offset", "")))
+            newest = self.context.hub.newest if offset is None else offset
+            answer = {"type": "subscribed", "channel": channel, "offset": newest}
+            self.socket.write(frame(dump(answer)))
+            self.unsubscribe(channel)
+            self.subscribe(PlainFormat(), channel, channels=channels_in(channel), after=offset)
+        elif request.get("type") == "unsubscribe":
+            self.unsubscribe(channel)
+            self.socket.write(frame(dump({"type": "unsubscribed", "channel": channel})))
 
     def receive(self, data: bytes) -> None:
         """Handle bytes from the client."""

@@ -140,21 +140,11 @@ class Truth:
                 yield self._arrived(code, session)
             elif number in served:
                 yield self._unserved(sent, session)
-            elif code.index in self._replayed.get(number, ()):
+            elif code.index in session.replayed:
                 yield self._repeated(sent, session)
             elif begin < code.start_ns and sent < (session.closed_ns or 0) + self._slack:
                 # It had ended when the server got to the code.
                 yield self._unserved(sent, session) | NOTHING
-
-    @cached_property
-    def _replayed(self) -> dict[int, set[int]]:
-        """The codes, by index, that each connection got from the history: the latest ones."""
-        found = {}
-        for each in self.sessions:
-            begin = min(each.subscribed.values())
-            earlier = [code.index for code in self.record.codes.values() if code.start_ns < begin]
-            found[each.connection] = set(sorted(earlier)[len(earlier) - each.replayed :])
-        return found
 
     def _repeated(self, sent: int, session: ConnectionRecord) -> Outcomes:
         """Return the possible outcomes of a pair whose copy came from the history."""

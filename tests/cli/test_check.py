@@ -138,6 +138,7 @@ def masked(text: str, line: list[str]) -> str:
     text = re.sub(r"^ *[\d,]+ ms  ", "", text, flags=re.MULTILINE)
     text = re.sub(r"(\d[\d.,]* to )?\d[\d.,]* ms", "N ms", text)
     text = re.sub(r'("timestamp":)"[^"\n…]*["…]', r"\1…", text)
+    text = re.sub(r'("offset":)\d+', r"\1…", text)
     text = re.sub(r'("connection":)\d+', r"\1N", text)
     text = re.sub(r"\(no-such-host.*?\)", "(…)", text)
     return re.sub(r"LT-[0-9a-z]+-[1-3]-[0-9a-z]+", "CODE", text)

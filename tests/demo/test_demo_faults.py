@@ -22,6 +22,7 @@ SAMPLED: dict[str, Callable[[FaultPlan, int], bool]] = {
     "ingest_share": lambda plan, index: plan.rejects(index) is not None,
     "ingest_hang": lambda plan, index: plan.hangs(index),
     "ingest_reset": lambda plan, index: plan.resets(index),
+    "wrong_room": lambda plan, index: plan.misroutes(index),
 }
 #: Each delivery fault, as a function of a delivery's faults.
 DRAWN: dict[str, Callable[[DeliveryFaults], bool]] = {

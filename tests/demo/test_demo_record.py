@@ -21,8 +21,9 @@ def write_record(path: Path) -> None:
     recorder.write("started", options={"seed": 3})
     who = {"transport": "websocket", "username": "alice"}
     recorder.write("opened", connection=1, **who, ns=10)
-    recorder.write("subscribed", connection=1, namespace="", ns=11)
-    recorder.write("replayed", connection=1, codes=4)
+    recorder.write("subscribed", connection=1, namespace="", ns=11, channels=["a"], after=3)
+    recorder.write("replayed", connection=1, codes=[4, 5, 6, 7])
+    recorder.write("withheld", connection=1, codes=[3])
     recorder.write("refused", connection=2, **who, how="503", ns=12)
     recorder.write("ingest", code="A", status=200, index=1, ns=13, fault="")
     recorder.write("ingest", code="B", status="hang", index=None, ns=14, fault="hang")
@@ -44,7 +45,21 @@ def test_a_record_round_trips(tmp_path: Path) -> None:
     assert truth.stopped == "SIGTERM"
     assert truth.connections == {
         1: ConnectionRecord(
-            1, "websocket", "alice", 10, {"": 11}, 4, None, "close", 16, "server", 1001, 14
+            1,
+            "websocket",
+            "alice",
+            10,
+            {"": 11},
+            [4, 5, 6, 7],
+            None,
+            "close",
+            16,
+            "server",
+            1001,
+            14,
+            channels=["a"],
+            after=3,
+            withheld=[3],
         ),
         2: ConnectionRecord(2, "websocket", "alice", refused="503"),
     }

@@ -350,7 +350,8 @@ CASES = [
         "not where the profile looks",
         "health connect send",
         (
-            NOT_WHERE + '{"type":"new_code","code":"CODE","username":"loadtest","timestamp":…}',
+            NOT_WHERE + '{"type":"new_code","code":"CODE","username":"loadtest",'
+            '"timestamp":…,"offset":…}',
             "          → Say in the profile's [code] where it is; docs/targets.md shows how.",
         ),
         changed=(('field = "code"', 'field = "text"'),),

@@ -44,9 +44,11 @@ class Target:
     def websocket_url(self) -> str:
         return self.process.url.replace("http", "ws", 1)
 
-    def post(self, code: str, username: str = "loadtest") -> requests.Response:
+    def post(self, code: str, username: str = "loadtest", **more: str) -> requests.Response:
         return requests.post(
-            f"{self.url}/api/ingest", json={"username": username, "code": code}, timeout=PATIENCE
+            f"{self.url}/api/ingest",
+            json={"username": username, "code": code, **more},
+            timeout=PATIENCE,
         )
 
     def stop(self) -> record.Record:
@@ -109,9 +111,11 @@ class Stream:
 
     def data(self) -> dict[str, Any]:
         """The next message, comments left out."""
-        while not (block := self.block()).startswith("data: "):
-            assert block.startswith(":")
-        found: dict[str, Any] = json.loads(block.removeprefix("data: "))
+        while (block := self.block()).startswith(":"):
+            pass
+        *numbers, data = block.split("\n")
+        assert all(each.startswith("id: ") for each in numbers)
+        found: dict[str, Any] = json.loads(data.removeprefix("data: "))
         return found
 
 
@@ -178,10 +182,14 @@ class Client:
         server: the server.
         transport: one of `TRANSPORTS`.
         timeout: seconds for the handshake.
+        channel: the channels to subscribe to, separated by commas; empty for that of everybody.
     """
 
-    def __init__(self, server: Target, transport: str, timeout: float = PATIENCE) -> None:
+    def __init__(
+        self, server: Target, transport: str, timeout: float = PATIENCE, channel: str = ""
+    ) -> None:
         self.seen = Seen(transport)
+        self._query = f"username=loadtest&channel={channel}" if channel else "username=loadtest"
         self._timeout = timeout
         self._target = server
         self._leave: Callable[[], object] = bool
@@ -205,7 +213,7 @@ class Client:
         seen = self.seen
         socketio = seen.transport == "socketio"
         path = "socket.io/?EIO=4&transport=websocket&" if socketio else "ws?"
-        url = f"{self._target.websocket_url}/{path}username=loadtest"
+        url = f"{self._target.websocket_url}/{path}{self._query}"
         try:
             with open_websocket(url, timeout=self._timeout) as websocket:
                 self._leave = websocket.close
@@ -248,7 +256,7 @@ class Client:
         seen, text = self.seen, ""
         try:
             with requests.get(
-                f"{self._target.url}/stream?username=loadtest",
+                f"{self._target.url}/stream?{self._query}",
                 stream=True,
                 timeout=self._timeout,
             ) as answer:
@@ -300,6 +308,7 @@ def compare(seen: list[Seen], truth: record.Record) -> None:
         for code in truth.codes.values():
             owed[code.code] += code.sent.count(each.ordinal)
             owed[code.code] += code.duplicated.count(each.ordinal)
+            owed[code.code] += code.leaked.count(each.ordinal)
         assert Counter(each.codes) == +owed
         for outcome in ("garbage", "foreign", "out_of_order"):
             recorded = truth.connection_total(outcome, each.ordinal)
@@ -310,5 +319,5 @@ def compare(seen: list[Seen], truth: record.Record) -> None:
             }
             assert (outcome, found[outcome]) == (outcome, recorded)
     for code in truth.codes.values():
-        parts = sorted(code.sent + code.lost + code.silenced + code.failed)
+        parts = sorted(code.sent + code.lost + code.silenced + code.failed + code.misrouted)
         assert len(parts) == len(set(parts)) == code.subscribers
