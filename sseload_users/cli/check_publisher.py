@@ -141,7 +141,7 @@ class _RequestPublisher:
         request = self._target.ingest(text, self._identity, self._login.captured, self._channel)
         what = f"{request.method} {request.safe_url}"
         try:
-            response = self._login.client.fetch(request, self._timeout_s)
+            response = self._login.client.answer(request, self._timeout_s)
         except OSError as error:
             cause = cause_of(error)
             detail = getattr(error, "verify_message", "") if isinstance(error, ssl.SSLError) else ""

@@ -11,8 +11,8 @@ from sseload_users.core.formatting import ms
 from sseload_users.run.resources import Resources
 from sseload_users.targets.identities import Identity
 from sseload_users.transports.causes import cause_of
-from sseload_users.transports.fetch import fetch
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
+from sseload_users.transports.request_client import RequestClient
 from sseload_users.transports.server_text import body_text
 
 
@@ -100,7 +100,7 @@ class CheckedRequests:
         began, detail = time.monotonic(), ""
         what = f"{request.method} {request.safe_url}"
         try:
-            response = fetch(request, self._network, self._timeout_s)
+            response = RequestClient(self._network, self._timeout_s).answer(request)
         except OSError as error:
             cause = cause_of(error)
             # What OpenSSL says beside this is for those who know its source code.

@@ -101,7 +101,7 @@ class BeforeRequests:
             request = step.request({**captured, **found})
             responses: list[HttpResponse] = []
             try:
-                for sent, response in client.follow(request, step.call.expect.status):
+                for sent, response in client.follow(request):
                     on_response(sent, response)
                     responses.append(response)
             except OSError as error:

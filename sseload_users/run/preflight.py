@@ -14,7 +14,7 @@ from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.endpoint import parse_origin
-from sseload_users.transports.fetch import fetch
+from sseload_users.transports.request_client import RequestClient
 from sseload_users.transports.server_text import body_text
 
 #: Seconds from one health check to the next while the server wakes up.
@@ -91,7 +91,7 @@ def _await_health(resources: Resources, identity: Identity, *, patient: bool) ->
             if request is None:
                 _try_to_connect(resources)
                 return
-            response = fetch(request, resources.network, options.connect_timeout)
+            response = RequestClient(resources.network, options.connect_timeout).answer(request)
         except TimeoutError:
             failure = "no answer in time"
         except (OSError, ConnectFailed) as error:
@@ -135,7 +135,7 @@ def _verify(resources: Resources, identities: Sequence[Identity]) -> list[str]:
             return []
         url = target.redact(request.safe_url, identity)
         try:
-            response = fetch(request, resources.network, options.connect_timeout)
+            response = RequestClient(resources.network, options.connect_timeout).answer(request)
         except OSError as error:
             reason = reason or f"{url}: {cause_of(error)}"
             # Further timeouts would take too long for an optional check.

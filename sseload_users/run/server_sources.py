@@ -16,9 +16,9 @@ from sseload_users.monitor.process_source import ProcessSource
 from sseload_users.monitor.source import Source
 from sseload_users.run.resources import Resources
 from sseload_users.transports.causes import cause_of
-from sseload_users.transports.fetch import fetch
 from sseload_users.transports.http_request import HttpRequest
 from sseload_users.transports.network import Network
+from sseload_users.transports.request_client import RequestClient
 
 #: Seconds that a source may take to respond.
 _TIMEOUT_S = 10.0
@@ -68,7 +68,7 @@ def fetcher(request: HttpRequest, network: Network) -> Fetch:
 
     def fetch_once() -> Response:
         try:
-            return fetch(request, network, _TIMEOUT_S)
+            return RequestClient(network, _TIMEOUT_S).answer(request)
         except OSError as error:
             raise NoResponse(cause_of(error)) from error
 

@@ -15,6 +15,7 @@ from sseload_users.targets.schema import (
     CaptureSpec,
     ExpectedAnswer,
     RequestSpec,
+    VerifySpec,
 )
 from sseload_users.targets.template import (
     Json,
@@ -28,6 +29,7 @@ from sseload_users.targets.template import (
 )
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
+from sseload_users.transports.redirects import REDIRECTS
 from sseload_users.transports.server_text import body_text
 
 #: The schemes of a URL for HTTP and for WebSocket.
@@ -127,22 +129,46 @@ def fill_request(
     Raises:
         UnknownNameError: a name has no value.
     """
-    own = dict(call.headers)
-    body = b""
-    if call.body is not None:
-        kind = next((own[name] for name in own if name.lower() == "content-type"), None)
-        json_body = not isinstance(call.body, str) or is_json(call.body)
-        if kind is None:
-            kind = "application/json" if json_body else "text/plain; charset=utf-8"
-            own["Content-Type"] = kind
-        escape = quote_plus if kind.partition(";")[0].strip().lower() == _FORM else str
-        body = fill_text(call.body, values, escape).encode("utf-8", "replace")
+    own, body = fill_body(call.body, call.headers, values)
     return HttpRequest(
         call.method,
         filled_url(host, call.path, call.query, values),
         merge_headers(own, headers, values),
         body,
+        # A profile that wants a redirect as the answer does not want it followed.
+        _named_statuses(call) & REDIRECTS,
     )
+
+
+def fill_body(
+    body: Json, headers: Mapping[str, str], values: Mapping[str, str]
+) -> tuple[dict[str, str], bytes]:
+    """Fill a request's body; return the headers with its type, and the body.
+
+    Args:
+        body: its description in the profile; None for no body.
+        headers: the profile's; a ``Content-Type`` among them says what the body is.
+        values: values by name.
+
+    Raises:
+        UnknownNameError: a name has no value.
+    """
+    own = dict(headers)
+    if body is None:
+        return own, b""
+    kind = next((own[name] for name in own if name.lower() == "content-type"), None)
+    json_body = not isinstance(body, str) or is_json(body)
+    if kind is None:
+        kind = "application/json" if json_body else "text/plain; charset=utf-8"
+        own["Content-Type"] = kind
+    escape = quote_plus if kind.partition(";")[0].strip().lower() == _FORM else str
+    return own, fill_text(body, values, escape).encode("utf-8", "replace")
+
+
+def _named_statuses(call: RequestSpec) -> frozenset[int]:
+    """Return the statuses that a profile names for the answer to a request."""
+    refuse = call.refuse if isinstance(call, VerifySpec) else None
+    return frozenset((*call.expect.status, *(() if refuse is None else refuse.status)))
 
 
 def filled_url(host: str, path: str, query: Mapping[str, str], values: Mapping[str, str]) -> str:

@@ -77,9 +77,11 @@ class SendTable(Table):
 class ConnectSpec(Table):
     """How to connect, and what to send first."""
 
+    method: Literal["GET", "POST"] = "GET"
     path: UrlPath
     query: dict[str, str] = Field(default_factory=dict)
     headers: HeaderTable = Field(default_factory=dict)
+    body: Frame | None = None
     subprotocols: tuple[str, ...] = ()
     namespace: str = Field("/", pattern=r"^/[^,?]*$")
     auth: Annotated[dict[str, Any], AfterValidator(json_value)] | None = None
@@ -100,6 +102,12 @@ class ConnectSpec(Table):
             raise ValueError(
                 "auth requires engine = 4: servers of Socket.IO 2 do not read it; use query"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _body_fits(self) -> ConnectSpec:
+        if self.body is not None and self.method == "GET":
+            raise ValueError('a GET request has no body; set method = "POST"')
         return self
 
     @model_validator(mode="after")

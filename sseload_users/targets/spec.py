@@ -168,6 +168,8 @@ def _is_given(table: Table, key: str, inner: str = "") -> bool:
 _ONE_CHANNEL = ("ingest.", "connect.send", "audience.")
 
 _ONLY_FOR: dict[str, tuple[TransportName, ...]] = {
+    "connect.method": ("sse",),
+    "connect.body": ("sse",),
     "connect.subprotocols": ("websocket",),
     "connect.namespace": ("socketio",),
     "connect.auth": ("socketio",),

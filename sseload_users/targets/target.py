@@ -20,6 +20,7 @@ from sseload_users.targets.requests import (
     BeforeStep,
     Headers,
     UpkeepAction,
+    fill_body,
     filled_url,
     merge_headers,
 )
@@ -127,9 +128,12 @@ class Target:
         talk = Conversation(self.filler, identity, self._headers, captured, on_captured, errands)
         base = self.host if spec.transport == "sse" else "ws" + self.host.removeprefix("http")
         try:
+            own, body = fill_body(connect.body, connect.headers, values)
             return Endpoint(
                 url=filled_url(base, connect.path, connect.query, values),
-                headers=merge_headers(connect.headers, self._headers, values),
+                method=connect.method,
+                body=body,
+                headers=merge_headers(own, self._headers, values),
                 subprotocols=tuple(fill(each, values, encode) for each in connect.subprotocols),
                 hello=tuple(self._hello(values, identity)),
                 confirm=self.reader.subscribes(values, talk),

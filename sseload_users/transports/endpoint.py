@@ -29,6 +29,8 @@ class Endpoint:
     Attributes:
         url: ``ws://`` or ``wss://`` for WebSocket and Socket.IO, ``http://`` or
             ``https://`` for server-sent events.
+        method: of the request for an event stream.
+        body: of that request; empty if there is none.
         headers: further request headers, in order. ``Host``, ``Origin`` and ``Cookie``
             replace the default ones.
         subprotocols: WebSocket subprotocols to offer; the server must choose one.
@@ -53,6 +55,8 @@ class Endpoint:
     """
 
     url: str = field(repr=False)
+    method: str = "GET"
+    body: bytes = field(default=b"", repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     subprotocols: tuple[str, ...] = ()
     hello: tuple[str | bytes, ...] = field(default=(), repr=False)

@@ -31,7 +31,7 @@ _TURN_BYTES = 65536
 def fetch(
     request: HttpRequest, network: Network, timeout_s: float, *, turn: int | None = None
 ) -> HttpResponse:
-    """Make a request on its own connection.
+    """Make a request on its own connection; follow no redirect.
 
     Args:
         request: is sent.

@@ -13,17 +13,37 @@ import h11
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.content_coding import BadContent, decoded_content
 from sseload_users.transports.reading import READ_BYTES
+from sseload_users.transports.redirects import REDIRECTS
 from sseload_users.transports.server_text import MAX_BODY, body_text
 from sseload_users.transports.stamped_socket import StampedSocket
 
 #: Most bytes of a response's head.
 HEAD_BYTES = 65536
-#: The statuses of redirects that name another URL (RFC 9110 §15.4).
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: Most characters of a description of invalid HTTP.
 _DETAIL_BYTES = 200
 #: Seconds that the body of a refusal may take after its head.
 _BODY_SECONDS = 1.0
+
+
+class Redirected(ConnectFailed):
+    """The server names another URL.
+
+    Args:
+        status: of the response.
+        location: the URL, absolute or relative; empty if there is none.
+        final: see `ConnectFailed`.
+
+    Attributes:
+        status: as given.
+        location: as given.
+    """
+
+    def __init__(self, status: int, location: str, *, final: bool) -> None:
+        super().__init__(
+            "handshake", f"redirected: HTTP {status}", server_text=location, final=final
+        )
+        self.status = status
+        self.location = location
 
 
 class HandshakeResponse:
@@ -107,13 +127,15 @@ class HandshakeResponse:
 
         Args:
             final: see `ConnectFailed`.
+
+        Returns:
+            A `Redirected` if that is the reason.
         """
         if self.head is None:
             return ConnectFailed("handshake", "bad handshake answer")
         status = self.head.status_code
         if status in REDIRECTS:
-            location = self.header("location")
-            return ConnectFailed("handshake", f"redirected: HTTP {status}", server_text=location)
+            return Redirected(status, self.header("location"), final=final)
         return ConnectFailed("handshake", f"HTTP {status}", server_text=self.text, final=final)
 
     def header(self, name: str) -> str:

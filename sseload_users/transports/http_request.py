@@ -14,12 +14,14 @@ class HttpRequest:
         url: absolute, with its scheme and host.
         headers: beyond those that every client adds (``Host``, ``Content-Length``).
         body: empty if there is none.
+        unfollowed: the statuses of redirects that are not followed, as they are the answer.
     """
 
     method: str
     url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False)
+    unfollowed: frozenset[int] = frozenset()
 
     @property
     def safe_url(self) -> str:
@@ -32,7 +34,7 @@ class HttpResponse:
     """The response to an HTTP request.
 
     Attributes:
-        status: of the response itself; redirects are not followed.
+        status: of the last response, if there were redirects.
         body: at most its first 1 MiB.
         headers: its headers by name, in order.
     """

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 from sseload_users.transports.cookies import Cookies
 from sseload_users.transports.fetch import fetch
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.network import Network
-from sseload_users.transports.redirects import MAX_REDIRECTS, redirected
+from sseload_users.transports.redirects import MAX_REDIRECTS, REDIRECTS, BadRedirect, redirected
 
 
 class RequestClient:
@@ -17,7 +18,7 @@ class RequestClient:
 
     Args:
         network: opens the connections.
-        timeout_s: timeout of each request, in seconds.
+        timeout_s: timeout of each request with its redirects, in seconds.
         turn: which of a host's addresses comes first; see `AddressTurns.order`.
 
     Attributes:
@@ -30,42 +31,50 @@ class RequestClient:
         self._timeout_s = timeout_s
         self._turn = turn
 
-    def fetch(self, request: HttpRequest, timeout_s: float | None = None) -> HttpResponse:
-        """Make a request; do not follow a redirect.
+    def answer(self, request: HttpRequest, timeout_s: float | None = None) -> HttpResponse:
+        """Make a request and follow its redirects; return the last response.
 
         Args:
-            request: is sent with the cookies that belong to its URL.
+            request: the first request.
             timeout_s: another timeout, in seconds.
 
         Raises:
-            OSError: there was no valid response; a TimeoutError if it took too long.
+            OSError: see `follow`.
         """
-        sent = replace(request, headers=self.cookies.add_to(request.url, request.headers))
-        response = fetch(sent, self._network, timeout_s or self._timeout_s, turn=self._turn)
-        self.cookies.take(
-            request.url,
-            [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers],
-        )
-        return response
+        return [response for _, response in self.follow(request, timeout_s)][-1]
 
     def follow(
-        self, request: HttpRequest, final: Collection[int] = ()
+        self, request: HttpRequest, timeout_s: float | None = None
     ) -> Iterator[tuple[HttpRequest, HttpResponse]]:
         """Make a request and follow its redirects; yield each request with its response.
 
         Args:
             request: the first request.
-            final: statuses of redirects that are not followed.
+            timeout_s: another timeout, in seconds.
 
         Raises:
-            OSError: there was no valid response, or there were too many redirects.
+            OSError: there was no valid response, a redirect cannot be followed, or there were
+                too many; a TimeoutError if it took too long.
         """
-        following: HttpRequest | None = request
+        deadline = time.monotonic() + (timeout_s or self._timeout_s)
         for _ in range(MAX_REDIRECTS + 1):
-            assert following is not None  # noqa: S101
-            response = self.fetch(following)
-            yield following, response
-            following = None if response.status in final else redirected(following, response)
-            if following is None:
+            response = self._fetch(request, max(deadline - time.monotonic(), 0.001))
+            yield request, response
+            location = response.header("Location")
+            if response.status not in REDIRECTS - request.unfollowed or not location:
                 return
+            try:
+                request = redirected(request, response.status, location.partition("\n")[0])
+            except BadRedirect as error:
+                raise ConnectionError(error.cause) from error
         raise ConnectionError("too many redirects")
+
+    def _fetch(self, request: HttpRequest, timeout_s: float) -> HttpResponse:
+        """Make a request with the cookies that belong to its URL, and keep those it sets."""
+        sent = replace(request, headers=self.cookies.add_to(request.url, request.headers))
+        response = fetch(sent, self._network, timeout_s, turn=self._turn)
+        self.cookies.take(
+            request.url,
+            [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers],
+        )
+        return response

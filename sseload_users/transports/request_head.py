@@ -15,28 +15,33 @@ _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
 def request_bytes(
-    client: h11.Connection, method: str, url: str, headers: list[tuple[bytes, bytes]]
+    client: h11.Connection,
+    method: str,
+    url: str,
+    headers: list[tuple[bytes, bytes]],
+    body: bytes = b"",
 ) -> bytes:
-    """Return a request without a body, ready to be sent.
+    """Return a request, ready to be sent.
 
     Args:
         client: is told of the request.
         method: such as "GET".
         url: absolute; its path and query are the request's target.
         headers: all headers, in order.
+        body: empty if there is none.
 
     Raises:
         ConnectFailed: at "handshake": the URL or a header is not allowed in HTTP.
     """
     try:
         request = h11.Request(method=method, target=request_target(url), headers=headers)
-        head, end = client.send(request), client.send(h11.EndOfMessage())
+        events = [request, *([h11.Data(data=body)] if body else []), h11.EndOfMessage()]
+        return b"".join(client.send(each) or b"" for each in events)
     except (h11.LocalProtocolError, UnicodeError):
         # h11's error quotes the header, which may be a secret.
         raise ConnectFailed(
             "handshake", "bad request", "a header or the URL is not allowed in HTTP"
         ) from None
-    return (head or b"") + (end or b"")
 
 
 def request_target(url: str) -> str:

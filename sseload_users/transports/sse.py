@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from typing import ClassVar
 
 from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessage, ParsedMessage
+from sseload_users.transports.carrier import Carrier
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.decoded_events import DecodedEvents
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.event_stream import EventStream, parse_event
+from sseload_users.transports.handshake_response import Redirected
 from sseload_users.transports.http_body import BAD_CHUNK, Body, ChunkedBody
+from sseload_users.transports.http_request import HttpRequest
 from sseload_users.transports.network import Network
 from sseload_users.transports.reading import READ_BYTES
+from sseload_users.transports.redirects import MAX_REDIRECTS, BadRedirect, redirected
 from sseload_users.transports.sse_handshake import StreamRequest
 from sseload_users.transports.stamped_socket import StampedSocket
 from sseload_users.transports.transport import Transport
@@ -53,6 +59,41 @@ class SseTransport(Transport):
     def retry_ms(self) -> int | None:
         """How long the server wants a client to wait before it reconnects, if it said so."""
         return None if self._events is None else self._events.retry_ms
+
+    def _open(self) -> Carrier:
+        """Connect and make the handshake, where redirects lead.
+
+        Raises:
+            ConnectFailed: see `Transport.connect`.
+        """
+        deadline = time.monotonic() + self.network.connect_timeout
+        for _ in range(MAX_REDIRECTS + 1):
+            try:
+                return self._reach(deadline)
+            except Redirected as redirect:
+                if not redirect.location:
+                    raise
+                self._follow(redirect)
+        raise ConnectFailed("handshake", "too many redirects")
+
+    def _follow(self, redirect: Redirected) -> None:
+        """Go where a redirect leads; a new session begins at the first URL again."""
+        endpoint = self.endpoint
+        before = HttpRequest(endpoint.method, endpoint.url, endpoint.headers, endpoint.body)
+        try:
+            request = redirected(before, redirect.status, redirect.location)
+        except BadRedirect as error:
+            location = redirect.location
+            raise ConnectFailed("handshake", error.cause, server_text=location) from redirect
+        if self._connection is not None:
+            self._connection.close()
+        self.endpoint = dataclasses.replace(
+            endpoint,
+            url=request.url,
+            method=request.method,
+            headers=request.headers,
+            body=request.body,
+        )
 
     def _handshake(self, connection: StampedSocket) -> Body:
         request = StreamRequest(self.endpoint, compression=self.network.compression)

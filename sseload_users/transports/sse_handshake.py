@@ -27,7 +27,7 @@ class StreamRequest:
     """One request for an event stream, and its response.
 
     Args:
-        endpoint: URL and headers of the request.
+        endpoint: method, URL, headers and body of the request.
         compression: whether to offer content codings, as a browser does.
 
     Attributes:
@@ -42,7 +42,11 @@ class StreamRequest:
         self._client = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
         self.response = HandshakeResponse(self._client, 200)
         self.data = request_bytes(
-            self._client, "GET", endpoint.url, _headers(endpoint, compression)
+            self._client,
+            endpoint.method,
+            endpoint.url,
+            _headers(endpoint, compression),
+            endpoint.body,
         )
 
     def feed(self, data: bytes) -> bool:
@@ -56,6 +60,7 @@ class StreamRequest:
 
         Raises:
             StayAway: it has status 204.
+            Redirected: it names another URL.
             ConnectFailed: at "handshake": it does not, or the stream's encoding is not
                 supported.
         """
@@ -112,6 +117,8 @@ def _headers(endpoint: Endpoint, compression: bool) -> list[tuple[bytes, bytes]]
         "Accept-Encoding": accepted_codings(endpoint.url, compression=compression),
         "Cache-Control": "no-cache",
     }
+    if endpoint.body or endpoint.method != "GET":
+        own["Content-Length"] = str(len(endpoint.body))
     given = endpoint.headers
     if last_event_id := endpoint.last_event_id.strip(" \t"):
         given = tuple(each for each in given if each[0].lower() != "last-event-id")

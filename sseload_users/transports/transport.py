@@ -179,8 +179,15 @@ class Transport(ABC):
             self._connecting = False
 
     def _open(self) -> Carrier:
+        return self._reach(time.monotonic() + self.network.connect_timeout)
+
+    def _reach(self, deadline: float) -> Carrier:
+        """Connect to the endpoint, and make the handshake.
+
+        Args:
+            deadline: when to give up, on ``time.monotonic``'s clock.
+        """
         endpoint, network = self.endpoint, self.network
-        deadline = time.monotonic() + network.connect_timeout
         connection = network.open(endpoint.url, deadline, slow=endpoint.slow, turn=endpoint.turn)
         self._connection = connection
         self._check_left()

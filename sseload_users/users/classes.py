@@ -26,7 +26,7 @@ _INEFFECTIVE = {
     "insecure": "use --insecure",
     "network_timeout": "set ingest_timeout",
     "connection_timeout": "set ingest_timeout",
-    "max_redirects": "redirects are not followed; remove it",
+    "max_redirects": "redirects are followed as browsers do; remove it",
     "max_retries": "no code is sent twice; remove it",
     "concurrency": "256 codes may be in flight; remove it",
     "ssl_context_factory": "use --ca-file, --client-certificate or --insecure",

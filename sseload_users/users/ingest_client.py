@@ -13,11 +13,18 @@ from geventhttpclient.client import HTTPClient, HTTPClientPool
 from geventhttpclient.connectionpool import ConnectionPool
 from geventhttpclient.response import HTTPParseError
 from geventhttpclient.url import URL
-from locust.contrib.fasthttp import FastResponse, LocustUserAgent
+from locust.contrib.fasthttp import FastRequest, FastResponse, LocustUserAgent
 
 from sseload_users.core.clock import wall_ns
 from sseload_users.transports.content_coding import BadContent, decoded_content
+from sseload_users.transports.http_request import HttpRequest
 from sseload_users.transports.network import Network
+from sseload_users.transports.redirects import (
+    MAX_REDIRECTS,
+    REDIRECTS,
+    BadRedirect,
+    redirected,
+)
 from sseload_users.transports.tcp_arrival import earliest_arrival_ns, latest_arrival_ns
 
 #: Most bytes of an answer, its head and all interim ones included: it says whether a code was
@@ -34,6 +41,31 @@ _arrival = gevent.local.local()
 
 class AnswerTooLarge(HTTPParseError):  # noqa: N818 - the server's failure
     """An answer that has too many bytes."""
+
+
+class RedirectRefused(HTTPParseError):  # noqa: N818 - the server's failure
+    """A redirect that a browser does not follow."""
+
+
+class _Request(FastRequest):
+    """A request that follows redirects by a browser's rules."""
+
+    _redirects = 0
+
+    def redirect(self, code: int, location: str) -> None:
+        """Take on another URL; see geventhttpclient's `CompatRequest.redirect`.
+
+        Raises:
+            RedirectRefused: it is not followed.
+        """
+        self._redirects += 1
+        if self._redirects > MAX_REDIRECTS:
+            raise RedirectRefused("too many redirects")
+        try:
+            target = redirected(HttpRequest(self.method, self.url, (), b""), code, location)
+        except BadRedirect as error:
+            raise RedirectRefused(error.cause) from error
+        super().redirect(code, target.url)
 
 
 def newest_arrival_ns() -> tuple[int, int]:
@@ -63,7 +95,7 @@ class _Bounded(FastResponse):
 class IngestClient(LocustUserAgent):
     """Locust's client, which takes every answer as it is.
 
-    It follows no redirect: the code has not been accepted. To it every status is an answer.
+    It follows redirects as browsers do. To it every status is an answer.
 
     Args:
         cookies: where cookies are kept.
@@ -73,7 +105,8 @@ class IngestClient(LocustUserAgent):
     """
 
     response_type = _Bounded
-    redirect_response_codes = frozenset()
+    request_type = _Request
+    redirect_response_codes = REDIRECTS
     valid_response_codes = frozenset(range(1000))
 
     def __init__(
@@ -82,7 +115,7 @@ class IngestClient(LocustUserAgent):
         super().__init__(
             client_pool=_Pool(network, concurrency, timeout_s),
             cookiejar=cookies,
-            max_redirects=0,
+            max_redirects=MAX_REDIRECTS + 1,  # its request counts them, and says so
             max_retries=0,
         )
 

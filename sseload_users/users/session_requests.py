@@ -123,7 +123,7 @@ class SessionRequests:
 
     def fetch(self, request: HttpRequest) -> HttpResponse:
         """Make a request; see `conversation.Errands`."""
-        return self._login.client.fetch(request, self._before.timeout_s)
+        return self._login.client.answer(request, self._before.timeout_s)
 
     def in_background(self, errand: Callable[[], None]) -> None:
         """Call a function in a greenlet of the session; see `conversation.Errands`."""
@@ -178,7 +178,7 @@ class SessionRequests:
         assert upkeep.request is not None  # noqa: S101
         timeout_s = min(upkeep.every, self._before.timeout_s)
         try:
-            response = self._login.client.fetch(upkeep.request, timeout_s)
+            response = self._login.client.answer(upkeep.request, timeout_s)
         except OSError as error:
             return cause_of(error), ""
         return upkeep.failure(response.status, response.body), body_text(response.body)

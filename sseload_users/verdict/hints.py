@@ -67,8 +67,8 @@ _HINTS: Mapping[CauseKind, str] = {
     "(HTTP 204): check the path and the user.",
     CauseKind.CONNECT_PATH: "There is no such path or namespace: check the target profile against "
     "the server.",
-    CauseKind.REDIRECTED: "The server redirects to another address: use that one; often it is "
-    "https:// instead of http://.",
+    CauseKind.REDIRECTED: "The server redirects to another address, and browsers do not follow "
+    "that: use that address; often it is https:// instead of http://.",
     CauseKind.CONNECT_PROTOCOL: "The server does not accept the request for this protocol: check "
     "the path and the protocol version, and that proxies forward the Upgrade header.",
     CauseKind.CONNECT_RATE: "The server limits the rate of connections: connect more slowly (-r), "

@@ -64,6 +64,15 @@ def test_a_response_that_opens_no_stream_ends_the_reconnecting(
     }
 
 
+def test_streams_codes_and_health_checks_follow_redirects(tmp_path: Path) -> None:
+    server = StreamServer(lambda *_: None, moved=True)
+    with server.serving() as url:
+        outcome = run(tmp_path, *RUN, "--host", url)
+    assert outcome.grade == "good"
+    assert len(server.codes) == outcome.report["codes"]["accepted"] == 6
+    assert server.delivered == outcome.report["deliveries"]["delivered"] == 6 * CONNECTIONS
+
+
 def test_a_network_error_does_not_end_the_reconnecting(tmp_path: Path) -> None:
     _, outcome = run_with(tmp_path, lambda _, number: b"" if number == 2 else None)
     connections = outcome.report["connections"]

@@ -168,6 +168,16 @@ RESPONSES: dict[str, tuple[Any, Any, Any]] = {
             b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
         ),
         [302, 0],
+        "NotConnected",
+    ),
+    "a redirect in a circle": (
+        http_server(b"HTTP/1.1 307 Again\r\nLocation: /\r\nConnection: close\r\n\r\n"),
+        [307, 0],
+        "RedirectRefused",
+    ),
+    "a redirect to nowhere": (
+        http_server(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n"),
+        [302, 0],
         [302, 0],
     ),
     "a redirect to a file": (
@@ -175,7 +185,7 @@ RESPONSES: dict[str, tuple[Any, Any, Any]] = {
             b"HTTP/1.1 301 Moved\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n"
         ),
         [301, 0],
-        [301, 0],
+        "RedirectRefused",
     ),
     "a gzip bomb": (
         http_server(

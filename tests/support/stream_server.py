@@ -32,6 +32,7 @@ class StreamServer:
     Args:
         refuse: see `Refuse`.
         end_after: number of codes after which each stream ends; None for never.
+        moved: whether all resources have moved, so that requests for them are redirected.
 
     Attributes:
         requests: the heads of requests for event streams, by user.
@@ -39,7 +40,10 @@ class StreamServer:
         delivered: how many events with codes were written.
     """
 
-    def __init__(self, refuse: Refuse, *, end_after: int | None = None) -> None:
+    def __init__(
+        self, refuse: Refuse, *, end_after: int | None = None, moved: bool = False
+    ) -> None:
+        self._moved = moved
         self.requests: dict[str, list[bytes]] = defaultdict(list)
         self.codes: list[str] = []
         self.delivered = 0
@@ -57,6 +61,14 @@ class StreamServer:
     def _handle(self, connection: socket.socket) -> None:
         connection.settimeout(60)
         while head := read_until(connection, b"\r\n\r\n"):
+            if self._moved:
+                method, path, rest = head.split(b" ", 2)
+                if not path.startswith(b"/new/"):
+                    size = head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]
+                    connection.recv(int(size or 0), socket.MSG_WAITALL)
+                    connection.sendall(status("308 Moved", f"Location: /new{path.decode()}"))
+                    continue
+                head = b" ".join((method, path.removeprefix(b"/new"), rest))
             if head.startswith(b"GET /stream?username="):
                 self._stream(head, connection)
                 return

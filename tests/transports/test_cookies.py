@@ -1,12 +1,10 @@
-"""Cookies, and redirects: what goes where."""
+"""Cookies: what goes where."""
 
 from __future__ import annotations
 
 import pytest
 
 from sseload_users.transports.cookies import Cookies
-from sseload_users.transports.http_request import HttpRequest, HttpResponse
-from sseload_users.transports.redirects import redirected
 
 SET = b"set-cookie"
 
@@ -58,40 +56,3 @@ def test_cookies_are_bounded() -> None:
     for index in range(30):
         cookies.take("http://h.test/", [(SET, b"c%d=" % index + b"x" * 4000)])
         assert sum(map(len, cookies.values)) <= 16384
-
-
-REQUEST = HttpRequest(
-    "POST", "http://h.test/a/login", (("Authorization", "x"), ("Content-Type", "y")), b"z"
-)
-
-
-def follow(status: int, location: str) -> HttpRequest | None:
-    return redirected(REQUEST, HttpResponse(status, b"", (("location", location),)))
-
-
-@pytest.mark.parametrize(
-    ("status", "method"), [(301, "GET"), (302, "GET"), (303, "GET"), (307, "POST"), (308, "POST")]
-)
-def test_a_redirect_changes_the_method_as_browsers_do(status: int, method: str) -> None:
-    found = follow(status, "next#part")
-    assert found is not None
-    assert (found.method, found.url) == (method, "http://h.test/a/next")
-    kept = {"Content-Type": "y"} if method == "POST" else {}
-    assert (found.body, dict(found.headers)) == (
-        b"z" if kept else b"",
-        {"Authorization": "x", **kept},
-    )
-
-
-def test_credentials_go_to_no_other_origin() -> None:
-    for location in ("https://h.test/", "http://other.test/", "http://h.test:81/"):
-        found = follow(307, location)
-        assert found is not None
-        assert dict(found.headers) == {"Content-Type": "y"}
-
-
-@pytest.mark.parametrize("location", ["ftp://h.test/", "http://[bad", "javascript:1"])
-def test_other_redirects_are_answers(location: str) -> None:
-    assert follow(302, location) is None
-    assert redirected(REQUEST, HttpResponse(304, b"", (("location", "/"),))) is None
-    assert redirected(REQUEST, HttpResponse(302, b"")) is None

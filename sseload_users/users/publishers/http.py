@@ -17,7 +17,7 @@ from sseload_users.transports.content_coding import with_accepted_codings
 from sseload_users.transports.endpoint import parse_origin
 from sseload_users.transports.patience import PatientTimeout
 from sseload_users.transports.server_text import body_text
-from sseload_users.users.ingest_client import AnswerTooLarge, newest_arrival_ns
+from sseload_users.users.ingest_client import AnswerTooLarge, RedirectRefused, newest_arrival_ns
 from sseload_users.users.login import Login
 from sseload_users.users.publishers import NAME, Draft, IngestFailed
 
@@ -184,6 +184,8 @@ class HttpPublisher:
         error = broken or getattr(response, "error", None)
         # geventhttpclient wraps some errors in one which says that it does not retry.
         error = getattr(error, "original", None) or error
+        if isinstance(error, RedirectRefused):
+            return "rejected", str(error)
         if isinstance(error, TimeoutError | socket.timeout):
             cause = _LATE if body.written else "timed out"
         elif isinstance(error, HTTPConnectionClosed):
@@ -223,6 +225,7 @@ class _StampedBody(bytes):
 
     sent_ns: int
     written: bool
+    _as_sent: bytes
     _at: Callable[[int], bytes]
     _on_written: Callable[[int], None]
 
@@ -245,18 +248,19 @@ class _StampedBody(bytes):
         new = cls(first)
         new.sent_ns = first_ns
         new.written = False
+        new._as_sent = first
         new._at, new._on_written = at, on_written
         return new
 
     def __radd__(self, head: bytes) -> bytes:
         """Return the whole request, with the current time in its code."""
-        body = bytes(self)
         if not self.written:
             self.written = True
             now = wall_ns()
             fresh = self._at(now)
             # A code whose text has no time stays the same; it is sent now nevertheless.
-            if len(fresh) == len(body):
-                body, self.sent_ns = fresh, now
+            if len(fresh) == len(self):
+                self._as_sent, self.sent_ns = fresh, now
             self._on_written(self.sent_ns)
-        return head + body
+        # A redirected request is written again, with the same code.
+        return head + self._as_sent
