@@ -207,7 +207,7 @@ def test_the_endpoints_replies_are_sent(wire: Wire) -> None:
     [
         (b"HTTP/1.1 503 Busy\r\nContent-Length: 6\r\n\r\nasleep", "HTTP 503"),
         (b"HTTP/1.1 404 Not Found\r\n\r\n", "HTTP 404"),
-        (b"HTTP/1.1 302 F\r\nLocation: /elsewhere\r\n\r\n", "redirected: HTTP 302"),
+        (b"HTTP/1.1 302 F\r\nContent-Length: 0\r\n\r\n", "redirected: HTTP 302"),
         (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "bad handshake answer"),
         (b"HTTP/1.1 200 OK\r\nTransf", "connection closed"),
         (b"", "connection closed"),
