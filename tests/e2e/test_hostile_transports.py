@@ -170,11 +170,10 @@ def test_hostile_handshake_response(name: str) -> None:
         assert Client(WebSocketTransport, port).failure() == cause
 
 
-@pytest.mark.parametrize("kind", [WebSocketTransport, SseTransport])
 @pytest.mark.parametrize(
     "location", ["/", "http://127.0.0.1:{port}/", "ftp://127.0.0.1/", "file:///etc/passwd", "//x"]
 )
-def test_redirects_are_not_followed(kind: type[Transport], location: str) -> None:
+def test_redirects_of_a_websocket_are_not_followed(location: str) -> None:
     requests = []
 
     def handle(connection: socket.socket) -> None:
@@ -183,7 +182,7 @@ def test_redirects_are_not_followed(kind: type[Transport], location: str) -> Non
         connection.sendall(f"HTTP/1.1 302 Found\r\nLocation: {target}\r\n\r\n".encode())
 
     with serving(handle) as port:
-        assert Client(kind, port).failure() == "handshake: redirected: HTTP 302"
+        assert Client(WebSocketTransport, port).failure() == "handshake: redirected: HTTP 302"
     assert len(requests) == 1
 
 
