@@ -381,7 +381,7 @@ def _polling(polling: PollingFigures) -> Text:
         [
             (polling.sessions, "polled first", ""),
             (polling.upgraded, "went over to WebSocket", ""),
-            (stayed, "stayed on polling", "yellow"),
+            (stayed, "kept polling", "yellow"),
         ]
     )
 

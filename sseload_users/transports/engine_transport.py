@@ -29,9 +29,9 @@ from sseload_users.transports.engineio import (
     PROBE_ANSWER,
     UPGRADE,
     Opening,
+    engine_refusal,
     is_revision_3,
     parse_opening,
-    refusal,
     with_query,
 )
 from sseload_users.transports.frames import FrameDecoder
@@ -296,7 +296,7 @@ def _in_its_words(failed: ConnectFailed) -> ConnectFailed:
     found = failed.cause.removeprefix("HTTP ")
     if failed.operation != "handshake" or not found.isdecimal():
         return failed
-    cause, text = refusal(int(found), failed.server_text.encode())
+    cause, text = engine_refusal(int(found), failed.server_text.encode())
     return ConnectFailed("handshake", cause, server_text=text)
 
 

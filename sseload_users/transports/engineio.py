@@ -92,7 +92,7 @@ def with_query(url: str, **given: str) -> str:
     return urlunsplit(parts._replace(query=query))
 
 
-def refusal(status: int, body: bytes) -> tuple[str, str]:
+def engine_refusal(status: int, body: bytes) -> tuple[str, str]:
     """Return the cause of a refused request, and the server's text.
 
     Engine.IO's own reasons, ``{"code":1,"message":"Session ID unknown"}``, are causes of their

@@ -24,8 +24,8 @@ from sseload_users.transports.cookies import Cookies
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.engineio import (
     Opening,
+    engine_refusal,
     join_payload,
-    refusal,
 )
 from sseload_users.transports.network import Network
 from sseload_users.transports.reading import OnBytes, OnEnd
@@ -321,7 +321,7 @@ class Polling:
         if 300 <= answer.status < 400:
             cause, text = f"redirected: HTTP {answer.status}", answer.header(b"location")
         else:
-            cause, text = refusal(answer.status, answer.body)
+            cause, text = engine_refusal(answer.status, answer.body)
         self._fail(ConnectFailed(step, cause, server_text=text))
         return False
 

@@ -62,6 +62,13 @@ SEEDS: dict[str, list[bytes]] = {
         b"2",
         b"41/events,",
     ],
+    "payloads": [
+        b'40/events,{"sid":"b"}\x1e2\x1ebAAEC',
+        b'24:0{"sid":"a","upgrades":[]}2:40',
+        b"\x00\x02\xff40\x01\x03\xff\x04ab",
+        bytes.fromhex("83a474797065 02a464617461 92a46e657763 c403000102 a36e7370 a12f"),
+        b'{"code":1,"message":"Session ID unknown"}',
+    ],
     "codes": [b"LT-abc123-1-dwz0s2t4b1c", b"000001", b"adwz0s2t4b1cb1", b"abc123:001"],
     "profiles": [
         b'{"code":"LT-1","type":"connected"}',

@@ -20,11 +20,12 @@ from sseload_users.targets.schema import ExpectedAnswer
 from sseload_users.transports import Closed, ConnectFailed, Malformed, ParsedMessage
 from sseload_users.transports.content_coding import BadContent, decoder_for
 from sseload_users.transports.endpoint import Endpoint
-from sseload_users.transports.engineio import parse_opening
+from sseload_users.transports.engineio import engine_refusal, parse_opening, split_payload
 from sseload_users.transports.event_stream import EventStream, parse_event
 from sseload_users.transports.frames import FrameDecoder
 from sseload_users.transports.http_body import Body, ChunkedBody
 from sseload_users.transports.inflation import Inflation
+from sseload_users.transports.msgpack_parser import unpack
 from sseload_users.transports.packets import (
     countable_cause,
     error_message,
@@ -217,6 +218,19 @@ def packets(data: bytes) -> None:
         assert event is None or isinstance(event.data, list)
 
 
+def payloads(data: bytes) -> None:
+    """Long polling's payloads in both revisions, and the msgpack parser's packets."""
+    for revision in (3, 4):
+        with contextlib.suppress(Malformed):
+            packets = list(split_payload(data, revision))  # type: ignore[arg-type]
+            assert all(isinstance(each, bytes) for each in packets)
+    cause, text = engine_refusal(400, data)
+    assert cause.isprintable()
+    assert len(text) <= len(data) + 1
+    with contextlib.suppress(Malformed):
+        assert unpack(data)[0].startswith(b"4")
+
+
 def codes(data: bytes) -> None:
     """Code texts: a code that is read could have been minted."""
     text = data.decode(errors="replace")
@@ -289,6 +303,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         contents,
         heads,
         packets,
+        payloads,
         codes,
         profiles,
     )

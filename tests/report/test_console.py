@@ -345,7 +345,7 @@ def test_what_became_of_sessions_that_polled_is_shown() -> None:
     assert "polled first" not in console.summary(report)
     report.connections.polling = PollingFigures(sessions=50, upgraded=47, failed=2, causes=[])
     assert (
-        "               50 polled first · 47 went over to WebSocket · 3 stayed on polling"
+        "               50 polled first · 47 went over to WebSocket · 3 kept polling"
         in console.summary(report).splitlines()
     )
     page = html.document(report)

@@ -49,6 +49,7 @@ class Place:
 PLACES = [
     Place("python", "socketio"),
     Place("node", "socketio"),
+    Place("node 2", "socketio2"),
     Place("nchan", "nchan"),
     Place("nchan", "nchan-sse"),
     Place("nchan tls", "nchan"),

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from sseload_users.transports import Malformed, Revision
 from sseload_users.transports.engineio import (
     Opening,
+    engine_refusal,
     is_revision_3,
     join_payload,
     parse_opening,
-    refusal,
     split_payload,
     with_query,
 )
@@ -122,7 +122,7 @@ def test_payloads_of_revision_3_are_known_by_their_beginning(body: bytes, *, is_
     ],
 )
 def test_refusals_in_the_servers_words(body: bytes, cause: str, text: str) -> None:
-    assert refusal(400, body) == (cause, text)
+    assert engine_refusal(400, body) == (cause, text)
 
 
 def test_parameters_are_added_where_they_are_missing() -> None:
