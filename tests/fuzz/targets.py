@@ -222,7 +222,7 @@ def payloads(data: bytes) -> None:
     """Long polling's payloads in both revisions, and the msgpack parser's packets."""
     for revision in (3, 4):
         with contextlib.suppress(Malformed):
-            packets = list(split_payload(data, revision))  # type: ignore[arg-type]
+            packets = list(split_payload(data, revision))
             assert all(isinstance(each, bytes) for each in packets)
     cause, text = engine_refusal(400, data)
     assert cause.isprintable()
