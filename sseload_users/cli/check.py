@@ -117,7 +117,9 @@ class _Check:
             )
             for index, identity in enumerate(self._users)
         ]
-        self._publisher = make_publisher(resources, before, resources.sender, channel, self._output)
+        self._publisher = make_publisher(
+            resources, before, resources.sender, channel, self._output, self._connections
+        )
 
     def run(self) -> int:
         """Take every step and print how it went; return the exit status."""
@@ -255,23 +257,8 @@ class _Check:
         if not all(each.has(text) for each in self._connections for text in texts):
             self._check_sessions(sent)
         self._check_receipts(sent, at_end=False)
-        latencies = [
-            (copies[0] - each.sent_ns) / 1e6
-            for each in sent
-            for arrivals in self._arrivals
-            if (copies := arrivals.get(each.text))
-        ]
-        many, owed = len(self._connections), len(self._connections) * len(sent)
-        what, them = ("the code", "it was") if len(sent) == 1 else ("both codes", "they were")
-        if len(latencies) == owed:
-            said = f"{what} came" if many == 1 else f"all {many} connections received {what},"
-        elif len(sent) == 1:
-            said = f"{len(latencies)} of {many} connections received {what},"
-        else:
-            said = f"{len(latencies)} of {owed} copies came" + ("," if latencies else "")
-        if latencies:
-            said += f" {span(latencies)} after {them} sent"
-        self._output.step("receive", said)
+        sent_ns = {each.text: each.sent_ns for each in sent}
+        self._output.step("receive", findings.receipt(sent_ns, self._arrivals))
 
     def _wait_while(self, waiting: Callable[[], bool]) -> None:
         deadline = time.monotonic() + self._options.delivery_timeout
@@ -284,7 +271,7 @@ class _Check:
 
     @property
     def _arrivals(self) -> list[findings.Arrivals]:
-        return [each.received.arrivals for each in self._connections]
+        return [each.arrivals for each in self._connections]
 
     def _check_receipts(self, sent: Sequence[SentCode], *, at_end: bool) -> None:
         """Check what came of some codes.
@@ -300,7 +287,7 @@ class _Check:
         self._check_overlooked()
         texts = [each.text for each in sent]
         loss = findings.loss(texts, self._arrivals)
-        some = any(self._arrivals)
+        some = any(any(each.values()) for each in self._arrivals)
         if loss is None or (some and not at_end):
             return
         waited = f"within {self._options.delivery_timeout:g} s"

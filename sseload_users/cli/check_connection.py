@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import gevent
 from gevent.event import Event
 
 from sseload_users.run.before_requests import BeforeRequests, OnResponse
-from sseload_users.targets import Target
+from sseload_users.targets import Emitting, Target
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import Closed, Malformed
 from sseload_users.transports.endpoint import Confirm, Endpoint, Send
@@ -91,6 +92,9 @@ class CheckedConnection:
         self._news = news
         self._type = transport_for(target.profile.transport)
         self._requests = SessionRequests(target, identity, before, on_response=on_response)
+        self._identity = identity
+        # Codes that it sent itself and that do not have to come back.
+        self._exempt: set[str] = set()
         self._transport: Transport | None = None
         self._listening: gevent.Greenlet[..., None] | None = None
 
@@ -112,14 +116,33 @@ class CheckedConnection:
             self._listening.join(2)
 
     @property
+    def arrivals(self) -> Mapping[str, Sequence[int]]:
+        """Arrivals of each code; one that does not have to come back has none."""
+        return {**self.received.arrivals, **dict.fromkeys(self._exempt, ())}
+
+    @property
     def compression(self) -> str:
         """The compression that was negotiated; empty if there is none."""
         return "" if self._transport is None else self._transport.compression
 
+    def emit(self, emitting: Emitting, code: str, channel: str | None) -> bool:
+        """Emit a code; return whether it was written."""
+        frame = emitting.frame(code, self._identity, self._requests.captured, channel)
+        if self._transport is None or not self._transport.send(frame):
+            return False
+        if not emitting.echo:
+            self._exempt.add(code)
+        return True
+
     def has(self, code: str) -> bool:
-        """Whether it received a code, or a message with it in an unexpected place."""
-        return code in self.received.arrivals or any(
-            code in each.codes for each in self.received.overlooked
+        """Whether it received a code, or a message with it in an unexpected place.
+
+        A code that it sent itself does not have to come back, unless the profile says so.
+        """
+        return (
+            code in self._exempt
+            or code in self.received.arrivals
+            or any(code in each.codes for each in self.received.overlooked)
         )
 
     def redact(self, text: str) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sseload_users.cli.check_output import span
 from sseload_users.core.formatting import count
 
 #: Arrivals of each code at one connection (wall clock, ns), by the code's text, in the order of
@@ -35,7 +36,7 @@ def loss(codes: Sequence[str], arrivals: Sequence[Arrivals]) -> Loss | None:
 
     Args:
         codes: texts of the accepted codes, in the order of sending.
-        arrivals: what each connection received.
+        arrivals: what each connection received; a code that it sent itself counts as received.
     """
     lacking = {
         number: missing
@@ -62,9 +63,33 @@ def loss(codes: Sequence[str], arrivals: Sequence[Arrivals]) -> Loss | None:
     return Loss(lost, owed, pattern, _LOSSY)
 
 
+def receipt(sent_ns: Mapping[str, int], arrivals: Sequence[Arrivals]) -> str:
+    """Return how many connections have received one or two codes, and how fast.
+
+    Args:
+        sent_ns: when each code was sent (wall clock, ns), by its text.
+        arrivals: what each connection received; none at all of a code that it sent itself.
+    """
+    copies = [(code, each[code]) for code in sent_ns for each in arrivals if code in each]
+    latencies = [(found[0] - sent_ns[code]) / 1e6 for code, found in copies if found]
+    own = len(copies) - len(latencies)
+    many, owed = len(arrivals), len(arrivals) * len(sent_ns) - own
+    what, them = ("the code", "it was") if len(sent_ns) == 1 else ("both codes", "they were")
+    if len(latencies) == owed and not own:
+        said = f"{what} came" if many == 1 else f"all {many} connections received {what},"
+    elif len(sent_ns) == 1:
+        other = "other " if own else ""
+        said = f"{len(latencies)} of {many - own} {other}connections received {what}"
+    else:
+        said = f"{len(latencies)} of {owed} copies came"
+    if not latencies:
+        return said
+    return f"{said.removesuffix(',')}{',' * (many > 1)} {span(latencies)} after {them} sent"
+
+
 def further_copies(arrivals: Sequence[Arrivals]) -> int:
     """Return the number of copies beyond the first of a code on a connection."""
-    return sum(len(copies) - 1 for each in arrivals for copies in each.values())
+    return sum(len(copies) - 1 for each in arrivals for copies in each.values() if copies)
 
 
 def orders(codes: Sequence[str], arrivals: Sequence[Arrivals]) -> set[tuple[str, ...]]:

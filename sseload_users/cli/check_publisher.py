@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from sseload_users.cli.check_connection import CheckedConnection
 from sseload_users.cli.check_output import CheckOutput, StepFailed
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.formatting import ms
 from sseload_users.run.before_requests import BeforeRequests
 from sseload_users.run.resources import Resources
-from sseload_users.targets import Publishing
+from sseload_users.targets import Emitting, Publishing
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
@@ -75,6 +77,7 @@ def make_publisher(
     identity: Identity,
     channel: str | None,
     output: CheckOutput,
+    connections: Sequence[CheckedConnection],
 ) -> CheckedPublisher:
     """Return what hands codes in as the profile says.
 
@@ -84,7 +87,11 @@ def make_publisher(
         identity: the user that sends codes.
         channel: the channel that they go to; None if there are no channels.
         output: prints what the publisher does beside sending.
+        connections: the listeners, which may have to emit codes.
     """
+    emitting = Emitting.of(resources.target)
+    if emitting is not None:
+        return _ListenerPublisher(emitting, connections, channel)
     publishing = Publishing.of(resources.target)
     if publishing is None:
         return _RequestPublisher(resources, before, identity, channel, output)
@@ -233,6 +240,34 @@ class _ConnectionPublisher:
 
     def on_malformed(self, cause: str) -> None:
         """Do nothing: if it was the answer, the code is reported as unanswered."""
+
+
+class _ListenerPublisher:
+    """Has codes emitted by the listeners, in turn."""
+
+    def __init__(
+        self, emitting: Emitting, connections: Sequence[CheckedConnection], channel: str | None
+    ) -> None:
+        self._channel = channel
+        self._emitting = emitting
+        self._turns = itertools.cycle(connections)
+
+    def open(self) -> None:
+        pass
+
+    def send(self, mint: Mint) -> SentCode:
+        connection, sent_ns = next(self._turns), wall_ns()
+        text = mint(sent_ns)
+        if not connection.emit(self._emitting, text, self._channel):
+            cause = "connection closed"
+            return SentCode(text, sent_ns, f"{self._emitting.way}: {cause}", cause)
+        return SentCode(text, sent_ns, f"{self._emitting.way}: written")
+
+    def close(self) -> None:
+        pass
+
+    def redact(self, text: str) -> str:
+        return text
 
 
 def _login_failed(error: ConnectFailed, output: CheckOutput) -> StepFailed:

@@ -133,7 +133,7 @@ class CodeRegistry:
         owed = delivered = 0
         for code in self.in_flight.values():
             if code.copies is not None and code.is_owed:
-                delivered += len(code.copies)
+                delivered += len(code.counted_copies())
                 members, _ = audience.members(code.channel)
                 owed += max(len(members), len(code.copies))
         return owed, delivered

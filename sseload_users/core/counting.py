@@ -88,7 +88,7 @@ def count_first_copies(
         account.merge(code.in_time)
     sent_ns, channel = code.sent_ns or 0, code.channel
     latest_ns = sent_ns + rules.timeout_ns
-    for session, arrived_ns in (code.copies or {}).items():
+    for session, arrived_ns in code.counted_copies().items():
         if (
             session.subscribed_ns > sent_ns
             or session.leaving_ns < sent_ns
@@ -127,6 +127,8 @@ def count_further_copies(
     counters = tally.counters
     counters.out_of_order += code.count_out_of_order(code.overtaken or {})
     for session, copies in (code.further or {}).items():
+        if session is code.exempt:
+            continue
         first_ns = (code.copies or {}).get(session, NEVER)
         relation = session.relation(code.sent_ns or 0, code.channel, first_ns)
         if code.owed and relation == "outside":

@@ -39,6 +39,8 @@ def count_copy_of_settled(
     Returns:
         When it arrived (wall clock, ns) if that was in time; None otherwise.
     """
+    if session is code.exempt:
+        return None
     account = tally.code(code.sequence if code.announced else STRAY)
     connection, sent_ns = session.connection, code.sent_ns
     relation = session.relation(sent_ns or 0, code.channel, arrived_ns)

@@ -376,7 +376,7 @@ class Ledger:
             missing = count_all_without_copy(self.rules, account, code, members)
             code.missing = SessionSet.of(missing)
         else:
-            account.unexpected += len(code.copies or ())
+            account.unexpected += len(code.counted_copies())
         count_further_copies(self.tally, self.rules, account, code)
         self.codes.settle(code)
 

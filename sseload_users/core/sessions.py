@@ -164,6 +164,11 @@ class Session:
                 self.newest_in[code.channel] = code.sequence
         return newest
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it has ended, or sseload is about to end it."""
+        return self.closed_ns is not None or self.leaving_ns != NEVER
+
     def has_recovered(self, sent_ns: int, arrived_ns: int) -> bool:
         """Whether a first copy came in a later stretch than the code was sent in."""
         return self.gaps is not None and self.gaps.brought(sent_ns, arrived_ns)
@@ -264,6 +269,8 @@ class TrackedCode:
             owed; None once it is settled.
         lacks: a session that did not have it at the last check.
         overlooked: it came in a message in which the profile does not look for it.
+        exempt: the session that sent it, if what that session gets of it does not count. It
+            has a copy from the beginning.
         owed: once it is settled: whether it was owed to anybody.
         missing: once it is settled: the sessions that miss it; None if there are none.
     """
@@ -273,6 +280,7 @@ class TrackedCode:
         "announced",
         "channel",
         "copies",
+        "exempt",
         "further",
         "in_time",
         "lacks",
@@ -304,13 +312,28 @@ class TrackedCode:
         self.in_time: CodeTally | None = None
         self.lacks: Session | None = None
         self.overlooked = False
+        self.exempt: Session | None = None
         self.owed = False
         self.missing: SessionSet | None = None
         self._reported = 0
 
     def had_arrived(self, at_ns: int) -> bool:
         """Whether the first copy that was read had arrived at a time (wall clock, ns)."""
-        return next(iter((self.copies or {}).values()), NEVER) < at_ns
+        return next(iter(self.counted_copies().values()), NEVER) < at_ns
+
+    def set_exempt(self, session: Session) -> None:
+        """Do not count what a session gets of this code, which it has just sent itself."""
+        if self.copies is not None and session not in self.copies:
+            self.copies[session] = self.sent_ns or 0
+            self.exempt = session
+            self._reported += 1
+
+    def counted_copies(self) -> Mapping[Session, int]:
+        """Return the arrivals of first copies, by session, without that of the exempt one."""
+        copies = self.copies or {}
+        if self.exempt is None:
+            return copies
+        return {session: at for session, at in copies.items() if session is not self.exempt}
 
     def take_new_copies(self) -> Iterable[tuple[Session, int]]:
         """Return the first copies, with their arrivals, that came since the last call."""

@@ -13,6 +13,7 @@ from sseload_users.core.code_tally import Status
 from sseload_users.core.ledger import Ledger
 from sseload_users.core.overlap import OverlapDetector
 from sseload_users.core.schedule import Schedule
+from sseload_users.core.sessions import Session
 from sseload_users.run.messages import (
     BroadcastDone,
     CodeOutcome,
@@ -82,7 +83,14 @@ class Publication:
         """Return the channel that a code goes to; None in a run without channels."""
         return None if self._channels is None else self._channels.channel_of(sequence)
 
-    def record_sent(self, sequence: int, sent_ns: int, slip_us: int, text_ns: int | None) -> None:
+    def record_sent(
+        self,
+        sequence: int,
+        sent_ns: int,
+        slip_us: int,
+        text_ns: int | None,
+        exempt: Session | None = None,
+    ) -> None:
         """Record that a code's request has been written.
 
         Args:
@@ -90,12 +98,15 @@ class Publication:
             sent_ns: when it was written (wall clock, ns).
             slip_us: delay behind the schedule, in microseconds.
             text_ns: time in the code's text; None if it has none.
+            exempt: the session that sent it, if what it receives of it does not count.
         """
         if self._is_closed():
             return
         clocks = self._clock.clocks
         self._operations.counters.overlapping += int(self._in_flight.sent(sequence))
         self._ledger.announce(sequence, sent_ns, text_ns)
+        if exempt is not None:
+            self._ledger.code(sequence, text_ns).set_exempt(exempt)
         leader_ns = clocks.to_leader(sent_ns)
         self._send(CodeSent(sequence, leader_ns, clocks.error_ns, text_ns, slip_us))
 

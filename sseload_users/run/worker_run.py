@@ -19,6 +19,7 @@ from sseload_users.run.before_requests import BeforeRequests
 from sseload_users.run.channel_assignment import ChannelAssignment, listeners_of
 from sseload_users.run.churn import Churn
 from sseload_users.run.connection_plan import ConnectionPlan
+from sseload_users.run.emitters import Emitters
 from sseload_users.run.link import Link
 from sseload_users.run.locust_stats import ReceiptStats
 from sseload_users.run.messages import (
@@ -72,6 +73,7 @@ class WorkerRun:
         ledger: the account.
         operations: counts what the users do.
         users: what the users are doing at the moment.
+        emitters: listeners over whose connections codes can be emitted.
         targets: the users' targets.
         sender: the user that codes are sent as.
         connections: gives each connection its identity.
@@ -88,6 +90,7 @@ class WorkerRun:
         self.run_id = assigned.run_id
         self.network = resources.network
         self.users = UserGauges()
+        self.emitters = Emitters()
         self.may_connect = Event()
         self.connect_slots = BoundedSemaphore(options.connect_concurrency)
         self.sender = resources.sender

@@ -1,10 +1,10 @@
-"""The table ``[ingest]``: codes are handed in by requests, or over a publisher's connection."""
+"""The table ``[ingest]``: codes go in by requests, over a connection, or by listeners."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Discriminator, PlainValidator, Tag
+from pydantic import Discriminator, PlainValidator, StrictBool, Tag
 
 from sseload_users.targets.batches import BatchTable
 from sseload_users.targets.schema import (
@@ -12,6 +12,7 @@ from sseload_users.targets.schema import (
     MessageSpec,
     RefuseSpec,
     RequestSpec,
+    Table,
 )
 from sseload_users.targets.session_spec import (
     AfterSpec,
@@ -131,6 +132,32 @@ class ConnectionIngestSpec(BatchTable):
                 )
 
 
+class ListenerIngestSpec(Table):
+    """A message that a listener sends to have a code broadcast."""
+
+    over: Literal["listener"]
+    send: Frame
+    echo: StrictBool = False
+
+    def way(self, connect: ConnectSpec, transport: str) -> str:
+        """Return how codes are handed in; see `ConnectionIngestSpec.way`."""
+        room = f", namespace {connect.namespace}" if transport == "socketio" else ""
+        return f"{_NAMES[transport]} message of each listener in turn{room}"
+
+    def check(self, listeners: str) -> None:
+        """Check that the keys are consistent; see `ConnectionIngestSpec.check`.
+
+        Raises:
+            ValueError: they are not; one sentence.
+        """
+        if listeners == "sse":
+            raise ValueError(
+                "ingest.over: listeners use sse, which cannot send; use 'http' or 'connection'"
+            )
+        if "code" not in names_in(self.send):
+            raise ValueError("ingest.send lacks {code}: use it where the server reads the code")
+
+
 def _before_codes(key: str) -> bool:
     tables = ("connect", "after", "confirm", "reply", "upkeep")
     return key.startswith(tuple(f"ingest.{each}" for each in tables))
@@ -143,15 +170,17 @@ def names_code(message: MessageSpec) -> bool:
 
 def _way_in(value: object) -> str | None:
     over = value.get("over", "http") if isinstance(value, dict) else getattr(value, "over", "http")
-    return f"<{over}>" if over in ("http", "connection") else None
+    return f"<{over}>" if over in ("http", "connection", "listener") else None
 
 
 #: How codes are handed in. The tags locate validation errors in one of the two tables.
 IngestSpec: TypeAlias = Annotated[
-    Annotated[HttpIngestSpec, Tag("<http>")] | Annotated[ConnectionIngestSpec, Tag("<connection>")],
+    Annotated[HttpIngestSpec, Tag("<http>")]
+    | Annotated[ConnectionIngestSpec, Tag("<connection>")]
+    | Annotated[ListenerIngestSpec, Tag("<listener>")],
     Discriminator(
         _way_in,
         custom_error_type="way_in",
-        custom_error_message="over must be 'http' or 'connection'",
+        custom_error_message="over must be 'http', 'connection' or 'listener'",
     ),
 ]

@@ -152,10 +152,10 @@ def _captured_by(key: str, spec: ProfileSpec) -> set[str]:
             return spec.captured_before(len(spec.before)) | _for_reply(
                 key, spec.reply[int(table[2])], spec.after
             )
-        case "upkeep":
-            return spec.captured()
         case "ingest" if isinstance(spec.ingest, ConnectionIngestSpec):
             return _captured_by_publisher(key, spec, spec.ingest)
+        case "upkeep" | "ingest" if key.startswith("upkeep") or spec.ingest.over == "listener":
+            return spec.captured()
         case "ingest":
             return spec.captured_before(len(spec.before))
     # The health check and the like come before any connection.

@@ -8,7 +8,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StrictBool, model_validator
 
 from sseload_users.targets.batches import BatchTable
-from sseload_users.targets.ingest import ConnectionIngestSpec, HttpIngestSpec, IngestSpec
+from sseload_users.targets.ingest import (
+    ConnectionIngestSpec,
+    HttpIngestSpec,
+    IngestSpec,
+    ListenerIngestSpec,
+)
 from sseload_users.targets.schema import (
     AdviceSpec,
     AudienceSpec,
@@ -62,6 +67,8 @@ class ProfileSpec(BatchTable):
         if isinstance(self.ingest, ConnectionIngestSpec):
             self.ingest.check(self.transport)
             _check_fit(self.ingest, self.ingest.transport(self.transport), "ingest.")
+        elif isinstance(self.ingest, ListenerIngestSpec):
+            self.ingest.check(self.transport)
         elif not any("code" in names_in(each.value) for each in texts(self.ingest)):
             raise ValueError("ingest lacks {code}: use it in the body, path, query or headers")
         waits = self.after or self.confirm is not None

@@ -15,17 +15,19 @@ from locust.env import Environment
 from sseload_users.core.code_tally import Status
 from sseload_users.core.codes import CodeShape
 from sseload_users.core.errors import ConfigError
+from sseload_users.core.sessions import Session
 from sseload_users.run.locust_stats import fire
 from sseload_users.run.operation_counters import reported_text
 from sseload_users.run.publication import Publication
 from sseload_users.run.worker_run import worker_run_of
-from sseload_users.targets import Publishing
+from sseload_users.targets import Emitting, Publishing
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
 from sseload_users.users.ingest_client import IngestClient
 from sseload_users.users.login import Login
 from sseload_users.users.publishers import NAME, IngestFailed, Publisher
 from sseload_users.users.publishers.connection import ConnectionPublisher
+from sseload_users.users.publishers.emitting import EmittingPublisher
 from sseload_users.users.publishers.http import HttpPublisher
 from sseload_users.verdict import hints
 
@@ -108,6 +110,9 @@ class CodeBroadcaster(FastHttpUser):
         publishing = Publishing.of(self._target)
         if publishing is not None:
             return ConnectionPublisher(self.environment, run, publishing, identity)
+        emitting = Emitting.of(self._target)
+        if emitting is not None:
+            return EmittingPublisher(self.environment, run, emitting)
         login = Login(self._target, identity, run.before)
         timeout_s = run.options.ingest_timeout
         return HttpPublisher(
@@ -202,12 +207,12 @@ class _Draft:
         """Return its text if it is sent at that time (wall clock, ns)."""
         return self._shape.mint(self._sequence, sent_ns)
 
-    def record_sent(self, sent_ns: int) -> None:
-        """Record that it was sent at that time (wall clock, ns)."""
+    def record_sent(self, sent_ns: int, exempt: Session | None = None) -> None:
+        """Record that it was sent at that time (wall clock, ns); see `publishers.Draft`."""
         self.sent = True
         slip_us = round((time.monotonic() - self._due) * 1e6)
         dated = sent_ns if self._shape.has_send_time else None
-        self._publication.record_sent(self._sequence, sent_ns, slip_us, dated)
+        self._publication.record_sent(self._sequence, sent_ns, slip_us, dated, exempt)
 
     def record_outcome(
         self, status: Status, ingest_us: int, cause: str | None, server_text: str

@@ -20,6 +20,7 @@ from sseload_users.core.formatting import clean
 from sseload_users.core.sessions import Session
 from sseload_users.run.churn import Hold
 from sseload_users.run.connection_plan import Part
+from sseload_users.run.emitters import Emitter
 from sseload_users.run.locust_stats import fire
 from sseload_users.run.worker_run import worker_run_of
 from sseload_users.targets import Identity, Target
@@ -292,7 +293,9 @@ class CodeListener(User):
         assert session is not None  # noqa: S101
         closed, cause = Closed("client", LEFT), LEFT
         try:
-            with run.churn.holding(transport, session) as hold:
+            captured = {} if self._requests is None else self._requests.captured
+            emitter = Emitter(transport, session, self._identity, captured)
+            with run.churn.holding(transport, session) as hold, run.emitters.taking_turns(emitter):
                 closed = transport.listen()
         finally:
             server_text = closed.reason

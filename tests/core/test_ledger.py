@@ -418,3 +418,34 @@ def test_codes_that_a_server_makes_up_have_no_account_for_being_overlooked() -> 
         note_overlooked(books.ledger.tally, books.ledger.code(sequence, T0))
     books.ledger.settle(T0 + 60 * S, final=True)
     assert {*books.ledger.take().codes} <= {STRAY}
+
+
+@pytest.mark.parametrize("copies", [0, 1, 2])
+@pytest.mark.parametrize("late", [False, True])
+def test_what_a_session_gets_of_its_own_code_does_not_count(copies: int, late: bool) -> None:
+    books = Books()
+    other = books.open()
+    books.send(1, T0)
+    own = books.ledger.code(1)
+    own.set_exempt(books.session)
+    books.receive(1, T0 + 10, other)
+    if late:
+        books.ledger.settle(T0 + 20)
+        assert own.settled
+    for _ in range(copies):
+        books.receive(1, T0 + 30)
+    books.ledger.settle(T0 + 60 * S)
+    assert books.of(1) == DELIVERED
+    assert books.reported == [(0, T0 + 10)]
+    assert books.session.connection.owed == 0
+
+
+def test_an_exempt_session_is_not_waited_for_and_misses_nothing() -> None:
+    books = Books()
+    books.send(1, T0, "rejected")
+    books.ledger.code(1).set_exempt(books.session)
+    books.send(2, T0 + 1)
+    books.ledger.code(2).set_exempt(books.session)
+    assert not books.ledger.awaits(books.session, T0 + 2)
+    books.ledger.settle(T0 + 60 * S)
+    assert (books.of(1), books.of(2)) == ({}, {})

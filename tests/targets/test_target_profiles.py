@@ -485,6 +485,9 @@ def test_other_examples_in_the_documentation_are_valid(tmp_path: Path, block: st
     if (publishing := target.Publishing.of(found)) is not None:
         assert CODE in publishing.frame(CODE, target.Sender(somebody, {}), 1)
         return
+    if (emitting := target.Emitting.of(found)) is not None:
+        assert CODE in emitting.frame(CODE, somebody, {})
+        return
     request = found.ingest(CODE, somebody)
     assert request.url.startswith("http://127.0.0.1:")
     assert CODE in request.body.decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from sseload_users.core.code_tally import Status
+from sseload_users.core.sessions import Session
 
 #: The name of published codes in Locust's table.
 NAME = "ingest"
@@ -26,8 +27,13 @@ class Draft(Protocol):
     def text(self, sent_ns: int) -> str:
         """Return the code's text if it is sent at that time (wall clock, ns)."""
 
-    def record_sent(self, sent_ns: int) -> None:
-        """Record that its bytes were handed to the kernel, with that time (wall clock, ns)."""
+    def record_sent(self, sent_ns: int, exempt: Session | None = None) -> None:
+        """Record that its bytes were handed to the kernel.
+
+        Args:
+            sent_ns: the time in its text (wall clock, ns).
+            exempt: the session that sent it, if what it receives of it does not count.
+        """
 
     def record_outcome(
         self, status: Status, ingest_us: int, cause: str | None, server_text: str

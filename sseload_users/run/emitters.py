@@ -1,0 +1,69 @@
+"""The listeners of a process over whose connections codes can be emitted, in turn."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sseload_users.core.sessions import Session
+from sseload_users.targets.identities import Identity
+from sseload_users.transports.transport import Transport
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Emitter:
+    """A listener that is subscribed.
+
+    Attributes:
+        transport: its connection.
+        session: its session.
+        identity: the user that is connected.
+        captured: values captured from the server, by name.
+    """
+
+    transport: Transport
+    session: Session
+    identity: Identity
+    captured: Mapping[str, str]
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it is about to leave, or has left."""
+        return self.session.is_leaving
+
+
+class Emitters:
+    """The emitters of one process; each has its turn."""
+
+    def __init__(self) -> None:
+        # In the order of turns.
+        self._waiting: dict[Emitter, None] = {}
+
+    @contextlib.contextmanager
+    def taking_turns(self, emitter: Emitter) -> Iterator[None]:
+        """Hold this while a listener is subscribed."""
+        self._waiting[emitter] = None
+        try:
+            yield
+        finally:
+            self._waiting.pop(emitter, None)
+
+    def next(self, channel: str | None = None) -> Emitter | None:
+        """Return the next emitter that can send at once; None if there is none.
+
+        Args:
+            channel: only an emitter that is subscribed to it can send; None for any.
+        """
+        for emitter in list(self._waiting):
+            if channel is not None and channel not in emitter.identity.channels:
+                continue
+            if emitter.is_leaving or emitter.transport.congested:
+                continue
+            del self._waiting[emitter]
+            self._waiting[emitter] = None
+            return emitter
+        return None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
