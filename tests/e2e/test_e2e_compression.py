@@ -22,7 +22,7 @@ def run_against(
     with compressing_server(**options) as server:
         outcome = run(
             folder, str(CONNECTIONS), str(CODES), "1", "--host", server.url, "--target", target,
-            *QUICK, *arguments,
+            *QUICK, "--delivery-timeout", "5", *arguments,
         )  # fmt: skip
         return outcome, server.truth()
 
@@ -148,7 +148,13 @@ expect = { fields = { "status" = "success" } }
 
 def test_events_that_a_compressor_never_flushes_are_missing(tmp_path: Path) -> None:
     outcome, truth = run_against(
-        tmp_path, target="sse", coding="gzip", flush=False, flushGreeting=True
+        tmp_path,
+        "--delivery-timeout",
+        "1",
+        target="sse",
+        coding="gzip",
+        flush=False,
+        flushGreeting=True,
     )
     deliveries = outcome.report["deliveries"]
     assert deliveries["owed"] == deliveries["missing"] == CONNECTIONS * CODES
