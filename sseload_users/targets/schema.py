@@ -1,4 +1,4 @@
-"""The tables of a profile's file, with their keys and types; see `docs/targets.md`."""
+"""The tables of a profile's file, with their keys and types; see `docs/target-reference.md`."""
 
 from __future__ import annotations
 

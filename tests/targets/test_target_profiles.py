@@ -441,8 +441,11 @@ def test_stomp_refuses_in_the_brokers_words() -> None:
 # The documentation
 
 
-PAGE = (Path(__file__).parents[2] / "docs" / "targets.md").read_text(encoding="utf-8")
-BLOCKS = PAGE.split("```toml\n")[1:]
+PAGES = "".join(
+    (Path(__file__).parents[2] / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    for name in ("targets", "target-reference", "target-protocols")
+)
+BLOCKS = PAGES.split("```toml\n")[1:]
 
 
 def test_the_worked_example_in_the_documentation_works(tmp_path: Path) -> None:
@@ -502,11 +505,11 @@ def test_the_advice_in_the_documentation_is_given(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", target.names())
 def test_every_built_in_profile_is_documented(name: str) -> None:
-    assert f"`{name}`" in PAGE.split("## Built-in profiles")[1]
+    assert f"`{name}`" in PAGES.split("## Built-in profiles")[1]
 
 
 def test_stomp_bodies_of_json_are_read_as_documented(tmp_path: Path) -> None:
-    regex = next(line for line in PAGE.splitlines() if "If the body is JSON" in line)
+    regex = next(line for line in PAGES.splitlines() if "If the body is JSON" in line)
     built_in = config_path("targets/stomp.toml").read_text(encoding="utf-8")
     before, after = built_in.split("[code]\n")
     path = tmp_path / "mine.toml"
