@@ -41,16 +41,24 @@ def _deliveries(truth: Truth) -> dict[str, Bounds]:
         ("malformed", record.total("garbage")),
     ):
         found[name] = Bounds(written if every else 0, written)
-    found["out_of_order"] = Bounds(
-        _certainly_out_of_order(truth) if every else 0, record.total("out_of_order")
-    )
+    certain = _certainly_out_of_order(truth) if _ends_nothing(truth) else 0
+    found["out_of_order"] = Bounds(certain, record.total("out_of_order"))
     return {f"deliveries.{name}": bounds for name, bounds in found.items()}
 
 
-def _all_read(truth: Truth) -> bool:
+def _ends_nothing(truth: Truth) -> bool:
+    """Whether no session ends before the run does."""
     play = truth.play
     ends = play.session_length_s or play.storm_after_s or "drop" in play.faults
     return truth.complete and not ends
+
+
+def _all_read(truth: Truth) -> bool:
+    return _ends_nothing(truth) and not any(
+        truth.may_be_unread(truth.arrival(code, each))
+        for code in truth.record.codes.values()
+        for each in code.sent
+    )
 
 
 def _certainly_out_of_order(truth: Truth) -> int:
@@ -61,7 +69,9 @@ def _certainly_out_of_order(truth: Truth) -> int:
     for code, later in pairwise(codes):
         answered_ns = max(code.end_ns, code.start_ns) + 50_000_000
         if code.code in accepted and sent_ns(later.code) > answered_ns:
-            certain += len(code.out_of_order)
+            certain += sum(
+                not truth.may_be_unread(truth.arrival(code, each)) for each in code.out_of_order
+            )
     return certain
 
 

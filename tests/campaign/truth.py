@@ -24,6 +24,8 @@ _HELD_S = 0.6
 
 Outcomes = frozenset[str]
 NOTHING: Outcomes = frozenset({"nothing"})
+#: Seconds before the end of the account in which what arrives may not be read any more.
+_UNREAD_S = 0.5
 OWED = ("delivered", "late", "interrupted", "missing")
 
 
@@ -102,17 +104,35 @@ class Truth:
 
     def connecting_at_a_cut(self, connection: ConnectionRecord) -> bool:
         """Whether the client may have cut a connection before it knew that it was subscribed."""
-        ends = not self.complete or self.play.session_length_s or self.play.storm_after_s
-        if not ends or connection.refused:
+        if self.complete and not self.play.session_length_s and not self.play.storm_after_s:
             return False
+        if connection.refused:
+            # When is not recorded: before the next handshake, or after the last one.
+            return connection.connection > self._newest_connected
         return not connection.subscribed or self.near_a_cut(min(connection.subscribed.values()))
+
+    @cached_property
+    def _newest_connected(self) -> int:
+        """The newest connection of which both sides knew before a cut that it was subscribed."""
+        return max(
+            (
+                each.connection
+                for each in self.sessions
+                if not self.near_a_cut(min(each.subscribed.values()))
+            ),
+            default=0,
+        )
+
+    def may_be_unread(self, arrival: Arrival) -> bool:
+        """Whether a copy may have arrived too late for the account."""
+        return arrival.latest_ns + round(_UNREAD_S * _S) >= self.over_ns
 
     def latencies_s(self) -> Iterator[tuple[float, float]]:
         """Yield the shortest and longest latency of each pair that can have been delivered."""
         for code in self.record.codes.values():
             sent = sent_ns(code.code)
             for each in code.sent:
-                arrival = self._arrival(code, each)
+                arrival = self.arrival(code, each)
                 shortest = (arrival.earliest_ns - sent) / _S
                 if shortest <= self.play.delivery_timeout_s:
                     yield shortest, (arrival.latest_ns - sent) / _S
@@ -157,7 +177,8 @@ class Truth:
             found |= {"released", "nothing"}
         return frozenset(found)
 
-    def _arrival(self, code: CodeRecord, number: int) -> Arrival:
+    def arrival(self, code: CodeRecord, number: int) -> Arrival:
+        """Return when the copy of a code can have arrived at a connection."""
         earliest = latest = code.start_ns
         if number in code.reordered:
             latest += round(_HELD_S * _S)
@@ -170,7 +191,7 @@ class Truth:
         return Arrival(earliest, max(latest, code.end_ns) + self._slack)
 
     def _arrived(self, code: CodeRecord, session: ConnectionRecord) -> Outcomes:
-        sent, arrival = sent_ns(code.code), self._arrival(code, session.connection)
+        sent, arrival = sent_ns(code.code), self.arrival(code, session.connection)
         found = set()
         if arrival.earliest_ns - sent <= self._timeout:
             found.add("delivered")
@@ -178,8 +199,10 @@ class Truth:
             found.add("late")
         if self.play.session_length_s:
             found.add("released")
-        closed = min(session.closed_ns or self.end_ns, self.over_ns)
-        if arrival.latest_ns + self._slack >= closed and not self.by_server(session):
+        closed = session.closed_ns or self.end_ns
+        if self.may_be_unread(arrival) or (
+            arrival.latest_ns + self._slack >= closed and not self.by_server(session)
+        ):
             # The client may have closed before it came.
             found |= self._unserved(sent, session) | NOTHING
         return frozenset(found)
@@ -245,7 +268,7 @@ class Truth:
         for code in self.record.codes.values():
             sent = sent_ns(code.code)
             for each in code.sent:
-                arrival = self._arrival(code, each)
+                arrival = self.arrival(code, each)
                 if (
                     arrival.latest_ns < min(cut_ns, self.over_ns)
                     and arrival.earliest_ns - sent < self._timeout
