@@ -184,9 +184,10 @@ def test_check_prints_every_step(runs: dict[Place, Future[Played]], place: Place
     }
     publish = ["publish"] if place.profile in VALUES else []
     assert steps == [
-        "profile", *before.get(place.profile, []), "connect", *publish, "send", "receive", "ok",
+        "profile", *before.get(place.profile, []), "connect", "settle", *publish,
+        "send", "receive", "send", "receive", "ok",
     ]  # fmt: skip
-    assert ("and the server confirmed it" in outcome.stdout) is place.confirmed
+    assert ("and the server confirmed each" in outcome.stdout) is place.confirmed
 
 
 def test_messages_stored_by_nchan_are_unexpected(tmp_path: Path) -> None:
