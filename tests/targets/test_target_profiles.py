@@ -219,6 +219,28 @@ def test_socketio_reads_codes_from_the_event_code() -> None:
 # Channel protocols
 
 
+def test_signalr_reads_every_record_of_a_frame() -> None:
+    found = at("signalr")
+    (step,) = found.before(ALICE)
+    request = step.request({})
+    assert (request.method, request.url) == (
+        "POST",
+        "http://127.0.0.1:8000/hub/negotiate?negotiateVersion=1",
+    )
+    captured = step.read(HttpResponse(200, b'{"connectionId":"c","connectionToken":"t/1"}'))
+    endpoint = found.endpoint(ALICE, captured)
+    assert endpoint.url == "ws://127.0.0.1:8000/hub?id=t%2F1"
+    assert endpoint.hello == ('{"protocol":"json","version":1}\x1e',)
+    assert endpoint.refuse is not None
+    assert endpoint.refuse(b'{"error":"no such protocol"}\x1e') == "refused: no such protocol"
+    call = '{{"type":1,"target":"newCode","arguments":[{{"code":"{}"}}]}}\x1e'
+    first = '{"type":6}\x1e' + call.format("C-1") + call.format("C-2")
+    assert not confirms(endpoint, first.encode())
+    assert confirms(endpoint, f"{{}}\x1e{first}".encode())
+    assert found.reader.codes_in(ParsedMessage("", first)) == ["C-1", "C-2"]
+    assert upkeep(found, captured).message == '{"type":6}\x1e'
+
+
 def test_pusher_subscribes_once_connected() -> None:
     told = Told("pusher")
     assert told.endpoint.url == (
