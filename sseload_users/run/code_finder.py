@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from typing import TypeAlias
 
 from sseload_users.core.codes import CodeShape, ParsedCode
 from sseload_users.core.counting import note_overlooked
@@ -17,6 +19,12 @@ from sseload_users.transports import Malformed, ParsedMessage
 _MAX_REMEMBERED, _MAX_PAYLOAD_BYTES, _MAX_BYTES = 1024, 1 << 20, 1 << 24
 
 
+_logger = logging.getLogger(__name__)
+
+#: A user class's method that finds the texts of the codes in a message.
+FindCodes: TypeAlias = Callable[[bytes], list[str]]
+
+
 class CodeFinder:
     """Finds codes in messages, and remembers them by the messages' bytes.
 
@@ -27,6 +35,7 @@ class CodeFinder:
         ledger: has the codes of this run.
         operations: counts messages without a code of this run.
         on_size: called with the size of a message, in bytes per code.
+        own: a user class's method that finds the codes instead of the profile.
 
     Attributes:
         known: codes by the payloads that have exactly one. A reader looks here first, and
@@ -42,6 +51,7 @@ class CodeFinder:
         ledger: Ledger,
         operations: OperationCounters,
         on_size: Callable[[int], None],
+        own: FindCodes | None = None,
     ) -> None:
         self.known: dict[bytes, TrackedCode] = {}
         # Codes by the payloads that have several, in their order.
@@ -53,6 +63,9 @@ class CodeFinder:
         self._ledger = ledger
         self._operations = operations
         self._on_size = on_size
+        self._own = own
+        # Types of exceptions that are logged already.
+        self._logged: set[type[Exception]] = set()
 
     def codes_in(self, payload: bytes) -> tuple[TrackedCode, ...]:
         """Return this run's codes in a message, in their order; count it if it has none."""
@@ -88,12 +101,26 @@ class CodeFinder:
             payload: the message.
             on_malformed: called with a countable cause for what cannot be decoded.
         """
+        if self._own is not None:
+            return self._own_texts(self._own, payload, on_malformed)
         try:
             message = self._parse(payload)
         except Malformed as error:
             on_malformed(error.cause)
             return []
         return [] if message is None else self._target.reader.codes_in(message, on_malformed)
+
+    def _own_texts(
+        self, own: FindCodes, payload: bytes, on_malformed: Callable[[str], object]
+    ) -> list[str]:
+        try:
+            return [str(each) for each in own(payload)]
+        except Exception as error:
+            if type(error) not in self._logged:
+                self._logged.add(type(error))
+                _logger.exception("find_codes raised an exception (logged once for its type)")
+            on_malformed(f"find_codes raised {type(error).__name__}")
+            return []
 
     def _read(self, texts: list[str]) -> list[ParsedCode]:
         return [reading for text in texts if (reading := self._shape.parse(text)) is not None]

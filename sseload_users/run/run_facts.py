@@ -38,7 +38,7 @@ def run_facts(run_id: str, resources: Resources, environment: Environment) -> Ru
         started_ns=wall_ns(),
         target=target.host,
         transport=target.profile.transport,
-        ingest=target.public()["ingest"],
+        ingest=_way_in(environment) or target.public()["ingest"],
         options={**options.public(), **_locust_options(environment)},
         versions=_versions(),
         advise=target.profile.advice,
@@ -97,3 +97,9 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:  # a checkout is not installed
             versions[name] = "checkout"
     return {**versions, "python": platform.python_version()}
+
+
+def _way_in(environment: Environment) -> str:
+    """Return how a user class hands codes in by Python; empty if none does."""
+    ways = (getattr(each, "ingest_way", None) for each in environment.user_classes)
+    return next((found for way in ways if way is not None and (found := way())), "")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sseload_users.core.codes import CodeShape
 from sseload_users.core.ledger import Ledger
-from sseload_users.run.code_finder import CodeFinder
+from sseload_users.run.code_finder import CodeFinder, FindCodes
 from sseload_users.run.operation_counters import OperationCounters
 from sseload_users.run.resources import Resources
 from sseload_users.targets import Target
@@ -38,7 +38,7 @@ class RunTargets:
         self._operations = operations
         self._on_size = on_size
         self._targets: dict[tuple[str, str], Target] = {}
-        self._finders: dict[Target, CodeFinder] = {}
+        self._finders: dict[tuple[Target, object], CodeFinder] = {}
         self._shapes: dict[str, CodeShape] = {}
 
     def target(self, profile: str | None, host: str | None) -> Target:
@@ -63,7 +63,12 @@ class RunTargets:
             self._shapes[template] = CodeShape(self._run_id, template)
         return self._shapes[template]
 
-    def finder(self, target: Target, parse: Callable[[bytes], ParsedMessage | None]) -> CodeFinder:
+    def finder(
+        self,
+        target: Target,
+        parse: Callable[[bytes], ParsedMessage | None],
+        own: FindCodes | None = None,
+    ) -> CodeFinder:
         """Return what finds codes in messages: one for all connections to a target.
 
         A broadcast has the same bytes for all: the first connection that reads it decodes it
@@ -72,14 +77,17 @@ class RunTargets:
         Args:
             target: knows where a message has its code.
             parse: the transport's parser of messages.
+            own: a user class's method that finds the codes instead.
         """
-        if target not in self._finders:
-            self._finders[target] = CodeFinder(
+        key = (target, getattr(own, "__func__", None))
+        if key not in self._finders:
+            self._finders[key] = CodeFinder(
                 target,
                 self.shape(target),
                 parse,
                 ledger=self._ledger,
                 operations=self._operations,
                 on_size=self._on_size,
+                own=own,
             )
-        return self._finders[target]
+        return self._finders[key]

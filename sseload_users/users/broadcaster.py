@@ -12,9 +12,11 @@ from gevent.event import Event
 from locust import FastHttpUser, task
 from locust.env import Environment
 
+from sseload_users.core.clock import wall_ns
 from sseload_users.core.code_tally import Status
 from sseload_users.core.codes import CodeShape
 from sseload_users.core.errors import ConfigError
+from sseload_users.core.formatting import clean, shorten
 from sseload_users.core.sessions import Session
 from sseload_users.run.locust_stats import fire
 from sseload_users.run.operation_counters import reported_text
@@ -28,6 +30,7 @@ from sseload_users.users.login import Login
 from sseload_users.users.publishers import NAME, IngestFailed, Publisher
 from sseload_users.users.publishers.connection import ConnectionPublisher
 from sseload_users.users.publishers.emitting import EmittingPublisher
+from sseload_users.users.publishers.hook import HookPublisher
 from sseload_users.users.publishers.http import HttpPublisher
 from sseload_users.verdict import hints
 
@@ -35,6 +38,8 @@ _logger = logging.getLogger(__name__)
 
 #: Most codes in flight. With as many unanswered, codes go out late, and that is recorded.
 _IN_FLIGHT = 256
+#: Most characters of a cause that an exception gives.
+_MAX_CAUSE = 120
 
 
 class CodeBroadcaster(FastHttpUser):
@@ -100,6 +105,25 @@ class CodeBroadcaster(FastHttpUser):
             finally:
                 self._publisher.close()
 
+    def publish(self, code: str) -> None:
+        """Hand in a code, instead of what the profile's `[ingest]` describes.
+
+        Override it to hand codes in by other means: Redis, MQTT, a queue, a database. Return when
+        the code is sent, or the other side has accepted it; raise an exception if it was not
+        sent. It may block: each code has a greenlet of its own.
+
+        Args:
+            code: the text to broadcast, which contains the time of this call.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def ingest_way(cls) -> str:
+        """Return how codes are handed in, if that is by `publish`; else an empty text."""
+        if cls.publish is CodeBroadcaster.publish:
+            return ""
+        return f"Python: {cls.__name__}.publish"
+
     def stop(self, force: bool = False) -> bool:
         """Stop at once: with --stop-timeout, Locust would wait for a task that only waits."""
         del force
@@ -107,6 +131,8 @@ class CodeBroadcaster(FastHttpUser):
 
     def _make_publisher(self) -> Publisher:
         run, identity = self._worker_run, self._worker_run.sender
+        if self.ingest_way():
+            return HookPublisher(self.environment, self.publish, run.options.ingest_timeout)
         publishing = Publishing.of(self._target)
         if publishing is not None:
             return ConnectionPublisher(self.environment, run, publishing, identity)
@@ -166,7 +192,7 @@ class CodeBroadcaster(FastHttpUser):
         elif isinstance(error, ConfigError):
             cause = str(error)
         else:
-            cause = type(error).__name__
+            cause = shorten(f"{type(error).__name__}: {clean(error)}".rstrip(" :"), _MAX_CAUSE)
             if type(error) not in self._logged:
                 self._logged.add(type(error))
                 _logger.exception("A code was not sent (logged once for its type)")
@@ -210,7 +236,8 @@ class _Draft:
     def record_sent(self, sent_ns: int, exempt: Session | None = None) -> None:
         """Record that it was sent at that time (wall clock, ns); see `publishers.Draft`."""
         self.sent = True
-        slip_us = round((time.monotonic() - self._due) * 1e6)
+        since_s = (wall_ns() - sent_ns) / 1e9
+        slip_us = round((time.monotonic() - since_s - self._due) * 1e6)
         dated = sent_ns if self._shape.has_send_time else None
         self._publication.record_sent(self._sequence, sent_ns, slip_us, dated, exempt)
 

@@ -14,6 +14,14 @@ _logger = logging.getLogger(__name__)
 _logged: set[tuple[str, type[Exception]]] = set()
 
 
+def log_once(hook: Callable[..., object], error: Exception) -> None:
+    """Log an exception of a hook, once for the hook and the exception's type."""
+    name = getattr(hook, "__qualname__", "a hook")
+    if (name, type(error)) not in _logged:
+        _logged.add((name, type(error)))
+        _logger.error("%s raised an exception (logged once for its type)", name, exc_info=error)
+
+
 class HookCalls:
     """Calls hooks one after the other, in the order of their events.
 
@@ -41,9 +49,6 @@ class HookCalls:
         while (call := self._queue.get()) is not None:
             try:
                 call()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the next call is made all the same
                 self._on_error()
-                hook = getattr(getattr(call, "func", call), "__qualname__", "a hook")
-                if (hook, type(error)) not in _logged:
-                    _logged.add((hook, type(error)))
-                    _logger.exception("%s raised an exception (logged once for its type)", hook)
+                log_once(getattr(call, "func", call), error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -30,7 +31,7 @@ from sseload_users.transports.engine_transport import EngineTransport, Passage
 from sseload_users.transports.registry import transport_for
 from sseload_users.transports.transport import Transport
 from sseload_users.users.delivery import Delivery
-from sseload_users.users.hooks import HookCalls
+from sseload_users.users.hooks import HookCalls, log_once
 from sseload_users.users.session_requests import SessionRequests
 
 _logger = logging.getLogger(__name__)
@@ -78,7 +79,8 @@ class CodeListener(User):
         self._identity = Identity(self.username or "")
         self._target: Target = run.targets.target(self.target, self.host)
         self._transport_type = transport_for(self._target.profile.transport)
-        self._finder = run.targets.finder(self._target, self._transport_type.parse)
+        own = self.find_codes if self._overrides("find_codes") else None
+        self._finder = run.targets.finder(self._target, self._transport_type.parse, own)
         self._known = self._finder.known
         self._transport: Transport | None = None
         self._session: Session | None = None
@@ -91,6 +93,31 @@ class CodeListener(User):
         self._wants_codes = self._overrides("on_code")
         self._hooks: HookCalls | None = None
         self._received: tuple[Session | None, set[int]] = (None, set())
+
+    def before_connect(self) -> Mapping[str, str] | None:
+        """Called before each connect attempt, and before the profile's `[[before]]` requests.
+
+        It may block. Its time does not count as time to connect. If it raises an exception, the
+        attempt has failed.
+
+        Returns:
+            Values for names of the profile; they replace those of `[values]` and the users file.
+        """
+        return None
+
+    def find_codes(self, message: bytes) -> list[str]:
+        """Find the codes in a message, instead of where the profile's `[code]` describes.
+
+        It is called in the event loop, so it must not block. The result is remembered for all
+        connections that receive the same bytes.
+
+        Args:
+            message: a WebSocket message, a Socket.IO packet, or the lines of an event.
+
+        Returns:
+            The texts of the codes, in their order.
+        """
+        raise NotImplementedError
 
     def on_connected(self) -> None:
         """Called each time the connection is subscribed: at first and after a reconnect."""
@@ -225,6 +252,7 @@ class CodeListener(User):
         )
         try:
             last_event_id = "" if self._transport is None else self._transport.last_event_id
+            requests.add_values(self._values_before())
             transport = requests.connect(self._make_transport, last_event_id)
         except ConnectFailed as error:
             if self._transport is not None:
@@ -266,6 +294,14 @@ class CodeListener(User):
         if self._hooks is not None:
             self._hooks.put(self.on_connected)
         return None
+
+    def _values_before(self) -> Mapping[str, str]:
+        try:
+            return dict(self.before_connect() or {})
+        except Exception as error:
+            log_once(self.before_connect, error)
+            cause = f"before_connect raised {type(error).__name__}"
+            raise ConnectFailed("before", cause) from error
 
     def _make_transport(self, endpoint: Endpoint) -> Transport:
         self._transport = self._transport_type(

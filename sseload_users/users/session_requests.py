@@ -88,6 +88,11 @@ class SessionRequests:
         """All values captured from the server so far, those that were replaced included."""
         return self._login.secrets
 
+    def add_values(self, values: Mapping[str, str]) -> None:
+        """Add values for names, as if the server had given them."""
+        if values:
+            self._login.add(values)
+
     def redact(self, text: str) -> str:
         """Return a text of the server's with the secrets removed."""
         return self._login.redact(text)
