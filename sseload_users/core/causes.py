@@ -84,6 +84,7 @@ class CauseKind(StrEnum):
     CONNECT_GATEWAY = auto()
     CONNECT_SERVER_ERROR = auto()
     STAY_AWAY = auto()
+    HTTP_2 = auto()
     CONNECT_HTTP = auto()
     NOT_EVENT_STREAM = auto()
     CONTENT_ENCODING = auto()
@@ -206,6 +207,7 @@ _PATTERNS = (
     _pattern(CauseKind.CONNECT_OVERLOADED, r"HTTP 503", connecting=True),
     _pattern(CauseKind.CONNECT_GATEWAY, r"HTTP 50[24]", connecting=True),
     _pattern(CauseKind.CONNECT_SERVER_ERROR, r"HTTP 5\d\d", connecting=True),
+    _pattern(CauseKind.HTTP_2, r"HTTP/2"),
     _pattern(CauseKind.STAY_AWAY, r"HTTP 204", connecting=True),
     _pattern(CauseKind.CONNECT_HTTP, r"HTTP \d+", connecting=True),
     _pattern(CauseKind.NOT_EVENT_STREAM, r"not an event stream", connecting=True),

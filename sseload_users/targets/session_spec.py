@@ -28,6 +28,7 @@ from sseload_users.targets.schema import (
 )
 from sseload_users.targets.template import BinaryTemplate, Json
 from sseload_users.transports import CarrierName, ParserName
+from sseload_users.transports.endpoint import HttpVersion
 
 
 def _binary(value: object) -> BinaryTemplate:
@@ -82,6 +83,7 @@ class ConnectSpec(Table):
     query: dict[str, str] = Field(default_factory=dict)
     headers: HeaderTable = Field(default_factory=dict)
     body: Frame | None = None
+    http: HttpVersion = "auto"
     subprotocols: tuple[str, ...] = ()
     namespace: str = Field("/", pattern=r"^/[^,?]*$")
     auth: Annotated[dict[str, Any], AfterValidator(json_value)] | None = None

@@ -177,6 +177,7 @@ _ONE_CHANNEL = ("ingest.", "connect.send", "audience.")
 _ONLY_FOR: dict[str, tuple[TransportName, ...]] = {
     "connect.method": ("sse",),
     "connect.body": ("sse",),
+    "connect.http": ("sse",),
     "connect.subprotocols": ("websocket",),
     "connect.namespace": ("socketio",),
     "connect.auth": ("socketio",),

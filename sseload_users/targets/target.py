@@ -133,6 +133,7 @@ class Target:
                 url=filled_url(base, connect.path, connect.query, values),
                 method=connect.method,
                 body=body,
+                http=connect.http,
                 headers=merge_headers(own, self._headers, values),
                 subprotocols=tuple(fill(each, values, encode) for each in connect.subprotocols),
                 hello=tuple(self._hello(values, identity)),

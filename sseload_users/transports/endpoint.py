@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from sseload_users.transports import CarrierName, ConnectFailed, ParserName, Revision
@@ -19,6 +19,9 @@ Reply: TypeAlias = Callable[[bytes, Send], None]
 #: not. It is called in the connection's greenlet and may block. It raises `ConnectFailed`.
 Confirm: TypeAlias = Callable[[bytes, int, Send], int | None]
 
+#: A version of HTTP, as a target profile names it.
+HttpVersion: TypeAlias = Literal["auto", "1.1", "2"]
+
 _PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 
 
@@ -31,6 +34,7 @@ class Endpoint:
             ``https://`` for server-sent events.
         method: of the request for an event stream.
         body: of that request; empty if there is none.
+        http: its version: "auto" offers 2 and 1.1 with TLS and is 1.1 without, as in browsers.
         headers: further request headers, in order. ``Host``, ``Origin`` and ``Cookie``
             replace the default ones.
         subprotocols: WebSocket subprotocols to offer; the server must choose one.
@@ -57,6 +61,7 @@ class Endpoint:
     url: str = field(repr=False)
     method: str = "GET"
     body: bytes = field(default=b"", repr=False)
+    http: HttpVersion = "auto"
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     subprotocols: tuple[str, ...] = ()
     hello: tuple[str | bytes, ...] = field(default=(), repr=False)

@@ -22,7 +22,7 @@ HEAD_BYTES = 65536
 #: Most characters of a description of invalid HTTP.
 _DETAIL_BYTES = 200
 #: Seconds that the body of a refusal may take after its head.
-_BODY_SECONDS = 1.0
+BODY_SECONDS = 1.0
 
 
 class Redirected(ConnectFailed):
@@ -96,6 +96,15 @@ class HandshakeResponse:
             return True
         return False
 
+    def take_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Take a head that came by another way than HTTP/1.1."""
+        self.head = h11.Response(status_code=status, headers=headers)
+
+    def take_body(self, data: bytes) -> bool:
+        """Take a part of such a response's body; return whether that is enough."""
+        self._body += data
+        return len(self._body) >= MAX_BODY
+
     def feed_checked(self, data: bytes) -> bool:
         """Parse the next bytes as `feed` does.
 
@@ -107,6 +116,8 @@ class HandshakeResponse:
         except h11.RemoteProtocolError as error:
             if not data:
                 raise ConnectFailed("handshake", "connection closed") from error
+            if data.startswith(b"\0") and data[3:5] == b"\4\0":  # a SETTINGS frame
+                raise ConnectFailed("handshake", "the server speaks only HTTP/2") from error
             detail = str(error)[:_DETAIL_BYTES]
             raise ConnectFailed("handshake", "bad handshake answer", detail) from error
         if not data and self.head is None:
@@ -115,7 +126,7 @@ class HandshakeResponse:
 
     def read_body(self, connection: StampedSocket) -> None:
         """Read the body of a refusal, for one second at most."""
-        connection.settimeout(min(connection.gettimeout() or _BODY_SECONDS, _BODY_SECONDS))
+        connection.settimeout(min(connection.gettimeout() or BODY_SECONDS, BODY_SECONDS))
         try:
             while not self.feed(connection.recv(READ_BYTES)):
                 pass

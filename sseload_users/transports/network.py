@@ -78,8 +78,23 @@ class Network:
         self.dialer = dialer or Dialer()
 
     @cached_property
+    def http2_context(self) -> ssl.SSLContext:
+        """The TLS settings of connections that speak HTTP/2 if the server chooses it."""
+        context = self._make_context()
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        return context
+
+    @cached_property
     def ssl_context(self) -> ssl.SSLContext:
-        """The TLS settings that all connections share.
+        """The TLS settings that all other connections share.
+
+        Raises:
+            ValueError: see `http2_context`.
+        """
+        return self._make_context()
+
+    def _make_context(self) -> ssl.SSLContext:
+        """Return TLS settings.
 
         Raises:
             ValueError: a certificate file cannot be used; one sentence.
@@ -109,7 +124,13 @@ class Network:
         return SlowReader(self.lag, self._slow_rate)
 
     def open(
-        self, url: str, deadline: float, *, slow: bool = False, turn: int | None = None
+        self,
+        url: str,
+        deadline: float,
+        *,
+        slow: bool = False,
+        turn: int | None = None,
+        http2: bool = False,
     ) -> StampedSocket:
         """Connect to a URL's host by TCP, and by TLS if the scheme requires it.
 
@@ -119,6 +140,7 @@ class Network:
                 socket's blocking calls from then on.
             slow: whether to read slowly once the socket is watched.
             turn: which of the host's addresses comes first; see `AddressTurns.order`.
+            http2: whether to offer HTTP/2 with TLS, beside HTTP/1.1.
 
         Raises:
             ConnectFailed: at "resolve", "connect" or "tls".
@@ -132,7 +154,7 @@ class Network:
         connection = StampedSocket(*connected, reader, deadline)
         if secure:
             try:
-                self._start_tls(connection, host)
+                self._start_tls(connection, host, http2=http2)
             except BaseException:
                 connection.close()
                 raise
@@ -168,12 +190,17 @@ class Network:
 
     def keep_tls_session(self, url: str, connection: StampedSocket) -> None:
         """Keep a connection's TLS session for later ones, if they are to resume it."""
-        if self.resume_tls and (session := connection.tls_session()) is not None:
+        if not self.resume_tls or connection.speaks_http2:
+            return
+        if (session := connection.tls_session()) is not None:
             self._tls_sessions[parse_origin(url)[0]] = session
 
-    def _start_tls(self, connection: StampedSocket, host: str) -> None:
+    def _start_tls(self, connection: StampedSocket, host: str, *, http2: bool) -> None:
+        context = self.http2_context if http2 else self.ssl_context
+        # A session belongs to its context.
+        session = None if http2 else self._tls_sessions.get(host)
         try:
-            connection.start_tls(self.ssl_context, host, self._tls_sessions.get(host))
+            connection.start_tls(context, host, session)
         except ssl.SSLCertVerificationError as error:
             raise ConnectFailed("tls", cause_of(error), error.verify_message) from error
         except ssl.SSLError as error:

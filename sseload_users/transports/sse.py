@@ -1,7 +1,8 @@
-"""Server-sent events over HTTP/1.1 as a transport."""
+"""Server-sent events over HTTP/1.1 or HTTP/2 as a transport."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from typing import ClassVar
@@ -12,13 +13,14 @@ from sseload_users.transports.causes import cause_of
 from sseload_users.transports.decoded_events import DecodedEvents
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.event_stream import EventStream, parse_event
-from sseload_users.transports.handshake_response import Redirected
+from sseload_users.transports.handshake_response import BODY_SECONDS, Redirected
+from sseload_users.transports.http2 import BAD_FRAME, Http2Stream
 from sseload_users.transports.http_body import BAD_CHUNK, Body, ChunkedBody
 from sseload_users.transports.http_request import HttpRequest
 from sseload_users.transports.network import Network
 from sseload_users.transports.reading import READ_BYTES
 from sseload_users.transports.redirects import MAX_REDIRECTS, BadRedirect, redirected
-from sseload_users.transports.sse_handshake import StreamRequest
+from sseload_users.transports.sse_handshake import StreamRequest, StreamResponse
 from sseload_users.transports.stamped_socket import StampedSocket
 from sseload_users.transports.transport import Transport
 
@@ -95,23 +97,20 @@ class SseTransport(Transport):
             body=request.body,
         )
 
-    def _handshake(self, connection: StampedSocket) -> Body:
+    @property
+    def _offers_http2(self) -> bool:
+        return self.endpoint.http != "1.1"
+
+    def _handshake(self, connection: StampedSocket) -> Body | Http2Stream:
+        secure = self.endpoint.url.startswith("https:")
+        if connection.speaks_http2 or (self.endpoint.http == "2" and not secure):
+            return self._handshake_http2(connection)
+        if self.endpoint.http == "2":
+            raise ConnectFailed("handshake", "the server does not speak HTTP/2")
         request = StreamRequest(self.endpoint, compression=self.network.compression)
         _request_stream(request, connection)
         request.check()
-        events = self._events = EventStream(
-            self._hold, self._on_close, self.endpoint.max_message, self.network.lag.share
-        )
-        content: EventStream | DecodedEvents = events
-        if (decoder := request.decoder()) is not None:
-            self.compression = request.coding
-            content = DecodedEvents(
-                events,
-                decoder,
-                on_close=self._on_close,
-                on_malformed=self._on_malformed,
-                inflation=self.network.inflation,
-            )
+        content = self._content(request)
         body = (
             ChunkedBody(content, self._on_close)
             if request.chunked
@@ -120,12 +119,42 @@ class SseTransport(Transport):
         body.feed(request.rest, connection.arrived_ns, connection.emptied_ns)
         return body
 
+    def _handshake_http2(self, connection: StampedSocket) -> Http2Stream:
+        stream = Http2Stream(
+            self.endpoint, connection.send_now, compression=self.network.compression
+        )
+        _request_http2(stream, connection)
+        stream.check()
+        stream.decode(
+            self._content(stream), self._on_close, connection.arrived_ns, connection.emptied_ns
+        )
+        return stream
+
+    def _content(self, response: StreamResponse) -> EventStream | DecodedEvents:
+        """Return what takes the bytes of the response's body."""
+        events = self._events = EventStream(
+            self._hold, self._on_close, self.endpoint.max_message, self.network.lag.share
+        )
+        decoder = response.decoder()
+        if decoder is None:
+            return events
+        self.compression = response.coding
+        return DecodedEvents(
+            events,
+            decoder,
+            on_close=self._on_close,
+            on_malformed=self._on_malformed,
+            inflation=self.network.inflation,
+        )
+
     def _say_goodbye(self) -> None:
         """Do nothing: closing the connection is all that a client can do."""
 
     def _on_close(self, closed: Closed) -> None:
         if closed is BAD_CHUNK:
             self._on_malformed("bad chunk")
+        elif closed is BAD_FRAME:
+            self._on_malformed("bad HTTP/2 frame")
         self.end(closed, arrived=True)
 
 
@@ -143,3 +172,32 @@ def _request_stream(request: StreamRequest, connection: StampedSocket) -> None:
                 return
     except OSError as error:
         raise ConnectFailed("handshake", cause_of(error), str(error)) from error
+
+
+def _request_http2(stream: Http2Stream, connection: StampedSocket) -> None:
+    """Read a response's head over HTTP/2 and, if it refuses, its body.
+
+    Raises:
+        ConnectFailed: at "handshake": there is no valid response.
+    """
+    response = stream.response
+    try:
+        while response.head is None and not stream.complete:
+            data = connection.recv(READ_BYTES)
+            if not data:
+                raise ConnectFailed("handshake", "connection closed")
+            stream.feed(data, connection.arrived_ns, connection.emptied_ns)
+    except OSError as error:
+        raise ConnectFailed("handshake", cause_of(error), str(error)) from error
+    if response.head is None:
+        raise ConnectFailed("handshake", stream.at_end.cause)
+    if response.refused:
+        _read_refusal(stream, connection)
+
+
+def _read_refusal(stream: Http2Stream, connection: StampedSocket) -> None:
+    """Read the body of a refusal; the part that arrives within a second will do."""
+    connection.settimeout(min(connection.gettimeout() or BODY_SECONDS, BODY_SECONDS))
+    with contextlib.suppress(OSError):
+        while not stream.complete and (data := connection.recv(READ_BYTES)):
+            stream.feed(data, connection.arrived_ns, connection.emptied_ns)

@@ -1,6 +1,6 @@
-"""The request for an event stream by HTTP/1.1, and the check of its response; no sockets.
+"""The request for an event stream, and the check of its response; no sockets.
 
-h11 owns the protocol (RFC 9110, RFC 9112) up to the end of the response's head.
+h11 owns HTTP/1.1 (RFC 9110, RFC 9112) up to the end of the response's head.
 """
 
 from __future__ import annotations
@@ -23,35 +23,14 @@ _NO_CONTENT = 204
 _TYPE_BYTES = 60
 
 
-class StreamRequest:
-    """One request for an event stream, and its response.
-
-    Args:
-        endpoint: method, URL, headers and body of the request.
-        compression: whether to offer content codings, as a browser does.
+class StreamResponse:
+    """The response to a request for an event stream.
 
     Attributes:
-        data: the request, ready to be sent.
         response: the response, as far as it has arrived.
-
-    Raises:
-        ConnectFailed: at "handshake": the URL or a header is not allowed in HTTP.
     """
 
-    def __init__(self, endpoint: Endpoint, *, compression: bool = True) -> None:
-        self._client = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
-        self.response = HandshakeResponse(self._client, 200)
-        self.data = request_bytes(
-            self._client,
-            endpoint.method,
-            endpoint.url,
-            _headers(endpoint, compression),
-            endpoint.body,
-        )
-
-    def feed(self, data: bytes) -> bool:
-        """See `HandshakeResponse.feed_checked`."""
-        return self.response.feed_checked(data)
+    response: HandshakeResponse
 
     def check(self) -> None:
         """Check that the response opens an event stream.
@@ -93,6 +72,37 @@ class StreamRequest:
         """
         return decoder_for(self.coding)
 
+
+class StreamRequest(StreamResponse):
+    """One request for an event stream by HTTP/1.1, and its response.
+
+    Args:
+        endpoint: method, URL, headers and body of the request.
+        compression: whether to offer content codings, as a browser does.
+
+    Attributes:
+        data: the request, ready to be sent.
+        response: the response, as far as it has arrived.
+
+    Raises:
+        ConnectFailed: at "handshake": the URL or a header is not allowed in HTTP.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, compression: bool = True) -> None:
+        self._client = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
+        self.response = HandshakeResponse(self._client, 200)
+        self.data = request_bytes(
+            self._client,
+            endpoint.method,
+            endpoint.url,
+            stream_headers(endpoint, compression=compression),
+            endpoint.body,
+        )
+
+    def feed(self, data: bytes) -> bool:
+        """See `HandshakeResponse.feed_checked`."""
+        return self.response.feed_checked(data)
+
     @property
     def chunked(self) -> bool:
         """Whether the body comes in chunks; h11 rejects other transfer codings."""
@@ -110,7 +120,7 @@ class StreamRequest:
         return self._client.trailing_data[0]
 
 
-def _headers(endpoint: Endpoint, compression: bool) -> list[tuple[bytes, bytes]]:
+def stream_headers(endpoint: Endpoint, *, compression: bool) -> list[tuple[bytes, bytes]]:
     """Return a browser's headers for an event stream; the endpoint's replace them."""
     own = {
         "Accept": "text/event-stream",

@@ -1,7 +1,6 @@
 """A connected socket whose bytes come with the time at which the kernel received them.
 
-The socket is always plain and non-blocking: only such a socket delivers the kernel's timestamps
-with the bytes. TLS runs above it, in memory.
+It is always plain and non-blocking: no other has the kernel's timestamps. TLS runs above it.
 """
 
 from __future__ import annotations
@@ -270,6 +269,11 @@ class StampedSocket:
         # The last read may contain more: TLS 1.3 session tickets, data.
         self._buffer = tls.decrypt(b"")[0]
 
+    @property
+    def speaks_http2(self) -> bool:
+        """Whether HTTP/2 was negotiated with TLS."""
+        return self._tls is not None and self._tls.ssl.selected_alpn_protocol() == "h2"
+
     def tls_session(self) -> ssl.SSLSession | None:
         """Return the TLS session, for a later connection to resume; None without TLS."""
         return None if self._tls is None else self._tls.ssl.session
@@ -317,7 +321,6 @@ class StampedSocket:
                 try:
                     gevent.socket.wait_read(self.sock.fileno(), *self._time_left())
                 except TimeoutError:
-                    # This process may have been stopped or starved.
                     if self._deadline is None or not has_input_since(self.sock, self._deadline):
                         raise
             else:

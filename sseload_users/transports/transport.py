@@ -135,6 +135,11 @@ class Transport(ABC):
         return False
 
     @property
+    def _offers_http2(self) -> bool:
+        """Whether to offer HTTP/2 with TLS."""
+        return False
+
+    @property
     def congested(self) -> bool:
         """Whether a message that is sent now would wait in a backlog."""
         return False
@@ -188,7 +193,13 @@ class Transport(ABC):
             deadline: when to give up, on ``time.monotonic``'s clock.
         """
         endpoint, network = self.endpoint, self.network
-        connection = network.open(endpoint.url, deadline, slow=endpoint.slow, turn=endpoint.turn)
+        connection = network.open(
+            endpoint.url,
+            deadline,
+            slow=endpoint.slow,
+            turn=endpoint.turn,
+            http2=self._offers_http2,
+        )
         self._connection = connection
         self._check_left()
         self._held = deque()

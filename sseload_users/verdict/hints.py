@@ -65,6 +65,8 @@ _HINTS: Mapping[CauseKind, str] = {
     "--header 'Origin: …'.",
     CauseKind.STAY_AWAY: "The server has no stream for this client, and wants it not to come again "
     "(HTTP 204): check the path and the user.",
+    CauseKind.HTTP_2: "Client and server do not agree on the version of HTTP: compare the "
+    "profile's [connect] http with what the server and its proxies speak.",
     CauseKind.CONNECT_PATH: "There is no such path or namespace: check the target profile against "
     "the server.",
     CauseKind.REDIRECTED: "The server redirects to another address, and browsers do not follow "

@@ -136,7 +136,7 @@ def test_an_event_stream_follows_redirects() -> None:
 def test_an_event_stream_can_be_requested_by_post() -> None:
     with maze(status("308 Slash", "Location: /events/"), STREAMED) as (url, requests):
         headers = (("Content-Type", "application/json"),)
-        listener = Listener("sse", Endpoint(url, "POST", b'{"topics":["x"]}', headers))
+        listener = Listener("sse", Endpoint(url, "POST", b'{"topics":["x"]}', headers=headers))
         listener.run()
     assert lines(requests) == [
         (b"POST /events", b'{"topics":["x"]}'),

@@ -23,6 +23,8 @@ from sseload_users.verdict import hints
         ("tls", "wrong version number", "does not speak TLS"),
         ("tls", "something new", "TLS negotiation failed"),
         ("handshake", "HTTP 403", "user names"),
+        ("handshake", "HTTP 204", "not to come again"),
+        ("handshake", "the server speaks only HTTP/2", "version of HTTP"),
         ("handshake", "HTTP 404", "no such path"),
         ("handshake", "HTTP 429", "rate of connections"),
         ("handshake", "HTTP 502", "asleep"),

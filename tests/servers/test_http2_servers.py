@@ -1,0 +1,145 @@
+"""Event streams over HTTP/2, from Node's http2 and from Hypercorn."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sseload_users.transports import Closed
+from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.network import Network
+from tests.support.listener import Listener
+from tests.support.ports import free_port
+from tests.support.socket_servers import CERTIFICATES, serving
+
+SCRIPT = Path(__file__).with_name("http2_node.js")
+ENDED = Closed("server", "end of stream")
+
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+
+
+@contextlib.contextmanager
+def node(*, tls: bool) -> Iterator[str]:
+    """Serve by Node's http2; yield the URL."""
+    certificate = [str(CERTIFICATES / "server.pem")] if tls else []
+    with subprocess.Popen(
+        ["node", str(SCRIPT), *certificate], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http{'s' if tls else ''}://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.kill()
+
+
+def listener(url: str, **more: Any) -> Listener:
+    return Listener("sse", Endpoint(url, **{"http": "2", **more}))
+
+
+@needs_node
+@pytest.mark.parametrize("tls", [True, False], ids=["TLS", "prior knowledge"])
+def test_node_streams_events_over_http2(tls: bool) -> None:
+    with node(tls=tls) as url:
+        found = listener(f"{url}/moved?count=3", last_event_id="7")
+        assert found.run() == ENDED
+        # More than the windows hold.
+        many = listener(f"{url}/events?count=300&size=10000")
+        assert many.run() == ENDED
+        posted = listener(f"{url}/events", method="POST", body=b"x" * 200_000)
+        assert posted.run() == ENDED
+    assert found.payloads == [
+        b"data: GET 0 7", *(b"id: %d\ndata: %d xxxxxxxxxx" % (each, each) for each in range(3))
+    ]  # fmt: skip
+    assert found.transport.last_event_id == "2"
+    assert [len(each) > 10_000 for each in many.payloads[1:]] == [True] * 300
+    assert posted.payloads == [b"data: POST 200000 "]
+    assert not found.malformed + many.malformed + posted.malformed
+
+
+@needs_node
+def test_http2_is_negotiated_with_tls_unless_the_profile_has_another_version() -> None:
+    with node(tls=True) as url:
+        assert listener(f"{url}/events", http="auto").run() == ENDED
+        failed = listener(f"{url}/events", http="1.1").fails()
+    assert failed.operation in ("tls", "handshake")
+    with node(tls=False) as url:
+        failed = listener(f"{url}/events", http="auto").fails()
+    assert failed.cause == "the server speaks only HTTP/2"
+
+
+@needs_node
+def test_refusals_and_resets_over_http2_have_a_cause() -> None:
+    with node(tls=False) as url:
+        failed = listener(f"{url}/none?status=503").fails()
+        assert (failed.cause, failed.server_text, failed.final) == (
+            "HTTP 503", "no such stream", True,
+        )  # fmt: skip
+        assert listener(f"{url}/none?status=204").fails().cause == "HTTP 204"
+        closed = listener(f"{url}/events?reset=1").run()
+    assert closed == Closed("server", "stream reset: INTERNAL_ERROR")
+
+
+def test_a_server_without_http2_is_told_from_others() -> None:
+    with serving(lambda connection: connection.recv(100), certificate="server.pem") as port:
+        failed = listener(f"https://127.0.0.1:{port}/").fails()
+    assert failed.cause == "the server does not speak HTTP/2"
+
+    def refuse(connection: socket.socket) -> None:
+        connection.recv(10_000)
+        connection.sendall(b"HTTP/1.1 400 Bad\r\n\r\n" * 20)
+        connection.recv(10_000)
+
+    with serving(refuse) as port:
+        failed = listener(f"http://127.0.0.1:{port}/").fails()
+    assert failed.cause == "protocol error: bad HTTP/2 frame"
+
+
+APP = """
+import asyncio
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": message["type"] + ".complete"})
+    head = {"type": "http.response.start", "status": 200,
+            "headers": [(b"content-type", b"text/event-stream")]}
+    await send(head)
+    for i in range(20):
+        body = f"data: {scope['http_version']} {i}\\n\\n".encode()
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await asyncio.sleep(0.01)
+    await send({"type": "http.response.body", "body": b""})
+"""
+
+
+def test_hypercorn_streams_events_over_http2_with_timestamps(tmp_path: Path) -> None:
+    (tmp_path / "streams.py").write_text(APP)
+    port, pem = free_port(), str(CERTIFICATES / "server.pem")
+    command = (
+        *(sys.executable, "-m", "hypercorn", "--certfile", pem, "--keyfile", pem),
+        *("--bind", f"127.0.0.1:{port}", "streams:app"),
+    )
+    network = Network(connect_timeout=5, ca_file=str(CERTIFICATES / "ca.pem"))
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert any("Running on" in line for line in process.stdout)
+            found = Listener("sse", f"https://127.0.0.1:{port}/", network)
+            assert found.run() == ENDED
+        finally:
+            process.kill()
+    assert found.payloads == [b"data: 2 %d" % each for each in range(20)]
+    stamps = [stamp for _, stamp in found.messages]
+    assert stamps == sorted(stamps)
+    assert len(set(stamps)) > 5
