@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sseload_users.demo import record
 from sseload_users.transports import Closed
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.network import Network
 from tests.support.listener import Listener
 from tests.support.ports import free_port
+from tests.support.runs import QUICK, run, target
 from tests.support.socket_servers import CERTIFICATES, serving
 
 SCRIPT = Path(__file__).with_name("http2_node.js")
 ENDED = Closed("server", "end of stream")
+
+NGINX_PROGRAM = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 
@@ -143,3 +149,54 @@ def test_hypercorn_streams_events_over_http2_with_timestamps(tmp_path: Path) -> 
     stamps = [stamp for _, stamp in found.messages]
     assert stamps == sorted(stamps)
     assert len(set(stamps)) > 5
+
+
+NGINX = """
+daemon off; pid nginx.pid; error_log error.log; worker_processes 1;
+events {{ worker_connections 256; }}
+http {{
+  access_log access.log; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f;
+  uwsgi_temp_path u; scgi_temp_path s;
+  server {{
+    listen 127.0.0.1:{port} ssl http2; ssl_certificate {pem}; ssl_certificate_key {pem};
+    location / {{
+      proxy_pass {target}; proxy_http_version 1.1; proxy_buffering off;
+      proxy_set_header Connection "";
+    }}
+  }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def nginx_before(target: str, folder: Path) -> Iterator[str]:
+    """Serve a target over HTTP/2 by nginx; yield the URL."""
+    port = free_port()
+    pem = CERTIFICATES / "server.pem"
+    (folder / "nginx.conf").write_text(NGINX.format(port=port, pem=pem, target=target))
+    command = [str(NGINX_PROGRAM), "-p", f"{folder}/", "-e", "error.log", "-c", "nginx.conf"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as process:
+        try:
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                time.sleep(0.02)
+            yield f"https://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(NGINX_PROGRAM is None, reason="needs nginx")
+def test_a_run_over_http2_gets_every_code(tmp_path: Path) -> None:
+    with (
+        target(tmp_path / "target") as (server, path),
+        nginx_before(server.url, tmp_path) as url,
+    ):
+        outcome = run(tmp_path / "run", "30", "10", "1", "--target", "sse", *QUICK,
+                      "--ca-file", str(CERTIFICATES / "ca.pem"), "--host", url)  # fmt: skip
+    assert outcome.report["deliveries"]["delivered"] == outcome.report["deliveries"]["owed"] == 300
+    assert len(record.read(path).codes) == 10
+    log = (tmp_path / "access.log").read_text()
+    assert log.count('/stream?username=loadtest HTTP/2.0" 200') == 30

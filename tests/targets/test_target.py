@@ -484,3 +484,24 @@ hint = "older"
     assert found.profile.advice("handshake", "HTTP 400", "bad origin") == ""
     assert found.profile.advice("handshake", "HTTP 4000", "bad version") == ""
     assert found.profile.advice("ingest", "no answer in time") == ""
+
+
+def test_an_event_stream_can_be_requested_by_post_with_a_body(tmp_path: Path) -> None:
+    profile = """\
+transport = "sse"
+[connect]
+method = "POST"
+path = "/subscribe"
+headers = { "X-User" = "{username}" }
+body = { "topics" = ["codes"], "user" = "{username}" }
+[code]
+field = "code"
+[ingest]
+method = "POST"
+path = "/in"
+body = "{code}"
+"""
+    endpoint = made(tmp_path, profile).endpoint(Identity('a"b'))
+    assert (endpoint.method, endpoint.url) == ("POST", f"{HOST}/subscribe")
+    assert json.loads(endpoint.body) == {"topics": ["codes"], "user": 'a"b'}
+    assert dict(endpoint.headers)["Content-Type"] == "application/json"

@@ -191,6 +191,18 @@ def mistake(path: Path) -> str:
             "connect.namespace is only for socketio, not for websocket.",
         ),
         (
+            changed('path = "/ws"', 'path = "/ws"\nmethod = "POST"'),
+            "connect.method is only for sse, not for websocket.",
+        ),
+        (
+            changed('path = "/ws"', 'path = "/ws"\nhttp = "2"'),
+            "connect.http is only for sse, not for websocket.",
+        ),
+        (
+            changed('"websocket"', '"sse"').replace('path = "/ws"', 'path = "/ws"\nbody = "x"'),
+            "connect: a GET request has no body; set method = ",
+        ),
+        (
             changed('field = "code"', 'field = "code"\nevent = "e"'),
             "code.event is only for socketio and sse, not for websocket.",
         ),
