@@ -20,7 +20,7 @@ _SEPARATOR = "\x1e"
 _CLOSE, _UPGRADE, _NOOP = "1", "5", "6"
 _PROBE, _PROBE_ANSWER = "2probe", "3probe"
 _TEXT = "text/plain; charset=UTF-8"
-#: Seconds after which a held poll is released once the client has probed a WebSocket.
+#: Seconds between two times that a held poll is released once the client has probed a WebSocket.
 _RELEASE_SECONDS = 0.05
 
 
@@ -109,6 +109,7 @@ class PollingSocket:
     def probe(self, websocket: PushSocket) -> None:
         """Take a WebSocket for the session, which the client has still to confirm."""
         self._probing = websocket
+        websocket.on_end = self._on_probe_end
 
     def on_probe_packet(self, text: str) -> bool:
         """Handle what confirms a WebSocket; return whether a packet does."""
@@ -117,15 +118,25 @@ class PollingSocket:
             return False
         if text == _PROBE:
             websocket.write(frame(_PROBE_ANSWER))
-            # The client polls no further: what it has asked for already needs an answer.
-            asyncio.get_running_loop().call_later(_RELEASE_SECONDS, self._release)
+            self._release_later()
         else:
             self._go_over(websocket)
         return True
 
+    def _release_later(self) -> None:
+        # The client waits for the answer to its last poll, and may have polled once more before
+        # it read the answer to its probe.
+        asyncio.get_running_loop().call_later(_RELEASE_SECONDS, self._release)
+
     def _release(self) -> None:
-        if self._poll is not None and not self._over and self._websocket is None:
+        if self._over or self._probing is None:
+            return
+        if self._poll is not None:
             self.write(frame(_NOOP))
+        self._release_later()
+
+    def _on_probe_end(self, _: Exception | None) -> None:
+        self._probing = None
 
     def _go_over(self, websocket: PushSocket) -> None:
         self._websocket, self._probing = websocket, None

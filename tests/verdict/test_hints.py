@@ -108,6 +108,8 @@ def test_a_refused_origin_is_recognized_by_the_servers_text(
             "Unknown ALPN Protocol, expected `h2` to be available. Was `allowHTTP1` configured?",
             "HTTP/2 only",
         ),
+        ("session", "HTTP 400", '"Invalid session abc"', "sticky sessions"),
+        ("handshake", "HTTP 400", '"Invalid transport"', "does not offer this way"),
         ("ingest", "HTTP 500", "FATAL: sorry, too many clients already", "its database"),
         ("handshake", "HTTP 503", "QueuePool limit reached: connection pool exhausted", "database"),
         ("handshake", "HTTP 403", "too many clients", "refuses this user or this origin"),
