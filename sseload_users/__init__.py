@@ -21,6 +21,9 @@ def __getattr__(name: str) -> Any:
     # core, which need no Locust, are imported from this package as well.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from sseload_users import plugin
+    from sseload_users.core.garbage import kept
+
+    with kept():
+        from sseload_users import plugin
 
     return getattr(plugin, name)

@@ -13,6 +13,7 @@ from locust.env import Environment
 
 from sseload_users import options as run_options
 from sseload_users.core.errors import ConfigError
+from sseload_users.core.garbage import kept
 from sseload_users.options import Options
 from sseload_users.run import master_port, memory
 from sseload_users.run.link import Link
@@ -59,8 +60,9 @@ def _on_init(environment: Environment, **_: Any) -> None:
 def _make_leader(environment: Environment, link: Link, users: UserClasses) -> Leader:
     """Return this process's leader; end the process if no run is possible."""
     # Imported here, as a worker needs neither reports nor pages.
-    from sseload_users.demo import process as demo
-    from sseload_users.run.leader import Leader, complain
+    with kept():
+        from sseload_users.demo import process as demo
+        from sseload_users.run.leader import Leader, complain
 
     try:
         leader = Leader(environment, link, users, demo.start)
@@ -79,9 +81,10 @@ def _show(environment: Environment, leader: Leader, options: Options) -> None:
     Raises:
         ConfigError: the port or address of the web UI or of the metrics cannot be used.
     """
-    from sseload_users.web import metrics_server, routes
-    from sseload_users.web.listening import listen
-    from sseload_users.web.views import Views
+    with kept():
+        from sseload_users.web import metrics_server, routes
+        from sseload_users.web.listening import listen
+        from sseload_users.web.views import Views
 
     views = Views(leader)
     if environment.web_ui is not None:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
 
+from sseload_users.core.garbage import kept
+
 _USAGE = """\
 usage: python -m sseload_users [connections] [codes] [duration] [options]
        python -m sseload_users check --host URL [options]
@@ -66,9 +68,10 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _check(words: Sequence[str]) -> int:
-    import locust.main  # noqa: F401 - it patches the standard library
+    with kept():
+        import locust.main  # noqa: F401 - it patches the standard library
 
-    from sseload_users.cli import check
+        from sseload_users.cli import check
 
     return check.main(words)
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sseload_users.core.errors import ConfigError
+from sseload_users.core.garbage import kept
 
 #: Users that Locust starts each second unless -r is given: connections start as fast as
 #: --connect-concurrency admits them.
@@ -30,11 +31,12 @@ def main(words: Sequence[str]) -> int:
     Returns:
         The exit status, where Locust does not end the process itself.
     """
-    # Locust patches the standard library as it is imported; the plugin adds sseload's options.
-    import locust.main  # noqa: F401
-    from locust.argument_parser import get_parser
+    with kept():
+        # Locust patches the standard library as it is imported; the plugin adds sseload's options.
+        import locust.main  # noqa: F401
+        from locust.argument_parser import get_parser
 
-    import sseload_users.plugin  # noqa: F401
+        import sseload_users.plugin  # noqa: F401
 
     parser = get_parser()
     if "--help-all" in words:
