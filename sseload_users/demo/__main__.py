@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Sequence
 
 from sseload_users.core.errors import ConfigError
-from sseload_users.demo import options
-from sseload_users.demo.server import Server, raise_file_limit
+from sseload_users.core.garbage import kept
+
+with kept():
+    import asyncio
+
+    from sseload_users.demo import options
+    from sseload_users.demo.server import Server, raise_file_limit
 
 
 def main(arguments: Sequence[str]) -> int:
