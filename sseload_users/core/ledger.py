@@ -27,6 +27,7 @@ from sseload_users.core.counting import (
     count_owed,
     count_without_copy,
 )
+from sseload_users.core.evidence_collector import EvidenceCollector
 from sseload_users.core.gaps import Gaps
 from sseload_users.core.late_copies import count_copy_of_settled
 from sseload_users.core.pair_rules import PairRules
@@ -71,6 +72,7 @@ class Ledger:
         audience: the sessions.
         connections: all connections, in the order in which they were added.
         rules: decide about pairs without a copy.
+        evidence: collects what losses and drops have in common.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Ledger:
         self._sessions = 0
         self._newest_sent_ns = 0
         self._has_channels = channels is not None
+        self.evidence = EvidenceCollector(self.rules.timeout_ns)
         self._resume = resume
         self._away = 0
 
@@ -141,6 +144,7 @@ class Ledger:
             connection.session = session
             session.gaps = Gaps()
         self.audience.add(session)
+        self.evidence.opened(session)
         self._count_settled(session, subscribed_ns)
         return session
 
@@ -230,6 +234,8 @@ class Ledger:
             self.close_session(session, at_ns, released=released)
         elif session.closed_ns is None and session.gaps.away_ns is None:
             self._away += 1
+            if not released:
+                self.evidence.dropped(session, at_ns)
             self._count_catch_up(session.gaps.go_away(at_ns, by_us=released))
 
     def close_session(self, session: Session, at_ns: int, *, released: bool) -> None:
@@ -248,6 +254,8 @@ class Ledger:
                 # It never returned.
                 self._away -= 1
                 at_ns, released = session.gaps.away_ns, session.gaps.by_us
+        elif not released:
+            self.evidence.dropped(session, at_ns)
         session.closed_ns = at_ns
         session.released = released
         self.audience.close(session)
@@ -359,6 +367,7 @@ class Ledger:
     def take(self) -> Tally:
         """Return what was counted since the last call."""
         taken, self.tally = self.tally, Tally()
+        taken.evidence = self.evidence.take()
         return taken
 
     def _settle(self, code: TrackedCode) -> None:
@@ -375,6 +384,7 @@ class Ledger:
             members = self.audience.members(code.channel)
             missing = count_all_without_copy(self.rules, account, code, members)
             code.missing = SessionSet.of(missing)
+            self.evidence.settled(code)
         else:
             account.unexpected += len(code.counted_copies())
         count_further_copies(self.tally, self.rules, account, code)

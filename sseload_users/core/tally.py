@@ -15,6 +15,7 @@ from sseload_users.core.address_counts import AddressCounts
 from sseload_users.core.causes import Cause, bounded_cause
 from sseload_users.core.code_tally import CodeTally
 from sseload_users.core.counters import Counters
+from sseload_users.core.evidence import Evidence
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.leaks import MAX_EXAMPLES, Leak
 from sseload_users.core.second import Second
@@ -45,6 +46,7 @@ class PackedTally(TypedDict):
     seconds: dict[int, list[Any]]
     histograms: list[list[object]]
     leaks: list[tuple[int, str, int, str, Sequence[str]]]
+    evidence: list[Any]
     addresses: list[tuple[str, str, str, int]]
 
 
@@ -70,6 +72,7 @@ class Tally:
         seconds: figures by whole seconds since the Unix epoch.
         leaks: the first examples of leaks.
         addresses: connections by address.
+        evidence: what losses and drops have in common; only in what one worker has counted.
     """
 
     __slots__ = (
@@ -80,6 +83,7 @@ class Tally:
         "compression",
         "connect",
         "counters",
+        "evidence",
         "ingest",
         "lag",
         "leaks",
@@ -109,6 +113,7 @@ class Tally:
         self.codes: dict[int, CodeTally] = {}
         self.seconds: dict[int, Second] = {}
         self.leaks: list[Leak] = []
+        self.evidence = Evidence()
         self.addresses: AddressCounts = Counter()
 
     def code(self, sequence: int) -> CodeTally:
@@ -206,6 +211,7 @@ class Tally:
             "seconds": {key: second.pack() for key, second in self.seconds.items()},
             "addresses": [(*key, number) for key, number in self.addresses.items()],
             "histograms": [getattr(self, name).pack() for name in _HISTOGRAMS],
+            "evidence": self.evidence.pack(),
             "leaks": [astuple(leak) for leak in self.leaks],
         }
 
@@ -225,5 +231,6 @@ class Tally:
             new.addresses[name, address, what] = number
         for name, histogram in zip(_HISTOGRAMS, data["histograms"], strict=True):
             setattr(new, name, Histogram.unpack(histogram))
+        new.evidence = Evidence.unpack(data["evidence"])
         new.leaks = [Leak(*leak[:-1], tuple(leak[-1])) for leak in data["leaks"]]
         return new

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from sseload_users.core.code_tally import Outcomes, Status
 from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.counters import Counters
+from sseload_users.core.evidence import Evidence
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.percentiles import PercentileHistory
 from sseload_users.core.second import highest
@@ -35,6 +36,7 @@ class WorkerTotals:
         delivery: its delivery latencies, in microseconds.
         received: number of its connections by number of codes received in time.
         connections: its part of connections.csv; empty before its final report.
+        evidence: what its losses and drops have in common.
         final: its account is closed and complete here.
         lost: it disappeared without closing its account.
         left: it closed its account and left while the run went on.
@@ -51,6 +53,7 @@ class WorkerTotals:
     delivery: Histogram = field(default_factory=Histogram)
     received: Counter[int] = field(default_factory=Counter)
     connections: Sequence[ConnectionRow] = ()
+    evidence: Evidence = field(default_factory=Evidence)
     final: bool = False
     lost: bool = False
     left: bool = False
@@ -166,6 +169,7 @@ class Totals:
             self.percentiles.touch_code(sequence)
         for second in news.seconds:
             self.percentiles.touch_second(second)
+        worker.evidence.merge(news.evidence)
         worker.counters += news.counters
         worker.connect.merge(news.connect)
         worker.gauges = gauges

@@ -1,0 +1,57 @@
+"""The diagnosis: which known pattern explains what went wrong; pure.
+
+A pattern is named only if it explains most of what went wrong, and touches little of what went
+right. Each loss has one explanation: the first pattern in the order of `_LOSSES` that fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from sseload_users.verdict.patterns import failures, times
+from sseload_users.verdict.patterns.loss_matrix import (
+    LossMatrix,
+    first_seconds,
+    isolated_instances,
+    same_connections,
+    silent_cut,
+)
+from sseload_users.verdict.symptoms import Finding, Symptoms
+
+#: Patterns of losses, the most specific first.
+_LOSSES: tuple[Callable[[Symptoms, LossMatrix], Finding | None], ...] = (
+    isolated_instances,
+    same_connections,
+    silent_cut,
+    first_seconds,
+    lambda symptoms, _: times.one_moment(symptoms),
+)
+#: Patterns of drops, the most specific first.
+_DROPS: tuple[Callable[[Symptoms], Finding | None], ...] = (times.session_age, times.idle_cut)
+#: Patterns that stand beside the others.
+_OTHERS: tuple[Callable[[Symptoms], Finding | None], ...] = (
+    times.buffered,
+    times.falling_behind,
+    times.serial_fanout,
+    failures.admission,
+    failures.sticky_sessions,
+    failures.several_copies,
+)
+
+
+def diagnose(symptoms: Symptoms) -> list[Finding]:
+    """Return the findings on a run, the most important first."""
+    if (own := failures.generator(symptoms)) is not None:
+        # What else is seen may be a consequence.
+        return [own]
+    findings: list[Finding | None] = [failures.several_per_frame(symptoms)]
+    matrix = LossMatrix.of(symptoms)
+    if matrix.losses and findings == [None]:
+        findings.append(_first(find(symptoms, matrix) for find in _LOSSES))
+    findings.append(_first(find(symptoms) for find in _DROPS))
+    findings += [find(symptoms) for find in _OTHERS]
+    return [each for each in findings if each is not None]
+
+
+def _first(findings: Iterator[Finding | None]) -> Finding | None:
+    return next((each for each in findings if each is not None), None)

@@ -1,0 +1,231 @@
+"""Patterns in which connections lack which codes."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sseload_users.core.formatting import count, number, share
+from sseload_users.verdict.symptoms import Finding, Place, Symptoms
+
+#: Share of the losses that a pattern must explain, and of what went right that it may not touch.
+EXPLAINS, SPARES = 0.8, 0.05
+#: Fewest codes with losses that show a pattern.
+_MIN_CODES = 3
+#: Smallest share of the connections that is a group of its own and not a few bad ones.
+_GROUP = 0.2
+#: Most groups of connections that are taken for instances.
+_MAX_INSTANCES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class LossMatrix:
+    """Which connections of the sample lack which codes.
+
+    Attributes:
+        owed: for each connection, the codes that it was owed and that somebody lacks.
+        lacking: for each connection, those of them that it lacks.
+        codes: the codes that somebody lacks, in order.
+    """
+
+    owed: Mapping[Place, frozenset[int]]
+    lacking: Mapping[Place, frozenset[int]]
+    codes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, symptoms: Symptoms) -> LossMatrix:
+        """Return the matrix of a run."""
+        owed: dict[Place, set[int]] = defaultdict(set)
+        lacking: dict[Place, set[int]] = defaultdict(set)
+        for worker, evidence in symptoms.workers.items():
+            for sequence, connections in evidence.owed.items():
+                for place in _bits(connections):
+                    owed[worker, place].add(sequence)
+                for place in _bits(evidence.lacking[sequence]):
+                    lacking[worker, place].add(sequence)
+        return cls(
+            {place: frozenset(codes) for place, codes in owed.items()},
+            {place: frozenset(lacking[place]) for place in owed},
+            tuple(sorted({code for codes in owed.values() for code in codes})),
+        )
+
+    @property
+    def losses(self) -> int:
+        """The number of pairs that are lacking."""
+        return sum(map(len, self.lacking.values()))
+
+
+def isolated_instances(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
+    """Find groups of connections that each get other codes: instances without a shared broker."""
+    if len(matrix.codes) < _MIN_CODES:
+        return None
+    whole = {place for place, codes in matrix.owed.items() if len(codes) == len(matrix.codes)}
+    groups: dict[frozenset[int], list[Place]] = defaultdict(list)
+    for place in whole:
+        groups[matrix.lacking[place]].append(place)
+    large = [
+        (lacking, places)
+        for lacking, places in groups.items()
+        if len(places) >= max(2, _GROUP / _MAX_INSTANCES * len(whole))
+    ]
+    grouped = sum(len(places) for _, places in large)
+    if not 2 <= len(large) <= _MAX_INSTANCES or grouped < (1 - SPARES) * len(whole):
+        return None
+    reached = Counter(sum(code not in lacking for lacking, _ in large) for code in matrix.codes)
+    if reached[1] < (1 - SPARES) * len(matrix.codes):
+        return None
+    starved = sum(len(places) for lacking, places in large if len(lacking) == len(matrix.codes))
+    if starved and starved < _GROUP * len(whole):
+        return None  # a few connections that miss everything, whatever instance they are at
+    explained = sum(len(lacking) * len(places) for lacking, places in large)
+    sizes = sorted((len(places) for _, places in large), reverse=True)
+    return Finding(
+        "isolated_instances",
+        f"Each code reached only one of {number(len(large))} groups of connections (of "
+        f"{' and '.join(map(number, sizes))} in the sample), and all of that group.",
+        explained / matrix.losses,
+        {"groups": len(large), "codes": len(matrix.codes)},
+        "The server runs as several processes or nodes that do not pass messages on to each other: "
+        "give it a shared broker (Redis adapter, message queue, publish/subscribe), or one "
+        "process.",
+    )
+
+
+def same_connections(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
+    """Find a few connections that miss nearly everything, and what they have in common."""
+    total = sum(code.owed > 0 for code in symptoms.codes)
+    if total < _MIN_CODES or not matrix.losses:
+        return None
+    bad = [
+        place
+        for place, lacking in matrix.lacking.items()
+        if len(lacking) >= 0.9 * total and len(matrix.owed[place]) >= 0.9 * total
+    ]
+    explained = sum(len(matrix.lacking[place]) for place in bad)
+    everybody = sum(len(each.users) for each in symptoms.workers.values())
+    good_losses = matrix.losses - explained
+    good_owed = (everybody - len(bad)) * total
+    if (
+        not bad
+        or len(bad) > 0.5 * everybody
+        or explained < EXPLAINS * matrix.losses
+        or good_losses > SPARES * good_owed
+    ):
+        return None
+    shared = _shared(symptoms, bad)
+    common = "" if shared is None else f"; they have the same {shared[0]}, {shared[1]}"
+    return Finding(
+        "same_connections",
+        f"{count(len(bad), 'connection')} of {number(everybody)} in the sample got nothing of what "
+        f"the others got{common}.",
+        explained / matrix.losses,
+        {
+            "connections": len(bad),
+            "sample": everybody,
+            **({shared[0]: shared[1]} if shared else {}),
+        },
+        "Look at these connections on the server: are they subscribed, allowed to listen, and "
+        "where the server looks for them? connections.csv names them."
+        if shared is None
+        else f"Look at what is special about this {shared[0]} on the server.",
+    )
+
+
+def silent_cut(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
+    """Find connections that received nothing more from one moment on, and were never closed."""
+    order = [code.sequence for code in symptoms.codes if code.owed]
+    if len(order) < _MIN_CODES + 2:
+        return None
+    explained, cut, begins = 0, 0, list[int]()
+    for lacking in matrix.lacking.values():
+        if not lacking:
+            continue
+        first = next(at for at, sequence in enumerate(order) if sequence in lacking)
+        tail = order[first:]
+        if first > 0 and len(tail) >= 2 and all(sequence in lacking for sequence in tail):
+            cut += 1
+            explained += len(lacking)
+            begins.append(first)
+    if cut < 1 or explained < EXPLAINS * matrix.losses:
+        return None
+    sent_s = [code.sent_s for code in symptoms.codes if code.owed]
+    first_s, last_s = (sent_s[at] for at in (min(begins), max(begins)))
+    when = f"{first_s:.0f} s" if last_s - first_s < 1 else f"{first_s:.0f} to {last_s:.0f} s"
+    return Finding(
+        "silent_cut",
+        f"{count(cut, 'connection')} in the sample received nothing more from {when} after the "
+        "run's start on, and were not closed.",
+        explained / matrix.losses,
+        {"connections": cut, "from_s": round(first_s, 1), "to_s": round(last_s, 1)},
+        "Something on the way dropped these connections without closing them (a NAT, balancer or "
+        "firewall), or the server stopped sending to them: look for full buffers, a dead worker "
+        "process, and timeouts of idle connections.",
+    )
+
+
+def first_seconds(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
+    """Find codes that are missing in the first seconds after subscribing."""
+    del matrix
+    owed, lacking = _ages(symptoms)
+    total = sum(lacking)
+    if total < _MIN_CODES:
+        return None
+    for at, bound_s in enumerate(_BOUNDS_S):
+        young, young_owed = sum(lacking[: at + 1]), sum(owed[: at + 1])
+        old, old_owed = total - young, sum(owed) - young_owed
+        if (
+            young >= EXPLAINS * total
+            and young >= 0.5 * young_owed
+            and old_owed >= 20
+            and old <= SPARES * old_owed
+        ):
+            return Finding(
+                "first_seconds",
+                f"{share(young, total)} of what is missing was sent within {bound_s:g} s after "
+                f"the session was subscribed; later, {share(old, old_owed)} is missing.",
+                young / total,
+                {"seconds": bound_s, "lacking": young, "owed": young_owed},
+                "The server confirms a subscription before it is in effect, or the profile does "
+                "not wait for the confirmation: see [confirm], and --settle.",
+            )
+    return None
+
+
+#: Ages, in seconds, up to which a session counts as new.
+_BOUNDS_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+def _ages(symptoms: Symptoms) -> tuple[list[int], list[int]]:
+    workers = symptoms.workers.values()
+    return (
+        [sum(each) for each in zip(*(worker.ages_owed for worker in workers), strict=True)],
+        [sum(each) for each in zip(*(worker.ages_lacking for worker in workers), strict=True)],
+    )
+
+
+def _shared(symptoms: Symptoms, bad: list[Place]) -> tuple[str, str] | None:
+    """Return what the bad connections share, and few others: a name and its value."""
+    if len(bad) < 2:
+        return None
+    labels: dict[str, dict[Place, str]] = {"user": {}, "channel": {}, "worker": {}}
+    for worker, evidence in symptoms.workers.items():
+        for place, user in evidence.users.items():
+            labels["user"][worker, place] = user
+            labels["worker"][worker, place] = worker
+        for place, channel in evidence.channels.items():
+            labels["channel"][worker, place] = channel
+    for name, values in labels.items():
+        found = Counter(values.get(place, "") for place in bad)
+        value, most = found.most_common(1)[0]
+        others = sum(each == value for each in values.values()) - most
+        if value and most == len(bad) and others <= SPARES * max(1, len(values) - len(bad)):
+            return name, value
+    return None
+
+
+def _bits(connections: int) -> Iterator[int]:
+    while connections:
+        lowest = connections & -connections
+        yield lowest.bit_length() - 1
+        connections ^= lowest

@@ -1,0 +1,192 @@
+"""Patterns in time: when codes are lost, sessions end, and messages come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import StatisticsError, correlation, linear_regression, median, pstdev
+
+from sseload_users.core.formatting import count, ms, share
+from sseload_users.verdict.symptoms import Finding, Symptoms
+
+_EXPLAINS, _SPARES = 0.8, 0.05
+#: Fewest drops that show a pattern.
+_MIN_DROPS = 5
+#: Fewest codes that show a trend.
+_MIN_CODES = 8
+#: Growth over the run that is worth a finding, in milliseconds, and as a multiple of the start.
+_GROWTH_MS, _GROWTH = 200.0, 3.0
+#: Smallest slope of a fan-out that is worth a finding, in microseconds for each connection.
+_FAN_US = 100.0
+#: Share of a line's variance that it must explain.
+_FITS = 0.8
+
+
+def one_moment(symptoms: Symptoms) -> Finding | None:
+    """Find a window of time into which nearly all losses fall."""
+    codes = [code for code in symptoms.codes if code.owed]
+    total = sum(code.lost for code in codes)
+    lossy = [at for at, code in enumerate(codes) if code.lost >= 0.2 * code.owed]
+    if len(lossy) < 2 or not total:
+        return None
+    window = codes[lossy[0] : lossy[-1] + 1]
+    outside = [*codes[: lossy[0]], *codes[lossy[-1] + 1 :]]
+    lost = sum(code.lost for code in window)
+    if (
+        len(outside) < max(4, 2 * len(window))
+        or len(window) > 2 * len(lossy)
+        or lost < _EXPLAINS * total
+        or lost < 0.5 * sum(code.owed for code in window)
+        or total - lost > _SPARES * sum(code.owed for code in outside)
+    ):
+        return None
+    first_s, last_s = window[0].sent_s, window[-1].sent_s
+    return Finding(
+        "one_moment",
+        f"{share(lost, total)} of the losses are codes that were sent from {first_s:.1f} to "
+        f"{last_s:.1f} s after the run's start{_also(symptoms, first_s, last_s)}; before and "
+        "after, all is well.",
+        lost / total,
+        {"from_s": round(first_s, 1), "to_s": round(last_s, 1), "codes": len(window)},
+        "Look at what the server's log and its machine's figures say of that moment: a restart, a "
+        "deploy, a failover, a long pause.",
+    )
+
+
+def _also(symptoms: Symptoms, first_s: float, last_s: float) -> str:
+    """Say how many sessions of the sample ended at that moment."""
+    dropped = sum(
+        first_s - 2 <= drop.at_ms / 1e3 - symptoms.started_ns / 1e9 <= last_s + 2
+        for drop in symptoms.drops
+    )
+    return f", when {count(dropped, 'session')} of the sample ended" if dropped else ""
+
+
+def session_age(symptoms: Symptoms) -> Finding | None:
+    """Find that sessions end at one age."""
+    drops = symptoms.drops
+    ages_s = [drop.age_ms / 1e3 for drop in drops]
+    found = _constant(ages_s)
+    if found is None:
+        return None
+    age_s, own = found
+    began_s = [drop.at_ms / 1e3 - age for drop, age in zip(drops, ages_s, strict=True)]
+    # Sessions that began together and are all cut at once have one age, too.
+    together = pstdev(began_s) <= 2 * pstdev(ages_s)
+    idle_s = _constant([drop.idle_ms / 1e3 for drop in drops])
+    silent = idle_s is not None and abs(idle_s[0] - age_s) < _tolerance(age_s)
+    if together or silent:
+        return None
+    return Finding(
+        "session_age",
+        f"Sessions end {age_s:.1f} s after they were subscribed ({share(own, len(drops))} of "
+        f"{count(len(drops), 'drop')} in the sample).",
+        own / len(drops),
+        {"seconds": round(age_s, 1), "drops": len(drops)},
+        "Something limits the lifetime of a connection: a balancer's or server's maximum, or a "
+        "token that expires.",
+    )
+
+
+def idle_cut(symptoms: Symptoms) -> Finding | None:
+    """Find that sessions end a certain time after their last message."""
+    drops = symptoms.drops
+    found = _constant([drop.idle_ms / 1e3 for drop in drops])
+    if found is None:
+        return None
+    idle_s, own = found
+    at_s = [drop.at_ms / 1e3 for drop in drops]
+    last_s = [drop.at_ms / 1e3 - drop.idle_ms / 1e3 for drop in drops]
+    if pstdev(last_s) <= 2 * pstdev([drop.idle_ms / 1e3 for drop in drops]) and pstdev(at_s) < 0.5:
+        # All had their last message together, and ended together: that may have had any cause.
+        rounds = len({round(each) for each in at_s})
+        if rounds < 2:
+            return None
+    return Finding(
+        "idle_cut",
+        f"Sessions end {idle_s:.1f} s after they last received something "
+        f"({share(own, len(drops))} of {count(len(drops), 'drop')} in the sample).",
+        own / len(drops),
+        {"seconds": round(idle_s, 1), "drops": len(drops)},
+        "A proxy or balancer closes idle connections: raise its timeout, or send pings more often "
+        "than that ([[upkeep]] in the profile, if real clients do).",
+    )
+
+
+def buffered(symptoms: Symptoms) -> Finding | None:
+    """Find that codes which were sent apart arrive together."""
+    apart = sum(each.apart for each in symptoms.workers.values())
+    together = sum(each.together for each in symptoms.workers.values())
+    if apart < 10 or together < 0.5 * apart or symptoms.account.generator.saturated:
+        return None
+    return Finding(
+        "buffered",
+        f"Codes that were sent apart arrive together ({share(together, apart)} of "
+        f"{count(apart, 'pair')} in the sample).",
+        together / apart,
+        {"together": together, "apart": apart},
+        "Something on the way buffers the stream: a proxy (nginx: proxy_buffering off, or "
+        "X-Accel-Buffering: no), compression without a flush for each message, or the server's "
+        "own batching.",
+    )
+
+
+def falling_behind(symptoms: Symptoms) -> Finding | None:
+    """Find that latency grows from code to code."""
+    codes = [code for code in symptoms.codes if code.p50_ms is not None]
+    if len(codes) < _MIN_CODES or symptoms.account.generator.saturated:
+        return None
+    latencies = [code.p50_ms or 0.0 for code in codes]
+    places = list(range(len(codes)))
+    try:
+        slope_ms = linear_regression(places, latencies).slope
+        fit = correlation(places, latencies) ** 2
+    except StatisticsError:
+        return None
+    start_ms = median(latencies[: max(2, len(codes) // 8)])
+    growth_ms = slope_ms * (len(codes) - 1)
+    if fit < _FITS or growth_ms < max(_GROWTH_MS, _GROWTH * start_ms):
+        return None
+    interval_ms = 1e3 * (codes[-1].sent_s - codes[0].sent_s) / (len(codes) - 1)
+    rate = 1e3 / (interval_ms + slope_ms)
+    offered = f"{1e3 / interval_ms:.3g} a second" if interval_ms else "all at once"
+    return Finding(
+        "falling_behind",
+        f"The latency grows by {ms(slope_ms)} ms from each code to the next: the server takes "
+        f"{rate:.3g} codes a second to so many connections, and {offered} were sent.",
+        fit,
+        {"ms_per_code": round(slope_ms, 2), "codes_per_second": round(rate, 3)},
+        "The server's queue only grows at this rate: look at its CPU, at what a broadcast costs "
+        "for each connection, and at serial sending.",
+    )
+
+
+def serial_fanout(symptoms: Symptoms) -> Finding | None:
+    """Find that a broadcast takes a fixed time for each connection, one after the other."""
+    fits = [fan for fan in symptoms.fans if fan.explained >= _FITS]
+    if len(fits) < 3 or len(fits) < _EXPLAINS * len(symptoms.fans):
+        return None
+    slope_us = median(abs(fan.us_per_connection) for fan in fits)
+    if slope_us < _FAN_US:
+        return None
+    return Finding(
+        "serial_fanout",
+        f"The server sends to one connection after the other, {slope_us / 1e3:.2g} ms each: with "
+        f"10,000 connections, the last one would wait {slope_us / 100:.3g} s.",
+        median(fan.explained for fan in fits),
+        {"us_per_connection": round(slope_us, 1), "codes": len(fits)},
+        "Look for what is done once for each connection in a broadcast: serialization, "
+        "compression, a database query, an awaited send.",
+    )
+
+
+def _constant(values_s: Sequence[float]) -> tuple[float, int] | None:
+    """Return the value that most have nearly, and how many; None if there is none."""
+    if len(values_s) < _MIN_DROPS:
+        return None
+    middle = median(values_s)
+    own = sum(abs(each - middle) <= _tolerance(middle) for each in values_s)
+    return (middle, own) if middle >= 0.5 and own >= _EXPLAINS * len(values_s) else None
+
+
+def _tolerance(seconds: float) -> float:
+    return max(0.3, 0.02 * seconds)

@@ -1,0 +1,80 @@
+"""What a diagnosis looks at, and what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from sseload_users.core.evidence import Drop, Evidence, Fan
+from sseload_users.core.figures import Account
+
+#: A connection of the sample: its worker's name and its number there, from 0.
+Place: TypeAlias = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class CodeSymptoms:
+    """What became of one code.
+
+    Attributes:
+        sequence: its sequence number.
+        sent_s: when it was sent, in seconds since the run began.
+        owed: to how many sessions.
+        lost: how many of them did not get it in time.
+        duplicate: further copies of it.
+        p50_ms: its median latency; None if nobody got it.
+    """
+
+    sequence: int
+    sent_s: float
+    owed: int
+    lost: int
+    duplicate: int
+    p50_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Symptoms:
+    """What a diagnosis looks at.
+
+    Attributes:
+        account: the figures of the run.
+        codes: what became of the codes that are owed, in order.
+        workers: the evidence of each worker, by its name.
+        started_ns: when the run began (wall clock, ns).
+    """
+
+    account: Account
+    codes: Sequence[CodeSymptoms]
+    workers: Mapping[str, Evidence]
+    started_ns: int = 0
+
+    @property
+    def drops(self) -> list[Drop]:
+        """The drops of all workers."""
+        return [drop for each in self.workers.values() for drop in each.drops]
+
+    @property
+    def fans(self) -> list[Fan]:
+        """How the arrivals depended on the connections' order, of all workers."""
+        return [fan for each in self.workers.values() for fan in each.fans]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A pattern that explains most of what went wrong.
+
+    Attributes:
+        pattern: its name.
+        sentence: what was found, with its figures.
+        explains: share of all losses, drops or failures that it explains, from 0 to 1.
+        evidence: the figures, by name.
+        hint: what to look at first.
+    """
+
+    pattern: str
+    sentence: str
+    explains: float
+    evidence: Mapping[str, float | str] = field(default_factory=dict)
+    hint: str = ""
