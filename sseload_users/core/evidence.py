@@ -39,12 +39,14 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Fan:
-    """How the arrivals of one code depend on the order of the connections.
+    """How a code fanned out.
 
     Attributes:
-        connections: number of connections of the sample that received it.
-        us_per_connection: slope of the arrivals, in microseconds for each connection.
-        explained: share of the arrivals' variance that this line explains, from 0 to 1.
+        connections: number of connections that received it.
+        us_per_connection: time from its first to its last arrival, divided by their number, in
+            microseconds.
+        explained: share of the arrivals' variance that the connections' order in an earlier
+            code explains, from 0 to 1.
     """
 
     connections: int

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from statistics import StatisticsError, correlation, linear_regression
+from collections.abc import Mapping, Sequence
+from statistics import StatisticsError, correlation
 
 from sseload_users.core.evidence import MAX_CODES, SAMPLE, Drop, Evidence, Fan, age_bin
 from sseload_users.core.sessions import Session, TrackedCode
@@ -12,8 +12,8 @@ from sseload_users.core.sessions import Session, TrackedCode
 _APART_NS = 50_000_000
 #: Two codes arrive together if this share of the time between their sending lies between them.
 _TOGETHER = 0.1
-#: Of so many codes, one is looked at for the order of its arrivals.
-_FAN_EVERY = 8
+#: The first codes, and then one of so many, are looked at for the order of their arrivals.
+_FANS, _FAN_EVERY = 8, 16
 #: Fewest arrivals of a code for which their order is looked at.
 _MIN_FAN = 8
 
@@ -35,6 +35,9 @@ class EvidenceCollector:
         # the latest code that each of them received.
         self._sessions: dict[int, Session] = {}
         self._latest: dict[int, tuple[int, int]] = {}
+        self._fans = 0
+        # The order in which connections received the latest code that was looked at.
+        self._ranks: dict[int, int] = {}
 
     def opened(self, session: Session) -> None:
         """Note that a session was opened."""
@@ -77,18 +80,38 @@ class EvidenceCollector:
                 lacking |= 1 << number
                 evidence.ages_lacking[age] += 1
             else:
-                arrivals.append((session.number, arrived_ns))
+                arrivals.append((number, arrived_ns))
                 self._compare(number, sent_ns, arrived_ns)
         if lacking and self._codes < MAX_CODES:
             self._codes += 1
             evidence.owed[code.sequence], evidence.lacking[code.sequence] = owed, lacking
-        if len(arrivals) >= _MIN_FAN and code.sequence % _FAN_EVERY == 1:
-            evidence.fans.append(_fan(arrivals))
+        self._fans += 1
+        if len(arrivals) >= _MIN_FAN and (self._fans <= _FANS or self._fans % _FAN_EVERY == 0):
+            self._look_at_order(arrivals, copies)
 
     def take(self) -> Evidence:
         """Return what was collected since the last call."""
         taken, self._evidence = self._evidence, Evidence()
         return taken
+
+    def _look_at_order(
+        self, arrivals: Sequence[tuple[int, int]], copies: Mapping[Session, int]
+    ) -> None:
+        """Compare the order in which connections received a code with that of an earlier code."""
+        ranks, self._ranks = self._ranks, {}
+        for rank, (number, _) in enumerate(sorted(arrivals, key=lambda each: each[1])):
+            self._ranks[number] = rank
+        both = [number for number, _ in arrivals if number in ranks]
+        if len(both) < _MIN_FAN:
+            return
+        delays = {number: (arrived_ns - arrivals[0][1]) / 1000 for number, arrived_ns in arrivals}
+        spread_us = (max(copies.values()) - min(copies.values())) / 1000
+        try:
+            fit = correlation([ranks[each] for each in both], [delays[each] for each in both])
+        except StatisticsError:  # all arrived at the same time
+            fit = 0.0
+        fan = Fan(len(copies), spread_us / len(copies), max(fit, 0.0) ** 2)
+        self._evidence.fans.append(fan)
 
     def _compare(self, number: int, sent_ns: int, arrived_ns: int) -> None:
         """Compare a code's arrival with that of the code before it at the same connection."""
@@ -99,15 +122,3 @@ class EvidenceCollector:
                 self._evidence.together += 1
         if before is None or sent_ns > before[0]:
             self._latest[number] = sent_ns, arrived_ns
-
-
-def _fan(arrivals: Sequence[tuple[int, int]]) -> Fan:
-    """Return how arrivals depend on the numbers of the sessions, by least squares."""
-    first_ns = arrivals[0][1]
-    numbers = [number for number, _ in arrivals]
-    delays_us = [(arrived_ns - first_ns) / 1000 for _, arrived_ns in arrivals]
-    try:
-        slope_us = linear_regression(numbers, delays_us).slope
-        return Fan(len(arrivals), slope_us, correlation(numbers, delays_us) ** 2)
-    except StatisticsError:  # all arrived at the same time
-        return Fan(len(arrivals), 0.0, 0.0)

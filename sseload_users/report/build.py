@@ -17,8 +17,10 @@ from sseload_users.report.account import Run, account_of, health_of, rate
 from sseload_users.report.addresses import address_figures
 from sseload_users.report.compression import compression_of
 from sseload_users.report.model import SCHEMA, CodeRow, CodeStatus, Phase, Report, RunInfo
+from sseload_users.report.symptoms import symptoms_of
 from sseload_users.report.timeline import timeline
 from sseload_users.report.workers import region_shares, worker_shares
+from sseload_users.verdict.diagnosis import diagnose, without_explained_hints
 from sseload_users.verdict.reasons import StepReport
 from sseload_users.verdict.rules import judge, judge_step
 from sseload_users.verdict.thresholds import Thresholds
@@ -47,7 +49,17 @@ def build(
     """
     account = account_of(run, totals)
     health = health_of(run, vitals.health) if vitals is not None else None
+    findings = diagnose(symptoms_of(account, totals, run.started_ns))
     points = timeline(run.started_ns, totals)
+    verdict = judge(
+        account,
+        thresholds,
+        complete=run.complete,
+        notes=run.notes,
+        steps=steps,
+        search=search,
+        health=health,
+    )
     ends_s = [point.t for point in points]
     return Report(
         schema=SCHEMA,
@@ -75,15 +87,8 @@ def build(
         regions=region_shares(totals.workers.values()),
         steps=list(steps),
         search=search,
-        verdict=judge(
-            account,
-            thresholds,
-            complete=run.complete,
-            notes=run.notes,
-            steps=steps,
-            search=search,
-            health=health,
-        ),
+        diagnosis=findings,
+        verdict=without_explained_hints(verdict, findings),
     )
 
 

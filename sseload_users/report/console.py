@@ -43,6 +43,7 @@ from sseload_users.report.steps_table import steps_tables
 from sseload_users.report.workers_table import WorkersTable
 from sseload_users.verdict.capacity import storm_sentence
 from sseload_users.verdict.reasons import Reason, Verdict
+from sseload_users.verdict.symptoms import Finding
 from sseload_users.verdict.thresholds import Grade
 
 _NARROWEST, _WIDEST = 60, 100
@@ -148,6 +149,8 @@ def _summary(report: Report) -> RenderableType:
     parts.append(_generator(report.generator))
     if report.run.notes:
         parts.append(_section("Notes", [glued(note) for note in report.run.notes]))
+    if report.diagnosis:
+        parts += [Text(""), _diagnosis(report.diagnosis)]
     parts += [Text(""), *_verdict(report.verdict)]
     return Padding(Group(*parts), (0, 1))
 
@@ -297,6 +300,16 @@ def _generator(generator: GeneratorFigures) -> RenderableType:
         items.append(f"clocks within {ms(generator.clock_error_ms)} ms")
     saturated = [Text("saturated", style="bold yellow")] if generator.saturated else []
     return _section("Generator", [listed([*items, *saturated])])
+
+
+def _diagnosis(findings: Iterable[Finding]) -> RenderableType:
+    lines: list[RenderableType] = []
+    for each in findings:
+        lines += [glued(each.sentence), _hint(each.hint)]
+    table = _grid()
+    for index, line in enumerate(lines):
+        table.add_row(_label("Diagnosis") if index == 0 else "", line)
+    return table
 
 
 def _verdict(verdict: Verdict) -> Iterator[RenderableType]:

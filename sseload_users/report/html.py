@@ -66,6 +66,7 @@ def document(report: Report) -> str:
         "report.html",
         report=report,
         run=report.run,
+        findings=report.diagnosis,
         verdict=report.verdict,
         headline=headline(report),
         figures=figures(report),

@@ -15,7 +15,9 @@ from sseload_users.report.build import per_code, phases, run_info
 from sseload_users.report.compression import compression_of
 from sseload_users.report.model import SCHEMA, CodeRow, Report, TimelinePoint
 from sseload_users.report.snapshot import Snapshot
+from sseload_users.report.symptoms import LATEST, symptoms_of
 from sseload_users.report.timeline import Points, timeline
+from sseload_users.verdict.diagnosis import diagnose
 from sseload_users.verdict.reasons import StepReport, Verdict
 from sseload_users.verdict.rules import judge
 from sseload_users.verdict.thresholds import Thresholds
@@ -104,6 +106,7 @@ def report_so_far(live: Live) -> Report:
         regions=[],
         steps=list(live.steps),
         search=None,
+        diagnosis=diagnose(symptoms_of(account, live.totals, live.run.started_ns, LATEST)),
         verdict=_verdict_so_far(live, account),
     )
 

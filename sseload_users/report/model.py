@@ -23,6 +23,7 @@ from sseload_users.core.figures import (
     VitalsSeries,
 )
 from sseload_users.verdict.reasons import StepReport, Verdict
+from sseload_users.verdict.symptoms import Finding
 
 #: The version of the report's schema.
 SCHEMA = 1
@@ -311,5 +312,7 @@ class Report(Account, _Head):
     """The steps of a ladder or a search, in order; empty for a run of one step."""
     search: SearchResult | None
     """What a search found; null for other runs."""
+    diagnosis: list[Finding]
+    """Patterns that explain what went wrong."""
     verdict: Verdict
     """The grade of the run, and why."""

@@ -66,6 +66,7 @@ _ADDED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
         "regions": [],
         "steps": [],
         "search": None,
+        "diagnosis": [],
     },
     ("run",): {"ingest": "unknown"},
     ("timeline", "*"): {"dropped": 0, "waited_percent": None, "rss_mib": None},

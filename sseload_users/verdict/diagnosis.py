@@ -6,7 +6,8 @@ right. Each loss has one explanation: the first pattern in the order of `_LOSSES
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from sseload_users.verdict.patterns import failures, times
 from sseload_users.verdict.patterns.loss_matrix import (
@@ -16,6 +17,7 @@ from sseload_users.verdict.patterns.loss_matrix import (
     same_connections,
     silent_cut,
 )
+from sseload_users.verdict.reasons import Verdict
 from sseload_users.verdict.symptoms import Finding, Symptoms
 
 #: Patterns of losses, the most specific first.
@@ -38,6 +40,25 @@ _OTHERS: tuple[Callable[[Symptoms], Finding | None], ...] = (
     failures.several_copies,
 )
 
+_RECEIVED, _DROPPED, _LATENCY = ("codes_received",), ("connections_dropped",), ("latency",)
+_CONNECTING = ("connection_success", "size_target", "error_rate")
+#: The rules whose general hints a pattern makes superfluous.
+_RULES: Mapping[str, tuple[str, ...]] = {
+    "isolated_instances": _RECEIVED,
+    "same_connections": _RECEIVED,
+    "silent_cut": _RECEIVED,
+    "first_seconds": _RECEIVED,
+    "one_moment": _RECEIVED,
+    "session_age": _DROPPED,
+    "idle_cut": _DROPPED,
+    "buffered": _LATENCY,
+    "falling_behind": _LATENCY,
+    "serial_fanout": _LATENCY,
+    "admission": _CONNECTING,
+    "sticky_sessions": _CONNECTING,
+    "duplicates_by_namespace": ("duplicates",),
+}
+
 
 def diagnose(symptoms: Symptoms) -> list[Finding]:
     """Return the findings on a run, the most important first."""
@@ -51,6 +72,17 @@ def diagnose(symptoms: Symptoms) -> list[Finding]:
     findings.append(_first(find(symptoms) for find in _DROPS))
     findings += [find(symptoms) for find in _OTHERS]
     return [each for each in findings if each is not None]
+
+
+def without_explained_hints(verdict: Verdict, findings: Iterable[Finding]) -> Verdict:
+    """Return a verdict without the general hints of rules that a finding explains."""
+    explained = {rule for each in findings for rule in _RULES.get(each.pattern, ())}
+    return Verdict(
+        grade=verdict.grade,
+        reasons=[
+            replace(each, hint="") if each.rule in explained else each for each in verdict.reasons
+        ],
+    )
 
 
 def _first(findings: Iterator[Finding | None]) -> Finding | None:

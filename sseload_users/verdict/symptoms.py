@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
+
+from pydantic import Field, with_config
 
 from sseload_users.core.evidence import Drop, Evidence, Fan
-from sseload_users.core.figures import Account
+from sseload_users.core.figures import FIGURES, Account, Name
 
 #: A connection of the sample: its worker's name and its number there, from 0.
 Place: TypeAlias = tuple[str, int]
@@ -61,20 +63,18 @@ class Symptoms:
         return [fan for each in self.workers.values() for fan in each.fans]
 
 
+@with_config(FIGURES)
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A pattern that explains most of what went wrong.
+    """A pattern that explains most of what went wrong."""
 
-    Attributes:
-        pattern: its name.
-        sentence: what was found, with its figures.
-        explains: share of all losses, drops or failures that it explains, from 0 to 1.
-        evidence: the figures, by name.
-        hint: what to look at first.
-    """
-
-    pattern: str
-    sentence: str
-    explains: float
-    evidence: Mapping[str, float | str] = field(default_factory=dict)
+    pattern: Name
+    """Its name; see docs/diagnosis.md."""
+    sentence: Name
+    """What was found, with its figures."""
+    explains: Annotated[float, Field(ge=0, le=1)]
+    """Share of the losses, drops or failures that it explains, from 0 to 1."""
+    evidence: dict[str, float | str] = field(default_factory=dict)
+    """The figures, by name."""
     hint: str = ""
+    """What to look at first."""

@@ -24,6 +24,7 @@ def first_version(report: Report) -> Any:
     """A report as the first version of schema 1 had it."""
     data = as_data(report)
     without(data, "compression", "storm", "vitals", "workers", "regions", "steps", "search")
+    without(data, "diagnosis")
     without(data["connections"], "replaced", "recovery_ms")
     without(data["codes"], "overlapping")
     without(data["run"], "ingest")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import itertools
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -137,3 +138,24 @@ def _pump(source: socket.socket, drain: socket.socket) -> None:
     for each in (source, drain):
         with contextlib.suppress(OSError):
             each.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def balancer(servers: list[str]) -> Iterator[str]:
+    """Pass connections on to servers in turn, as a balancer does; yield its URL.
+
+    Args:
+        servers: their URLs.
+    """
+    turn = itertools.cycle([_address(each) for each in servers])
+
+    def handle(client: socket.socket, _: Passed) -> None:
+        with socket.create_connection(next(turn)) as behind:
+            back = threading.Thread(target=_pump, args=(behind, client), daemon=True)
+            back.start()
+            _pump(client, behind)
+            back.join()
+
+    with _listening("127.0.0.1", 0) as listener:
+        _accept(listener, handle, Passed())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -272,6 +272,7 @@ def sample(
         addresses=[],
         workers=[],
         regions=[],
+        diagnosis=[],
         verdict=Verdict(grade="good", reasons=[]),
     )
     for part, name in enumerate(_names(workers)):

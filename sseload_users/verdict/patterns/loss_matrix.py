@@ -58,8 +58,9 @@ class LossMatrix:
 
 def isolated_instances(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
     """Find groups of connections that each get other codes: instances without a shared broker."""
-    if len(matrix.codes) < _MIN_CODES:
-        return None
+    owed = sum(code.owed > 0 for code in symptoms.codes)
+    if len(matrix.codes) < max(_MIN_CODES, EXPLAINS * owed):
+        return None  # with separate instances, nearly every code is lost to some
     whole = {place for place, codes in matrix.owed.items() if len(codes) == len(matrix.codes)}
     groups: dict[frozenset[int], list[Place]] = defaultdict(list)
     for place in whole:
@@ -76,8 +77,8 @@ def isolated_instances(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None
     if reached[1] < (1 - SPARES) * len(matrix.codes):
         return None
     starved = sum(len(places) for lacking, places in large if len(lacking) == len(matrix.codes))
-    if starved and starved < _GROUP * len(whole):
-        return None  # a few connections that miss everything, whatever instance they are at
+    if starved and (starved < _GROUP * len(whole) or len(large) > 2):
+        return None  # connections that miss everything, whatever instance they are at
     explained = sum(len(lacking) * len(places) for lacking, places in large)
     sizes = sorted((len(places) for _, places in large), reverse=True)
     return Finding(
@@ -123,7 +124,7 @@ def same_connections(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
         {
             "connections": len(bad),
             "sample": everybody,
-            **({shared[0]: shared[1]} if shared else {}),
+            **dict([shared] if shared else []),
         },
         "Look at these connections on the server: are they subscribed, allowed to listen, and "
         "where the server looks for them? connections.csv names them."

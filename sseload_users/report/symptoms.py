@@ -1,0 +1,47 @@
+"""The symptoms of a run, for its diagnosis; pure."""
+
+from __future__ import annotations
+
+from sseload_users.core.code_tally import CodeTally
+from sseload_users.core.figures import Account
+from sseload_users.core.totals import Totals
+from sseload_users.verdict.symptoms import CodeSymptoms, Symptoms
+
+#: How many of the latest codes a diagnosis looks at while a run goes on.
+LATEST = 300
+
+
+def symptoms_of(
+    account: Account, totals: Totals, started_ns: int, latest: int | None = None
+) -> Symptoms:
+    """Return the symptoms of a run.
+
+    Args:
+        account: its figures.
+        totals: its account.
+        started_ns: when it began (wall clock, ns).
+        latest: how many of the latest codes; None for all.
+    """
+    codes = totals.tally.codes
+    newest = max(codes, default=0)
+    first = 1 if latest is None else max(1, newest - latest)
+    due = (sequence for sequence in range(first, newest + 1) if sequence in codes)
+    owed = [each for each in due if codes[each].owed and codes[each].sent_ns]
+    return Symptoms(
+        account,
+        [_code(totals, sequence, codes[sequence], started_ns) for sequence in owed],
+        {worker.name or name: worker.evidence for name, worker in totals.workers.items()},
+        started_ns,
+    )
+
+
+def _code(totals: Totals, sequence: int, code: CodeTally, started_ns: int) -> CodeSymptoms:
+    percentiles = totals.percentiles.code(sequence)
+    return CodeSymptoms(
+        sequence,
+        (code.sent_ns - started_ns) / 1e9,
+        code.owed,
+        code.late + code.interrupted + code.missing,
+        code.duplicate,
+        percentiles.p50,
+    )

@@ -1,0 +1,261 @@
+"""The diagnosis: planted patterns are named, and nothing else is."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import pytest
+
+from sseload_users.core.evidence import AGES_S, SAMPLE, Drop, Evidence, Fan, age_bin
+from sseload_users.core.figures import FailureCause
+from sseload_users.verdict.diagnosis import diagnose
+from sseload_users.verdict.symptoms import CodeSymptoms, Finding, Symptoms
+from tests.support.reports import sample
+
+#: Whether a connection (from 0) of a run lacks a code (from 1).
+Lacks = Callable[[int, int], bool]
+
+WORKERS = ("a", "b")
+
+
+def run_of(
+    lacks: Lacks = lambda _place, _code: False,
+    *,
+    connections: int = 40,
+    codes: int = 20,
+    age_s: Callable[[int], float] = lambda code: 10.0 + code,
+    p50_ms: Callable[[int], float] = lambda _code: 5.0,
+    copies: int = 0,
+    channels: Callable[[int], str] | None = None,
+) -> Symptoms:
+    """The symptoms of a run with a code a second, of two workers with half the connections each.
+
+    Args:
+        lacks: what is missing.
+        connections: their number on both workers.
+        codes: their number.
+        age_s: the sessions' age when a code was sent.
+        p50_ms: the median latency of a code.
+        copies: further copies of each delivery.
+        channels: a connection's channel.
+    """
+    workers = {name: Evidence() for name in WORKERS}
+    rows = []
+    half = connections // 2
+    for code in range(1, codes + 1):
+        lost = 0
+        for at, name in enumerate(WORKERS):
+            evidence, owed, lacking = workers[name], 0, 0
+            for place in range(half):
+                evidence.users[place] = f"user{at * half + place}"
+                if channels is not None:
+                    evidence.channels[place] = channels(at * half + place)
+                owed |= 1 << place
+                evidence.ages_owed[age_bin(int(age_s(code) * 1e9))] += 1
+                if lacks(at * half + place, code):
+                    lacking |= 1 << place
+                    evidence.ages_lacking[age_bin(int(age_s(code) * 1e9))] += 1
+            if lacking:
+                evidence.owed[code], evidence.lacking[code] = owed, lacking
+            lost += lacking.bit_count()
+        duplicate = copies * (connections - lost)
+        rows.append(CodeSymptoms(code, float(code), connections, lost, duplicate, p50_ms(code)))
+    return Symptoms(sample(connections, codes), rows, workers)
+
+
+def found(symptoms: Symptoms) -> list[str]:
+    return [each.pattern for each in diagnose(symptoms)]
+
+
+def one(symptoms: Symptoms) -> Finding:
+    (finding,) = diagnose(symptoms)
+    return finding
+
+
+def with_drops(symptoms: Symptoms, drops: Iterable[Drop]) -> Symptoms:
+    symptoms.workers["a"].drops = [*drops]
+    return symptoms
+
+
+def test_a_healthy_run_has_no_diagnosis() -> None:
+    assert found(run_of()) == []
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_random_faults_get_no_name(seed: int) -> None:
+    draw = random.Random(seed)
+    rate = draw.choice([0.0, 0.001, 0.01, 0.05, 0.2, 0.5])
+    symptoms = run_of(lambda _place, _code: draw.random() < rate, codes=draw.choice([5, 20, 100]))
+    drops = [Drop(draw.randrange(60_000), age := draw.randrange(60_000), draw.randrange(age + 1))
+             for _ in range(draw.choice([0, 3, 20]))]  # fmt: skip
+    assert found(with_drops(symptoms, drops)) == []
+
+
+@pytest.mark.parametrize("instances", [2, 3, 4])
+def test_instances_without_a_broker_are_found(instances: int) -> None:
+    finding = one(run_of(lambda place, code: (place + code) % instances != 0))
+    assert finding.pattern == "isolated_instances"
+    assert finding.explains == 1.0
+    assert finding.evidence["groups"] == instances
+    assert "broker" in finding.hint
+
+
+def test_an_instance_that_gets_nothing_is_found() -> None:
+    # 54 of 100 got all, 46 nothing.
+    finding = one(run_of(lambda place, _code: place >= 54, connections=100))
+    assert finding.pattern == "isolated_instances"
+    assert "46" in finding.sentence or "54" in finding.sentence
+
+
+@pytest.mark.parametrize("bad", [1, 3])
+def test_connections_that_miss_everything_are_found(bad: int) -> None:
+    finding = one(run_of(lambda place, _code: place % 13 < bad and place < 13))
+    assert finding.pattern == "same_connections"
+    assert finding.evidence["connections"] == bad
+    assert finding.explains == 1.0
+
+
+def test_what_they_share_is_named() -> None:
+    finding = one(
+        run_of(lambda place, _code: place % 8 == 1, channels=lambda place: f"room {place % 8}")
+    )
+    assert finding.pattern == "same_connections"
+    assert finding.evidence["channel"] == "room 1"
+    assert "the same channel, room 1" in finding.sentence
+
+
+def test_a_silent_cut_is_found() -> None:
+    finding = one(run_of(lambda place, code: place in (3, 30) and code > 12))
+    assert finding.pattern == "silent_cut"
+    assert (finding.evidence["connections"], finding.evidence["from_s"]) == (2, 13.0)
+
+
+def test_the_first_seconds_are_found() -> None:
+    symptoms = run_of(
+        lambda _place, code: code == 1, age_s=lambda code: 0.05 + 1.0 * (code - 1), codes=20
+    )
+    finding = one(symptoms)
+    assert finding.pattern == "first_seconds"
+    assert finding.evidence["seconds"] == 0.05
+
+
+def test_one_moment_is_found() -> None:
+    draw = random.Random(1)
+    symptoms = run_of(lambda _place, code: 8 <= code <= 10 and draw.random() < 0.9)
+    drops = [Drop(9_000 + each, 5_000 + 700 * each, 0) for each in range(4)]
+    symptoms = with_drops(symptoms, drops)
+    finding = one(symptoms)
+    assert finding.pattern == "one_moment"
+    assert (finding.evidence["from_s"], finding.evidence["to_s"]) == (8.0, 10.0)
+    assert "4 sessions of the sample ended" in finding.sentence
+
+
+def test_one_age_of_sessions_is_found() -> None:
+    draw = random.Random(2)
+    drops = [
+        Drop(began + 6_000 + (age := draw.randrange(-150, 150)), 6_000 + age, draw.randrange(900))
+        for began in range(0, 20_000, 1_000)
+    ]
+    finding = one(with_drops(run_of(), drops))
+    assert finding.pattern == "session_age"
+    assert finding.evidence["seconds"] == pytest.approx(6.0, abs=0.1)
+
+
+def test_an_idle_timeout_is_found() -> None:
+    draw = random.Random(3)
+    drops = [
+        Drop(at, 3_000 + draw.randrange(15_000), 3_000 + draw.randrange(-100, 100))
+        for at in range(3_000, 23_000, 1_000)
+    ]
+    finding = one(with_drops(run_of(), drops))
+    assert finding.pattern == "idle_cut"
+    assert finding.evidence["seconds"] == pytest.approx(3.0, abs=0.1)
+
+
+def test_drops_all_at_once_are_no_age() -> None:
+    drops = [Drop(30_000 + each, 29_500 + 10 * each, 400 + each) for each in range(40)]
+    assert found(with_drops(run_of(), drops)) == []
+
+
+def test_buffering_is_found() -> None:
+    symptoms = run_of()
+    symptoms.workers["a"].apart, symptoms.workers["a"].together = 100, 85
+    assert one(symptoms).pattern == "buffered"
+    assert one(symptoms).explains == 0.85
+    symptoms.workers["a"].together = 20
+    assert found(symptoms) == []
+
+
+def test_falling_behind_is_found_with_the_rate_that_holds() -> None:
+    draw = random.Random(4)
+    finding = one(run_of(p50_ms=lambda code: 10 + 250 * code + draw.random()))
+    assert finding.pattern == "falling_behind"
+    # A code a second, and each takes 1.25 s.
+    assert finding.evidence["codes_per_second"] == pytest.approx(0.8, rel=0.01)
+
+
+def test_a_fan_out_one_after_the_other_is_found() -> None:
+    symptoms = run_of()
+    symptoms.workers["b"].fans = [Fan(20, 480.0 + each, 0.99) for each in range(5)]
+    finding = one(symptoms)
+    assert finding.pattern == "serial_fanout"
+    assert "4.82 s" in finding.sentence
+    symptoms.workers["b"].fans = [Fan(20, 2.0, 0.99)] * 5  # as fast as any server
+    assert found(symptoms) == []
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_regular_duplicates_are_found(copies: int) -> None:
+    finding = one(run_of(copies=copies))
+    assert finding.pattern == "duplicates_by_namespace"
+    assert finding.evidence["copies"] == copies + 1
+
+
+def test_admission_and_sticky_sessions_are_found() -> None:
+    symptoms = run_of()
+
+    def failing(cause: str, said: str = "") -> Symptoms:
+        causes = [FailureCause(
+            operation="handshake", cause=cause, count=30, share=1.0, said=said, hint=""
+        )]  # fmt: skip
+        account = symptoms.account
+        return replace(
+            symptoms,
+            account=replace(
+                account,
+                connections=replace(account.connections, causes=causes),
+                errors=replace(account.errors, causes=causes),
+            ),
+        )
+
+    assert found(failing("HTTP 503")) == ["admission"]
+    assert found(failing("HTTP 400", "Session ID unknown")) == ["sticky_sessions"]
+    assert found(failing("HTTP 500")) == []
+
+
+def test_a_saturated_generator_is_the_only_finding() -> None:
+    symptoms = run_of(lambda place, code: (place + code) % 2 == 0)
+    account = symptoms.account
+    busy = replace(account, generator=replace(account.generator, saturated=True))
+    assert found(replace(symptoms, account=busy)) == ["generator"]
+
+
+def test_overlooked_codes_are_the_explanation_of_losses() -> None:
+    symptoms = run_of(lambda place, code: (place + code) % 2 == 0)
+    account = symptoms.account
+    seen = replace(account, deliveries=replace(account.deliveries, overlooked=7))
+    assert found(replace(symptoms, account=seen)) == ["several_per_frame"]
+
+
+def test_evidence_is_merged_and_packed() -> None:
+    one_run, other = Evidence(), Evidence()
+    one_run.owed[1], one_run.lacking[1], one_run.users[0] = 3, 1, "ann"
+    other.owed[2], other.lacking[2], other.channels[1] = 1 << (SAMPLE - 1), 0, "a"
+    other.drops, other.fans, other.apart = [Drop(1, 2, 3)], [Fan(9, 1.5, 0.5)], 4
+    other.ages_owed[len(AGES_S)] = 6
+    one_run.merge(other)
+    assert Evidence.unpack(one_run.pack()) == one_run
+    assert (one_run.owed, one_run.apart) == ({1: 3, 2: 1 << (SAMPLE - 1)}, 4)
+    assert one_run.users == {0: "ann"}
