@@ -28,14 +28,6 @@ def count_copy_of_settled(
 ) -> int | None:
     """Count a copy of a settled code, and correct the account if the session missed it.
 
-    Args:
-        tally: where it is counted.
-        settled: the settled codes.
-        rules: have the delivery timeout.
-        session: received the copy.
-        code: it is settled.
-        arrived_ns: when the copy arrived (wall clock, ns).
-
     Returns:
         When it arrived (wall clock, ns) if that was in time; None otherwise.
     """
@@ -44,13 +36,15 @@ def count_copy_of_settled(
     account = tally.code(code.sequence if code.announced else STRAY)
     connection, sent_ns = session.connection, code.sent_ns
     relation = session.relation(sent_ns or 0, code.channel, arrived_ns)
-    if not code.owed or sent_ns is None or relation in ("before", "outside"):
-        if code.owed and relation == "outside":
+    if not code.owed or sent_ns is None:
+        account.unexpected += 1
+        note_order(tally.counters, session, code)
+        return None
+    if relation in ("before", "outside"):
+        if relation == "outside":
             count_leak(tally, session, code, 1)
-        elif code.owed:
-            count_before(rules, account, 1)
         else:
-            account.unexpected += 1
+            count_before(rules, account, 1)
         note_order(tally.counters, session, code)
         return None
     if relation != "owed":

@@ -52,14 +52,9 @@ def build(
     findings = diagnose(symptoms_of(account, totals, run.started_ns))
     points = timeline(run.started_ns, totals)
     verdict = judge(
-        account,
-        thresholds,
-        complete=run.complete,
-        notes=run.notes,
-        steps=steps,
-        search=search,
+        account, thresholds, complete=run.complete, notes=run.notes, steps=steps, search=search,
         health=health,
-    )
+    )  # fmt: skip
     ends_s = [point.t for point in points]
     return Report(
         schema=SCHEMA,

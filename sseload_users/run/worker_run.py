@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 import weakref
+from functools import partial
 
 import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 from locust.env import Environment
 
+from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.clock import wall_ns
-from sseload_users.core.ledger import Ledger
+from sseload_users.core.ledger import Ledger, OnArrivals
 from sseload_users.core.schedule import Schedule
 from sseload_users.run.accounting import Accounting
 from sseload_users.run.announcements import Announcements
@@ -48,6 +50,7 @@ from sseload_users.run.resources import Resources
 from sseload_users.run.run_clock import RunClock
 from sseload_users.run.run_targets import RunTargets
 from sseload_users.run.user_gauges import UserGauges
+from sseload_users.targets.spec import ProfileSpec
 from sseload_users.transports.registry import transport_for
 
 #: Phases in which nobody connects; the first is that of a worker that knows of none.
@@ -111,13 +114,7 @@ class WorkerRun:
         spec = resources.target.profile.spec
         self._accounting = Accounting(
             options,
-            lambda on_arrivals: Ledger(
-                options.delivery_timeout,
-                on_arrivals,
-                channels,
-                resume=spec.guarantee == "resume",
-                history=spec.history,
-            ),
+            partial(_make_ledger, options.delivery_timeout, spec, channels),
             self.network,
             ReceiptStats(environment, kind),
             self._clock,
@@ -221,6 +218,13 @@ class WorkerRun:
     def _note_size(self, message_bytes: int) -> None:
         # Messages with a code hardly differ in size.
         self._accounting.message_bytes = message_bytes
+
+
+def _make_ledger(
+    timeout_s: float, spec: ProfileSpec, channels: ChannelPlan | None, on_arrivals: OnArrivals
+) -> Ledger:
+    resume = spec.guarantee == "resume"
+    return Ledger(timeout_s, on_arrivals, channels, resume=resume, history=spec.history)
 
 
 _worker_runs: weakref.WeakKeyDictionary[Environment, WorkerRun | None] = weakref.WeakKeyDictionary()

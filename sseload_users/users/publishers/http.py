@@ -103,10 +103,7 @@ class HttpPublisher:
             ConnectFailed: at "resolve": the URL is invalid.
         """
         version = self._login.version
-        if version != self._cookies_of:
-            for each in self._login.client.cookies:
-                self._client.cookiejar.set_cookie(each)
-            self._cookies_of = version
+        self._take_cookies(version)
         captured = dict(self._login.captured)
 
         def body_at(sent_ns: int) -> bytes:
@@ -151,6 +148,13 @@ class HttpPublisher:
             else:
                 response.failure(IngestFailed(f"{status}: {cause}"))
         return False
+
+    def _take_cookies(self, version: int) -> None:
+        """Take over the cookies of a login, once."""
+        if version != self._cookies_of:
+            for each in self._login.client.cookies:
+                self._client.cookiejar.set_cookie(each)
+            self._cookies_of = version
 
     def _refuses_login(self, status: int) -> bool:
         """Whether a status says that nobody is logged in, or that the login has expired."""
