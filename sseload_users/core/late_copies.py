@@ -36,15 +36,13 @@ def count_copy_of_settled(
     account = tally.code(code.sequence if code.announced else STRAY)
     connection, sent_ns = session.connection, code.sent_ns
     relation = session.relation(sent_ns or 0, code.channel, arrived_ns)
-    if not code.owed or sent_ns is None:
-        account.unexpected += 1
-        note_order(tally.counters, session, code)
-        return None
-    if relation in ("before", "outside"):
-        if relation == "outside":
+    if not code.owed or sent_ns is None or relation in ("before", "outside"):
+        if code.owed and relation == "outside":
             count_leak(tally, session, code, 1)
-        else:
+        elif code.owed:
             count_before(rules, account, 1)
+        else:
+            account.unexpected += 1
         note_order(tally.counters, session, code)
         return None
     if relation != "owed":
