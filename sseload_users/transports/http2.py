@@ -28,6 +28,8 @@ from sseload_users.transports.sse_handshake import StreamResponse, stream_header
 BAD_FRAME = Closed("client", "protocol error: bad HTTP/2 frame")
 
 _HEADER_BYTES = 9
+#: HEADERS, PUSH_PROMISE and CONTINUATION, and the flag of the last one (RFC 9113 §6).
+_HEADER_FRAMES, _END_HEADERS = (0x1, 0x5, 0x9), 0x4
 #: The window that the server may fill before an update, in bytes, and when to update it.
 _WINDOW, _UPDATE = 1 << 20, 1 << 18
 _DEFAULT_WINDOW = 65535
@@ -82,6 +84,8 @@ class Http2Stream(StreamResponse):
         self._send = send
         self._left = b""
         self._unacknowledged = 0
+        # Within a block of headers, there are no frames but CONTINUATION (RFC 9113 §6.10).
+        self._in_headers = False
         self._content: Content | None = None
         self._on_close: Callable[[Closed], None] = lambda _: None
         # What has arrived of the body before there was anything to decode it.
@@ -175,6 +179,7 @@ class Http2Stream(StreamResponse):
             # Type and flags are zero for a plain DATA frame.
             if (
                 content is not None
+                and not self._in_headers
                 and data[at + 3 : at + 5] == b"\0\0"
                 and data[at + 5 : at + 9] == self._own
             ):
@@ -183,6 +188,8 @@ class Http2Stream(StreamResponse):
                 if payload:
                     content.feed(payload, arrived_ns, empty_ns, followed=end < size)
             else:
+                if data[at + 3] in _HEADER_FRAMES:
+                    self._in_headers = not data[at + 4] & _END_HEADERS
                 self._decode_by_h2(data[at:end], arrived_ns, empty_ns, followed=end < size)
             at = end
         self._left = data[at:]
@@ -210,9 +217,7 @@ class Http2Stream(StreamResponse):
         self, event: h2.events.Event, arrived_ns: int, empty_ns: int | None, *, followed: bool
     ) -> None:
         if isinstance(event, h2.events.ResponseReceived):
-            fields = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
-            status = int(dict(fields)[b":status"])
-            self.response.take_head(status, [each for each in fields if each[0][:1] != b":"])
+            self._take_head([(bytes(name), bytes(value)) for name, value in event.headers or ()])
         elif isinstance(event, h2.events.DataReceived):
             self._h2.acknowledge_received_data(event.flow_controlled_length or 0, self._id)
             self._take_data(bytes(event.data or b""), arrived_ns, empty_ns, followed=followed)
@@ -225,6 +230,13 @@ class Http2Stream(StreamResponse):
             self.at_end = closed
             if (event.last_stream_id or 0) < self._id:
                 self._end(closed)
+
+    def _take_head(self, fields: list[tuple[bytes, bytes]]) -> None:
+        try:
+            status = int(dict(fields)[b":status"])
+            self.response.take_head(status, [each for each in fields if each[0][:1] != b":"])
+        except (LookupError, ValueError, h11.LocalProtocolError):
+            self._end(BAD_FRAME)
 
     def _take_data(
         self, data: bytes, arrived_ns: int, empty_ns: int | None, *, followed: bool

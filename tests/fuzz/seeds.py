@@ -6,6 +6,9 @@ import struct
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 
+#: HTTP/2's HEADERS frame with status 200 and text/event-stream.
+HEADERS_FRAME = b"\0\0\x0f\1\4\0\0\0\1\x88_\x8cI|\xa5\x82\xf7-IY\t\xb0\xa3\xa7"
+
 SEEDS: dict[str, list[bytes]] = {
     "frames": [
         b"\x81\x04LT-1",
@@ -43,6 +46,13 @@ SEEDS: dict[str, list[bytes]] = {
         bytes.fromhex("1f8b08000000000002034b492c49b452f009d135e4e20200004413760c000000"),
         bytes.fromhex("789c4b492c49b452f009d135e4e2020018590307"),
         bytes.fromhex("8b0580646174613a204c542d310a0a03"),
+    ],
+    "streams": [
+        HEADERS_FRAME + b"\0\0\x09\0\0\0\0\0\1data: a\n\n",
+        b"\0\0\0\4\0\0\0\0\0" + HEADERS_FRAME + b"\0\0\x0a\0\x09\0\0\0\1\0data: a\n\n",
+        b"\0\0\4\3\0\0\0\0\1\0\0\0\2",
+        b"\0\0\x08\7\0\0\0\0\0\0\0\0\0\0\0\0\1",
+        b"\0\0\x08\6\0\0\0\0\0pingpong",
     ],
     "heads": [
         OK + b"\r\ndata: x\n\n",
@@ -84,6 +94,15 @@ SEEDS: dict[str, list[bytes]] = {
 
 #: Inputs that were once handled incorrectly, by target.
 FOUND: dict[str, list[bytes]] = {
+    # Data within a block of headers.
+    "streams": [
+        HEADERS_FRAME
+        + b"\0\0\x09\0\0\0\0\0\1data: a\n\n"
+        + HEADERS_FRAME[:4]
+        + b"\0"
+        + HEADERS_FRAME[5:]
+        + b"\0\0\x09\0\0\0\0\0\1data: b\n\n"
+    ],
     # Brotli that goes on after its end
     "contents": [bytes.fromhex("3f2e851f8b08000000000002034b492c49b452f009d135e4")],
     # The size of a block included its comments only if it arrived in one piece.

@@ -23,6 +23,7 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.engineio import engine_refusal, parse_opening, split_payload
 from sseload_users.transports.event_stream import EventStream, parse_event
 from sseload_users.transports.frames import FrameDecoder
+from sseload_users.transports.http2 import Http2Stream
 from sseload_users.transports.http_body import Body, ChunkedBody
 from sseload_users.transports.inflation import Inflation
 from sseload_users.transports.msgpack_parser import unpack
@@ -158,6 +159,29 @@ def bodies(data: bytes) -> None:
 
     for chunked in (True, False):
         assert decode(_whole, chunked=chunked) == decode(_pieces, chunked=chunked)
+
+
+def streams(data: bytes) -> None:
+    """HTTP/2: messages and end do not depend on how the bytes are split."""
+
+    def decode(cut: Cut) -> tuple[list[bytes], list[Closed]]:
+        messages: list[bytes] = []
+        ends: list[Closed] = []
+        events = EventStream(
+            lambda block, _: messages.append(block), ends.append, _MAX_MESSAGE, _share
+        )
+        stream = Http2Stream(
+            Endpoint("http://a.test/", http="2"), lambda _: None, compression=False
+        )
+        waiting = True
+        for piece in cut(data):
+            stream.feed(piece, 1, None)
+            if waiting and stream.response.head is not None and not stream.response.refused:
+                waiting = False
+                stream.decode(events, ends.append, 1, None)
+        return messages, ends
+
+    assert decode(_whole) == decode(_pieces)
 
 
 def contents(data: bytes) -> None:
@@ -300,6 +324,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         extensions,
         events,
         bodies,
+        streams,
         contents,
         heads,
         packets,
