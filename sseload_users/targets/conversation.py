@@ -32,8 +32,12 @@ class Errands(Protocol):
             OSError: there is no valid response.
         """
 
-    def in_background(self, errand: Callable[[], None]) -> None:
-        """Call a function in a greenlet of the connection; returns at once."""
+    def in_background(self, errand: Callable[[], None]) -> bool:
+        """Call a function in a greenlet of the connection.
+
+        Returns:
+            Whether it will be called: not if too many are in progress.
+        """
 
     def on_reply(self, cause: str | None, server_text: str, captured: Collection[str]) -> None:
         """Count a reply that needed a request, or that failed.
@@ -103,8 +107,8 @@ class Conversation:
 
         if reply.request is None or errands is None:
             answer()
-        else:
-            errands.in_background(answer)
+        elif not errands.in_background(answer):
+            errands.on_reply("too many requests at once", "", ())
 
     def _carry_out(
         self,

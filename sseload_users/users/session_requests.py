@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
@@ -21,6 +22,10 @@ from sseload_users.users.login import Login
 
 #: The cause with which a server refuses values that are invalid or have expired.
 _REFUSED = "HTTP 401"
+#: Most requests of one session's replies at a time: a server must not exhaust the sockets.
+_MAX_REPLIES = 8
+#: Seconds that a request is given when the time to connect is up, so that it fails as one.
+_SHORTEST_S = 0.001
 
 
 class SessionRequests:
@@ -56,6 +61,8 @@ class SessionRequests:
         self._filled = -1
         self._greenlets: list[gevent.Greenlet[..., None]] = []
         self._replying = Group()
+        # Until when the connection has to be subscribed (monotonic clock, s); None afterwards.
+        self._connect_by_s: float | None = None
 
     def connect(self, make: Callable[[Endpoint], Transport], last_event_id: str = "") -> Transport:
         """Make the requests before connecting, connect, and start the session's upkeep.
@@ -112,6 +119,7 @@ class SessionRequests:
         )
         headers = login.client.cookies.merge(endpoint)
         transport = make(replace(endpoint, headers=headers))
+        self._connect_by_s = time.monotonic() + self._before.timeout_s
         try:
             transport.connect()
             self._fill_upkeep()
@@ -119,6 +127,8 @@ class SessionRequests:
             transport.leave()
             self.end()
             raise
+        finally:
+            self._connect_by_s = None
         login.accept()
         for index in range(len(self._upkeep)):
             self._greenlets.append(gevent.spawn(self._keep_up, index, transport))
@@ -128,11 +138,17 @@ class SessionRequests:
 
     def fetch(self, request: HttpRequest) -> HttpResponse:
         """Make a request; see `conversation.Errands`."""
-        return self._login.client.answer(request, self._before.timeout_s)
+        timeout_s = self._before.timeout_s
+        if self._connect_by_s is not None:
+            timeout_s = max(self._connect_by_s - time.monotonic(), _SHORTEST_S)
+        return self._login.client.answer(request, timeout_s)
 
-    def in_background(self, errand: Callable[[], None]) -> None:
+    def in_background(self, errand: Callable[[], None]) -> bool:
         """Call a function in a greenlet of the session; see `conversation.Errands`."""
+        if len(self._replying) >= _MAX_REPLIES:
+            return False
         self._replying.start(gevent.Greenlet(errand))
+        return True
 
     def on_reply(self, cause: str | None, server_text: str, captured: Collection[str]) -> None:
         """Count a reply as upkeep; see `conversation.Errands`."""

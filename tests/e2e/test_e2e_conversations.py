@@ -100,3 +100,12 @@ def test_clients_that_send_no_pings_are_dropped(tmp_path: Path) -> None:
     outcome = attempt(tmp_path, server, profile)
     assert outcome.causes["session", "closed by server: 1008"] == CONNECTIONS
     assert {fault for each in server.clients for fault in each.faults} == {"silent"}
+
+
+def test_a_step_takes_no_longer_than_the_connection_may(tmp_path: Path) -> None:
+    server = PrivateChannels(auth_delay=5.0)
+    (tmp_path / "mine.toml").write_text(PROFILE)
+    words = ("2", "1", "1", *QUICK, "--connect-timeout", "0.5")
+    with server.running() as url:
+        outcome = run(tmp_path, *words, "--host", url, "--target", str(tmp_path / "mine.toml"))
+    assert outcome.causes["subscribe", "timed out"] == 2

@@ -40,6 +40,7 @@ class Errands:
 
     def __init__(self, status: int = 200, body: str = '{"auth":"key:\\"1"}') -> None:
         self.answer = HttpResponse(status, body.encode())
+        self.room = 2
         self.requests: list[HttpRequest] = []
         self.waiting: list[Callable[[], None]] = []
         self.counted: list[tuple[str | None, ...]] = []
@@ -48,8 +49,9 @@ class Errands:
         self.requests.append(request)
         return self.answer
 
-    def in_background(self, errand: Callable[[], None]) -> None:
+    def in_background(self, errand: Callable[[], None]) -> bool:
         self.waiting.append(errand)
+        return len(self.waiting) <= self.room
 
     def on_reply(self, cause: str | None, server_text: str, captured: Collection[str]) -> None:
         self.counted.append((cause, server_text, *captured))
@@ -169,8 +171,10 @@ def test_a_reply_with_a_request_is_made_in_the_background_and_counted(tmp_path: 
     errands = Errands(body='"abc"')
     talk = Talk(made(tmp_path, more), errands)
     assert talk.subscribe(b"in") == [True]
-    talk.hear(b"sign", b"sign")
+    talk.hear(b"sign", b"sign", b"sign")
     assert (talk.sent, errands.requests) == ([], [])
+    assert errands.counted == [("too many requests at once", "")]
+    errands.counted.clear()
     errands.waiting[0]()
     errands.answer = HttpResponse(500, b"down")
     errands.waiting[1]()
