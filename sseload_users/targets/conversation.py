@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sseload_users.core.errors import ConfigError
@@ -64,8 +64,8 @@ class Conversation:
 
     filler: Filler
     identity: Identity
-    headers: Headers
-    captured: Mapping[str, str]
+    headers: Headers = field(repr=False)
+    captured: Mapping[str, str] = field(repr=False)
     on_captured: Callable[[Mapping[str, str]], None]
     errands: Errands | None
 

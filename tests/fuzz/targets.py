@@ -295,7 +295,7 @@ def profiles(data: bytes) -> None:
         captured: dict[str, str] = {}
         endpoint = target.endpoint(
             Identity("x", {"token": "t", "app_key": "k", "pin": "p"}),
-            {"token": "t"},
+            {"token": "t", "connection": "c"},
             on_captured=captured.update,
         )
         if endpoint.confirm is not None:
