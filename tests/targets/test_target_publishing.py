@@ -126,7 +126,8 @@ def test_an_error_is_one_sentence(tmp_path: Path, more: str, listeners: str, sai
 def test_an_unknown_value_of_over_is_reported(tmp_path: Path, over: str) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(WHOLE.format(listeners="websocket").replace('"connection"', over))
-    with pytest.raises(ConfigError, match=r"ingest\.over must be 'http', 'connection' or 'listener'\.$"):
+    said = r"ingest\.over must be 'http', 'connection' or 'listener'\.$"
+    with pytest.raises(ConfigError, match=said):
         target.load(str(path))
 
 
