@@ -20,7 +20,7 @@ from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.server_text import body_text, text_beyond
 from sseload_users.users.login import Login
-from sseload_users.users.publishers.http import TO_LOG_IN, UNAUTHORIZED
+from sseload_users.users.publishers.http import TO_LOGIN, refuses_login
 from sseload_users.users.publishers.ingest_connection import IngestConnection
 
 #: The word for an accepted code, by what answers it.
@@ -128,7 +128,9 @@ class _RequestPublisher:
     def send(self, mint: Mint) -> SentCode:
         version = self._login.version
         sent = self._try(mint)
-        if sent.status != UNAUTHORIZED and (sent.status not in TO_LOG_IN or version):
+        if sent.cause is None or not refuses_login(
+            sent.status, sent.cause, logged_in=bool(version)
+        ):
             return sent
         try:
             again = self._login.renew(version)
@@ -145,10 +147,11 @@ class _RequestPublisher:
     def _try(self, mint: Mint) -> SentCode:
         sent_ns = wall_ns()
         text = mint(sent_ns)
-        request = self._target.ingest(text, self._identity, self._login.captured, self._channel)
+        captured = self._login.captured
+        request = self._target.ingest(text, self._identity, captured, self._channel, sent_ns)
         what = f"{request.method} {request.safe_url}"
         try:
-            response = self._login.client.answer(request, self._timeout_s)
+            *_, (last, response) = self._login.client.follow(request, self._timeout_s)
         except OSError as error:
             cause = cause_of(error)
             detail = getattr(error, "verify_message", "") if isinstance(error, ssl.SSLError) else ""
@@ -157,6 +160,8 @@ class _RequestPublisher:
             )
         said = f"{what}: {self._output.response(response)}"
         cause_or_none = self._target.answers.ingest_failure(response.status, response.body)
+        if last.url != request.url and self._target.is_login(last.url):
+            cause_or_none = TO_LOGIN
         if cause_or_none is not None:
             said += f": not accepted ({cause_or_none})"
             words = body_text(response.body)

@@ -23,6 +23,7 @@ from sseload_users.targets.session_spec import (
     UpkeepSpec,
     confirms,
 )
+from sseload_users.targets.signing import SignSpec
 from sseload_users.targets.template import names_in
 from sseload_users.targets.texts import texts
 
@@ -34,6 +35,7 @@ class HttpIngestSpec(RequestSpec):
     """A request that has a code broadcast."""
 
     over: Literal["http"] = "http"
+    sign: SignSpec | None = None
 
     def way(self, connect: ConnectSpec, transport: str) -> str:
         """Return how codes are handed in, without secrets; see `ConnectionIngest.way`."""

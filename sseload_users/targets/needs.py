@@ -14,6 +14,7 @@ from sseload_users.targets.profile import Profile
 from sseload_users.targets.requests import Headers
 from sseload_users.targets.schema import BUILT_IN_NAMES, CHANNEL_NAMES
 from sseload_users.targets.session_spec import AfterSpec, ExchangeSpec, ReplySpec
+from sseload_users.targets.signing import SIGNING_NAMES
 from sseload_users.targets.spec import ProfileSpec, captured_after
 from sseload_users.targets.template import names_in
 
@@ -31,6 +32,10 @@ class Need:
     key: str
     name: str
     captured: Collection[str] = ()
+
+
+#: Keys whose texts contain parts of the signed request.
+_SIGNED = ("ingest.sign.over", "ingest.sign.headers")
 
 
 def needs(spec: ProfileSpec, headers: Headers, ingest_headers: Headers) -> Iterator[Need]:
@@ -157,7 +162,8 @@ def _captured_by(key: str, spec: ProfileSpec) -> set[str]:
         case "upkeep" | "ingest" if key.startswith("upkeep") or spec.ingest.over == "listener":
             return spec.captured()
         case "ingest":
-            return spec.captured_before(len(spec.before))
+            own = {*SIGNING_NAMES} if key.startswith(_SIGNED) else set[str]()
+            return spec.captured_before(len(spec.before)) | own
     # The health check and the like come before any connection.
     return set()
 

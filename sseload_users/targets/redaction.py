@@ -94,6 +94,8 @@ def _named_values(spec: ProfileSpec) -> Iterator[tuple[str, str]]:
     yield from spec.values.items()
     for each in spec.texts():
         if each.filled:
+            if isinstance(each.value, str):
+                yield each.key.rpartition(".")[2], each.value
             yield from _pairs(each.value)
 
 

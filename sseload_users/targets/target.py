@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
@@ -13,6 +14,7 @@ from sseload_users.targets.conversation import Conversation, Errands
 from sseload_users.targets.filling import Filler, channel_values
 from sseload_users.targets.hosts import normalize_host
 from sseload_users.targets.identities import Identity
+from sseload_users.targets.ingest import HttpIngestSpec
 from sseload_users.targets.profile import Profile
 from sseload_users.targets.reader import MessageReader
 from sseload_users.targets.redaction import redact, secret_values
@@ -254,6 +256,7 @@ class Target:
         identity: Identity,
         captured: Mapping[str, str] = {},
         channel: str | None = None,
+        sent_ns: int = 0,
     ) -> HttpRequest:
         """Return the request that has a code broadcast, for profiles that use requests.
 
@@ -262,23 +265,34 @@ class Target:
             identity: the user that sends it.
             channel: the code's channel; None in a run without channels.
             captured: values captured by the publisher's requests before connecting.
+            sent_ns: when it is sent (wall clock, ns), for a signature.
 
         Raises:
             ConfigError: a name has no value.
         """
-        return self.filler.request(
-            self._spec.ingest_request,
-            identity,
-            {**captured, "code": code, **channel_values(() if channel is None else (channel,))},
-            "ingest",
-            self._ingest_headers,
-        )
+        spec = self._spec.ingest_request
+        own = {**captured, "code": code, **channel_values(() if channel is None else (channel,))}
+        request = self.filler.request(spec, identity, own, "ingest", self._ingest_headers)
+        if spec.sign is None:
+            return request
+        return spec.sign.sign(request, self.filler.values(identity, own), sent_ns)
+
+    @property
+    def signs(self) -> bool:
+        """Whether the requests that carry codes are signed."""
+        ingest = self._spec.ingest
+        return isinstance(ingest, HttpIngestSpec) and ingest.sign is not None
 
     def ingest_needs_login(self) -> bool:
         """Whether the request for codes contains values that requests before connecting give."""
         given = self._spec.captured_before(len(self._spec.before))
         names = {name for each in texts(self._spec.ingest) for name in names_in(each.value)}
         return bool(given & (names | self.ingest_names()))
+
+    def is_login(self, url: str) -> bool:
+        """Whether a URL is that of a request before connecting, such as a page for logging in."""
+        path, base = urlsplit(url).path, urlsplit(self.host).path
+        return any(base + each.path.partition("?")[0] == path for each in self._spec.before)
 
     def health(self, identity: Identity) -> HttpRequest | None:
         """Return the health check, made as a user; None if the profile has none."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
+import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -322,3 +325,36 @@ def test_endless_redirects_of_a_login_fail_its_connections(tmp_path: Path) -> No
     profile = PROFILE.replace('headers = { "Authorization" = "Bearer {token}" }\n', "")
     outcome = run_with(tmp_path, LoginServer(route), profile, "2", "3", "1")
     assert ("before", "too many redirects") in outcome.causes
+
+
+def test_what_is_signed_is_what_is_sent(tmp_path: Path) -> None:
+    """The server checks each signature over the body as it came, with the time of its code."""
+    wrong: list[str] = []
+
+    def route(request: Request) -> Response | None:
+        if request.path == "/ws":
+            return server.accept("somebody")
+        if request.path != "/publish":
+            return None
+        time_s = request.headers["x-time"]
+        text = f"{time_s}.POST./publish.".encode() + request.body
+        expected = hmac.new(b"the-secret", text, hashlib.sha512).hexdigest()
+        sent_ns = int(json.loads(request.body)["code"].split("-")[3], 36)
+        if request.headers["x-sign"] != f"v1={expected}" or int(time_s) != sent_ns // 10**9:
+            wrong.append(request.headers["x-sign"])
+            return json_response({"error": "bad signature"}, 401)
+        return server.take(request, "somebody")
+
+    server = LoginServer(route)
+    profile = (
+        'transport = "websocket"\n[connect]\npath = "/ws"\n[confirm]\nany = true\n'
+        '[code]\nfield = "code"\n'
+        '[ingest]\nmethod = "POST"\npath = "/publish"\nbody = { "code" = "{code}" }\n'
+        '[ingest.sign]\nscheme = "hmac"\nsecret = "{secret}"\nhash = "sha512"\n'
+        'over = "{time}.{method}.{path}.{body}"\n'
+        'headers = { "X-Time" = "{time}", "X-Sign" = "v1={signature}" }\n'
+    )
+    secret = ("--value", "secret=the-secret")
+    outcome = run_with(tmp_path, server, profile, "3", "30", "1", *secret)
+    assert (wrong, outcome.report["codes"]["accepted"]) == ([], 30)
+    assert outcome.grade == "good"

@@ -502,9 +502,8 @@ def test_other_examples_in_the_documentation_are_valid(tmp_path: Path, block: st
         text = re.sub(r"\[confirm\]\n(\w.*\n)*", "", text)
     path = tmp_path / "mine.toml"
     path.write_text(text + given, encoding="utf-8")
-    somebody = Identity(
-        "a", {"rabbitmq": "Z3Vlc3Q=", "ingest_token": "t", "password": "p", "token": "t"}
-    )
+    names = ("rabbitmq", "ingest_token", "password", "token", "webhook_secret")
+    somebody = Identity("a", dict.fromkeys((*names, "app_id", "app_key", "app_secret"), "t"))
     found = Told(str(path)).target
     found.check([somebody])
     if (publishing := target.Publishing.of(found)) is not None:

@@ -11,23 +11,36 @@ from locust.contrib.fasthttp import FastHttpSession, ResponseContextManager
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.code_tally import Status
 from sseload_users.targets import Identity, Target
+from sseload_users.targets.signing import with_signature
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.content_coding import with_accepted_codings
 from sseload_users.transports.endpoint import parse_origin
+from sseload_users.transports.http_request import HttpRequest
 from sseload_users.transports.patience import PatientTimeout
 from sseload_users.transports.server_text import body_text
 from sseload_users.users.ingest_client import AnswerTooLarge, RedirectRefused, newest_arrival_ns
 from sseload_users.users.login import Login
 from sseload_users.users.publishers import NAME, Draft, IngestFailed
 
-UNAUTHORIZED = 401
-#: What servers answer instead of 401: a refusal, or a redirect to the page for logging in.
-TO_LOG_IN = (302, 303, 403)
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
+#: The cause of a code that was redirected to the page for logging in.
+TO_LOGIN = "redirected to the login"
 #: The cause of an answer that has not arrived in time.
 _LATE = "no answer in time"
 #: The name in Locust's table of requests that were refused because a login had expired.
 _EXPIRED = f"{NAME} login expired"
+
+
+def refuses_login(status: int, cause: str, *, logged_in: bool) -> bool:
+    """Whether an answer to a code says that nobody is logged in, or that the login has expired.
+
+    Args:
+        status: its HTTP status.
+        cause: why it does not accept the code.
+        logged_in: whether there was a login; if not, servers also answer 403.
+    """
+    return status == _UNAUTHORIZED or cause == TO_LOGIN or (status == _FORBIDDEN and not logged_in)
 
 
 class HttpPublisher:
@@ -106,15 +119,14 @@ class HttpPublisher:
         self._take_cookies(version)
         captured = dict(self._login.captured)
 
-        def body_at(sent_ns: int) -> bytes:
-            return self._target.ingest(
-                draft.text(sent_ns), self._identity, captured, draft.channel
-            ).body
+        def request_at(sent_ns: int) -> HttpRequest:
+            text = draft.text(sent_ns)
+            return self._target.ingest(text, self._identity, captured, draft.channel, sent_ns)
 
-        now = wall_ns()
-        request = self._target.ingest(draft.text(now), self._identity, captured, draft.channel)
+        request = request_at(now := wall_ns())
         parse_origin(request.url)
-        body = _StampedBody.of(request.body, now, body_at, draft.record_sent)
+        body = _StampedBody.of(request.body, now, request_at, draft.record_sent)
+        body.signed = self._target.signs
         with PatientTimeout(self._timeout_s, TimeoutError(_LATE)):
             answer = self._client.request(
                 request.method,
@@ -134,7 +146,7 @@ class HttpPublisher:
                 status = "rejected"
             if cause is None:
                 self._login.accept()
-            elif may_renew and self._refuses_login(response.status_code):
+            elif may_renew and self._refuses_login(response.status_code, cause):
                 failure = self._renew(version)
                 if failure is None:
                     response.request_meta["name"] = _EXPIRED
@@ -156,9 +168,9 @@ class HttpPublisher:
                 self._client.cookiejar.set_cookie(each)
             self._cookies_of = version
 
-    def _refuses_login(self, status: int) -> bool:
-        """Whether a status says that nobody is logged in, or that the login has expired."""
-        return status == UNAUTHORIZED or (status in TO_LOG_IN and not self._login.version)
+    def _refuses_login(self, status: int, cause: str) -> bool:
+        """Whether an answer says that nobody is logged in, or that the login has expired."""
+        return refuses_login(status, cause, logged_in=bool(self._login.version))
 
     def _renew(self, version: int) -> str | None:
         """Log in again.
@@ -182,6 +194,9 @@ class HttpPublisher:
         if response.status_code and broken is None:
             if newest_arrival_ns()[0] - body.sent_ns > self._timeout_s * 1e9:
                 return "unanswered", _LATE
+            redirected = response.url != response.request_meta["url"]
+            if redirected and self._target.is_login(response.url or ""):
+                return "rejected", TO_LOGIN
             content = response.content or b""
             cause = self._target.answers.ingest_failure(response.status_code, content)
             return ("accepted", None) if cause is None else ("rejected", cause)
@@ -225,12 +240,14 @@ class _StampedBody(bytes):
     Attributes:
         sent_ns: the time in its code (wall clock, ns).
         written: whether it has been handed to a connection.
+        signed: whether the request's head has a signature over the body and the time.
     """
 
     sent_ns: int
     written: bool
+    signed: bool
     _as_sent: bytes
-    _at: Callable[[int], bytes]
+    _at: Callable[[int], HttpRequest]
     _on_written: Callable[[int], None]
 
     @classmethod
@@ -238,7 +255,7 @@ class _StampedBody(bytes):
         cls,
         first: bytes,
         first_ns: int,
-        at: Callable[[int], bytes],
+        at: Callable[[int], HttpRequest],
         on_written: Callable[[int], None],
     ) -> _StampedBody:
         """Return a stamped body.
@@ -246,12 +263,12 @@ class _StampedBody(bytes):
         Args:
             first: the body with the time `first_ns`; the request's head announces its length.
             first_ns: a time (wall clock, ns).
-            at: returns the body with another time.
+            at: returns the request with another time.
             on_written: called once, with the time with which it was written.
         """
         new = cls(first)
         new.sent_ns = first_ns
-        new.written = False
+        new.written = new.signed = False
         new._as_sent = first
         new._at, new._on_written = at, on_written
         return new
@@ -263,8 +280,10 @@ class _StampedBody(bytes):
             now = wall_ns()
             fresh = self._at(now)
             # A code whose text has no time stays the same; it is sent now nevertheless.
-            if len(fresh) == len(self):
-                self._as_sent, self.sent_ns = fresh, now
+            if len(fresh.body) == len(self):
+                self._as_sent, self.sent_ns = fresh.body, now
+                if self.signed:
+                    head = with_signature(head, fresh)
             self._on_written(self.sent_ns)
         # A redirected request is written again, with the same code.
         return head + self._as_sent
