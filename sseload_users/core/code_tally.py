@@ -58,6 +58,11 @@ class Outcomes:
     replayed: int = 0
     history: int = 0
 
+    @property
+    def received(self) -> int:
+        """Pairs that came in time or were recovered."""
+        return self.delivered + self.recovered
+
     def add(self, other: Outcomes) -> None:
         """Add another's counts."""
         self.owed += other.owed

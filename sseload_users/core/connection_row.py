@@ -22,9 +22,12 @@ class ConnectionRow:
         connect_ms: duration of its first successful connect; None if there was none.
         sessions: number of its sessions.
         drops: number of sessions that the server or the network ended.
-        owed: deliveries owed to it: the sum of the next four.
+        channels: channels that it has subscribed to, separated by commas; empty without channels.
+        owed: deliveries owed to it: the sum of the next five.
         delivered: deliveries that came in time.
         late: deliveries that came after the delivery timeout.
+        recovered: deliveries that came in a later session than the one, or the gap after it, in
+            which their codes were sent, if the server promises that.
         missing: deliveries that never came although the session stayed up.
         interrupted: deliveries that the session's end prevented.
         duplicate: further copies of codes that it was owed.
@@ -38,9 +41,11 @@ class ConnectionRow:
     connect_ms: float | None
     sessions: int
     drops: int
+    channels: str
     owed: int
     delivered: int
     late: int
+    recovered: int
     missing: int
     interrupted: int
     duplicate: int
@@ -58,9 +63,11 @@ def connection_row(connection: Connection) -> ConnectionRow:
         connect_ms=None if connect_us is None else connect_us / 1000,
         sessions=connection.sessions,
         drops=connection.drops,
+        channels=", ".join(connection.channels),
         owed=connection.owed,
         delivered=connection.delivered,
         late=connection.late,
+        recovered=connection.recovered,
         missing=connection.missing,
         interrupted=connection.interrupted,
         duplicate=connection.duplicate,
@@ -69,5 +76,8 @@ def connection_row(connection: Connection) -> ConnectionRow:
 
 
 def received_per_connection(connections: Iterable[Connection]) -> Counter[int]:
-    """Return the number of connections, of those that ever connected, by codes delivered."""
-    return Counter(each.delivered for each in connections if each.sessions)
+    """Return the number of connections, of those that ever connected, by codes received.
+
+    Those are the codes that came in time or were recovered.
+    """
+    return Counter(each.delivered + each.recovered for each in connections if each.sessions)

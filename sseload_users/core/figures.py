@@ -7,75 +7,22 @@ Their annotations and the docstrings below their fields are the report's JSON Sc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, with_config
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import Field, with_config
 
-#: How figures are read from JSON: unknown fields are ignored, NaN and infinity refused.
-FIGURES = ConfigDict(use_attribute_docstrings=True, allow_inf_nan=False)
-
-Count: TypeAlias = Annotated[int, Field(ge=0)]
-Amount: TypeAlias = Annotated[float, Field(ge=0)] | None
-Share: TypeAlias = Annotated[float, Field(ge=0, le=1)] | None
-Percent: TypeAlias = Annotated[float, Field(ge=0, le=100)] | None
-# Only the schema states that names are not empty: pydantic refuses lone surrogates where it has to
-# check a text's length.
-Name: TypeAlias = Annotated[str, Field(json_schema_extra={"minLength": 1})]
-Timestamp: TypeAlias = Annotated[
-    str,
-    Field(
-        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$",
-        json_schema_extra={"format": "date-time"},
-    ),
-]
-
-
-def _only_where_counted(schema: dict[str, Any]) -> None:
-    """State in a summary's JSON Schema that its figures are null exactly where count is 0."""
-    figures = [name for name in schema["properties"] if name != "count"]
-    texts = {"hdr"}
-    schema["if"] = {"properties": {"count": {"const": 0}}}
-    schema["then"] = {"properties": {name: {"type": "null"} for name in figures}}
-    schema["else"] = {
-        "properties": {name: {"type": "string" if name in texts else "number"} for name in figures}
-    }
-
-
-@with_config(FIGURES | ConfigDict(json_schema_extra=_only_where_counted))
-@dataclass(slots=True, kw_only=True)
-class LatencySummary:
-    """A summary of latencies in milliseconds.
-
-    Percentiles are nearest-rank, to three significant digits.
-    """
-
-    count: Count
-    """How many values."""
-    min: float | None
-    """The lowest value, in milliseconds; null where count is 0."""
-    mean: float | None
-    """The arithmetic mean, in milliseconds; null where count is 0."""
-    p50: float | None
-    """The median, in milliseconds; null where count is 0."""
-    p90: float | None
-    """The 90th percentile, in milliseconds; null where count is 0."""
-    p95: float | None
-    """The 95th percentile, in milliseconds; null where count is 0."""
-    p99: float | None
-    """The 99th percentile, in milliseconds; null where count is 0."""
-    p99_9: float | None
-    """The 99.9th percentile, in milliseconds; null where count is 0."""
-    max: float | None
-    """The highest value, in milliseconds; null where count is 0."""
-    hdr: str | None
-    """All values in microseconds, as an HdrHistogram (V2, compressed, base 64); null where count is
-    0."""
-    counts: Annotated[SkipJsonSchema[Mapping[int, int] | None], Field(exclude=True)] = None
-    """While a run goes on, instead of hdr, which takes long to encode: how often each value in
-    microseconds occurred."""
+from sseload_users.core.audience_figures import ChannelFigures, LeakExample, ResumeFigures
+from sseload_users.core.figure_types import (
+    FIGURES,
+    Amount,
+    Count,
+    LatencySummary,
+    Name,
+    Percent,
+    Share,
+    Timestamp,
+)
 
 
 @with_config(FIGURES)
@@ -201,7 +148,7 @@ class CodeFigures:
 class DeliveryFigures:
     """The outcomes of the pairs of code and session.
 
-    owed = delivered + late + interrupted + missing.
+    owed = delivered + late + recovered + interrupted + missing.
     """
 
     owed: Count
@@ -210,6 +157,9 @@ class DeliveryFigures:
     """Owed pairs whose first copy arrived within the delivery timeout."""
     late: Count
     """Owed pairs whose first copy arrived after the delivery timeout and before the end."""
+    recovered: Count
+    """Owed pairs whose first copy arrived in a later session of the connection, where the server
+    promises that."""
     interrupted: Count
     """Owed pairs whose session closed before the code arrived and before the timeout."""
     missing: Count
@@ -224,8 +174,16 @@ class DeliveryFigures:
     because it is unknown whether the code was sent."""
     duplicate: Count
     """Further copies of a code in the same session."""
+    replayed: Count
+    """Further copies of a code in a later session than the first one, where the server promises
+    that reconnects lose nothing."""
+    leaked: Count
+    """Copies of codes that reached sessions outside the codes' channels."""
     unexpected: Count
     """Codes of this run that arrived at a session that was not owed them."""
+    history: Count
+    """Codes that were sent before the connection first subscribed, and arrived, where the target
+    profile says that the server sends them."""
     out_of_order: Count
     """Codes that arrived after one that was sent when their own request had been answered, in the
     same session."""
@@ -234,7 +192,12 @@ class DeliveryFigures:
     malformed: Count
     """Frames, packets or messages that cannot be decoded."""
     delivery_rate: Share
-    """delivered / owed. From 0 to 1; null if nothing was owed."""
+    """(delivered + recovered) / owed. From 0 to 1; null if nothing was owed."""
+
+    @property
+    def received(self) -> int:
+        """Owed pairs that came in time or were recovered."""
+        return self.delivered + self.recovered
 
     @property
     def judged(self) -> int:
@@ -320,6 +283,14 @@ class Account:
     pairs."""
     spread_ms: LatencySummary
     """For each code, from its first arrival to its last."""
+    channels: list[ChannelFigures]
+    """The channels, those with leaks first, then those with most that was not received, then the
+    slowest; while the run goes on, only the first of them; empty without channels."""
+    leaks: list[LeakExample]
+    """The first examples of codes that reached sessions outside their channels, ten at most."""
+    resume: ResumeFigures | None
+    """What was sent again or later after reconnects; null where the target profile does not say
+    that the server promises that."""
     errors: ErrorFigures
     """What failed."""
     generator: GeneratorFigures

@@ -15,7 +15,7 @@ from typing import ClassVar, Self
 
 from hdrh.histogram import HdrHistogram
 
-from sseload_users.core.figures import LatencySummary
+from sseload_users.core.figure_types import LatencySummary
 
 #: The largest value: one hour, longer than anything that a load test waits for.
 MAX_US = 3_600_000_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 #: How many examples of leaks are kept.
 MAX_EXAMPLES = 10
@@ -20,6 +20,7 @@ class Leak:
         connection: number of the connection that received it, within its worker.
         username: user that the connection connected as.
         own_channels: some of the channels that its session had belonged to.
+        worker: name of the worker that holds the connection; empty on the worker.
     """
 
     sequence: int
@@ -27,6 +28,7 @@ class Leak:
     connection: int
     username: str
     own_channels: tuple[str, ...]
+    worker: str = ""
 
     @classmethod
     def to(
@@ -34,3 +36,7 @@ class Leak:
     ) -> Leak:
         """Return the example of a code that reached a session with these channels."""
         return cls(sequence, channel, connection, username, channels[:_MAX_CHANNELS])
+
+    def at(self, worker: str) -> Leak:
+        """Return the example with its worker's name, unless it has one."""
+        return self if self.worker else replace(self, worker=worker)

@@ -126,7 +126,7 @@ def measure(account: Account, name: str) -> float | None:
     match name:
         case "delivery":
             judged = account.deliveries.judged
-            return account.deliveries.delivered / judged if judged else None
+            return account.deliveries.received / judged if judged else None
         case "connect":
             return connections.success_rate
         case "accepted":

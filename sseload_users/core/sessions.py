@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -32,6 +32,7 @@ class Connection:
         drops: number of sessions that the server or the network ended.
         delivered: owed pairs of settled codes that were delivered; the next five count other
             outcomes.
+        channels: channels that it has subscribed to.
         session: its session that goes on across gaps; None if the server does not promise that.
         last_cause: cause of its last failure or drop.
     """
@@ -48,6 +49,7 @@ class Connection:
     recovered: int = 0
     duplicate: int = 0
     last_cause: str = ""
+    channels: Sequence[str] = ()
     session: Session | None = None
 
     @property
@@ -120,7 +122,8 @@ class Session:
         self.newest = 0
         self.newest_in: dict[str | None, int] | None = None
         if channels is not None:
-            self.channels = dict.fromkeys(channels, (ALWAYS,))
+            connection.channels = tuple(channels)
+            self.channels = dict.fromkeys(connection.channels, (ALWAYS,))
             self.newest_in = {}
         self.unowed: set[int] | None = None
         self.lacks: TrackedCode | None = None
@@ -208,6 +211,8 @@ class Session:
         """
         if self.channels is None:
             raise ValueError("a run without channels has none to join")
+        if channel not in self.connection.channels:
+            self.connection.channels = (*self.connection.channels, channel)
         self.channels[channel] = (*self.channels.get(channel, ()), Span(asked_ns))
 
     def begin_leaving(self, at_ns: int, channel: str | None = None) -> None:

@@ -45,7 +45,7 @@ class PackedTally(TypedDict):
     codes: dict[int, list[Any]]
     seconds: dict[int, list[Any]]
     histograms: list[list[object]]
-    leaks: list[tuple[int, str, int, str, Sequence[str]]]
+    leaks: list[tuple[int, str, int, str, Sequence[str], str]]
     evidence: list[Any]
     addresses: list[tuple[str, str, str, int]]
 
@@ -232,5 +232,8 @@ class Tally:
         for name, histogram in zip(_HISTOGRAMS, data["histograms"], strict=True):
             setattr(new, name, Histogram.unpack(histogram))
         new.evidence = Evidence.unpack(data["evidence"])
-        new.leaks = [Leak(*leak[:-1], tuple(leak[-1])) for leak in data["leaks"]]
+        new.leaks = [
+            Leak(sequence, channel, connection, username, tuple(own), worker)
+            for sequence, channel, connection, username, own, worker in data["leaks"]
+        ]
         return new

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from sseload_users.core.channel_totals import ChannelTotals
+from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.code_tally import Outcomes, Status
 from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.counters import Counters
@@ -65,27 +67,31 @@ class Totals:
     Args:
         first_code: lowest sequence number of the codes that count; those of an earlier step
             do not.
+        plan: deals codes to channels; None for a run without channels.
 
     Attributes:
         workers: each worker's account, by its id.
         tally: sum of all that was counted.
         percentiles: percentiles of each code and each second.
         outcomes: sum of the outcomes of all codes.
+        channels: the account of each channel; None for a run without channels.
         statuses: number of codes by status.
         sent: number of codes whose request was written.
         peak_open: most connections that were open at once.
     """
 
-    def __init__(self, first_code: int = 0) -> None:
+    def __init__(self, first_code: int = 0, plan: ChannelPlan | None = None) -> None:
         self.workers: dict[str, WorkerTotals] = {}
         self.tally = Tally()
         self.percentiles = PercentileHistory(self.tally)
         self.outcomes = Outcomes()
+        self.channels = None if plan is None else ChannelTotals(plan)
         self.statuses: Counter[Status] = Counter()
         self.sent = 0
         self.peak_open = 0
         self._step: Totals | None = None
         self._first_code = first_code
+        self._plan = plan
 
     def worker(self, name: str) -> WorkerTotals:
         """Return a worker's account; create it if there is none."""
@@ -106,6 +112,8 @@ class Totals:
             self.tally.second(code.sent_ns).sent -= 1
         else:
             self.sent += 1
+            if self.channels is not None:
+                self.channels.count_sent(sequence)
             if slip_us is not None:
                 self.tally.slip.add(slip_us)
         code.sent_ns = sent_ns
@@ -156,9 +164,10 @@ class Totals:
             name: id of the worker.
             report: its report.
         """
+        worker, news, gauges = self.worker(name), report.tally, report.gauges
+        news.leaks = [each.at(worker.name) for each in news.leaks]
         if self._step is not None:
             self._step.add_report(name, report)
-        worker, news, gauges = self.worker(name), report.tally, report.gauges
         self.tally.merge(news, self._first_code)
         for sequence, code in news.codes.items():
             if sequence < self._first_code:
@@ -166,6 +175,8 @@ class Totals:
             self.outcomes.add(code)
             worker.outcomes.add(code)
             worker.delivery.merge(code.latencies)
+            if self.channels is not None:
+                self.channels.add(sequence, code)
             self.percentiles.touch_code(sequence)
         for second in news.seconds:
             self.percentiles.touch_second(second)
@@ -189,12 +200,16 @@ class Totals:
         Args:
             first_code: sequence number of the step's first code.
         """
-        self._step = Totals(first_code)
+        self._step = Totals(first_code, self._plan)
 
     def end_step(self) -> Totals:
         """End the account of the step and return it."""
         step, self._step = self._step, None
         return step or Totals()
+
+    def channel_of(self, sequence: int) -> str:
+        """Return the channel that a code goes to; empty in a run without channels."""
+        return "" if self._plan is None else self._plan.channel_of(sequence)
 
     def sum_gauges(self, gauge: Callable[[Gauges], int]) -> int:
         """Return the sum of a gauge over all workers."""

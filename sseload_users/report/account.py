@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from sseload_users.core.causes import CONNECTING, UPGRADE, Cause
 from sseload_users.core.code_tally import OWED_STATUSES, CodeTally
+from sseload_users.core.figure_types import LatencySummary
 from sseload_users.core.figures import (
     Account,
     CodeFigures,
@@ -19,7 +20,6 @@ from sseload_users.core.figures import (
     FailureCause,
     GeneratorFigures,
     HealthFigures,
-    LatencySummary,
     PollingFigures,
 )
 from sseload_users.core.histogram import Histogram
@@ -27,6 +27,12 @@ from sseload_users.core.second import highest
 from sseload_users.core.tally import Tally
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import HealthChecks
+from sseload_users.report.audience import (
+    SHOWN_WHILE_RUNNING,
+    channels_of,
+    leaks_of,
+    resume_of,
+)
 from sseload_users.report.timeline import POINTS
 from sseload_users.verdict import hints
 from sseload_users.verdict.saturation import is_saturated
@@ -55,6 +61,7 @@ class Run:
         storms_ns: when its connections were ended all at once.
         notes: sentences; the reason why it is incomplete comes first.
         clock_error_ms: how wrong a latency between two machines can be; None if unknown.
+        guarantee: what the server promises across reconnects, by the target profile.
         advise: returns the profile's advice on a failure, by operation, cause and the server's
             words; empty if it has none.
     """
@@ -72,6 +79,7 @@ class Run:
     complete: bool = False
     notes: list[str] = field(default_factory=list)
     clock_error_ms: float | None = 0.0
+    guarantee: Literal["live", "resume"] = "live"
     advise: Callable[[str, str, str], str] = lambda *_: ""
 
 
@@ -100,16 +108,6 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
     summarize = _counted if so_far else Histogram.summary
     codes = _codes(run, totals, summarize, so_far=so_far)
     attempted = counters.succeeded + counters.failed if so_far else counters.attempted
-    operations = attempted + codes.judged + counters.upkeep
-    failed = (
-        counters.failed
-        + counters.dropped
-        + counters.malformed
-        + counters.upkeep_failed
-        + codes.rejected
-        + codes.unanswered
-        + codes.unsent
-    )
     return Account(
         connections=ConnectionFigures(
             attempted=attempted,
@@ -133,15 +131,40 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
         deliveries=_deliveries(totals),
         delivery_ms=summarize(totals.delivery()),
         spread_ms=summarize(totals.spread()),
-        errors=ErrorFigures(
-            operations=operations,
-            failed=failed,
-            upkeep=counters.upkeep,
-            upkeep_failed=counters.upkeep_failed,
-            error_rate=rate(failed, operations),
-            causes=_causes(run, causes, tally.server_texts, None),
-        ),
+        channels=channels_of(totals, SHOWN_WHILE_RUNNING if so_far else None),
+        leaks=leaks_of(totals),
+        resume=resume_of(run.guarantee, totals, summarize),
+        errors=_errors(run, tally, codes, attempted, causes),
         generator=_generator(run, totals, summarize, codes.schedule_slip_ms, so_far=so_far),
+    )
+
+
+def parts_of(account: Account) -> dict[str, Any]:
+    """Return the fields of an account, for a report that has them as well."""
+    return {each.name: getattr(account, each.name) for each in fields(Account)}
+
+
+def _errors(
+    run: Run, tally: Tally, codes: CodeFigures, attempted: int, causes: Mapping[Cause, int]
+) -> ErrorFigures:
+    counters = tally.counters
+    operations = attempted + codes.judged + counters.upkeep
+    failed = (
+        counters.failed
+        + counters.dropped
+        + counters.malformed
+        + counters.upkeep_failed
+        + codes.rejected
+        + codes.unanswered
+        + codes.unsent
+    )
+    return ErrorFigures(
+        operations=operations,
+        failed=failed,
+        upkeep=counters.upkeep,
+        upkeep_failed=counters.upkeep_failed,
+        error_rate=rate(failed, operations),
+        causes=_causes(run, causes, tally.server_texts, None),
     )
 
 
@@ -180,16 +203,20 @@ def _deliveries(totals: Totals) -> DeliveryFigures:
         owed=outcomes.owed,
         delivered=outcomes.delivered,
         late=outcomes.late,
+        recovered=outcomes.recovered,
         interrupted=outcomes.interrupted,
         missing=outcomes.missing,
         overlooked=sum(code.missing for code in totals.tally.codes.values() if code.overlooked),
         released=outcomes.released,
         duplicate=outcomes.duplicate,
+        replayed=outcomes.replayed,
+        leaked=outcomes.leaked,
         unexpected=outcomes.unexpected,
+        history=outcomes.history,
         out_of_order=counters.out_of_order,
         foreign=counters.foreign,
         malformed=counters.malformed,
-        delivery_rate=rate(outcomes.delivered, outcomes.owed),
+        delivery_rate=rate(outcomes.received, outcomes.owed),
     )
 
 

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from sseload_users.core.code_tally import CodeTally
-from sseload_users.core.figures import SearchResult, StormRecovery
+from sseload_users.core.figures import DeliveryFigures, SearchResult, StormRecovery
 from sseload_users.core.formatting import ms
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
-from sseload_users.report.account import Run, account_of, health_of, rate
+from sseload_users.report.account import Run, account_of, health_of, parts_of, rate
 from sseload_users.report.addresses import address_figures
 from sseload_users.report.compression import compression_of
 from sseload_users.report.model import SCHEMA, CodeRow, CodeStatus, Phase, Report, RunInfo
@@ -60,13 +60,7 @@ def build(
         schema=SCHEMA,
         run=run_info(run, totals),
         phases=phases(run),
-        connections=account.connections,
-        codes=account.codes,
-        deliveries=account.deliveries,
-        delivery_ms=account.delivery_ms,
-        spread_ms=account.spread_ms,
-        errors=account.errors,
-        generator=account.generator,
+        **parts_of(account),
         received_per_connection={
             str(received): many
             for received, many in sorted(totals.received_per_connection().items(), reverse=True)
@@ -110,16 +104,12 @@ def step_report(
         failed=max(0, asked - opened),
         peak_open=opened,
     )
+    # Most of many channels may have no code in a step.
+    account.channels = [each for each in account.channels if each.codes]
     target = thresholds.size_target(asked)
     return StepReport(
         name=step,
-        connections=account.connections,
-        codes=account.codes,
-        deliveries=account.deliveries,
-        delivery_ms=account.delivery_ms,
-        spread_ms=account.spread_ms,
-        errors=account.errors,
-        generator=account.generator,
+        **parts_of(account),
         verdict=judge_step(account, thresholds),
         target="" if target is None else str(target.success),
     )
@@ -156,9 +146,13 @@ def step_in_words(report: StepReport) -> str:
     latency = f", p99 {ms(delivery.p99)} ms" if delivery.count else ""
     return (
         f"{connections.succeeded:,} of {connections.attempted:,} connected, "
-        f"{deliveries.delivered:,} of {deliveries.owed:,} delivered{latency}: "
+        f"{deliveries.received:,} of {deliveries.owed:,} {_received(deliveries)}{latency}: "
         f"{report.verdict.grade}."
     )
+
+
+def _received(deliveries: DeliveryFigures) -> str:
+    return "delivered or recovered" if deliveries.recovered else "delivered"
 
 
 def per_code(totals: Totals, latest: int | None = None) -> Iterator[CodeRow]:
@@ -185,12 +179,15 @@ def per_code(totals: Totals, latest: int | None = None) -> Iterator[CodeRow]:
             seq=sequence,
             sent_at=rfc3339(code.sent_ns) if code.sent_ns else None,
             status=_status(code),
+            channel=totals.channel_of(sequence),
             owed=code.owed,
             delivered=code.delivered,
             late=code.late,
+            recovered=code.recovered,
             interrupted=code.interrupted,
             missing=code.missing,
             duplicate=code.duplicate,
+            leaked=code.leaked,
             first_ms=_since(code.sent_ns, code.first_ns),
             p50_ms=percentiles.p50,
             p95_ms=percentiles.p95,

@@ -124,19 +124,34 @@ def _verdicts(before: Grade, after: Grade) -> Row:
 
 
 class _Share(NamedTuple):
-    """A share that is compared, and its sentences."""
+    """A share that is compared, and its sentences.
+
+    Attributes:
+        only_if_any: it is left out where it is 0 in both runs.
+    """
 
     name: str
     more_is_better: bool
     worse: str
     better: str
     counts: Callable[[Report], tuple[int, int]]
+    only_if_any: bool = False
 
 
 _SHARES = (
     _Share(
         "delivered", True, "B delivers less of what is owed", "B delivers more of what is owed",
-        lambda report: (report.deliveries.delivered, report.deliveries.owed),
+        lambda report: (report.deliveries.received, report.deliveries.owed),
+    ),
+    _Share(
+        "leaked", False, "B leaks more codes to other channels",
+        "B leaks fewer codes to other channels",
+        lambda report: (report.deliveries.leaked, report.deliveries.owed), only_if_any=True,
+    ),
+    _Share(
+        "replayed", False, "B sends more codes again after reconnects",
+        "B sends fewer codes again after reconnects",
+        lambda report: (report.deliveries.replayed, report.deliveries.owed), only_if_any=True,
     ),
     _Share(
         "connected", True, "Fewer connect attempts succeed in B",
@@ -161,13 +176,13 @@ _SHARES = (
 def _shares(a: Report, b: Report) -> Iterator[Row]:
     # A run without losses says nothing about how losses cluster, so both use the larger effect.
     effect = max(
-        intervals.design_effect([(code.delivered, code.owed) for code in each.per_code])
+        intervals.design_effect([(code.received, code.owed) for code in each.per_code])
         for each in (a, b)
     )
     for figure in _SHARES:
-        yield _share(
-            figure, figure.counts(a), figure.counts(b), effect if figure is _SHARES[0] else 1.0
-        )
+        old, new = figure.counts(a), figure.counts(b)
+        if old[0] or new[0] or not figure.only_if_any:
+            yield _share(figure, old, new, effect if figure is _SHARES[0] else 1.0)
 
 
 def _share(figure: _Share, old: tuple[int, int], new: tuple[int, int], effect: float) -> Row:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TextIO
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
@@ -33,12 +33,13 @@ from sseload_users.core.formatting import (
     share,
     shorten,
 )
+from sseload_users.report.channels_table import ChannelsTable
 from sseload_users.report.compression import compression_sentences
-from sseload_users.report.distribution import distribution
 from sseload_users.report.glue import GLUE, glued, listed
 from sseload_users.report.latency_table import LatencyTable
 from sseload_users.report.model import Report
 from sseload_users.report.progress import columns
+from sseload_users.report.received_table import ReceivedTable
 from sseload_users.report.steps_table import steps_tables
 from sseload_users.report.workers_table import WorkersTable
 from sseload_users.verdict.capacity import storm_sentence
@@ -68,11 +69,13 @@ _ABOUT = {
     "codes_accepted": "codes accepted",
     "codes_owed": "codes owed",
     "codes_received": "codes received",
+    "isolation": "isolation of channels",
     "latency": "latency",
     "health": "health checks",
     "objective": "objective",
     "error_rate": "error rate",
     "duplicates": "duplicates",
+    "replayed": "replayed codes",
     "out_of_order": "order",
     "unexpected": "unexpected codes",
     "malformed": "decoding",
@@ -132,7 +135,10 @@ def _summary(report: Report) -> RenderableType:
         parts += [Text(""), table]
     # In a run of several steps, each connection existed in one of them only.
     if report.received_per_connection and not report.steps:
-        parts += [Text(""), _ReceivedTable(report)]
+        parts += [Text(""), ReceivedTable(report)]
+    channels = ChannelsTable(report)
+    if channels.rows:
+        parts += [Text(""), channels]
     workers = WorkersTable(report)
     if workers.rows:
         parts += [Text(""), workers]
@@ -210,13 +216,14 @@ def _counts(report: Report) -> RenderableType:
             ]
         ),
     )
-    table.add_row(
-        _label("Deliveries"), _of(deliveries.delivered, deliveries.owed, "owed delivered")
-    )
+    received = "owed delivered or recovered" if deliveries.recovered else "owed delivered"
+    table.add_row(_label("Deliveries"), _of(deliveries.received, deliveries.owed, received))
+    recovered = [(deliveries.recovered, "recovered", "")] if deliveries.recovered else []
     table.add_row(
         "",
         _tally(
             [
+                *recovered,
                 (deliveries.late, "late", "red"),
                 (deliveries.interrupted, "interrupted", "red"),
                 (deliveries.missing, "missing", "red"),
@@ -225,10 +232,13 @@ def _counts(report: Report) -> RenderableType:
     )
     # A server's greeting is foreign, too: the word alone would alarm.
     others = [
+        (deliveries.leaked, "leaked", "red"),
+        (deliveries.replayed, "replayed", "yellow"),
         (deliveries.duplicate, "duplicate", "yellow"),
         (deliveries.out_of_order, "out of order", "yellow"),
         (deliveries.unexpected, "unexpected", "yellow"),
         (deliveries.malformed, "malformed", "yellow"),
+        (deliveries.history, "history", ""),
         (deliveries.foreign, "other messages (foreign)", ""),
         (deliveries.released, "released", ""),
     ]
@@ -236,34 +246,6 @@ def _counts(report: Report) -> RenderableType:
         table.add_row("", _tally(some))
     table.add_row(_label("Errors"), glued(failures(errors.failed, errors.operations)))
     return table
-
-
-class _ReceivedTable:
-    """A bar chart of how many connections received how many codes."""
-
-    def __init__(self, report: Report) -> None:
-        self._rows = distribution(report.received_per_connection)
-        self._out = report.codes.accepted + report.codes.unanswered
-
-    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
-        yield Text.assemble(
-            ("Codes received per connection", "bold"),
-            (f"  of {number(self._out)} that went out", "dim"),
-        )
-        labels = [label for label, _ in self._rows]
-        left, right = max(map(len, labels)), max(len(number(many)) for _, many in self._rows)
-        total = sum(many for _, many in self._rows)
-        widest = max(1, *(many for _, many in self._rows))
-        room = max(8, min(40, options.max_width - left - right - 24))
-        for label, many in self._rows:
-            full = label == number(self._out)
-            bar = "█" * (many * room // widest) or ("▏" if many else "")
-            yield Text.assemble(
-                f"  {label:>{left}}  ",
-                (f"{bar:<{room}}", "green" if full else "yellow"),
-                f"  {number(many):>{right}}",
-                (f"  {share(many, total)}", "dim"),
-            )
 
 
 def _causes(errors: ErrorFigures) -> RenderableType:

@@ -16,6 +16,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
+from sseload_users.core.audience_figures import ChannelFigures
 from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
@@ -24,7 +25,7 @@ from sseload_users.report.model import CodeRow, Report
 
 _logger = logging.getLogger(__name__)
 
-_Row = TypeVar("_Row", CodeRow, ConnectionRow)
+_Row = TypeVar("_Row", CodeRow, ConnectionRow, ChannelFigures)
 
 #: Characters with which a spreadsheet's formula begins, the full-width forms included.
 _FORMULA = (
@@ -82,7 +83,7 @@ def write(
         connections: a row for each connection, in order.
 
     Returns:
-        report.json, codes.csv, connections.csv, junit.xml and report.html.
+        report.json, codes.csv, connections.csv, channels.csv, junit.xml and report.html.
 
     Raises:
         ReportError: some cannot be written; the others are, see `ReportError.written`.
@@ -91,6 +92,7 @@ def write(
         "report.json": lambda: serialization.to_json(report),
         "codes.csv": lambda: codes_csv(report.per_code),
         "connections.csv": lambda: connections_csv(connections),
+        "channels.csv": lambda: channels_csv(report.channels),
         "junit.xml": lambda: junit.document(report),
         "report.html": lambda: html.document(report),
     }
@@ -124,6 +126,11 @@ def codes_csv(per_code: Iterable[CodeRow], *, head: bool = True) -> str:
 def connections_csv(connections: Iterable[ConnectionRow]) -> str:
     """Return connections.csv: a line for each connection (RFC 4180)."""
     return _csv(ConnectionRow, connections)
+
+
+def channels_csv(channels: Iterable[ChannelFigures]) -> str:
+    """Return channels.csv: a line for each channel, the worst first (RFC 4180)."""
+    return _csv(ChannelFigures, channels)
 
 
 def _csv(kind: type[_Row], rows: Iterable[_Row], *, head: bool = True) -> str:

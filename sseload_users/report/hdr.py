@@ -8,7 +8,7 @@ from collections import Counter
 from hdrh.codec import HdrCookieException, HdrLengthException
 from hdrh.histogram import HdrHistogram
 
-from sseload_users.core.figures import LatencySummary
+from sseload_users.core.figure_types import LatencySummary
 from sseload_users.core.histogram import Histogram
 
 #: What the library raises for texts that are not histograms.

@@ -17,6 +17,8 @@ from sseload_users.verdict.capacity import ladder_sentence, storm_sentence
 from sseload_users.verdict.reasons import Reason, worst
 from sseload_users.verdict.thresholds import Grade
 
+#: The most channels that are shown, the worst of them.
+MOST_CHANNELS = 20
 #: The most codes that are all shown; of more, the first, the last and the worst are.
 MOST_CODES = 60
 _FIRST, _LAST, _WORST = 10, 10, 30
@@ -87,6 +89,7 @@ def document(report: Report) -> str:
                 ("Spread of a code", report.spread_ms),
                 ("Connect", report.connections.connect_ms),
                 ("Recovery from a drop", report.connections.recovery_ms),
+                *([("Catching up", report.resume.recovery_ms)] if report.resume else []),
                 ("Ingest answer", report.codes.ingest_ms),
                 ("Schedule slip", report.codes.schedule_slip_ms),
                 ("Generator lag", report.generator.lag_ms),
@@ -104,6 +107,7 @@ def document(report: Report) -> str:
         shown_codes=sum(code is not None for code in codes),
         first=_FIRST,
         last=_LAST,
+        channels=report.channels[:MOST_CHANNELS],
         compression="; ".join(compression_sentences(report.compression)),
         storm=storm_sentence(report.storm) if report.storm else "",
         addresses=report.addresses
@@ -133,8 +137,13 @@ def figures(report: Report) -> list[SummaryFigure]:
     return [
         SummaryFigure(
             "Delivered",
-            portion(deliveries.delivered, deliveries.owed),
-            [f"{number(deliveries.delivered)} of {number(deliveries.owed)} owed, in time"],
+            portion(deliveries.received, deliveries.owed),
+            [
+                f"{number(deliveries.received)} of {number(deliveries.owed)} owed",
+                in_time(deliveries.recovered),
+            ]
+            if deliveries.recovered
+            else [f"{number(deliveries.received)} of {number(deliveries.owed)} owed, in time"],
             graded.deliveries,
         ),
         SummaryFigure(
@@ -188,7 +197,7 @@ def summary_grades(reasons: Sequence[Reason]) -> SummaryGrades:
         connections=by("connection_success", "size_target", "connect_timeouts"),
         drops=by("connections_dropped"),
         codes=by("codes_accepted"),
-        deliveries=by("codes_received"),
+        deliveries=by("codes_received", "isolation"),
         latency=by("latency"),
         errors=by("error_rate"),
     )
@@ -200,16 +209,27 @@ def headline(report: Report) -> str:
         return next(each.sentence for each in report.verdict.reasons if each.rule == "search")
     if report.steps:
         return ladder_sentence(report.steps)
-    owed, delivered = report.deliveries.owed, report.deliveries.delivered
+    deliveries = report.deliveries
+    owed, received = deliveries.owed, deliveries.received
     if not report.connections.succeeded:
         return "Nothing was connected."
-    if not report.codes.sent:
-        return "Nothing was sent."
     if not owed:
-        return "No code was sent while a connection was subscribed."
-    if delivered == owed:
+        sent = report.codes.sent
+        return (
+            "No code was sent while a connection was subscribed." if sent else "Nothing was sent."
+        )
+    if deliveries.leaked:
+        copies = count(deliveries.leaked, "copy", "copies")
+        return f"{copies} of codes reached sessions outside the codes' channels."
+    if received == owed:
         return _all_delivered(report)
-    return f"{share(delivered, owed)} of what connected clients were owed arrived in time."
+    how = "arrived in time or was recovered" if deliveries.recovered else "arrived in time"
+    return f"{share(received, owed)} of what connected clients were owed {how}."
+
+
+def in_time(recovered: int) -> str:
+    """Return how deliveries came, in words; some of them may have been recovered."""
+    return f"in time or recovered ({number(recovered)})" if recovered else "in time"
 
 
 def _all_delivered(report: Report) -> str:
@@ -228,6 +248,13 @@ def _all_delivered(report: Report) -> str:
         for many, one, several in beside
         if many
     ]
+    if report.deliveries.recovered:
+        return (
+            "; ".join(["Clients received all that they were owed, reconnects included", *clauses])
+            + "."
+        )
+    if not clauses and not report.deliveries.released and report.channels:
+        return "Every connected client received every code of its channels in time."
     if not clauses and not report.deliveries.released:
         return "Every connected client received every code in time."
     return (
@@ -259,12 +286,21 @@ def selected(per_code: Sequence[CodeRow], most: int = MOST_CODES) -> list[CodeRo
 
 
 def _badness(code: CodeRow) -> tuple[int, int, float]:
-    return code.status != "accepted", code.owed - code.delivered, code.last_ms or 0.0
+    return code.status != "accepted", code.owed - code.received, code.last_ms or 0.0
 
 
 def _outcomes(deliveries: DeliveryFigures) -> list[_Outcome]:
     return [
         _Outcome("delivered", deliveries.delivered, "arrived within the delivery timeout"),
+        *(
+            [
+                _Outcome(
+                    "recovered", deliveries.recovered, "the code arrived after the client's return"
+                )
+            ]
+            if deliveries.recovered
+            else []
+        ),
         _Outcome("late", deliveries.late, "arrived after the delivery timeout"),
         _Outcome(
             "interrupted", deliveries.interrupted, "the session closed before the code arrived"
@@ -276,7 +312,17 @@ def _outcomes(deliveries: DeliveryFigures) -> list[_Outcome]:
 
 
 def _others(deliveries: DeliveryFigures) -> list[_Outcome]:
+    rare = [
+        _Outcome("leaked", deliveries.leaked, "codes that reached sessions outside their channel"),
+        _Outcome(
+            "replayed", deliveries.replayed, "further copies in a later session than the first one"
+        ),
+        _Outcome(
+            "history", deliveries.history, "codes that were sent before the client first subscribed"
+        ),
+    ]
     return [
+        *(each for each in rare if each.number),
         _Outcome("duplicate", deliveries.duplicate, "further copies of a code in the same session"),
         _Outcome(
             "out of order",

@@ -70,10 +70,11 @@ def _summary(report: Report) -> list[str]:
         ),
         f"codes: {codes.accepted} of {codes.scheduled} accepted",
         (
-            f"deliveries: {deliveries.delivered} of {deliveries.owed} owed, "
-            f"{deliveries.late} late, {deliveries.interrupted} interrupted, "
-            f"{deliveries.missing} missing"
+            f"deliveries: {deliveries.received} of {deliveries.owed} owed, "
+            f"{deliveries.recovered} of them recovered, {deliveries.late} late, "
+            f"{deliveries.interrupted} interrupted, {deliveries.missing} missing"
         ),
+        f"copies: {deliveries.leaked} leaked, {deliveries.replayed} replayed",
         f"delivery latency in ms: p50 {latency.p50}, p99 {latency.p99}, max {latency.max}",
         *(_failures(cause) for cause in report.errors.causes[:_MOST_CAUSES]),
     ]

@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from sseload_users.core.figures import LatencySummary
+from sseload_users.core.figure_types import LatencySummary
 from sseload_users.core.formatting import ms
 from sseload_users.report.model import Report
 
@@ -32,6 +32,7 @@ class LatencyTable:
             ("spread of a code", report.spread_ms),
             ("connect", report.connections.connect_ms),
             ("recovery", report.connections.recovery_ms),
+            *([("catching up", report.resume.recovery_ms)] if report.resume else []),
             ("ingest answer", report.codes.ingest_ms),
         ]
 

@@ -10,7 +10,7 @@ from sseload_users.core.code_tally import OWED_STATUSES
 from sseload_users.core.figures import Account, HealthFigures
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
-from sseload_users.report.account import Run, account_of, health_of
+from sseload_users.report.account import Run, account_of, health_of, parts_of
 from sseload_users.report.build import per_code, phases, run_info
 from sseload_users.report.compression import compression_of
 from sseload_users.report.model import SCHEMA, CodeRow, Report, TimelinePoint
@@ -87,13 +87,7 @@ def report_so_far(live: Live) -> Report:
         schema=SCHEMA,
         run=run_info(live.run, live.totals),
         phases=phases(live.run),
-        connections=account.connections,
-        codes=account.codes,
-        deliveries=account.deliveries,
-        delivery_ms=account.delivery_ms,
-        spread_ms=account.spread_ms,
-        errors=account.errors,
-        generator=account.generator,
+        **parts_of(account),
         received_per_connection={},
         per_code=[],
         timeline=[],
@@ -131,7 +125,9 @@ def _verdict_so_far(live: Live, account: Account) -> Verdict:
         "latency": account.delivery_ms.count or account.connections.connect_ms.count,
         "objective": owed,
         "error_rate": account.errors.operations,
+        "isolation": owed or account.deliveries.leaked,
         "duplicates": owed,
+        "replayed": owed,
         "out_of_order": owed,
         "unexpected": owed,
         "malformed": owed,
@@ -193,7 +189,7 @@ def report_for_metrics(live: Live) -> Report:
         connecting=now.connecting,
         dropped=now.dropped,
         sent=now.codes_sent,
-        received=now.delivered,
+        received=now.received,
         p50_ms=now.p50_ms,
         p99_ms=now.p99_ms,
         errors=now.errors,

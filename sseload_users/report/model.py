@@ -8,18 +8,20 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, with_config
 
-from sseload_users.core.figures import (
+from sseload_users.core.figure_types import (
     FIGURES,
-    Account,
     Amount,
     Count,
-    HealthFigures,
     LatencySummary,
     Name,
     Percent,
+    Timestamp,
+)
+from sseload_users.core.figures import (
+    Account,
+    HealthFigures,
     SearchResult,
     StormRecovery,
-    Timestamp,
     VitalsSeries,
 )
 from sseload_users.verdict.reasons import StepReport, Verdict
@@ -80,7 +82,7 @@ class Phase:
 class CodeRow:
     """One code.
 
-    owed = delivered + late + interrupted + missing.
+    owed = delivered + late + recovered + interrupted + missing.
     """
 
     seq: Annotated[int, Field(ge=1)]
@@ -90,18 +92,24 @@ class CodeRow:
     status: CodeStatus
     """The outcome of its request: answered with 2xx, answered otherwise, not answered in time, or
     never written."""
+    channel: str
+    """The channel that it was sent to; empty in a run without channels."""
     owed: Count
     """Sessions that were subscribed when it was sent."""
     delivered: Count
     """Owed sessions whose first copy arrived within the delivery timeout."""
     late: Count
     """Owed sessions whose first copy arrived after the delivery timeout and before the end."""
+    recovered: Count
+    """Owed sessions whose first copy arrived after a reconnect, where the server promises that."""
     interrupted: Count
     """Owed sessions that closed before the code arrived and before the timeout."""
     missing: Count
     """Owed sessions that stayed open while the code never arrived."""
     duplicate: Count
     """Further copies of it in the same session."""
+    leaked: Count
+    """Copies that reached sessions outside its channel."""
     first_ms: float | None
     """Delivery latency of its first arrival, in milliseconds; null without arrivals."""
     p50_ms: float | None
@@ -112,6 +120,11 @@ class CodeRow:
     """99th percentile of its delivery latencies, in milliseconds; null without arrivals."""
     last_ms: float | None
     """Delivery latency of its last arrival, in milliseconds; null without arrivals."""
+
+    @property
+    def received(self) -> int:
+        """Owed sessions that received it in time or recovered it."""
+        return self.delivered + self.recovered
 
 
 @with_config(FIGURES)
@@ -199,15 +212,19 @@ class _ShareFigures:
     """Sessions that the server or the network ended."""
     owed: Count
     """Pairs of a code and a session that was subscribed when it was sent; the sum of the next
-    four."""
+    five."""
     delivered: Count
     """Owed pairs whose first copy arrived in time."""
     late: Count
     """Owed pairs whose first copy arrived after the delivery timeout."""
+    recovered: Count
+    """Owed pairs whose first copy arrived after a reconnect, where the server promises that."""
     interrupted: Count
     """Owed pairs whose session ended before the code arrived."""
     missing: Count
     """Owed pairs whose session stayed open while the code never arrived."""
+    leaked: Count
+    """Copies of codes that reached sessions outside the codes' channels."""
     connect_ms: LatencySummary
     """How long successful connects took."""
     delivery_ms: LatencySummary
@@ -287,8 +304,8 @@ class Report(Account, _Head):
     """
 
     received_per_connection: Mapping[Annotated[str, Field(pattern="^(0|[1-9][0-9]*)$")], Count]
-    """How many connections received how many codes in time: the number of codes (as a text) to the
-    number of connections."""
+    """How many connections received how many codes, in time or recovered: the number of codes (as a
+    text) to the number of connections."""
     per_code: list[CodeRow]
     """Every code, in order of sequence."""
     timeline: list[TimelinePoint]

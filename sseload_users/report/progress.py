@@ -236,7 +236,7 @@ def _fit(snapshot: Snapshot, width: int, *, bar: bool, named: bool = True) -> Te
 def _figures(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     if snapshot.phase in ("broadcast", "drain", "disconnect"):
         yield f"{number(snapshot.codes_sent)}/{number(snapshot.codes_scheduled)} codes", ""
-        yield f"{number(snapshot.delivered)}/{number(snapshot.owed)} delivered", ""
+        yield f"{number(snapshot.received)}/{number(snapshot.owed)} delivered", ""
         if snapshot.missing or snapshot.late:
             yield f"{number(snapshot.missing)} missing", "red" if snapshot.missing else ""
         if snapshot.errors:

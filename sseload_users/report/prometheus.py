@@ -21,6 +21,8 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from sseload_users.core.audience_figures import ChannelFigures
+from sseload_users.core.figure_types import LatencySummary
 from sseload_users.core.figures import (
     CodeFigures,
     ConnectionFigures,
@@ -28,7 +30,6 @@ from sseload_users.core.figures import (
     ErrorFigures,
     GeneratorFigures,
     HealthFigures,
-    LatencySummary,
     VitalsSeries,
 )
 from sseload_users.core.formatting import clean
@@ -47,8 +48,13 @@ BUCKETS = (
     100.0,
 )
 
+_CHANNEL_OUTCOMES = ("delivered", "late", "recovered", "interrupted", "missing", "leaked")
+
 #: The most causes that are exposed one by one; the others are counted together.
 MOST_CAUSES = 50
+
+#: The most channels that are exposed, the worst of them.
+MOST_CHANNELS = 20
 
 #: The values of a family's labels, and a figure; None is exposed as NaN.
 _Sample = tuple[Sequence[object], float | None]
@@ -112,6 +118,14 @@ def metrics_of(report: Report) -> Iterator[Metric]:
     yield from _deliveries(report.deliveries)
     yield _histogram("delivery_latency", "From sending a code to its arrival.", report.delivery_ms)
     yield _histogram("code_spread", "From a code's first arrival to its last.", report.spread_ms)
+    if report.resume is not None:
+        yield _histogram(
+            "resume_recovery",
+            "From a connection's return to the last code that it recovered.",
+            report.resume.recovery_ms,
+        )
+    if report.channels:
+        yield from _channels(report.channels[:MOST_CHANNELS])
     yield from _errors(report.errors)
     yield from _generator(report.generator)
     if report.vitals:
@@ -235,6 +249,7 @@ def _deliveries(deliveries: DeliveryFigures) -> Iterator[Metric]:
         [
             (("delivered",), deliveries.delivered),
             (("late",), deliveries.late),
+            (("recovered",), deliveries.recovered),
             (("interrupted",), deliveries.interrupted),
             (("missing",), deliveries.missing),
         ],
@@ -245,11 +260,37 @@ def _deliveries(deliveries: DeliveryFigures) -> Iterator[Metric]:
         ("kind",),
         [
             (("duplicate",), deliveries.duplicate),
+            (("replayed",), deliveries.replayed),
+            (("leaked",), deliveries.leaked),
             (("out_of_order",), deliveries.out_of_order),
             (("unexpected",), deliveries.unexpected),
+            (("history",), deliveries.history),
             (("foreign",), deliveries.foreign),
             (("malformed",), deliveries.malformed),
         ],
+    )
+
+
+def _channels(channels: Sequence[ChannelFigures]) -> Iterator[Metric]:
+    """Yield the figures of the worst channels.
+
+    They are gauges: which channels are the worst changes in the course of a run.
+    """
+    yield _gauges(
+        "channel_deliveries",
+        "Deliveries of the worst channels, by outcome; leaked beside the owed.",
+        ("channel", "outcome"),
+        [
+            ((each.name, outcome), getattr(each, outcome))
+            for each in channels
+            for outcome in _CHANNEL_OUTCOMES
+        ],
+    )
+    yield _gauges(
+        "channel_delivery_p99_seconds",
+        "99th percentile of the delivery latency of the worst channels.",
+        ("channel",),
+        [((each.name,), _scaled(each.p99, 0.001)) for each in channels],
     )
 
 

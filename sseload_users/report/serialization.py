@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from sseload_users.core.errors import ConfigError
-from sseload_users.core.figures import LatencySummary
+from sseload_users.core.figure_types import LatencySummary
 from sseload_users.core.formatting import clean, shorten
 from sseload_users.core.histogram import Histogram
 from sseload_users.report import hdr
@@ -26,6 +26,7 @@ from sseload_users.verdict.reasons import StepReport
 _NOTHING = asdict(Histogram().summary())
 _NOTHING.pop("counts")
 
+_ADDED_TO_ACCOUNTS: Mapping[str, Any] = {"channels": [], "leaks": [], "resume": None}
 _ADDED_TO_PARTS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     ("connections",): {
         "ever_connected": 0,
@@ -38,7 +39,7 @@ _ADDED_TO_PARTS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     },
     ("connections", "causes", "*"): {"said": ""},
     ("codes",): {"unowed": 0, "overlapping": 0, "unknown": 0},
-    ("deliveries",): {"overlooked": 0},
+    ("deliveries",): {"overlooked": 0, "recovered": 0, "replayed": 0, "leaked": 0, "history": 0},
     ("errors",): {"upkeep": 0, "upkeep_failed": 0},
     ("errors", "causes", "*"): {"said": ""},
     ("generator",): {
@@ -57,6 +58,7 @@ _ADDED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     ("verdict", "reasons", "*"): {"tolerated": False},
     ("steps", "*", "verdict", "reasons", "*"): {"tolerated": False},
     (): {
+        **_ADDED_TO_ACCOUNTS,
         "compression": {"negotiated": {}, "wire_bytes": 0, "inflated_bytes": 0},
         "storm": None,
         "vitals": [],
@@ -70,9 +72,10 @@ _ADDED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     },
     ("run",): {"ingest": "unknown"},
     ("timeline", "*"): {"dropped": 0, "waited_percent": None, "rss_mib": None},
-    ("workers", "*"): {"waited_percent": None},
-    ("regions", "*"): {"waited_percent": None},
-    ("steps", "*"): {"target": "", "spread_ms": _NOTHING},
+    ("per_code", "*"): {"channel": "", "recovered": 0, "leaked": 0},
+    ("workers", "*"): {"waited_percent": None, "recovered": 0, "leaked": 0},
+    ("regions", "*"): {"waited_percent": None, "recovered": 0, "leaked": 0},
+    ("steps", "*"): {**_ADDED_TO_ACCOUNTS, "target": "", "spread_ms": _NOTHING},
     **{
         (*owner, *part): added
         for owner in ((), ("steps", "*"))

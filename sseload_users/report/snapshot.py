@@ -22,6 +22,7 @@ class Snapshot:
         codes_sent: codes that were sent.
         accepted: codes that the server answered with success.
         delivered: owed pairs that arrived in time.
+        recovered: owed pairs that arrived after a reconnect.
         owed: pairs that are or were owed.
         late: owed pairs that arrived too late.
         missing: owed pairs that are known to be lost, the interrupted included.
@@ -45,6 +46,7 @@ class Snapshot:
     codes_sent: int = 0
     accepted: int = 0
     delivered: int = 0
+    recovered: int = 0
     owed: int = 0
     late: int = 0
     missing: int = 0
@@ -55,6 +57,16 @@ class Snapshot:
     cpu_percent: float | None = None
     waited_percent: float | None = None
 
+    @property
+    def received(self) -> int:
+        """Owed pairs that came in time or were recovered."""
+        return self.delivered + self.recovered
+
+    @property
+    def lost(self) -> int:
+        """Owed pairs that are known to be lost or late."""
+        return self.late + self.missing
+
 
 def extent(snapshot: Snapshot) -> tuple[int, int]:
     """Return a phase's progress and its total, each 0 if unknown."""
@@ -64,6 +76,6 @@ def extent(snapshot: Snapshot) -> tuple[int, int]:
         case "broadcast":
             return snapshot.codes_sent, snapshot.codes_scheduled
         case "drain":
-            return snapshot.delivered + snapshot.late + snapshot.missing, snapshot.owed
+            return snapshot.received + snapshot.lost, snapshot.owed
         case _:
             return 0, 0

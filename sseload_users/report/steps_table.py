@@ -62,11 +62,11 @@ class _Ladder:
 
 def _cells(step: StepReport) -> dict[str, Text]:
     asked, opened = step.connections.attempted, step.connections.succeeded
-    owed, delivered = step.deliveries.owed, step.deliveries.delivered
+    owed, received = step.deliveries.owed, step.deliveries.received
     return {
         "open": Text(f"{number(opened)} ({share(opened, asked)})"),
         "target": Text(step.target or "none", style="dim"),
-        "delivered": Text(share(delivered, owed), style="" if delivered == owed else "red"),
+        "delivered": Text(share(received, owed), style="" if received == owed else "red"),
         "p50 ms": Text(ms(step.delivery_ms.p50)),
         "p99 ms": Text(ms(step.delivery_ms.p99)),
     }

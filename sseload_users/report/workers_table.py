@@ -67,7 +67,7 @@ def _badness(row: Row) -> tuple[int, int, float]:
 
 
 def _undelivered(row: Row) -> int:
-    return row.owed - row.delivered
+    return row.owed - row.delivered - row.recovered
 
 
 def _name(row: Row, room: int) -> Text:
@@ -82,7 +82,7 @@ def _cells(row: Row) -> dict[str, Text]:
     return {
         "connected": Text(number(row.succeeded)),
         "failed": _bad(row.failed),
-        "delivered": Text(share(row.delivered, row.owed) if row.owed else "-"),
+        "delivered": Text(share(row.owed - undelivered, row.owed) if row.owed else "-"),
         "not in time": _bad(undelivered),
         "p50 ms": Text(ms(latency.p50)),
         "p99 ms": Text(ms(latency.p99)),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import gevent
 from gevent.event import Event
 
+from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.plan import RunPlan
 from sseload_users.core.totals import Totals
 from sseload_users.report.account import Run
@@ -42,8 +43,8 @@ class Conductor:
         run: facts about the run; phases and notes are added to them.
         population: Locust's users.
         plan: the run's steps.
+        channels: deals codes to channels; None for a run without channels.
         judge_by: thresholds by which each step is judged.
-        progress: shows the run in the terminal.
         stop: stops Locust's test; called at the end of the run.
 
     Attributes:
@@ -63,17 +64,18 @@ class Conductor:
         *,
         population: Population,
         plan: RunPlan,
+        channels: ChannelPlan | None,
         judge_by: Thresholds,
-        progress: Progress,
         stop: Callable[[], None],
     ) -> None:
         self.options = resources.options
         self.run = run
         self.plan = plan
-        self.totals = totals = Totals()
+        self.totals = totals = Totals(plan=channels)
         self.refusal = ""
         self._resources = resources
         self._stop = stop
+        progress = Progress()
         self._log = log = RunLog(run, totals, progress)
         self._population = population
         self._registry = registry = WorkerRegistry(link, totals, log.mark_incomplete)

@@ -25,8 +25,7 @@ from sseload_users.monitor.server_monitor import ServerMonitor
 from sseload_users.report import console, files
 from sseload_users.report.build import build
 from sseload_users.report.model import Report
-from sseload_users.report.progress import Progress
-from sseload_users.run.channel_assignment import ChannelAssignment
+from sseload_users.run.channel_assignment import ChannelAssignment, listeners_of
 from sseload_users.run.conductor import Conductor
 from sseload_users.run.limits import make_room
 from sseload_users.run.link import Link
@@ -205,6 +204,7 @@ class Leader:
         run_id = new_run_id()
         self._assigned = RunAssigned(0, run_id, len(self._link.workers()), users)
         run = run_facts(run_id, resources, environment)
+        assignment = ChannelAssignment(resources.options, resources.target, resources.identities)
         self._report, self._printed, self._trouble = None, False, ""
         self._monitor = ServerMonitor(ServerVitals(run.started_ns), sources)
         self._conductor = Conductor(
@@ -218,8 +218,8 @@ class Leader:
                 local=self._link.role == "local",
                 sockets=resources.target.profile.most_sockets,
             ),
+            channels=assignment.plan(listeners_of(users), run_id),
             judge_by=self._thresholds,
-            progress=Progress(),
             stop=self._stop,
         )
 

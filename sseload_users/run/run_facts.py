@@ -41,6 +41,7 @@ def run_facts(run_id: str, resources: Resources, environment: Environment) -> Ru
         ingest=_way_in(environment) or target.public()["ingest"],
         options={**options.public(), **_locust_options(environment)},
         versions=_versions(),
+        guarantee=target.profile.spec.guarantee,
         advise=target.profile.advice,
     )
     if options.insecure:

@@ -42,6 +42,7 @@ def snapshot(
         codes_sent=totals.sent,
         accepted=totals.statuses["accepted"],
         delivered=outcomes.delivered + sum(each.delivered for each in gauges),
+        recovered=outcomes.recovered,
         owed=outcomes.owed + sum(each.owed for each in gauges),
         late=outcomes.late,
         missing=outcomes.missing + outcomes.interrupted,

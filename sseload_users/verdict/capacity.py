@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sseload_users.core.figures import (
-    Account,
-    ConnectionFigures,
-    SearchResult,
-    StormRecovery,
-)
+from sseload_users.core.figures import Account, ConnectionFigures, SearchResult, StormRecovery
 from sseload_users.core.formatting import clean, count, number, of, seconds, shorten
 from sseload_users.core.objective import Objective, measure
 from sseload_users.verdict.reasons import GRADES, Reason, StepReport, make_reason
+from sseload_users.verdict.receipts import came
 from sseload_users.verdict.thresholds import Grade, JudgedShare, Rule, Thresholds
 
 
@@ -60,9 +56,9 @@ def judge_ladder(steps: Sequence[StepReport]) -> Iterator[Reason]:
         grade: Grade = verdict.grade
         sentence = first.sentence
         if grade == "good":
-            delivered, owed = step.deliveries.delivered, step.deliveries.owed
-            share = f"all {number(owed)}" if delivered == owed else f"{of(delivered, owed)}"
-            sentence = f"The target is met, and {share} owed deliveries came in time."
+            received, owed = step.deliveries.received, step.deliveries.owed
+            share = f"all {number(owed)}" if received == owed else f"{of(received, owed)}"
+            sentence = f"The target is met, and {share} owed deliveries {came(step.deliveries)}."
         elif first.rule != "generator" and step.generator.saturated:
             grade = "warning"
             sentence += " The generator was saturated, so the cause may not be the server."

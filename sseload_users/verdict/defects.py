@@ -32,6 +32,14 @@ _DEFECTS = (
         "that it belongs to, or for a retry.",
     ),
     _Defect(
+        "replayed",
+        lambda deliveries: deliveries.replayed,
+        "code was sent again after a reconnect",
+        "codes were sent again after a reconnect",
+        "After a reconnect, clients received codes that they had already: look whether the server "
+        "begins after the last event ID or offset that the client sends, or before.",
+    ),
+    _Defect(
         "out_of_order",
         lambda deliveries: deliveries.out_of_order,
         "code arrived after a later one",
@@ -60,11 +68,14 @@ def judge_defects(account: Account, thresholds: Thresholds) -> Iterator[Reason]:
     """Yield the reason about each kind of defect."""
     rules = {
         "duplicates": thresholds.duplicates,
+        "replayed": thresholds.replayed,
         "out_of_order": thresholds.out_of_order,
         "unexpected": thresholds.unexpected,
         "malformed": thresholds.malformed,
     }
     for defect in _DEFECTS:
+        if defect.rule == "replayed" and account.resume is None:
+            continue
         yield _judge_defect(account.deliveries, defect, rules[defect.rule])
 
 

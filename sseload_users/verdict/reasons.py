@@ -8,7 +8,8 @@ from typing import get_args
 
 from pydantic import with_config
 
-from sseload_users.core.figures import FIGURES, Account, Name
+from sseload_users.core.figure_types import FIGURES, Name
+from sseload_users.core.figures import Account
 from sseload_users.verdict.thresholds import Bound, Grade
 from sseload_users.verdict.time_bounds import TimeBound
 

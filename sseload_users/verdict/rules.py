@@ -27,8 +27,10 @@ from sseload_users.verdict.failures import (
     judge_error_rate,
     most_frequent,
 )
+from sseload_users.verdict.isolation import judge_isolation
 from sseload_users.verdict.latency import judge_latency
 from sseload_users.verdict.reasons import GRADES, Reason, StepReport, Verdict, make_reason
+from sseload_users.verdict.receipts import judge_codes_received, loss_clause
 from sseload_users.verdict.thresholds import Grade, JudgedShare, Rule, Thresholds
 
 FailOn = Literal["issues", "warning", "never"]
@@ -62,6 +64,7 @@ def judge(
         reasons += [*capacity.judge_ladder(steps), saturation.judge_generator(account.generator)]
     else:
         reasons += _judge_single_step(account, thresholds)
+    reasons += _judge_channels(account)
     if health is not None and search is None:
         reasons.append(_judge_health(health, thresholds.health))
     return Verdict.of(reasons)
@@ -100,10 +103,17 @@ def judge_step(account: Account, thresholds: Thresholds) -> Verdict:
     reasons = [size, *_judge_account(account, thresholds), *judge_defects(account, thresholds)]
     if thresholds.size_target(connections.attempted) is None:
         reasons = [capacity.may_degrade(each) for each in reasons]
+    # However many connections: a server may be slow then, but must not mix up its channels.
+    reasons += _judge_channels(account)
     if thresholds.objective is not None:
         reasons.append(capacity.judge_objective(thresholds.objective, account))
     reasons.append(saturation.judge_generator(account.generator))
     return Verdict.of(reasons)
+
+
+def _judge_channels(account: Account) -> Iterator[Reason]:
+    if account.channels or account.deliveries.leaked:
+        yield judge_isolation(account)
 
 
 def _judge_single_step(account: Account, thresholds: Thresholds) -> Iterator[Reason]:
@@ -124,7 +134,7 @@ def _judge_account(account: Account, thresholds: Thresholds) -> Iterator[Reason]
     yield _judge_connections_dropped(account.connections, thresholds.connections_dropped)
     yield _judge_codes_accepted(account.codes, account.errors, thresholds.codes_accepted)
     yield _judge_codes_owed(account, thresholds.codes_owed)
-    yield _judge_codes_received(account, thresholds.codes_received)
+    yield judge_codes_received(account, thresholds.codes_received)
     if account.deliveries.overlooked:
         yield judge_several_per_frame(account.deliveries)
     yield judge_latency(account, thresholds.latency)
@@ -258,7 +268,7 @@ def _judge_codes_accepted(codes: CodeFigures, errors: ErrorFigures, rule: Rule) 
     cause = most_frequent(errors.causes, frozenset({"ingest"}))
     grade, sentence = (
         share.grade,
-        share.sentence("codes were accepted by the server", _loss_clause(losses)),
+        share.sentence("codes were accepted by the server", loss_clause(losses)),
     )
     if not due and codes.unknown:
         grade = "warning"
@@ -315,52 +325,6 @@ def _judge_codes_owed(account: Account, rule: Rule) -> Reason:
     )
 
 
-_LOSS_HINTS = {
-    "missing": "Connected clients were left out: look at the broadcast logic, the stability of "
-    "the connections and the server's logs.",
-    "interrupted": "Connections ended before their codes arrived: look at the stability of the "
-    "connections and the server's logs.",
-    "late": "Codes arrived after the delivery timeout: look at the server's CPU, at how long one "
-    "broadcast takes, and at slow clients that delay the others.",
-}
-
-
-def _judge_codes_received(account: Account, rule: Rule) -> Reason:
-    deliveries = account.deliveries
-    share = JudgedShare(deliveries.delivered, deliveries.judged, rule)
-    losses = [
-        (deliveries.missing - deliveries.overlooked, "missing"),
-        (deliveries.interrupted, "interrupted"),
-        (deliveries.late, "late"),
-    ]
-    grade, sentence = (
-        share.grade,
-        share.sentence("owed deliveries came in time", _loss_clause(losses)),
-    )
-    hint = _LOSS_HINTS[max(losses, key=lambda loss: loss[0])[1]]
-    if not deliveries.owed and account.codes.unknown:
-        grade = "warning"
-        sentence = "Nothing was owed, as far as is known: a worker was lost as it sent codes."
-        hint = "Repeat the run: this is not the server's fault."
-    elif not deliveries.owed:
-        grade = "issues"
-        sentence = "Nothing was owed: no code was sent while a connection was subscribed."
-        hint = "See the reasons about connections and accepted codes."
-    elif not share.whole:
-        grade = "issues"
-        sentence = "Nothing is known about any delivery: the profile does not find the codes."
-        hint = "See the reason about messages with several codes (several_per_frame)."
-    return make_reason(
-        "codes_received",
-        grade,
-        sentence,
-        measured=share.measured,
-        threshold=share.bound,
-        hint=hint,
-        tolerated=share.part < share.whole,
-    )
-
-
 def _judge_health(health: HealthFigures, rule: Rule) -> Reason:
     share = JudgedShare(health.checks - health.failed, health.checks, rule)
     cause = most_frequent(health.causes, None)
@@ -389,8 +353,3 @@ def _small_share_reason(
         hint=hint,
         tolerated=bool(share.part),
     )
-
-
-def _loss_clause(losses: Sequence[tuple[int, str]]) -> str:
-    parts = ", ".join(f"{number(lost)} {how}" for lost, how in losses if lost)
-    return f": {parts}" if parts else ""

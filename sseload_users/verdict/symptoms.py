@@ -9,7 +9,8 @@ from typing import Annotated, TypeAlias
 from pydantic import Field, with_config
 
 from sseload_users.core.evidence import Drop, Evidence, Fan
-from sseload_users.core.figures import FIGURES, Account, Name
+from sseload_users.core.figure_types import FIGURES, Name
+from sseload_users.core.figures import Account
 
 #: A connection of the sample: its worker's name and its number there, from 0.
 Place: TypeAlias = tuple[str, int]

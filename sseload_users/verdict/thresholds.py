@@ -234,6 +234,7 @@ class Thresholds(_Model):
     latency: LatencyRules
     health: Rule
     duplicates: Rule
+    replayed: Rule
     out_of_order: Rule
     unexpected: Rule
     malformed: Rule

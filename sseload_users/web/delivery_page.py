@@ -107,11 +107,13 @@ def _running(live: Live, cache: TimelineCache, pause: Callable[[], None]) -> dic
         "extent": extent(live.now),
         "verdict": report.verdict,
         "judged": report.verdict.is_judged,
-        "headline": headline(live.now, report.codes),
+        "headline": headline(live.now, report.codes, has_channels=bool(report.channels)),
         "figures": _figures_now(live.now, report),
         "charts": _charts(report, pause),
         "codes": codes[::-1],
         "more_codes": max(0, len(live.totals.tally.codes) - _CODES),
+        "channels": report.channels[: html.MOST_CHANNELS],
+        "all_channels": 0 if live.totals.channels is None else live.totals.channels.count,
     }
 
 
@@ -128,6 +130,8 @@ def _finished(report: Report, pause: Callable[[], None]) -> dict[str, object]:
         "charts": _charts(report, pause),
         "codes": [LatestCode(row) for row in report.per_code[: -_CODES - 1 : -1]],
         "more_codes": max(0, len(report.per_code) - _CODES),
+        "channels": report.channels[: html.MOST_CHANNELS],
+        "all_channels": len(report.channels),
     }
 
 
@@ -146,24 +150,25 @@ def _charts(report: Report, pause: Callable[[], None]) -> list[Markup]:
     return drawn
 
 
-def headline(now: Snapshot, codes: CodeFigures) -> str:
+def headline(now: Snapshot, codes: CodeFigures, *, has_channels: bool = False) -> str:
     """Return the result so far, in one sentence."""
-    unowed = codes.unowed + codes.rejected + codes.unsent
-    lost = now.late + now.missing
-    waiting = max(0, now.owed - now.delivered - lost)
+    partly = has_channels or codes.unowed + codes.rejected + codes.unsent
+    lost = now.lost
+    waiting = max(0, now.owed - now.received - lost)
     on_way = f" {count(waiting, 'delivery is', 'deliveries are')} on the way." if waiting else ""
     if not now.owed:
         if not now.open:
             return "Nothing is connected yet."
         return f"So far, {count(now.open, 'connection is', 'connections are')} open."
-    if not lost and unowed:
-        return f"So far, connected clients received all that they were owed, in time.{on_way}"
+    if not lost and (partly or now.recovered):
+        how = "reconnects included" if now.recovered else "in time"
+        return f"So far, connected clients received all that they were owed, {how}.{on_way}"
     if not lost:
         return f"So far, every connected client received every code in time.{on_way}"
-    settled = now.delivered + lost
+    settled = now.received + lost
     return (
-        f"So far, {share(now.delivered, settled)} of what connected clients were owed arrived in "
-        f"time.{on_way}"
+        f"So far, {share(now.received, settled)} of what connected clients were owed arrived "
+        f"{html.in_time(now.recovered)}.{on_way}"
     )
 
 
@@ -177,8 +182,8 @@ def _figures_now(now: Snapshot, report: Report) -> list[SummaryFigure]:
     codes, errors = report.codes, report.errors
     graded = html.summary_grades(report.verdict.reasons)
     connecting = [each for each in (graded.connections, graded.drops) if each]
-    lost = now.late + now.missing
-    waiting = max(0, now.owed - now.delivered - lost)
+    lost = now.lost
+    waiting = max(0, now.owed - now.received - lost)
     failed_codes = (
         (codes.rejected, "rejected"),
         (codes.unanswered, "unanswered"),
@@ -188,9 +193,9 @@ def _figures_now(now: Snapshot, report: Report) -> list[SummaryFigure]:
     return [
         SummaryFigure(
             "Delivered",
-            pages.portion(now.delivered, now.delivered + lost),
+            pages.portion(now.received, now.received + lost),
             [
-                f"{number(now.delivered)} of {number(now.owed)} owed, in time",
+                f"{number(now.received)} of {number(now.owed)} owed, {html.in_time(now.recovered)}",
                 _listed((waiting, "on the way"), (now.missing, "missing"), (now.late, "late")),
             ]
             if now.owed

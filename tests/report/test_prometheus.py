@@ -28,7 +28,8 @@ def test_counts_match_the_report() -> None:
     assert values(found["sseload_verdict"]) == {("good",): 0, ("warning",): 0, ("issues",): 1}
     assert values(found["sseload_connects"]) == {("succeeded",): 360, ("failed",): 140}
     assert values(found["sseload_deliveries"]) == {
-        ("delivered",): 4850, ("late",): 70, ("interrupted",): 300, ("missing",): 900,
+        ("delivered",): 4850, ("late",): 70, ("recovered",): 0,
+        ("interrupted",): 300, ("missing",): 900,
     }  # fmt: skip
     assert values(found["sseload_codes"])["rejected",] == 2
     assert values(found["sseload_messages_beside"])["malformed",] == 5

@@ -25,7 +25,7 @@ from tests.support.reports import as_data, connection_rows, sample, samples
 
 PUBLISHED = Path(serialization.__file__).with_name("schema.json")
 SCHEMA = json.loads(PUBLISHED.read_text(encoding="utf-8"))
-NAMES = ["report.json", "codes.csv", "connections.csv", "junit.xml", "report.html"]
+NAMES = ["report.json", "codes.csv", "connections.csv", "channels.csv", "junit.xml", "report.html"]
 
 validator = jsonschema.Draft202012Validator(
     SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
@@ -181,7 +181,7 @@ def test_no_text_makes_a_cell_begin_like_a_formula(text: str) -> None:
 
 def test_junit_has_a_case_for_each_rule_and_issues_fail(tmp_path: Path) -> None:
     report = sample(50, 10, missing=100, duplicate=1)
-    path = files.write(report, tmp_path, [])[3]
+    path = files.write(report, tmp_path, [])[4]
     suites = ET.parse(path).getroot()
     suite = suites.find("testsuite")
     assert suite is not None
@@ -206,7 +206,7 @@ def test_junit_has_a_case_for_each_rule_and_issues_fail(tmp_path: Path) -> None:
 
 def test_junit_is_readable_by_a_junit_parser(tmp_path: Path) -> None:
     report = sample(50, 10, missing=100, duplicate=1, refused=20)
-    xml = junitparser.JUnitXml.fromfile(str(files.write(report, tmp_path, [])[3]))
+    xml = junitparser.JUnitXml.fromfile(str(files.write(report, tmp_path, [])[4]))
     assert isinstance(xml, junitparser.JUnitXml)
     (suite,) = xml
     reasons = {reason.rule: reason for reason in report.verdict.reasons}
@@ -237,7 +237,7 @@ def test_junit_is_valid_xml_for_any_text(tmp_path: Path) -> None:
     report = sample(50, 10, unavailable=20)
     for each in report.verdict.reasons:
         each.sentence += "\x00\x1b[2J <b>&amp;]]> \ud800 \ufffe"
-    path = files.write(report, tmp_path, [])[3]
+    path = files.write(report, tmp_path, [])[4]
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"[\x00-\x08\x0b-\x1f\ufffe]", text)
     assert "<b>&amp;]]>" in (ET.fromstring(text).findtext("testsuite/testcase/system-out") or "")
@@ -305,7 +305,7 @@ def test_a_file_that_cannot_be_rendered_does_not_prevent_the_others(
         f"{tmp_path}: could not write codes.csv (KeyError, see the log), "
         "report.html (KeyError, see the log)."
     )
-    there = {"report.json", "connections.csv", "junit.xml"}
+    there = {"report.json", "connections.csv", "channels.csv", "junit.xml"}
     assert {each.name for each in tmp_path.iterdir()} == there
     assert {each.name for each in raised.value.written} == there
     assert "codes.csv could not be made" in caplog.text

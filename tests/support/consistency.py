@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,19 @@ validator = jsonschema.Draft202012Validator(
 )
 
 #: The outcomes of an owed delivery; each one has exactly one of them.
-OWED_OUTCOMES = ("delivered", "late", "interrupted", "missing")
+OWED_OUTCOMES = ("delivered", "late", "recovered", "interrupted", "missing")
 
 
 def check_consistency(report: Mapping[str, Any]) -> None:
     """Check every sum in a report."""
     connections, codes = report["connections"], report["codes"]
     deliveries, errors, per_code = report["deliveries"], report["errors"], report["per_code"]
-    for account in (deliveries, *per_code):
+    channels = report["channels"]
+    for account in (deliveries, *per_code, *channels):
         assert account["owed"] == sum(account[name] for name in OWED_OUTCOMES), account
-    for outcome in ("owed", *OWED_OUTCOMES, "duplicate"):
+    for outcome in ("owed", *OWED_OUTCOMES, "duplicate", "leaked"):
         assert deliveries[outcome] == sum(row[outcome] for row in per_code), outcome
+    check_channels(channels, per_code, deliveries)
     assert connections["attempted"] == connections["succeeded"] + connections["failed"]
     assert connections["connect_ms"]["count"] == connections["succeeded"]
     assert sum(report["compression"]["negotiated"].values()) == connections["succeeded"]
@@ -50,7 +52,9 @@ def check_consistency(report: Mapping[str, Any]) -> None:
     assert report["delivery_ms"]["count"] == deliveries["delivered"]
     assert report["spread_ms"]["count"] == sum(row["delivered"] > 0 for row in per_code)
     per_connection = {int(many): each for many, each in report["received_per_connection"].items()}
-    assert sum(many * each for many, each in per_connection.items()) == deliveries["delivered"]
+    received_by_all = deliveries["delivered"] + deliveries["recovered"]
+    assert sum(many * each for many, each in per_connection.items()) == received_by_all
+    check_audience(report)
     undelivered = codes["rejected"] + codes["unanswered"] + codes["unsent"]
     upkeep = sum(each["count"] for each in errors["causes"] if each["operation"] == "upkeep")
     failed = connections["failed"] + connections["dropped"] + deliveries["malformed"]
@@ -76,3 +80,43 @@ def check_consistency(report: Mapping[str, Any]) -> None:
         read = serialization.parse(copy.deepcopy(report), "report.json")
         assert read.verdict == without_explained_hints(judged(read), read.diagnosis)
         assert as_data(read) == report
+
+
+def check_audience(report: Mapping[str, Any]) -> None:
+    """Check what is said of leaks and of resumed sessions."""
+    deliveries, resume = report["deliveries"], report["resume"]
+    received = deliveries["delivered"] + deliveries["recovered"]
+    rate = received / deliveries["owed"] if deliveries["owed"] else None
+    assert deliveries["delivery_rate"] == rate
+    for name in ("recovered", "replayed"):
+        assert deliveries[name] == (resume[name] if resume else 0), name
+    assert bool(report["leaks"]) == bool(deliveries["leaked"])
+
+
+def check_channels(
+    channels: Sequence[Mapping[str, Any]],
+    per_code: Sequence[Mapping[str, Any]],
+    deliveries: Mapping[str, Any],
+) -> None:
+    """Check the sums of each channel, and the order of the channels."""
+    outcomes = ("owed", *OWED_OUTCOMES, "leaked")
+    by_channel: dict[str, Counter[str]] = {each["name"]: Counter() for each in channels}
+    for row in per_code:
+        assert bool(row["channel"]) == bool(channels), row
+        if channels:
+            sums = by_channel[row["channel"]]
+            sums["codes"] += row["sent_at"] is not None
+            sums.update({name: row[name] for name in outcomes})
+    for each in channels:
+        sums = by_channel[each["name"]]
+        assert {name: each[name] for name in ("codes", *outcomes)} == {
+            name: sums[name] for name in ("codes", *outcomes)
+        }
+        assert (each["max"] is None) == (each["delivered"] == 0), each
+    if channels:
+        for name in outcomes:
+            assert deliveries[name] == sum(each[name] for each in channels), name
+    badness = [
+        (each["leaked"], each["owed"] - each["delivered"] - each["recovered"]) for each in channels
+    ]
+    assert badness == sorted(badness, reverse=True)

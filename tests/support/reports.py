@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Literal, TypeVar, cast
 
 from hypothesis import strategies as st
 
+from sseload_users.core.audience_figures import ChannelFigures, LeakExample, ResumeFigures
 from sseload_users.core.connection_row import ConnectionRow
+from sseload_users.core.figure_types import LatencySummary
 from sseload_users.core.figures import (
     CodeFigures,
     ConnectionFigures,
@@ -20,7 +22,6 @@ from sseload_users.core.figures import (
     ErrorFigures,
     FailureCause,
     GeneratorFigures,
-    LatencySummary,
 )
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.objective import Objective
@@ -79,12 +80,15 @@ def sample(
     dropped: int = 0,
     missing: int = 0,
     late: int = 0,
+    recovered: int = 0,
     interrupted: int = 0,
     rejected: int = 0,
     unanswered: int = 0,
     unknown: int = 0,
     unsent: int = 0,
     duplicate: int = 0,
+    replayed: int = 0,
+    leaked: int = 0,
     out_of_order: int = 0,
     unexpected: int = 0,
     malformed: int = 0,
@@ -93,6 +97,8 @@ def sample(
     saturated: bool = False,
     timestamps: Literal["kernel", "userspace"] = "kernel",
     median_ms: float = 4.0,
+    channels: int = 0,
+    resume: bool = False,
     workers: int = 1,
     regions: tuple[str, ...] = (),
     seed: int = 1,
@@ -104,7 +110,10 @@ def sample(
             (HTTP 503) of them failed, `dropped` of the others ended too early.
         codes: how many were due; the last of them `rejected`, `unanswered`,
             `unknown`, `unsent`.
-        missing: of the owed pairs; `late` and `interrupted` likewise.
+        missing: of the owed pairs; `late`, `recovered` and `interrupted` likewise.
+        leaked: copies of the first code that reached other channels.
+        channels: how many there are, c1 and so on; codes go to them in turn.
+        resume: the server promises that reconnects lose nothing.
         median_ms: of the delivery latency.
         workers: how many held the connections.
         regions: where they were, one in each.
@@ -115,8 +124,12 @@ def sample(
     succeeded = connections - refused - timed_out - unavailable
     sent = codes - unsent
     owed_codes = sent - rejected - unknown
-    owed = owed_codes * succeeded
-    delivered = owed - late - interrupted - missing
+    owed = sum(
+        not channels or session % channels == code % channels
+        for code in range(owed_codes)
+        for session in range(succeeded)
+    )
+    delivered = owed - late - recovered - interrupted - missing
     assert min(succeeded, owed_codes, delivered, succeeded - dropped) >= 0
     delivery = Histogram()
     per_code, totals, received = _per_code(
@@ -124,8 +137,10 @@ def sample(
         fates={
             "rejected": rejected, "unanswered": unanswered, "unknown": unknown, "unsent": unsent,
         },
-        losses={"missing": missing, "interrupted": interrupted, "late": late},
-        duplicate=duplicate,
+        losses={
+            "missing": missing, "interrupted": interrupted, "late": late, "recovered": recovered,
+        },
+        duplicate=duplicate, leaked=leaked, channels=channels,
     )  # fmt: skip
     assert totals["delivered"] == delivered
     connect_causes = [
@@ -204,18 +219,42 @@ def sample(
             owed=owed,
             delivered=delivered,
             late=late,
+            recovered=recovered,
             interrupted=interrupted,
             missing=missing,
             overlooked=0,
             released=0,
             duplicate=duplicate,
+            replayed=replayed,
+            leaked=leaked,
             out_of_order=out_of_order,
             unexpected=unexpected,
+            history=0,
             foreign=0,
             malformed=malformed,
-            delivery_rate=_rate(delivered, owed),
+            delivery_rate=_rate(delivered + recovered, owed),
         ),
         delivery_ms=delivery.summary(),
+        channels=_channels(per_code, channels, succeeded),
+        leaks=[
+            LeakExample(
+                code=1,
+                channel="c1",
+                worker="local",
+                connection=2 + 2 * index,
+                username="loadtest",
+                own_channels=["c2"],
+            )
+            for index in range(min(leaked, 10))
+        ],
+        resume=ResumeFigures(
+            guarantee="resume",
+            recovered=recovered,
+            replayed=replayed,
+            recovery_ms=_spread(random_, min(recovered, 5), 12.0),
+        )
+        if resume
+        else None,
         spread_ms=_spread(random_, owed_codes if delivered else 0, 2 * median_ms),
         received_per_connection=received,
         errors=ErrorFigures(
@@ -312,6 +351,9 @@ def step_of(report: Report, name: str, *, target: str = "") -> StepReport:
         deliveries=report.deliveries,
         delivery_ms=report.delivery_ms,
         spread_ms=report.spread_ms,
+        channels=report.channels,
+        leaks=report.leaks,
+        resume=report.resume,
         errors=report.errors,
         generator=report.generator,
         verdict=report.verdict,
@@ -337,9 +379,11 @@ def connection_rows(report: Report) -> list[ConnectionRow]:
             connect_ms=7.25 if index <= connections.succeeded else None,
             sessions=int(index <= connections.succeeded),
             drops=0,
+            channels=f"c{index % len(report.channels) + 1}" if report.channels else "",
             owed=owed if index <= connections.succeeded else 0,
             delivered=owed if index <= connections.succeeded else 0,
             late=0,
+            recovered=0,
             missing=0,
             interrupted=0,
             duplicate=0,
@@ -404,6 +448,7 @@ def _share(
     succeeded, failed = own(connections.succeeded), own(connections.failed)
     delivered, late = own(deliveries.delivered), own(deliveries.late)
     interrupted, missing = own(deliveries.interrupted), own(deliveries.missing)
+    recovered = own(deliveries.recovered)
     return make(
         succeeded=succeeded,
         failed=failed,
@@ -411,9 +456,11 @@ def _share(
         attempted=succeeded + failed,
         delivered=delivered,
         late=late,
+        recovered=recovered,
         interrupted=interrupted,
         missing=missing,
-        owed=delivered + late + interrupted + missing,
+        leaked=own(deliveries.leaked),
+        owed=delivered + late + recovered + interrupted + missing,
         connect_ms=_spread(random_, succeeded, 7.0),
         delivery_ms=_spread(random_, delivered, 4.0),
         clock_error_ms=0.0,
@@ -433,6 +480,8 @@ def _per_code(
     fates: dict[str, int],
     losses: dict[str, int],
     duplicate: int,
+    leaked: int,
+    channels: int,
 ) -> tuple[list[CodeRow], Counter[str], dict[str, int]]:
     statuses = [how for how, many in fates.items() for _ in range(many)]
     statuses = ["accepted"] * (codes - len(statuses)) + statuses
@@ -442,13 +491,17 @@ def _per_code(
         if status in ("accepted", "unanswered")
         for session in range(sessions)
     ]
+    if channels:
+        pairs = [each for each in pairs if each[0] % channels == each[1] % channels]
     # The losses begin with the last code, as a server's that breaks down do.
     fate = ["delivered"] * (len(pairs) - sum(losses.values())) + [
         how for how, many in losses.items() for _ in range(many)
     ]
     owners = dict(zip(pairs, fate, strict=True))
     received: Counter[int] = Counter(dict.fromkeys(range(sessions), 0))
-    received.update(session for (_, session), how in owners.items() if how == "delivered")
+    received.update(
+        session for (_, session), how in owners.items() if how in {"delivered", "recovered"}
+    )
     rows, totals = [], Counter(fate)
     for code, status in enumerate(statuses):
         counts = Counter(owners[pair] for pair in pairs if pair[0] == code)
@@ -462,12 +515,15 @@ def _per_code(
                 seq=code + 1,
                 sent_at=None if status == "unsent" else _at(2.2 + code * 6),
                 status=cast("CodeStatus", status),
+                channel=f"c{code % channels + 1}" if channels else "",
                 owed=counts.total(),
                 delivered=counts["delivered"],
                 late=counts["late"],
+                recovered=counts["recovered"],
                 interrupted=counts["interrupted"],
                 missing=counts["missing"],
                 duplicate=duplicate if code == 0 else 0,
+                leaked=leaked if code == 0 else 0,
                 first_ms=latency.min,
                 p50_ms=latency.p50,
                 p95_ms=latency.p95,
@@ -477,6 +533,33 @@ def _per_code(
         )
     spread = Counter(received.values())
     return rows, totals, {str(many): spread[many] for many in sorted(spread, reverse=True)}
+
+
+def _channels(per_code: Sequence[CodeRow], channels: int, sessions: int) -> list[ChannelFigures]:
+    """The channels of some codes, the worst first."""
+    made = []
+    for channel in range(channels):
+        own = [code for code in per_code if code.channel == f"c{channel + 1}"]
+        arrived = [code for code in own if code.delivered]
+        made.append(
+            ChannelFigures(
+                name=f"c{channel + 1}",
+                connections=sessions // channels + (channel < sessions % channels),
+                codes=sum(code.sent_at is not None for code in own),
+                owed=sum(code.owed for code in own),
+                delivered=sum(code.delivered for code in own),
+                late=sum(code.late for code in own),
+                recovered=sum(code.recovered for code in own),
+                interrupted=sum(code.interrupted for code in own),
+                missing=sum(code.missing for code in own),
+                leaked=sum(code.leaked for code in own),
+                p50=max((code.p50_ms or 0 for code in arrived), default=None),
+                p95=max((code.p95_ms or 0 for code in arrived), default=None),
+                p99=max((code.p99_ms or 0 for code in arrived), default=None),
+                max=max((code.last_ms or 0 for code in arrived), default=None),
+            )
+        )
+    return sorted(made, key=lambda each: (-each.leaked, each.received - each.owed))
 
 
 def causes_of(causes: Iterable[tuple[str, str, int]]) -> list[FailureCause]:

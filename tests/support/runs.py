@@ -71,7 +71,7 @@ class Outcome:
         validator.validate(report)
         check_consistency(report)
         connections, codes = self.table("connections"), self.table("codes")
-        for outcome in ("owed", "delivered", "late", "missing", "interrupted"):
+        for outcome in ("owed", "delivered", "late", "recovered", "missing", "interrupted"):
             total = report["deliveries"][outcome]
             assert sum(int(row[outcome]) for row in connections) == total, outcome
             assert sum(int(row[outcome]) for row in codes) == total, outcome

@@ -44,6 +44,7 @@ def test_the_defaults_are_those_of_the_guide() -> None:
         "health": ("all", "None"),
         "error_rate": ("< 1 %", "<= 5 %"),
         "duplicates": ("none", "None"),
+        "replayed": ("<= 1 %", "None"),
         "out_of_order": ("none", "None"),
         "unexpected": ("none", "None"),
         "malformed": ("none", "None"),

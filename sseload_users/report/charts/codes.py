@@ -125,9 +125,15 @@ class _Sums(NamedTuple):
 
     owed: int
     delivered: int
+    recovered: int
     late: int
     interrupted: int
     missing: int
+
+    @property
+    def received(self) -> int:
+        """How many came in time or were recovered."""
+        return self.delivered + self.recovered
 
     @property
     def losses(self) -> tuple[tuple[int, str], ...]:
@@ -143,6 +149,7 @@ def _sums(codes: Codes) -> _Sums:
     return _Sums(
         sum(code.owed for code in codes),
         sum(code.delivered for code in codes),
+        sum(code.recovered for code in codes),
         sum(code.late for code in codes),
         sum(code.interrupted for code in codes),
         sum(code.missing for code in codes),
@@ -176,35 +183,48 @@ def deliveries(per_code: Codes) -> Markup:
     gap = 0.2 if len(parts) <= _BARS_WITH_GAPS else 0.0
     for index, each in enumerate(sums):
         place = (index * together, index * together + len(parts[index]))
-        _stack(whole, place, ((each.delivered, "s1"), *each.losses), gap)
+        _stack(whole, place, ((each.delivered, "s1"), (each.recovered, "s3"), *each.losses), gap)
         _stack(lost, place, each.losses, gap)
     if not total.owed:
         whole.nothing("No code was owed to anybody yet.")
     losses = [(many, name) for many, name in total.losses if many]
-    about = f"{of(total.delivered, total.owed)} owed deliveries arrived in time"
-    about += f": {', '.join(f'{number(many)} {name}' for many, name in losses)}." if losses else "."
+    shown = [name for name in _Sums._fields if name != "recovered" or total.recovered]
     return figure(
         "chart-deliveries",
         "Deliveries by code",
-        about,
+        _about(total, losses),
         [whole, lost] if losses else [whole],
         ChartTable(
-            ("code", *_Sums._fields),
-            [(_codes(part), *map(number, each)) for part, each in zip(parts, sums, strict=True)],
+            ("code", *shown),
+            [
+                (_codes(part), *(number(getattr(each, name)) for name in shown))
+                for part, each in zip(parts, sums, strict=True)
+            ],
         ),
         x_name="code, in order of sending",
-        keys=[Key("s1", "delivered", "bar"), *(Key(name, name, "bar") for _, name in losses)],
+        keys=[
+            Key("s1", "delivered", "bar"),
+            *([Key("s3", "recovered", "bar")] if total.recovered else []),
+            *(Key(name, name, "bar") for _, name in losses),
+        ],
         hits=(
-            Hit(
-                index * together,
-                index * together + len(part),
-                f"{'codes' if len(part) > 1 else 'code'} {_codes(part)}: "
-                f"{of(each.delivered, each.owed)} delivered, "
-                + ", ".join(f"{number(many)} {name}" for many, name in each.losses),
-            )
+            Hit(index * together, index * together + len(part), _words(part, each))
             for index, (part, each) in enumerate(zip(parts, sums, strict=True))
         ),
     )
+
+
+def _about(total: _Sums, losses: Sequence[tuple[int, str]]) -> str:
+    how = "arrived in time or were recovered" if total.recovered else "arrived in time"
+    lost = ", ".join(f"{number(many)} {name}" for many, name in losses)
+    return f"{of(total.received, total.owed)} owed deliveries {how}{': ' if lost else ''}{lost}."
+
+
+def _words(part: Codes, sums: _Sums) -> str:
+    recovered = [(sums.recovered, "recovered")] if sums.recovered else []
+    others = ", ".join(f"{number(many)} {name}" for many, name in (*recovered, *sums.losses))
+    codes = f"{'codes' if len(part) > 1 else 'code'} {_codes(part)}"
+    return f"{codes}: {of(sums.delivered, sums.owed)} delivered, {others}"
 
 
 def _stack(

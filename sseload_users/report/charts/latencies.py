@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from sseload_users.core.figures import LatencySummary
+from sseload_users.core.figure_types import LatencySummary
 from sseload_users.core.formatting import ms, number
 from sseload_users.report import hdr
 from sseload_users.report.charts import scale
