@@ -3,6 +3,7 @@ subscribe."""
 
 from __future__ import annotations
 
+import queue
 import socket
 import subprocess
 import sys
@@ -97,16 +98,16 @@ class Batching(ScriptedServer):
 
     def __init__(self) -> None:
         super().__init__(None, self._take)
-        self._held = ""
+        self._held: queue.Queue[str] = queue.Queue()
 
     def _take(self, number: int, code: str, connection: socket.socket) -> None:
         accept(connection)
         if number == 1:
             self.broadcast(code_frame(code))
         elif number == 2:
-            self._held = code
+            self._held.put(code)
         else:
-            both = f'{{"code":"{self._held}"}}\n{{"code":"{code}"}}'
+            both = f'{{"code":"{self._held.get(timeout=5)}"}}\n{{"code":"{code}"}}'
             self.broadcast(frame(0x81, both.encode()))
 
 
