@@ -28,7 +28,7 @@ ladder: .venv/run ## 50, 100, 200 and 500 connections in one run: where does it 
 capacity: .venv/run ## Search for the most connections that the server holds
 	$(BIN)/python -m sseload_users --config config/capacity.conf $(host) $(ARGS)
 
-shape: .venv/run ## SHAPE=soak, churn, storm, burst, slow-consumers or idle
+shape: .venv/run ## SHAPE=soak, churn, storm, flap, rooms, burst, slow-consumers or idle
 	$(BIN)/python -m sseload_users --config config/$(SHAPE).conf $(host) $(ARGS)
 
 ui: .venv/run ## Locust's web UI at http://localhost:8089

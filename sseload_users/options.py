@@ -15,6 +15,7 @@ from sseload_users import targets
 from sseload_users.core import objective, option_texts
 from sseload_users.core.channels import CHANNEL_ORDERS, ChannelOrder
 from sseload_users.core.errors import ConfigError
+from sseload_users.core.loss_kind import LossKind
 from sseload_users.core.metric_selectors import MetricSelector, parse_selectors
 from sseload_users.core.option_spec import (
     OptionSpec,
@@ -114,6 +115,14 @@ class Options:
     storm_jitter: float = option(
         0.0, _CONNECTIONS, "seconds over which they reconnect; 0 for all at once", lowest=0
     )
+    flap: float = option(
+        0.0, _CONNECTIONS, "seconds, from the first code on, after each of which one connection is "
+        "lost, in turn, and returns within --storm-jitter; 0 for never", lowest=0,
+    )  # fmt: skip
+    flap_how: LossKind = option(
+        "fin", _CONNECTIONS, "how it is lost: closed in order but without a goodbye (fin), reset "
+        "(rst), or silently: the server is not told (silent)", choices=get_args(LossKind),
+    )  # fmt: skip
     slow_share: float = option(
         0.0, _CONNECTIONS, "share of the connections, 0 to 1, that read slowly", unit="SHARE",
         lowest=0, highest=1,
@@ -289,11 +298,13 @@ class Options:
             ConfigError: a moment is out of order.
         """
         last = self.duration_s - self.duration_s / self.codes
-        if self.storm_after and self.storm_after >= last:
-            raise ConfigError(
-                f"Invalid --storm-after {self.storm_after:g}: the run ends after the last code, "
-                f"{last:g} s after the first; use a smaller value or a longer --duration."
-            )
+        for name in ("storm_after", "flap"):
+            value = getattr(self, name)
+            if value and value >= last:
+                raise ConfigError(
+                    f"Invalid {flag(name)} {value:g}: the run ends after the last code, "
+                    f"{last:g} s after the first; use a smaller value or a longer --duration."
+                )
 
     def check(self) -> None:
         """Check each value, and which options go together.

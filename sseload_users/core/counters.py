@@ -21,6 +21,8 @@ class Counters:
         reconnected: further connect attempts of a connection.
         replaced: sessions that churn ended and a new one follows.
         stormed: sessions that a storm ended.
+        flapped: sessions whose connection was lost on purpose.
+        planned_ends: sessions that the server ended as planned.
         resumed: sessions whose state the server restored.
         polled: sessions that began by long polling.
         upgraded: those of them that went over to WebSocket.
@@ -53,6 +55,8 @@ class Counters:
     reconnected: int = 0
     replaced: int = 0
     stormed: int = 0
+    flapped: int = 0
+    planned_ends: int = 0
     resumed: int = 0
     polled: int = 0
     upgraded: int = 0

@@ -23,6 +23,7 @@ from sseload_users.core.figure_types import (
     Share,
     Timestamp,
 )
+from sseload_users.core.loss_kind import LossKind
 
 
 @with_config(FIGURES)
@@ -88,7 +89,10 @@ class ConnectionFigures:
     """Sessions that followed a dropped one of the same connection."""
     replaced: Count
     """Sessions that sseload itself ended during the run so that another one of the same connection
-    would follow: by --session-length, or in a storm."""
+    would follow: by --session-length, in a storm, or by --flap."""
+    planned_ends: Count
+    """Sessions that the server ended in order and that the client resumed within its retry time,
+    where the profile says that this is planned; they are not among those dropped."""
     resumed: Count
     """Sessions in which the server restored the state of the one before (Socket.IO's connection
     state recovery)."""
@@ -317,6 +321,21 @@ class StormRecovery:
     back_100_s: Amount
     """Seconds from a storm's beginning until 100 % of them were subscribed again; null if so many
     never were."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class FlapRecovery:
+    """How soon the connections were back that --flap lost one by one."""
+
+    how: LossKind
+    """What the server noticed of it."""
+    ended: Count
+    """Connections that were lost; each time counts."""
+    back: Count
+    """How many times the connection was subscribed again by the end of the run."""
+    back_ms: LatencySummary
+    """From the loss to the next subscription of the same connection."""
 
 
 @with_config(FIGURES)

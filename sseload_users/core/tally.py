@@ -28,6 +28,7 @@ _HISTOGRAMS = (
     "recovery",
     "catch_up",
     "storm",
+    "flap",
     "slip",
     "ingest",
     "lag",
@@ -59,10 +60,11 @@ class Tally:
         compression: sessions by the compression that was negotiated, "none" included. A count
             is negative if sessions of before have negotiated something else.
         server_texts: by cause, the server's own words in one of its failures.
-        connect: connect times, in microseconds; like the next eight, a histogram.
+        connect: connect times, in microseconds; like the next nine, a histogram.
         recovery: from a session's drop to the next session's subscription.
         catch_up: from a connection's return to its last recovered code.
         storm: from the beginning of a storm to the first subscription after it.
+        flap: from the loss of a flapping connection to its next subscription.
         slip: how much later than scheduled codes were sent.
         ingest: from a code's sending to the server's response.
         lag: generator lag, within 1 %.
@@ -84,6 +86,7 @@ class Tally:
         "connect",
         "counters",
         "evidence",
+        "flap",
         "ingest",
         "lag",
         "leaks",
@@ -105,6 +108,7 @@ class Tally:
         self.recovery = Histogram()
         self.catch_up = Histogram()
         self.storm = Histogram()
+        self.flap = Histogram()
         self.slip = Histogram()
         self.ingest = Histogram()
         self.lag = Histogram()

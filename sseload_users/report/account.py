@@ -100,8 +100,7 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
         so_far: the run is going on. Whoever is connecting and whatever waits for an answer is
             left out, and latencies have their `counts` instead of `hdr`, which takes long.
     """
-    tally = totals.tally
-    counters = tally.counters
+    tally, counters = totals.tally, totals.tally.counters
     causes = _failed_operations(tally.causes)
     if not so_far:
         causes["ingest", "left"] += sum(map(was_cut_off, tally.codes.values()))
@@ -120,6 +119,7 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
             dropped=counters.dropped,
             reconnected=counters.reconnected,
             replaced=counters.replaced,
+            planned_ends=counters.planned_ends,
             resumed=counters.resumed,
             polling=_polling(run, tally),
             peak_open=totals.peak_open,

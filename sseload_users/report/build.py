@@ -9,7 +9,12 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from sseload_users.core.code_tally import CodeTally
-from sseload_users.core.figures import DeliveryFigures, SearchResult, StormRecovery
+from sseload_users.core.figures import (
+    DeliveryFigures,
+    FlapRecovery,
+    SearchResult,
+    StormRecovery,
+)
 from sseload_users.core.formatting import ms
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
@@ -69,6 +74,7 @@ def build(
         timeline=points,
         compression=compression_of(totals.tally),
         storm=_storm(run, totals) if run.storms_ns else None,
+        flap=_flap(run, totals) if totals.tally.counters.flapped else None,
         vitals=vitals.columns(run.started_ns, ends_s) if vitals is not None else [],
         health=health,
         addresses=address_figures(totals.tally.addresses),
@@ -220,6 +226,16 @@ def _storm(run: Run, totals: Totals) -> StormRecovery:
         back_50_s=time_until(0.5),
         back_95_s=time_until(0.95),
         back_100_s=time_until(1.0),
+    )
+
+
+def _flap(run: Run, totals: Totals) -> FlapRecovery:
+    tally = totals.tally
+    return FlapRecovery(
+        how=run.options["flap_how"],
+        ended=tally.counters.flapped,
+        back=tally.flap.total,
+        back_ms=tally.flap.summary(),
     )
 
 

@@ -42,7 +42,7 @@ from sseload_users.report.progress import columns
 from sseload_users.report.received_table import ReceivedTable
 from sseload_users.report.steps_table import steps_tables
 from sseload_users.report.workers_table import WorkersTable
-from sseload_users.verdict.capacity import storm_sentence
+from sseload_users.verdict.capacity import flap_sentence, storm_sentence
 from sseload_users.verdict.reasons import Reason, Verdict
 from sseload_users.verdict.symptoms import Finding
 from sseload_users.verdict.thresholds import Grade
@@ -149,6 +149,8 @@ def _summary(report: Report) -> RenderableType:
         parts.append(_section("Compression", [listed(compression)]))
     if report.storm:
         parts.append(_section("Storm", [glued(storm_sentence(report.storm))]))
+    if report.flap:
+        parts.append(_section("Flapping", [glued(flap_sentence(report.flap))]))
     opens = [point.open for point in report.timeline]
     if server := list(vitals.sentences(report.vitals, opens)):
         parts.append(_section("Server", [listed(server)]))
@@ -180,6 +182,7 @@ def _connection_tally(connections: ConnectionFigures) -> Text:
     sometimes = [
         (connections.ended, "ended by the server", ""),
         (connections.replaced, "replaced", ""),
+        (connections.planned_ends, "ended as planned", ""),
     ]
     return _tally(
         [

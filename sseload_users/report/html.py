@@ -13,7 +13,7 @@ from sseload_users.report.compression import compression_sentences
 from sseload_users.report.distribution import distribution
 from sseload_users.report.model import CodeRow, Report
 from sseload_users.report.pages import page, portion, setting
-from sseload_users.verdict.capacity import ladder_sentence, storm_sentence
+from sseload_users.verdict.capacity import flap_sentence, ladder_sentence, storm_sentence
 from sseload_users.verdict.reasons import Reason, worst
 from sseload_users.verdict.thresholds import Grade
 
@@ -110,6 +110,7 @@ def document(report: Report) -> str:
         channels=report.channels[:MOST_CHANNELS],
         compression="; ".join(compression_sentences(report.compression)),
         storm=storm_sentence(report.storm) if report.storm else "",
+        flap=flap_sentence(report.flap) if report.flap else "",
         addresses=report.addresses
         if len(report.addresses) > 1 or any(each.proxy for each in report.addresses)
         else [],

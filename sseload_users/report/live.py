@@ -93,6 +93,7 @@ def report_so_far(live: Live) -> Report:
         timeline=[],
         compression=compression_of(live.totals.tally),
         storm=None,
+        flap=None,
         vitals=[],
         health=_health(live),
         addresses=[],

@@ -19,6 +19,7 @@ from sseload_users.core.figure_types import (
 )
 from sseload_users.core.figures import (
     Account,
+    FlapRecovery,
     HealthFigures,
     SearchResult,
     StormRecovery,
@@ -315,6 +316,8 @@ class Report(Account, _Head):
     storm: StormRecovery | None
     """How soon the connections were back that --storm-after ended all at once; null without a
     storm."""
+    flap: FlapRecovery | None
+    """How soon the connections were back that --flap lost one by one; null without it."""
     vitals: list[VitalsSeries]
     """The server's condition, as far as it was watched."""
     health: HealthFigures | None

@@ -103,6 +103,7 @@ class Accounting:
         self._sample(now)
         self._ticker.kill(block=False)
         self._clock.close()
+        self._network.close_silent()
         self.report(final=True)
 
     def _tick(self) -> None:

@@ -2,7 +2,8 @@
 
 With churn, each session leaves after a random time, as visitors come and go: it is owed no
 further codes, and is closed once it has those that it is owed or they have timed out. In a
-storm, all sessions are cut off at once and reconnect, as if a proxy had restarted.
+storm, all sessions are cut off at once and reconnect, as if a proxy had restarted. Flapping
+connections are lost one after the other, as those of mobile clients are, and return.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ import gevent
 
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.ledger import Ledger
+from sseload_users.core.loss_kind import LossKind
 from sseload_users.core.sessions import Session
 from sseload_users.transports.transport import Transport
 
 #: Why sseload ended a session; empty if it did not.
-EndReason = Literal["", "over", "storm"]
+EndReason = Literal["", "over", "storm", "flap"]
 #: Seconds from one check of the leaving sessions to the next.
 _CHECK_S = 0.1
 
@@ -49,6 +51,12 @@ class Hold:
         if not self.why:
             self.why, self.ended_ns = why, at_ns
             self._transport.leave()
+
+    def lose(self, how: LossKind, at_ns: int) -> None:
+        """Lose the session's connection, which flaps; once."""
+        if not self.why:
+            self.why, self.ended_ns = "flap", at_ns
+            self._transport.lose(how)
 
 
 class Churn:
@@ -105,6 +113,22 @@ class Churn:
         for each in holds:
             each.end("storm", at_ns)
         return len(holds)
+
+    def flap(self, how: LossKind, at_ns: int) -> bool:
+        """Lose the connection whose turn it is: the one that has been open the longest.
+
+        Args:
+            how: what the server notices of it.
+            at_ns: the time (wall clock, ns).
+
+        Returns:
+            Whether there was one.
+        """
+        open_ones = (each for each in self._holds if not each.why and each not in self._leaving)
+        hold = next(open_ones, None)
+        if hold is not None:
+            hold.lose(how, at_ns)
+        return hold is not None
 
     def _leave(self, hold: Hold) -> None:
         """Let a session leave as soon as it awaits no code; at once if it returns."""

@@ -351,6 +351,13 @@ class Storm(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Flap(Message):
+    """Lose one connection, which returns; `slowest_us` is as in `Storm`."""
+
+    slowest_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class CloseAccount(Message):
     """Close the account and send the final report; `slowest_us` is as in `Storm`."""
 
@@ -390,5 +397,6 @@ ToWorker: TypeAlias = (
     | CodeStatus
     | StopPublishing
     | Storm
+    | Flap
     | CloseAccount
 )

@@ -133,6 +133,23 @@ class OperationCounters:
         if not self._is_closed():
             self._ledger.tally.storm.add(down_us)
 
+    def count_flap_reconnect(self, down_us: int) -> None:
+        """Count a session that follows one whose connection flapped.
+
+        Args:
+            down_us: time since it was lost, in microseconds.
+        """
+        if not self._is_closed():
+            self._ledger.tally.flap.add(down_us)
+
+    def count_planned_end(self) -> None:
+        """Count a session that the server ended as planned."""
+        self.counters.planned_ends += 1
+
+    def withdraw_planned_end(self) -> None:
+        """Take back a planned end: the client could not return at once, so it was a drop."""
+        self.counters.planned_ends -= 1
+
     def count_drop(self, cause: str, server_text: str = "") -> str:
         """Count a session that the server or the network ended; see `count_connect_failure`."""
         self.counters.dropped += 1

@@ -24,6 +24,7 @@ from sseload_users.run.messages import (
     CodeOutcome,
     CodeSent,
     CodeStatus,
+    Flap,
     Hello,
     JoinRequest,
     Leaving,
@@ -88,6 +89,7 @@ class RunProtocol:
         self.publisher_losses: Counter[str] = Counter()
         self._link = link
         self._totals = totals
+        self._flaps = 0
         self._registry = registry
         self._log = log
         self._refuse = refuse
@@ -195,6 +197,19 @@ class RunProtocol:
     def storm(self) -> None:
         """Make all workers end all sessions at once and reconnect."""
         self._send_all(Storm(self._slowest_us()))
+
+    def flap(self) -> None:
+        """Make the worker whose turn it is lose one connection, which returns."""
+        workers = self._registry.open_sessions()
+        connections = sum(opened for _, opened in workers)
+        if not connections:
+            return
+        turn, self._flaps = self._flaps % connections, self._flaps + 1
+        for worker, opened in workers:
+            if turn < opened:
+                self._send(worker, Flap(self._slowest_us()))
+                return
+            turn -= opened
 
     def abandon_broadcast(self, broadcaster: str) -> None:
         """Expect no further codes, as the worker that has the broadcaster is lost.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import gevent
@@ -157,11 +158,15 @@ class StepRunner:
             return schedule
         fitted = time_limit.fitted(schedule, left, options.delivery_timeout)
         run.options = {**run.options, "duration": round(fitted.codes * fitted.interval_s, 3)}
-        if options.storm_after and options.storm_after >= fitted.length_s:
-            self._log.note(
-                f"The codes are spread over {seconds(fitted.length_s)} to end before -t does, but "
-                f"--storm-after is {seconds(options.storm_after)}: the storm may not take place."
-            )
+        for flag, value, what in (
+            ("--storm-after", options.storm_after, "the storm may not take place"),
+            ("--flap", options.flap, "no connection may be lost"),
+        ):
+            if value and value >= fitted.length_s:
+                self._log.note(
+                    f"The codes are spread over {seconds(fitted.length_s)} to end before -t does, "
+                    f"but {flag} is {seconds(value)}: {what}."
+                )
         return fitted
 
     def _broadcast(self, schedule: Schedule) -> str:
@@ -186,15 +191,18 @@ class StepRunner:
                 "that -u includes it beside the connections."
             )
         self._protocol.order_broadcast(broadcaster, order)
-        after_s = self._options.storm_after
-        storm = gevent.spawn_later(after_s, self._storm) if after_s else None
+        after_s, flap_s = self._options.storm_after, self._options.flap
+        ending: list[gevent.Greenlet[..., None]] = []
+        if after_s:
+            ending.append(gevent.spawn_later(after_s, self._storm))
+        if flap_s:
+            ending.append(gevent.spawn(self._flap, flap_s))
         try:
             self._protocol.wait_until(
                 lambda: self._protocol.broadcast_done or self._registry.broadcaster() != broadcaster
             )
         finally:
-            if storm is not None:
-                storm.kill(block=False)
+            gevent.killall(ending, block=False)
         if not self._protocol.broadcast_done:
             self._log.mark_incomplete(
                 f"{self._registry.name(broadcaster)}, which broadcast, was lost, or its user was "
@@ -219,6 +227,15 @@ class StepRunner:
         self._log.run.storms_ns.append(wall_ns())
         self._log.show("All sessions end at once and reconnect.")
         self._protocol.storm()
+
+    def _flap(self, every_s: float) -> None:
+        """Lose one connection after another, in turn; each returns."""
+        began, flaps = time.monotonic(), 0
+        self._log.show(f"One connection is lost every {seconds(every_s)}, in turn, and returns.")
+        while True:
+            flaps += 1
+            gevent.sleep(max(began + flaps * every_s - time.monotonic(), 0))
+            self._protocol.flap()
 
     def _all_connected(self) -> bool:
         present = self._registry.present()

@@ -105,6 +105,14 @@ class WorkerRegistry:
         """Return the accounts of the workers that are neither lost nor have left."""
         return [each for each in self._totals.workers.values() if not each.lost and not each.left]
 
+    def open_sessions(self) -> list[tuple[str, int]]:
+        """Return the id of each worker that takes part, and how many sessions it has open."""
+        return [
+            (worker, each.gauges.open)
+            for worker, each in self._totals.workers.items()
+            if each.gauges and not each.lost and not each.left
+        ]
+
     def is_lost(self, worker: str) -> bool:
         """Whether a worker is lost, as far as is known."""
         return self._totals.worker(worker).lost

@@ -32,6 +32,7 @@ from sseload_users.run.messages import (
     CloseAccount,
     CodeSent,
     CodeStatus,
+    Flap,
     Hello,
     Leaving,
     PhaseEntered,
@@ -182,6 +183,10 @@ class WorkerRun:
                 self.ledger.rules.note_delivery(slowest_us * 1000)
                 ended = self.churn.storm(wall_ns())
                 self.operations.counters.stormed += ended
+            case Flap(slowest_us):
+                self.ledger.rules.note_delivery(slowest_us * 1000)
+                flapped = self.churn.flap(self.options.flap_how, wall_ns())
+                self.operations.counters.flapped += flapped
             case CloseAccount(slowest_us):
                 self.ledger.rules.note_delivery(slowest_us * 1000)
                 self.finish()

@@ -98,6 +98,10 @@ class ParsedMessage:
     data: object
 
 
+#: The cause with which the server's end of an event stream ends a session.
+END_OF_STREAM = "end of stream"
+
+
 @dataclass(frozen=True, slots=True)
 class Closed:
     """How a session ended.
@@ -115,3 +119,14 @@ class Closed:
     cause: str
     code: int | None = None
     reason: str = ""
+
+    @property
+    def is_orderly(self) -> bool:
+        """Whether the server ended the session as it does without an error.
+
+        By a close frame with a normal status (RFC 6455 §7.4.1: 1000, 1001, and 1012 for a service
+        that restarts), or by the end of an event stream.
+        """
+        return self.by == "server" and (
+            self.code in (1000, 1001, 1012) or self.cause == END_OF_STREAM
+        )

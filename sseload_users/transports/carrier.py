@@ -66,3 +66,9 @@ class Carrier(Protocol):
 
     def close(self) -> None:
         """Close, and release all buffers."""
+
+    def reset(self) -> None:
+        """Close by a TCP reset, as far as there is a connection to reset."""
+
+    def fall_silent(self) -> None:
+        """Neither read nor write any more; a connection stays open until `close`."""

@@ -10,7 +10,7 @@ import functools
 import re
 from collections.abc import Callable
 
-from sseload_users.transports import Closed, OnMessage
+from sseload_users.transports import END_OF_STREAM, Closed, OnMessage
 from sseload_users.transports.decoded_events import DecodedEvents
 from sseload_users.transports.event_stream import EventStream
 
@@ -21,7 +21,7 @@ _LINE_BYTES, _TRAILER_BYTES = 4096, 16384
 #: Most bytes of a chunk's first line on the fast path.
 _SHORT_LINE = 20
 _LF = 0x0A
-_END = Closed("server", "end of stream")
+_END = Closed("server", END_OF_STREAM)
 _CUT = Closed("network", "connection closed")
 #: How a session closes if a chunk is invalid.
 BAD_CHUNK = Closed("client", "protocol error: bad chunk")

@@ -12,6 +12,7 @@ from typing import Literal
 import gevent
 
 from sseload_users.transports import ConnectFailed, NotConnected
+from sseload_users.transports.carrier import Carrier
 from sseload_users.transports.causes import cause_of, text_of
 from sseload_users.transports.client_certificate import ClientCertificate
 from sseload_users.transports.dialer import Dialer
@@ -47,6 +48,7 @@ class Network:
         lag: the generator's lag, one sample per stamped read.
         inflation: memo and counts of what is inflated.
         dialer: as given.
+        silent: connections that were lost without the server's knowledge; they stay open.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Network:
         self._tls_sessions: dict[str, ssl.SSLSession] = {}
         self._logged: set[str] = set()
         self.dialer = dialer or Dialer()
+        self.silent: list[Carrier] = []
 
     @cached_property
     def http2_context(self) -> ssl.SSLContext:
@@ -122,6 +125,11 @@ class Network:
     def slow_reader(self) -> SlowReader:
         """Reads this process's slow connections."""
         return SlowReader(self.lag, self._slow_rate)
+
+    def close_silent(self) -> None:
+        """Close the connections that were lost without the server's knowledge."""
+        while self.silent:
+            self.silent.pop().close()
 
     def open(
         self,

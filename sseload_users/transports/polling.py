@@ -198,6 +198,14 @@ class Polling:
         if not self._leaving:
             self._close_now()
 
+    def reset(self) -> None:
+        """Close both connections: between two polls there is nothing to reset."""
+        self.shutdown()
+
+    def fall_silent(self) -> None:
+        """Poll no more: that is all that a server notices of a client that polls."""
+        self.shutdown()
+
     def leave(self, packet: str) -> None:
         """Post what waits and then, alone, a last packet; afterwards the connections close."""
         if self._sid and not self._over:

@@ -9,6 +9,7 @@ import _socket
 import contextlib
 import socket
 import ssl
+import struct
 import time
 
 import gevent.monkey
@@ -164,6 +165,17 @@ class StampedSocket:
         self._tls = None
         self._buffer = self.backlog = b""
         self._at = 0
+
+    def reset(self) -> None:
+        """Close by a TCP reset."""
+        with contextlib.suppress(OSError):
+            # A linger time of 0 turns the close into a reset (SO_LINGER, socket(7)).
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
+    def fall_silent(self) -> None:
+        """Neither read nor write any more; the connection stays open until `close`."""
+        self.unwatch()
 
     # In the hub
 

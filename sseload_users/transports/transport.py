@@ -10,6 +10,7 @@ from typing import ClassVar
 import gevent.event
 
 from sseload_users.core.clock import wall_ns
+from sseload_users.core.loss_kind import LossKind
 from sseload_users.transports import (
     Closed,
     ConnectFailed,
@@ -338,6 +339,24 @@ class Transport(ABC):
         """Close from this side: a best-effort goodbye, without waiting for an answer."""
         if self._closed is None:
             self._say_goodbye()
+        self.end(_LEFT)
+
+    def lose(self, how: LossKind) -> None:
+        """Lose the connection: end the session without a goodbye.
+
+        Args:
+            how: what the server notices of it. If nothing, the connection stays open, unread,
+                as long as the network is there.
+        """
+        connection = self._connection
+        if self._closed is None and connection is not None:
+            self._closed, self.ended_ns = _LEFT, wall_ns()
+            if how == "rst":
+                connection.reset()
+            elif how == "silent":
+                connection.fall_silent()
+                self.network.silent.append(connection)
+                self._connection = None
         self.end(_LEFT)
 
     def end(self, closed: Closed, *, arrived: bool = False) -> None:

@@ -88,6 +88,7 @@ class CodeListener(User):
         self._slow = False
         self._turn = run.connections.turn(self._connection.number)
         self._resumes = self._target.profile.spec.guarantee == "resume"
+        self._failed: ConnectFailed | None = None
         self._retry_s = 0.0
         self._dropped_ns = 0
         self._wants_codes = self._overrides("on_code")
@@ -184,20 +185,52 @@ class CodeListener(User):
             self._transport = None
             return self._connect(None)
         if hold.why:
-            storms = hold.why == "storm"
-            if storms:
-                gevent.sleep(random.uniform(0, run.options.storm_jitter))
-            connected = self._connect(None, queued=not storms, again=True)
-            if storms and connected and self._transport is not None:
-                back_ns = self._transport.subscribed_ns - hold.ended_ns
-                run.operations.count_storm_reconnect(max(back_ns, 0) // 1000)
-            return connected
+            return self._return(hold)
+        if self._is_planned(closed):
+            self._back_off(0)
+            return self._connect(1, again=True) or self._return_late(closed)
         if closed.cause == LEFT or not run.options.reconnect:
             return False
         self._back_off(0)
         connected = self._connect(None, again=True)
         if connected:
             self._recovered()
+        return connected
+
+    def _return_late(self, closed: Closed) -> bool:
+        """Start the session that follows a planned end, though not within the retry time.
+
+        Args:
+            closed: how the session ended, which now counts as a drop.
+
+        Returns:
+            Whether there is one.
+        """
+        run, failed = self._worker_run, self._failed
+        if run.finished or isinstance(failed, StayAway):
+            return False
+        run.operations.withdraw_planned_end()
+        self._count_drop(closed.cause, self._redacted(closed.reason))
+        if not run.options.reconnect or failed is None or failed.final:
+            return False
+        self._back_off(1)
+        connected = self._connect(None, again=True)
+        if connected:
+            self._recovered()
+        return connected
+
+    def _return(self, hold: Hold) -> bool:
+        """Start the session that follows one that sseload ended; return whether there is one."""
+        operations, at_once = self._worker_run.operations, hold.why != "over"
+        if at_once:
+            gevent.sleep(random.uniform(0, self._worker_run.options.storm_jitter))
+        connected = self._connect(None, queued=not at_once, again=True)
+        if at_once and connected and self._transport is not None:
+            back_us = max(self._transport.subscribed_ns - hold.ended_ns, 0) // 1000
+            if hold.why == "storm":
+                operations.count_storm_reconnect(back_us)
+            else:
+                operations.count_flap_reconnect(back_us)
         return connected
 
     def _connect(self, attempts: int | None, *, queued: bool = True, again: bool = False) -> bool:
@@ -216,7 +249,7 @@ class CodeListener(User):
                 self._back_off(attempt)
             attempt += 1
             with run.connect_slots if queued else nullcontext(), run.users.connecting:
-                failed = self._try_to_connect()
+                failed = self._failed = self._try_to_connect()
             if failed is None:
                 return True
             if attempt == attempts or (failed.final and again) or isinstance(failed, StayAway):
@@ -334,30 +367,40 @@ class CodeListener(User):
             with run.churn.holding(transport, session) as hold, run.emitters.taking_turns(emitter):
                 closed = transport.listen()
         finally:
-            server_text = closed.reason
+            server_text = self._redacted(closed.reason)
             if self._requests is not None:
-                server_text = self._requests.redact(server_text)
                 self._requests.end()
             dropped = closed.cause != LEFT
             ended_ns = transport.ended_ns or wall_ns()
-            returns = bool(hold.why) or (dropped and run.options.reconnect)
+            planned = self._is_planned(closed)
+            returns = bool(hold.why) or planned or (dropped and run.options.reconnect)
             end = run.ledger.pause_session if returns else run.ledger.close_session
             end(session, ended_ns, released=not dropped)
             if dropped and not run.finished:
                 self._dropped_ns = ended_ns
-                cause = run.operations.count_drop(closed.cause, server_text)
-                self._connection.drops += 1
-                self._connection.last_cause = f"session: {cause}"
-                fire(
-                    self.environment,
-                    transport.kind,
-                    "session",
-                    None,
-                    error=SessionEnded(cause),
-                )
+                if planned:
+                    cause = closed.cause
+                    run.operations.count_planned_end()
+                else:
+                    cause = self._count_drop(closed.cause, server_text)
             if self._hooks is not None:
                 self._hooks.put(partial(self.on_closed, cause))
         return closed, hold
+
+    def _redacted(self, server_text: str) -> str:
+        return server_text if self._requests is None else self._requests.redact(server_text)
+
+    def _is_planned(self, closed: Closed) -> bool:
+        return closed.is_orderly and self._target.profile.spec.planned_ends
+
+    def _count_drop(self, cause: str, server_text: str) -> str:
+        """Count the end of a session as a drop; return the cause under which it is counted."""
+        cause = self._worker_run.operations.count_drop(cause, server_text)
+        self._connection.drops += 1
+        self._connection.last_cause = f"session: {cause}"
+        kind = self._transport_type.kind
+        fire(self.environment, kind, "session", None, error=SessionEnded(cause))
+        return cause
 
     def _on_message(self, payload: bytes, arrived_ns: int) -> None:
         """Take a message, in the hub. The hot path: once for each message."""

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sseload_users.core.figures import Account, ConnectionFigures, SearchResult, StormRecovery
-from sseload_users.core.formatting import clean, count, number, of, seconds, shorten
+from sseload_users.core.figures import (
+    Account,
+    ConnectionFigures,
+    FlapRecovery,
+    SearchResult,
+    StormRecovery,
+)
+from sseload_users.core.formatting import clean, count, ms, number, of, seconds, shorten
 from sseload_users.core.objective import Objective, measure
 from sseload_users.verdict.reasons import GRADES, Reason, StepReport, make_reason
 from sseload_users.verdict.receipts import came
@@ -197,6 +203,25 @@ def storm_sentence(storm: StormRecovery) -> str:
     if storm.back < storm.ended:
         recovery += f"; {number(storm.back)} in all"
     return f"{count(storm.ended, 'connection')} ended at once; {recovery}"
+
+
+#: What a server notices when a connection flaps.
+_NOTICED = {
+    "fin": "closed without a goodbye",
+    "rst": "reset",
+    "silent": "lost silently",
+}
+
+
+def flap_sentence(flap: FlapRecovery) -> str:
+    """Return how soon the connections were back that flapped."""
+    sentence = f"{count(flap.ended, 'connection')} {_NOTICED[flap.how]}, one after the other"
+    if flap.back < flap.ended:
+        sentence += f"; {number(flap.back)} returned"
+    times = flap.back_ms
+    if not times.count:
+        return sentence
+    return f"{sentence}; back after {ms(times.p50)} ms (p50), {ms(times.max)} ms at most"
 
 
 def _precise_seconds(value: float) -> str:

@@ -44,6 +44,10 @@ SHORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("--codes", "12", "--duration", "4", "--storm-after", "1", "--connect-timeout", "0.4"),
         ("--refuse", "0.3", "--refuse-how", "hang"),
     ),
+    "rooms": (("--codes", "40", "--duration", "2"), ()),
+    "flap": (
+        ("--codes", "40", "--duration", "4", "--flap", "0.3", "--storm-jitter", "0.5"), (),
+    ),
     "burst": (("--codes", "50"), ()),
     "slow-consumers": (("--codes", "30", "--duration", "3", "--slow-rate", "300"), ()),
     "idle": (("--duration", "5"), ("--ping-interval", "0.4", "--ping-timeout", "1")),
@@ -93,6 +97,14 @@ def test_shapes_without_faults_deliver_everything(shapes: Shapes, name: str) -> 
     rss = [point["rss_mib"] for point in report["timeline"]]
     assert all(20 < each < 500 for each in rss)
     assert max(rss) < 1.2 * min(rss)
+
+
+@pytest.mark.e2e
+def test_rooms_get_their_own_codes(shapes: Shapes) -> None:
+    outcome, truth = shapes["rooms"].result()
+    check_flawless(outcome)
+    assert len({code.channel for code in truth.codes.values()}) == 20
+    assert outcome.report["deliveries"]["delivered"] == truth.sent == truth.subscribers
 
 
 @pytest.mark.e2e
