@@ -109,8 +109,7 @@ def document(report: Report) -> str:
         last=_LAST,
         channels=report.channels[:MOST_CHANNELS],
         compression="; ".join(compression_sentences(report.compression)),
-        storm=storm_sentence(report.storm) if report.storm else "",
-        flap=flap_sentence(report.flap) if report.flap else "",
+        **_returns(report),
         addresses=report.addresses
         if len(report.addresses) > 1 or any(each.proxy for each in report.addresses)
         else [],
@@ -121,6 +120,14 @@ def document(report: Report) -> str:
         accuracy=list(accuracy(report)),
         options={name: setting(value) for name, value in report.run.options.items()},
     )
+
+
+def _returns(report: Report) -> dict[str, str]:
+    """Return how soon connections were back that sseload ended, by how it did; empty for not."""
+    return {
+        "storm": storm_sentence(report.storm) if report.storm else "",
+        "flap": flap_sentence(report.flap) if report.flap else "",
+    }
 
 
 def _polling(polling: PollingFigures | None) -> list[str]:

@@ -108,6 +108,13 @@ def test_rooms_get_their_own_codes(shapes: Shapes) -> None:
 
 
 @pytest.mark.e2e
+def test_flapping_connections_get_what_they_missed(shapes: Shapes) -> None:
+    outcome, truth = shapes["flap"].result()
+    assert outcome.report["flap"]["ended"] > 8
+    assert outcome.report["deliveries"]["missing"] == truth.withheld == 0
+
+
+@pytest.mark.e2e
 def test_a_burst_is_sent_back_to_back(shapes: Shapes) -> None:
     outcome, truth = shapes["burst"].result()
     assert len(truth.ingests) == 50

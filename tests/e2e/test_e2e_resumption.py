@@ -1,0 +1,90 @@
+"""Clients that return, to a server that promises to lose nothing and to ones that break that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sseload_users.core.config_path import config_path
+from sseload_users.demo.record import Record
+from tests.support.returning_clients import Pairs, clients_of, pairs_of, users_file
+from tests.support.runs import QUICK, Outcome, run_against_target
+
+pytestmark = pytest.mark.e2e
+
+CONNECTIONS, CODES, DURATION = 8, 40, 2
+#: Each way in which sessions end, and all return.
+ENDS = {
+    "storm": ("--storm-after", "0.5", "--storm-jitter", "0.6"),
+    "flap": ("--flap", "0.15", "--storm-jitter", "0.4"),
+    "flap, reset": ("--flap", "0.15", "--flap-how", "rst", "--storm-jitter", "0.4"),
+    "flap, silent": ("--flap", "0.15", "--flap-how", "silent", "--storm-jitter", "0.4"),
+    "session length": ("--session-length", "0.5"),
+    "storm on two processes": (
+        "--storm-after", "0.5", "--storm-jitter", "0.6", "--processes", "2",
+    ),
+    "flap on two processes": ("--flap", "0.15", "--storm-jitter", "0.4", "--processes", "2"),
+}  # fmt: skip
+
+
+def play(
+    folder: Path,
+    *arguments: str,
+    faults: tuple[str, ...] = (),
+    changed: tuple[tuple[str, str], ...] = (),
+) -> tuple[Outcome, Record, Pairs]:
+    """Run with a client for each user, and compare the report with the record."""
+    text = config_path("targets/rooms-sse.toml").read_text("utf-8")
+    for old, new in changed:
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (folder / "mine.toml").write_text(text, "utf-8")
+    users, known = users_file(folder, CONNECTIONS)
+    outcome, truth = run_against_target(
+        folder / "run", *map(str, (CONNECTIONS, CODES, DURATION)), *QUICK, *users,
+        "--target", str(folder / "mine.toml"), "--channels", "2", *arguments,
+        faults=(*known, *faults),
+    )  # fmt: skip
+    assert len(clients_of(truth)) == CONNECTIONS
+    pairs = pairs_of(truth)
+    assert pairs.owed == CODES * CONNECTIONS // 2
+    pairs.check(outcome.report["deliveries"])
+    return outcome, truth, pairs
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_server_that_replays_the_gap_is_good(tmp_path: Path, end: str) -> None:
+    outcome, truth, pairs = play(tmp_path, *ENDS[end])
+    assert pairs.missing == pairs.replayed == 0
+    assert truth.withheld == 0
+    assert outcome.reasons == {}
+    assert outcome.grade == "good"
+    connections = outcome.report["connections"]
+    assert connections["dropped"] == 0
+    assert connections["replaced"] > 0
+    if end != "session length":
+        assert pairs.recovered > 0
+
+
+def test_a_server_that_loses_the_gap_is_not_good(tmp_path: Path) -> None:
+    outcome, truth, pairs = play(tmp_path, *ENDS["flap"], faults=("--lose-gap",))
+    assert pairs.missing == truth.withheld > 0
+    assert pairs.recovered == 0
+    assert outcome.grade == "issues"
+    assert outcome.status == 1
+
+
+def test_a_server_with_a_short_history_loses_a_part(tmp_path: Path) -> None:
+    outcome, _, pairs = play(tmp_path, *ENDS["storm"], faults=("--history", "3"))
+    assert pairs.missing > 0
+    assert pairs.recovered > 0
+    assert outcome.grade != "good"
+
+
+def test_a_server_that_replays_everything_is_told_apart(tmp_path: Path) -> None:
+    _, truth, pairs = play(tmp_path, *ENDS["storm"], faults=("--replay-all",))
+    assert pairs.missing == 0
+    assert pairs.replayed > 0
+    brought = pairs.replayed + pairs.recovered
+    assert brought <= truth.replayed <= brought + pairs.joining
