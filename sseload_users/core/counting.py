@@ -60,9 +60,11 @@ def count_leak(tally: Tally, session: Session, code: TrackedCode, copies: int) -
     )
 
 
-def count_before(rules: PairRules, account: CodeTally, copies: int) -> None:
+def count_before(
+    rules: PairRules, account: CodeTally, session: Session, sent_ns: int, copies: int
+) -> None:
     """Count copies of a code that was sent before the session asked for it."""
-    if rules.history:
+    if rules.history or sent_ns >= session.history_ns:
         account.history += copies
     else:
         account.unexpected += copies
@@ -99,7 +101,7 @@ def count_first_copies(
                 count_leak(tally, session, code, 1)
                 continue
             if relation == "before":
-                count_before(rules, account, 1)
+                count_before(rules, account, session, sent_ns, 1)
                 continue
             session.add_unowed(code.sequence)
             if relation == "leaving":
@@ -138,7 +140,7 @@ def count_further_copies(
             count_duplicates(account, session.connection, sum(copies.values()))
         else:
             if code.owed:
-                count_before(rules, account, sum(copies.values()))
+                count_before(rules, account, session, code.sent_ns or 0, sum(copies.values()))
             else:
                 account.unexpected += sum(copies.values())
             counters.out_of_order += code.count_out_of_order(copies)

@@ -40,7 +40,7 @@ def count_copy_of_settled(
         if code.owed and relation == "outside":
             count_leak(tally, session, code, 1)
         elif code.owed:
-            count_before(rules, account, 1)
+            count_before(rules, account, session, sent_ns or 0, 1)
         else:
             account.unexpected += 1
         note_order(tally.counters, session, code)

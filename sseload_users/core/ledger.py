@@ -116,6 +116,7 @@ class Ledger:
         started_ns: int,
         subscribed_ns: int,
         channels: Iterable[str] = (),
+        missed_since_ns: int | None = None,
     ) -> Session:
         """Open a session, which is owed codes from now on.
 
@@ -128,6 +129,8 @@ class Ledger:
                 sent that could still be meant for it then.
             subscribed_ns: when the subscription was confirmed (wall clock, ns).
             channels: the channels that it is subscribed to, in a run with channels.
+            missed_since_ns: since when the client, as it has told the server, has missed codes
+                (wall clock, ns); None if it has not told.
         """
         started_ns = min(started_ns, subscribed_ns)
         connection.sessions += 1
@@ -143,6 +146,8 @@ class Ledger:
         if self._resume:
             connection.session = session
             session.gaps = Gaps()
+        if missed_since_ns is not None:
+            session.history_ns = self.rules.undecided_since(missed_since_ns)
         self.audience.add(session)
         self.evidence.opened(session)
         self._count_settled(session, subscribed_ns)

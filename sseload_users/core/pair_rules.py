@@ -87,6 +87,10 @@ class PairRules:
             and now_ns <= code.sent_ns + self.timeout_ns
         )
 
+    def undecided_since(self, at_ns: int) -> int:
+        """Return since when codes were sent that may have been under way at a time (ns)."""
+        return at_ns - self.slowest_ns - _MARGIN_NS
+
     def is_due(self, code: TrackedCode, members: Members, now_ns: int) -> bool:
         """Whether the account of a code can be closed: it has timed out, or all have it.
 

@@ -75,6 +75,8 @@ class Session:
         closed_ns: when it ended; None while it is open.
         released: sseload ended it.
         gaps: its gaps; None if it ends with its stretch.
+        history_ns: codes that were sent then or later, and before the session, may come, since the
+            client has asked for what it had missed (wall clock, ns); NEVER if it has not.
         channels: its spans in each channel that it has belonged to; None in a run without
             channels.
         newest: highest sequence number that has arrived, in a run without channels.
@@ -90,6 +92,7 @@ class Session:
         "closed_ns",
         "connection",
         "gaps",
+        "history_ns",
         "lacks",
         "leaving_ns",
         "newest",
@@ -118,6 +121,7 @@ class Session:
         self.closed_ns: int | None = None
         self.released = False
         self.gaps: Gaps | None = None
+        self.history_ns = NEVER
         self.channels: dict[str, tuple[Span, ...]] | None = None
         self.newest = 0
         self.newest_in: dict[str | None, int] | None = None

@@ -317,11 +317,13 @@ class CodeListener(User):
         meant_since_ns = min(meant_since_ns, codes.oldest_unreceived_ns(began_ns) or began_ns)
         # What it gets of what was sent before, it recovers.
         since_ns = began_ns if self._resumes and connection.sessions else meant_since_ns
+        before = self._session if last_event_id else None
         self._session = run.ledger.open_session(
             connection,
             min(since_ns, began_ns),
             transport.subscribed_ns,
             self._identity.channels,
+            None if before is None else before.closed_ns,
         )
         fire(self.environment, kind, "connect", connect_us / 1000)
         if self._hooks is not None:

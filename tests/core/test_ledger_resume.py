@@ -73,3 +73,24 @@ def test_without_the_promise_a_paused_session_is_closed() -> None:
     ledger.settle(T0 + 10 * S)
     taken = ledger.take()
     assert (total_of(taken, "owed"), total_of(taken, "unexpected")) == (0, 1)
+
+
+def test_what_a_client_asks_for_is_history() -> None:
+    ledger = Ledger(10.0)
+    connection = ledger.add_connection()
+    first = ledger.open_session(connection, T0, T0)
+    for sequence, sent_ns in ((1, T0 + S), (2, T0 + 11 * S), (3, T0 + 12 * S)):
+        ledger.announce(sequence, sent_ns)
+        ledger.set_status(sequence, "accepted", sequence)
+        if sequence < 3:
+            first.receive(ledger.code(sequence), sent_ns + MS)
+        else:
+            ledger.close_session(first, T0 + 11 * S + 500 * MS, released=False)
+    # It tells the server that it has the second code, and gets everything again.
+    again = ledger.open_session(connection, T0 + 13 * S, T0 + 13 * S, (), first.closed_ns)
+    for sequence in (1, 2, 3):
+        again.receive(ledger.code(sequence), T0 + 13 * S + MS)
+    ledger.settle(T0 + 60 * S)
+    taken = ledger.take()
+    assert [taken.codes[each].history for each in (1, 2, 3)] == [0, 1, 1]
+    assert taken.codes[1].unexpected == 1
