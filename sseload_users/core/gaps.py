@@ -30,6 +30,11 @@ class Gaps:
         """When the connect of the session after the latest gap began; 0 before the first gap."""
         return self._starts[-1] if self._starts else 0
 
+    @property
+    def changed_ns(self) -> int:
+        """When the connection last went away or returned; 0 before its first gap."""
+        return self.returned_ns if self.away_ns is None else self.away_ns
+
     def go_away(self, at_ns: int, *, by_us: bool) -> int | None:
         """Begin a gap.
 

@@ -42,6 +42,11 @@ class SessionSet:
     def __len__(self) -> int:
         return self._size
 
+    def __contains__(self, session: Numbered) -> bool:
+        """Whether a session is in the set."""
+        at = session.number - self._first
+        return 0 <= at < len(self._bits) * 8 and bool(self._bits[at >> 3] & (1 << (at & 7)))
+
     def add(self, session: Numbered) -> None:
         """Add a session; it is not in the set, and was opened after the first of the set."""
         at = session.number - self._first
@@ -51,9 +56,9 @@ class SessionSet:
 
     def remove(self, session: Numbered) -> bool:
         """Remove a session; return whether it was in the set."""
-        at = session.number - self._first
-        if not 0 <= at < len(self._bits) * 8 or not self._bits[at >> 3] & (1 << (at & 7)):
+        if session not in self:
             return False
+        at = session.number - self._first
         self._bits[at >> 3] &= ~(1 << (at & 7))
         self._size -= 1
         return True

@@ -45,6 +45,8 @@ class Gauges:
         rss_mib: peak resident memory, in MiB.
         clock_known: whether the difference from the leader's clock has been measured.
         clock_error_ns: error of that difference, in nanoseconds.
+        catching_up: connections that may still bring codes which have timed out; while codes are
+            in flight it does not matter, and is 0.
         timestamps: source of arrival times: "kernel" or "userspace".
     """
 
@@ -64,6 +66,7 @@ class Gauges:
     clock_known: bool = False
     clock_error_ns: int = 0
     timestamps: str = "kernel"
+    catching_up: int = 0
 
 
 class PackedWorkerReport(TypedDict):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import gevent
 
+from sseload_users.core.catching_up import count_catching_up
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.connection_row import connection_row, received_per_connection
 from sseload_users.core.histogram import CoarseHistogram
@@ -239,6 +240,7 @@ class Accounting:
 
     def _gauges(self, owed: int, delivered: int) -> Gauges:
         users, clocks = self._users(), self._clock.clocks
+        in_flight = self.ledger.codes.awaited()
         return Gauges(
             listeners=users.listeners,
             broadcasters=users.broadcasters,
@@ -247,7 +249,7 @@ class Accounting:
             phase=self._phase(),
             open=0 if self.closed else self.ledger.open_sessions,
             peak_open=self._peak_open,
-            in_flight=self.ledger.codes.awaited(),
+            in_flight=in_flight,
             owed=owed,
             delivered=delivered,
             cpu_percent=self._load.cpu_percent,
@@ -256,4 +258,10 @@ class Accounting:
             clock_known=clocks.known,
             clock_error_ns=clocks.error_ns,
             timestamps=self._network.timestamps,
+            catching_up=0 if in_flight else self._catching_up(),
         )
+
+    def _catching_up(self) -> int:
+        ledger = self.ledger
+        settled, timeout_ns = ledger.codes.settled, ledger.rules.timeout_ns
+        return count_catching_up(ledger.audience, settled, timeout_ns, wall_ns())

@@ -107,6 +107,9 @@ class StepRunner:
         if not self._protocol.broadcast_done:
             self._await_answers(broadcaster)
         timeout_s = options.delivery_timeout + options.ingest_timeout + _DRAIN_S
+        if self._resources.target.profile.spec.guarantee == "resume":
+            # Who is away may return, and catches up.
+            timeout_s += options.delivery_timeout
         self._protocol.wait_until(self._all_settled, timeout_s)
         self._log.leave()
         return self._outcome(step, first_phase, opened) if step.name else None
@@ -258,7 +261,7 @@ class StepRunner:
             or (
                 each.gauges is not None
                 and each.gauges.phase == self._log.phase_number
-                and each.gauges.in_flight == 0
+                and each.gauges.in_flight == each.gauges.catching_up == 0
             )
             for each in self._registry.present()
         )
