@@ -357,3 +357,21 @@ def test_only_terminals_get_colours(
 def test_a_directory_names_its_report(files: Callable[..., str]) -> None:
     place = files("a")
     assert read(place) == read(Path(place) / "report.json")
+
+
+def test_leaks_and_replays_are_compared_where_there_are_any() -> None:
+    clean = sample(30, 30, channels=3)
+    leaking = sample(30, 30, channels=3, leaked=40, resume=True, replayed=2)
+    compared = compare(clean, leaking)
+    assert {"leaked", "replayed"} <= {row.name for row in compared.shares}
+    assert any("leaks more codes" in each for each in compared.sentences("worse"))
+    assert not {"leaked", "replayed"} & {row.name for row in compare(clean, clean).shares}
+
+
+def test_what_was_recovered_is_delivered() -> None:
+    all_in_time = sample(10, 10)
+    some_recovered = sample(10, 10, recovered=50, resume=True)
+    (row,) = (
+        each for each in compare(all_in_time, some_recovered).shares if each.name == "delivered"
+    )
+    assert (row.before, row.after, row.outcome) == ("100 %", "100 %", "same")

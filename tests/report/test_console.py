@@ -350,3 +350,21 @@ def test_what_became_of_sessions_that_polled_is_shown() -> None:
     )
     page = html.document(report)
     assert "50 sessions began by long polling, 47 went over to WebSocket" in page
+
+
+def test_the_worst_channels_are_shown() -> None:
+    report = sample(30, 30, channels=6, leaked=4, missing=2, resume=True, recovered=3, replayed=1)
+    text = console.summary(report, 100)
+    table = text[text.index(" Channel ") :].splitlines()
+    assert [line.split()[0] for line in table[1:6]] == [each.name for each in report.channels[:5]]
+    assert "1 further channel, no worse: see channels.csv" in table[6]
+    assert "148 of 150 owed delivered or recovered" in text
+    assert "3 recovered" in text
+    assert "4 leaked" in text
+    assert "1 replayed" in text
+    assert "catching up" in text
+    assert "that went out" not in text
+
+
+def test_a_run_with_one_channel_needs_no_table() -> None:
+    assert " Channel " not in console.summary(sample(10, 10, channels=1), 100)

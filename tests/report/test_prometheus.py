@@ -215,3 +215,16 @@ def test_the_format_follows_the_accept_header(accept: str, kind: str) -> None:
         assert read.keys() == families(text_of(report)).keys()
     else:
         assert body.decode() == text_of(report)
+
+
+def test_the_worst_channels_are_exposed() -> None:
+    report = sample(60, 60, channels=30, leaked=4, recovered=3, resume=True)
+    found = families(text_of(report))
+    deliveries = values(found["sseload_channel_deliveries"])
+    assert len({channel for channel, _ in deliveries}) == 20
+    worst = report.channels[0]
+    assert deliveries[worst.name, "leaked"] == worst.leaked == 4
+    assert values(found["sseload_deliveries"])["recovered",] == 3
+    assert values(found["sseload_messages_beside"])["leaked",] == 4
+    assert found["sseload_resume_recovery_seconds"].type == "histogram"
+    assert "sseload_channel_deliveries" not in families(text_of(sample()))

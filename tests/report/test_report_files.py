@@ -309,3 +309,27 @@ def test_a_file_that_cannot_be_rendered_does_not_prevent_the_others(
     assert {each.name for each in tmp_path.iterdir()} == there
     assert {each.name for each in raised.value.written} == there
     assert "codes.csv could not be made" in caplog.text
+
+
+def test_all_channels_are_in_a_file_the_worst_first(tmp_path: Path) -> None:
+    report = sample(60, 60, channels=30, leaked=4, missing=3)
+    files.write(report, tmp_path, connection_rows(report))
+    with (tmp_path / "channels.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == [each.name for each in report.channels]
+    assert (len(rows), rows[0]["leaked"]) == (30, "4")
+    assert sum(int(row["missing"]) for row in rows) == 3
+
+
+def test_reports_without_channels_are_read(tmp_path: Path) -> None:
+    data = as_data(sample(5, 5))
+    for name in ("channels", "leaks", "resume"):
+        del data[name]
+    for name in ("recovered", "replayed", "leaked", "history"):
+        del data["deliveries"][name]
+    for row in data["per_code"]:
+        del row["channel"], row["recovered"], row["leaked"]
+    for row in data["workers"]:
+        del row["recovered"], row["leaked"]
+    (tmp_path / "report.json").write_text(json.dumps(data))
+    assert serialization.read(tmp_path) == sample(5, 5)

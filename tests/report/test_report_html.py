@@ -299,3 +299,22 @@ def test_a_browser_runs_nothing_and_reports_no_error(tmp_path: Path) -> None:
         assert page.locator("script, img").count() == 0
         assert page.evaluate("window.stolen") is None
         assert complaints == []
+
+
+def test_channels_leaks_and_recovered_codes_are_shown_if_present() -> None:
+    report = sample(60, 60, channels=30, leaked=12, resume=True, recovered=5, replayed=1)
+    report.leaks[0] = replace(report.leaks[0], username="<b>ann", own_channels=["c2", "<i>"])
+    root = inert(html.document(report))
+    rows = cells(section(root, "channels"))[1:]
+    assert [row[0] for row in rows] == [each.name for each in report.channels[:20]]
+    assert rows[0][7] == "12"
+    leaks = cells(section(root, "leaks"))[1:]
+    assert (len(leaks), leaks[0][3:]) == (10, ["<b>ann", "c2, <i>"])
+    assert "The first 10 examples of 12 copies" in words(section(root, "leaks"))
+    outcomes = {row[0]: row[1] for row in cells(section(root, "outcomes")) if row[1:]}
+    assert (outcomes["recovered"], outcomes["leaked"], outcomes["replayed"]) == ("5", "12", "1")
+    assert "channel" in cells(section(root, "codes"))[0]
+    alone = inert(html.document(sample(100, 10)))
+    names = {each.get("aria-labelledby") for each in alone.iter("section")}
+    assert not {"channels", "leaks"} & names
+    assert "recovered" not in words(section(alone, "outcomes"))
