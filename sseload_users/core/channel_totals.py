@@ -65,6 +65,13 @@ class ChannelTotals:
             return [self._figures(name) for name in sorted(names, key=self._goodness)]
         return [self._figures(name) for name in nsmallest(most, names, key=self._goodness)]
 
+    def losses(self) -> dict[str, tuple[int, int]]:
+        """Return the pairs that were owed in each channel, and those of them that were lost."""
+        return {
+            name: (each.outcomes.owed, each.outcomes.owed - each.outcomes.received)
+            for name, each in self._totals.items()
+        }
+
     def _of(self, sequence: int) -> ChannelTotal:
         return self._totals.setdefault(self._plan.channel_of(sequence), ChannelTotal())
 

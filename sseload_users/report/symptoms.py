@@ -32,6 +32,7 @@ def symptoms_of(
         [_code(totals, sequence, codes[sequence], started_ns) for sequence in owed],
         {worker.name or name: worker.evidence for name, worker in totals.workers.items()},
         started_ns,
+        {} if totals.channels is None else totals.channels.losses(),
     )
 
 

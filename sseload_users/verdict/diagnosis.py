@@ -12,6 +12,7 @@ from dataclasses import replace
 from sseload_users.verdict.patterns import failures, times
 from sseload_users.verdict.patterns.loss_matrix import (
     LossMatrix,
+    by_channel,
     first_seconds,
     isolated_instances,
     same_connections,
@@ -22,6 +23,7 @@ from sseload_users.verdict.symptoms import Finding, Symptoms
 
 #: Patterns of losses, the most specific first.
 _LOSSES: tuple[Callable[[Symptoms, LossMatrix], Finding | None], ...] = (
+    by_channel,
     isolated_instances,
     same_connections,
     silent_cut,
@@ -44,6 +46,7 @@ _RECEIVED, _DROPPED, _LATENCY = ("codes_received",), ("connections_dropped",), (
 _CONNECTING = ("connection_success", "size_target", "error_rate")
 #: The rules whose general hints a pattern makes superfluous.
 _RULES: Mapping[str, tuple[str, ...]] = {
+    "by_channel": _RECEIVED,
     "isolated_instances": _RECEIVED,
     "same_connections": _RECEIVED,
     "silent_cut": _RECEIVED,

@@ -46,12 +46,15 @@ class Symptoms:
         codes: what became of the codes that are owed, in order.
         workers: the evidence of each worker, by its name.
         started_ns: when the run began (wall clock, ns).
+        channels: pairs that were owed, and those of them that were lost, in each channel that
+            codes were sent to; empty in a run without channels.
     """
 
     account: Account
     codes: Sequence[CodeSymptoms]
     workers: Mapping[str, Evidence]
     started_ns: int = 0
+    channels: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def drops(self) -> list[Drop]:

@@ -126,6 +126,29 @@ def test_what_they_share_is_named() -> None:
     assert "the same channel, room 1" in finding.sentence
 
 
+def in_channels(lost: dict[str, int]) -> Symptoms:
+    """A run with 100 pairs in each channel, so many of which were lost."""
+    return replace(run_of(), channels={name: (100, each) for name, each in lost.items()})
+
+
+def with_losses(symptoms: Symptoms) -> Symptoms:
+    """The same with random losses in the sample."""
+    draw = random.Random(5)
+    return replace(run_of(lambda _place, _code: draw.random() < 0.1), channels=symptoms.channels)
+
+
+def test_the_channels_of_losses_are_named() -> None:
+    finding = one(with_losses(in_channels({"a": 0, "b": 1, "c": 90, "d": 0})))
+    assert finding.pattern == "by_channel"
+    assert finding.evidence["names"] == "c"
+    assert finding.explains == 90 / 91
+
+
+def test_losses_in_all_channels_are_not_by_channel() -> None:
+    assert found(with_losses(in_channels(dict.fromkeys("abcd", 60)))) == []
+    assert found(with_losses(in_channels({"a": 30, "b": 20, "c": 25, "d": 28}))) == []
+
+
 def test_a_silent_cut_is_found() -> None:
     finding = one(run_of(lambda place, code: place in (3, 30) and code > 12))
     assert finding.pattern == "silent_cut"

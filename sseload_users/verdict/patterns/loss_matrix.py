@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from sseload_users.core.formatting import count, number, share
+from sseload_users.core.formatting import clean, count, number, share
 from sseload_users.verdict.symptoms import Finding, Place, Symptoms
 
 #: Share of the losses that a pattern must explain, and of what went right that it may not touch.
@@ -15,6 +15,8 @@ EXPLAINS, SPARES = 0.8, 0.05
 _MIN_CODES = 3
 #: Smallest share of the connections that is a group of its own and not a few bad ones.
 _GROUP = 0.2
+#: How many channels a sentence names.
+_NAMED = 5
 #: Most groups of connections that are taken for instances.
 _MAX_INSTANCES = 8
 
@@ -130,6 +132,35 @@ def same_connections(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
         "where the server looks for them? connections.csv names them."
         if shared is None
         else f"Look at what is special about this {shared[0]} on the server.",
+    )
+
+
+def by_channel(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
+    """Find that the losses are in a few of the channels."""
+    del matrix
+    owed = {name: pairs for name, (pairs, _) in symptoms.channels.items() if pairs}
+    lost = {name: symptoms.channels[name][1] for name in owed}
+    total = sum(lost.values())
+    bad = [name for name in owed if lost[name] >= 0.5 * owed[name]]
+    explained = sum(lost[name] for name in bad)
+    if (
+        not bad
+        or len(bad) > 0.5 * len(owed)
+        or explained < EXPLAINS * total
+        or total - explained > SPARES * (sum(owed.values()) - sum(owed[name] for name in bad))
+    ):
+        return None
+    named = ", ".join(clean(name) for name in sorted(bad)[:_NAMED])
+    further = "" if len(bad) <= _NAMED else f" and {number(len(bad) - _NAMED)} more"
+    many = "channel" if len(bad) == 1 else "channels"
+    return Finding(
+        "by_channel",
+        f"{share(explained, total)} of the losses are in {number(len(bad))} of "
+        f"{count(len(owed), 'channel')}: {many} {named}{further}.",
+        explained / total,
+        {"channels": len(bad), "of": len(owed), "names": named},
+        "Look at what is special about them on the server: their size, the node or partition that "
+        "holds them, or their permissions.",
     )
 
 
