@@ -79,7 +79,8 @@ class EvidenceCollector:
             if arrived_ns is None or arrived_ns > latest_ns:
                 lacking |= 1 << number
                 evidence.ages_lacking[age] += 1
-            else:
+            elif session.gaps is None or not session.gaps.brought(sent_ns, arrived_ns):
+                # Recovered codes arrive together, and when the connection returns.
                 arrivals.append((number, arrived_ns))
                 self._compare(number, sent_ns, arrived_ns)
         if lacking and self._codes < MAX_CODES:

@@ -60,6 +60,26 @@ def test_what_was_sent_in_a_gap_is_recovered() -> None:
     assert (connection.owed, connection.recovered, connection.sessions) == (2, 2, 2)
 
 
+@pytest.mark.parametrize("away", [True, False])
+def test_codes_that_are_recovered_together_are_no_sign_of_a_buffer(away: bool) -> None:
+    ledger = Ledger(1.0, resume=True)
+    connection = ledger.add_connection()
+    session = ledger.open_session(connection, T0, T0)
+    if away:
+        ledger.pause_session(session, T0 + MS, released=False)
+    for sequence in range(1, 6):
+        ledger.announce(sequence, T0 + sequence * 100 * MS)
+        ledger.set_status(sequence, "accepted", sequence)
+    if away:
+        ledger.open_session(connection, T0 + 600 * MS, T0 + 601 * MS)
+    for sequence in range(1, 6):
+        session.receive(ledger.code(sequence), T0 + 602 * MS)
+    ledger.settle(T0 + 10 * S)
+    taken = ledger.take()
+    assert total_of(taken, "recovered" if away else "delivered") == 5
+    assert (taken.evidence.apart, taken.evidence.together) == ((0, 0) if away else (4, 4))
+
+
 def test_without_the_promise_a_paused_session_is_closed() -> None:
     ledger = Ledger(1.0)
     connection = ledger.add_connection()
