@@ -237,8 +237,7 @@ def _figures(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     if snapshot.phase in ("broadcast", "drain", "disconnect"):
         yield f"{number(snapshot.codes_sent)}/{number(snapshot.codes_scheduled)} codes", ""
         yield f"{number(snapshot.received)}/{number(snapshot.owed)} delivered", ""
-        if snapshot.missing or snapshot.late:
-            yield f"{number(snapshot.missing)} missing", "red" if snapshot.missing else ""
+        yield from _faults(snapshot)
         if snapshot.errors:
             yield _errors(snapshot.errors)
         yield f"{number(snapshot.open)} open", ""
@@ -267,6 +266,13 @@ def _figures(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
         yield f"CPU {snapshot.cpu_percent:.0f} %", "yellow" if busy else "dim"
     if snapshot.lag_p99_ms is not None:
         yield f"lag p99 {ms(snapshot.lag_p99_ms)} ms", "dim"
+
+
+def _faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    if snapshot.missing or snapshot.late:
+        yield f"{number(snapshot.missing)} missing", "red" if snapshot.missing else ""
+    if snapshot.leaked:
+        yield f"{number(snapshot.leaked)} leaked", "red"
 
 
 def _errors(errors: int) -> tuple[str, str]:

@@ -26,6 +26,7 @@ class Snapshot:
         owed: pairs that are or were owed.
         late: owed pairs that arrived too late.
         missing: owed pairs that are known to be lost, the interrupted included.
+        leaked: copies that reached sessions outside their codes' channels.
         errors: failed operations.
         p50_ms: the median delivery latency of the last seconds; None without deliveries.
         p99_ms: its 99th percentile.
@@ -50,6 +51,7 @@ class Snapshot:
     owed: int = 0
     late: int = 0
     missing: int = 0
+    leaked: int = 0
     errors: int = 0
     p50_ms: float | None = None
     p99_ms: float | None = None

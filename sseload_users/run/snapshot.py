@@ -46,6 +46,7 @@ def snapshot(
         owed=outcomes.owed + sum(each.owed for each in gauges),
         late=outcomes.late,
         missing=outcomes.missing + outcomes.interrupted,
+        leaked=outcomes.leaked,
         errors=sum(causes.values()),
         p50_ms=recent.delivery.p50,
         p99_ms=recent.delivery.p99,

@@ -160,6 +160,9 @@ def headline(now: Snapshot, codes: CodeFigures, *, has_channels: bool = False) -
         if not now.open:
             return "Nothing is connected yet."
         return f"So far, {count(now.open, 'connection is', 'connections are')} open."
+    if now.leaked:
+        copies = count(now.leaked, "copy", "copies")
+        return f"So far, {copies} of codes reached sessions outside the codes' channels.{on_way}"
     if not lost and (partly or now.recovered):
         how = "reconnects included" if now.recovered else "in time"
         return f"So far, connected clients received all that they were owed, {how}.{on_way}"

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.counters import Counters
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.tally import Tally
@@ -27,7 +28,7 @@ from sseload_users.web.delivery_page import Shown
 from tests.support import lives
 from tests.support.hostile import hostile_report
 from tests.support.metrics import families, text_of, values
-from tests.support.pages import cells, classes, parse, words
+from tests.support.pages import cells, classes, parse, section, words
 from tests.support.reports import as_data, sample, samples, step_of
 
 S = 1_000_000_000
@@ -349,3 +350,21 @@ def test_a_summary_with_counts_is_read_like_an_encoded_one() -> None:
     assert read is not None
     assert read.summary() == histogram.summary()
     assert hdr.histogram(Histogram().summary(encoded=False)) is None
+
+
+def test_a_run_in_channels_shows_the_worst_of_them() -> None:
+    plan = ChannelPlan([f"c{number}" for number in range(1, 31)])
+    totals = lives.account(40, missing=3, leaked=4, plan=plan)
+    now = lives.live(totals, 40)
+    report = live.report_so_far(now)
+    assert len(report.channels) == 20
+    assert (report.channels[0].name, report.channels[0].leaked) == ("c1", 4)
+    assert report.verdict.grade == "issues"
+    page = fragment(Shown(live=now))
+    said = "4 copies of codes reached sessions outside the codes' channels."
+    assert words(page.find(".//h1")).endswith(said)
+    assert "The worst 20 of 30 channels" in words(section(page, "channels"))
+    assert cells(section(page, "channels"))[1][0] == "c1"
+    assert cells(section(page, "leaks"))[1] == ["1", "c1", "2 of worker 0", "ann", "c2"]
+    clean = lives.live(lives.account(10, plan=plan), 10)
+    assert "all that they were owed, in time" in words(fragment(Shown(live=clean)).find(".//h1"))

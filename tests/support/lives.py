@@ -6,6 +6,8 @@ import random
 from dataclasses import replace
 from typing import Any
 
+from sseload_users.core.channels import ChannelPlan
+from sseload_users.core.leaks import Leak
 from sseload_users.core.tally import Tally
 from sseload_users.core.totals import Totals
 from sseload_users.core.worker_report import Gauges, WorkerReport
@@ -29,7 +31,14 @@ def report(tally: Tally, **gauges: Any) -> WorkerReport:
 
 
 def account(
-    seconds: int, *, every_s: int = 1, connections: int = 50, missing: int = 0, workers: int = 1
+    seconds: int,
+    *,
+    every_s: int = 1,
+    connections: int = 50,
+    missing: int = 0,
+    leaked: int = 0,
+    workers: int = 1,
+    plan: ChannelPlan | None = None,
 ) -> Totals:
     """The account of a run after so many seconds, of which the first two went by connecting.
 
@@ -38,10 +47,12 @@ def account(
         every_s: from one code to the next.
         connections: of each worker; all are open, and all get every code.
         missing: of the first code.
+        leaked: copies of the first code.
         workers: how many; the first has the broadcaster.
+        plan: deals codes to channels.
     """
     random_ = random.Random(1)
-    totals = Totals()
+    totals = Totals(plan=plan)
     for worker in range(workers):
         sequence = 0
         for second in range(seconds):
@@ -68,6 +79,9 @@ def account(
                     tally.ingest.add(2000)
                 code.owed = connections
                 code.missing = missing if sequence == 1 and worker == 0 else 0
+                if leaked and sequence == 1 and worker == 0:
+                    code.leaked = leaked
+                    tally.keep_leak(Leak.to(1, "c1", 2, "ann", ("c2",)))
                 code.delivered = now.received = connections - code.missing
                 times = [random_.randint(800, 9000) for _ in range(code.delivered)]
                 code.latencies.add_all(times)
@@ -109,6 +123,7 @@ def live(totals: Totals, seconds: int, **changes: Any) -> Live:
         delivered=outcomes.delivered,
         owed=outcomes.owed,
         missing=outcomes.missing,
+        leaked=outcomes.leaked,
         p50_ms=3.0,
         p99_ms=9.0,
     )
