@@ -16,6 +16,7 @@ from sseload_users.targets.messages import (
     refusal_cause,
 )
 from sseload_users.targets.profile import Profile
+from sseload_users.targets.requests import capture
 from sseload_users.targets.schema import CodeSpec, MessageSpec
 from sseload_users.targets.session_spec import ReplySpec
 from sseload_users.targets.spec import captured_after
@@ -42,6 +43,8 @@ class MessageReader:
         self._spec = profile.spec
         self._filler = filler
         self._newest: tuple[bytes | None, tuple[ReceivedMessage, ...]] = (None, ())
+        # What payloads give of the position from which a connection resumes.
+        self._positions: dict[bytes, dict[str, str]] = {}
         # What is to be answered in payloads, where that is the same for all connections.
         self._known_replies: dict[bytes, tuple[tuple[int, ReceivedMessage], ...]] = {}
 
@@ -135,6 +138,22 @@ class MessageReader:
                     send(frame)
 
         return reply
+
+    def position_in(self, payload: bytes) -> Mapping[str, str]:
+        """Return the values of ``[resume]`` that a payload gives; those of a broadcast once."""
+        resume = self._spec.resume
+        if resume is None:
+            return {}
+        found = self._positions.get(payload)
+        if found is None:
+            found = {}
+            for what in self.messages(payload):
+                found |= capture(resume.capture, what.text, what.value)
+            if len(self._positions) >= _MAX_REMEMBERED:
+                self._positions.clear()
+            if len(payload) <= _MAX_REMEMBERED_BYTES:
+                self._positions[payload] = found
+        return found
 
     def _replies_to(
         self, payload: bytes, wanting: Sequence[MessageSpec]

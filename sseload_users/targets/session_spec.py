@@ -124,6 +124,36 @@ class ConnectSpec(Table):
         return self.send or self.send_hex or self.send_base64
 
 
+class ResumeSpec(Table):
+    """What a connection that returns sends, so that the server sends what it missed."""
+
+    capture: MessageCaptures
+    query: dict[str, str] = Field(default_factory=dict)
+    headers: HeaderTable = Field(default_factory=dict)
+    auth: Annotated[dict[str, Any], AfterValidator(json_value)] | None = None
+    send: tuple[Frame, ...] = ()
+
+    @model_validator(mode="after")
+    def _says_what(self) -> ResumeSpec:
+        if not self.capture:
+            raise ValueError("missing capture: name a value of the newest message")
+        if not (self.query or self.headers or self.auth or self.send):
+            raise ValueError("missing use of what is captured: give query, headers, auth or send")
+        return self
+
+    def applied(self, connect: ConnectSpec) -> ConnectSpec:
+        """Return how a connection connects again."""
+        update: dict[str, object] = {
+            "query": {**connect.query, **self.query},
+            "headers": {**connect.headers, **self.headers},
+        }
+        if self.auth is not None:
+            update["auth"] = {**(connect.auth or {}), **self.auth}
+        if self.send:
+            update |= {"send": self.send, "send_hex": (), "send_base64": ()}
+        return connect.model_copy(update=update)
+
+
 class ConfirmSpec(MessageSpec):
     """A message that confirms the subscription, or one of several."""
 

@@ -31,6 +31,7 @@ from sseload_users.targets.session_spec import (
     ConfirmSpec,
     ConnectSpec,
     ReplySpec,
+    ResumeSpec,
     UpkeepSpec,
     confirms,
 )
@@ -52,6 +53,7 @@ class ProfileSpec(BatchTable):
     before: tuple[BeforeSpec, ...] = ()
     audience: AudienceSpec | None = None
     connect: ConnectSpec
+    resume: ResumeSpec | None = None
     after: tuple[AfterSpec, ...] = ()
     confirm: Confirm | None = None
     refuse: tuple[RefuseSpec, ...] = ()
@@ -81,6 +83,8 @@ class ProfileSpec(BatchTable):
                     "connection"
                 )
         several = self.audience is not None and len(self.audience.names) > 1
+        if self.resume is not None:
+            _check_resume(self.resume, several=several, guarantee=self.guarantee)
         for each in self.texts():
             names = [*names_in(each.value)]
             if several and "channel" in names and not each.key.startswith(_ONE_CHANNEL):
@@ -137,6 +141,16 @@ def captured_after(steps: Iterable[AfterSpec]) -> set[str]:
     return {name for each in steps for name in each.given}
 
 
+def _check_resume(resume: ResumeSpec, *, several: bool, guarantee: str) -> None:
+    if guarantee != "resume":
+        raise ValueError('resume requires guarantee = "resume": otherwise the gap owes nothing')
+    if several and any("channel" in names_in(each) for each in resume.send):
+        raise ValueError(
+            "resume.send has {channel}, but audience names several channels, and one value is "
+            "captured for all of them"
+        )
+
+
 def _not_filled(key: str, name: str) -> str:
     problem = f"{key} has {{{name}}}, but names are not replaced there"
     if key.endswith("regex"):
@@ -185,6 +199,8 @@ _ONLY_FOR: dict[str, tuple[TransportName, ...]] = {
     "connect.parser": ("socketio",),
     "connect.transports": ("socketio",),
     "connect.send": ("websocket", "socketio"),
+    "resume.auth": ("socketio",),
+    "resume.send": ("websocket", "socketio"),
     "after.send": ("websocket", "socketio"),
     "reply.send": ("websocket", "socketio"),
     "upkeep.send": ("websocket", "socketio"),

@@ -27,6 +27,7 @@ from sseload_users.targets.requests import (
     merge_headers,
 )
 from sseload_users.targets.schema import BeforeSpec, ExpectedAnswer, check_header
+from sseload_users.targets.session_spec import ConnectSpec
 from sseload_users.targets.spec import ProfileSpec
 from sseload_users.targets.template import (
     BinaryTemplate,
@@ -107,6 +108,7 @@ class Target:
         last_event_id: str = "",
         on_captured: Callable[[Mapping[str, str]], None] = lambda _: None,
         errands: Errands | None = None,
+        position: Mapping[str, str] = {},
     ) -> Endpoint:
         """Return where and how a connection connects.
 
@@ -116,6 +118,8 @@ class Target:
             last_event_id: ID of the last event of the previous session, for event streams.
             on_captured: called with the values that messages give while it subscribes.
             errands: makes the requests that messages require; None for a profile without any.
+            position: values that the newest messages of the previous session gave, from which the
+                server resumes; empty for a first connect.
 
         Raises:
             ConfigError: a name has no value.
@@ -123,6 +127,8 @@ class Target:
         """
         spec, connect = self._spec, self._spec.connect
         values = self.filler.values(identity, captured)
+        if spec.resume is not None and position.keys() >= spec.resume.capture.keys():
+            connect, values = spec.resume.applied(connect), {**values, **position}
 
         def hide(text: str) -> str:
             return self.redact(text, identity, captured.values())
@@ -138,7 +144,7 @@ class Target:
                 http=connect.http,
                 headers=merge_headers(own, self._headers, values),
                 subprotocols=tuple(fill(each, values, encode) for each in connect.subprotocols),
-                hello=tuple(self._hello(values, identity)),
+                hello=tuple(self._hello(connect, values, identity)),
                 confirm=self.reader.subscribes(values, talk),
                 refuse=self.reader.refuses(values, hide),
                 reply=self.reader.replies(values, talk),
@@ -153,9 +159,11 @@ class Target:
         except UnknownNameError as error:
             raise self.filler.missing(error.name, "connect") from None
 
-    def _hello(self, values: Mapping[str, str], identity: Identity) -> Iterator[str | bytes]:
+    def _hello(
+        self, connect: ConnectSpec, values: Mapping[str, str], identity: Identity
+    ) -> Iterator[str | bytes]:
         """Yield the messages to send first: those that name the channel once for each channel."""
-        for each in self._spec.connect.frames:
+        for each in connect.frames:
             text = each.digits if isinstance(each, BinaryTemplate) else each
             own = identity.channels if "channel" in names_in(text) else ()
             for channel in own or (None,):

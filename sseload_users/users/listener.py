@@ -25,13 +25,14 @@ from sseload_users.run.emitters import Emitter
 from sseload_users.run.locust_stats import fire
 from sseload_users.run.worker_run import worker_run_of
 from sseload_users.targets import Identity, Target
-from sseload_users.transports import Closed, ConnectFailed, StayAway
+from sseload_users.transports import Closed, ConnectFailed, OnMessage, StayAway
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.engine_transport import EngineTransport, Passage
 from sseload_users.transports.registry import transport_for
 from sseload_users.transports.transport import Transport
 from sseload_users.users.delivery import Delivery
 from sseload_users.users.hooks import HookCalls, log_once
+from sseload_users.users.resumption import Resumption
 from sseload_users.users.session_requests import SessionRequests
 
 _logger = logging.getLogger(__name__)
@@ -87,7 +88,9 @@ class CodeListener(User):
         self._requests: SessionRequests | None = None
         self._slow = False
         self._turn = run.connections.turn(self._connection.number)
-        self._resumes = self._target.profile.spec.guarantee == "resume"
+        spec = self._target.profile.spec
+        self._resumes = spec.guarantee == "resume"
+        self._resumption = Resumption(self._target) if spec.resume is not None else None
         self._failed: ConnectFailed | None = None
         self._retry_s = 0.0
         self._dropped_ns = 0
@@ -276,13 +279,7 @@ class CodeListener(User):
         kind, began_ns = self._transport_type.kind, wall_ns()
         codes = run.ledger.codes
         meant_since_ns = codes.oldest_unreceived_ns(began_ns) or began_ns
-        requests = self._requests = SessionRequests(
-            self._target,
-            self._identity,
-            run.before,
-            on_upkeep=run.operations.count_upkeep,
-            turn=self._turn,
-        )
+        requests = self._requests = self._new_requests()
         try:
             last_event_id = "" if self._transport is None else self._transport.last_event_id
             requests.add_values(self._values_before())
@@ -325,10 +322,28 @@ class CodeListener(User):
             self._identity.channels,
             None if before is None else before.closed_ns,
         )
+        self._take_confirmation()
         fire(self.environment, kind, "connect", connect_us / 1000)
         if self._hooks is not None:
             self._hooks.put(self.on_connected)
         return None
+
+    def _new_requests(self) -> SessionRequests:
+        run = self._worker_run
+        return SessionRequests(
+            self._target,
+            self._identity,
+            run.before,
+            on_upkeep=run.operations.count_upkeep,
+            turn=self._turn,
+            position={} if self._resumption is None else self._resumption.values,
+        )
+
+    def _take_confirmation(self) -> None:
+        """Take the codes that came with the confirmation: what the connection had missed."""
+        for payload, arrived_ns in () if self._resumption is None else self._resumption.take():
+            if self._finder.find(payload):
+                self._on_message(payload, arrived_ns)
 
     def _values_before(self) -> Mapping[str, str]:
         try:
@@ -339,10 +354,14 @@ class CodeListener(User):
             raise ConnectFailed("before", cause) from error
 
     def _make_transport(self, endpoint: Endpoint) -> Transport:
+        on_message: OnMessage = self._on_message
+        if self._resumption is not None:
+            on_message = self._resumption.taking(on_message)
+            endpoint = self._resumption.confirming(endpoint)
         self._transport = self._transport_type(
             replace(endpoint, slow=self._slow, turn=self._turn),
             self._worker_run.network,
-            self._on_message,
+            on_message,
             self._worker_run.operations.count_malformed,
         )
         if isinstance(self._transport, EngineTransport):

@@ -39,6 +39,7 @@ class SessionRequests:
             and the server's text.
         on_response: called with each response to a request before connecting.
         turn: which of a host's addresses comes first; see `AddressTurns.order`.
+        position: from where the server resumes the connection; see `Target.endpoint`.
     """
 
     def __init__(
@@ -50,7 +51,9 @@ class SessionRequests:
         on_upkeep: Callable[[str | None, str], None] = lambda *_: None,
         on_response: OnResponse = lambda *_: None,
         turn: int | None = None,
+        position: Mapping[str, str] = {},
     ) -> None:
+        self._position = position
         self._on_upkeep = on_upkeep
         self._target = target
         self._identity = identity
@@ -115,7 +118,7 @@ class SessionRequests:
         login = self._login
         login.request_own()
         endpoint = self._target.endpoint(
-            self._identity, login.captured, last_event_id, login.add, self
+            self._identity, login.captured, last_event_id, login.add, self, self._position
         )
         headers = login.client.cookies.merge(endpoint)
         transport = make(replace(endpoint, headers=headers))

@@ -32,10 +32,11 @@ def play(
     folder: Path,
     *arguments: str,
     faults: tuple[str, ...] = (),
+    profile: str = "rooms-sse",
     changed: tuple[tuple[str, str], ...] = (),
 ) -> tuple[Outcome, Record, Pairs]:
     """Run with a client for each user, and compare the report with the record."""
-    text = config_path("targets/rooms-sse.toml").read_text("utf-8")
+    text = config_path(f"targets/{profile}.toml").read_text("utf-8")
     for old, new in changed:
         assert text.count(old) == 1
         text = text.replace(old, new)
@@ -88,3 +89,51 @@ def test_a_server_that_replays_everything_is_told_apart(tmp_path: Path) -> None:
     assert pairs.replayed > 0
     brought = pairs.replayed + pairs.recovered
     assert brought <= truth.replayed <= brought + pairs.joining
+
+
+TRANSPORT = 'transport = "websocket"\n'
+RESUMED = (TRANSPORT, TRANSPORT + 'guarantee = "resume"\n')
+CAPTURE = '[resume]\ncapture = { offset = { field = "offset" } }\n'
+SUBSCRIBE = '{ type = "subscribe", channel = "{channel}" }'
+AGAIN = '{"type":"subscribe","channel":"{channel}","offset":{offset}}'
+#: Ways in which a WebSocket tells the server the offset of what it had last, as changes of a
+#: profile.
+OFFSETS = {
+    "in the query": (
+        RESUMED,
+        ("[code]\n", CAPTURE + 'query = { offset = "{offset}" }\n\n[code]\n'),
+    ),
+    "in a message": (
+        RESUMED,
+        (
+            '"channel" = "{channel}" }\n\n#',
+            f'"subscribe" = "message" }}\nsend = [{SUBSCRIBE}]\n\n#',
+        ),
+        ('"type" = "connected"', '"type" = "subscribed"'),
+        ("[code]\n", CAPTURE + f"send = ['{AGAIN}']\n\n[code]\n"),
+    ),
+}
+
+
+@pytest.mark.parametrize("way", OFFSETS)
+@pytest.mark.parametrize("end", ["storm", "flap on two processes"])
+def test_a_websocket_resumes_from_the_offset_of_its_last_message(
+    tmp_path: Path, way: str, end: str
+) -> None:
+    outcome, truth, pairs = play(tmp_path, *ENDS[end], profile="rooms", changed=OFFSETS[way])
+    assert pairs.missing == pairs.replayed == truth.withheld == 0
+    assert pairs.recovered > 0
+    assert outcome.reasons == {}
+
+
+def test_a_server_that_ends_sessions_as_planned_is_good(tmp_path: Path) -> None:
+    outcome, truth, pairs = play(
+        tmp_path,
+        changed=(('transport = "sse"\n', 'transport = "sse"\nplanned_ends = true\n'),),
+        faults=("--drop", "0.5", "--drop-after", "5"),
+    )
+    connections = outcome.report["connections"]
+    assert connections["planned_ends"] == truth.dropped > 0
+    assert connections["dropped"] == pairs.missing == 0
+    assert pairs.recovered > 0
+    assert outcome.reasons == {}

@@ -500,6 +500,8 @@ def test_other_examples_in_the_documentation_are_valid(tmp_path: Path, block: st
         text = text.split("[ingest]\n")[0]
     if "[[confirm]]" in given:
         text = re.sub(r"\[confirm\]\n(\w.*\n)*", "", text)
+    if "[resume]" in given:
+        text = 'guarantee = "resume"\n' + text
     path = tmp_path / "mine.toml"
     path.write_text(text + given, encoding="utf-8")
     names = ("rabbitmq", "ingest_token", "password", "token", "webhook_secret")
