@@ -46,16 +46,20 @@ class Hold:
         self.session = session
         self._transport = transport
 
-    def end(self, why: EndReason, at_ns: int) -> None:
-        """End the session from this side; once."""
-        if not self.why:
-            self.why, self.ended_ns = why, at_ns
-            self._transport.leave()
+    def end(self, why: EndReason, at_ns: int, how: LossKind | None = None) -> None:
+        """End the session from this side; once.
 
-    def lose(self, how: LossKind, at_ns: int) -> None:
-        """Lose the session's connection, which flaps; once."""
-        if not self.why:
-            self.why, self.ended_ns = "flap", at_ns
+        Args:
+            why: why it ends.
+            at_ns: the time (wall clock, ns).
+            how: how its connection is lost; None to say goodbye.
+        """
+        if self.why:
+            return
+        self.why, self.ended_ns = why, at_ns
+        if how is None:
+            self._transport.leave()
+        else:
             self._transport.lose(how)
 
 
@@ -76,6 +80,8 @@ class Churn:
         self._length_s = session_length_s
         self._announced_s = announced_s
         self._returns = returns
+        # A server forgets a client that says goodbye, and restores nothing when it returns.
+        self._how: LossKind | None = "fin" if returns else None
         self._holds: dict[Hold, None] = {}
         # Until when each of those that leave stays at least (monotonic clock, s).
         self._leaving: dict[Hold, float] = {}
@@ -111,7 +117,7 @@ class Churn:
         """
         holds = [each for each in self._holds if not each.why]
         for each in holds:
-            each.end("storm", at_ns)
+            each.end("storm", at_ns, self._how)
         return len(holds)
 
     def flap(self, how: LossKind, at_ns: int) -> bool:
@@ -127,13 +133,13 @@ class Churn:
         open_ones = (each for each in self._holds if not each.why and each not in self._leaving)
         hold = next(open_ones, None)
         if hold is not None:
-            hold.lose(how, at_ns)
+            hold.end("flap", at_ns, how)
         return hold is not None
 
     def _leave(self, hold: Hold) -> None:
         """Let a session leave as soon as it awaits no code; at once if it returns."""
         if self._returns:
-            hold.end("over", wall_ns())
+            hold.end("over", wall_ns(), self._how)
             return
         self._ledger.begin_leaving(hold.session, wall_ns())
         self._leaving[hold] = time.monotonic() + self._announced_s

@@ -8,8 +8,9 @@ import pytest
 
 from sseload_users.core.config_path import config_path
 from sseload_users.demo.record import Record
+from tests.servers.socketio_servers import socketio_server
 from tests.support.returning_clients import Pairs, clients_of, pairs_of, users_file
-from tests.support.runs import QUICK, Outcome, run_against_target
+from tests.support.runs import QUICK, Outcome, run, run_against_target
 
 pytestmark = pytest.mark.e2e
 
@@ -136,4 +137,25 @@ def test_a_server_that_ends_sessions_as_planned_is_good(tmp_path: Path) -> None:
     assert connections["planned_ends"] == truth.dropped > 0
     assert connections["dropped"] == pairs.missing == 0
     assert pairs.recovered > 0
+    assert outcome.reasons == {}
+
+
+@pytest.mark.parametrize("end", ["storm", "flap", "session length"])
+def test_socketio_restores_the_state_of_clients_that_return(tmp_path: Path, end: str) -> None:
+    text = config_path("targets/socketio.toml").read_text("utf-8")
+    (tmp_path / "mine.toml").write_text('guarantee = "resume"\n' + text, "utf-8")
+    with socketio_server("node recovery") as server:
+        host = server.url.replace("ws", "http", 1).partition("/socket.io")[0]
+        outcome = run(
+            tmp_path / "run", *map(str, (CONNECTIONS, CODES, DURATION)), *QUICK,
+            "--target", str(tmp_path / "mine.toml"), "--host", host, *ENDS[end],
+        )  # fmt: skip
+    deliveries, connections = outcome.report["deliveries"], outcome.report["connections"]
+    assert deliveries["owed"] == CONNECTIONS * CODES
+    assert deliveries["missing"] == deliveries["duplicate"] == deliveries["replayed"] == 0
+    assert deliveries["delivered"] == deliveries["owed"] - deliveries["recovered"]
+    if end != "session length":
+        assert deliveries["recovered"] > 0
+    # Until its first code, a client has no offset.
+    assert 0 < connections["resumed"] <= connections["replaced"]
     assert outcome.reasons == {}
