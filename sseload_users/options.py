@@ -25,7 +25,9 @@ from sseload_users.core.option_spec import (
     parse_number,
     spec_of,
 )
+from sseload_users.core.streams import StreamPlan
 from sseload_users.targets import Target
+from sseload_users.targets.hosts import parse_nodes
 from sseload_users.verdict.rules import FailOn
 
 _HEADERS = ("header", "ingest_header")
@@ -91,6 +93,15 @@ class Options:
     channel_order: ChannelOrder = option(
         "turn", _TEST, "channel that each code goes to: in turn, random, or weighted by the "
         "number of connections", choices=CHANNEL_ORDERS,
+    )  # fmt: skip
+    publishers: int = option(
+        1, _TEST, "number of publishers, each with its own connection or login, and each with as "
+        "many codes as --codes says", lowest=1,
+    )  # fmt: skip
+    nodes: tuple[str, ...] = option(
+        (), _TEST, "comma-separated URLs of the server's nodes, over which connections and codes "
+        "are spread; --host is then only for checks before the run, and the first node if not "
+        "given", unit="URL,URL", in_form=False,
     )  # fmt: skip
     connect_concurrency: int = option(
         20, _CONNECTIONS, "number of connections that connect at the same time, per process",
@@ -248,6 +259,7 @@ class Options:
         values["ladder"] = option_texts.parse_sizes(values.pop("ladder", ""))
         addresses = values.pop("source_addresses", "")
         values["resolve"] = tuple(values.pop("resolve", ()))
+        values["nodes"] = parse_nodes(values.pop("nodes", ""))
         values["source_addresses"] = tuple(filter(None, re.split(r"[,\s]+", addresses)))
         values["watch_series"] = parse_selectors(values.pop("watch_series", ""))
         options = cls(**values)
@@ -259,6 +271,16 @@ class Options:
         """The seconds over which the codes are spread, unless a time limit shortens them."""
         return DURATION_S if self.duration is None else self.duration
 
+    @property
+    def all_codes(self) -> int:
+        """The number of codes of all publishers together."""
+        return self.codes * self.publishers
+
+    @property
+    def streams(self) -> StreamPlan:
+        """How codes are dealt to publishers and nodes."""
+        return StreamPlan(self.publishers, max(len(self.nodes), 1))
+
     def public(self) -> dict[str, Any]:
         """Return the options that reports may contain, by name: no header's value, no key."""
         shown = {
@@ -268,6 +290,7 @@ class Options:
         shown["ladder"] = list(self.ladder)
         shown["source_addresses"] = list(self.source_addresses)
         shown["resolve"] = list(self.resolve)
+        shown["nodes"] = list(self.nodes)
         shown["watch_series"] = [str(each) for each in self.watch_series]
         for each in (*_HEADERS, "value"):
             shown[each] = [name for name, _ in getattr(self, each)]
@@ -297,7 +320,7 @@ class Options:
         Raises:
             ConfigError: a moment is out of order.
         """
-        last = self.duration_s - self.duration_s / self.codes
+        last = self.duration_s - self.duration_s / self.all_codes
         for name in ("storm_after", "flap"):
             value = getattr(self, name)
             if value and value >= last:

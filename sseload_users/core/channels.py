@@ -25,6 +25,8 @@ class ChannelPlan:
         sizes: the number of connections of each channel, by which codes are dealt if the order
             is "weighted"; 1 each if it is empty.
         seed: makes the choice at random a different one; the same on all processes.
+        streams: number of streams of codes (see `StreamPlan`); if codes are dealt in turn, each
+            stream's codes go to each channel.
 
     Attributes:
         sizes: the number of connections of each channel, by its name.
@@ -39,6 +41,7 @@ class ChannelPlan:
         order: ChannelOrder = "turn",
         sizes: Sequence[int] = (),
         seed: str = "",
+        streams: int = 1,
     ) -> None:
         sizes = sizes or [1] * len(names)
         if not names or len(sizes) != len(names):
@@ -47,6 +50,7 @@ class ChannelPlan:
         self.order = order
         self.sizes = dict(zip(names, sizes, strict=True))
         self._seed = seed
+        self._streams = streams
         self._bounds = tuple(accumulate(sizes if order == "weighted" else [1] * len(names)))
 
     def channel_of(self, sequence: int) -> str:
@@ -56,7 +60,8 @@ class ChannelPlan:
             sequence: its sequence number, from 1.
         """
         if self.order == "turn":
-            return self.names[(sequence - 1) % len(self.names)]
+            round_, stream = divmod(sequence - 1, self._streams)
+            return self.names[(round_ + stream) % len(self.names)]
         digest = blake2b(f"{self._seed} {sequence}".encode(), digest_size=8).digest()
         drawn = int.from_bytes(digest, "big") % max(self._bounds[-1], 1)
         return self.names[min(bisect_right(self._bounds, drawn), len(self.names) - 1)]

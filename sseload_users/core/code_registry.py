@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sseload_users.core.audience import Audience
+from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.sessions import TrackedCode
 from sseload_users.core.settled_codes import SettledCodes
+from sseload_users.core.streams import ONE_STREAM, StreamPlan
+
+#: Limits of unannounced codes, and of their copies: a server that makes up numbers must not
+#: exhaust the memory. The oldest are discarded first.
+_MAX_UNANNOUNCED, _MAX_UNANNOUNCED_COPIES = 10_000, 1_000_000
 
 
 class CodeRegistry:
     """All codes of one worker.
 
     Args:
-        channel_of: returns the channel of a code by its sequence number; None without channels.
+        channels: deals codes to channels; None for a run without channels.
+        streams: deals codes to publishers and nodes.
 
     Attributes:
         in_flight: codes that are announced and not settled, by sequence number.
@@ -22,11 +27,21 @@ class CodeRegistry:
         settled: codes that were announced and are settled.
     """
 
-    def __init__(self, channel_of: Callable[[int], str | None] = lambda _sequence: None) -> None:
-        self._channel_of = channel_of
+    def __init__(
+        self, channels: ChannelPlan | None = None, streams: StreamPlan = ONE_STREAM
+    ) -> None:
+        self._channels = channels
+        self._streams = streams
         self.in_flight: dict[int, TrackedCode] = {}
         self.unannounced: dict[tuple[int, int | None], TrackedCode] = {}
-        self.settled = SettledCodes(channel_of)
+        self.settled = SettledCodes(self._channel_of, self._make)
+
+    def _channel_of(self, sequence: int) -> str | None:
+        return None if self._channels is None else self._channels.channel_of(sequence)
+
+    def _make(self, sequence: int, sent_ns: int | None) -> TrackedCode:
+        channel = self._channel_of(sequence)
+        return TrackedCode(sequence, sent_ns, channel, self._streams.order_key(sequence, channel))
 
     def find(self, sequence: int, text_ns: int | None) -> TrackedCode | None:
         """Return a code; None if it is not known.
@@ -43,9 +58,30 @@ class CodeRegistry:
 
     def add_unannounced(self, sequence: int, text_ns: int | None) -> TrackedCode:
         """Add a code that arrived before its announcement."""
-        new = TrackedCode(sequence, text_ns, self._channel_of(sequence))
+        new = self._make(sequence, text_ns)
         self.unannounced[sequence, text_ns] = new
         return new
+
+    def beyond_limit(self) -> TrackedCode | None:
+        """Return the oldest unannounced code if there are too many; None otherwise."""
+        if len(self.unannounced) <= _MAX_UNANNOUNCED:
+            return None
+        return next(iter(self.unannounced.values()))
+
+    def to_discard(self, *, final: bool) -> list[TrackedCode]:
+        """Return the oldest unannounced codes, if too many copies of such have come.
+
+        Args:
+            final: the run is over: return all of them.
+        """
+        found = []
+        copies = sum(len(code.copies or ()) for code in self.unannounced.values())
+        for code in self.unannounced.values():
+            if not final and copies <= _MAX_UNANNOUNCED_COPIES:
+                break
+            copies -= len(code.copies or ())
+            found.append(code)
+        return found
 
     def announce(self, sequence: int, text_ns: int | None = None) -> TrackedCode:
         """Return a code that is announced; it is in flight unless it is settled.
@@ -62,7 +98,7 @@ class CodeRegistry:
             )
             if code is not None:
                 del self.unannounced[sequence, code.text_ns]
-        code = code or TrackedCode(sequence, text_ns, self._channel_of(sequence))
+        code = code or self._make(sequence, text_ns)
         if not code.announced:
             self._withdraw(sequence)
             code.announced = True

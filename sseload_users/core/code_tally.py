@@ -80,6 +80,38 @@ class Outcomes:
 
 
 @dataclass(slots=True)
+class NodeOutcomes(Outcomes):
+    """How the owed pairs of codes and of sessions at one node ended.
+
+    Attributes:
+        latencies: of the deliveries, in microseconds.
+    """
+
+    latencies: Histogram = field(default_factory=Histogram)
+
+    def merge(self, other: NodeOutcomes) -> None:
+        """Add another's account."""
+        self.add(other)
+        self.latencies.merge(other.latencies)
+
+    def pack(self) -> list[Any]:
+        """Return the account as plain data, for `unpack`."""
+        return [
+            self.owed, self.delivered, self.late, self.interrupted, self.missing, self.recovered,
+            self.latencies.pack() if self.latencies.total else None,
+        ]  # fmt: skip
+
+    @classmethod
+    def unpack(cls, data: list[Any]) -> NodeOutcomes:
+        """Return the account that was packed."""
+        *values, latencies = data
+        new = cls(*values)
+        if latencies:
+            new.latencies = Histogram.unpack(latencies)
+        return new
+
+
+@dataclass(slots=True)
 class CodeTally(Outcomes):
     """One code's account.
 
@@ -91,6 +123,8 @@ class CodeTally(Outcomes):
         last_ns: its last arrival in time (wall clock, ns); 0 before.
         overlooked: it came in messages in which the profile does not look for it.
         latencies: of its deliveries, in microseconds.
+        at_nodes: how its owed pairs at each node ended, by the node's index; None without nodes.
+            `merge` leaves it out, as `NodeTotals` adds it up for all codes together.
     """
 
     status: Status = "pending"
@@ -99,6 +133,13 @@ class CodeTally(Outcomes):
     last_ns: int = 0
     overlooked: bool = False
     latencies: Histogram = field(default_factory=Histogram)
+    at_nodes: dict[int, NodeOutcomes] | None = None
+
+    def at_node(self, node: int) -> NodeOutcomes:
+        """Return the account of a node's sessions; create it if there is none."""
+        if self.at_nodes is None:
+            self.at_nodes = {}
+        return self.at_nodes.setdefault(node, NodeOutcomes())
 
     def merge(self, other: CodeTally) -> None:
         """Add another's account of the same code."""
@@ -129,13 +170,16 @@ class CodeTally(Outcomes):
             self.history, self.status, self.sent_ns, self.first_ns, self.last_ns,
             self.overlooked,
             self.latencies.pack() if self.latencies.total else None,
+            self.at_nodes and {node: each.pack() for node, each in self.at_nodes.items()},
         ]  # fmt: skip
 
     @classmethod
     def unpack(cls, data: list[Any]) -> CodeTally:
         """Return the account that was packed."""
-        *values, latencies = data
+        *values, latencies, at_nodes = data
         new = cls(*values)
         if latencies:
             new.latencies = Histogram.unpack(latencies)
+        if at_nodes:
+            new.at_nodes = {node: NodeOutcomes.unpack(each) for node, each in at_nodes.items()}
         return new

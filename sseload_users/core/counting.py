@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from sseload_users.core.arrivals import arrivals_in_time, new_arrivals_in_time
 from sseload_users.core.code_tally import CodeTally
 from sseload_users.core.counters import Counters
 from sseload_users.core.leaks import Leak
@@ -23,6 +24,10 @@ def count_owed(
     setattr(account, outcome, getattr(account, outcome) + pairs)
     setattr(connection, outcome, getattr(connection, outcome) + pairs)
     account.owed += pairs
+    if connection.node is not None:
+        at_node = account.at_node(connection.node)
+        setattr(at_node, outcome, getattr(at_node, outcome) + pairs)
+        at_node.owed += pairs
 
 
 def count_duplicates(account: CodeTally, connection: Connection, copies: int) -> None:
@@ -43,6 +48,50 @@ def count_delivered(account: CodeTally, latencies_us: list[int], arrived_ns: lis
     account.delivered += len(arrived_ns)
     account.add_arrivals(arrived_ns[0], arrived_ns[-1])
     account.latencies.add_all(latencies_us)
+
+
+def count_new_arrivals(code: TrackedCode, timeout_ns: int) -> tuple[list[int], list[int]]:
+    """Count the first copies of a code that came in time since the last call.
+
+    Returns:
+        Their latencies (in microseconds) and arrivals (wall clock, ns), in the order of arrival.
+    """
+    sent_ns = code.sent_ns
+    if sent_ns is None or not code.is_owed:
+        return [], []
+    in_time = new_arrivals_in_time(code, sent_ns, timeout_ns)
+    latencies_us = [(each - sent_ns) // 1000 for each in in_time]
+    if in_time:
+        if code.in_time is None:
+            code.in_time = CodeTally()
+        count_delivered(code.in_time, latencies_us, in_time)
+    return latencies_us, in_time
+
+
+def count_delivered_at_node(account: CodeTally, node: int, latencies_us: list[int]) -> None:
+    """Count deliveries of a code at a node, with their latencies in microseconds."""
+    at_node = account.at_node(node)
+    at_node.owed += len(latencies_us)
+    at_node.delivered += len(latencies_us)
+    at_node.latencies.add_all(latencies_us)
+
+
+def count_deliveries_at_nodes(rules: PairRules, account: CodeTally, code: TrackedCode) -> None:
+    """Count the copies of an owed code that came in time, for the nodes of their sessions.
+
+    Args:
+        rules: have the delivery timeout.
+        account: the code's account.
+        code: the code; all its copies are counted.
+    """
+    sent_ns = code.sent_ns or 0
+    by_node: dict[int | None, list[tuple[Session, int]]] = {}
+    for session, arrived_ns in code.counted_copies().items():
+        by_node.setdefault(session.connection.node, []).append((session, arrived_ns))
+    for node, copies in by_node.items():
+        in_time = arrivals_in_time(code, copies, sent_ns, rules.timeout_ns)
+        if node is not None and in_time:
+            count_delivered_at_node(account, node, [(each - sent_ns) // 1000 for each in in_time])
 
 
 def count_leak(tally: Tally, session: Session, code: TrackedCode, copies: int) -> None:
@@ -117,6 +166,9 @@ def count_first_copies(
             tally.counters.in_doubt += 1
         else:
             count_owed("late", account, session.connection)
+    some = next(iter(code.copies or ()), None)
+    if some is not None and some.connection.node is not None:
+        count_deliveries_at_nodes(rules, account, code)
 
 
 def count_further_copies(

@@ -14,16 +14,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from sseload_users.core.arrivals import new_arrivals_in_time
 from sseload_users.core.audience import Audience
 from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.code_registry import CodeRegistry
-from sseload_users.core.code_tally import OPEN_STATUSES, STRAY, CodeTally, Status
+from sseload_users.core.code_tally import OPEN_STATUSES, STRAY, Status
 from sseload_users.core.counting import (
     count_all_without_copy,
-    count_delivered,
     count_first_copies,
     count_further_copies,
+    count_new_arrivals,
     count_owed,
     count_without_copy,
 )
@@ -34,11 +33,9 @@ from sseload_users.core.pair_rules import PairRules
 from sseload_users.core.session_set import SessionSet
 from sseload_users.core.sessions import Connection, Session, TrackedCode
 from sseload_users.core.spans import NEVER
+from sseload_users.core.streams import ONE_STREAM, StreamPlan
 from sseload_users.core.tally import Tally
 
-#: Limits of unannounced codes, and of their copies: a server that makes up numbers must not
-#: exhaust the memory. The oldest are discarded first.
-_MAX_UNANNOUNCED, _MAX_UNANNOUNCED_COPIES = 10_000, 1_000_000
 #: Minimum time that a closed session is kept, for codes that were sent before it closed and are
 #: announced later.
 _KEEP_CLOSED_NS = 10_000_000_000
@@ -63,6 +60,7 @@ class Ledger:
             the order of arrival. It is called after a code's announcement and before it is
             settled.
         channels: deals codes to channels; None for a run without channels.
+        streams: deals codes to publishers and nodes.
         resume: the server promises that a connection which returns gets what was sent meanwhile.
         history: the server sends new sessions what was sent before.
 
@@ -81,11 +79,12 @@ class Ledger:
         on_arrivals: OnArrivals = lambda _latencies, _arrived: None,
         channels: ChannelPlan | None = None,
         *,
+        streams: StreamPlan = ONE_STREAM,
         resume: bool = False,
         history: bool = False,
     ) -> None:
         self.tally = Tally()
-        self.codes = CodeRegistry() if channels is None else CodeRegistry(channels.channel_of)
+        self.codes = CodeRegistry(channels, streams)
         self.audience = Audience()
         self.connections: list[Connection] = []
         self.rules = PairRules(round(delivery_timeout_s * 1e9), history=history)
@@ -93,6 +92,7 @@ class Ledger:
         self._sessions = 0
         self._newest_sent_ns = 0
         self._has_channels = channels is not None
+        self._has_streams = streams.count > 1
         self.evidence = EvidenceCollector(self.rules.timeout_ns)
         self._resume = resume
         self._away = 0
@@ -141,7 +141,8 @@ class Ledger:
             session.gaps.come_back(started_ns, subscribed_ns, oldest_ns)
             return session
         own = channels if self._has_channels else None
-        session = Session(self, connection, self._sessions, started_ns, subscribed_ns, own)
+        times, streams = (started_ns, subscribed_ns), self._has_streams
+        session = Session(self, connection, self._sessions, *times, own, has_streams=streams)
         self._sessions += 1
         if self._resume:
             connection.session = session
@@ -293,8 +294,8 @@ class Ledger:
         found = self.codes.find(sequence, sent_ns)
         if found is None:
             found = self.codes.add_unannounced(sequence, sent_ns)
-            if len(self.codes.unannounced) > _MAX_UNANNOUNCED:
-                self._discard(next(iter(self.codes.unannounced.values())))
+            if oldest := self.codes.beyond_limit():
+                self._discard(oldest)
         return found
 
     def announce(self, sequence: int, sent_ns: int, text_ns: int | None = None) -> None:
@@ -360,11 +361,7 @@ class Ledger:
             members = self.audience.members(code.channel)
             if final or self.rules.is_due(code, members, now_ns):
                 self._settle(code)
-        copies = sum(len(code.copies or ()) for code in self.codes.unannounced.values())
-        for code in list(self.codes.unannounced.values()):
-            if not final and copies <= _MAX_UNANNOUNCED_COPIES:
-                break
-            copies -= len(code.copies or ())
+        for code in self.codes.to_discard(final=final):
             self._discard(code)
         horizon_ns = now_ns - max(self.rules.timeout_ns, _KEEP_CLOSED_NS)
         self.audience.forget_closed(min(horizon_ns, self.codes.oldest_sent_ns(now_ns)))
@@ -403,13 +400,6 @@ class Ledger:
         self.codes.discard(code)
 
     def _report_arrivals_of(self, code: TrackedCode) -> None:
-        sent_ns = code.sent_ns
-        if sent_ns is None or not code.is_owed:
-            return
-        in_time = new_arrivals_in_time(code, sent_ns, self.rules.timeout_ns)
+        latencies_us, in_time = count_new_arrivals(code, self.rules.timeout_ns)
         if in_time:
-            latencies_us = [(each - sent_ns) // 1000 for each in in_time]
-            if code.in_time is None:
-                code.in_time = CodeTally()
-            count_delivered(code.in_time, latencies_us, in_time)
             self._on_arrivals(latencies_us, in_time)

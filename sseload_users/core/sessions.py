@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -27,6 +27,7 @@ class Connection:
     Attributes:
         number: number within its worker, from 1.
         username: user it connects as.
+        node: index of the node that it connects to; None in a run without nodes.
         connect_us: duration of its first successful connect; None before.
         sessions: number of its sessions.
         drops: number of sessions that the server or the network ended.
@@ -51,6 +52,7 @@ class Connection:
     last_cause: str = ""
     channels: Sequence[str] = ()
     session: Session | None = None
+    node: int | None = None
 
     @property
     def owed(self) -> int:
@@ -79,8 +81,9 @@ class Session:
             client has asked for what it had missed (wall clock, ns); NEVER if it has not.
         channels: its spans in each channel that it has belonged to; None in a run without
             channels.
-        newest: highest sequence number that has arrived, in a run without channels.
-        newest_in: the same for each channel; None in a run without channels.
+        newest: highest sequence number that has arrived, in a run without channels and with one
+            stream of codes.
+        newest_in: the same for each order key of codes; None in such a run.
         unowed: sequence numbers of settled codes that arrived although they were sent before
             `subscribed_ns` or after `leaving_ns`; None if there are none.
         lacks: the code that it lacked when that was last checked, while it is leaving.
@@ -112,6 +115,8 @@ class Session:
         started_ns: int,
         subscribed_ns: int,
         channels: Iterable[str] | None = None,
+        *,
+        has_streams: bool = False,
     ) -> None:
         self.connection = connection
         self.number = number
@@ -124,10 +129,11 @@ class Session:
         self.history_ns = NEVER
         self.channels: dict[str, tuple[Span, ...]] | None = None
         self.newest = 0
-        self.newest_in: dict[str | None, int] | None = None
+        self.newest_in: dict[Hashable, int] | None = None
         if channels is not None:
             connection.channels = tuple(channels)
             self.channels = dict.fromkeys(connection.channels, (ALWAYS,))
+        if channels is not None or has_streams:
             self.newest_in = {}
         self.unowed: set[int] | None = None
         self.lacks: TrackedCode | None = None
@@ -155,20 +161,21 @@ class Session:
             self.newest = code.sequence
 
     def newest_before(self, code: TrackedCode) -> int:
-        """Return the highest sequence number that has arrived in a code's channel."""
-        return self.newest if self.newest_in is None else self.newest_in.get(code.channel, 0)
+        """Return the highest sequence number that has arrived with a code's order key."""
+        return self.newest if self.newest_in is None else self.newest_in.get(code.order_key, 0)
 
     def advance(self, code: TrackedCode) -> int:
-        """Note the first copy of a code; return the highest sequence number in its channel before.
+        """Note the first copy of a code; return what `newest_before` returned until then.
 
-        The server may deliver codes of different channels in any order.
+        The server may deliver codes of different channels, and of different publishers, in any
+        order.
         """
         newest = self.newest_before(code)
         if code.sequence > newest:
             if self.newest_in is None:
                 self.newest = code.sequence
             else:
-                self.newest_in[code.channel] = code.sequence
+                self.newest_in[code.order_key] = code.sequence
         return newest
 
     @property
@@ -264,6 +271,7 @@ class TrackedCode:
         text_ns: send time in its text, on the sender's wall clock; None if there is none.
         status: result of its request.
         channel: the channel that it is published to; None in a run without channels.
+        order_key: what it has in common with the codes that must arrive in order with it.
         announced: the broadcaster has announced it; a server can make up texts.
         copies: arrival of the first copy by session, in the order of reading; None once the
             code is settled.
@@ -294,6 +302,7 @@ class TrackedCode:
         "in_time",
         "lacks",
         "missing",
+        "order_key",
         "overlooked",
         "overtakable_by",
         "overtaken",
@@ -306,10 +315,15 @@ class TrackedCode:
     )
 
     def __init__(
-        self, sequence: int, sent_ns: int | None = None, channel: str | None = None
+        self,
+        sequence: int,
+        sent_ns: int | None = None,
+        channel: str | None = None,
+        order_key: Hashable = None,
     ) -> None:
         self.sequence = sequence
         self.channel = channel
+        self.order_key = order_key
         self.sent_ns = self.text_ns = sent_ns
         self.status: Status = "pending"
         self.announced = False

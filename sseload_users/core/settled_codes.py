@@ -30,6 +30,7 @@ class SettledCodes:
 
     Args:
         channel_of: returns the channel of a code by its sequence number; None without channels.
+        make: makes a code of its sequence number and send time.
 
     Attributes:
         count: number of settled codes.
@@ -39,6 +40,7 @@ class SettledCodes:
 
     __slots__ = (
         "_channel_of",
+        "_make",
         "_missed",
         "_overtaking",
         "_recent",
@@ -49,8 +51,13 @@ class SettledCodes:
         "newest_ns",
     )
 
-    def __init__(self, channel_of: Callable[[int], str | None]) -> None:
+    def __init__(
+        self,
+        channel_of: Callable[[int], str | None],
+        make: Callable[[int, int | None], TrackedCode],
+    ) -> None:
         self._channel_of = channel_of
+        self._make = make
         self.count = 0
         self.newest_ns = 0
         self.newest_missed_ns = 0
@@ -87,7 +94,7 @@ class SettledCodes:
         if found is None and sequence < len(self._sent) and self._sent[sequence] != _UNSETTLED:
             sent_ns = self._sent[sequence]
             text_ns = self._texts[sequence]
-            found = TrackedCode(sequence, sent_ns or None, self._channel_of(sequence))
+            found = self._make(sequence, sent_ns or None)
             found.text_ns = None if text_ns == _NO_TIME else text_ns
             later = self._overtaking[sequence]
             found.overtakable_by = NEVER if later == _ANY_NUMBER else sequence + later

@@ -18,6 +18,7 @@ from sseload_users.core.counters import Counters
 from sseload_users.core.evidence import Evidence
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.leaks import MAX_EXAMPLES, Leak
+from sseload_users.core.node_counts import NodeCounts, NodeEvent
 from sseload_users.core.second import Second
 
 _S = 1_000_000_000
@@ -49,6 +50,7 @@ class PackedTally(TypedDict):
     leaks: list[tuple[int, str, int, str, Sequence[str], str]]
     evidence: list[Any]
     addresses: list[tuple[str, str, str, int]]
+    nodes: list[tuple[int, NodeEvent, int]]
 
 
 class Tally:
@@ -74,6 +76,7 @@ class Tally:
         seconds: figures by whole seconds since the Unix epoch.
         leaks: the first examples of leaks.
         addresses: connections by address.
+        nodes: connections by node.
         evidence: what losses and drops have in common; only in what one worker has counted.
     """
 
@@ -90,6 +93,7 @@ class Tally:
         "ingest",
         "lag",
         "leaks",
+        "nodes",
         "recovery",
         "seconds",
         "server_texts",
@@ -119,6 +123,7 @@ class Tally:
         self.leaks: list[Leak] = []
         self.evidence = Evidence()
         self.addresses: AddressCounts = Counter()
+        self.nodes: NodeCounts = Counter()
 
     def code(self, sequence: int) -> CodeTally:
         """Return a code's account; create it if there is none."""
@@ -182,6 +187,7 @@ class Tally:
             if leak.sequence >= first_code:
                 self.keep_leak(leak)
         self.addresses.update(other.addresses)
+        self.nodes.update(other.nodes)
 
     def _keep_words(self, cause: Cause, words: str) -> None:
         # The smallest text, so that the order of merging does not matter.
@@ -214,6 +220,7 @@ class Tally:
             "codes": {sequence: code.pack() for sequence, code in self.codes.items()},
             "seconds": {key: second.pack() for key, second in self.seconds.items()},
             "addresses": [(*key, number) for key, number in self.addresses.items()],
+            "nodes": [(*key, number) for key, number in self.nodes.items()],
             "histograms": [getattr(self, name).pack() for name in _HISTOGRAMS],
             "evidence": self.evidence.pack(),
             "leaks": [astuple(leak) for leak in self.leaks],
@@ -233,6 +240,8 @@ class Tally:
         new.seconds = {key: Second.unpack(second) for key, second in data["seconds"].items()}
         for name, address, what, number in data["addresses"]:
             new.addresses[name, address, what] = number
+        for node, event, number in data["nodes"]:
+            new.nodes[node, event] = number
         for name, histogram in zip(_HISTOGRAMS, data["histograms"], strict=True):
             setattr(new, name, Histogram.unpack(histogram))
         new.evidence = Evidence.unpack(data["evidence"])

@@ -13,6 +13,7 @@ from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.counters import Counters
 from sseload_users.core.evidence import Evidence
 from sseload_users.core.histogram import Histogram
+from sseload_users.core.node_totals import NodeTotals
 from sseload_users.core.percentiles import PercentileHistory
 from sseload_users.core.second import highest
 from sseload_users.core.tally import Tally
@@ -68,6 +69,7 @@ class Totals:
         first_code: lowest sequence number of the codes that count; those of an earlier step
             do not.
         plan: deals codes to channels; None for a run without channels.
+        nodes: the account of each node; None in a run without nodes, and for a step.
 
     Attributes:
         workers: each worker's account, by its id.
@@ -75,17 +77,25 @@ class Totals:
         percentiles: percentiles of each code and each second.
         outcomes: sum of the outcomes of all codes.
         channels: the account of each channel; None for a run without channels.
+        nodes: as given.
         statuses: number of codes by status.
         sent: number of codes whose request was written.
         peak_open: most connections that were open at once.
     """
 
-    def __init__(self, first_code: int = 0, plan: ChannelPlan | None = None) -> None:
+    def __init__(
+        self,
+        first_code: int = 0,
+        plan: ChannelPlan | None = None,
+        *,
+        nodes: NodeTotals | None = None,
+    ) -> None:
         self.workers: dict[str, WorkerTotals] = {}
         self.tally = Tally()
         self.percentiles = PercentileHistory(self.tally)
         self.outcomes = Outcomes()
         self.channels = None if plan is None else ChannelTotals(plan)
+        self.nodes = nodes
         self.statuses: Counter[Status] = Counter()
         self.sent = 0
         self.peak_open = 0
@@ -114,6 +124,8 @@ class Totals:
             self.sent += 1
             if self.channels is not None:
                 self.channels.count_sent(sequence)
+            if self.nodes is not None:
+                self.nodes.count_sent(sequence)
             if slip_us is not None:
                 self.tally.slip.add(slip_us)
         code.sent_ns = sent_ns
@@ -177,6 +189,8 @@ class Totals:
             worker.delivery.merge(code.latencies)
             if self.channels is not None:
                 self.channels.add(sequence, code)
+            if self.nodes is not None:
+                self.nodes.add(sequence, code)
             self.percentiles.touch_code(sequence)
         for second in news.seconds:
             self.percentiles.touch_second(second)

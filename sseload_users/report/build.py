@@ -16,6 +16,7 @@ from sseload_users.core.figures import (
     StormRecovery,
 )
 from sseload_users.core.formatting import ms
+from sseload_users.core.histogram import Histogram
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
 from sseload_users.report.account import Run, account_of, health_of, parts_of, rate
@@ -78,6 +79,8 @@ def build(
         vitals=vitals.columns(run.started_ns, ends_s) if vitals is not None else [],
         health=health,
         addresses=address_figures(totals.tally.addresses),
+        nodes=totals.nodes.figures(totals.tally) if totals.nodes else [],
+        node_pairs=totals.nodes.pairs(Histogram.summary) if totals.nodes else [],
         workers=worker_shares(totals.workers.values()),
         regions=region_shares(totals.workers.values()),
         steps=list(steps),

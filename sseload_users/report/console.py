@@ -38,6 +38,7 @@ from sseload_users.report.compression import compression_sentences
 from sseload_users.report.glue import GLUE, glued, listed
 from sseload_users.report.latency_table import LatencyTable
 from sseload_users.report.model import Report
+from sseload_users.report.nodes_table import NodesTable
 from sseload_users.report.progress import columns
 from sseload_users.report.received_table import ReceivedTable
 from sseload_users.report.steps_table import steps_tables
@@ -139,6 +140,8 @@ def _summary(report: Report) -> RenderableType:
     channels = ChannelsTable(report)
     if channels.rows:
         parts += [Text(""), channels]
+    if report.nodes:
+        parts += [Text(""), NodesTable(report)]
     workers = WorkersTable(report)
     if workers.rows:
         parts += [Text(""), workers]

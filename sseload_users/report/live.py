@@ -10,7 +10,7 @@ from sseload_users.core.code_tally import OWED_STATUSES
 from sseload_users.core.figures import Account, HealthFigures
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
-from sseload_users.report.account import Run, account_of, health_of, parts_of
+from sseload_users.report.account import Run, account_of, counted, health_of, parts_of
 from sseload_users.report.build import per_code, phases, run_info
 from sseload_users.report.compression import compression_of
 from sseload_users.report.model import SCHEMA, CodeRow, Report, TimelinePoint
@@ -83,6 +83,7 @@ def report_so_far(live: Live) -> Report:
     has no reason; see `Verdict.is_judged`.
     """
     account = account_of(live.run, live.totals, so_far=True)
+    nodes = live.totals.nodes
     return Report(
         schema=SCHEMA,
         run=run_info(live.run, live.totals),
@@ -97,6 +98,8 @@ def report_so_far(live: Live) -> Report:
         vitals=[],
         health=_health(live),
         addresses=[],
+        nodes=nodes.figures(live.totals.tally) if nodes else [],
+        node_pairs=nodes.pairs(counted) if nodes else [],
         workers=[],
         regions=[],
         steps=list(live.steps),

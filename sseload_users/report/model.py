@@ -25,6 +25,7 @@ from sseload_users.core.figures import (
     StormRecovery,
     VitalsSeries,
 )
+from sseload_users.core.node_figures import NodeFigures, NodePairFigures
 from sseload_users.verdict.reasons import StepReport, Verdict
 from sseload_users.verdict.symptoms import Finding
 
@@ -324,6 +325,11 @@ class Report(Account, _Head):
     """The target's health checks during the run; null where --watch-health was not given."""
     addresses: list[AddressFigures]
     """The addresses that connections were made to."""
+    nodes: list[NodeFigures]
+    """The server's nodes, in the order of --nodes; empty without that option."""
+    node_pairs: list[NodePairFigures]
+    """What the sessions at each node received of the codes that were sent to each node; empty
+    without --nodes."""
     workers: list[WorkerShare]
     """Each worker's share of the run."""
     regions: list[RegionShare]

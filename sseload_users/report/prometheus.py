@@ -35,6 +35,7 @@ from sseload_users.core.figures import (
 from sseload_users.core.formatting import clean
 from sseload_users.report import hdr
 from sseload_users.report.model import CompressionFigures, Report, TimelinePoint
+from sseload_users.report.node_metrics import node_metrics
 from sseload_users.verdict.reasons import GRADES
 
 #: Upper bounds of the histograms' buckets, in seconds: ten to a decade (the Renard series R10),
@@ -126,6 +127,8 @@ def metrics_of(report: Report) -> Iterator[Metric]:
         )
     if report.channels:
         yield from _channels(report.channels[:MOST_CHANNELS])
+    if report.nodes:
+        yield from node_metrics(report)
     yield from _errors(report.errors)
     yield from _generator(report.generator)
     if report.vitals:

@@ -66,6 +66,8 @@ _ADDED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
         "vitals": [],
         "health": None,
         "addresses": [],
+        "nodes": [],
+        "node_pairs": [],
         "workers": [],
         "regions": [],
         "steps": [],

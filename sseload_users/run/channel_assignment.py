@@ -43,11 +43,13 @@ class ChannelAssignment:
         return bool(self._options.channels) or self._target.profile.spec.audience is not None
 
     def is_same_for_all(self, identity: Identity | None = None) -> bool:
-        """Whether all connections have the same user and channels.
+        """Whether all connections have the same user, channels and node.
 
         Args:
             identity: the user; None for the one whose turn it is.
         """
+        if self._options.nodes:
+            return False
         return not self.has_channels and (identity is not None or len(self._identities) == 1)
 
     def identity(self, position: int, identity: Identity | None = None) -> Identity:
@@ -64,6 +66,20 @@ class ChannelAssignment:
         if not self.has_channels:
             return user
         return self._target.with_channels(user, self._numbered(position))
+
+    def node(self, position: int) -> int | None:
+        """Return the node of a connection, from 0; None in a run without nodes.
+
+        The connections of each channel of --channels are spread over all nodes.
+
+        Args:
+            position: the connection's position among those of all workers, from 0.
+        """
+        nodes = len(self._options.nodes)
+        if not nodes:
+            return None
+        turn, at = divmod(position, self._options.channels or 1)
+        return (turn + at) % nodes
 
     def plan(self, connections: int, seed: str) -> ChannelPlan | None:
         """Return the plan that deals codes to channels; None for a run without channels.
@@ -84,7 +100,8 @@ class ChannelAssignment:
             sizes.update(self.identity(position).channels)
         self._check_named(several=len(sizes) > 1)
         order = self._options.channel_order
-        return ChannelPlan([*sizes], order, [*sizes.values()], seed)
+        streams = self._options.streams.count
+        return ChannelPlan([*sizes], order, [*sizes.values()], seed, streams)
 
     def of_one_channel(self, count: int) -> tuple[list[Identity], str | None]:
         """Return users that subscribe to one channel, in turn, and its name.

@@ -13,6 +13,8 @@ import gevent
 from gevent.event import Event
 
 from sseload_users.core.channels import ChannelPlan
+from sseload_users.core.formatting import count
+from sseload_users.core.node_totals import NodeTotals
 from sseload_users.core.plan import RunPlan
 from sseload_users.core.totals import Totals
 from sseload_users.report.account import Run
@@ -71,7 +73,10 @@ class Conductor:
         self.options = resources.options
         self.run = run
         self.plan = plan
-        self.totals = totals = Totals(plan=channels)
+        nodes = self.options.nodes
+        self.totals = totals = Totals(
+            plan=channels, nodes=NodeTotals(nodes, self.options.streams) if nodes else None
+        )
         self.refusal = ""
         self._resources = resources
         self._stop = stop
@@ -95,7 +100,7 @@ class Conductor:
             self._steps,
             population,
             progress,
-            codes=self.options.codes,
+            codes=self.options.all_codes,
             is_master=link.role == "master",
         )
         self._plan_done = False
@@ -136,6 +141,11 @@ class Conductor:
             host = self._resources.target.host
             self._steps.enter("warm-up", f"Checking whether {host} is available.")
             options = self.options
+            if options.publishers > 1:
+                self._log.note(
+                    f"{options.publishers:,} publishers send {count(options.codes, 'code')} each, "
+                    f"{options.all_codes:,} together: their rates add up."
+                )
             if warning := time_limit.clash(options, self.run.options.get("run_time")):
                 self._log.note(warning)
             for warning in (

@@ -1,4 +1,4 @@
-"""Which identity each connection has, and which connections read slowly."""
+"""Which identity and node each connection has, and which connections read slowly."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ class Part:
     Attributes:
         identity: the user that it connects as, with its channels.
         slow: it reads slowly.
+        node: index of the node that it connects to; None in a run without nodes.
     """
 
     identity: Identity
     slow: bool
+    node: int | None = None
 
 
 class ConnectionPlan:
@@ -34,7 +36,7 @@ class ConnectionPlan:
     places, because no worker knows how many connections the others have.
 
     Args:
-        assignment: assigns users and channels to places.
+        assignment: assigns users, channels and nodes to places.
         slow_share: share of the connections that read slowly, from 0 to 1.
         send: sends a message to the leader.
         worker_index: index of this worker.
@@ -95,4 +97,4 @@ class ConnectionPlan:
     def _part_at(self, place: int, user: Identity | None) -> Part:
         share = self._slow_share
         slow = math.floor((place + 1) * share) > math.floor(place * share)
-        return Part(self._assignment.identity(place, user), slow)
+        return Part(self._assignment.identity(place, user), slow, self._assignment.node(place))

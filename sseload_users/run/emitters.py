@@ -49,14 +49,17 @@ class Emitters:
         finally:
             self._waiting.pop(emitter, None)
 
-    def next(self, channel: str | None = None) -> Emitter | None:
+    def next(self, channel: str | None = None, node: int | None = None) -> Emitter | None:
         """Return the next emitter that can send at once; None if there is none.
 
         Args:
             channel: only an emitter that is subscribed to it can send; None for any.
+            node: only an emitter that is connected to that node can send; None for any.
         """
         for emitter in list(self._waiting):
             if channel is not None and channel not in emitter.identity.channels:
+                continue
+            if node is not None and emitter.session.connection.node != node:
                 continue
             if emitter.is_leaving or emitter.transport.congested:
                 continue

@@ -103,7 +103,8 @@ class Leader:
                 f"{names}: a run has one broadcaster; leave one class, with fixed_count = 1."
             )
         if self._users.host(environment) is None:
-            environment.host = self._start_target()
+            nodes = self._users.options(environment).nodes
+            environment.host = nodes[0] if nodes else self._start_target()
         self._keep_values()
         resources = self._read()
         # In the web form, missing values can still be entered.
@@ -162,7 +163,7 @@ class Leader:
         """
         assignment = ChannelAssignment(resources.options, resources.target, resources.identities)
         resources.target.check(
-            [*resources.identities, resources.sender, *self._users.identities()],
+            [*resources.identities, *resources.senders, *self._users.identities()],
             has_channels=assignment.has_channels,
         )
         assignment.plan(max(resources.options.channels, len(resources.identities)), "")

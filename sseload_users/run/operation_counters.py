@@ -9,6 +9,7 @@ from sseload_users.core.clock import wall_ns
 from sseload_users.core.counters import Counters
 from sseload_users.core.formatting import clean, shorten
 from sseload_users.core.ledger import Ledger
+from sseload_users.core.node_counts import NodeEvent
 from sseload_users.transports.engine_transport import Passage
 from sseload_users.transports.server_text import MAX_TEXT, text_beyond
 
@@ -42,6 +43,16 @@ class OperationCounters:
     def withdraw_attempt(self) -> None:
         """Take back an attempt that sseload itself interrupted."""
         self.counters.attempted -= 1
+
+    def count_at_node(self, node: int | None, event: NodeEvent) -> None:
+        """Count what became of a connect attempt, or of a session, for its node, if there is one.
+
+        Args:
+            node: index of the node; None in a run without nodes.
+            event: what became of it.
+        """
+        if node is not None and not self._is_closed():
+            self._ledger.tally.nodes[node, event] += 1
 
     def count_connected(self, connect_us: int, *, first: bool, compression: str = "") -> None:
         """Count an attempt that succeeded.

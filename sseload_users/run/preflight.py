@@ -41,7 +41,7 @@ def check_server(resources: Resources) -> list[str]:
     Raises:
         CannotRun: the server is unreachable, not healthy in time, or does not know a user.
     """
-    identities = [resources.sender, *resources.identities]
+    identities = [*resources.senders, *resources.identities]
     distinct = list({each.username: each for each in identities}.values())
     _await_health(resources, identities[0], patient=False)
     return _verify(resources, distinct[:_MAX_VERIFIED])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 import gevent.pool
@@ -14,6 +15,7 @@ from sseload_users.core.ledger import Ledger
 from sseload_users.core.overlap import OverlapDetector
 from sseload_users.core.schedule import Schedule
 from sseload_users.core.sessions import Session
+from sseload_users.core.streams import StreamPlan
 from sseload_users.run.messages import (
     BroadcastDone,
     CodeOutcome,
@@ -34,6 +36,7 @@ class Publication:
     Args:
         ledger: the account.
         channels: deals codes to channels; None for a run without channels.
+        streams: deals codes to publishers and nodes.
         operations: counts overlapping codes, and bounds the causes of failures.
         clock: converts times to the leader's clock.
         send: sends a message to the leader.
@@ -49,6 +52,7 @@ class Publication:
         self,
         ledger: Ledger,
         channels: ChannelPlan | None,
+        streams: StreamPlan,
         operations: OperationCounters,
         clock: RunClock,
         send: Callable[[ToLeader], None],
@@ -58,11 +62,12 @@ class Publication:
         self.cancelled = self.stopped = False
         self._ledger = ledger
         self._channels = channels
+        self._streams = streams
         self._operations = operations
         self._clock = clock
         self._send = send
         self._is_closed = is_closed
-        self._in_flight = OverlapDetector()
+        self._in_flight: dict[int, OverlapDetector] = defaultdict(OverlapDetector)
         self._requests = gevent.pool.Group()
 
     @contextlib.contextmanager
@@ -103,7 +108,7 @@ class Publication:
         if self._is_closed():
             return
         clocks = self._clock.clocks
-        self._operations.counters.overlapping += int(self._in_flight.sent(sequence))
+        self._operations.counters.overlapping += int(self._in_flight_with(sequence).sent(sequence))
         self._ledger.announce(sequence, sent_ns, text_ns)
         if exempt is not None:
             self._ledger.code(sequence, text_ns).set_exempt(exempt)
@@ -130,7 +135,7 @@ class Publication:
         Returns:
             The cause under which it is counted.
         """
-        overtakable_by = self._in_flight.answered(sequence)
+        overtakable_by = self._in_flight_with(sequence).answered(sequence)
         if cause is not None:
             cause = self._operations.bounded("ingest", cause)
         if not self._is_closed():
@@ -138,6 +143,10 @@ class Publication:
             text = "" if cause is None else reported_text(cause, server_text)
             self._send(CodeOutcome(sequence, status, ingest_us, cause, text, overtakable_by))
         return cause
+
+    def _in_flight_with(self, sequence: int) -> OverlapDetector:
+        """Return the codes in flight of a code's stream."""
+        return self._in_flight[self._streams.stream_of(sequence)]
 
     def next_order(self) -> tuple[int, Schedule]:
         """Wait for an order; return its first sequence number and its schedule."""

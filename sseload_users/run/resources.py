@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sseload_users.core.errors import ConfigError
 from sseload_users.options import Options
-from sseload_users.targets import Target
+from sseload_users.targets import Emitting, Target
 from sseload_users.targets.identities import Identity, load_identities, pick_sender
 from sseload_users.transports.client_certificate import ClientCertificate
 from sseload_users.transports.dialer import Dialer
@@ -40,13 +40,19 @@ class Resources:
 
         Args:
             options: the run's options.
-            host: URL of the target.
+            host: URL of the target; empty for the first node.
 
         Raises:
             ConfigError: the profile, the host, the users file, a certificate file, a source
                 address, a given address or a proxy cannot be used.
         """
-        target = options.make_target(host)
+        target = options.make_target(host or next(iter(options.nodes), ""))
+        nodes = [options.make_target(each) for each in options.nodes]
+        if options.publishers > 1 and Emitting.of(target) is not None:
+            raise ConfigError(
+                f"--publishers: in target {target.profile.name}, the listeners emit the codes; "
+                "leave it out."
+            )
         try:
             network = Network(
                 connect_timeout=options.connect_timeout,
@@ -62,17 +68,27 @@ class Resources:
                     source_addresses=options.source_addresses,
                 ),
             )
-            if target.host.startswith("https"):
-                # The context is made on first use; an unusable file is reported before that.
-                _ = network.ssl_context
-            name, port, secure = parse_origin(target.host)
-            network.dialer.proxy_for(name, port, secure=secure)
+            for each in (target, *nodes):
+                if each.host.startswith("https"):
+                    # The context is made on first use; an unusable file is reported before that.
+                    _ = network.ssl_context
+                name, port, secure = parse_origin(each.host)
+                network.dialer.proxy_for(name, port, secure=secure)
         except ValueError as error:
             raise ConfigError(f"{error}.") from error
         identities = load_identities(options.users_file, options.username)
         sender = pick_sender(identities, options.sender)
         others = [each for each in identities if each.username != options.sender] or identities
         return cls(options, target, network, others, sender)
+
+    @property
+    def senders(self) -> Sequence[Identity]:
+        """The users that codes are sent as, by publisher: in turn, beginning with the sender.
+
+        With --sender, all publishers are that user.
+        """
+        users = [self.sender] if self.options.sender else self.identities
+        return [users[each % len(users)] for each in range(self.options.publishers)]
 
 
 def _client_certificate(options: Options) -> ClientCertificate | None:

@@ -63,7 +63,7 @@ def run_plan(options: Options, *, connections: int, local: bool, sockets: int = 
         local: whether this process holds all of them, so that its file limit applies.
         sockets: most sockets that one of them has open at once.
     """
-    schedule = Schedule.spread(options.codes, options.duration_s)
+    schedule = Schedule.spread(options.all_codes, options.duration_s)
     if options.ladder:
         return Ladder(options.ladder, schedule)
     if not options.search:
@@ -78,7 +78,7 @@ def run_plan(options: Options, *, connections: int, local: bool, sockets: int = 
         options.search,
         start=max(1, rate) if over_rate else connections,
         max_size=most,
-        codes=options.codes,
+        codes=options.all_codes,
         interval_s=schedule.interval_s,
         connections=connections,
     )

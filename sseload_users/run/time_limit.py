@@ -19,7 +19,7 @@ def clash(options: Options, run_time_s: float | None) -> str:
     # How many steps a search takes is not known, and a duration that was left out is fitted.
     if not run_time_s or options.search or (options.duration is None and not options.ladder):
         return ""
-    schedule = Schedule.spread(options.codes, options.duration_s)
+    schedule = Schedule.spread(options.all_codes, options.duration_s)
     needed_s = (options.settle + schedule.length_s) * max(1, len(options.ladder))
     if needed_s < run_time_s:
         return ""

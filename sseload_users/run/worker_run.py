@@ -15,6 +15,7 @@ from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.ledger import Ledger, OnArrivals
 from sseload_users.core.schedule import Schedule
+from sseload_users.options import Options
 from sseload_users.run.accounting import Accounting
 from sseload_users.run.announcements import Announcements
 from sseload_users.run.before_requests import BeforeRequests
@@ -79,7 +80,7 @@ class WorkerRun:
         users: what the users are doing at the moment.
         emitters: listeners over whose connections codes can be emitted.
         targets: the users' targets.
-        sender: the user that codes are sent as.
+        senders: the users that codes are sent as, by publisher.
         connections: gives each connection its identity.
         publication: the codes that the broadcaster sends.
         churn: ends sessions in the course of the run.
@@ -97,7 +98,7 @@ class WorkerRun:
         self.emitters = Emitters()
         self.may_connect = Event()
         self.connect_slots = BoundedSemaphore(options.connect_concurrency)
-        self.sender = resources.sender
+        self.senders = resources.senders
         assignment = ChannelAssignment(options, resources.target, resources.identities)
         self.connections = ConnectionPlan(
             assignment,
@@ -115,7 +116,7 @@ class WorkerRun:
         spec = resources.target.profile.spec
         self._accounting = Accounting(
             options,
-            partial(_make_ledger, options.delivery_timeout, spec, channels),
+            partial(_make_ledger, options, spec, channels),
             self.network,
             ReceiptStats(environment, kind),
             self._clock,
@@ -139,7 +140,13 @@ class WorkerRun:
             resources, self.run_id, self.ledger, self.operations, self._note_size
         )
         self.publication = Publication(
-            self.ledger, channels, self.operations, self._clock, self._send, self._is_finished
+            self.ledger,
+            channels,
+            options.streams,
+            self.operations,
+            self._clock,
+            self._send,
+            self._is_finished,
         )
         self._announcements = Announcements(self.ledger, self._clock)
 
@@ -226,10 +233,16 @@ class WorkerRun:
 
 
 def _make_ledger(
-    timeout_s: float, spec: ProfileSpec, channels: ChannelPlan | None, on_arrivals: OnArrivals
+    options: Options, spec: ProfileSpec, channels: ChannelPlan | None, on_arrivals: OnArrivals
 ) -> Ledger:
-    resume = spec.guarantee == "resume"
-    return Ledger(timeout_s, on_arrivals, channels, resume=resume, history=spec.history)
+    return Ledger(
+        options.delivery_timeout,
+        on_arrivals,
+        channels,
+        streams=options.streams,
+        resume=spec.guarantee == "resume",
+        history=spec.history,
+    )
 
 
 _worker_runs: weakref.WeakKeyDictionary[Environment, WorkerRun | None] = weakref.WeakKeyDictionary()

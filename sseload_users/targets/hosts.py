@@ -43,6 +43,22 @@ def normalize_host(host: str) -> str:
     return f"{scheme}://{name}{'' if port is None else f':{port}'}{base}"
 
 
+def parse_nodes(text: str) -> tuple[str, ...]:
+    """Return the URLs of nodes, normalized, in order.
+
+    Args:
+        text: the URLs, separated by commas or blanks.
+
+    Raises:
+        ConfigError: one is invalid, or given twice.
+    """
+    urls = [normalize_host(each) for each in re.split(r"[,\s]+", text) if each]
+    twice = next((each for each in urls if urls.count(each) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"--nodes: {twice} is given twice; give each node once.")
+    return tuple(urls)
+
+
 def origin(host: str) -> str:
     """Return a normalized host without its path, as browsers send it in ``Origin``."""
     parts = urlsplit(host)

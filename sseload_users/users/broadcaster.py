@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from typing import ClassVar
 
 import gevent
 import gevent.pool
 from gevent.event import Event
 from locust import FastHttpUser, task
+from locust.contrib.fasthttp import FastHttpSession
 from locust.env import Environment
 
 from sseload_users.core.clock import wall_ns
@@ -22,7 +24,7 @@ from sseload_users.run.locust_stats import fire
 from sseload_users.run.operation_counters import reported_text
 from sseload_users.run.publication import Publication
 from sseload_users.run.worker_run import worker_run_of
-from sseload_users.targets import Emitting, Publishing
+from sseload_users.targets import Emitting, Identity, Publishing, Target
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
 from sseload_users.users.ingest_client import IngestClient
@@ -36,7 +38,8 @@ from sseload_users.verdict import hints
 
 _logger = logging.getLogger(__name__)
 
-#: Most codes in flight. With as many unanswered, codes go out late, and that is recorded.
+#: Most codes in flight of one publisher at one node. With as many unanswered, codes go out late,
+#: and that is recorded.
 _IN_FLIGHT = 256
 #: Most characters of a cause that an exception gives.
 _MAX_CAUSE = 120
@@ -73,22 +76,16 @@ class CodeBroadcaster(FastHttpUser):
     def __init__(self, environment: Environment) -> None:
         self._worker_run = run = worker_run_of(environment)
         super().__init__(environment)
-        self.client.client = IngestClient(
-            self.client.cookiejar,
-            run.network,
-            concurrency=_IN_FLIGHT,
-            timeout_s=run.options.ingest_timeout,
-        )
-        self._target = run.targets.target(self.target, self.host)
-        self._shape = run.targets.shape(self._target)
-        self._publisher = self._make_publisher()
+        self._streams = run.options.streams
+        self._lines = [self._make_line(stream) for stream in range(self._streams.count)]
+        self._shape = run.targets.shape(self._lines[0].target)
         # Types of exceptions that are logged already.
         self._logged: set[type[Exception]] = set()
 
     @task
     def broadcast(self) -> None:
         """Send codes when their time comes: the only task, and it never returns."""
-        run, requests = self._worker_run, gevent.pool.Pool(_IN_FLIGHT)
+        run, requests = self._worker_run, gevent.pool.Pool(_IN_FLIGHT * len(self._lines))
         with run.users.broadcasting, run.publication.in_progress(requests):
             try:
                 self._open()
@@ -103,7 +100,8 @@ class CodeBroadcaster(FastHttpUser):
                     requests.join()
                     run.finish_broadcast(first)
             finally:
-                self._publisher.close()
+                for line in self._lines:
+                    line.publisher.close()
 
     def publish(self, code: str) -> None:
         """Hand in a code, instead of what the profile's `[ingest]` describes.
@@ -129,59 +127,86 @@ class CodeBroadcaster(FastHttpUser):
         del force
         return bool(super().stop(force=True))
 
-    def _make_publisher(self) -> Publisher:
-        run, identity = self._worker_run, self._worker_run.sender
+    def _make_line(self, stream: int) -> _Line:
+        """Return what hands in the codes of a stream."""
+        run, nodes = self._worker_run, self._worker_run.options.nodes
+        identity = run.senders[self._streams.publisher(stream)]
+        node = self._streams.node(stream) if nodes else None
+        target = run.targets.target(self.target, self.host if node is None else nodes[node])
+        return _Line(self._make_publisher(target, identity, node, stream), target, identity)
+
+    def _make_publisher(
+        self, target: Target, identity: Identity, node: int | None, stream: int
+    ) -> Publisher:
+        run = self._worker_run
         if self.ingest_way():
             return HookPublisher(self.environment, self.publish, run.options.ingest_timeout)
-        publishing = Publishing.of(self._target)
+        publishing = Publishing.of(target)
         if publishing is not None:
             return ConnectionPublisher(self.environment, run, publishing, identity)
-        emitting = Emitting.of(self._target)
+        emitting = Emitting.of(target)
         if emitting is not None:
-            return EmittingPublisher(self.environment, run, emitting)
-        login = Login(self._target, identity, run.before)
+            return EmittingPublisher(self.environment, run, emitting, node)
+        login = Login(target, identity, run.before)
         timeout_s = run.options.ingest_timeout
         return HttpPublisher(
-            self.client,
-            self._target,
+            self._http_session(stream),
+            target,
             identity,
             login,
             timeout_s,
             compression=run.network.compression,
         )
 
+    def _http_session(self, stream: int) -> FastHttpSession:
+        """Return the session of a stream's requests; each has its own cookies."""
+        run, session = self._worker_run, self.client
+        if stream:
+            session = FastHttpSession(self.host, self.environment.events.request, self)
+        session.client = IngestClient(
+            session.cookiejar,
+            run.network,
+            concurrency=_IN_FLIGHT,
+            timeout_s=run.options.ingest_timeout,
+        )
+        return session
+
     def _open(self) -> None:
-        """Open the publisher. If that fails, have the run ended and wait for its end."""
+        """Open all publishers. If one fails, have the run ended and wait for its end."""
         run = self._worker_run
         with run.users.pending:
             run.may_connect.wait()
-            try:
-                self._publisher.open()
-            except ConnectFailed as error:
-                why = (error.operation, error.cause, error.server_text)
-                hint = self._target.profile.advice(*why) or hints.hint(*why)
-                text = reported_text(error.cause, error.server_text)
-                quoted = f" ({text})" if text else ""
-                run.publication.report_failure(
-                    f"Codes cannot be handed in: {self._target.public()['ingest']}: "
-                    f"{error.operation}: {error.cause}{quoted}. {hint}".rstrip()
-                )
-                Event().wait()
+            for line in self._lines:
+                try:
+                    line.publisher.open()
+                except ConnectFailed as error:
+                    self._refuse(line.target, error)
 
-    def _redact(self, text: str) -> str:
-        return self._target.redact(text, self._worker_run.sender)
+    def _refuse(self, target: Target, error: ConnectFailed) -> None:
+        """Have the run ended, as codes cannot be handed in, and wait for its end."""
+        why = (error.operation, error.cause, error.server_text)
+        hint = target.profile.advice(*why) or hints.hint(*why)
+        text = reported_text(error.cause, error.server_text)
+        quoted = f" ({text})" if text else ""
+        at = f" at {target.host}" if self._worker_run.options.nodes else ""
+        self._worker_run.publication.report_failure(
+            f"Codes cannot be handed in{at}: {target.public()['ingest']}: "
+            f"{error.operation}: {error.cause}{quoted}. {hint}".rstrip()
+        )
+        Event().wait()
 
     def _send(self, sequence: int, due: float) -> None:
         """Publish one code; it has an outcome whatever happens."""
         if self._worker_run.publication.stopped:
             return
         draft = _Draft(self._worker_run.publication, self._shape, sequence, due)
+        line = self._lines[self._streams.stream_of(sequence)]
         try:
-            self._publisher.publish(draft)
+            line.publisher.publish(draft)
         except Exception as error:  # noqa: BLE001 - the code stays in the account
-            self._fail(draft, error)
+            self._fail(draft, error, line)
 
-    def _fail(self, draft: _Draft, error: Exception) -> None:
+    def _fail(self, draft: _Draft, error: Exception, line: _Line) -> None:
         """Record the outcome of a code whose publisher raised an exception."""
         if draft.finished:
             return
@@ -197,9 +222,24 @@ class CodeBroadcaster(FastHttpUser):
                 self._logged.add(type(error))
                 _logger.exception("A code was not sent (logged once for its type)")
         status: Status = "unanswered" if draft.sent else "unsent"
-        counted = draft.record_outcome(status, 0, self._redact(cause), "")
+        counted = draft.record_outcome(status, 0, line.target.redact(cause, line.identity), "")
         failed = IngestFailed(f"{status}: {counted}")
         fire(self.environment, "CODE", NAME, None, error=failed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What hands in the codes of one stream.
+
+    Attributes:
+        publisher: hands them in.
+        target: the server, or the node.
+        identity: the user that sends them.
+    """
+
+    publisher: Publisher
+    target: Target
+    identity: Identity
 
 
 class _Draft:

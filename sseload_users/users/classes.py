@@ -77,6 +77,11 @@ class UserClasses:
                         f"{said[name]!r}: a run has one."
                     )
         for each in self.broadcasters:
+            if options.nodes and getattr(each, "ingest_way", str)():
+                raise ConfigError(
+                    f"--nodes: {each.__name__}.publish hands codes in at no known node; leave "
+                    "--nodes out, or have the target profile hand codes in."
+                )
             if sender := getattr(each, "username", None):
                 said["sender"] = sender
         options = replace(options, **said)

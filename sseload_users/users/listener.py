@@ -78,11 +78,7 @@ class CodeListener(User):
         self._worker_run = run = worker_run_of(environment)
         self._connection = run.ledger.add_connection()
         self._identity = Identity(self.username or "")
-        self._target: Target = run.targets.target(self.target, self.host)
-        self._transport_type = transport_for(self._target.profile.transport)
-        own = self.find_codes if self._overrides("find_codes") else None
-        self._finder = run.targets.finder(self._target, self._transport_type.parse, own)
-        self._known = self._finder.known
+        self._aim_at(self.host)
         self._transport: Transport | None = None
         self._session: Session | None = None
         self._requests: SessionRequests | None = None
@@ -174,6 +170,19 @@ class CodeListener(User):
         self._connection.username = part.identity.username
         if part.slow:
             self._worker_run.operations.count_slow_connection()
+
+        if part.node is not None:
+            self._connection.node = part.node
+            self._aim_at(self._worker_run.options.nodes[part.node])
+
+    def _aim_at(self, host: str | None) -> None:
+        """Set the server, or the node, to connect to."""
+        targets = self._worker_run.targets
+        self._target: Target = targets.target(self.target, host)
+        self._transport_type = transport_for(self._target.profile.transport)
+        own = self.find_codes if self._overrides("find_codes") else None
+        self._finder = targets.finder(self._target, self._transport_type.parse, own)
+        self._known = self._finder.known
 
     def _overrides(self, hook: str) -> bool:
         return getattr(type(self), hook) is not getattr(CodeListener, hook)
@@ -294,6 +303,7 @@ class CodeListener(User):
                 # The server's text may repeat secrets that it was sent.
                 cause, text = map(requests.redact, (error.cause, error.server_text))
                 cause = run.operations.count_connect_failure(error.operation, cause, text)
+                run.operations.count_at_node(connection.node, "failed")
                 failed = ConnectFailed(error.operation, cause)
                 _logger.debug("%s: %s", failed, clean(requests.redact(error.detail)))
                 connection.last_cause = str(failed)
@@ -310,6 +320,7 @@ class CodeListener(User):
         run.operations.count_connected(
             connect_us, first=not connection.sessions, compression=transport.compression
         )
+        run.operations.count_at_node(connection.node, "connected")
         # Another worker's codes may have been announced meanwhile.
         meant_since_ns = min(meant_since_ns, codes.oldest_unreceived_ns(began_ns) or began_ns)
         # What it gets of what was sent before, it recovers.
@@ -416,7 +427,9 @@ class CodeListener(User):
 
     def _count_drop(self, cause: str, server_text: str) -> str:
         """Count the end of a session as a drop; return the cause under which it is counted."""
-        cause = self._worker_run.operations.count_drop(cause, server_text)
+        operations = self._worker_run.operations
+        cause = operations.count_drop(cause, server_text)
+        operations.count_at_node(self._connection.node, "dropped")
         self._connection.drops += 1
         self._connection.last_cause = f"session: {cause}"
         kind = self._transport_type.kind

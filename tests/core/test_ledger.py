@@ -7,8 +7,7 @@ from unittest import mock
 
 import pytest
 
-from sseload_users.core import ledger as ledger_module
-from sseload_users.core import settled_codes
+from sseload_users.core import code_registry, settled_codes
 from sseload_users.core.code_tally import STRAY, Status
 from sseload_users.core.counting import note_overlooked
 from sseload_users.core.sessions import Session
@@ -362,7 +361,7 @@ def test_a_memoized_code_is_found_after_it_was_forgotten() -> None:
 def test_a_discarded_code_counts_from_its_announcement_on() -> None:
     books = Books()
     held = books.ledger.code(1)
-    with mock.patch.object(ledger_module, "_MAX_UNANNOUNCED", 2):
+    with mock.patch.object(code_registry, "_MAX_UNANNOUNCED", 2):
         for sequence in (7, 8):
             books.ledger.code(sequence)
     assert held.settled

@@ -7,8 +7,7 @@ import sys
 import time
 from unittest import mock
 
-from sseload_users.core import ledger as ledger_module
-from sseload_users.core import settled_codes
+from sseload_users.core import code_registry, settled_codes
 from sseload_users.core.code_tally import STRAY
 from sseload_users.core.ledger import Ledger
 from sseload_users.core.tally import Tally
@@ -96,7 +95,7 @@ def test_made_up_numbers_use_bounded_memory_and_time() -> None:
 def test_made_up_numbers_to_all_sessions_use_bounded_memory() -> None:
     ledger = Ledger(10.0)
     sessions = [ledger.open_session(ledger.add_connection(), T0, T0) for _ in range(1000)]
-    with mock.patch.object(ledger_module, "_MAX_UNANNOUNCED_COPIES", 20_000):
+    with mock.patch.object(code_registry, "_MAX_UNANNOUNCED_COPIES", 20_000):
         for sequence in range(10**6, 10**6 + 300):
             code = ledger.code(sequence)
             for session in sessions:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sseload_users.core import settled_codes
 from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.code_tally import CodeTally
+from sseload_users.core.streams import StreamPlan
 from sseload_users.core.tally import PackedTally, Tally
 from tests.support.ledger_model import (
     CHANNEL_KINDS,
@@ -86,6 +87,35 @@ def test_the_ledger_agrees_with_the_model_about_channels(
         world.check(group, group.total(seed))
 
 
+STREAMS = st.builds(StreamPlan, st.integers(1, 3), st.integers(1, 3))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    channel_events,
+    st.none() | CHANNELS,
+    STREAMS,
+    st.integers(0, 3),
+    st.booleans(),
+    st.integers(2, 4),
+    slowest,
+)
+def test_the_ledger_agrees_with_the_model_about_publishers_and_nodes(
+    history: list[Event],
+    channels: ChannelPlan | None,
+    streams: StreamPlan,
+    nodes: int,
+    release: bool,
+    workers: int,
+    slowest_ns: int,
+) -> None:
+    world = World([1, workers], slowest_ns, channels, streams, nodes)
+    world.run(history)
+    world.end(release=release)
+    for group in world.groups:
+        world.check(group, group.total(0))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_long_histories_with_channels_agree_with_the_model(seed: int) -> None:
     world = World([1, 3], seed % 4 * STEP_NS, ChannelPlan(["a", "b", "c"], "random"))
@@ -112,6 +142,19 @@ def test_long_histories_agree_with_the_model(seed: int) -> None:
         total_of(total, outcome) > 0 for outcome in OUTCOMES if outcome not in {"leaked", *RESUMED}
     )
     assert total.counters.out_of_order > 0
+
+
+def test_long_histories_of_several_publishers_agree_with_the_model() -> None:
+    history = long_history(1, KINDS)
+    out_of_order = []
+    for streams in (StreamPlan(), StreamPlan(3, 2)):
+        world = World([1, 3], 0, streams=streams, nodes=2)
+        world.run(history)
+        world.end(release=True)
+        for group in world.groups:
+            world.check(group, group.total(1))
+        out_of_order.append(world.groups[0].total(1).counters.out_of_order)
+    assert 0 < out_of_order[1] < out_of_order[0]
 
 
 def long_history(seed: int, kinds: Sequence[Kind]) -> list[Event]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sseload_users.core.counters import Counters
 from sseload_users.core.ledger import Ledger
+from sseload_users.core.streams import ONE_STREAM
 from sseload_users.core.tally import Tally
 from sseload_users.options import Options
 from sseload_users.report.compression import compression_of
@@ -107,7 +108,13 @@ class Fixture:
         self.operations = OperationCounters(self.ledger, lambda: self.closed)
         self.clock = RunClock(lambda _: None, same=True)
         self.publication = Publication(
-            self.ledger, None, self.operations, self.clock, self.sent.append, lambda: self.closed
+            self.ledger,
+            None,
+            ONE_STREAM,
+            self.operations,
+            self.clock,
+            self.sent.append,
+            lambda: self.closed,
         )
 
 

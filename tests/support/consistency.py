@@ -66,6 +66,8 @@ def check_consistency(report: Mapping[str, Any]) -> None:
     assert sum(cause["count"] for cause in errors["causes"]) == failed
     connecting = connections["failed"] + connections["dropped"]
     assert sum(cause["count"] for cause in connections["causes"]) == connecting
+    if report["nodes"]:
+        _check_nodes(report)
     timeline = report["timeline"]
     assert sum(point["sent"] for point in timeline) == codes["sent"]
     received = sum(point["received"] for point in timeline)
@@ -120,3 +122,21 @@ def check_channels(
         (each["leaked"], each["owed"] - each["delivered"] - each["recovered"]) for each in channels
     ]
     assert badness == sorted(badness, reverse=True)
+
+
+def _check_nodes(report: Mapping[str, Any]) -> None:
+    """Check that the figures of nodes, and of pairs of nodes, add up to the whole run's."""
+    nodes, pairs = report["nodes"], report["node_pairs"]
+    for name in ("attempted", "succeeded", "failed", "dropped"):
+        assert sum(node[name] for node in nodes) == report["connections"][name], name
+    assert sum(node["codes"] for node in nodes) == report["codes"]["sent"]
+    names = [node["url"] for node in nodes]
+    assert [(each["sent_to"], each["received_at"]) for each in pairs] == [
+        (source, to) for source in names for to in names
+    ]
+    for name in ("owed", *OWED_OUTCOMES):
+        assert sum(each[name] for each in pairs) == report["deliveries"][name], name
+    for each in pairs:
+        outcomes = sum(each[name] for name in OWED_OUTCOMES)
+        assert each["owed"] == outcomes
+        assert each["delivery_ms"]["count"] == each["delivered"]

@@ -17,12 +17,19 @@ import msgpack
 from hypothesis import strategies as st
 
 from sseload_users.core.channels import ChannelPlan
-from sseload_users.core.code_tally import OPEN_STATUSES, STRAY, Outcomes, Status
+from sseload_users.core.code_tally import (
+    OPEN_STATUSES,
+    STRAY,
+    NodeOutcomes,
+    Outcomes,
+    Status,
+)
 from sseload_users.core.connection_row import received_per_connection
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.ledger import Ledger
 from sseload_users.core.sessions import Connection, Session, TrackedCode
 from sseload_users.core.spans import NEVER
+from sseload_users.core.streams import ONE_STREAM, StreamPlan
 from sseload_users.core.tally import Tally
 
 #: One step of the world's time, and the delivery timeout.
@@ -103,12 +110,16 @@ class Expected:
     out_of_order: int = 0
     arrivals: dict[int, list[int]] = field(default_factory=dict)
     latencies_us: dict[int, list[int]] = field(default_factory=dict)
+    at_nodes: dict[tuple[int, int], Counter[str]] = field(default_factory=dict)
+    latencies_at_nodes: dict[tuple[int, int], list[int]] = field(default_factory=dict)
 
 
 @dataclass
 class Model:
     slowest_ns: int = 0
     channels: ChannelPlan | None = None
+    streams: StreamPlan = ONE_STREAM
+    nodes: int = 1
     sessions: list[ModelSession] = field(default_factory=list)
     codes: dict[int, ModelCode] = field(default_factory=dict)
     receipts: list[tuple[int, int, int]] = field(default_factory=list)
@@ -146,7 +157,9 @@ class Model:
             if outcome in ("unowed", "released"):
                 row["unexpected"] += len(arrivals)
                 continue
-            for count in (row, mine):
+            place = sequence, session.connection % self.nodes
+            there = result.at_nodes.setdefault(place, Counter())
+            for count in (row, mine, there):
                 count["owed"] += 1
                 count[outcome] += 1
                 count["duplicate"] += max(0, len(arrivals) - 1)
@@ -154,11 +167,13 @@ class Model:
             if outcome == "delivered":
                 sent_ns = self.codes[sequence].sent_ns or 0
                 result.arrivals.setdefault(sequence, []).append(arrivals[0])
-                result.latencies_us.setdefault(sequence, []).append((arrivals[0] - sent_ns) // 1000)
-        newest: Counter[tuple[int, str | None]] = Counter()
+                latency_us = (arrivals[0] - sent_ns) // 1000
+                result.latencies_us.setdefault(sequence, []).append(latency_us)
+                result.latencies_at_nodes.setdefault(place, []).append(latency_us)
+        newest: Counter[tuple[int, str | None, int]] = Counter()
         for index, (at, sequence, _) in enumerate(self.receipts):
             if index not in duplicates:
-                stream = at, self.channel_of(sequence)
+                stream = at, self.channel_of(sequence), sequence % self.streams.count
                 if sequence < newest[stream]:
                     code = self.codes.get(sequence, ModelCode(status="unsent"))
                     result.out_of_order += code.is_out_of_order_after(newest[stream])
@@ -192,8 +207,8 @@ class Model:
 class Worker:
     """A real ledger, with what was taken from it and the latencies that it reported."""
 
-    def __init__(self, slowest_ns: int, channels: ChannelPlan | None) -> None:
-        self.ledger = Ledger(TIMEOUT_NS / 1e9, self._on_arrivals, channels)
+    def __init__(self, slowest_ns: int, channels: ChannelPlan | None, streams: StreamPlan) -> None:
+        self.ledger = Ledger(TIMEOUT_NS / 1e9, self._on_arrivals, channels, streams=streams)
         self.ledger.rules.slowest_ns = slowest_ns
         self.taken: list[Tally] = []
         self.reported_us: Counter[int] = Counter()
@@ -229,8 +244,10 @@ def total_of(tally: Tally, outcome: str) -> int:
 class Group:
     """Workers that share the connections of a world."""
 
-    def __init__(self, size: int, slowest_ns: int, channels: ChannelPlan | None) -> None:
-        self.workers = [Worker(slowest_ns, channels) for _ in range(size)]
+    def __init__(
+        self, size: int, slowest_ns: int, channels: ChannelPlan | None, streams: StreamPlan
+    ) -> None:
+        self.workers = [Worker(slowest_ns, channels, streams) for _ in range(size)]
         self.connections: list[Connection] = []
         self.sessions: list[Session] = []
 
@@ -290,6 +307,8 @@ class World:
         sizes: number of workers of each group.
         slowest_ns: duration of the slowest delivery, as the ledgers are told.
         channels: deals codes to channels; None for a run without channels.
+        streams: deals codes to publishers and nodes.
+        nodes: number of nodes that connections are at; 0 for a run without nodes.
     """
 
     def __init__(
@@ -297,9 +316,12 @@ class World:
         sizes: Iterable[int] = (1,),
         slowest_ns: int = 0,
         channels: ChannelPlan | None = None,
+        streams: StreamPlan = ONE_STREAM,
+        nodes: int = 0,
     ) -> None:
-        self.model = Model(slowest_ns, channels)
-        self.groups = [Group(size, slowest_ns, channels) for size in sizes]
+        self.nodes = nodes
+        self.model = Model(slowest_ns, channels, streams, max(nodes, 1))
+        self.groups = [Group(size, slowest_ns, channels, streams) for size in sizes]
         self.now_ns = 1_700_000_000 * 10**9
         self._unannounced: dict[int, int] = {}
         self._last_ns: dict[int, int] = {}
@@ -340,7 +362,9 @@ class World:
         for group in self.groups:
             while len(group.connections) <= connection:
                 owner = group.of(len(group.connections)).ledger
-                group.connections.append(owner.add_connection())
+                new = owner.add_connection()
+                new.node = len(group.connections) % self.nodes if self.nodes else None
+                group.connections.append(new)
             opened = group.of(connection).ledger.open_session(
                 group.connections[connection], started_ns, subscribed_ns, own
             )
@@ -552,6 +576,32 @@ class World:
             expected.connections.get(at, Counter())["delivered"] for at in had_a_session
         )
         self._check_reported(group, expected)
+        self._check_nodes(group, expected)
+
+    def _check_nodes(self, group: Group, expected: Expected) -> None:
+        """Compare the account of each code at each node with the model's."""
+        found: dict[tuple[int, int], NodeOutcomes] = {}
+        for tally in (each for worker in group.workers for each in worker.taken):
+            for sequence, code in tally.codes.items():
+                for node, outcomes in (code.at_nodes or {}).items():
+                    found.setdefault((sequence, node), NodeOutcomes()).merge(outcomes)
+        if not self.nodes:
+            assert not found
+            return
+        names = ("owed", "delivered", "late", "missing", "interrupted")
+        counts = {
+            place: +Counter({name: getattr(each, name) for name in names})
+            for place, each in found.items()
+        }
+        wanted = {
+            place: +Counter({name: each[name] for name in names})
+            for place, each in expected.at_nodes.items()
+        }
+        assert {k: v for k, v in counts.items() if v} == {k: v for k, v in wanted.items() if v}
+        for place, outcomes in found.items():
+            latencies = Histogram()
+            latencies.add_all(expected.latencies_at_nodes.get(place, ()))
+            assert outcomes.latencies.pack() == latencies.pack()
 
     def _check_reported(self, group: Group, expected: Expected) -> None:
         """Each delivery is reported once; other arrivals only of a code that was then rejected."""

@@ -311,6 +311,8 @@ def sample(
             for t in range(int(seconds) + 3)
         ],
         addresses=[],
+        nodes=[],
+        node_pairs=[],
         workers=[],
         regions=[],
         diagnosis=[],

@@ -28,12 +28,16 @@ class EmittingPublisher:
         environment: Locust's.
         run: this process's part in the run; knows its listeners.
         emitting: what a listener sends.
+        node: index of the node whose listeners send; None for any.
     """
 
-    def __init__(self, environment: Environment, run: WorkerRun, emitting: Emitting) -> None:
+    def __init__(
+        self, environment: Environment, run: WorkerRun, emitting: Emitting, node: int | None
+    ) -> None:
         self._environment = environment
         self._worker_run = run
         self._emitting = emitting
+        self._node = node
         self._kind = transport_for(emitting.target.profile.transport).kind
 
     def open(self) -> None:
@@ -56,7 +60,7 @@ class EmittingPublisher:
         """Emit a code; return None, or why it was not sent."""
         emitters = self._worker_run.emitters
         deadline = time.monotonic() + self._worker_run.options.ingest_timeout
-        while (emitter := emitters.next(draft.channel)) is None:
+        while (emitter := emitters.next(draft.channel, self._node)) is None:
             if not len(emitters):
                 return "no listener is connected"
             if time.monotonic() >= deadline:

@@ -1,0 +1,11 @@
+"""How many connections each node has had."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Literal, TypeAlias
+
+#: What became of a connect attempt, or of a session.
+NodeEvent: TypeAlias = Literal["connected", "failed", "dropped"]
+#: Numbers of connect attempts and of dropped sessions, by index of the node.
+NodeCounts: TypeAlias = Counter[tuple[int, NodeEvent]]

@@ -1,0 +1,61 @@
+"""The figures of a run's nodes, as the report has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import with_config
+
+from sseload_users.core.figure_types import FIGURES, Count, LatencySummary, Name
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class NodeFigures:
+    """One node: what became of its connections."""
+
+    url: Name
+    """The node's URL."""
+    attempted: Count
+    """Connect attempts that succeeded or failed, reconnects included."""
+    succeeded: Count
+    """Connect attempts that led to a subscribed session."""
+    failed: Count
+    """Connect attempts that failed."""
+    dropped: Count
+    """Sessions that the server or the network ended."""
+    codes: Count
+    """Codes that were sent to it."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class NodePairFigures:
+    """What sessions at one node received of the codes that were sent to one node.
+
+    owed = delivered + late + recovered + interrupted + missing.
+    """
+
+    sent_to: Name
+    """URL of the node that the codes were sent to."""
+    received_at: Name
+    """URL of the node that the sessions were at."""
+    owed: Count
+    """Pairs of such a code and such a session that was subscribed when the code was sent."""
+    delivered: Count
+    """Owed pairs whose first copy arrived within the delivery timeout."""
+    late: Count
+    """Owed pairs whose first copy arrived after the delivery timeout and before the end."""
+    recovered: Count
+    """Owed pairs whose first copy arrived in a later session of the connection."""
+    interrupted: Count
+    """Owed pairs whose session closed before the code arrived and before the timeout."""
+    missing: Count
+    """Owed pairs whose code never arrived."""
+    delivery_ms: LatencySummary
+    """Delivery latency of what was delivered."""
+
+    @property
+    def received(self) -> int:
+        """Owed pairs that came in time or were recovered."""
+        return self.delivered + self.recovered

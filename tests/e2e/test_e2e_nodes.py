@@ -1,0 +1,172 @@
+"""Whole runs against several embedded targets as the nodes of one server.
+
+The targets have no backplane: what is sent to one of them reaches only its own connections.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sseload_users.demo import process, record
+from tests.support.ground_truth import listeners_of, sequence_of
+from tests.support.runs import QUICK, Run, run, running, target
+
+pytestmark = pytest.mark.e2e
+
+Nodes = list[tuple[process.DemoProcess, Path]]
+
+
+@contextlib.contextmanager
+def nodes(folder: Path, count: int) -> Iterator[Nodes]:
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(target(folder / f"node{at}")) for at in range(count)]
+
+
+def urls(servers: Nodes) -> str:
+    return ",".join(server.url for server, _ in servers)
+
+
+def matrix(report: Mapping[str, Any], name: str) -> list[list[int]]:
+    """Return a figure of each pair of nodes, by publishing and by receiving node."""
+    names = [each["url"] for each in report["nodes"]]
+    found = {(each["sent_to"], each["received_at"]): each[name] for each in report["node_pairs"]}
+    return [[found[source, to] for to in names] for source in names]
+
+
+def check_against_records(report: Mapping[str, Any], truths: list[record.Record]) -> None:
+    """Compare each node's figures with what it recorded itself."""
+    for node, truth in zip(report["nodes"], truths, strict=True):
+        opened = [each for each in listeners_of(truth).values() if each.opened_ns is not None]
+        assert (node["attempted"], node["succeeded"]) == (len(opened), len(opened))
+        assert node["codes"] == len(truth.ingests)
+    delivered = matrix(report, "delivered")
+    for at, truth in enumerate(truths):
+        assert delivered[at][at] == sum(len(code.sent) for code in truth.codes.values())
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_without_a_backplane_codes_reach_their_own_node_alone(
+    tmp_path: Path, processes: str
+) -> None:
+    with nodes(tmp_path, 3) as servers:
+        outcome = run(
+            tmp_path, "7", "9", "1", *QUICK, "--nodes", urls(servers),
+            *(["--processes", processes] if processes != "1" else []),
+        )  # fmt: skip
+    report, truths = outcome.report, [record.read(path) for _, path in servers]
+    assert [each["url"] for each in report["nodes"]] == [server.url for server, _ in servers]
+    assert [each["succeeded"] for each in report["nodes"]] == [3, 2, 2]
+    assert matrix(report, "owed") == [[9, 6, 6]] * 3
+    assert matrix(report, "delivered") == [[9, 0, 0], [0, 6, 0], [0, 0, 6]]
+    assert matrix(report, "missing") == [[0, 6, 6], [9, 0, 6], [9, 6, 0]]
+    check_against_records(report, truths)
+    sequences = [sorted(sequence_of(each.code) for each in truth.ingests) for truth in truths]
+    assert sequences == [[1, 4, 7], [2, 5, 8], [3, 6, 9]]
+    assert outcome.grade == "issues"
+    assert "from 2      0 %    100 %      0 %" in outcome.stdout
+    html = (outcome.folder / "report.html").read_text("utf-8")
+    assert "From node to node" in html
+
+
+def test_channels_and_publishers_are_spread_over_all_nodes(tmp_path: Path) -> None:
+    profile = tmp_path / "rooms.toml"
+    profile.write_text(ROOMS, "utf-8")
+    with nodes(tmp_path, 2) as servers:
+        outcome = run(
+            tmp_path, "8", "4", "1", *QUICK, "--nodes", urls(servers), "--target", str(profile),
+            "--channels", "2", "--publishers", "2",
+        )  # fmt: skip
+    truths = [record.read(path) for _, path in servers]
+    for truth in truths:
+        assert {each.channel for each in truth.codes.values()} == {"c1", "c2"}
+        channels = [each.channels for each in listeners_of(truth).values()]
+        assert sorted(channels) == [["c1"], ["c1"], ["c2"], ["c2"]]
+    assert matrix(outcome.report, "owed") == [[8, 8], [8, 8]]
+    assert matrix(outcome.report, "delivered") == [[8, 0], [0, 8]]
+
+
+def test_a_node_that_is_killed_is_the_only_one_that_loses(tmp_path: Path) -> None:
+    with (
+        nodes(tmp_path, 2) as servers,
+        running(
+            tmp_path, "6", "20", "4", *QUICK, "--nodes", urls(servers), "--reconnect"
+        ) as started,
+    ):
+        _await_codes(started, servers[1][1])
+        os.kill(servers[1][0].pid, signal.SIGKILL)
+        outcome = started.finish()
+    report = outcome.report
+    alive, killed = report["nodes"]
+    assert (alive["succeeded"], alive["failed"], alive["dropped"]) == (3, 0, 0)
+    assert (killed["succeeded"], killed["dropped"]) == (3, 3)
+    assert killed["failed"] > 0
+    owed, delivered = matrix(report, "owed"), matrix(report, "delivered")
+    assert delivered[0][0] == owed[0][0] == 10 * 3
+    assert outcome.grade == "issues"
+
+
+def test_a_node_that_comes_back_is_used_again(tmp_path: Path) -> None:
+    with nodes(tmp_path, 1) as servers, contextlib.ExitStack() as stack:
+        first = stack.enter_context(target(tmp_path / "first"))
+        port = first[0].url.rpartition(":")[2]
+        with running(
+            tmp_path, "4", "30", "6", *QUICK, "--nodes", f"{urls(servers)},{first[0].url}",
+            "--reconnect",
+        ) as started:  # fmt: skip
+            _await_codes(started, first[1])
+            os.kill(first[0].pid, signal.SIGKILL)
+            second = stack.enter_context(target(tmp_path / "second", "--port", port))
+            outcome = started.finish()
+    truth = record.read(second[1])
+    came_back = [each for each in listeners_of(truth).values() if each.opened_ns is not None]
+    assert len(came_back) == 2
+    node = outcome.report["nodes"][1]
+    assert (node["succeeded"], node["dropped"]) == (4, 2)
+    assert node["codes"] >= len(truth.ingests) > 0
+
+
+def _await_codes(started: Run, path: Path) -> None:
+    started.wait_until(lambda: len(record.read(path).ingests) >= 2, "two codes at the node")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            "http://127.0.0.1:9,http://127.0.0.1:9/",
+            "--nodes: http://127.0.0.1:9 is given twice; give each node once.",
+        ),
+        (
+            "http://127.0.0.1:9,nowhere",
+            "Invalid host 'nowhere': use a URL such as http://127.0.0.1:8000.",
+        ),
+    ],
+)
+def test_invalid_nodes_are_refused(tmp_path: Path, given: str, sentence: str) -> None:
+    outcome = run(tmp_path, "2", "2", "1", "--nodes", given)
+    assert outcome.status == 2
+    assert outcome.error_messages == [f"sseload: {sentence}"]
+
+
+ROOMS = """\
+transport = "websocket"
+
+[connect]
+path = "/ws"
+query = { channel = "{channel}" }
+
+[code]
+field = "code"
+
+[ingest]
+method = "POST"
+path = "/api/ingest"
+body = { "username" = "{username}", "code" = "{code}", "channel" = "{channel}" }
+"""
