@@ -32,13 +32,14 @@ def node_metrics(report: Report) -> Iterator[Metric]:
 
 def _pairs(report: Report) -> Iterator[Metric]:
     labels = ("sent_to", "received_at")
-    owed = CounterMetricFamily(
-        "sseload_node_owed",
+    # A missing delivery can still arrive late, so the counts may fall.
+    owed = GaugeMetricFamily(
+        "sseload_node_deliveries_owed",
         "Owed pairs of a code, by the node that it was sent to, and a session, by its node.",
         labels=labels,
     )
-    delivered = CounterMetricFamily(
-        "sseload_node_delivered",
+    delivered = GaugeMetricFamily(
+        "sseload_node_deliveries",
         "The owed pairs of nodes that were delivered.",
         labels=labels,
     )

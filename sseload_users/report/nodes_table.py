@@ -15,12 +15,12 @@ from sseload_users.report.model import Report
 
 #: Most nodes, and most pairs of nodes, to show.
 MOST = 8
-#: Width of a column of numbers, and the gap before it.
-_NUMBER, _GAP = 7, 2
+#: Width of a matrix's first column, of a column of numbers, and of the gap before it.
+_TITLE, _NUMBER, _GAP = 10, 7, 2
 
 
 class NodesTable:
-    """The nodes, and a matrix of what they received; of many nodes, only where something is lost.
+    """The nodes, and a matrix of what they received; if it has no room, only the losses.
 
     Args:
         report: of the run.
@@ -34,7 +34,8 @@ class NodesTable:
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
         yield from self._connections(options.max_width)
         yield Text("")
-        if len(self._nodes) <= MOST:
+        columns = _TITLE + len(self._nodes) * (_NUMBER + _GAP)
+        if len(self._nodes) <= MOST and columns <= options.max_width:
             yield self._matrix()
         else:
             yield from self._losses()

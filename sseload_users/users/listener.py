@@ -300,15 +300,7 @@ class CodeListener(User):
                 run.operations.count_ended()
                 connection.last_cause = f"ended by the server: {error.cause}"
             elif not run.finished:
-                # The server's text may repeat secrets that it was sent.
-                cause, text = map(requests.redact, (error.cause, error.server_text))
-                cause = run.operations.count_connect_failure(error.operation, cause, text)
-                run.operations.count_at_node(connection.node, "failed")
-                failed = ConnectFailed(error.operation, cause)
-                _logger.debug("%s: %s", failed, clean(requests.redact(error.detail)))
-                connection.last_cause = str(failed)
-                passed_ms = (wall_ns() - began_ns) / 1e6
-                fire(self.environment, kind, "connect", passed_ms, error=failed)
+                self._count_failed_attempt(error, requests, began_ns)
             return error
         except BaseException:
             # The user was stopped while it connected: the attempt neither succeeded nor failed.
@@ -363,6 +355,20 @@ class CodeListener(User):
             log_once(self.before_connect, error)
             cause = f"before_connect raised {type(error).__name__}"
             raise ConnectFailed("before", cause) from error
+
+    def _count_failed_attempt(
+        self, error: ConnectFailed, requests: SessionRequests, began_ns: int
+    ) -> None:
+        operations, connection = self._worker_run.operations, self._connection
+        # The server's text may repeat secrets that it was sent.
+        cause, text = map(requests.redact, (error.cause, error.server_text))
+        cause = operations.count_connect_failure(error.operation, cause, text)
+        operations.count_at_node(connection.node, "failed")
+        failed = ConnectFailed(error.operation, cause)
+        _logger.debug("%s: %s", failed, clean(requests.redact(error.detail)))
+        connection.last_cause = str(failed)
+        kind, passed_ms = self._transport_type.kind, (wall_ns() - began_ns) / 1e6
+        fire(self.environment, kind, "connect", passed_ms, error=failed)
 
     def _make_transport(self, endpoint: Endpoint) -> Transport:
         on_message: OnMessage = self._on_message
