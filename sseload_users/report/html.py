@@ -113,8 +113,6 @@ def document(report: Report) -> str:
         addresses=report.addresses
         if len(report.addresses) > 1 or any(each.proxy for each in report.addresses)
         else [],
-        nodes=report.nodes,
-        node_pairs=report.node_pairs,
         shares=[
             ("workers", "Worker by worker", report.workers),
             ("regions", "Region by region", report.regions),

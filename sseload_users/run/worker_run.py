@@ -101,10 +101,7 @@ class WorkerRun:
         self.senders = resources.senders
         assignment = ChannelAssignment(options, resources.target, resources.identities)
         self.connections = ConnectionPlan(
-            assignment,
-            options.slow_share,
-            self._send,
-            worker_index=max(getattr(environment.runner, "worker_index", 0), 0),
+            assignment, options.slow_share, self._send, worker_index=_index_in(environment)
         )
         self._link = link
         self._phase = 0
@@ -230,6 +227,10 @@ class WorkerRun:
     def _note_size(self, message_bytes: int) -> None:
         # Messages with a code hardly differ in size.
         self._accounting.message_bytes = message_bytes
+
+
+def _index_in(environment: Environment) -> int:
+    return max(getattr(environment.runner, "worker_index", 0), 0)
 
 
 def _make_ledger(
