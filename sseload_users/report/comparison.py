@@ -64,7 +64,8 @@ class Comparison:
             them may be missed by a hair.
         shares: of connections, codes, deliveries and failed operations.
         latencies: percentiles of the delivery latency, and its maximum, which is not judged.
-        connects: percentiles of the connect time, which are not judged either.
+        connects: percentiles of the connect time, and of the time to catch up, which are not
+            judged either.
         notes: what else differs, each a sentence.
     """
 
@@ -100,7 +101,7 @@ def compare(before: Report, after: Report, tolerance: float = TOLERANCE_PERCENT)
     """
     return Comparison(
         verdicts=_verdicts(before.verdict.grade, after.verdict.grade),
-        shares=list(_shares(before, after)),
+        shares=[*_shares(before, after), *_recovered(before, after)],
         latencies=list(_latencies(before, after, tolerance / 100)),
         connects=[
             Row(f"connect {name}", ms(old), ms(new), _percent(_growth(old, new)))
@@ -108,7 +109,8 @@ def compare(before: Report, after: Report, tolerance: float = TOLERANCE_PERCENT)
                 ("p50", before.connections.connect_ms.p50, after.connections.connect_ms.p50),
                 ("p99", before.connections.connect_ms.p99, after.connections.connect_ms.p99),
             )
-        ],
+        ]
+        + list(_catching_up(before, after)),
         notes=list(_notes(before, after)),
     )
 
@@ -183,6 +185,25 @@ def _shares(a: Report, b: Report) -> Iterator[Row]:
         old, new = figure.counts(a), figure.counts(b)
         if old[0] or new[0] or not figure.only_if_any:
             yield _share(figure, old, new, effect if figure is _SHARES[0] else 1.0)
+
+
+def _recovered(a: Report, b: Report) -> Iterator[Row]:
+    """Yield the share that was recovered, which depends on when connections were away."""
+    before, after = a.deliveries, b.deliveries
+    if before.recovered or after.recovered:
+        yield Row(
+            "recovered",
+            portion(before.recovered, before.owed),
+            portion(after.recovered, after.owed),
+        )
+
+
+def _catching_up(a: Report, b: Report) -> Iterator[Row]:
+    if a.resume is None or b.resume is None:
+        return
+    before, after = a.resume.recovery_ms, b.resume.recovery_ms
+    for name, old, new in (("p50", before.p50, after.p50), ("p99", before.p99, after.p99)):
+        yield Row(f"catching up {name}", ms(old), ms(new), _percent(_growth(old, new)))
 
 
 def _share(figure: _Share, old: tuple[int, int], new: tuple[int, int], effect: float) -> Row:

@@ -371,7 +371,10 @@ def test_leaks_and_replays_are_compared_where_there_are_any() -> None:
 def test_what_was_recovered_is_delivered() -> None:
     all_in_time = sample(10, 10)
     some_recovered = sample(10, 10, recovered=50, resume=True)
-    (row,) = (
-        each for each in compare(all_in_time, some_recovered).shares if each.name == "delivered"
-    )
+    shares = compare(all_in_time, some_recovered).shares
+    (row,) = (each for each in shares if each.name == "delivered")
     assert (row.before, row.after, row.outcome) == ("100 %", "100 %", "same")
+    (row,) = (each for each in shares if each.name == "recovered")
+    assert (row.before, row.after, row.outcome) == ("0 %", "50 %", "not judged")
+    names = [row.name for row in compare(some_recovered, some_recovered).connects]
+    assert names[-2:] == ["catching up p50", "catching up p99"]
