@@ -87,7 +87,9 @@ class StepRunner:
         first_phase = len(self._log.run.phases)
         label = f" ({step.name})" if step.name else ""
         connected_before = self._totals.tally.counters.succeeded
-        self.enter("connect", f"Connecting to {self._resources.target.host}{label}.")
+        nodes = len(options.nodes)
+        where = count(nodes, "node") if nodes else self._resources.target.host
+        self.enter("connect", f"Connecting to {where}{label}.")
         if step.connections is not None and self._population.expected() != step.connections:
             self._population.resize(step.connections)
         self._protocol.wait_until(self._all_connected)

@@ -95,3 +95,16 @@ def test_a_check_has_listeners_emit(tmp_path: Path) -> None:
     assert "send      WebSocket message of each listener in turn: written" in outcome.stdout
     assert "receive   4 of 4 other connections received the code, " in outcome.stdout
     assert "receive   8 of 8 copies came, " in outcome.stdout
+
+
+def test_listeners_of_each_node_emit_in_turn(tmp_path: Path) -> None:
+    """Code k is emitted at node k, and reaches that node's other clients only."""
+    one, two = ChatServer("result"), ChatServer("result")
+    with one.serving() as first, two.serving() as second:
+        outcome = run(
+            tmp_path, "6", "8", "1", *QUICK, "--target", profile_of(tmp_path, echo=False),
+            "--nodes", f"{first},{second}",
+        )  # fmt: skip
+    assert (one.emitted.total(), two.emitted.total()) == (4, 4)
+    pairs = [(each["owed"], each["delivered"]) for each in outcome.report["node_pairs"]]
+    assert pairs == [(4 * 2, 4 * 2), (4 * 3, 0), (4 * 3, 0), (4 * 2, 4 * 2)]

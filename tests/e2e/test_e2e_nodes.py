@@ -25,9 +25,9 @@ Nodes = list[tuple[process.DemoProcess, Path]]
 
 
 @contextlib.contextmanager
-def nodes(folder: Path, count: int) -> Iterator[Nodes]:
+def nodes(folder: Path, count: int, *options: str) -> Iterator[Nodes]:
     with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(target(folder / f"node{at}")) for at in range(count)]
+        yield [stack.enter_context(target(folder / f"node{at}", *options)) for at in range(count)]
 
 
 def urls(servers: Nodes) -> str:
@@ -91,6 +91,25 @@ def test_channels_and_publishers_are_spread_over_all_nodes(tmp_path: Path) -> No
         assert sorted(channels) == [["c1"], ["c1"], ["c2"], ["c2"]]
     assert matrix(outcome.report, "owed") == [[8, 8], [8, 8]]
     assert matrix(outcome.report, "delivered") == [[8, 0], [0, 8]]
+
+
+def test_each_publisher_has_a_connection_to_each_of_its_nodes(tmp_path: Path) -> None:
+    token = "nodes"
+    with nodes(tmp_path, 2, "--ingest-token", token) as servers:
+        outcome = run(
+            tmp_path, "2", "4", "1", *QUICK, "--nodes", urls(servers), "--publishers", "3",
+            "--target", "code-server-socket", "--value", f"ingest_token={token}",
+        )  # fmt: skip
+    assert f"Connecting to {len(servers)} nodes." in outcome.stderr
+    assert outcome.report["codes"]["accepted"] == 12
+    sent: list[set[int]] = []
+    for _, path in servers:
+        truth, by_connection = record.read(path), dict[int | None, set[int]]()
+        for each in truth.ingests:
+            by_connection.setdefault(each.connection, set()).add(sequence_of(each.code))
+        assert len(by_connection) == 3
+        sent += by_connection.values()
+    assert sorted(map(sorted, sent)) == [[each, each + 6] for each in range(1, 7)]
 
 
 def test_a_node_that_is_killed_is_the_only_one_that_loses(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from hypothesis import strategies as st
 
-from sseload_users.core.code_tally import Status
+from sseload_users.core.code_tally import NodeOutcomes, Status
 from sseload_users.core.ledger import Ledger
 from sseload_users.core.sessions import Connection, Session
 from sseload_users.core.tally import Tally
@@ -78,6 +78,9 @@ class ResumeWorld:
         self.codes: dict[int, tuple[int, Status]] = {}
         self.now_ns = 1_700_000_000 * 10**9
         self.total = Tally()
+        self.at_nodes = [NodeOutcomes() for _ in range(2)]
+        for index, client in enumerate(self.clients):
+            client.connection.node = index % 2
 
     def _on_arrivals(self, latencies_us: list[int], arrived_ns: list[int]) -> None:
         self.reported += len(latencies_us)
@@ -152,21 +155,33 @@ class ResumeWorld:
         self.ledger.settle(self.now_ns)
 
     def take(self, which: int, detail: int) -> None:
-        self.total.merge(self.ledger.take())
+        taken = self.ledger.take()
+        self.total.merge(taken)
+        for code in taken.codes.values():
+            for node, outcomes in (code.at_nodes or {}).items():
+                self.at_nodes[node].merge(outcomes)
 
     # What must be the case
 
     def check(self) -> None:
         """Compare the account with the model's."""
         wanted = {sequence: Counter[str]() for sequence in self.codes}
+        outcomes = ("owed", "delivered", "late", "recovered", "missing", "interrupted")
+        at_nodes = [Counter[str]() for _ in self.at_nodes]
         for client in self.clients:
             mine: Counter[str] = Counter()
             for sequence in self.codes:
                 row = self._row(client, sequence)
                 wanted[sequence] += row
                 mine += row
-            for outcome in ("owed", "delivered", "late", "recovered", "missing", "interrupted"):
+            at_nodes[client.connection.node or 0] += mine
+            for outcome in outcomes:
                 assert getattr(client.connection, outcome) == mine[outcome], outcome
+        for counts, node in zip(at_nodes, self.at_nodes, strict=True):
+            assert {each: getattr(node, each) for each in outcomes} == {
+                each: counts[each] for each in outcomes
+            }
+            assert node.latencies.total == node.delivered
         for sequence, row in wanted.items():
             account = self.total.codes.get(sequence)
             got = {name: getattr(account, name, 0) for name in OUTCOMES}
