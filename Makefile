@@ -58,9 +58,13 @@ format: .venv/dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-schema: .venv/dev ## Generate the JSON Schema of report.json from its types
+schema: .venv/dev ## Generate the JSON Schemas of report.json and of profiles, and the reference of keys
 	$(BIN)/python -m sseload_users.report.serialization > schema.tmp
 	mv schema.tmp sseload_users/report/schema.json
+	$(BIN)/python -m sseload_users.targets.profile_schema > schema.tmp
+	mv schema.tmp config/targets/profile.schema.json
+	$(BIN)/python -m docs.make_reference > reference.tmp
+	mv reference.tmp docs/profile-reference.md
 
 bench: .venv/dev ## Measure the receive path (needs nginx with nchan; see docs/performance.md)
 	$(BIN)/python -m bench $(ARGS)

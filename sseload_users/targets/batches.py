@@ -22,8 +22,11 @@ class BatchTable(Table):
     literal: ClassVar[frozenset[str]] = frozenset({"separator"})
 
     lines: StrictBool = False
+    """Whether each line of a payload is a message. LF ends a line; CR before it is ignored."""
     separator: Annotated[str, Field(min_length=1)] | None = None
+    """The text between the messages of a payload, such as `"\\u001e"`."""
     concatenated: StrictBool = False
+    """Whether a payload consists of JSON values one after another, each of which is a message."""
 
     @model_validator(mode="after")
     def _one_way(self) -> BatchTable:

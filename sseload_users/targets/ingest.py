@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Discriminator, PlainValidator, StrictBool, Tag
+from pydantic import Discriminator, PlainValidator, StrictBool, Tag, WithJsonSchema
 
 from sseload_users.targets.batches import BatchTable
-from sseload_users.targets.schema import (
-    Frame,
-    MessageSpec,
-    RefuseSpec,
-    RequestSpec,
-    Table,
-)
+from sseload_users.targets.schema import MessageSpec, RefuseSpec, RequestSpec, Table
 from sseload_users.targets.session_spec import (
     AfterSpec,
     Confirm,
@@ -26,6 +20,7 @@ from sseload_users.targets.session_spec import (
 from sseload_users.targets.signing import SignSpec
 from sseload_users.targets.template import names_in
 from sseload_users.targets.texts import texts
+from sseload_users.targets.value_types import Frame
 
 #: Transports in words.
 _NAMES = {"socketio": "Socket.IO", "websocket": "WebSocket"}
@@ -35,7 +30,9 @@ class HttpIngestSpec(RequestSpec):
     """A request that has a code broadcast."""
 
     over: Literal["http"] = "http"
+    """How codes are handed in: by requests."""
     sign: SignSpec | None = None
+    """The signature of the request. None without it."""
 
     def way(self, connect: ConnectSpec, transport: str) -> str:
         """Return how codes are handed in, without secrets; see `ConnectionIngest.way`."""
@@ -47,6 +44,7 @@ class IngestConnectSpec(ConnectSpec):
     """How the publisher connects."""
 
     transport: Literal["websocket", "socketio"] | None = None
+    """The publisher's transport; the listeners' without it."""
 
 
 def _kind_of_expect(value: object) -> str:
@@ -63,7 +61,12 @@ def _word(value: object) -> object:
 
 #: What answers a code: a Socket.IO acknowledgement, a message, or nothing.
 Expect = Annotated[
-    Annotated[Literal["ack", "none"], PlainValidator(_word), Tag("<word>")]
+    Annotated[
+        Literal["ack", "none"],
+        PlainValidator(_word),
+        WithJsonSchema({"enum": ["ack", "none"]}),
+        Tag("<word>"),
+    ]
     | Annotated[MessageSpec, Tag("<message>")],
     Discriminator(_kind_of_expect),
 ]
@@ -73,14 +76,28 @@ class ConnectionIngestSpec(BatchTable):
     """A message that has a code broadcast, and the connection over which it is sent."""
 
     over: Literal["connection"]
+    """How codes are handed in: over a connection of the broadcaster's own."""
     send: Frame
+    """The message with `{code}`: a table or list is sent as JSON, a text as it is. For Socket.IO, a
+    list is an event."""
     expect: Expect
+    """What shows that the server has accepted the code: `"ack"` for Socket.IO's acknowledgement, a
+    table that describes a message, or `"none"`, which counts a code as accepted once it is
+    written."""
     connect: IngestConnectSpec | None = None
+    """How to connect. Without it, the broadcaster connects like a listener, with the listeners'
+    `[[after]]`, `[confirm]`, `[[refuse]]`, `[[reply]]` and `[[upkeep]]`."""
     after: tuple[AfterSpec, ...] = ()
+    """Steps that are taken before codes can be sent."""
     confirm: Confirm | None = None
+    """The message after which codes can be sent, or several as a list, all of which must come."""
     refuse: tuple[RefuseSpec, ...] = ()
+    """Messages that refuse a code, or the connection before it is established. They are also
+    matched against the payload of an acknowledgement: `fields = { "[0].ok" = false }`."""
     reply: tuple[ReplySpec, ...] = ()
+    """Messages that require a reply."""
     upkeep: tuple[UpkeepSpec, ...] = ()
+    """What to do periodically while connected."""
 
     @property
     def confirms(self) -> tuple[ConfirmSpec, ...]:
@@ -138,8 +155,13 @@ class ListenerIngestSpec(Table):
     """A message that a listener sends to have a code broadcast."""
 
     over: Literal["listener"]
+    """How codes are handed in: by the listeners in turn, each over its connection."""
     send: Frame
+    """The message with `{code}`: a table or list is sent as JSON, a text as it is. For Socket.IO, a
+    list is an event."""
     echo: StrictBool = False
+    """Whether the sender is owed its own code like everybody else. If not, what it receives of that
+    code does not count."""
 
     def way(self, connect: ConnectSpec, transport: str) -> str:
         """Return how codes are handed in; see `ConnectionIngestSpec.way`."""

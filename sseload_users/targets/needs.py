@@ -12,11 +12,11 @@ from sseload_users.targets.identities import Identity
 from sseload_users.targets.ingest import ConnectionIngestSpec
 from sseload_users.targets.profile import Profile
 from sseload_users.targets.requests import Headers
-from sseload_users.targets.schema import BUILT_IN_NAMES, CHANNEL_NAMES
 from sseload_users.targets.session_spec import AfterSpec, ExchangeSpec, ReplySpec
 from sseload_users.targets.signing import SIGNING_NAMES
 from sseload_users.targets.spec import ProfileSpec, captured_after
 from sseload_users.targets.template import names_in
+from sseload_users.targets.value_types import BUILT_IN_NAMES, CHANNEL_NAMES
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,167 +1,58 @@
-"""The tables of a profile's file, with their keys and types; see `docs/target-reference.md`."""
+"""The tables of a profile's file, with their keys and types.
+
+The docstrings below the keys are their descriptions in `profile.schema.json` and in
+`docs/profile-reference.md`, see `make schema`.
+"""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    PlainValidator,
+    JsonValue,
     StrictBool,
     model_validator,
 )
 
 from sseload_users.core.codes import DEFAULT_TEMPLATE, CodeShape
-from sseload_users.targets.paths import JsonPath
-from sseload_users.targets.template import Json, begins_with_name, fill, fill_json
+from sseload_users.targets.template import fill, fill_json
+from sseload_users.targets.value_types import (
+    NAMES_AS_KEYS,
+    TOKEN,
+    Address,
+    Conditions,
+    Frame,
+    HeaderTable,
+    Pattern,
+    Status,
+    ValuePath,
+    check_names,
+)
 
 #: The steps that can fail, as named in the reports' errors by cause.
 FailureStep: TypeAlias = Literal[
     "health", "verify", "before", "handshake", "subscribe", "session", "upkeep", "ingest"
 ]
 
-#: Names that always have a value.
-BUILT_IN_NAMES = ("username", "nonce", "host", "origin")
 
-#: Names that stand for channels in runs with channels, whatever else has these names.
-CHANNEL_NAMES = ("channel", "channels")
+def requires(rule: Literal["anyOf", "oneOf"], *keys: str) -> ConfigDict:
+    """Return the part of a table's configuration by which its JSON Schema requires keys.
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
-
-
-def json_value(value: object) -> Json:
-    """Return a value of the file as a JSON value.
-
-    Raises:
-        ValueError: it has no JSON form; one sentence.
+    Args:
+        rule: "anyOf": at least one of the keys; "oneOf": exactly one.
+        keys: the keys. A switch, written "whole = true", has to be on.
     """
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float) and math.isfinite(value):
-        return value
-    if isinstance(value, dict):
-        return {key: json_value(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [json_value(each) for each in value]
-    raise ValueError(f"{value!r} has no JSON form; write it as a text")
-
-
-def _scalar(value: object) -> Json:
-    if isinstance(value, dict | list):
-        raise ValueError("a condition must be a text, a number or a boolean")  # noqa: TRY004
-    return json_value(value)
-
-
-def _frame(value: object) -> Json:
-    if not isinstance(value, str | dict | list):
-        raise ValueError(f"{value!r} must be a text, a table or a list")  # noqa: TRY004
-    return json_value(value)
-
-
-def _json_path(value: object) -> JsonPath:
-    if not isinstance(value, str):
-        raise ValueError(f"invalid path {value!r}; use for example 'data.code'")  # noqa: TRY004
-    return JsonPath(value)
-
-
-def _conditions(value: object) -> dict[JsonPath, Json]:
-    if not isinstance(value, dict):
-        raise ValueError('must be a table of paths and values: { "data.type" = "code" }')  # noqa: TRY004
-    return {_json_path(path): _scalar(wanted) for path, wanted in value.items()}
-
-
-def _pattern(value: object) -> re.Pattern[str]:
-    if not isinstance(value, str):
-        raise ValueError(f"invalid regular expression {value!r}")  # noqa: TRY004
-    try:
-        pattern = re.compile(value)
-    except re.error as error:
-        raise ValueError(f"invalid regular expression {value!r}: {error}") from None
-    if pattern.groups > 1:
-        raise ValueError(f"{value!r} has {pattern.groups} groups; use at most one")
-    return pattern
-
-
-def _address(value: str) -> str:
-    if not value.startswith(("/", "http://", "https://")) and not begins_with_name(value):
-        raise ValueError(f"{_shown(value)} must begin with / or be a complete http:// URL")
-    return _without_blanks(value)
-
-
-def _path(value: str) -> str:
-    if not value.startswith("/") and not begins_with_name(value):
-        raise ValueError(
-            f"{_shown(value)} must begin with /, or with a {{name}} whose value is a complete URL"
-        )
-    return _without_blanks(value)
-
-
-def _without_blanks(value: str) -> str:
-    if not re.fullmatch(r"[!-~]*", value) or "#" in value:
-        raise ValueError(
-            f"{_shown(value)} has a space, '#' or non-ASCII character: percent-encode it"
-        )
-    return value
-
-
-def _shown(path: str) -> str:
-    # The query may be secret.
-    return repr(path if "?" not in path else path.partition("?")[0] + "?…")
-
-
-def _headers(value: dict[str, str]) -> dict[str, str]:
-    for name, text in value.items():
-        check_header(name, text)
-    return value
-
-
-def check_header(name: str, value: str) -> None:
-    """Check that a header is valid (RFC 9110 §5).
-
-    Raises:
-        ValueError: it is not; one sentence without the value.
-    """
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"invalid header name {name!r}")
-    if not re.fullmatch(r"[\t\x20-\x7e\x80-\U0010ffff]*", value):
-        raise ValueError(f"the value of header {name} contains a control character")
-
-
-def check_names(value: dict[str, Any]) -> dict[str, Any]:
-    """Check that the keys of a table are valid names and not built in.
-
-    Raises:
-        ValueError: one is not; one sentence.
-    """
-    for name in value:
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"invalid name {name!r}; use letters, digits and underscores")
-        if name in (*BUILT_IN_NAMES, "code"):
-            raise ValueError(f"{name!r} is a built-in name; choose another")
-    return value
-
-
-def _status(value: int) -> int:
-    if not 100 <= value <= 599:
-        raise ValueError(f"invalid HTTP status {value}")
-    return value
-
-
-_JsonPath = Annotated[JsonPath, PlainValidator(_json_path)]
-_Conditions = Annotated[dict[JsonPath, Json], PlainValidator(_conditions)]
-_Pattern = Annotated[re.Pattern[str], PlainValidator(_pattern)]
-HeaderTable = Annotated[dict[str, str], AfterValidator(_headers)]
-Frame = Annotated[Json, PlainValidator(_frame)]
-UrlPath = Annotated[str, AfterValidator(_path)]
-_Address = Annotated[str, AfterValidator(_address)]
-_Status = Annotated[int, Field(strict=True), AfterValidator(_status)]
+    given: list[JsonValue] = []
+    for key in keys:
+        name, _, switch = key.partition(" = ")
+        one: dict[str, JsonValue] = {"required": [name]}
+        given.append(one | {"properties": {name: {"const": True}}} if switch else one)
+    return ConfigDict(json_schema_extra={rule: given})
 
 
 class Table(BaseModel):
@@ -171,7 +62,12 @@ class Table(BaseModel):
         literal: keys whose texts are literal: names in them are not replaced.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        use_attribute_docstrings=True,
+    )
 
     literal: ClassVar[frozenset[str]] = frozenset()
 
@@ -199,12 +95,20 @@ class ConditionTable(Table):
 class MessageSpec(ConditionTable):
     """The description of a message; all given conditions must hold."""
 
+    model_config = requires("anyOf", "any = true", "event", "fields", "has", "text", "regex")
+
     any: StrictBool = False
+    """Whether every message matches, so the first one does. It needs no other condition."""
     event: str | None = None
-    fields: _Conditions = {}
-    has: tuple[_JsonPath, ...] = ()
+    """Name of the event. Only for Socket.IO and server-sent events."""
+    fields: Conditions = {}
+    """Paths and the values that must be there: `{ "type" = "connected", "data[0].id" = 7 }`."""
+    has: tuple[ValuePath, ...] = ()
+    """Paths that must exist, with any value."""
     text: str | None = None
-    regex: _Pattern | None = None
+    """The message's whole text."""
+    regex: Pattern | None = None
+    """A regular expression that is found in the message's text."""
 
     @model_validator(mode="after")
     def _says_which(self) -> MessageSpec:
@@ -219,10 +123,17 @@ class MessageSpec(ConditionTable):
 class CaptureSpec(Table):
     """The location of a named value in an answer or message."""
 
-    field: _JsonPath | None = None
-    regex: _Pattern | None = None
-    header: str | None = Field(None, pattern=_TOKEN.pattern)
+    model_config = requires("anyOf", "field", "regex", "header")
+
+    field: ValuePath | None = None
+    """Path to the value in the JSON of the answer or message."""
+    regex: Pattern | None = None
+    """A regular expression that is found in the text. Its group, if it has one, is the value;
+    otherwise all that it matches. Beside `header`, it is searched in that header."""
+    header: str | None = Field(None, pattern=f"^{TOKEN.pattern}$")
+    """A header of the answer, or else of a redirect that led to it. Messages have none."""
     percent_encoded: StrictBool = False
+    """Whether to decode the value, which is percent-encoded."""
 
     @model_validator(mode="after")
     def _one_place(self) -> CaptureSpec:
@@ -240,17 +151,20 @@ def _without_headers(value: dict[str, CaptureSpec]) -> dict[str, CaptureSpec]:
     return value
 
 
-Captures = Annotated[dict[str, CaptureSpec], AfterValidator(check_names)]
+Captures = Annotated[dict[str, CaptureSpec], AfterValidator(check_names), NAMES_AS_KEYS]
 MessageCaptures = Annotated[Captures, AfterValidator(_without_headers)]
 
 
 class RefuseSpec(MessageSpec):
-    """A message that refuses the subscription, with its cause for the report."""
+    """A message that refuses the subscription or a code, with its cause for the report."""
 
     literal: ClassVar[frozenset[str]] = frozenset({"cause"})
 
     cause: str = Field("refused", min_length=1)
-    reason: _JsonPath | None = None
+    """What to call the refusal in the report."""
+    reason: ValuePath | None = None
+    """Path to the server's own words, which the report shows with the cause. Without it, the group
+    of `regex`, if it has one, gives them."""
 
 
 class ExpectedAnswer(Table):
@@ -258,20 +172,29 @@ class ExpectedAnswer(Table):
 
     literal: ClassVar[frozenset[str]] = frozenset({"fields"})
 
-    status: tuple[_Status, ...] = ()
-    fields: _Conditions = {}
-    has: tuple[_JsonPath, ...] = ()
+    status: tuple[Status, ...] = ()
+    """HTTP statuses that count as success, as a list. Without it, any 2xx does."""
+    fields: Conditions = {}
+    """Paths and the values that must be there: `{ "queued" = true }`."""
+    has: tuple[ValuePath, ...] = ()
+    """Paths that must exist, with any value."""
 
 
 class AnswerSpec(Table):
     """The description of an answer; all given conditions must hold."""
 
+    model_config = requires("anyOf", "status", "fields", "has", "regex")
+
     literal: ClassVar[frozenset[str]] = frozenset({"fields"})
 
-    status: tuple[_Status, ...] = ()
-    fields: _Conditions = {}
-    has: tuple[_JsonPath, ...] = ()
-    regex: _Pattern | None = None
+    status: tuple[Status, ...] = ()
+    """HTTP statuses, as a list; the answer must have one of them."""
+    fields: Conditions = {}
+    """Paths and the values that must be there: `{ "verified" = false }`."""
+    has: tuple[ValuePath, ...] = ()
+    """Paths that must exist, with any value."""
+    regex: Pattern | None = None
+    """A regular expression that is found in the answer's text."""
 
     @model_validator(mode="after")
     def _says_which(self) -> AnswerSpec:
@@ -284,11 +207,19 @@ class RequestSpec(Table):
     """A request."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
-    path: _Address
+    """HTTP method. Only methods other than GET can have a body."""
+    path: Address
+    """Path at the host, a complete URL for another host, or a name such as `"{url}"` whose value is
+    one of these."""
     query: dict[str, str] = {}
+    """Parameters to add to the URL."""
     headers: HeaderTable = {}
+    """Headers to send. Those of the command line replace headers of the same name."""
     body: Frame | None = None
+    """The body: a table or list is sent as JSON, a text as it is. A missing `Content-Type` is
+    added."""
     expect: ExpectedAnswer = ExpectedAnswer()
+    """Which answers count as success; any 2xx without it."""
 
     @model_validator(mode="after")
     def _body_fits(self) -> RequestSpec:
@@ -301,14 +232,21 @@ class VerifySpec(RequestSpec):
     """A request that asks whether the server knows a user, with the answer for "no"."""
 
     refuse: AnswerSpec | None = None
+    """The answer that means that the server does not know the user. Only this answer refuses the
+    run; if an answer is neither this nor as expected, there is a warning."""
 
 
 class BeforeSpec(RequestSpec):
     """A request before connecting, made per connection or per user."""
 
     per: Literal["connection", "user"] = "connection"
+    """Whether each connection makes the request, or each worker once for each user, whose
+    connections then share the result."""
     valid_for: float = Field(600.0, gt=0, strict=True, allow_inf_nan=False)
+    """How long the result of a request per user is valid, in seconds."""
     capture: Captures = {}
+    """Names, and where their values are in the answer. Later requests and the connection can use
+    them."""
 
     @model_validator(mode="after")
     def _kept_for_users_only(self) -> BeforeSpec:
@@ -320,15 +258,26 @@ class BeforeSpec(RequestSpec):
 class CodeSpec(ConditionTable):
     """The location of the code in a message, and the codes that the server accepts."""
 
+    model_config = requires("oneOf", "field", "regex", "whole = true")
+
     literal: ClassVar[frozenset[str]] = frozenset({"template"})
 
     event: str | None = None
-    fields: _Conditions = {}
-    field: _JsonPath | None = None
-    regex: _Pattern | None = None
+    """Name of the events that carry codes. Only for Socket.IO and server-sent events."""
+    fields: Conditions = {}
+    """Paths and values that a message with a code has: `{ "type" = "code" }`."""
+    field: ValuePath | None = None
+    """Path to the code; with `[*]`, to several codes: `"batch[*].code"`."""
+    regex: Pattern | None = None
+    """A regular expression. Each match is a code, or its group if it has one."""
     whole: StrictBool = False
+    """Whether the whole text is the code."""
     template: str = DEFAULT_TEMPLATE
+    """The shape of codes, for servers that accept only certain ones. `{seq}` is the sequence number
+    (`{seq:06}` has six digits); `{run}`, the run's six characters, and `{sent}`, the time of
+    sending, can be left out."""
     max_length: int | None = Field(None, gt=0, strict=True)
+    """How long a code may be for the server, in characters. No limit without it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> CodeSpec:
@@ -348,8 +297,13 @@ class CodeSpec(ConditionTable):
 class AudienceSpec(Table):
     """The channels that a connection subscribes to."""
 
+    model_config = requires("oneOf", "channel", "channels")
+
     channel: str | None = Field(None, min_length=1)
+    """The channel, such as `"{room}"` for a column of the users file. With `--channels`,
+    `"{channel}"` is the one that the connection is given."""
     channels: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Several channels: `["{room}", "all"]`."""
 
     @model_validator(mode="after")
     def _one_way(self) -> AudienceSpec:
@@ -366,12 +320,18 @@ class AudienceSpec(Table):
 class AdviceSpec(Table):
     """Advice on a failure, by step and by status or server text."""
 
+    model_config = requires("anyOf", "status", "regex")
+
     literal: ClassVar[frozenset[str]] = frozenset({"hint"})
 
     step: FailureStep
-    status: tuple[_Status, ...] = ()
-    regex: _Pattern | None = None
+    """The step that failed, as named in the report's errors by cause."""
+    status: tuple[Status, ...] = ()
+    """HTTP statuses of the failure, as a list."""
+    regex: Pattern | None = None
+    """A regular expression that is found in the server's own words, or else in the cause."""
     hint: str = Field(min_length=1)
+    """What to do about it."""
 
     @model_validator(mode="after")
     def _says_when(self) -> AdviceSpec:

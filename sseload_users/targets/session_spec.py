@@ -12,21 +12,20 @@ from pydantic import (
     PlainValidator,
     StrictBool,
     Tag,
+    WithJsonSchema,
     model_validator,
 )
 
 from sseload_users.targets.schema import (
     Captures,
-    Frame,
-    HeaderTable,
     MessageCaptures,
     MessageSpec,
     RequestSpec,
     Table,
-    UrlPath,
-    json_value,
+    requires,
 )
 from sseload_users.targets.template import BinaryTemplate, Json
+from sseload_users.targets.value_types import Frame, HeaderTable, UrlPath, json_value
 from sseload_users.transports import CarrierName, ParserName
 from sseload_users.transports.endpoint import HttpVersion
 
@@ -50,16 +49,29 @@ def _transports(value: tuple[CarrierName, ...]) -> tuple[CarrierName, ...]:
     return value
 
 
-Binary: TypeAlias = Annotated[BinaryTemplate, PlainValidator(_binary)]
-BinaryBase64: TypeAlias = Annotated[BinaryTemplate, PlainValidator(_base64)]
+Binary: TypeAlias = Annotated[
+    BinaryTemplate,
+    PlainValidator(_binary),
+    WithJsonSchema({"title": "hexadecimal digits", "type": "string"}),
+]
+BinaryBase64: TypeAlias = Annotated[
+    BinaryTemplate,
+    PlainValidator(_base64),
+    WithJsonSchema({"title": "base 64", "type": "string", "contentEncoding": "base64"}),
+]
 
 
 class SendTable(Table):
     """A table that can have a message to send: text, JSON or binary."""
 
     send: Frame | None = None
+    """The message: a table or list is sent as JSON, a text as it is. For Socket.IO, a list is an
+    event: `["join", { "room" = "codes" }]`. Not for server-sent events."""
     send_hex: Binary | None = None
+    """A binary message as hexadecimal digits; a name stands for its value in UTF-8. Only for
+    WebSocket."""
     send_base64: BinaryBase64 | None = None
+    """A binary message in base 64, without names. Only for WebSocket."""
 
     @model_validator(mode="after")
     def _one_message(self) -> SendTable:
@@ -79,24 +91,52 @@ class ConnectSpec(Table):
     """How to connect, and what to send first."""
 
     method: Literal["GET", "POST"] = "GET"
+    """HTTP method of the request that opens an event stream. Only for server-sent events."""
     path: UrlPath
+    """Path of the handshake, or a name such as `"{url}"` whose value is a path or a whole URL."""
     query: dict[str, str] = Field(default_factory=dict)
+    """Parameters to add to the URL."""
     headers: HeaderTable = Field(default_factory=dict)
+    """Headers of the handshake. Those of the command line replace headers of the same name."""
     body: Frame | None = None
+    """Body of a POST: a table or list is sent as JSON, a text as it is. Only for server-sent
+    events."""
     http: HttpVersion = "auto"
+    """HTTP version of event streams: `"auto"` offers HTTP/2 and HTTP/1.1 with TLS, as browsers do,
+    and is HTTP/1.1 without; `"2"` is HTTP/2 only, without TLS by prior knowledge; `"1.1"` is
+    HTTP/1.1 only. Each connection carries one stream."""
     subprotocols: tuple[str, ...] = ()
+    """Subprotocols to offer; the server must select one. Only for WebSocket."""
     namespace: str = Field("/", pattern=r"^/[^,?]*$")
+    """The namespace to join. Only for Socket.IO."""
     auth: Annotated[dict[str, Any], AfterValidator(json_value)] | None = None
+    """The `auth` payload that is sent to join the namespace. Only for Socket.IO, from version 3
+    on."""
     engine: Literal[3, 4] = 4
+    """Version of Engine.IO: 3 for servers of Socket.IO 2, 4 for later ones. Only for Socket.IO."""
     parser: ParserName = "json"
+    """Encoding of packets: `"msgpack"` for servers with `socket.io-msgpack-parser`. Only for
+    Socket.IO."""
     transports: Annotated[tuple[CarrierName, ...], AfterValidator(_transports)] = (
         "polling",
         "websocket",
     )
+    """How to connect, by the first of these. `["polling", "websocket"]` polls first and then
+    upgrades to WebSocket, as Socket.IO's own clients do; `["polling"]` only polls; `["websocket"]`
+    and `["websocket", "polling"]` connect by WebSocket without any polling. Only for Socket.IO."""
     send: tuple[Frame, ...] = ()
+    """Messages to send after the handshake, as a list. A table or list in it is sent as JSON, a
+    text as it is; for Socket.IO, a list is an event: `[["join", { "room" = "codes" }]]`. A message
+    with `{channel}` is sent once for each channel. Not for server-sent events."""
     send_hex: tuple[Binary, ...] = ()
+    """Binary messages to send after the handshake, as a list of hexadecimal digits. Only for
+    WebSocket."""
     send_base64: tuple[BinaryBase64, ...] = ()
+    """Binary messages to send after the handshake, as a list of texts in base 64. Only for
+    WebSocket."""
     max_message: int = Field(1 << 20, gt=0, strict=True)
+    """Size of the largest message, in bytes; a larger one ends the session, and so does a
+    compressed one that is larger once inflated."""
 
     @model_validator(mode="after")
     def _fits_engine(self) -> Self:
@@ -128,10 +168,17 @@ class ResumeSpec(Table):
     """What a connection that returns sends, so that the server sends what it missed."""
 
     capture: MessageCaptures
+    """Names, and where their values are in messages. A value is that of the newest message that has
+    one. Only this table can use them."""
     query: dict[str, str] = Field(default_factory=dict)
+    """Parameters to add to the URL, beside those of `[connect]`."""
     headers: HeaderTable = Field(default_factory=dict)
+    """Headers to send, beside those of `[connect]`."""
     auth: Annotated[dict[str, Any], AfterValidator(json_value)] | None = None
+    """What to add to the `auth` payload of `[connect]`. Only for Socket.IO."""
     send: tuple[Frame, ...] = ()
+    """Messages that take the place of those of `[connect]`, as a list. Not for server-sent
+    events."""
 
     @model_validator(mode="after")
     def _says_what(self) -> ResumeSpec:
@@ -158,6 +205,8 @@ class ConfirmSpec(MessageSpec):
     """A message that confirms the subscription, or one of several."""
 
     capture: MessageCaptures = Field(default_factory=dict)
+    """Names, and where their values are in the message. Only `[[upkeep]]` can use them, and for a
+    publisher's connection its messages."""
 
 
 def _kind_of_confirm(value: object) -> str:
@@ -179,16 +228,20 @@ def confirms(confirm: ConfirmSpec | tuple[ConfirmSpec, ...] | None) -> tuple[Con
 
 
 class AskSpec(RequestSpec):
-    """A request that a message gives rise to, and what its answer gives."""
+    """A request that is made in response to a message."""
 
     capture: Captures = Field(default_factory=dict)
+    """Names, and where their values are in the answer. The message to send can use them."""
 
 
 class ExchangeSpec(MessageSpec, SendTable):
     """A message, and what follows it: values from it, a request with them, a message to send."""
 
     capture: MessageCaptures = Field(default_factory=dict)
+    """Names, and where their values are in the message. The request and the message to send can
+    use them."""
     request: AskSpec | None = None
+    """A request to make, before the message is sent."""
 
     @property
     def given(self) -> set[str]:
@@ -219,9 +272,14 @@ class AfterSpec(ExchangeSpec):
 class UpkeepSpec(SendTable):
     """A periodic action of a connection: a request, a message or a WebSocket ping."""
 
+    model_config = requires("oneOf", "request", "send", "send_hex", "send_base64", "ping = true")
+
     every: float = Field(gt=0, strict=True, allow_inf_nan=False)
+    """The time between two of them, in seconds."""
     request: RequestSpec | None = None
+    """The request to make."""
     ping: StrictBool = False
+    """Whether to send a WebSocket ping. Only for WebSocket."""
 
     @model_validator(mode="after")
     def _one_thing(self) -> UpkeepSpec:

@@ -12,8 +12,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from sseload_users.targets.schema import HeaderTable, Table
+from sseload_users.targets.schema import Table
 from sseload_users.targets.template import fill, fill_header
+from sseload_users.targets.value_types import HeaderTable
 from sseload_users.transports.http_request import HttpRequest
 
 #: Names that only `over` and `headers` have.
@@ -26,8 +27,11 @@ class PusherSignSpec(Table):
     """Signatures as Pusher's HTTP API requires them, in the query."""
 
     scheme: Literal["pusher"]
+    """The kind of signature."""
     key: str
+    """The application's key."""
     secret: str
+    """The application's secret."""
 
     def sign(self, request: HttpRequest, values: Mapping[str, str], sent_ns: int) -> HttpRequest:
         """Return a request with its signature.
@@ -59,11 +63,18 @@ class HmacSignSpec(Table):
     """A signature in a header: an HMAC (RFC 2104) over parts of the request."""
 
     scheme: Literal["hmac"]
+    """The kind of signature."""
     secret: str
+    """The key of the HMAC, as text."""
     over: str = "{time}.{body}"
+    """What is signed. Beside all other names, it has `{time}` (seconds since 1970), `{body}`,
+    `{method}` and `{path}` (with the query)."""
     hash: Literal["sha1", "sha256", "sha384", "sha512"] = "sha256"
+    """The hash function."""
     encoding: Literal["hex", "base64"] = "hex"
+    """How the signature is written."""
     headers: HeaderTable = Field(min_length=1)
+    """The headers to add. They have the same names as `over`, and `{signature}`."""
 
     @model_validator(mode="after")
     def _has_signature(self) -> HmacSignSpec:

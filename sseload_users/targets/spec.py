@@ -23,7 +23,6 @@ from sseload_users.targets.schema import (
     RequestSpec,
     Table,
     VerifySpec,
-    check_names,
 )
 from sseload_users.targets.session_spec import (
     AfterSpec,
@@ -37,31 +36,66 @@ from sseload_users.targets.session_spec import (
 )
 from sseload_users.targets.template import names_in
 from sseload_users.targets.texts import Text, texts
+from sseload_users.targets.value_types import NAMES_AS_KEYS, check_names
 from sseload_users.transports import TransportName
 
 
 class ProfileSpec(BatchTable):
-    """A profile's file."""
+    """A target profile: the protocol and message format of a server that pushes messages."""
 
     transport: TransportName
+    """The transport of the listeners: WebSocket, Socket.IO or server-sent events."""
     guarantee: Literal["live", "resume"] = "live"
+    """What the server promises across reconnects. `"live"`: nothing is owed for the time without a
+    connection. `"resume"`: a client that returns is owed what was sent meanwhile."""
     history: StrictBool = False
+    """Whether the server sends new clients what it had sent before they subscribed. Such codes are
+    then counted as history, not as unexpected."""
     planned_ends: StrictBool = False
-    values: Annotated[dict[str, str], AfterValidator(check_names)] = Field(default_factory=dict)
+    """Whether the server ends sessions as planned, for example before a deployment. An orderly end
+    is then no drop if the client is subscribed again at its first attempt."""
+    values: Annotated[dict[str, str], AfterValidator(check_names), NAMES_AS_KEYS] = Field(
+        default_factory=dict
+    )
+    """The profile's own names and their texts. `--value` and users files replace them."""
     health: RequestSpec | None = None
+    """The request that tells whether the server is up. Without it, a run starts once the port
+    accepts a connection."""
     verify: VerifySpec | None = None
+    """The request that tells whether the server knows `{username}`. It is made before any load, for
+    the user or for the first 20 of a users file."""
     before: tuple[BeforeSpec, ...] = ()
+    """Requests that each connection makes in order before it connects."""
     audience: AudienceSpec | None = None
+    """The channels that a connection subscribes to. Without it, and without `--channels`, all
+    connections are owed all codes."""
     connect: ConnectSpec
+    """How to connect."""
     resume: ResumeSpec | None = None
+    """What a connection sends when it returns, so that it gets what it missed. It requires
+    `guarantee = "resume"`."""
     after: tuple[AfterSpec, ...] = ()
+    """Steps of the conversation in which a connection subscribes. They are taken in order, each
+    once, at a message that matches."""
     confirm: Confirm | None = None
+    """The message that confirms the subscription; from then on codes are owed. As a list,
+    `[[confirm]]`, all of them must come, in any order. Without it, codes are owed once the last
+    step of `[[after]]`, or else the handshake, is done (Socket.IO: once the namespace is
+    acknowledged)."""
     refuse: tuple[RefuseSpec, ...] = ()
+    """Messages that refuse the subscription."""
     reply: tuple[ReplySpec, ...] = ()
+    """Messages that require a reply. Every message is checked, whether it has a code or not; the
+    first entry that matches applies."""
     upkeep: tuple[UpkeepSpec, ...] = ()
+    """What to do periodically while connected."""
     code: CodeSpec
+    """Where the code is in a message, and which codes the server accepts."""
     ingest: IngestSpec
+    """How a code is handed in, so that the server broadcasts it."""
     advice: tuple[AdviceSpec, ...] = ()
+    """What to do about known failures of this kind of server. The first entry that matches is
+    shown."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ProfileSpec:

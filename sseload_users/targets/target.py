@@ -26,7 +26,7 @@ from sseload_users.targets.requests import (
     filled_url,
     merge_headers,
 )
-from sseload_users.targets.schema import BeforeSpec, ExpectedAnswer, check_header
+from sseload_users.targets.schema import BeforeSpec, ExpectedAnswer
 from sseload_users.targets.session_spec import ConnectSpec
 from sseload_users.targets.spec import ProfileSpec
 from sseload_users.targets.template import (
@@ -39,6 +39,7 @@ from sseload_users.targets.template import (
     names_in,
 )
 from sseload_users.targets.texts import texts
+from sseload_users.targets.value_types import check_header
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.http_request import HttpRequest
 

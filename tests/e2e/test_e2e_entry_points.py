@@ -362,6 +362,7 @@ def test_the_wheel_contains_the_defaults_and_nothing_else(installed: Path) -> No
         "sseload_users/config/thresholds.toml",
         "sseload_users/config/stress.conf",
         "sseload_users/config/targets/code-server.toml",
+        "sseload_users/config/targets/profile.schema.json",
         "sseload_users/report/schema.json",
     } <= names
     for name in names:

@@ -287,4 +287,4 @@ def test_a_built_in_profile_loads_by_name_and_by_path(name: str) -> None:
     assert target.load(str(path)).spec == mine.spec
     code = CodeShape("abc123", mine.code_template).mint(1, 1)
     assert mine.max_code_length is None or len(code) <= mine.max_code_length
-    assert path.read_text(encoding="utf-8").startswith("# ")
+    assert "\n\n# " in path.read_text(encoding="utf-8")[:80]
