@@ -465,7 +465,7 @@ def test_stomp_refuses_in_the_brokers_words() -> None:
 
 PAGES = "".join(
     (Path(__file__).parents[2] / "docs" / f"{name}.md").read_text(encoding="utf-8")
-    for name in ("targets", "target-reference", "target-protocols")
+    for name in ("targets", "target-details", "target-protocols")
 )
 BLOCKS = PAGES.split("```toml\n")[1:]
 
@@ -504,7 +504,7 @@ def test_other_examples_in_the_documentation_are_valid(tmp_path: Path, block: st
         text = 'guarantee = "resume"\n' + text
     path = tmp_path / "mine.toml"
     path.write_text(text + given, encoding="utf-8")
-    names = ("rabbitmq", "ingest_token", "password", "token", "webhook_secret")
+    names = ("rabbitmq", "ingest_token", "password", "token", "webhook_secret", "room")
     somebody = Identity("a", dict.fromkeys((*names, "app_id", "app_key", "app_secret"), "t"))
     found = Told(str(path)).target
     found.check([somebody])
