@@ -80,6 +80,15 @@ def test_built_in_profiles_are_valid_and_name_the_schema(name: str) -> None:
     assert (path.parent / directive.removeprefix("#:schema ")).is_file()
 
 
+def test_complete_profiles_in_the_documentation_are_valid() -> None:
+    pages = [page.read_text(encoding="utf-8") for page in DOCS.glob("*.md")]
+    blocks = [each.split("```")[0] for page in pages for each in page.split("```toml\n")[1:]]
+    profiles = [each for each in blocks if "transport = " in each and "[code]" in each]
+    assert len(profiles) >= 3
+    for each in profiles:
+        validator.validate(tomllib.loads(each))
+
+
 @pytest.mark.parametrize(
     ("place", "value"),
     [
