@@ -1,0 +1,411 @@
+"""One simulated client: its connection, through all its sessions."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, replace
+
+import gevent
+from gevent.event import Event
+from locust.env import Environment
+
+from sseload_users.core.backoff import back_off_s
+from sseload_users.core.clock import wall_ns
+from sseload_users.core.formatting import clean
+from sseload_users.core.sessions import Session
+from sseload_users.run.churn import Hold
+from sseload_users.run.code_finder import CodeFinder
+from sseload_users.run.connection_plan import Part
+from sseload_users.run.emitters import Emitter
+from sseload_users.run.locust_stats import fire
+from sseload_users.run.worker_run import WorkerRun
+from sseload_users.targets import Identity, Target
+from sseload_users.transports import Closed, ConnectFailed, OnMessage, StayAway
+from sseload_users.transports.endpoint import Endpoint
+from sseload_users.transports.engine_transport import EngineTransport, Passage
+from sseload_users.transports.registry import transport_for
+from sseload_users.transports.transport import Transport
+from sseload_users.users.hooks import log_once
+from sseload_users.users.resumption import Resumption
+from sseload_users.users.session_requests import SessionRequests
+
+_logger = logging.getLogger(__name__)
+
+#: The cause with which a session ends that this side ended.
+LEFT = "left"
+
+
+class SessionEnded(Exception):  # noqa: N818 - its name stands in Locust's table of failures
+    """A session that the server or the network ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCalls:
+    """What a client calls as it goes on.
+
+    Attributes:
+        before_connect: called before each connect attempt; returns values for names of the
+            profile.
+        on_connected: called each time it is subscribed.
+        on_closed: called each time a session ends, with the cause.
+        on_message: called in the hub with each message, its arrival (wall clock, ns), the session
+            and the session's number; None if messages are of no interest.
+        find_codes: finds the codes in a message; None for the way that the profile describes.
+    """
+
+    before_connect: Callable[[], Mapping[str, str] | None]
+    on_connected: Callable[[], None]
+    on_closed: Callable[[str], None]
+    on_message: Callable[[bytes, int, Session, int], None] | None
+    find_codes: Callable[[bytes], list[str]] | None
+
+
+class SimulatedClient:
+    """Connects, subscribes, listens, and returns when the run or the protocol says so.
+
+    Args:
+        environment: Locust's.
+        run: this process's part in the run.
+        host: the server's URL.
+        profile: name or path of the target profile; None for the run's.
+        username: user that it connects as; None for the one whose turn it is.
+        calls: what it calls as it goes on.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        run: WorkerRun,
+        host: str | None,
+        profile: str | None,
+        username: str | None,
+        calls: ClientCalls,
+    ) -> None:
+        self._environment = environment
+        self._worker_run = run
+        self._profile = profile
+        self._username = username
+        self._calls = calls
+        self._on_copy = calls.on_message
+        self._connection = run.ledger.add_connection()
+        self._identity = Identity(username or "")
+        self._aim_at(host)
+        self._transport: Transport | None = None
+        self._session: Session | None = None
+        self._requests: SessionRequests | None = None
+        self._slow = False
+        self._turn = run.connections.turn(self._connection.number)
+        spec = self._target.profile.spec
+        self._resumes = spec.guarantee == "resume"
+        self._resumption = Resumption(self._target) if spec.resume is not None else None
+        self._failed: ConnectFailed | None = None
+        self._retry_s = 0.0
+        self._dropped_ns = 0
+
+    @property
+    def finder(self) -> CodeFinder:
+        """What finds the codes in its messages."""
+        return self._finder
+
+    def live(self) -> None:
+        """Connect and listen for as long as there is a session to follow."""
+        run = self._worker_run
+        with run.users.listening, ExitStack() as stack:
+            with run.users.pending:
+                number = self._connection.number
+                self._play(stack.enter_context(run.connections.part(number, self._username)))
+                connected = self._connect(run.options.connect_attempts)
+            if not connected and not run.finished:
+                run.operations.count_never_connected()
+            while connected:
+                connected = self._follow(*self._hold_session())
+            # Locust keeps the number of users: it would start another one instead.
+            Event().wait()
+
+    def _play(self, part: Part) -> None:
+        """Take on what this connection is in the run."""
+        self._identity, self._slow = part.identity, part.slow
+        self._connection.username = part.identity.username
+        if part.slow:
+            self._worker_run.operations.count_slow_connection()
+        if part.node is not None:
+            self._connection.node = part.node
+            self._aim_at(self._worker_run.options.nodes[part.node])
+
+    def _aim_at(self, host: str | None) -> None:
+        """Set the server, or the node, to connect to."""
+        targets = self._worker_run.targets
+        self._target: Target = targets.target(self._profile, host)
+        self._transport_type = transport_for(self._target.profile.transport)
+        parse = self._transport_type.parse
+        self._finder = targets.finder(self._target, parse, self._calls.find_codes)
+        self._known = self._finder.known
+
+    def _follow(self, closed: Closed, hold: Hold) -> bool:
+        """Start the session that follows one that ended; return whether there is one."""
+        run = self._worker_run
+        if hold.why:
+            run.operations.count_replaced()
+        if hold.why == "over" and not self._resumes:
+            # The next session is another client's, which has no last event ID.
+            self._transport = None
+            return self._connect(None)
+        if hold.why:
+            return self._return(hold)
+        if self._is_planned(closed):
+            self._back_off(0)
+            return self._connect(1, again=True) or self._return_late(closed)
+        if closed.cause == LEFT or not run.options.reconnect:
+            return False
+        self._back_off(0)
+        connected = self._connect(None, again=True)
+        if connected:
+            self._recovered()
+        return connected
+
+    def _return_late(self, closed: Closed) -> bool:
+        """Start the session that follows a planned end, though not within the retry time.
+
+        Args:
+            closed: how the session ended, which now counts as a drop.
+
+        Returns:
+            Whether there is one.
+        """
+        run, failed = self._worker_run, self._failed
+        if run.finished or isinstance(failed, StayAway):
+            return False
+        run.operations.withdraw_planned_end()
+        self._count_drop(closed.cause, self._redacted(closed.reason))
+        if not run.options.reconnect or failed is None or failed.final:
+            return False
+        self._back_off(1)
+        connected = self._connect(None, again=True)
+        if connected:
+            self._recovered()
+        return connected
+
+    def _return(self, hold: Hold) -> bool:
+        """Start the session that follows one that sseload ended; return whether there is one."""
+        operations, at_once = self._worker_run.operations, hold.why != "over"
+        if at_once:
+            gevent.sleep(random.uniform(0, self._worker_run.options.storm_jitter))
+        connected = self._connect(None, queued=not at_once, again=True)
+        if at_once and connected and self._transport is not None:
+            back_us = max(self._transport.subscribed_ns - hold.ended_ns, 0) // 1000
+            if hold.why == "storm":
+                operations.count_storm_reconnect(back_us)
+            else:
+                operations.count_flap_reconnect(back_us)
+        return connected
+
+    def _connect(self, attempts: int | None, *, queued: bool = True, again: bool = False) -> bool:
+        """Start a session; return whether there is one.
+
+        Args:
+            attempts: number of attempts before giving up; None for no limit.
+            queued: whether to wait for one of the slots that limit how many connect at a time.
+            again: whether the client reconnects by itself; then an answer after which the
+                protocol's client does not reconnect ends the attempts.
+        """
+        run, attempt = self._worker_run, 0
+        run.may_connect.wait()
+        while not run.finished:
+            if attempt:
+                self._back_off(attempt)
+            attempt += 1
+            with run.connect_slots if queued else nullcontext(), run.users.connecting:
+                failed = self._failed = self._try_to_connect()
+            if failed is None:
+                return True
+            if attempt == attempts or (failed.final and again) or isinstance(failed, StayAway):
+                break
+        return False
+
+    def _recovered(self) -> None:
+        assert self._transport is not None  # noqa: S101
+        down_ns = self._transport.subscribed_ns - self._dropped_ns
+        self._worker_run.operations.count_reconnect(down_ns // 1000)
+
+    def _back_off(self, attempt: int) -> None:
+        # The retry time of an event stream is the shortest delay; it applies until the server
+        # sends another.
+        retry_ms = None if self._transport is None else self._transport.retry_ms
+        if retry_ms is not None:
+            self._retry_s = retry_ms / 1000
+        gevent.sleep(self._retry_s + back_off_s(attempt))
+
+    def _try_to_connect(self) -> ConnectFailed | None:
+        """Make one attempt; return why it failed, None if it did not."""
+        run, connection = self._worker_run, self._connection
+        run.operations.count_attempt()
+        kind, began_ns = self._transport_type.kind, wall_ns()
+        codes = run.ledger.codes
+        meant_since_ns = codes.oldest_unreceived_ns(began_ns) or began_ns
+        requests = self._requests = self._new_requests()
+        try:
+            last_event_id = "" if self._transport is None else self._transport.last_event_id
+            requests.add_values(self._values_before())
+            transport = requests.connect(self._make_transport, last_event_id)
+        except ConnectFailed as error:
+            if self._transport is not None:
+                self._transport.leave()
+            if isinstance(error, StayAway) and connection.sessions:
+                run.operations.count_ended()
+                connection.last_cause = f"ended by the server: {error.cause}"
+            elif not run.finished:
+                self._count_failed_attempt(error, requests, began_ns)
+            return error
+        except BaseException:
+            # The user was stopped while it connected: the attempt neither succeeded nor failed.
+            run.operations.withdraw_attempt()
+            raise
+        connect_us = max(transport.subscribed_ns - transport.started_ns, 0) // 1000
+        if connection.connect_us is None:
+            connection.connect_us = connect_us
+        run.operations.count_connected(
+            connect_us, first=not connection.sessions, compression=transport.compression
+        )
+        run.operations.count_at_node(connection.node, "connected")
+        # Another worker's codes may have been announced meanwhile.
+        meant_since_ns = min(meant_since_ns, codes.oldest_unreceived_ns(began_ns) or began_ns)
+        # What it gets of what was sent before, it recovers.
+        since_ns = began_ns if self._resumes and connection.sessions else meant_since_ns
+        before = self._session if last_event_id else None
+        self._session = run.ledger.open_session(
+            connection,
+            min(since_ns, began_ns),
+            transport.subscribed_ns,
+            self._identity.channels,
+            None if before is None else before.closed_ns,
+        )
+        self._take_confirmation()
+        fire(self._environment, kind, "connect", connect_us / 1000)
+        self._calls.on_connected()
+        return None
+
+    def _new_requests(self) -> SessionRequests:
+        run = self._worker_run
+        return SessionRequests(
+            self._target,
+            self._identity,
+            run.before,
+            on_upkeep=run.operations.count_upkeep,
+            turn=self._turn,
+            position={} if self._resumption is None else self._resumption.values,
+        )
+
+    def _take_confirmation(self) -> None:
+        """Take the codes that came with the confirmation: what the connection had missed."""
+        for payload, arrived_ns in () if self._resumption is None else self._resumption.take():
+            if self._finder.find(payload):
+                self._on_message(payload, arrived_ns)
+
+    def _values_before(self) -> Mapping[str, str]:
+        try:
+            return dict(self._calls.before_connect() or {})
+        except Exception as error:
+            log_once(self._calls.before_connect, error)
+            cause = f"before_connect raised {type(error).__name__}"
+            raise ConnectFailed("before", cause) from error
+
+    def _count_failed_attempt(
+        self, error: ConnectFailed, requests: SessionRequests, began_ns: int
+    ) -> None:
+        operations, connection = self._worker_run.operations, self._connection
+        # The server's text may repeat secrets that it was sent.
+        cause, text = map(requests.redact, (error.cause, error.server_text))
+        cause = operations.count_connect_failure(error.operation, cause, text)
+        operations.count_at_node(connection.node, "failed")
+        failed = ConnectFailed(error.operation, cause)
+        _logger.debug("%s: %s", failed, clean(requests.redact(error.detail)))
+        connection.last_cause = str(failed)
+        kind, passed_ms = self._transport_type.kind, (wall_ns() - began_ns) / 1e6
+        fire(self._environment, kind, "connect", passed_ms, error=failed)
+
+    def _make_transport(self, endpoint: Endpoint) -> Transport:
+        on_message: OnMessage = self._on_message
+        if self._resumption is not None:
+            on_message = self._resumption.taking(on_message)
+            endpoint = self._resumption.confirming(endpoint)
+        self._transport = self._transport_type(
+            replace(endpoint, slow=self._slow, turn=self._turn),
+            self._worker_run.network,
+            on_message,
+            self._worker_run.operations.count_malformed,
+        )
+        if isinstance(self._transport, EngineTransport):
+            self._transport.on_passage = self._on_passage
+        return self._transport
+
+    def _on_passage(self, passage: Passage, cause: str, server_text: str) -> None:
+        if self._requests is not None:
+            cause, server_text = map(self._requests.redact, (cause, server_text))
+        compression = "" if self._transport is None else self._transport.compression
+        self._worker_run.operations.count_passage(
+            passage, cause, server_text, compression=compression
+        )
+
+    def _hold_session(self) -> tuple[Closed, Hold]:
+        """Listen until the session ends; return how it ended."""
+        transport, session, run = self._transport, self._session, self._worker_run
+        assert transport is not None  # noqa: S101
+        assert session is not None  # noqa: S101
+        closed, cause = Closed("client", LEFT), LEFT
+        try:
+            captured = {} if self._requests is None else self._requests.captured
+            emitter = Emitter(transport, session, self._identity, captured)
+            with run.churn.holding(transport, session) as hold, run.emitters.taking_turns(emitter):
+                closed = transport.listen()
+        finally:
+            server_text = self._redacted(closed.reason)
+            if self._requests is not None:
+                self._requests.end()
+            dropped = closed.cause != LEFT
+            ended_ns = transport.ended_ns or wall_ns()
+            planned = self._is_planned(closed)
+            returns = bool(hold.why) or planned or (dropped and run.options.reconnect)
+            end = run.ledger.pause_session if returns else run.ledger.close_session
+            end(session, ended_ns, released=not dropped)
+            if dropped and not run.finished:
+                self._dropped_ns = ended_ns
+                if planned:
+                    cause = closed.cause
+                    run.operations.count_planned_end()
+                else:
+                    cause = self._count_drop(closed.cause, server_text)
+            self._calls.on_closed(cause)
+        return closed, hold
+
+    def _redacted(self, server_text: str) -> str:
+        return server_text if self._requests is None else self._requests.redact(server_text)
+
+    def _is_planned(self, closed: Closed) -> bool:
+        return closed.is_orderly and self._target.profile.spec.planned_ends
+
+    def _count_drop(self, cause: str, server_text: str) -> str:
+        """Count the end of a session as a drop; return the cause under which it is counted."""
+        operations = self._worker_run.operations
+        cause = operations.count_drop(cause, server_text)
+        operations.count_at_node(self._connection.node, "dropped")
+        self._connection.drops += 1
+        self._connection.last_cause = f"session: {cause}"
+        kind = self._transport_type.kind
+        fire(self._environment, kind, "session", None, error=SessionEnded(cause))
+        return cause
+
+    def _on_message(self, payload: bytes, arrived_ns: int) -> None:
+        """Take a message, in the hub. The hot path: once for each message."""
+        session = self._session
+        assert session is not None  # noqa: S101
+        code = self._known.get(payload)
+        if code is not None:
+            session.receive(code, arrived_ns)
+        else:
+            for each in self._finder.codes_in(payload):
+                session.receive(each, arrived_ns)
+        if self._on_copy is not None:
+            self._on_copy(payload, arrived_ns, session, self._connection.sessions)
