@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from sseload_users.targets.schema import Table
 from sseload_users.targets.spec import ProfileSpec
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -30,7 +35,12 @@ def schema() -> dict[str, Any]:
     It accepts every valid profile, and refuses unknown keys, missing tables and wrong types. What
     keys require of one another is only checked when the profile is loaded.
     """
-    made = _plain(ProfileSpec.model_json_schema(schema_generator=_Generator))
+    made = ProfileSpec.model_json_schema(schema_generator=_Generator)
+    tables = {each.__name__: each for each in _tables(Table)}
+    for name, definition in (("ProfileSpec", made), *made["$defs"].items()):
+        if name in tables:
+            _describe(definition, tables[name])
+    made = _plain(made)
     definitions = made.pop("$defs")
     for definition in definitions.values():
         del definition["title"]
@@ -41,6 +51,31 @@ def schema() -> dict[str, Any]:
         "title": "sseload target profile",
         "$defs": definitions,
     }
+
+
+def _tables(base: type[Table]) -> Iterator[type[Table]]:
+    yield base
+    for each in base.__subclasses__():
+        yield from _tables(each)
+
+
+def _describe(definition: dict[str, Any], table: type[Table]) -> None:
+    """Add the descriptions of keys: the docstrings below them.
+
+    pydantic would read them whenever the classes are imported, which costs each process time.
+    """
+    for base in reversed(table.__mro__):
+        if base is Table or not issubclass(base, Table):
+            continue
+        body = ast.parse(inspect.getsource(base)).body[0].body  # type: ignore[attr-defined]
+        for key, text in pairwise(body):
+            match key, text:
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(words))):
+                    # A key's alias is its name in the file.
+                    field = base.model_fields.get(name)
+                    place = name if field is None or field.alias is None else field.alias
+                    if place in definition.get("properties", {}):
+                        definition["properties"][place]["description"] = inspect.cleandoc(words)
 
 
 def _plain(node: Any) -> Any:

@@ -66,7 +66,6 @@ class Table(BaseModel):
         extra="forbid",
         frozen=True,
         arbitrary_types_allowed=True,
-        use_attribute_docstrings=True,
     )
 
     literal: ClassVar[frozenset[str]] = frozenset()
