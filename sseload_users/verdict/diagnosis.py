@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from sseload_users.verdict.patterns import failures, times
+from sseload_users.verdict.patterns import buffering, failures, times
 from sseload_users.verdict.patterns.loss_matrix import (
     LossMatrix,
     by_channel,
     first_seconds,
+    held_back,
     isolated_instances,
     same_connections,
     silent_cut,
@@ -23,6 +24,7 @@ from sseload_users.verdict.symptoms import Finding, Symptoms
 
 #: Patterns of losses, the most specific first.
 _LOSSES: tuple[Callable[[Symptoms, LossMatrix], Finding | None], ...] = (
+    held_back,
     by_channel,
     isolated_instances,
     same_connections,
@@ -34,7 +36,7 @@ _LOSSES: tuple[Callable[[Symptoms, LossMatrix], Finding | None], ...] = (
 _DROPS: tuple[Callable[[Symptoms], Finding | None], ...] = (times.session_age, times.idle_cut)
 #: Patterns that stand beside the others.
 _OTHERS: tuple[Callable[[Symptoms], Finding | None], ...] = (
-    times.buffered,
+    buffering.buffered,
     times.falling_behind,
     times.serial_fanout,
     failures.admission,
@@ -46,6 +48,7 @@ _RECEIVED, _DROPPED, _LATENCY = ("codes_received",), ("connections_dropped",), (
 _CONNECTING = ("connection_success", "size_target", "error_rate")
 #: The rules whose general hints a pattern makes superfluous.
 _RULES: Mapping[str, tuple[str, ...]] = {
+    "held_back": _RECEIVED,
     "by_channel": _RECEIVED,
     "isolated_instances": _RECEIVED,
     "same_connections": _RECEIVED,

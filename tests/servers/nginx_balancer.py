@@ -1,4 +1,4 @@
-"""nginx in front of several servers, with and without sticky sessions."""
+"""nginx in front of servers, as a balancer with and without sticky sessions, or as a proxy."""
 
 from __future__ import annotations
 
@@ -42,11 +42,12 @@ http {{
         listen 127.0.0.1:{port};
         location / {{
             proxy_pass http://{target};
-            proxy_http_version 1.1;
+            proxy_http_version {http};
             proxy_set_header Upgrade $http_upgrade;
             proxy_set_header Connection $connection_upgrade;
             proxy_set_header Host $host;
             {cookie}
+            {directives}
         }}
     }}
 }}
@@ -55,8 +56,17 @@ _COOKIE = 'add_header Set-Cookie "node=$name; Path=/; HttpOnly" always;'
 
 
 @contextlib.contextmanager
-def balancer(ports: Sequence[int], sticky: Sticky) -> Iterator[str]:
-    """Run nginx in front of servers on the loopback; yield its URL; skip the test without nginx."""
+def balancer(
+    ports: Sequence[int], sticky: Sticky = "no", *, http: str = "1.1", directives: str = ""
+) -> Iterator[str]:
+    """Run nginx in front of servers on the loopback; yield its URL; skip the test without nginx.
+
+    Args:
+        ports: of the servers.
+        sticky: see `Sticky`.
+        http: version of HTTP between nginx and the servers.
+        directives: further ones, for what is behind it.
+    """
     if shutil.which("nginx") is None:
         assert os.environ.get("CI") != "true", "nginx is not installed"
         pytest.skip("nginx is not installed")
@@ -74,6 +84,8 @@ def balancer(ports: Sequence[int], sticky: Sticky) -> Iterator[str]:
         names=" ".join(f"{each} {name};" for name, each in addresses.items()),
         target="$node" if sticky == "cookie" else "any",
         cookie=_COOKIE if sticky == "cookie" else "",
+        http=http,
+        directives=directives,
     )
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "nginx.conf").write_text(text)

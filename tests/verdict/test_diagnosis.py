@@ -211,6 +211,19 @@ def test_buffering_is_found() -> None:
     assert found(symptoms) == []
 
 
+@pytest.mark.parametrize(
+    ("last", "patterns"), [(16, ["held_back", "buffered"]), (9, ["silent_cut", "buffered"])]
+)
+def test_what_a_buffer_still_holds_at_the_end_is_no_silent_cut(
+    last: int, patterns: list[str]
+) -> None:
+    symptoms = run_of(lambda _place, code: code > last)
+    assert found(symptoms) == ["silent_cut"]
+    for evidence in symptoms.workers.values():
+        evidence.apart, evidence.together = 100, 80  # batches of five
+    assert found(symptoms) == patterns
+
+
 def test_falling_behind_is_found_with_the_rate_that_holds() -> None:
     draw = random.Random(4)
     finding = one(run_of(p50_ms=lambda code: 10 + 250 * code + draw.random()))

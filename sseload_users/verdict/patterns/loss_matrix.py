@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sseload_users.core.formatting import clean, count, number, share
+from sseload_users.verdict.patterns.buffering import most_held_back
 from sseload_users.verdict.symptoms import Finding, Place, Symptoms
 
 #: Share of the losses that a pattern must explain, and of what went right that it may not touch.
@@ -164,21 +165,46 @@ def by_channel(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
     )
 
 
+def held_back(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
+    """Find that only the last codes are missing, which a buffer on the way may still hold."""
+    most = most_held_back(symptoms)
+    order = [code.sequence for code in symptoms.codes if code.owed]
+    tails = [tail for tail in _tails(order, matrix) if tail <= most]
+    if not tails or sum(tails) < EXPLAINS * matrix.losses:
+        return None
+    return Finding(
+        "held_back",
+        f"{count(len(tails), 'connection')} in the sample lacked only the last codes, "
+        f"{number(max(tails))} at most: no more than arrive together, so a buffer on the way may "
+        "still hold them.",
+        sum(tails) / matrix.losses,
+        {"connections": len(tails), "codes": max(tails)},
+        "Remove what buffers the stream: real clients wait for these messages, too.",
+    )
+
+
+def _tails(order: Sequence[int], matrix: LossMatrix) -> Iterator[int]:
+    """Yield how many of the last codes a connection lacks, if it has all before; for each.
+
+    Args:
+        order: the codes that are owed, in order.
+        matrix: what is lacking.
+    """
+    for lacking in matrix.lacking.values():
+        if not lacking:
+            continue
+        first = next((at for at, sequence in enumerate(order) if sequence in lacking), 0)
+        if first > 0 and lacking.issuperset(order[first:]):
+            yield len(order) - first
+
+
 def silent_cut(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
     """Find connections that received nothing more from one moment on, and were never closed."""
     order = [code.sequence for code in symptoms.codes if code.owed]
     if len(order) < _MIN_CODES + 2:
         return None
-    explained, cut, begins = 0, 0, list[int]()
-    for lacking in matrix.lacking.values():
-        if not lacking:
-            continue
-        first = next(at for at, sequence in enumerate(order) if sequence in lacking)
-        tail = order[first:]
-        if first > 0 and len(tail) >= 2 and all(sequence in lacking for sequence in tail):
-            cut += 1
-            explained += len(lacking)
-            begins.append(first)
+    begins = [len(order) - tail for tail in _tails(order, matrix) if tail >= 2]
+    explained, cut = sum(len(order) - first for first in begins), len(begins)
     if cut < 1 or explained < EXPLAINS * matrix.losses:
         return None
     sent_s = [code.sent_s for code in symptoms.codes if code.owed]

@@ -112,24 +112,6 @@ def idle_cut(symptoms: Symptoms) -> Finding | None:
     )
 
 
-def buffered(symptoms: Symptoms) -> Finding | None:
-    """Find that codes which were sent apart arrive together."""
-    apart = sum(each.apart for each in symptoms.workers.values())
-    together = sum(each.together for each in symptoms.workers.values())
-    if apart < 10 or together < 0.5 * apart or symptoms.account.generator.saturated:
-        return None
-    return Finding(
-        "buffered",
-        f"Codes that were sent apart arrive together ({share(together, apart)} of "
-        f"{count(apart, 'pair')} in the sample).",
-        together / apart,
-        {"together": together, "apart": apart},
-        "Something on the way buffers the stream: a proxy (nginx: proxy_buffering off, or "
-        "X-Accel-Buffering: no), compression without a flush for each message, or the server's "
-        "own batching.",
-    )
-
-
 def falling_behind(symptoms: Symptoms) -> Finding | None:
     """Find that latency grows from code to code."""
     codes = [code for code in symptoms.codes if code.p50_ms is not None]
