@@ -79,5 +79,12 @@ class NodeTotals:
             for (source, to), pair in self._pairs.items()
         ]
 
+    def losses(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Return how many pairs were owed, and how many were lost, by both nodes' URLs."""
+        return {
+            (self._urls[source], self._urls[to]): (pair.owed, pair.owed - pair.received)
+            for (source, to), pair in self._pairs.items()
+        }
+
     def _source(self, sequence: int) -> int:
         return self._streams.node(self._streams.stream_of(sequence))

@@ -33,6 +33,7 @@ def symptoms_of(
         {worker.name or name: worker.evidence for name, worker in totals.workers.items()},
         started_ns,
         {} if totals.channels is None else totals.channels.losses(),
+        {} if totals.nodes is None else totals.nodes.losses(),
     )
 
 

@@ -19,6 +19,7 @@ from sseload_users.verdict.patterns.loss_matrix import (
     same_connections,
     silent_cut,
 )
+from sseload_users.verdict.patterns.nodes import by_node
 from sseload_users.verdict.reasons import Verdict
 from sseload_users.verdict.symptoms import Finding, Symptoms
 
@@ -26,6 +27,7 @@ from sseload_users.verdict.symptoms import Finding, Symptoms
 _LOSSES: tuple[Callable[[Symptoms, LossMatrix], Finding | None], ...] = (
     held_back,
     by_channel,
+    by_node,
     isolated_instances,
     same_connections,
     silent_cut,
@@ -50,6 +52,7 @@ _CONNECTING = ("connection_success", "size_target", "error_rate")
 _RULES: Mapping[str, tuple[str, ...]] = {
     "held_back": _RECEIVED,
     "by_channel": _RECEIVED,
+    "by_node": _RECEIVED,
     "isolated_instances": _RECEIVED,
     "same_connections": _RECEIVED,
     "silent_cut": _RECEIVED,

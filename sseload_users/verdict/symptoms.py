@@ -48,6 +48,8 @@ class Symptoms:
         started_ns: when the run began (wall clock, ns).
         channels: pairs that were owed, and those of them that were lost, in each channel that
             codes were sent to; empty in a run without channels.
+        nodes: the same for each node that codes were sent to and node that sessions were at, by
+            their URLs; empty in a run without nodes.
     """
 
     account: Account
@@ -55,6 +57,7 @@ class Symptoms:
     workers: Mapping[str, Evidence]
     started_ns: int = 0
     channels: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    nodes: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
     @property
     def drops(self) -> list[Drop]:

@@ -71,6 +71,7 @@ def test_without_a_backplane_codes_reach_their_own_node_alone(
     sequences = [sorted(sequence_of(each.code) for each in truth.ingests) for truth in truths]
     assert sequences == [[1, 4, 7], [2, 5, 8], [3, 6, 9]]
     assert outcome.grade == "issues"
+    assert [each["pattern"] for each in report["diagnosis"]] == ["by_node"]
     assert re.search(r"from 2 +0 % +100 % +0 %\n", outcome.stdout)
     html = (outcome.folder / "report.html").read_text("utf-8")
     assert "From node to node" in html

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
@@ -147,6 +148,32 @@ def test_the_channels_of_losses_are_named() -> None:
 def test_losses_in_all_channels_are_not_by_channel() -> None:
     assert found(with_losses(in_channels(dict.fromkeys("abcd", 60)))) == []
     assert found(with_losses(in_channels({"a": 30, "b": 20, "c": 25, "d": 28}))) == []
+
+
+NODES = ("http://a", "http://b", "http://c")
+
+
+@pytest.mark.parametrize(
+    ("lossy", "which"),
+    [
+        (lambda source, to: source != to, "codes sent to one node and sessions at another"),
+        (lambda _, to: to == "http://b", "sessions at http://b"),
+        (lambda source, _: source == "http://c", "codes sent to http://c"),
+        (lambda *_: True, None),
+        (lambda source, to: source == to, None),
+    ],
+)
+def test_the_nodes_of_losses_are_named(
+    lossy: Callable[[str, str], bool], which: str | None
+) -> None:
+    pairs = {each: (100, 95 if lossy(*each) else 0) for each in product(NODES, NODES)}
+    symptoms = replace(with_losses(run_of()), nodes=pairs)
+    if which is None:
+        assert found(symptoms) == []
+    else:
+        finding = one(symptoms)
+        assert (finding.pattern, finding.explains) == ("by_node", 1.0)
+        assert finding.evidence["which"] == which
 
 
 def test_a_silent_cut_is_found() -> None:
