@@ -25,6 +25,7 @@ from sseload_users.core.option_spec import (
     parse_number,
     spec_of,
 )
+from sseload_users.core.payload_sizes import PayloadSizes
 from sseload_users.core.streams import StreamPlan
 from sseload_users.targets import Target
 from sseload_users.targets.hosts import parse_nodes
@@ -102,6 +103,11 @@ class Options:
         (), _TEST, "comma-separated URLs of the server's nodes, over which connections and codes "
         "are spread; --host is then only for checks before the run, and the first node if not "
         "given", unit="URL,URL", in_form=False,
+    )  # fmt: skip
+    payload_bytes: str = option(
+        "", _TEST, "size to which the payloads that carry codes are padded: 2000, 200,2000 (one of "
+        "these), 200-2000 (any between) or 1000:exponential; the profile uses {padding}",
+        unit="BYTES",
     )  # fmt: skip
     connect_concurrency: int = option(
         20, _CONNECTIONS, "number of connections that connect at the same time, per process",
@@ -312,6 +318,7 @@ class Options:
             headers=self.header,
             ingest_headers=self.ingest_header,
             values=dict(self.value),
+            padded=bool(PayloadSizes.parse(self.payload_bytes)),
         )
 
     def check_times(self) -> None:
@@ -351,6 +358,7 @@ class Options:
             )
         if self.objective:
             objective.Objective.parse(self.objective)
+        PayloadSizes.parse(self.payload_bytes)
         if self.ladder and self.search:
             raise ConfigError("--ladder and --search exclude each other: give one of them.")
 

@@ -14,6 +14,7 @@ from sseload_users.core.counters import Counters
 from sseload_users.core.evidence import Evidence
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.node_totals import NodeTotals
+from sseload_users.core.payload_sizes import PayloadSizes
 from sseload_users.core.percentiles import PercentileHistory
 from sseload_users.core.second import highest
 from sseload_users.core.tally import Tally
@@ -70,6 +71,7 @@ class Totals:
             do not.
         plan: deals codes to channels; None for a run without channels.
         nodes: the account of each node; None in a run without nodes, and for a step.
+        sizes: sizes of the payloads that carry codes; None if they are not padded.
 
     Attributes:
         workers: each worker's account, by its id.
@@ -89,6 +91,7 @@ class Totals:
         plan: ChannelPlan | None = None,
         *,
         nodes: NodeTotals | None = None,
+        sizes: PayloadSizes | None = None,
     ) -> None:
         self.workers: dict[str, WorkerTotals] = {}
         self.tally = Tally()
@@ -102,6 +105,7 @@ class Totals:
         self._step: Totals | None = None
         self._first_code = first_code
         self._plan = plan
+        self._sizes = sizes
 
     def worker(self, name: str) -> WorkerTotals:
         """Return a worker's account; create it if there is none."""
@@ -214,7 +218,7 @@ class Totals:
         Args:
             first_code: sequence number of the step's first code.
         """
-        self._step = Totals(first_code, self._plan)
+        self._step = Totals(first_code, self._plan, sizes=self._sizes)
 
     def end_step(self) -> Totals:
         """End the account of the step and return it."""
@@ -224,6 +228,10 @@ class Totals:
     def channel_of(self, sequence: int) -> str:
         """Return the channel that a code goes to; empty in a run without channels."""
         return "" if self._plan is None else self._plan.channel_of(sequence)
+
+    def payload_bytes(self, sequence: int) -> int | None:
+        """Return the size to which a code's payload is padded, in bytes; None if it is not."""
+        return None if self._sizes is None else self._sizes.size_of(sequence)
 
     def sum_gauges(self, gauge: Callable[[Gauges], int]) -> int:
         """Return the sum of a gauge over all workers."""

@@ -187,6 +187,13 @@ def _add_delivery_faults(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     _add_share(group, "--lose", "share of deliveries never written")
     add(
+        "--max-payload",
+        type=option_types.count,
+        default=0,
+        metavar="BYTES",
+        help="never write deliveries of more than BYTES; 0, the default, is no limit",
+    )
+    add(
         "--delay",
         type=option_types.share_and_seconds(None),
         default=(0.0, 0.0),

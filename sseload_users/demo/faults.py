@@ -23,6 +23,7 @@ class Faults:
 
     Attributes:
         lose: share of deliveries that are never written.
+        max_payload: most bytes of a delivery that is written; 0 is no limit.
         delay: share of deliveries that are written after ``delay_seconds``.
         duplicate: share of deliveries that are written twice.
         reorder: share of deliveries that are held until the next code has been written on
@@ -40,6 +41,7 @@ class Faults:
     """
 
     lose: float = 0.0
+    max_payload: int = 0
     delay: float = 0.0
     delay_seconds: float = 0.0
     duplicate: float = 0.0

@@ -226,6 +226,10 @@ class Hub:
         if subscription.subscriber.silent:
             broadcast.entry.silenced.append(ordinal)
             return
+        most = self._plan.faults.max_payload
+        if most and len(broadcast.payload(subscription.format)) > most:
+            broadcast.entry.lost.append(ordinal)
+            return
         delivery = self._plan.delivery(broadcast.code.index, ordinal)
         if delivery is PLAIN and subscription.held is None:
             self._write(broadcast, subscription)

@@ -57,6 +57,7 @@ class HttpSubmission:
             source=ingest_handler.text(self.payload, "source"),
             type=ingest_handler.text(self.payload, "type") or "default",
             metadata=ingest_handler.metadata(self.payload),
+            padding=ingest_handler.text(self.payload, "padding"),
             channel=ingest_handler.channel(self.payload, self._exchange.query),
         )
 

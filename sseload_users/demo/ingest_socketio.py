@@ -119,6 +119,7 @@ class SocketSubmission:
             source=ingest_handler.text(self.payload, "source"),
             type=kind,
             codetype=kind,
+            padding=ingest_handler.text(self.payload, "padding"),
             channel=ingest_handler.channel(self.payload, {}),
             metadata={
                 **ingest_handler.metadata(self.payload),

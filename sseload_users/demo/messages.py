@@ -29,6 +29,7 @@ class IngestedCode:
         index: 1 for the first broadcast code; 0 until it is broadcast.
         timestamp: when it was received, in ISO 8601, UTC.
         channel: the channel that it is for; empty if it names none.
+        padding: further text that is passed on.
         codetype: the type again, as today's code server sends it; empty for the older one.
     """
 
@@ -41,6 +42,7 @@ class IngestedCode:
     metadata: dict[str, Any] = field(default_factory=dict, hash=False)
     codetype: str = ""
     channel: str = ""
+    padding: str = ""
     index: int = 0
 
 
@@ -179,6 +181,7 @@ def _all_fields(code: IngestedCode) -> dict[str, Any]:
         "user_id": code.user_id,
         "metadata": code.metadata,
         "timestamp": code.timestamp,
+        **({"padding": code.padding} if code.padding else {}),
     }
 
 
@@ -191,5 +194,6 @@ def _plain_json(code: IngestedCode) -> str:
             "timestamp": code.timestamp,
             **({"channel": code.channel} if code.channel else {}),
             **({"offset": code.index} if code.index else {}),
+            **({"padding": code.padding} if code.padding else {}),
         }
     )

@@ -189,6 +189,7 @@ def per_code(totals: Totals, latest: int | None = None) -> Iterator[CodeRow]:
             sent_at=rfc3339(code.sent_ns) if code.sent_ns else None,
             status=_status(code),
             channel=totals.channel_of(sequence),
+            payload_bytes=totals.payload_bytes(sequence),
             owed=code.owed,
             delivered=code.delivered,
             late=code.late,

@@ -96,6 +96,8 @@ class CodeRow:
     never written."""
     channel: str
     """The channel that it was sent to; empty in a run without channels."""
+    payload_bytes: Count | None
+    """Bytes to which the payload that carries it was padded; null without padding."""
     owed: Count
     """Sessions that were subscribed when it was sent."""
     delivered: Count

@@ -76,7 +76,12 @@ _ADDED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     },
     ("run",): {"ingest": "unknown"},
     ("timeline", "*"): {"dropped": 0, "waited_percent": None, "rss_mib": None},
-    ("per_code", "*"): {"channel": "", "recovered": 0, "leaked": 0},
+    ("per_code", "*"): {
+        "channel": "",
+        "payload_bytes": None,
+        "recovered": 0,
+        "leaked": 0,
+    },
     ("workers", "*"): {"waited_percent": None, "recovered": 0, "leaked": 0},
     ("regions", "*"): {"waited_percent": None, "recovered": 0, "leaked": 0},
     ("steps", "*"): {**_ADDED_TO_ACCOUNTS, "target": "", "spread_ms": _NOTHING},

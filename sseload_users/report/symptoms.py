@@ -46,4 +46,5 @@ def _code(totals: Totals, sequence: int, code: CodeTally, started_ns: int) -> Co
         code.late + code.interrupted + code.missing,
         code.duplicate,
         percentiles.p50,
+        totals.payload_bytes(sequence),
     )

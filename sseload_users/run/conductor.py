@@ -15,6 +15,7 @@ from gevent.event import Event
 from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.formatting import count
 from sseload_users.core.node_totals import NodeTotals
+from sseload_users.core.payload_sizes import PayloadSizes
 from sseload_users.core.plan import RunPlan
 from sseload_users.core.totals import Totals
 from sseload_users.report.account import Run
@@ -75,7 +76,9 @@ class Conductor:
         self.plan = plan
         nodes = self.options.nodes
         self.totals = totals = Totals(
-            plan=channels, nodes=NodeTotals(nodes, self.options.streams) if nodes else None
+            plan=channels,
+            nodes=NodeTotals(nodes, self.options.streams) if nodes else None,
+            sizes=PayloadSizes.parse(self.options.payload_bytes),
         )
         self.refusal = ""
         self._resources = resources

@@ -32,7 +32,7 @@ from sseload_users.run.link import Link
 from sseload_users.run.messages import JoinRequest, NoRun, RunAssigned, ToLeader, ToWorker
 from sseload_users.run.population import Population
 from sseload_users.run.resources import Resources
-from sseload_users.run.run_facts import run_facts, run_plan
+from sseload_users.run.run_facts import check_way_in, run_facts, run_plan
 from sseload_users.run.run_users import RunUsers, StartEmbedded
 from sseload_users.run.run_view import RunView
 from sseload_users.run.server_sources import server_sources
@@ -147,6 +147,7 @@ class Leader:
             ConfigError: a setting is invalid, or a file cannot be used.
         """
         options = self._users.options(self._environment)
+        check_way_in(options, self._environment)
         self._thresholds = load_thresholds(options.thresholds)
         if options.objective and not options.search:
             self._thresholds = self._thresholds.with_objective(Objective.parse(options.objective))

@@ -9,6 +9,7 @@ from typing import Any
 from locust.env import Environment
 
 from sseload_users.core.clock import wall_ns
+from sseload_users.core.errors import ConfigError
 from sseload_users.core.objective import DEFAULT as DEFAULT_OBJECTIVE
 from sseload_users.core.objective import Objective
 from sseload_users.core.plan import Ladder, RunPlan, SingleStep
@@ -52,6 +53,19 @@ def run_facts(run_id: str, resources: Resources, environment: Environment) -> Ru
             "less to do and sent more bytes than it does for them."
         )
     return run
+
+
+def check_way_in(options: Options, environment: Environment) -> None:
+    """Check that the options fit how codes are handed in.
+
+    Raises:
+        ConfigError: payloads are to be padded that a user class makes itself.
+    """
+    way = _way_in(environment)
+    if options.payload_bytes and way:
+        raise ConfigError(
+            f"--payload-bytes does not apply to codes that are handed in by {way}: pad them there."
+        )
 
 
 def run_plan(options: Options, *, connections: int, local: bool, sockets: int = 1) -> RunPlan:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from sseload_users.targets.filling import channel_values
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.ingest import ListenerIngestSpec
+from sseload_users.targets.padding import PADDING, message_size, padded
 from sseload_users.targets.target import Target
 
 
@@ -41,6 +42,7 @@ class Emitting:
         identity: Identity,
         captured: Mapping[str, str],
         channel: str | None = None,
+        payload_bytes: int = 0,
     ) -> str | bytes:
         """Return the message that has a code broadcast.
 
@@ -49,6 +51,7 @@ class Emitting:
             identity: the user that is connected.
             captured: values captured from the server, by name.
             channel: the code's channel; None in a run without channels.
+            payload_bytes: size to which it is padded; 0 for no padding.
 
         Raises:
             ConfigError: a name has no value.
@@ -57,4 +60,8 @@ class Emitting:
         filler = self.target.filler
         own = channel_values(() if channel is None else (channel,))
         values = {**filler.values(identity, captured), **own, "code": code}
-        return filler.message_at("ingest.send", self._send, values)
+
+        def build(padding: str) -> str | bytes:
+            return filler.message_at("ingest.send", self._send, {**values, PADDING: padding})
+
+        return padded(build, message_size, code, payload_bytes)

@@ -16,7 +16,7 @@ from sseload_users.targets.session_spec import AfterSpec, ExchangeSpec, ReplySpe
 from sseload_users.targets.signing import SIGNING_NAMES
 from sseload_users.targets.spec import ProfileSpec, captured_after
 from sseload_users.targets.template import names_in
-from sseload_users.targets.value_types import BUILT_IN_NAMES, CHANNEL_NAMES
+from sseload_users.targets.value_types import BUILT_IN_NAMES, CHANNEL_NAMES, CODE_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,8 @@ def check(
             given = not need.key.startswith(("code.", "health", "verify"))
         elif need.name == "code":
             given = need.key.startswith(("ingest.", "--ingest"))
+        elif need.name == "padding":
+            given = need.key.startswith("ingest.")
         elif need.key.startswith("code."):
             given = need.name in constant and not any(
                 need.name in each.fields for each in identities
@@ -129,6 +131,10 @@ def missing_value(profile: Profile, key: str, name: str) -> ConfigError:
         )
     if name == "code":
         return ConfigError(f"{begin}, which is only available where a code is sent; remove it.")
+    if name == "padding":
+        return ConfigError(
+            f"{begin}, which is only available in [ingest] body and send; remove it."
+        )
     if name in profile.spec.captured():
         return ConfigError(
             f"{begin}, which the server has not given yet at that point: remove it, or set "
@@ -211,10 +217,10 @@ def _check_used(profile: Profile, name: str, wanted: Sequence[Need]) -> None:
         ConfigError: it is not.
     """
     spec = profile.spec
-    if name in (*BUILT_IN_NAMES, "code"):
+    if name in (*BUILT_IN_NAMES, *CODE_NAMES):
         raise ConfigError(f"--value {name}: this name is built in; remove it.")
     names = {each.name for each in wanted if each.name not in each.captured} | spec.values.keys()
-    names -= {*BUILT_IN_NAMES, "code"}
+    names -= {*BUILT_IN_NAMES, *CODE_NAMES}
     if name in names:
         return
     if name in spec.captured():

@@ -10,6 +10,7 @@ from sseload_users.targets.filling import channel_values
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.ingest import ConnectionIngestSpec, names_code
 from sseload_users.targets.messages import ReceivedMessage, countable, matches, server_text_of
+from sseload_users.targets.padding import PADDING, message_size, padded
 from sseload_users.targets.schema import MessageSpec, RefuseSpec
 from sseload_users.targets.spec import ProfileSpec
 from sseload_users.targets.target import Target
@@ -68,7 +69,12 @@ class Publishing:
         return bool(self._ingest.refuse)
 
     def frame(
-        self, code: str, sender: Sender, number: int, channel: str | None = None
+        self,
+        code: str,
+        sender: Sender,
+        number: int,
+        channel: str | None = None,
+        payload_bytes: int = 0,
     ) -> str | bytes:
         """Return the message that has a code broadcast.
 
@@ -77,6 +83,7 @@ class Publishing:
             sender: the publisher on the connection.
             number: ID for the acknowledgement.
             channel: the code's channel; None in a run without channels.
+            payload_bytes: size to which it is padded; 0 for no padding.
 
         Raises:
             ConfigError: a name has no value.
@@ -84,7 +91,12 @@ class Publishing:
         """
         values = self._values(code, sender, channel)
         ack_id = number if self.expects == "ack" else None
-        return self.target.filler.message_at("ingest.send", self._ingest.send, values, ack_id)
+
+        def build(padding: str) -> str | bytes:
+            own = {**values, PADDING: padding}
+            return self.target.filler.message_at("ingest.send", self._ingest.send, own, ack_id)
+
+        return padded(build, message_size, code, payload_bytes)
 
     def answers_to(self, code: str, sender: Sender, channel: str | None = None) -> CodeAnswers:
         """Return the messages that can answer a code; the arguments are those of `frame`."""

@@ -130,6 +130,7 @@ class ProfileSpec(BatchTable):
                 raise ValueError(_not_filled(each.key, names[0]))
             if "code" in names and not each.key.startswith("ingest."):
                 raise ValueError(f"{each.key} has {{code}}, which is only available in ingest")
+        _check_padding(self.texts())
         return self
 
     @property
@@ -183,6 +184,22 @@ def _check_resume(resume: ResumeSpec, *, several: bool, guarantee: str) -> None:
             "resume.send has {channel}, but audience names several channels, and one value is "
             "captured for all of them"
         )
+
+
+def _check_padding(all_texts: Iterable[Text]) -> None:
+    """Check that ``{padding}`` is only where a code's payload can be padded, and only once.
+
+    Raises:
+        ValueError: it is not; one sentence.
+    """
+    keys = [each.key for each in all_texts for name in names_in(each.value) if name == "padding"]
+    for key in keys:
+        if key not in ("ingest.body", "ingest.send"):
+            raise ValueError(
+                f"{key} has {{padding}}, which is only available in ingest.body and ingest.send"
+            )
+    if len(keys) > 1:
+        raise ValueError(f"{keys[0]} has {{padding}} more than once; use it once")
 
 
 def _not_filled(key: str, name: str) -> str:

@@ -15,6 +15,7 @@ from sseload_users.targets.filling import Filler, channel_values
 from sseload_users.targets.hosts import normalize_host
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.ingest import HttpIngestSpec
+from sseload_users.targets.padding import PADDING, padded, with_or_without_padding
 from sseload_users.targets.profile import Profile
 from sseload_users.targets.reader import MessageReader
 from sseload_users.targets.redaction import redact, secret_values
@@ -54,6 +55,7 @@ class Target:
             profile's of the same name, and may contain ``{name}``.
         ingest_headers: additional headers for the requests that carry codes.
         values: texts by name, for names that the profile leaves open or has in ``[values]``.
+        padded: whether the payloads that carry codes are padded to a size.
 
     Attributes:
         host: "scheme://host[:port][/base]" with http or https.
@@ -62,7 +64,7 @@ class Target:
         answers: interprets HTTP answers.
 
     Raises:
-        ConfigError: the host or a header is invalid; one sentence.
+        ConfigError: the host or a header is invalid, or payloads cannot be padded; one sentence.
     """
 
     def __init__(
@@ -73,10 +75,12 @@ class Target:
         headers: Headers = (),
         ingest_headers: Headers = (),
         values: Mapping[str, str] = {},
+        padded: bool = False,
     ) -> None:
-        self.profile = profile
+        self.profile = profile = with_or_without_padding(profile, padded=padded)
         self.host = normalize_host(host)
         self._spec = profile.spec
+        self._padded = padded
         self._given = values
         self._headers = _checked(headers)
         replaced = {name.lower() for name, _ in ingest_headers}
@@ -213,6 +217,7 @@ class Target:
             self.host,
             headers=self._ingest_headers,
             values=self._given,
+            padded=self._padded,
         )
 
     def ingest_names(self) -> set[str]:
@@ -266,6 +271,7 @@ class Target:
         captured: Mapping[str, str] = {},
         channel: str | None = None,
         sent_ns: int = 0,
+        payload_bytes: int = 0,
     ) -> HttpRequest:
         """Return the request that has a code broadcast, for profiles that use requests.
 
@@ -275,13 +281,19 @@ class Target:
             channel: the code's channel; None in a run without channels.
             captured: values captured by the publisher's requests before connecting.
             sent_ns: when it is sent (wall clock, ns), for a signature.
+            payload_bytes: size to which the body is padded; 0 for no padding.
 
         Raises:
             ConfigError: a name has no value.
         """
         spec = self._spec.ingest_request
         own = {**captured, "code": code, **channel_values(() if channel is None else (channel,))}
-        request = self.filler.request(spec, identity, own, "ingest", self._ingest_headers)
+
+        def build(padding: str) -> HttpRequest:
+            values = {**own, PADDING: padding}
+            return self.filler.request(spec, identity, values, "ingest", self._ingest_headers)
+
+        request = padded(build, lambda built: len(built.body), code, payload_bytes)
         if spec.sign is None:
             return request
         return spec.sign.sign(request, self.filler.values(identity, own), sent_ns)

@@ -14,6 +14,9 @@ from sseload_users.targets.template import Json, begins_with_name
 #: Names that always have a value.
 BUILT_IN_NAMES = ("username", "nonce", "host", "origin")
 
+#: Names that have a value where a code is sent.
+CODE_NAMES = ("code", "padding")
+
 #: Names that stand for channels in runs with channels, whatever else has these names.
 CHANNEL_NAMES = ("channel", "channels")
 
@@ -128,7 +131,7 @@ def check_names(value: dict[str, Any]) -> dict[str, Any]:
     for name in value:
         if not _NAME.fullmatch(name):
             raise ValueError(f"invalid name {name!r}; use letters, digits and underscores")
-        if name in (*BUILT_IN_NAMES, "code"):
+        if name in (*BUILT_IN_NAMES, *CODE_NAMES):
             raise ValueError(f"{name!r} is a built-in name; choose another")
     return value
 
@@ -204,7 +207,7 @@ NAMES_AS_KEYS = Field(
     json_schema_extra={
         "propertyNames": {
             "pattern": f"^{_NAME.pattern}$",
-            "not": {"enum": [*BUILT_IN_NAMES, "code"]},
+            "not": {"enum": [*BUILT_IN_NAMES, *CODE_NAMES]},
         }
     }
 )

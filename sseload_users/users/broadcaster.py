@@ -19,6 +19,7 @@ from sseload_users.core.code_tally import Status
 from sseload_users.core.codes import CodeShape
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean, shorten
+from sseload_users.core.payload_sizes import PayloadSizes
 from sseload_users.core.sessions import Session
 from sseload_users.run.locust_stats import fire
 from sseload_users.run.operation_counters import reported_text
@@ -79,6 +80,7 @@ class CodeBroadcaster(FastHttpUser):
         self._streams = run.options.streams
         self._lines = [self._make_line(stream) for stream in range(self._streams.count)]
         self._shape = run.targets.shape(self._lines[0].target)
+        self._sizes = PayloadSizes.parse(run.options.payload_bytes)
         # Types of exceptions that are logged already.
         self._logged: set[type[Exception]] = set()
 
@@ -199,7 +201,8 @@ class CodeBroadcaster(FastHttpUser):
         """Publish one code; it has an outcome whatever happens."""
         if self._worker_run.publication.stopped:
             return
-        draft = _Draft(self._worker_run.publication, self._shape, sequence, due)
+        size = 0 if self._sizes is None else self._sizes.size_of(sequence)
+        draft = _Draft(self._worker_run.publication, self._shape, sequence, due, size)
         line = self._lines[self._streams.stream_of(sequence)]
         try:
             line.publisher.publish(draft)
@@ -250,23 +253,40 @@ class _Draft:
         shape: shape of the run's codes.
         sequence: its sequence number.
         due: when it should be sent (monotonic clock, s).
+        payload_bytes: size to which the payload that carries it is padded; 0 for no padding.
 
     Attributes:
         channel: the channel that it goes to; None in a run without channels.
+        payload_bytes: as given.
         sent: whether its bytes were handed to the kernel.
         finished: whether its outcome is recorded.
     """
 
-    __slots__ = ("_due", "_publication", "_sequence", "_shape", "channel", "finished", "sent")
+    __slots__ = (
+        "_due",
+        "_publication",
+        "_sequence",
+        "_shape",
+        "channel",
+        "finished",
+        "payload_bytes",
+        "sent",
+    )
 
     def __init__(
-        self, publication: Publication, shape: CodeShape, sequence: int, due: float
+        self,
+        publication: Publication,
+        shape: CodeShape,
+        sequence: int,
+        due: float,
+        payload_bytes: int,
     ) -> None:
         self._publication = publication
         self._shape = shape
         self._sequence = sequence
         self._due = due
         self.channel = publication.channel_of(sequence)
+        self.payload_bytes = payload_bytes
         self.sent = self.finished = False
 
     def text(self, sent_ns: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from sseload_users.verdict.patterns import buffering, failures, times
+from sseload_users.verdict.patterns import buffering, failures, sizes, times
 from sseload_users.verdict.patterns.loss_matrix import (
     LossMatrix,
     by_channel,
@@ -28,6 +28,7 @@ _LOSSES: tuple[Callable[[Symptoms, LossMatrix], Finding | None], ...] = (
     held_back,
     by_channel,
     by_node,
+    lambda symptoms, _: sizes.by_size(symptoms),
     isolated_instances,
     same_connections,
     silent_cut,
@@ -53,6 +54,7 @@ _RULES: Mapping[str, tuple[str, ...]] = {
     "held_back": _RECEIVED,
     "by_channel": _RECEIVED,
     "by_node": _RECEIVED,
+    "by_size": _RECEIVED,
     "isolated_instances": _RECEIVED,
     "same_connections": _RECEIVED,
     "silent_cut": _RECEIVED,

@@ -27,6 +27,7 @@ class CodeSymptoms:
         lost: how many of them did not get it in time.
         duplicate: further copies of it.
         p50_ms: its median latency; None if nobody got it.
+        payload_bytes: size to which its payload was padded; None if it was not.
     """
 
     sequence: int
@@ -35,6 +36,7 @@ class CodeSymptoms:
     lost: int
     duplicate: int
     p50_ms: float | None
+    payload_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,11 @@ class Draft(Protocol):
 
     Attributes:
         channel: the channel that it goes to; None in a run without channels.
+        payload_bytes: size to which the payload that carries it is padded; 0 for no padding.
     """
 
     channel: str | None
+    payload_bytes: int
 
     def text(self, sent_ns: int) -> str:
         """Return the code's text if it is sent at that time (wall clock, ns)."""

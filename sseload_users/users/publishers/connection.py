@@ -58,7 +58,7 @@ class ConnectionPublisher:
             sent_ns = at_ns
             draft.record_sent(at_ns)
 
-        outcome = self._connection.publish(draft.text, on_sent, draft.channel)
+        outcome = self._connection.publish(draft.text, on_sent, draft.channel, draft.payload_bytes)
         end_ns = wall_ns() if outcome.at_ns is None else outcome.at_ns
         if outcome.status == "unsent":
             sent_ns = began_ns

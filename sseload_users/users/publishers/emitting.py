@@ -68,7 +68,11 @@ class EmittingPublisher:
             gevent.sleep(_POLL_S)
         sent_ns = wall_ns()
         text = self._emitting.frame(
-            draft.text(sent_ns), emitter.identity, emitter.captured, draft.channel
+            draft.text(sent_ns),
+            emitter.identity,
+            emitter.captured,
+            draft.channel,
+            draft.payload_bytes,
         )
         if not emitter.transport.send(text):
             return "connection closed"

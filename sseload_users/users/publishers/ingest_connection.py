@@ -119,7 +119,11 @@ class IngestConnection:
             self._keeper.kill(block=False)
 
     def publish(
-        self, text: Callable[[int], str], on_sent: Callable[[int], None], channel: str | None = None
+        self,
+        text: Callable[[int], str],
+        on_sent: Callable[[int], None],
+        channel: str | None = None,
+        payload_bytes: int = 0,
     ) -> PublishOutcome:
         """Send a code and wait for its outcome.
 
@@ -127,6 +131,7 @@ class IngestConnection:
             text: returns the code's text for a send time (wall clock, ns).
             on_sent: called with the send time when the bytes were handed to the kernel.
             channel: the code's channel; None in a run without channels.
+            payload_bytes: size to which the message is padded; 0 for no padding.
 
         Returns:
             The outcome; "unsent" if there is no connection.
@@ -141,7 +146,8 @@ class IngestConnection:
         if transport is None:
             return PublishOutcome("unsent", self._down_cause)
         code = text(sent_ns)
-        if not transport.send(self._publishing.frame(code, self._sender, number, channel)):
+        frame = self._publishing.frame(code, self._sender, number, channel, payload_bytes)
+        if not transport.send(frame):
             return PublishOutcome("unsent", "connection closed")
         on_sent(sent_ns)
         if self._publishing.expects != "none":
