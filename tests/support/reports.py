@@ -520,6 +520,7 @@ def _per_code(
                 sent_at=None if status == "unsent" else _at(2.2 + code * 6),
                 status=cast("CodeStatus", status),
                 channel=f"c{code % channels + 1}" if channels else "",
+                payload_bytes=None,
                 owed=counts.total(),
                 delivered=counts["delivered"],
                 late=counts["late"],

@@ -30,6 +30,7 @@ def run_of(
     p50_ms: Callable[[int], float] = lambda _code: 5.0,
     copies: int = 0,
     channels: Callable[[int], str] | None = None,
+    sizes: Callable[[int], int | None] = lambda _code: None,
 ) -> Symptoms:
     """The symptoms of a run with a code a second, of two workers with half the connections each.
 
@@ -41,6 +42,7 @@ def run_of(
         p50_ms: the median latency of a code.
         copies: further copies of each delivery.
         channels: a connection's channel.
+        sizes: the size of a code's payload.
     """
     workers = {name: Evidence() for name in WORKERS}
     rows = []
@@ -62,7 +64,8 @@ def run_of(
                 evidence.owed[code], evidence.lacking[code] = owed, lacking
             lost += lacking.bit_count()
         duplicate = copies * (connections - lost)
-        rows.append(CodeSymptoms(code, float(code), connections, lost, duplicate, p50_ms(code)))
+        at_s, size = float(code), sizes(code)
+        rows.append(CodeSymptoms(code, at_s, connections, lost, duplicate, p50_ms(code), size))
     return Symptoms(sample(connections, codes), rows, workers)
 
 
@@ -322,3 +325,44 @@ def test_evidence_is_merged_and_packed() -> None:
     assert Evidence.unpack(one_run.pack()) == one_run
     assert (one_run.owed, one_run.apart) == ({1: 3, 2: 1 << (SAMPLE - 1)}, 4)
     assert one_run.users == {0: "ann"}
+
+
+def mixed_size(code: int) -> int:
+    return 100 * (code * 7 % 20 + 1)
+
+
+def test_a_limit_of_the_size_is_found() -> None:
+    symptoms = run_of(lambda _place, code: mixed_size(code) > 1200, sizes=mixed_size)
+    finding = one(symptoms)
+    assert finding.pattern == "by_size"
+    assert finding.explains == 1.0
+    assert finding.evidence == {"from_bytes": 1300, "up_to_bytes": 1200, "codes": 8}
+
+
+def test_a_limit_of_the_size_is_found_among_other_losses() -> None:
+    finding = one(
+        run_of(
+            lambda place, code: mixed_size(code) > 1200 or (place == 3 and code % 3 == 0),
+            sizes=mixed_size,
+        )
+    )
+    assert finding.pattern == "by_size"
+    assert finding.evidence["from_bytes"] == 1300
+    assert 0.9 < finding.explains < 1
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_random_losses_of_any_sizes_get_no_name(seed: int) -> None:
+    draw = random.Random(seed)
+    rate = draw.choice([0.01, 0.2, 0.5, 0.9])
+    sizes = {code: draw.choice([100, 500, 2000, 9000]) for code in range(1, 101)}
+    symptoms = run_of(
+        lambda _place, _code: draw.random() < rate,
+        codes=draw.choice([8, 20, 100]),
+        sizes=sizes.__getitem__,
+    )
+    assert found(symptoms) == []
+
+
+def test_one_size_shows_no_limit() -> None:
+    assert found(run_of(lambda _place, code: code in {3, 9, 15}, sizes=lambda _code: 500)) == []
