@@ -120,10 +120,8 @@ class HttpPublisher:
         captured = dict(self._login.captured)
 
         def request_at(sent_ns: int) -> HttpRequest:
-            text = draft.text(sent_ns)
-            return self._target.ingest(
-                text, self._identity, captured, draft.channel, sent_ns, draft.payload_bytes
-            )
+            values = (draft.text(sent_ns), self._identity, captured, draft.channel, sent_ns)
+            return self._target.ingest(*values, draft.payload_bytes)
 
         request = request_at(now := wall_ns())
         parse_origin(request.url)
