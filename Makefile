@@ -11,7 +11,7 @@ ARGS ?=
 
 host = $(if $(HOST),--host $(HOST))
 
-.PHONY: load stress ladder capacity shape ui test test-matrix test-campaign fuzz check format schema bench lock pictures clean help
+.PHONY: load stress ladder capacity shape ui test test-matrix test-campaign test-diagnosis fuzz check format schema bench lock pictures clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ test-matrix: .venv/dev ## Run each transport with each fault, alone and in pairs
 
 test-campaign: .venv/dev ## Make random runs for ten minutes, and compare each with the target's record
 	CAMPAIGN_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest tests/campaign $(ARGS)
+
+test-diagnosis: .venv/dev ## Plant faults, each with SEEDS=5, and print how often each is named
+	DIAGNOSIS_SEEDS=$(or $(SEEDS),5) $(BIN)/python -m pytest tests/diagnosis $(ARGS)
 
 fuzz: .venv/dev ## Fuzz what takes a server's bytes: ARGS='frames -max_total_time=60'
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || \

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sseload_users.cli.check_output import span
 from sseload_users.core.formatting import count
+from sseload_users.verdict.patterns.loss_matrix import ISOLATED
 
 #: Arrivals of each code at one connection (wall clock, ns), by the code's text, in the order of
 #: the first arrivals.
@@ -59,6 +60,10 @@ def loss(codes: Sequence[str], arrivals: Sequence[Arrivals]) -> Loss | None:
         return Loss(lost, owed, f"{which} of {len(codes)} reached no connection", _DROPPED)
     if many > 1 and all(sum(code in each for each in arrivals) == 1 for code in codes):
         return Loss(lost, owed, "each code reached only one connection", _QUEUE)
+    groups = {frozenset(code for code in codes if code in each) for each in arrivals}
+    if all(groups) and sum(map(len, groups)) == len(frozenset().union(*groups)):
+        pattern = f"each code reached only one of {len(groups)} groups of connections"
+        return Loss(lost, owed, f"{pattern}, and all of that group", ISOLATED)
     pattern = f"{len(lacking)} of {many} connections lack at least one code"
     return Loss(lost, owed, pattern, _LOSSY)
 

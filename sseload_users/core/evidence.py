@@ -12,7 +12,7 @@ from typing import Any
 #: Number of a worker's connections that are in the sample: the first ones.
 SAMPLE = 64
 #: Limits of what is kept, in a worker's report and in all.
-MAX_CODES, MAX_DROPS, MAX_FANS = 256, 512, 256
+MAX_CODES, MAX_DROPS, MAX_FANS = 512, 512, 256
 #: Upper bounds of the ages of sessions when codes were sent, in seconds.
 AGES_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
@@ -62,7 +62,8 @@ class Evidence:
     integer with their bits.
 
     Attributes:
-        owed: by sequence number of codes that some connections lack: those that were owed it.
+        owed: by sequence number of the latest codes that some connections lack: those that were
+            owed it.
         lacking: by the same number: those that did not get it in time.
         users: user of each connection, by its number.
         channels: channels of each connection, by its number, joined by commas.
@@ -85,13 +86,26 @@ class Evidence:
     fans: list[Fan] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
 
+    @property
+    def first_kept(self) -> int:
+        """The sequence number from which on all codes that some lack are kept; 0 if all are."""
+        return min(self.owed) if len(self.owed) >= MAX_CODES else 0
+
+    def add(self, sequence: int, owed: int, lacking: int) -> None:
+        """Add a code that some connections lack; forget the oldest one if there are too many."""
+        self.owed[sequence] = self.owed.get(sequence, 0) | owed
+        self.lacking[sequence] = self.lacking.get(sequence, 0) | lacking
+        if len(self.owed) > MAX_CODES:
+            oldest = min(self.owed)
+            del self.owed[oldest], self.lacking[oldest]
+
     def merge(self, other: Evidence) -> None:
         """Add later evidence of the same worker."""
+        since = other.first_kept
+        for sequence in [each for each in self.owed if each < since]:
+            del self.owed[sequence], self.lacking[sequence]
         for sequence, owed in other.owed.items():
-            if len(self.owed) < MAX_CODES or sequence in self.owed:
-                self.owed[sequence] = self.owed.get(sequence, 0) | owed
-                lacking = self.lacking.get(sequence, 0) | other.lacking[sequence]
-                self.lacking[sequence] = lacking
+            self.add(sequence, owed, other.lacking[sequence])
         self.users.update(other.users)
         self.channels.update(other.channels)
         for own, further in (

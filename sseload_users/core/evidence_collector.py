@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import StatisticsError, correlation
 
-from sseload_users.core.evidence import MAX_CODES, SAMPLE, Drop, Evidence, Fan, age_bin
+from sseload_users.core.evidence import SAMPLE, Drop, Evidence, Fan, age_bin
 from sseload_users.core.sessions import Session, TrackedCode
 
 #: Codes that were sent at least so long after the one before are sent apart.
@@ -30,7 +30,6 @@ class EvidenceCollector:
     def __init__(self, timeout_ns: int) -> None:
         self._timeout_ns = timeout_ns
         self._evidence = Evidence()
-        self._codes = 0
         # Of the connections in the sample: their sessions, and the send time and the arrival of
         # the latest code that each of them received.
         self._sessions: dict[int, Session] = {}
@@ -83,9 +82,8 @@ class EvidenceCollector:
                 # Recovered codes arrive together, and when the connection returns.
                 arrivals.append((number, arrived_ns))
                 self._compare(number, sent_ns, arrived_ns)
-        if lacking and self._codes < MAX_CODES:
-            self._codes += 1
-            evidence.owed[code.sequence], evidence.lacking[code.sequence] = owed, lacking
+        if lacking:
+            evidence.add(code.sequence, owed, lacking)
         self._fans += 1
         if len(arrivals) >= _MIN_FAN and (self._fans <= _FANS or self._fans % _FAN_EVERY == 0):
             self._look_at_order(arrivals, copies)

@@ -34,6 +34,7 @@ def symptoms_of(
         started_ns,
         {} if totals.channels is None else totals.channels.losses(),
         {} if totals.nodes is None else totals.nodes.losses(),
+        partial=first > 1,
     )
 
 
@@ -47,4 +48,5 @@ def _code(totals: Totals, sequence: int, code: CodeTally, started_ns: int) -> Co
         code.duplicate,
         percentiles.p50,
         totals.payload_bytes(sequence),
+        late=code.late,
     )

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from sseload_users.verdict.patterns import buffering, failures, sizes, times
 from sseload_users.verdict.patterns.loss_matrix import (
+    EXPLAINS,
     LossMatrix,
     by_channel,
     first_seconds,
@@ -35,6 +36,8 @@ _LOSSES: tuple[Callable[[Symptoms, LossMatrix], Finding | None], ...] = (
     first_seconds,
     lambda symptoms, _: times.one_moment(symptoms),
 )
+#: Those of them in which codes never come.
+_NEVER = (isolated_instances, same_connections, silent_cut, first_seconds)
 #: Patterns of drops, the most specific first.
 _DROPS: tuple[Callable[[Symptoms], Finding | None], ...] = (times.session_age, times.idle_cut)
 #: Patterns that stand beside the others.
@@ -73,13 +76,19 @@ _RULES: Mapping[str, tuple[str, ...]] = {
 
 def diagnose(symptoms: Symptoms) -> list[Finding]:
     """Return the findings on a run, the most important first."""
-    if (own := failures.generator(symptoms)) is not None:
+    own, clumps = failures.generator(symptoms), buffering.buffered(symptoms)
+    if own is not None and clumps is None:
         # What else is seen may be a consequence.
         return [own]
     findings: list[Finding | None] = [failures.several_per_frame(symptoms)]
     matrix = LossMatrix.of(symptoms)
     if matrix.losses and findings == [None]:
-        findings.append(_first(find(symptoms, matrix) for find in _LOSSES))
+        lost = sum(code.lost for code in symptoms.codes)
+        late = sum(code.late for code in symptoms.codes)
+        # What comes late was sent: these patterns do not explain it.
+        slow = late > (1 - EXPLAINS) * lost
+        fitting = (find for find in _LOSSES if not (slow and find in _NEVER))
+        findings.append(_first(find(symptoms, matrix) for find in fitting))
     findings.append(_first(find(symptoms) for find in _DROPS))
     findings += [find(symptoms) for find in _OTHERS]
     return [each for each in findings if each is not None]

@@ -28,6 +28,7 @@ class CodeSymptoms:
         duplicate: further copies of it.
         p50_ms: its median latency; None if nobody got it.
         payload_bytes: size to which its payload was padded; None if it was not.
+        late: how many of the lost ones got it after the delivery timeout.
     """
 
     sequence: int
@@ -37,6 +38,7 @@ class CodeSymptoms:
     duplicate: int
     p50_ms: float | None
     payload_bytes: int | None = None
+    late: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Symptoms:
             codes were sent to; empty in a run without channels.
         nodes: the same for each node that codes were sent to and node that sessions were at, by
             their URLs; empty in a run without nodes.
+        partial: whether there were earlier codes.
     """
 
     account: Account
@@ -60,6 +63,7 @@ class Symptoms:
     started_ns: int = 0
     channels: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     nodes: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    partial: bool = False
 
     @property
     def drops(self) -> list[Drop]:

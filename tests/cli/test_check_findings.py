@@ -38,6 +38,12 @@ def received(*rows: str) -> list[findings.Arrivals]:
         (("AB", "AB", "AB"), 3, "code 3 of 3 reached no connection"),
         (("A", "A", "A"), 6, "code 2 and code 3 of 3 reached no connection"),
         (("A", "B", "C"), 6, "each code reached only one connection"),
+        (
+            ("AC", "B", "AC"),
+            4,
+            "each code reached only one of 2 groups of connections, and all of that group",
+        ),
+        (("AB", "BC", "BC"), 3, "3 of 3 connections lack at least one code"),
         (("ABC", "AB", "C"), 3, "2 of 3 connections lack at least one code"),
     ],
 )

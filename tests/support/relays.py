@@ -43,13 +43,13 @@ def relays(addresses: list[str], server: str) -> Iterator[tuple[int, dict[str, P
         server: URL of the server.
     """
     passed = {address: Passed() for address in addresses}
-    destination = _address(server)
+    destination = address_of(server)
     with contextlib.ExitStack() as stack:
         port = 0
         for address in addresses:
-            listener = stack.enter_context(_listening(address, port))
+            listener = stack.enter_context(listening(address, port))
             port = listener.getsockname()[1]
-            _accept(listener, lambda client, seen: _relay(client, destination, seen, b""),
+            accept(listener, lambda client, seen: _relay(client, destination, seen, b""),
                     passed[address])  # fmt: skip
         yield port, passed
 
@@ -82,20 +82,22 @@ def proxy(
         if status:
             client.sendall(f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode())
             return
-        _relay(client, _address(names[destination]), seen, b"HTTP/1.1 200 OK\r\n\r\n")
+        _relay(client, address_of(names[destination]), seen, b"HTTP/1.1 200 OK\r\n\r\n")
 
-    with _listening("127.0.0.1", 0) as listener:
-        _accept(listener, handle, passed)
+    with listening("127.0.0.1", 0) as listener:
+        accept(listener, handle, passed)
         yield f"127.0.0.1:{listener.getsockname()[1]}", passed
 
 
-def _address(url: str) -> tuple[str, int]:
+def address_of(url: str) -> tuple[str, int]:
+    """Return the host and port of a URL."""
     parts = urlsplit(url)
     return parts.hostname or "", parts.port or 80
 
 
 @contextlib.contextmanager
-def _listening(address: str, port: int) -> Iterator[socket.socket]:
+def listening(address: str, port: int) -> Iterator[socket.socket]:
+    """Listen on an address; port 0 is any free one."""
     listener = socket.create_server((address, port), backlog=100)
     try:
         yield listener
@@ -105,18 +107,20 @@ def _listening(address: str, port: int) -> Iterator[socket.socket]:
         listener.close()
 
 
-def _accept(listener: socket.socket, handle, passed: Passed) -> None:  # type: ignore[no-untyped-def]
+def accept(listener: socket.socket, handle, passed: Passed) -> None:  # type: ignore[no-untyped-def]
+    """Handle each connection in a thread, until the listener is closed."""
+
     def serve(client: socket.socket) -> None:
         with contextlib.suppress(OSError, ValueError), client:
             handle(client, passed)
 
-    def accept() -> None:
+    def wait() -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = listener.accept()
                 threading.Thread(target=serve, args=(client,), daemon=True).start()
 
-    threading.Thread(target=accept, daemon=True).start()
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _relay(client: socket.socket, server: tuple[str, int], seen: Passed, hello: bytes) -> None:
@@ -125,13 +129,14 @@ def _relay(client: socket.socket, server: tuple[str, int], seen: Passed, hello: 
         first = client.recv(65536)
         seen.starts.append(first.split(b"\r\n")[0].decode("latin-1"))
         behind.sendall(first)
-        back = threading.Thread(target=_pump, args=(behind, client), daemon=True)
+        back = threading.Thread(target=pump, args=(behind, client), daemon=True)
         back.start()
-        _pump(client, behind)
+        pump(client, behind)
         back.join()
 
 
-def _pump(source: socket.socket, drain: socket.socket) -> None:
+def pump(source: socket.socket, drain: socket.socket) -> None:
+    """Pass data on until one side closes; then shut both down."""
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             drain.sendall(data)
@@ -147,15 +152,15 @@ def balancer(servers: list[str]) -> Iterator[str]:
     Args:
         servers: their URLs.
     """
-    turn = itertools.cycle([_address(each) for each in servers])
+    turn = itertools.cycle([address_of(each) for each in servers])
 
     def handle(client: socket.socket, _: Passed) -> None:
         with socket.create_connection(next(turn)) as behind:
-            back = threading.Thread(target=_pump, args=(behind, client), daemon=True)
+            back = threading.Thread(target=pump, args=(behind, client), daemon=True)
             back.start()
-            _pump(client, behind)
+            pump(client, behind)
             back.join()
 
-    with _listening("127.0.0.1", 0) as listener:
-        _accept(listener, handle, Passed())
+    with listening("127.0.0.1", 0) as listener:
+        accept(listener, handle, Passed())
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -9,8 +9,8 @@ from itertools import product
 
 import pytest
 
-from sseload_users.core.evidence import AGES_S, SAMPLE, Drop, Evidence, Fan, age_bin
-from sseload_users.core.figures import FailureCause
+from sseload_users.core.evidence import AGES_S, MAX_CODES, SAMPLE, Drop, Evidence, Fan, age_bin
+from sseload_users.core.figures import FailureCause, GeneratorFigures
 from sseload_users.verdict.diagnosis import diagnose
 from sseload_users.verdict.symptoms import CodeSymptoms, Finding, Symptoms
 from tests.support.reports import sample
@@ -106,6 +106,24 @@ def test_instances_without_a_broker_are_found(instances: int) -> None:
     assert "broker" in finding.hint
 
 
+def test_instances_are_found_where_each_worker_is_at_one_of_them() -> None:
+    # Each worker says nothing of the codes that only the other one lacks.
+    finding = one(run_of(lambda place, code: (place >= 20) == (code % 3 > 0)))
+    assert finding.pattern == "isolated_instances"
+    assert (finding.evidence["groups"], finding.explains) == (2, 1.0)
+
+
+def test_a_worker_that_gets_nothing_is_not_an_instance() -> None:
+    finding = one(run_of(lambda place, _code: place >= 20))
+    assert finding.pattern == "same_connections"
+    assert "the same worker, b" in finding.sentence
+
+
+def test_connections_that_fell_silent_early_are_not_instances() -> None:
+    finding = one(run_of(lambda place, code: place % 2 == 0 and code > 3))
+    assert finding.pattern == "silent_cut"
+
+
 def test_an_instance_that_gets_nothing_is_found() -> None:
     # 54 of 100 got all, 46 nothing.
     finding = one(run_of(lambda place, _code: place >= 54, connections=100))
@@ -185,6 +203,67 @@ def test_a_silent_cut_is_found() -> None:
     assert (finding.evidence["connections"], finding.evidence["from_s"]) == (2, 13.0)
 
 
+def test_a_quarter_that_gets_nothing_is_not_an_instance() -> None:
+    finding = one(run_of(lambda place, _code: place % 4 == 0))
+    assert finding.pattern == "same_connections"
+    assert finding.evidence["connections"] == 10
+
+
+def test_connections_whose_codes_come_late_are_not_cut() -> None:
+    symptoms = run_of(lambda _place, code: code > 12)
+    assert found(symptoms) == ["silent_cut"]
+    codes = [replace(code, late=code.lost) for code in symptoms.codes]
+    assert found(replace(symptoms, codes=codes)) == []
+
+
+@pytest.mark.parametrize("instances", [2, 3])
+def test_the_latest_codes_show_the_pattern_of_a_long_run(instances: int) -> None:
+    symptoms = kept(run_of(lambda place, code: (place + code) % instances != 0, codes=1200))
+    assert one(symptoms).pattern == "isolated_instances"
+
+
+def test_a_sentence_says_that_it_is_about_the_latest_codes() -> None:
+    symptoms = kept(run_of(lambda place, _code: place == 3, codes=1200))
+    finding = one(symptoms)
+    assert finding.pattern == "same_connections"
+    assert f"in the latest {MAX_CODES} codes" in finding.sentence
+
+
+def test_a_run_that_goes_on_is_judged_by_its_latest_codes() -> None:
+    symptoms = run_of(lambda place, code: place == 3 or code < 100, codes=400)
+    codes = [code for code in symptoms.codes if code.sequence > 100]
+    latest = replace(symptoms, codes=codes, partial=True)
+    finding = one(latest)
+    assert finding.pattern == "same_connections"
+    assert finding.explains == 1.0
+    assert "in the latest 300 codes" in finding.sentence
+
+
+def kept(symptoms: Symptoms) -> Symptoms:
+    """The same with what a leader keeps of it, from reports of 50 codes."""
+    workers = {}
+    for name, whole in symptoms.workers.items():
+        merged = Evidence(users=whole.users)
+        codes = sorted(whole.owed)
+        for at in range(0, len(codes), 50):
+            report = Evidence()
+            for code in codes[at : at + 50]:
+                report.add(code, whole.owed[code], whole.lacking[code])
+            merged.merge(Evidence.unpack(report.pack()))
+        workers[name] = merged
+    return replace(symptoms, workers=workers)
+
+
+def test_evidence_of_which_codes_are_left_out_begins_anew() -> None:
+    evidence, report = Evidence(), Evidence()
+    evidence.add(1, 3, 1)
+    for code in range(5, 10 + MAX_CODES):
+        report.add(code, 3, 2)
+    evidence.merge(report)
+    assert evidence.first_kept == min(evidence.owed) == 10
+    assert len(evidence.owed) == len(evidence.lacking) == MAX_CODES
+
+
 def test_the_first_seconds_are_found() -> None:
     symptoms = run_of(
         lambda _place, code: code == 1, age_s=lambda code: 0.05 + 1.0 * (code - 1), codes=20
@@ -227,6 +306,47 @@ def test_an_idle_timeout_is_found() -> None:
     assert finding.evidence["seconds"] == pytest.approx(3.0, abs=0.1)
 
 
+def test_sessions_that_end_with_a_code_have_no_age() -> None:
+    # Each session ends with its third code, and codes come once a second.
+    drops = [Drop(at + 3, 2_500 + at % 7, 2) for at in range(3_000, 20_000, 700)]
+    assert found(with_drops(run_of(), drops)) == []
+
+
+@pytest.mark.parametrize(("age_ms", "idle_ms", "pattern"), [(7, 300, "session_age"),
+                                                            (300, 7, "idle_cut")])  # fmt: skip
+def test_the_steadier_time_is_named(age_ms: int, idle_ms: int, pattern: str) -> None:
+    # With a code a second, what is idle for 4 s is of nearly the same age each time, too.
+    draw = random.Random(7)
+    drops = [
+        Drop(at, 6_000 + draw.randrange(-age_ms, age_ms), 4_000 + draw.randrange(-idle_ms, idle_ms))
+        for at in range(6_000, 26_000, 1_000)
+    ]
+    assert found(with_drops(run_of(), drops)) == [pattern]
+
+
+def test_times_that_are_equally_steady_are_not_told_apart() -> None:
+    drops = [Drop(at, 6_000 + at % 7, 4_000 + at % 5) for at in range(6_000, 26_000, 700)]
+    assert found(with_drops(run_of(), drops)) == []
+
+
+def test_a_few_random_drops_are_no_idle_timeout() -> None:
+    idle = (700, 620, 640, 650, 400, 820)
+    drops = [Drop(2_000 + 500 * at, 900 + 300 * at, each) for at, each in enumerate(idle)]
+    assert found(with_drops(run_of(), drops)) == []
+
+
+def test_sessions_that_received_nothing_may_be_limited_in_age() -> None:
+    drops = [Drop(at, 6_000 + at % 7, 6_000 + at % 7) for at in range(6_000, 26_000, 700)]
+    finding = one(with_drops(run_of(), drops))
+    assert finding.pattern == "idle_cut"
+    assert "their lifetime may be limited" in finding.hint
+
+
+def test_drops_of_which_most_are_at_one_moment_are_no_idle_timeout() -> None:
+    drops = [Drop(3_490 + 5 * each, 600 + each, 600 + each) for each in range(5)]
+    assert found(with_drops(run_of(), [*drops, Drop(4_900, 900, 200)])) == []
+
+
 def test_drops_all_at_once_are_no_age() -> None:
     drops = [Drop(30_000 + each, 29_500 + 10 * each, 400 + each) for each in range(40)]
     assert found(with_drops(run_of(), drops)) == []
@@ -254,6 +374,21 @@ def test_what_a_buffer_still_holds_at_the_end_is_no_silent_cut(
     assert found(symptoms) == patterns
 
 
+def test_what_a_server_sends_in_clumps_is_not_the_generators_fault() -> None:
+    symptoms = run_of()
+    symptoms.workers["a"].apart, symptoms.workers["a"].together = 100, 85
+    generator = symptoms.account.generator
+    quiet = replace(generator.stall_ms, max=20.0)
+    doubtful = replace(generator, saturated=True, in_doubt=3, stall_ms=quiet, cpu_percent_max=11.0)
+
+    def of(figures: GeneratorFigures) -> list[str]:
+        return found(replace(symptoms, account=replace(symptoms.account, generator=figures)))
+
+    assert of(doubtful) == ["buffered"]
+    assert of(replace(doubtful, stall_ms=replace(quiet, max=900.0))) == ["generator"]
+    assert of(replace(doubtful, in_doubt=0)) == ["generator"]
+
+
 def test_falling_behind_is_found_with_the_rate_that_holds() -> None:
     draw = random.Random(4)
     finding = one(run_of(p50_ms=lambda code: 10 + 250 * code + draw.random()))
@@ -268,6 +403,9 @@ def test_a_fan_out_one_after_the_other_is_found() -> None:
     finding = one(symptoms)
     assert finding.pattern == "serial_fanout"
     assert "4.82 s" in finding.sentence
+    symptoms.workers["a"].apart, symptoms.workers["a"].together = 100, 85
+    assert found(symptoms) == ["buffered"]
+    symptoms.workers["a"].together = 0
     symptoms.workers["b"].fans = [Fan(20, 2.0, 0.99)] * 5  # as fast as any server
     assert found(symptoms) == []
 

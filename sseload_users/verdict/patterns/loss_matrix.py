@@ -8,18 +8,27 @@ from dataclasses import dataclass
 
 from sseload_users.core.formatting import clean, count, number, share
 from sseload_users.verdict.patterns.buffering import most_held_back
-from sseload_users.verdict.symptoms import Finding, Place, Symptoms
+from sseload_users.verdict.symptoms import CodeSymptoms, Finding, Place, Symptoms
 
 #: Share of the losses that a pattern must explain, and of what went right that it may not touch.
 EXPLAINS, SPARES = 0.8, 0.05
 #: Fewest codes with losses that show a pattern.
 _MIN_CODES = 3
-#: Smallest share of the connections that is a group of its own and not a few bad ones.
-_GROUP = 0.2
+#: Smallest share of the connections that is a group and not a few bad ones.
+_GROUP = 0.025
+#: Smallest share of connections that get nothing which is taken for instances: where codes are
+#: handed in at one instance, those at the others get nothing, at least about half.
+_STARVED = 0.35
 #: How many channels a sentence names.
 _NAMED = 5
 #: Most groups of connections that are taken for instances.
 _MAX_INSTANCES = 8
+
+#: What separate instances suggest.
+ISOLATED = (
+    "The server runs as several processes or nodes that do not pass messages on to each other: "
+    "give it a shared broker (Redis adapter, message queue, publish/subscribe), or one process."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +39,49 @@ class LossMatrix:
         owed: for each connection, the codes that it was owed and that somebody lacks.
         lacking: for each connection, those of them that it lacks.
         codes: the codes that somebody lacks, in order.
+        steady: the connections that were owed all of these codes, as far as is known.
+        all_codes: the codes that are owed, from the first one on of which the losses are known.
+        partial: whether there were codes before these.
     """
 
     owed: Mapping[Place, frozenset[int]]
     lacking: Mapping[Place, frozenset[int]]
     codes: tuple[int, ...]
+    steady: frozenset[Place]
+    all_codes: tuple[CodeSymptoms, ...]
+    partial: bool
 
     @classmethod
     def of(cls, symptoms: Symptoms) -> LossMatrix:
         """Return the matrix of a run."""
+        codes = [code for code in symptoms.codes if code.owed]
+        since = max((each.first_kept for each in symptoms.workers.values()), default=0)
+        known = tuple(code for code in codes if code.sequence >= since)
+        sequences = {code.sequence for code in known}
         owed: dict[Place, set[int]] = defaultdict(set)
         lacking: dict[Place, set[int]] = defaultdict(set)
+        steady = set[Place]()
         for worker, evidence in symptoms.workers.items():
-            for sequence, connections in evidence.owed.items():
+            # A worker tells only of codes that its own connections lack.
+            told = sequences & evidence.owed.keys()
+            for sequence in told:
+                connections = evidence.owed[sequence]
                 for place in _bits(connections):
                     owed[worker, place].add(sequence)
                 for place in _bits(evidence.lacking[sequence]):
                     lacking[worker, place].add(sequence)
+            steady.update(
+                (worker, place)
+                for place in evidence.users
+                if len(owed.get((worker, place), ())) == len(told)
+            )
         return cls(
             {place: frozenset(codes) for place, codes in owed.items()},
             {place: frozenset(lacking[place]) for place in owed},
             tuple(sorted({code for codes in owed.values() for code in codes})),
+            frozenset(steady),
+            known,
+            symptoms.partial or len(known) < len(codes),
         )
 
     @property
@@ -61,17 +92,16 @@ class LossMatrix:
 
 def isolated_instances(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
     """Find groups of connections that each get other codes: instances without a shared broker."""
-    owed = sum(code.owed > 0 for code in symptoms.codes)
-    if len(matrix.codes) < max(_MIN_CODES, EXPLAINS * owed):
+    if len(matrix.codes) < max(_MIN_CODES, EXPLAINS * len(matrix.all_codes)):
         return None  # with separate instances, nearly every code is lost to some
-    whole = {place for place, codes in matrix.owed.items() if len(codes) == len(matrix.codes)}
+    whole = matrix.steady
     groups: dict[frozenset[int], list[Place]] = defaultdict(list)
     for place in whole:
-        groups[matrix.lacking[place]].append(place)
+        groups[matrix.lacking.get(place, frozenset())].append(place)
     large = [
         (lacking, places)
         for lacking, places in groups.items()
-        if len(places) >= max(2, _GROUP / _MAX_INSTANCES * len(whole))
+        if len(places) >= max(2, _GROUP * len(whole))
     ]
     grouped = sum(len(places) for _, places in large)
     if not 2 <= len(large) <= _MAX_INSTANCES or grouped < (1 - SPARES) * len(whole):
@@ -79,9 +109,17 @@ def isolated_instances(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None
     reached = Counter(sum(code not in lacking for lacking, _ in large) for code in matrix.codes)
     if reached[1] < (1 - SPARES) * len(matrix.codes):
         return None
-    starved = sum(len(places) for lacking, places in large if len(lacking) == len(matrix.codes))
-    if starved and (starved < _GROUP * len(whole) or len(large) > 2):
-        return None  # connections that miss everything, whatever instance they are at
+    starved = [
+        place for lacking, places in large if len(lacking) == len(matrix.codes) for place in places
+    ]
+    everything = len(matrix.codes) >= (1 - SPARES) * len(matrix.all_codes)
+    if starved and (
+        len(starved) < _STARVED * len(whole)
+        or len(large) > 2
+        or not everything
+        or _shared(symptoms, starved) is not None
+    ):
+        return None  # connections that miss what they miss whatever instance they are at
     explained = sum(len(lacking) * len(places) for lacking, places in large)
     sizes = sorted((len(places) for _, places in large), reverse=True)
     return Finding(
@@ -90,15 +128,13 @@ def isolated_instances(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None
         f"{' and '.join(map(number, sizes))} in the sample), and all of that group.",
         explained / matrix.losses,
         {"groups": len(large), "codes": len(matrix.codes)},
-        "The server runs as several processes or nodes that do not pass messages on to each other: "
-        "give it a shared broker (Redis adapter, message queue, publish/subscribe), or one "
-        "process.",
+        ISOLATED,
     )
 
 
 def same_connections(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
     """Find a few connections that miss nearly everything, and what they have in common."""
-    total = sum(code.owed > 0 for code in symptoms.codes)
+    total = len(matrix.all_codes)
     if total < _MIN_CODES or not matrix.losses:
         return None
     bad = [
@@ -118,11 +154,12 @@ def same_connections(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
     ):
         return None
     shared = _shared(symptoms, bad)
+    latest = f", in the latest {number(total)} codes" if matrix.partial else ""
     common = "" if shared is None else f"; they have the same {shared[0]}, {shared[1]}"
     return Finding(
         "same_connections",
         f"{count(len(bad), 'connection')} of {number(everybody)} in the sample got nothing of what "
-        f"the others got{common}.",
+        f"the others got{latest}{common}.",
         explained / matrix.losses,
         {
             "connections": len(bad),
@@ -168,7 +205,7 @@ def by_channel(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
 def held_back(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
     """Find that only the last codes are missing, which a buffer on the way may still hold."""
     most = most_held_back(symptoms)
-    order = [code.sequence for code in symptoms.codes if code.owed]
+    order = [code.sequence for code in matrix.all_codes]
     tails = [tail for tail in _tails(order, matrix) if tail <= most]
     if not tails or sum(tails) < EXPLAINS * matrix.losses:
         return None
@@ -198,16 +235,16 @@ def _tails(order: Sequence[int], matrix: LossMatrix) -> Iterator[int]:
             yield len(order) - first
 
 
-def silent_cut(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
+def silent_cut(_: Symptoms, matrix: LossMatrix) -> Finding | None:
     """Find connections that received nothing more from one moment on, and were never closed."""
-    order = [code.sequence for code in symptoms.codes if code.owed]
+    order = [code.sequence for code in matrix.all_codes]
     if len(order) < _MIN_CODES + 2:
         return None
     begins = [len(order) - tail for tail in _tails(order, matrix) if tail >= 2]
     explained, cut = sum(len(order) - first for first in begins), len(begins)
     if cut < 1 or explained < EXPLAINS * matrix.losses:
         return None
-    sent_s = [code.sent_s for code in symptoms.codes if code.owed]
+    sent_s = [code.sent_s for code in matrix.all_codes]
     first_s, last_s = (sent_s[at] for at in (min(begins), max(begins)))
     when = f"{first_s:.0f} s" if last_s - first_s < 1 else f"{first_s:.0f} to {last_s:.0f} s"
     return Finding(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from statistics import StatisticsError, correlation, linear_regression, median, pstdev
 
+from sseload_users.core.evidence import Drop
 from sseload_users.core.formatting import count, ms, share
+from sseload_users.verdict.patterns.buffering import buffered
 from sseload_users.verdict.symptoms import Finding, Symptoms
 
 _EXPLAINS, _SPARES = 0.8, 0.05
@@ -13,6 +16,8 @@ _EXPLAINS, _SPARES = 0.8, 0.05
 _MIN_DROPS = 5
 #: Fewest codes that show a trend.
 _MIN_CODES = 8
+#: Sessions that end within so many milliseconds end at one moment.
+_MOMENT_MS = 300
 #: Growth over the run that is worth a finding, in milliseconds, and as a multiple of the start.
 _GROWTH_MS, _GROWTH = 200.0, 3.0
 #: Smallest slope of a fan-out that is worth a finding, in microseconds for each connection.
@@ -72,9 +77,9 @@ def session_age(symptoms: Symptoms) -> Finding | None:
     began_s = [drop.at_ms / 1e3 - age for drop, age in zip(drops, ages_s, strict=True)]
     # Sessions that began together and are all cut at once have one age, too.
     together = pstdev(began_s) <= 2 * pstdev(ages_s)
-    idle_s = _constant([drop.idle_ms / 1e3 for drop in drops])
-    silent = idle_s is not None and abs(idle_s[0] - age_s) < _tolerance(age_s)
-    if together or silent:
+    if together or _is_closer([drop.idle_ms / 1e3 for drop in drops], ages_s):
+        return None
+    if _with_a_code(symptoms):
         return None
     return Finding(
         "session_age",
@@ -94,13 +99,12 @@ def idle_cut(symptoms: Symptoms) -> Finding | None:
     if found is None:
         return None
     idle_s, own = found
-    at_s = [drop.at_ms / 1e3 for drop in drops]
-    last_s = [drop.at_ms / 1e3 - drop.idle_ms / 1e3 for drop in drops]
-    if pstdev(last_s) <= 2 * pstdev([drop.idle_ms / 1e3 for drop in drops]) and pstdev(at_s) < 0.5:
-        # All had their last message together, and ended together: that may have had any cause.
-        rounds = len({round(each) for each in at_s})
-        if rounds < 2:
-            return None
+    ages_s = [drop.age_ms / 1e3 for drop in drops]
+    nothing = all(drop.idle_ms == drop.age_ms for drop in drops)
+    if not nothing and _is_closer(ages_s, [drop.idle_ms / 1e3 for drop in drops]):
+        return None
+    if _at_once(drops):
+        return None  # that may have had any cause
     return Finding(
         "idle_cut",
         f"Sessions end {idle_s:.1f} s after they last received something "
@@ -108,7 +112,12 @@ def idle_cut(symptoms: Symptoms) -> Finding | None:
         own / len(drops),
         {"seconds": round(idle_s, 1), "drops": len(drops)},
         "A proxy or balancer closes idle connections: raise its timeout, or send pings more often "
-        "than that ([[upkeep]] in the profile, if real clients do).",
+        "than that ([[upkeep]] in the profile, if real clients do)."
+        + (
+            " As these sessions received nothing, their lifetime may be limited instead."
+            if nothing
+            else ""
+        ),
     )
 
 
@@ -148,8 +157,8 @@ def serial_fanout(symptoms: Symptoms) -> Finding | None:
     if len(fits) < 3 or len(fits) < _EXPLAINS * len(symptoms.fans):
         return None
     slope_us = median(abs(fan.us_per_connection) for fan in fits)
-    if slope_us < _FAN_US:
-        return None
+    if slope_us < _FAN_US or buffered(symptoms) is not None:
+        return None  # buffers of different ages pass a code on in the same order each time
     return Finding(
         "serial_fanout",
         f"The server sends to one connection after the other, {slope_us / 1e3:.2g} ms each: with "
@@ -170,5 +179,32 @@ def _constant(values_s: Sequence[float]) -> tuple[float, int] | None:
     return (middle, own) if middle >= 0.5 and own >= _EXPLAINS * len(values_s) else None
 
 
+def _at_once(drops: Sequence[Drop]) -> bool:
+    """Whether most sessions ended at one moment."""
+    at_ms = sorted(drop.at_ms for drop in drops)
+    most = max(bisect_right(at_ms, each + _MOMENT_MS) - at for at, each in enumerate(at_ms))
+    return 3 * most > 2 * len(drops)
+
+
+def _is_closer(others_s: Sequence[float], values_s: Sequence[float]) -> bool:
+    """Whether other values are constant, too, and not clearly less so than these."""
+    return _constant(others_s) is not None and _deviation(others_s) <= 2 * _deviation(values_s)
+
+
+def _deviation(values_s: Sequence[float]) -> float:
+    middle = median(values_s)
+    return median(abs(each - middle) for each in values_s)
+
+
+def _with_a_code(symptoms: Symptoms) -> bool:
+    """Whether most sessions ended just when a code arrived: then it is not their age."""
+    codes, drops = symptoms.codes, symptoms.drops
+    if len(codes) < 2:
+        return False
+    interval_ms = 1e3 * (codes[-1].sent_s - codes[0].sent_s) / (len(codes) - 1)
+    return sum(drop.idle_ms <= 0.1 * interval_ms for drop in drops) >= 0.5 * len(drops)
+
+
 def _tolerance(seconds: float) -> float:
-    return max(0.3, 0.02 * seconds)
+    """Return how far a time may be from another that is the same, for timers are not exact."""
+    return max(min(0.3, 0.1 * seconds), 0.02 * seconds)

@@ -1,0 +1,1 @@
+"""A campaign of planted faults: what the diagnosis calls them."""
