@@ -34,7 +34,7 @@ SEEDS = int(os.environ.get("DIAGNOSIS_SEEDS", "0"))
 ONLY = os.environ.get("DIAGNOSIS_ONLY", "")
 #: The sample of `make test`: a plant, and the number of processes.
 SAMPLE = (("idle timeout", 1), ("confirmed early, churn", 3))
-CONNECTIONS = 24
+CONNECTIONS = 30
 
 
 @dataclass(frozen=True)

@@ -273,6 +273,16 @@ def test_the_first_seconds_are_found() -> None:
     assert finding.evidence["seconds"] == 0.05
 
 
+def test_the_first_seconds_may_end_between_two_steps_of_ages() -> None:
+    finding = one(run_of(lambda _place, code: code <= 4, age_s=lambda code: 0.4 + 0.2 * code))
+    assert finding.pattern == "first_seconds"
+    assert finding.evidence["seconds"] == 2.0
+
+
+def test_the_beginning_of_a_run_is_not_one_moment() -> None:
+    assert found(run_of(lambda _place, code: code <= 3)) == []
+
+
 def test_one_moment_is_found() -> None:
     draw = random.Random(1)
     symptoms = run_of(lambda _place, code: 8 <= code <= 10 and draw.random() < 0.9)

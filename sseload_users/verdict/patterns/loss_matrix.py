@@ -271,7 +271,7 @@ def first_seconds(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
         old, old_owed = total - young, sum(owed) - young_owed
         if (
             young >= EXPLAINS * total
-            and young >= 0.5 * young_owed
+            and young >= _YOUNG * young_owed
             and old_owed >= 20
             and old <= SPARES * old_owed
         ):
@@ -287,6 +287,9 @@ def first_seconds(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
     return None
 
 
+#: Smallest share of what new sessions were owed that is missing: the time in question may end
+#: early in the last of the steps of these ages.
+_YOUNG = 0.35
 #: Ages, in seconds, up to which a session counts as new.
 _BOUNDS_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 

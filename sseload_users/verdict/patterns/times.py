@@ -37,7 +37,8 @@ def one_moment(symptoms: Symptoms) -> Finding | None:
     outside = [*codes[: lossy[0]], *codes[lossy[-1] + 1 :]]
     lost = sum(code.lost for code in window)
     if (
-        len(outside) < max(4, 2 * len(window))
+        lossy[0] == 0  # it may be the sessions that were new
+        or len(outside) < max(4, 2 * len(window))
         or len(window) > 2 * len(lossy)
         or lost < _EXPLAINS * total
         or lost < 0.5 * sum(code.owed for code in window)
