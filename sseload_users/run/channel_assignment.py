@@ -16,11 +16,6 @@ from sseload_users.targets import Identity, Target
 _EVEN_STEP = 0.6180339887498949
 
 
-def listeners_of(users: int) -> int:
-    """Return how many of a run's Locust users listen: all but the one that broadcasts."""
-    return max(users - 1, 1)
-
-
 class ChannelAssignment:
     """Assigns channels to connections: the same on all processes of a run.
 

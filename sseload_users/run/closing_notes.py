@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sseload_users.core.causes import UPGRADE
+from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.clock_steps import before_sent_note
+from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.formatting import count
 from sseload_users.core.tally import Tally
 from sseload_users.report.addresses import address_figures, address_notes
@@ -49,6 +51,27 @@ def closing_notes(
     if counters.before_sent:
         notes.append(before_sent_note(counters.before_sent, clock_error_ms))
     return notes
+
+
+def channel_notes(connections: Iterable[ConnectionRow], plan: ChannelPlan) -> Iterator[str]:
+    """Return the note about connections in channels that got no codes, if there are any.
+
+    Args:
+        connections: the connections of the run.
+        plan: deals codes to channels.
+    """
+    outside = [
+        set(each.channels.split(","))
+        for each in connections
+        if each.channels and plan.sizes.keys().isdisjoint(each.channels.split(","))
+    ]
+    if outside:
+        channels = count(len(set().union(*outside)), "channel")
+        yield (
+            f"{count(len(outside), 'connection')} joined {channels} that had no connection when "
+            "the run began, so that no code was sent there: begin with a connection in each "
+            "channel."
+        )
 
 
 def _polling_notes(tally: Tally) -> Iterator[str]:

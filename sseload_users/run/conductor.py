@@ -21,7 +21,7 @@ from sseload_users.core.totals import Totals
 from sseload_users.report.account import Run
 from sseload_users.report.progress import Progress
 from sseload_users.run import time_limit
-from sseload_users.run.closing_notes import closing_notes
+from sseload_users.run.closing_notes import channel_notes, closing_notes
 from sseload_users.run.link import Link
 from sseload_users.run.messages import ToLeader
 from sseload_users.run.population import Population
@@ -81,6 +81,7 @@ class Conductor:
             sizes=PayloadSizes.parse(self.options.payload_bytes),
         )
         self.refusal = ""
+        self._channels = channels
         self._resources = resources
         self._stop = stop
         progress = Progress()
@@ -198,6 +199,9 @@ class Conductor:
         self._log.close(
             cut_short=cut_short, complete=not self.refusal and self._registry.is_complete()
         )
+        if self._channels is not None:
+            rows = [row for each in self.totals.workers.values() for row in each.connections]
+            self.run.notes += channel_notes(rows, self._channels)
         self.run.notes += closing_notes(
             self.totals.tally,
             slow_rate=self.options.slow_rate,

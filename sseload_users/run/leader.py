@@ -25,7 +25,7 @@ from sseload_users.monitor.server_monitor import ServerMonitor
 from sseload_users.report import console, files
 from sseload_users.report.build import build
 from sseload_users.report.model import Report
-from sseload_users.run.channel_assignment import ChannelAssignment, listeners_of
+from sseload_users.run.channel_assignment import ChannelAssignment
 from sseload_users.run.conductor import Conductor
 from sseload_users.run.limits import make_room
 from sseload_users.run.link import Link
@@ -148,6 +148,12 @@ class Leader:
         """
         options = self._users.options(self._environment)
         check_way_in(options, self._environment)
+        if self._environment.shape_class is not None and (options.ladder or options.search):
+            raise ConfigError(
+                f"{type(self._environment.shape_class).__name__}: a LoadTestShape sets the number "
+                f"of users, and so does --{'ladder' if options.ladder else 'search'}; use one of "
+                "them."
+            )
         self._thresholds = load_thresholds(options.thresholds)
         if options.objective and not options.search:
             self._thresholds = self._thresholds.with_objective(Objective.parse(options.objective))
@@ -204,7 +210,12 @@ class Leader:
         if self._link.role == "local":
             make_room(users, resources.target.profile.most_sockets)
         run_id = new_run_id()
-        self._assigned = RunAssigned(0, run_id, len(self._link.workers()), users)
+        population = Population(environment, self._users.listeners, self._users.broadcasters)
+        listeners = population.listeners_among(users)
+        if environment.shape_class is not None:
+            # It begins with few users: the others have channels, too.
+            listeners = max(listeners, resources.options.channels)
+        self._assigned = RunAssigned(0, run_id, len(self._link.workers()), users, listeners)
         run = run_facts(run_id, resources, environment)
         assignment = ChannelAssignment(resources.options, resources.target, resources.identities)
         self._report, self._printed, self._trouble = None, False, ""
@@ -213,14 +224,14 @@ class Leader:
             self._link,
             resources,
             run,
-            population=Population(environment, self._users.listeners, self._users.broadcasters),
+            population=population,
             plan=run_plan(
                 resources.options,
                 connections=max(1, asked - len(self._users.broadcasters)),
                 local=self._link.role == "local",
                 sockets=resources.target.profile.most_sockets,
             ),
-            channels=assignment.plan(listeners_of(users), run_id),
+            channels=assignment.plan(listeners, run_id),
             judge_by=self._thresholds,
             stop=self._stop,
         )

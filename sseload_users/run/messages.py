@@ -227,12 +227,14 @@ class RunAssigned(Message):
         run_id: identity of the run, which its codes carry.
         workers: number of workers at its beginning.
         users: number of Locust users on all workers.
+        listeners: number of connections on all workers by which codes are dealt to channels.
     """
 
     number: int
     run_id: str
     workers: int
     users: int
+    listeners: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from locust import User
+from locust.dispatch import UsersDispatcher
 from locust.env import Environment
-from locust.runners import STATE_RUNNING
+from locust.runners import STATE_RUNNING, WorkerNode
 
 #: Users that Locust spawns per second, unless --spawn-rate says otherwise.
 _SPAWN_RATE = 500
@@ -57,6 +58,20 @@ class Population:
         """Whether Locust should have a broadcaster."""
         counts: dict[str, int] = getattr(self._environment.runner, "target_user_classes_count", {})
         return any(counts.get(name) for name in self._broadcasters)
+
+    def listeners_among(self, users: int) -> int:
+        """Return how many listen among a number of users, as Locust chooses their classes.
+
+        Args:
+            users: the number of users of all classes.
+        """
+        classes = self._environment.user_classes
+        dispatcher = UsersDispatcher([WorkerNode("")], list(classes))
+        dispatcher.new_dispatch(users, max(users, 1))
+        counts: dict[str, int] = {}
+        for each in dispatcher:
+            counts = each[""]
+        return sum(counts.get(name, 0) for name in self._listeners)
 
     def resize(self, connections: int) -> None:
         """Make Locust change the number of listeners; the broadcaster stays.

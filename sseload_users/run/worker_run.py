@@ -19,7 +19,7 @@ from sseload_users.options import Options
 from sseload_users.run.accounting import Accounting
 from sseload_users.run.announcements import Announcements
 from sseload_users.run.before_requests import BeforeRequests
-from sseload_users.run.channel_assignment import ChannelAssignment, listeners_of
+from sseload_users.run.channel_assignment import ChannelAssignment
 from sseload_users.run.churn import Churn
 from sseload_users.run.connection_plan import ConnectionPlan
 from sseload_users.run.emitters import Emitters
@@ -109,7 +109,7 @@ class WorkerRun:
             lambda asked_ns: self._send(ClockRequest(asked_ns)), same=link.role == "local"
         )
         kind = transport_for(resources.target.profile.transport).kind
-        channels = assignment.plan(listeners_of(assigned.users), self.run_id)
+        channels = assignment.plan(assigned.listeners, self.run_id)
         spec = resources.target.profile.spec
         self._accounting = Accounting(
             options,

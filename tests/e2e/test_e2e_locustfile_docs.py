@@ -37,8 +37,8 @@ def run_locustfile(
     return outcome.status, outcome.stdout + outcome.stderr, outcome.folder
 
 
-def test_the_page_has_four_further_examples() -> None:
-    assert len(EXAMPLES) == 4
+def test_the_page_has_five_further_examples() -> None:
+    assert len(EXAMPLES) == 5
 
 
 @pytest.mark.parametrize("title", EXAMPLES)
