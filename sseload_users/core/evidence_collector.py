@@ -66,10 +66,14 @@ class EvidenceCollector:
         copies, latest_ns = code.copies or {}, sent_ns + self._timeout_ns
         owed = lacking = 0
         arrivals: list[tuple[int, int]] = []
+        channel = code.channel
         for number, session in self._sessions.items():
+            if channel is not None and channel not in (session.channels or ()):
+                # Most sessions are not in the channel, and each code is looked up in all.
+                continue
             closed_ns = session.closed_ns
             gone = closed_ns is not None and closed_ns <= latest_ns
-            if gone or not session.is_owed(sent_ns, code.channel):
+            if gone or not session.is_owed(sent_ns, channel):
                 continue
             owed |= 1 << number
             age = age_bin(sent_ns - session.subscribed_ns)
