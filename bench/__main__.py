@@ -8,7 +8,18 @@ import signal
 import sys
 from collections.abc import Callable
 
-from bench import compression, growth, hold, machine, memory, receipt, scaling, soak, truth
+from bench import (
+    channels,
+    compression,
+    growth,
+    hold,
+    machine,
+    memory,
+    receipt,
+    scaling,
+    soak,
+    truth,
+)
 from bench.children import BenchError
 from bench.tables import Table, document, keep
 from sseload_users.run.limits import raise_file_limit
@@ -22,6 +33,7 @@ PARTS: dict[str, Callable[..., Table]] = {
     "truth": truth.run,
     "hold": hold.run,
     "growth": growth.run,
+    "channels": channels.run,
     "scaling": scaling.run,
     "soak": soak.run,
 }
