@@ -235,8 +235,9 @@ def _places(section: _Section) -> str:
 def _rule(node: _Node) -> str:
     """Return which of several keys have to be given; empty if there is no such rule."""
     for rule, words in (("anyOf", "At least one"), ("oneOf", "Exactly one")):
-        keys = [key for each in node.get(rule, ()) for key in each["required"]]
-        if keys:
+        keys = [key for each in node.get(rule, ()) for key in each.get("required", ())]
+        # An alternative without such a key is a condition, which a key's description says.
+        if keys and all("required" in each for each in node[rule]):
             return f"{words} of {', '.join(f'`{key}`' for key in keys)} is required."
     return ""
 

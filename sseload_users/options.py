@@ -63,6 +63,10 @@ class Options:
         None, _TEST, "seconds over which the codes are spread evenly (default: "
         f"{DURATION_S:g}, or fewer to end before -t does)", number=float, unit="SECONDS", lowest=0,
     )  # fmt: skip
+    observe: bool = option(
+        False, _TEST, "send no codes: observe the messages that others send, for --duration; the "
+        "profile has [code] id",
+    )  # fmt: skip
     username: str = option("loadtest", _TEST, "user that connects and sends codes")
     users_file: str | None = option(
         None, _TEST, "CSV file with a username column: connections use its rows in turn"
@@ -359,8 +363,25 @@ class Options:
         if self.objective:
             objective.Objective.parse(self.objective)
         PayloadSizes.parse(self.payload_bytes)
+        if self.observe:
+            self._check_observation()
         if self.ladder and self.search:
             raise ConfigError("--ladder and --search exclude each other: give one of them.")
+
+    def _check_observation(self) -> None:
+        for name in (
+            "ladder",
+            "search",
+            "channels",
+            "nodes",
+            "sender",
+            "ingest_header",
+            "payload_bytes",
+        ):
+            if getattr(self, name):
+                raise ConfigError(f"--observe sends no codes: leave {flag(name)} out.")
+        if self.publishers > 1:
+            raise ConfigError("--observe sends no codes: leave --publishers out.")
 
 
 def add_to(parser: LocustArgumentParser) -> None:

@@ -6,6 +6,7 @@ what the server said, and says where to look.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
     parsed = parser.parse_args(list(arguments))
     try:
         _check_number(parsed.connections)
-        resources = Resources.of(Options.read(parsed), parsed.host or "")
+        resources = Resources.of(_read(parsed), parsed.host or "")
         assignment = ChannelAssignment(resources.options, resources.target, resources.identities)
         resources.target.check(
             [*resources.identities, resources.sender], has_channels=assignment.has_channels
@@ -74,6 +75,13 @@ def main(arguments: Sequence[str]) -> int:
     except ConfigError as error:
         print(f"sseload: {clean(error)}", file=sys.stderr)
         return 2
+
+
+def _read(parsed: argparse.Namespace) -> Options:
+    given = Options.read(parsed)
+    if given.observe:
+        raise ConfigError("--observe is for a run: the check sends codes of its own.")
+    return given
 
 
 def _check_number(connections: int) -> None:

@@ -12,10 +12,12 @@ STRAY = 0
 
 #: The result of a code's request: "pending" until it is there, "unknown" while the worker that
 #: sent the code is lost.
-Status: TypeAlias = Literal["pending", "accepted", "rejected", "unanswered", "unknown", "unsent"]
+Status: TypeAlias = Literal[
+    "pending", "accepted", "seen", "rejected", "unanswered", "unknown", "unsent"
+]
 
 #: The statuses of codes that are owed.
-OWED_STATUSES = ("accepted", "unanswered")
+OWED_STATUSES = ("accepted", "seen", "unanswered")
 
 #: The statuses that another one may still replace.
 OPEN_STATUSES = ("pending", "unknown")

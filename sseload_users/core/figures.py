@@ -149,6 +149,27 @@ class CodeFigures:
 
 @with_config(FIGURES)
 @dataclass(slots=True, kw_only=True)
+class ObservationFigures:
+    """The messages of an observation, which others sent."""
+
+    seen: Count
+    """Messages that any connection got, for the first time during the observation."""
+    holes: Count | None
+    """Numbers between the lowest and the highest that no connection got; null where the target
+    profile does not say that the ids are numbers in a row."""
+    skipped: Count
+    """Messages that did not count, because their numbers were far from all others."""
+    since: Literal["first sighting", "message"]
+    """What latencies count from: a message's first sighting, or the time in it."""
+
+
+def went_out(codes: CodeFigures, observed: ObservationFigures | None) -> int:
+    """Return how many codes the server may have broadcast, or how many it was seen to send."""
+    return codes.accepted + codes.unanswered if observed is None else observed.seen
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
 class DeliveryFigures:
     """The outcomes of the pairs of code and session.
 
@@ -280,6 +301,8 @@ class Account:
     """How connecting went."""
     codes: CodeFigures
     """The outcomes of the codes' requests."""
+    observed: ObservationFigures | None
+    """The messages of an observation; null for a run that sends its own codes."""
     deliveries: DeliveryFigures
     """The outcomes of the pairs of code and session."""
     delivery_ms: LatencySummary

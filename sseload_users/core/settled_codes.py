@@ -17,6 +17,8 @@ from sseload_users.core.spans import NEVER
 #: Number of settled codes that nobody misses and that keep their object; for a further copy of
 #: an older one, which is rare, it is created again.
 _MAX_RECENT = 256
+#: Number of sequence numbers before the first settled code for which there is room.
+_MARGIN = 1000
 #: Send time of a code that is owed to nobody, and of one that is not settled.
 _UNOWED, _UNSETTLED = 0, -1
 #: Text time of a code without one.
@@ -40,6 +42,7 @@ class SettledCodes:
 
     __slots__ = (
         "_channel_of",
+        "_first",
         "_make",
         "_missed",
         "_overtaking",
@@ -61,8 +64,9 @@ class SettledCodes:
         self.count = 0
         self.newest_ns = 0
         self.newest_missed_ns = 0
-        # By sequence number: send times, the times in the codes' texts, and the number of
-        # later codes that may overtake them.
+        # By sequence number, from the first on: send times, the times in the codes' texts, and the
+        # number of later codes that may overtake them.
+        self._first = 0
         self._sent = array("q")
         self._texts = array("q")
         self._overtaking = array("H")
@@ -73,14 +77,10 @@ class SettledCodes:
         """Add a code that has just been settled."""
         sequence = code.sequence
         sent_ns = code.sent_ns if code.owed and code.sent_ns is not None else _UNOWED
-        if len(self._sent) <= sequence:
-            new = sequence + 1 - len(self._sent)
-            self._sent.extend([_UNSETTLED] * new)
-            self._texts.extend([_NO_TIME] * new)
-            self._overtaking.extend([0] * new)
-        self._sent[sequence] = sent_ns
-        self._texts[sequence] = _NO_TIME if code.text_ns is None else code.text_ns
-        self._overtaking[sequence] = min(max(code.overtakable_by - sequence, 0), _ANY_NUMBER)
+        index = self._make_room(sequence)
+        self._sent[index] = sent_ns
+        self._texts[index] = _NO_TIME if code.text_ns is None else code.text_ns
+        self._overtaking[index] = min(max(code.overtakable_by - sequence, 0), _ANY_NUMBER)
         self.count += 1
         self.newest_ns = max(self.newest_ns, sent_ns)
         if code.missing is None:
@@ -88,15 +88,33 @@ class SettledCodes:
         else:
             self._add_missed(code)
 
+    def _make_room(self, sequence: int) -> int:
+        """Return the index of a sequence number, for which there is room."""
+        if not self._sent:
+            # Observed messages have their own numbers, which may be large.
+            self._first = max(0, sequence - _MARGIN)
+        columns: tuple[tuple[array[int], int], ...] = (
+            (self._sent, _UNSETTLED), (self._texts, _NO_TIME), (self._overtaking, 0)
+        )  # fmt: skip
+        before, after = self._first - sequence, sequence + 1 - self._first - len(self._sent)
+        for column, nothing in columns:
+            if before > 0:
+                column[:0] = array(column.typecode, [nothing]) * before
+            elif after > 0:
+                column.extend([nothing] * after)
+        self._first = min(self._first, sequence)
+        return sequence - self._first
+
     def find(self, sequence: int) -> TrackedCode | None:
         """Return a settled code; None if it is not settled or does not exist."""
         found = self._recent.get(sequence) or self._missed.get(sequence)
-        if found is None and sequence < len(self._sent) and self._sent[sequence] != _UNSETTLED:
-            sent_ns = self._sent[sequence]
-            text_ns = self._texts[sequence]
+        index = sequence - self._first
+        if found is None and 0 <= index < len(self._sent) and self._sent[index] != _UNSETTLED:
+            sent_ns = self._sent[index]
+            text_ns = self._texts[index]
             found = self._make(sequence, sent_ns or None)
             found.text_ns = None if text_ns == _NO_TIME else text_ns
-            later = self._overtaking[sequence]
+            later = self._overtaking[index]
             found.overtakable_by = NEVER if later == _ANY_NUMBER else sequence + later
             found.copies = None
             found.announced = True
@@ -111,7 +129,7 @@ class SettledCodes:
             since_ns: the time (wall clock, ns).
         """
         if since_ns <= self.newest_ns:
-            for sequence, sent_ns in enumerate(self._sent):
+            for sequence, sent_ns in enumerate(self._sent, self._first):
                 if (
                     sent_ns >= since_ns
                     and sent_ns != _UNOWED

@@ -20,6 +20,7 @@ from sseload_users.core.figures import (
     FailureCause,
     GeneratorFigures,
     HealthFigures,
+    ObservationFigures,
     PollingFigures,
 )
 from sseload_users.core.histogram import Histogram
@@ -62,6 +63,7 @@ class Run:
         notes: sentences; the reason why it is incomplete comes first.
         clock_error_ms: how wrong a latency between two machines can be; None if unknown.
         guarantee: what the server promises across reconnects, by the target profile.
+        observed: the messages that others sent; None in a run that sends its own codes.
         advise: returns the profile's advice on a failure, by operation, cause and the server's
             words; empty if it has none.
     """
@@ -80,6 +82,7 @@ class Run:
     notes: list[str] = field(default_factory=list)
     clock_error_ms: float | None = 0.0
     guarantee: Literal["live", "resume"] = "live"
+    observed: ObservationFigures | None = None
     advise: Callable[[str, str, str], str] = lambda *_: ""
 
 
@@ -129,6 +132,7 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
             causes=_causes(run, causes, tally.server_texts, {*CONNECTING, "session"}),
         ),
         codes=codes,
+        observed=run.observed,
         deliveries=_deliveries(totals),
         delivery_ms=summarize(totals.delivery()),
         spread_ms=summarize(totals.spread()),
@@ -288,7 +292,7 @@ def _generator(
     under_load = [
         seconds[each]
         for name, start, end in run.phases
-        if name in ("broadcast", "drain")
+        if name in ("broadcast", "observe", "drain")
         for each in range(max(start // _S, since), end // _S + 1)
         if each in seconds
     ]

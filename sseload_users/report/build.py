@@ -175,8 +175,11 @@ def per_code(totals: Totals, latest: int | None = None) -> Iterator[CodeRow]:
     if latest is None:
         due = sorted(seq for seq, code in codes.items() if _was_due(code))
     else:
-        # Codes are numbered without gaps, so there is no need to visit all.
-        backwards = range(max(codes, default=0), 0, -1)
+        # Codes are numbered nearly without gaps, so there is no need to visit all; only the
+        # numbers of observed messages can be large.
+        newest = max(codes, default=0)
+        few_gaps = newest <= 2 * len(codes) + 1000
+        backwards = range(newest, 0, -1) if few_gaps else sorted(codes, reverse=True)
         due = list(
             islice((seq for seq in backwards if seq in codes and _was_due(codes[seq])), latest)
         )

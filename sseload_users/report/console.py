@@ -20,6 +20,7 @@ from sseload_users.core.figures import (
     ConnectionFigures,
     ErrorFigures,
     GeneratorFigures,
+    ObservationFigures,
     PollingFigures,
 )
 from sseload_users.core.formatting import (
@@ -68,6 +69,8 @@ _ABOUT = {
     "connect_timeouts": "timeouts",
     "connections_dropped": "drops",
     "codes_accepted": "codes accepted",
+    "codes_seen": "messages seen",
+    "holes": "missing numbers",
     "codes_owed": "codes owed",
     "codes_received": "codes received",
     "isolation": "isolation of channels",
@@ -83,7 +86,15 @@ _ABOUT = {
     "generator": "generator",
 }
 #: Rules whose sentences are shown in full for a good run.
-_FOREMOST = ("connection_success", "codes_accepted", "codes_received", "search", "step ")
+_FOREMOST = (
+    "connection_success",
+    "codes_accepted",
+    "codes_seen",
+    "holes",
+    "codes_received",
+    "search",
+    "step ",
+)
 
 
 def print_summary(report: Report, file: TextIO | None = None) -> None:
@@ -198,6 +209,14 @@ def _connection_tally(connections: ConnectionFigures) -> Text:
     )
 
 
+def _observed(observed: ObservationFigures) -> str:
+    """Return the line about the messages of an observation."""
+    seen = f"{number(observed.seen)} seen, sent by others"
+    if observed.holes is None:
+        return seen
+    return f"{seen}; {count(observed.holes, 'number')} that nobody got"
+
+
 def _counts(report: Report) -> RenderableType:
     connections, codes = report.connections, report.codes
     deliveries, errors = report.deliveries, report.errors
@@ -210,18 +229,21 @@ def _counts(report: Report) -> RenderableType:
     if connections.polling:
         table.add_row("", _polling(connections.polling))
     unknown = [(codes.unknown, "unknown", "yellow")] if codes.unknown else []
-    table.add_row(_label("Codes"), _of(codes.accepted, codes.scheduled, "accepted"))
-    table.add_row(
-        "",
-        _tally(
-            [
-                (codes.rejected, "rejected", "red"),
-                (codes.unanswered, "unanswered", "red"),
-                *unknown,
-                (codes.unsent, "unsent", "red"),
-            ]
-        ),
-    )
+    if report.observed is not None:
+        table.add_row(_label("Messages"), _observed(report.observed))
+    else:
+        table.add_row(_label("Codes"), _of(codes.accepted, codes.scheduled, "accepted"))
+        table.add_row(
+            "",
+            _tally(
+                [
+                    (codes.rejected, "rejected", "red"),
+                    (codes.unanswered, "unanswered", "red"),
+                    *unknown,
+                    (codes.unsent, "unsent", "red"),
+                ]
+            ),
+        )
     received = "owed delivered or recovered" if deliveries.recovered else "owed delivered"
     table.add_row(_label("Deliveries"), _of(deliveries.received, deliveries.owed, received))
     recovered = [(deliveries.recovered, "recovered", "")] if deliveries.recovered else []

@@ -139,7 +139,7 @@ def _polling(polling: PollingFigures | None) -> list[str]:
 
 def figures(report: Report) -> list[SummaryFigure]:
     """Return the summary figures."""
-    connections, codes = report.connections, report.codes
+    connections = report.connections
     deliveries, errors, delivery = report.deliveries, report.errors, report.delivery_ms
     graded = summary_grades(report.verdict.reasons)
     return [
@@ -178,12 +178,7 @@ def figures(report: Report) -> list[SummaryFigure]:
             [f"{number(connections.dropped)} of {count(connections.succeeded, 'session')}"],
             graded.drops,
         ),
-        SummaryFigure(
-            "Codes accepted",
-            portion(codes.accepted, codes.scheduled),
-            [f"{number(codes.accepted)} of {number(codes.scheduled)} that were due"],
-            graded.codes,
-        ),
+        _codes_figure(report, graded),
         SummaryFigure(
             "Errors",
             number(errors.failed),
@@ -191,6 +186,26 @@ def figures(report: Report) -> list[SummaryFigure]:
             graded.errors,
         ),
     ]
+
+
+def _codes_figure(report: Report, graded: SummaryGrades) -> SummaryFigure:
+    """Return what became of the codes, or which messages of others were seen."""
+    codes, observed = report.codes, report.observed
+    if observed is None:
+        return SummaryFigure(
+            "Codes accepted",
+            portion(codes.accepted, codes.scheduled),
+            [f"{number(codes.accepted)} of {number(codes.scheduled)} that were due"],
+            graded.codes,
+        )
+    holes = (
+        "nothing is known about what nobody got"
+        if observed.holes is None
+        else f"{count(observed.holes, 'number')} that nobody got"
+    )
+    return SummaryFigure(
+        "Messages seen", number(observed.seen), ["sent by others", holes], graded.codes
+    )
 
 
 def summary_grades(reasons: Sequence[Reason]) -> SummaryGrades:
@@ -204,7 +219,7 @@ def summary_grades(reasons: Sequence[Reason]) -> SummaryGrades:
     return SummaryGrades(
         connections=by("connection_success", "size_target", "connect_timeouts"),
         drops=by("connections_dropped"),
-        codes=by("codes_accepted"),
+        codes=by("codes_accepted", "codes_seen", "holes"),
         deliveries=by("codes_received", "isolation"),
         latency=by("latency"),
         errors=by("error_rate"),
@@ -294,7 +309,7 @@ def selected(per_code: Sequence[CodeRow], most: int = MOST_CODES) -> list[CodeRo
 
 
 def _badness(code: CodeRow) -> tuple[int, int, float]:
-    return code.status != "accepted", code.owed - code.received, code.last_ms or 0.0
+    return code.status not in ("accepted", "seen"), code.owed - code.received, code.last_ms or 0.0
 
 
 def _outcomes(deliveries: DeliveryFigures) -> list[_Outcome]:

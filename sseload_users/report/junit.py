@@ -68,7 +68,9 @@ def _summary(report: Report) -> list[str]:
             f"connections: {connections.succeeded} of {connections.attempted} attempts succeeded, "
             f"{connections.dropped} dropped"
         ),
-        f"codes: {codes.accepted} of {codes.scheduled} accepted",
+        f"messages: {report.observed.seen} seen, sent by others"
+        if report.observed is not None
+        else f"codes: {codes.accepted} of {codes.scheduled} accepted",
         (
             f"deliveries: {deliveries.received} of {deliveries.owed} owed, "
             f"{deliveries.recovered} of them recovered, {deliveries.late} late, "

@@ -33,7 +33,7 @@ from sseload_users.verdict.symptoms import Finding
 SCHEMA = 1
 
 #: What became of a code's request.
-CodeStatus: TypeAlias = Literal["accepted", "rejected", "unanswered", "unknown", "unsent"]
+CodeStatus: TypeAlias = Literal["accepted", "seen", "rejected", "unanswered", "unknown", "unsent"]
 
 
 @with_config(FIGURES)
@@ -93,7 +93,7 @@ class CodeRow:
     """When its request was written; null if it was not sent. RFC 3339, in UTC, ending in Z."""
     status: CodeStatus
     """The outcome of its request: answered with 2xx, answered otherwise, not answered in time, or
-    never written."""
+    never written. In an observation, which sends nothing: seen."""
     channel: str
     """The channel that it was sent to; empty in a run without channels."""
     payload_bytes: Count | None

@@ -234,7 +234,7 @@ def _fit(snapshot: Snapshot, width: int, *, bar: bool, named: bool = True) -> Te
 
 
 def _figures(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
-    if snapshot.phase in ("broadcast", "drain", "disconnect"):
+    if snapshot.phase in ("broadcast", "observe", "drain", "disconnect"):
         yield f"{number(snapshot.codes_sent)}/{number(snapshot.codes_scheduled)} codes", ""
         yield f"{number(snapshot.received)}/{number(snapshot.owed)} delivered", ""
         yield from _faults(snapshot)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from sseload_users.core.figures import went_out
 from sseload_users.core.formatting import number, share
 from sseload_users.report.distribution import distribution
 from sseload_users.report.model import Report
@@ -15,7 +16,7 @@ class ReceivedTable:
 
     def __init__(self, report: Report) -> None:
         self._rows = distribution(report.received_per_connection)
-        out = report.codes.accepted + report.codes.unanswered
+        out = went_out(report.codes, report.observed)
         # With channels, a connection is not owed all codes.
         self._out = None if report.channels else out
 

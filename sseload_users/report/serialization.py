@@ -26,7 +26,12 @@ from sseload_users.verdict.reasons import StepReport
 _NOTHING = asdict(Histogram().summary())
 _NOTHING.pop("counts")
 
-_ADDED_TO_ACCOUNTS: Mapping[str, Any] = {"channels": [], "leaks": [], "resume": None}
+_ADDED_TO_ACCOUNTS: Mapping[str, Any] = {
+    "channels": [],
+    "leaks": [],
+    "resume": None,
+    "observed": None,
+}
 _ADDED_TO_PARTS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     ("connections",): {
         "ever_connected": 0,

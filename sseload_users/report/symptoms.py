@@ -25,7 +25,9 @@ def symptoms_of(
     codes = totals.tally.codes
     newest = max(codes, default=0)
     first = 1 if latest is None else max(1, newest - latest)
-    due = (sequence for sequence in range(first, newest + 1) if sequence in codes)
+    # The numbers of observed messages can be large.
+    numbers = sorted(codes) if latest is None else range(first, newest + 1)
+    due = (sequence for sequence in numbers if sequence > 0 and sequence in codes)
     owed = [each for each in due if codes[each].owed and codes[each].sent_ns]
     return Symptoms(
         account,

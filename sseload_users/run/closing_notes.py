@@ -9,7 +9,9 @@ from sseload_users.core.causes import UPGRADE
 from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.clock_steps import before_sent_note
 from sseload_users.core.connection_row import ConnectionRow
+from sseload_users.core.figures import ObservationFigures
 from sseload_users.core.formatting import count
+from sseload_users.core.sightings import Sightings
 from sseload_users.core.tally import Tally
 from sseload_users.report.addresses import address_figures, address_notes
 
@@ -71,6 +73,46 @@ def channel_notes(connections: Iterable[ConnectionRow], plan: ChannelPlan) -> It
             f"{count(len(outside), 'connection')} joined {channels} that had no connection when "
             "the run began, so that no code was sent there: begin with a connection in each "
             "channel."
+        )
+
+
+def observed_figures(sightings: Sightings, *, has_times: bool) -> ObservationFigures:
+    """Return what the report says about an observation.
+
+    Args:
+        sightings: its messages.
+        has_times: the messages have their times of sending.
+    """
+    return ObservationFigures(
+        seen=sightings.numbered,
+        holes=sightings.holes,
+        skipped=sightings.skipped,
+        since="message" if has_times else "first sighting",
+    )
+
+
+def observation_notes(observed: ObservationFigures | None) -> Iterator[str]:
+    """Yield what is not known about a run without a publisher, one sentence each."""
+    if observed is None:
+        return
+    since = (
+        "the time in the message, by the server's clock"
+        if observed.since == "message"
+        else "its first sighting on any connection, which stands for its sending"
+    )
+    yield f"sseload sent nothing (--observe): a message's latency counts from {since}."
+    if observed.holes is None:
+        yield (
+            "Nothing is known about messages that no connection got, nor about the order in which "
+            "the server sent them."
+        )
+    else:
+        holes = count(observed.holes, "number") if observed.holes else "no number"
+        yield f"Of the messages' numbers, {holes} between the lowest and the highest never came."
+    if observed.skipped:
+        yield (
+            f"{count(observed.skipped, 'message')} had a number far from all others and "
+            "did not count: the ids are not numbers in a row."
         )
 
 

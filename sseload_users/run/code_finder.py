@@ -9,6 +9,7 @@ from typing import TypeAlias
 from sseload_users.core.codes import CodeShape, ParsedCode
 from sseload_users.core.counting import note_overlooked
 from sseload_users.core.ledger import Ledger
+from sseload_users.core.observed_codes import ObservedCodes
 from sseload_users.core.sessions import TrackedCode
 from sseload_users.run.operation_counters import OperationCounters
 from sseload_users.targets import Target
@@ -36,6 +37,7 @@ class CodeFinder:
         operations: counts messages without a code of this run.
         on_size: called with the size of a message, in bytes per code.
         own: a user class's method that finds the codes instead of the profile.
+        observed: the messages that others send; None in a run that sends its own codes.
 
     Attributes:
         known: codes by the payloads that have exactly one. A reader looks here first, and
@@ -52,6 +54,7 @@ class CodeFinder:
         operations: OperationCounters,
         on_size: Callable[[int], None],
         own: FindCodes | None = None,
+        observed: ObservedCodes | None = None,
     ) -> None:
         self.known: dict[bytes, TrackedCode] = {}
         # Codes by the payloads that have several, in their order.
@@ -64,6 +67,7 @@ class CodeFinder:
         self._operations = operations
         self._on_size = on_size
         self._own = own
+        self._observed = observed
         # Types of exceptions that are logged already.
         self._logged: set[type[Exception]] = set()
 
@@ -73,11 +77,15 @@ class CodeFinder:
         if codes is not None:
             return codes
         malformed: list[str] = []
-        readings = self._read(self.texts(payload, malformed.append))
+        if self._observed is None:
+            readings = self._read(self.texts(payload, malformed.append))
+            self._note_overlooked(payload, readings)
+            codes = tuple(self._ledger.code(each.sequence, each.sent_ns) for each in readings)
+        else:
+            sightings = self._sightings(payload, malformed.append)
+            codes = tuple(self._observed.code(*each) for each in sightings)
         for cause in malformed:
             self._operations.count_malformed(cause)
-        self._note_overlooked(payload, readings)
-        codes = tuple(self._ledger.code(each.sequence, each.sent_ns) for each in readings)
         if codes:
             self._on_size(len(payload) // len(codes))
             self._remember(payload, codes)
@@ -87,6 +95,9 @@ class CodeFinder:
 
     def find(self, payload: bytes) -> list[tuple[str, TrackedCode]]:
         """Return this run's codes in a message, with their texts; counts nothing."""
+        if self._observed is not None:
+            sightings = self._sightings(payload, lambda _: None)
+            return [(id_, self._observed.code(id_, sent_ns)) for id_, sent_ns in sightings]
         parsed = ((text, self._shape.parse(text)) for text in self.texts(payload))
         return [
             (text, self._ledger.code(each.sequence, each.sent_ns)) for text, each in parsed if each
@@ -109,6 +120,17 @@ class CodeFinder:
             on_malformed(error.cause)
             return []
         return [] if message is None else self._target.reader.codes_in(message, on_malformed)
+
+    def _sightings(
+        self, payload: bytes, on_malformed: Callable[[str], object]
+    ) -> list[tuple[str, int | None]]:
+        """Return the ids of the observed messages in a payload, with their times, if any."""
+        try:
+            message = self._parse(payload)
+        except Malformed as error:
+            on_malformed(error.cause)
+            return []
+        return [] if message is None else self._target.reader.sightings_in(message, on_malformed)
 
     def _own_texts(
         self, own: FindCodes, payload: bytes, on_malformed: Callable[[str], object]

@@ -13,15 +13,23 @@ import gevent
 from gevent.event import Event
 
 from sseload_users.core.channels import ChannelPlan
+from sseload_users.core.clock import wall_ns
+from sseload_users.core.figures import ObservationFigures
 from sseload_users.core.formatting import count
 from sseload_users.core.node_totals import NodeTotals
 from sseload_users.core.payload_sizes import PayloadSizes
 from sseload_users.core.plan import RunPlan
+from sseload_users.core.sightings import Sightings
 from sseload_users.core.totals import Totals
 from sseload_users.report.account import Run
 from sseload_users.report.progress import Progress
 from sseload_users.run import time_limit
-from sseload_users.run.closing_notes import channel_notes, closing_notes
+from sseload_users.run.closing_notes import (
+    channel_notes,
+    closing_notes,
+    observation_notes,
+    observed_figures,
+)
 from sseload_users.run.link import Link
 from sseload_users.run.messages import ToLeader
 from sseload_users.run.population import Population
@@ -88,7 +96,11 @@ class Conductor:
         self._log = log = RunLog(run, totals, progress)
         self._population = population
         self._registry = registry = WorkerRegistry(link, totals, log.mark_incomplete)
-        self._protocol = RunProtocol(link, totals, registry, log, self._refuse)
+        code = resources.target.profile.spec.code
+        sightings = Sightings(in_row=code.sequence) if self.options.observe else None
+        self._sightings = sightings
+        run.observed = self._observed()
+        self._protocol = RunProtocol(link, totals, registry, log, self._refuse, sightings)
         self._steps = StepRunner(
             resources,
             totals=totals,
@@ -97,6 +109,7 @@ class Conductor:
             registry=registry,
             population=population,
             judge_by=judge_by,
+            sightings=sightings,
         )
         self.view = RunView(
             totals,
@@ -104,7 +117,7 @@ class Conductor:
             self._steps,
             population,
             progress,
-            codes=self.options.all_codes,
+            codes=0 if self.options.observe else self.options.all_codes,
             is_master=link.role == "master",
         )
         self._plan_done = False
@@ -175,6 +188,12 @@ class Conductor:
             return
         self._stop()
 
+    def _observed(self) -> ObservationFigures | None:
+        if self._sightings is None:
+            return None
+        has_times = self._resources.target.profile.spec.code.sent is not None
+        return observed_figures(self._sightings, has_times=has_times)
+
     def _most_connections(self) -> int:
         options = self.options
         searched = options.search_most if options.search == "connections" else 0
@@ -194,6 +213,10 @@ class Conductor:
         if cut_short == "broadcast" and self._steps.broadcaster is not None:
             # Every code that is sent must be announced before the workers close their accounts.
             self._protocol.stop_publishing(self._steps.broadcaster)
+        if self._sightings is not None:
+            self._sightings.end(wall_ns())
+            self._protocol.number_sightings(final=True)
+            self.run.observed = self._observed()
         self._protocol.close_accounts()
         self.view.close()
         self._log.close(
@@ -202,6 +225,7 @@ class Conductor:
         if self._channels is not None:
             rows = [row for each in self.totals.workers.values() for row in each.connections]
             self.run.notes += channel_notes(rows, self._channels)
+        self.run.notes += observation_notes(self.run.observed)
         self.run.notes += closing_notes(
             self.totals.tally,
             slow_rate=self.options.slow_rate,

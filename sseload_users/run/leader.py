@@ -90,7 +90,7 @@ class Leader:
             ConfigError: it is not.
         """
         environment = self._environment
-        if not self._users.broadcasters:
+        if not self._users.broadcasters and not self._users.options(environment).observe:
             raise ConfigError(
                 "No user broadcasts: import CodeBroadcaster from sseload_users in the locustfile, "
                 "too."

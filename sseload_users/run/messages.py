@@ -11,6 +11,7 @@ from dataclasses import astuple, dataclass
 from typing import Any, Self, TypeAlias
 
 from sseload_users.core.code_tally import Status
+from sseload_users.core.sightings import Numbered, Sighting
 from sseload_users.core.worker_report import WorkerReport
 
 
@@ -125,6 +126,23 @@ class CodeOutcome(Message):
     cause: str | None
     server_text: str = ""
     overtakable_by: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CodesSighted(Message):
+    """A worker has seen messages that others sent, for the first time.
+
+    Attributes:
+        sightings: the sightings.
+    """
+
+    sightings: Sequence[Sighting]
+
+    @classmethod
+    def unpack(cls, fields: Sequence[Any]) -> Self:
+        """Return the message that was packed."""
+        (sightings,) = fields
+        return cls([Sighting(*each) for each in sightings])
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +356,23 @@ class CodeStatus(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class CodesNumbered(Message):
+    """Messages that others sent have their sequence numbers, and are owed.
+
+    Attributes:
+        numbered: the messages.
+    """
+
+    numbered: Sequence[Numbered]
+
+    @classmethod
+    def unpack(cls, fields: Sequence[Any]) -> Self:
+        """Return the message that was packed."""
+        (numbered,) = fields
+        return cls([Numbered(*each) for each in numbered])
+
+
+@dataclass(frozen=True, slots=True)
 class StopPublishing(Message):
     """Send no further codes."""
 
@@ -375,6 +410,7 @@ ToLeader: TypeAlias = (
     | ClockRequest
     | CodeSent
     | CodeOutcome
+    | CodesSighted
     | AccountReport
     | BroadcastDone
     | PublishingStopped
@@ -397,6 +433,7 @@ ToWorker: TypeAlias = (
     | CancelBroadcast
     | CodeSent
     | CodeStatus
+    | CodesNumbered
     | StopPublishing
     | Storm
     | Flap

@@ -47,6 +47,7 @@ class Resources:
                 address, a given address or a proxy cannot be used.
         """
         target = options.make_target(host or next(iter(options.nodes), ""))
+        _check_observation(options, target)
         nodes = [options.make_target(each) for each in options.nodes]
         if options.publishers > 1 and Emitting.of(target) is not None:
             raise ConfigError(
@@ -89,6 +90,26 @@ class Resources:
         """
         users = [self.sender] if self.options.sender else self.identities
         return [users[each % len(users)] for each in range(self.options.publishers)]
+
+
+def _check_observation(options: Options, target: Target) -> None:
+    name, spec = target.profile.name, target.profile.spec
+    if not options.observe:
+        if spec.code.id is not None:
+            raise ConfigError(
+                f"Target {name} has code.id, which is for observation: give --observe, or say with "
+                "field, regex or whole where the codes are."
+            )
+    elif spec.code.id is None:
+        raise ConfigError(
+            f"--observe: target {name} lacks code.id, the path to what identifies a message."
+        )
+    elif spec.audience is not None or spec.guarantee == "resume":
+        what = "audience" if spec.audience is not None else 'guarantee = "resume"'
+        raise ConfigError(
+            f"--observe: leave {what} out of target {name}; who is owed a message that another "
+            "client sent is then unknown."
+        )
 
 
 def _client_certificate(options: Options) -> ClientCertificate | None:

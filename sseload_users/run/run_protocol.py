@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import gevent
 from gevent.event import Event
 
 from sseload_users.core.clock import host_id, wall_ns
+from sseload_users.core.sightings import Sighting, Sightings
 from sseload_users.core.totals import Totals
 from sseload_users.run.link import Link
 from sseload_users.run.messages import (
@@ -23,6 +24,8 @@ from sseload_users.run.messages import (
     CloseAccount,
     CodeOutcome,
     CodeSent,
+    CodesNumbered,
+    CodesSighted,
     CodeStatus,
     Flap,
     Hello,
@@ -56,7 +59,7 @@ _LEAVE_S = 0.3
 
 
 #: The phases of a step in which no worker may join any more.
-_LATE_PHASES = ("settle", "broadcast", "drain")
+_LATE_PHASES = ("settle", "broadcast", "observe", "drain")
 
 
 class RunProtocol:
@@ -68,6 +71,7 @@ class RunProtocol:
         registry: the workers.
         log: the run's log.
         refuse: ends the run, for a reason in one sentence.
+        sightings: the messages that others send; None in a run that sends its own codes.
 
     Attributes:
         broadcast_done: whether all codes of the latest order have an outcome, as far as they
@@ -83,7 +87,9 @@ class RunProtocol:
         registry: WorkerRegistry,
         log: RunLog,
         refuse: Callable[[str], None],
+        sightings: Sightings | None = None,
     ) -> None:
+        self._sightings = sightings
         self.broadcast_done = False
         self.ending = False
         self.publisher_losses: Counter[str] = Counter()
@@ -113,6 +119,8 @@ class RunProtocol:
                 self._send_all(message, but=worker)
             case CodeOutcome():
                 self._add_outcome(message, sender=worker)
+            case CodesSighted(sightings):
+                self._add_sightings(worker, sightings)
             case AccountReport(report):
                 self._totals.add_report(worker, report)
             case BroadcastDone(first):
@@ -182,7 +190,30 @@ class RunProtocol:
             self._log.show(f"The publisher's connection was lost ({cause}); reconnecting.")
         self.publisher_losses[cause] += 1
 
+    def _add_sightings(self, worker: str, sightings: Iterable[Sighting]) -> None:
+        if self._sightings is None:
+            return
+        now = wall_ns()
+        known = [new for each in sightings if (new := self._sightings.add(each, now)) is not None]
+        if known:
+            self._send(worker, CodesNumbered(known))
+
     # To workers
+
+    def number_sightings(self, *, final: bool = False) -> None:
+        """Number the messages that others sent, and tell all workers.
+
+        Args:
+            final: the observation is over: wait for no earlier sightings.
+        """
+        if self._sightings is None:
+            return
+        numbered = self._sightings.number_due(wall_ns(), final=final)
+        for each in numbered:
+            self._totals.announce(each.sequence, each.sent_ns)
+            self._totals.set_status(each.sequence, "seen")
+        if numbered:
+            self._send_all(CodesNumbered(numbered))
 
     def announce_phase(self) -> None:
         """Tell all workers which phase the run has entered."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from sseload_users.core.codes import CodeShape
 from sseload_users.core.ledger import Ledger
+from sseload_users.core.observed_codes import ObservedCodes
 from sseload_users.run.code_finder import CodeFinder, FindCodes
 from sseload_users.run.operation_counters import OperationCounters
 from sseload_users.run.resources import Resources
@@ -22,6 +23,7 @@ class RunTargets:
         ledger: the account.
         operations: counts messages that have no code of this run.
         on_size: called with the size of a message with a code, in bytes.
+        observed: the messages that others send; None in a run that sends its own codes.
     """
 
     def __init__(
@@ -31,12 +33,14 @@ class RunTargets:
         ledger: Ledger,
         operations: OperationCounters,
         on_size: Callable[[int], None],
+        observed: ObservedCodes | None = None,
     ) -> None:
         self._options = resources.options
         self._run_id = run_id
         self._ledger = ledger
         self._operations = operations
         self._on_size = on_size
+        self._observed = observed
         self._targets: dict[tuple[str, str], Target] = {}
         self._finders: dict[tuple[Target, object], CodeFinder] = {}
         self._shapes: dict[str, CodeShape] = {}
@@ -89,5 +93,6 @@ class RunTargets:
                 operations=self._operations,
                 on_size=self._on_size,
                 own=own,
+                observed=self._observed,
             )
         return self._finders[key]

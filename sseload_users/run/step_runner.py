@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import gevent
 
 from sseload_users.core.clock import wall_ns
+from sseload_users.core.figures import ObservationFigures
 from sseload_users.core.formatting import count, seconds
 from sseload_users.core.plan import RunStep, StepResult
 from sseload_users.core.schedule import Schedule
+from sseload_users.core.sightings import Sightings
 from sseload_users.core.totals import Totals
 from sseload_users.report.build import step_in_words, step_report
 from sseload_users.run import time_limit
+from sseload_users.run.closing_notes import observed_figures
 from sseload_users.run.messages import BroadcastOrder
 from sseload_users.run.population import Population
 from sseload_users.run.preflight import CannotRun, await_recovery
@@ -26,6 +31,8 @@ from sseload_users.verdict.thresholds import Thresholds
 
 #: Seconds beyond the timeouts for which the run waits until all codes are settled.
 _DRAIN_S = 5.0
+#: Seconds after the end of an observation within which all that was seen by then is numbered.
+_SIGHTED_S = 2.0
 #: Seconds for which the connections of the previous step may take to close.
 _DISCONNECT_S = 10.0
 
@@ -41,6 +48,7 @@ class StepRunner:
         registry: the workers.
         population: Locust's users.
         judge_by: thresholds by which each step is judged.
+        sightings: the messages that others send; None in a run that sends its own codes.
 
     Attributes:
         reports: the reports of the steps so far; empty if the only step is the whole run.
@@ -58,7 +66,9 @@ class StepRunner:
         registry: WorkerRegistry,
         population: Population,
         judge_by: Thresholds,
+        sightings: Sightings | None = None,
     ) -> None:
+        self._sightings = sightings
         self.reports: list[StepReport] = []
         self.codes_ordered = 0
         self.broadcaster: str | None = None
@@ -104,10 +114,14 @@ class StepRunner:
         gevent.sleep(options.settle)
         opened = self._totals.sum_gauges(lambda each: each.open)
         schedule = step.schedule if step.name else self._fitted(step.schedule)
-        broadcaster = self._broadcast(schedule)
-        self.enter("drain", "Waiting for the last codes to arrive.")
-        if not self._protocol.broadcast_done:
-            self._await_answers(broadcaster)
+        if self._sightings is not None:
+            self._observe(self._sightings, schedule.codes * schedule.interval_s)
+            self.enter("drain", "Waiting for the last messages to arrive.")
+        else:
+            broadcaster = self._broadcast(schedule)
+            self.enter("drain", "Waiting for the last codes to arrive.")
+            if not self._protocol.broadcast_done:
+                self._await_answers(broadcaster)
         timeout_s = options.delivery_timeout + options.ingest_timeout + _DRAIN_S
         if self._resources.target.profile.spec.guarantee == "resume":
             # Who is away may return, and catches up.
@@ -196,18 +210,10 @@ class StepRunner:
                 "that -u includes it beside the connections."
             )
         self._protocol.order_broadcast(broadcaster, order)
-        after_s, flap_s = self._options.storm_after, self._options.flap
-        ending: list[gevent.Greenlet[..., None]] = []
-        if after_s:
-            ending.append(gevent.spawn_later(after_s, self._storm))
-        if flap_s:
-            ending.append(gevent.spawn(self._flap, flap_s))
-        try:
+        with self._sessions_ending():
             self._protocol.wait_until(
                 lambda: self._protocol.broadcast_done or self._registry.broadcaster() != broadcaster
             )
-        finally:
-            gevent.killall(ending, block=False)
         if not self._protocol.broadcast_done:
             self._log.mark_incomplete(
                 f"{self._registry.name(broadcaster)}, which broadcast, was lost, or its user was "
@@ -215,6 +221,41 @@ class StepRunner:
             )
             self._protocol.abandon_broadcast(broadcaster)
         return broadcaster
+
+    @contextlib.contextmanager
+    def _sessions_ending(self) -> Iterator[None]:
+        """End sessions meanwhile, as the options for storms and lost connections say."""
+        after_s, flap_s = self._options.storm_after, self._options.flap
+        ending: list[gevent.Greenlet[..., None]] = []
+        if after_s:
+            ending.append(gevent.spawn_later(after_s, self._storm))
+        if flap_s:
+            ending.append(gevent.spawn(self._flap, flap_s))
+        try:
+            yield
+        finally:
+            gevent.killall(ending, block=False)
+
+    def _observe(self, sightings: Sightings, duration_s: float) -> None:
+        """Observe what others send, for a time."""
+        self.enter("observe", f"Observing messages for {seconds(duration_s)}.")
+        sightings.begin(wall_ns())
+
+        def number() -> bool:
+            self._protocol.number_sightings()
+            self.codes_ordered = sightings.numbered
+            self._log.run.observed = self._figures_of(sightings)
+            return False
+
+        with self._sessions_ending():
+            self._protocol.wait_until(number, duration_s)
+        sightings.end(wall_ns())
+        # Workers report what they have seen by now, and the earliest sighting of all counts.
+        self._protocol.wait_until(number, _SIGHTED_S)
+
+    def _figures_of(self, sightings: Sightings) -> ObservationFigures:
+        has_times = self._resources.target.profile.spec.code.sent is not None
+        return observed_figures(sightings, has_times=has_times)
 
     def _await_answers(self, broadcaster: str) -> None:
         """Wait until a lost worker is back and has reported what became of the codes it sent.

@@ -13,6 +13,7 @@ from sseload_users.run.link import Link
 LATE = {
     "settle": "after all connections had been made, before the first code was sent",
     "broadcast": "while codes were being sent",
+    "observe": "while messages were being observed",
     "drain": "after the last code had been sent",
     "disconnect": "when the run was ending",
 }

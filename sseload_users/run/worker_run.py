@@ -32,6 +32,7 @@ from sseload_users.run.messages import (
     ClockRequest,
     CloseAccount,
     CodeSent,
+    CodesNumbered,
     CodeStatus,
     Flap,
     Hello,
@@ -46,6 +47,7 @@ from sseload_users.run.messages import (
     ToWorker,
     Welcome,
 )
+from sseload_users.run.observation import Observation
 from sseload_users.run.operation_counters import OperationCounters
 from sseload_users.run.publication import Publication
 from sseload_users.run.resources import Resources
@@ -133,9 +135,8 @@ class WorkerRun:
         self.before = BeforeRequests(
             self.network, options.connect_timeout, self.operations.count_renewed_login
         )
-        self.targets = RunTargets(
-            resources, self.run_id, self.ledger, self.operations, self._note_size
-        )
+        self._observation = self._make_observation(spec) if options.observe else None
+        self.targets = self._make_targets(resources)
         self.publication = Publication(
             self.ledger,
             channels,
@@ -173,6 +174,9 @@ class WorkerRun:
                 self.publication.cancelled = True
             case CodeSent() | CodeStatus():
                 self._announcements.add(message)
+            case CodesNumbered(numbered):
+                if self._observation is not None:
+                    self._observation.add(numbered)
             case Welcome(phase, number, host):
                 self._clock.set_leader_host(host)
                 self._enter(phase, number)
@@ -211,7 +215,22 @@ class WorkerRun:
 
     def finish(self) -> None:
         """Close the account and send what is left of it; once."""
+        if self._observation is not None:
+            self._observation.close()
         self._accounting.close()
+
+    def _make_observation(self, spec: ProfileSpec) -> Observation:
+        return Observation(self.ledger, self._clock, self._send, in_row=spec.code.sequence)
+
+    def _make_targets(self, resources: Resources) -> RunTargets:
+        return RunTargets(
+            resources,
+            self.run_id,
+            self.ledger,
+            self.operations,
+            self._note_size,
+            None if self._observation is None else self._observation.codes,
+        )
 
     def _enter(self, phase: str, number: int) -> None:
         self._phase = number

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Discriminator, PlainValidator, StrictBool, Tag, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 from sseload_users.targets.batches import BatchTable
 from sseload_users.targets.schema import MessageSpec, RefuseSpec, RequestSpec, Table
@@ -182,6 +183,17 @@ class ListenerIngestSpec(Table):
             raise ValueError("ingest.send lacks {code}: use it where the server reads the code")
 
 
+class UnpublishedSpec(Table):
+    """No way to hand codes in: the profile is for observation only, and has no such table."""
+
+    over: Literal["none"] = "none"
+
+    def way(self, connect: ConnectSpec, transport: str) -> str:
+        """Return how codes are handed in; see `ConnectionIngestSpec.way`."""
+        del connect, transport
+        return "none: others send the messages"
+
+
 def _before_codes(key: str) -> bool:
     tables = ("connect", "after", "confirm", "reply", "upkeep")
     return key.startswith(tuple(f"ingest.{each}" for each in tables))
@@ -193,6 +205,8 @@ def names_code(message: MessageSpec) -> bool:
 
 
 def _way_in(value: object) -> str | None:
+    if isinstance(value, UnpublishedSpec):
+        return "<none>"
     over = value.get("over", "http") if isinstance(value, dict) else getattr(value, "over", "http")
     return f"<{over}>" if over in ("http", "connection", "listener") else None
 
@@ -201,7 +215,8 @@ def _way_in(value: object) -> str | None:
 IngestSpec: TypeAlias = Annotated[
     Annotated[HttpIngestSpec, Tag("<http>")]
     | Annotated[ConnectionIngestSpec, Tag("<connection>")]
-    | Annotated[ListenerIngestSpec, Tag("<listener>")],
+    | Annotated[ListenerIngestSpec, Tag("<listener>")]
+    | Annotated[SkipJsonSchema[UnpublishedSpec], Tag("<none>")],
     Discriminator(
         _way_in,
         custom_error_type="way_in",

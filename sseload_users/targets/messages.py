@@ -9,7 +9,7 @@ from sseload_users.core.formatting import clean, shorten
 from sseload_users.targets.batches import BatchTable, json_values
 from sseload_users.targets.paths import MISSING, has_values, json_or_missing, scalar_text
 from sseload_users.targets.requests import matched_text
-from sseload_users.targets.schema import CodeSpec, MessageSpec, RefuseSpec
+from sseload_users.targets.schema import CodeSpec, MessageSpec, RefuseSpec, SentSpec
 from sseload_users.targets.template import Json
 from sseload_users.transports import Malformed, ParsedMessage
 
@@ -119,6 +119,52 @@ def countable(words: str) -> str:
     Numbers and identifiers are replaced: they would make each refusal a cause of its own.
     """
     return shorten(re.sub(r"\b[0-9a-fA-F-]*\d[0-9a-fA-F-]{2,}\b", "…", words), 80)
+
+
+#: Limits of an id: characters of a text, and digits of a number in a row.
+_MAX_ID, _MAX_DIGITS = 256, 15
+
+
+def find_sightings(code: CodeSpec, what: ReceivedMessage) -> list[tuple[str, int | None]]:
+    """Return what identifies a message that others sent, and its time of sending (ns).
+
+    With ``[*]`` in the path, a message may have several; the time is that of them all.
+
+    Raises:
+        Malformed: the message should be JSON but is not, or an id or the time is invalid.
+    """
+    if code.id is None or (code.event is not None and what.name != code.event):
+        return []
+    if what.broken:
+        raise Malformed("bad JSON")
+    if code.fields and not has_values(code.fields, what.value):
+        return []
+    path = code.id
+    values = path.find_all(what.value) if path.has_wildcard else (path.find(what.value),)
+    ids = [text for each in values if (text := scalar_text(each)) is not None]
+    for each in ids:
+        if len(each) > _MAX_ID:
+            raise Malformed(f"id of more than {_MAX_ID} characters")
+        number = each.isascii() and each.isdecimal() and len(each) <= _MAX_DIGITS
+        if code.sequence and not (number and each[0] != "0"):
+            raise Malformed("id is not a number from 1, without leading zeros")
+    sent_ns = None
+    if ids and code.sent is not None:
+        sent_ns = _time_ns(code.sent, what)
+    return [(each, sent_ns) for each in ids]
+
+
+def _time_ns(sent: SentSpec, what: ReceivedMessage) -> int:
+    given = sent.path.find(what.value)
+    try:
+        # An integer stays exact: nanoseconds do not fit into a float.
+        time = int(given) if isinstance(given, int) else float(given)
+        found = round(time * sent.unit_ns)
+    except (TypeError, ValueError, OverflowError):
+        raise Malformed("the time of sending is not a number") from None
+    if isinstance(given, bool) or not 0 < found < 1 << 63:
+        raise Malformed("the time of sending is not a time")
+    return found
 
 
 def find_codes(code: CodeSpec, what: ReceivedMessage) -> list[str]:

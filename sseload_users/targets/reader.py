@@ -11,6 +11,7 @@ from sseload_users.targets.filling import Filler
 from sseload_users.targets.messages import (
     ReceivedMessage,
     find_codes,
+    find_sightings,
     matches,
     messages_in,
     refusal_cause,
@@ -187,6 +188,26 @@ class MessageReader:
             except Malformed as error:
                 on_malformed(error.cause)
         return texts
+
+    def sightings_in(
+        self, event: ParsedMessage, on_malformed: Callable[[str], object] = lambda _: None
+    ) -> list[tuple[str, int | None]]:
+        """Return the ids of the observed messages in a payload, with their times (ns), if any.
+
+        Args:
+            event: what the transport received.
+            on_malformed: called with a countable cause for each message that is invalid.
+        """
+        if isinstance(event.data, bytes):
+            on_malformed("not UTF-8")
+            return []
+        found: list[tuple[str, int | None]] = []
+        for what in messages_in(event, self._spec):
+            try:
+                found += find_sightings(self._code, what)
+            except Malformed as error:
+                on_malformed(error.cause)
+        return found
 
     @cached_property
     def _code(self) -> CodeSpec:

@@ -254,10 +254,24 @@ class BeforeSpec(RequestSpec):
         return self
 
 
+class SentSpec(Table):
+    """The time of sending in a message."""
+
+    path: ValuePath
+    """Path to the time, a number since the Unix epoch."""
+    unit: Literal["s", "ms", "us", "ns"] = "ms"
+    """Its unit."""
+
+    @property
+    def unit_ns(self) -> int:
+        """The unit in nanoseconds."""
+        return {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}[self.unit]
+
+
 class CodeSpec(ConditionTable):
     """The location of the code in a message, and the codes that the server accepts."""
 
-    model_config = requires("oneOf", "field", "regex", "whole = true")
+    model_config = requires("oneOf", "field", "regex", "whole = true", "id")
 
     literal: ClassVar[frozenset[str]] = frozenset({"template"})
 
@@ -271,6 +285,15 @@ class CodeSpec(ConditionTable):
     """A regular expression. Each match is a code, or its group if it has one."""
     whole: StrictBool = False
     """Whether the whole text is the code."""
+    id: ValuePath | None = None
+    """Path to what identifies a message, a text or an integer. For observation (`--observe`),
+    where others send the messages."""
+    sent: SentSpec | None = None
+    """Where the time of sending is in a message. Only with `id`; without it, the first sighting of
+    a message stands for its sending."""
+    sequence: StrictBool = False
+    """Whether the ids are numbers in a row, so that order is judged and missing numbers are
+    counted. Only with `id`."""
     template: str = DEFAULT_TEMPLATE
     """The shape of codes, for servers that accept only certain ones. `{seq}` is the sequence number
     (`{seq:06}` has six digits); `{run}`, the run's six characters, and `{sent}`, the time of
@@ -280,9 +303,13 @@ class CodeSpec(ConditionTable):
 
     @model_validator(mode="after")
     def _consistent(self) -> CodeSpec:
-        if [self.field is not None, self.regex is not None, self.whole].count(True) != 1:
+        if self.id is None and (self.sent is not None or self.sequence):
+            raise ValueError("sent and sequence require id, which is for observation")
+        given = [self.field is not None, self.regex is not None, self.whole, self.id is not None]
+        if given.count(True) != 1:
             raise ValueError(
                 "missing location of the code: give one of field, regex or whole = true"
+                + (", or id alone" if self.id is not None else "")
             )
         longest = len(_longest(self.template))
         if self.max_length is not None and longest > self.max_length:

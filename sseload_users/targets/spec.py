@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StrictBool, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, model_validator
 
 from sseload_users.targets.batches import BatchTable
 from sseload_users.targets.ingest import (
@@ -13,6 +13,7 @@ from sseload_users.targets.ingest import (
     HttpIngestSpec,
     IngestSpec,
     ListenerIngestSpec,
+    UnpublishedSpec,
 )
 from sseload_users.targets.schema import (
     AdviceSpec,
@@ -42,6 +43,15 @@ from sseload_users.transports import TransportName
 
 class ProfileSpec(BatchTable):
     """A target profile: the protocol and message format of a server that pushes messages."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["ingest"]},
+                {"properties": {"code": {"required": ["id"]}}},
+            ]
+        }
+    )
 
     transport: TransportName
     """The transport of the listeners: WebSocket, Socket.IO or server-sent events."""
@@ -91,8 +101,8 @@ class ProfileSpec(BatchTable):
     """What to do periodically while connected."""
     code: CodeSpec
     """Where the code is in a message, and which codes the server accepts."""
-    ingest: IngestSpec
-    """How a code is handed in, so that the server broadcasts it."""
+    ingest: IngestSpec = Field(default_factory=UnpublishedSpec)
+    """How a code is handed in, so that the server broadcasts it. Not needed with `code.id`."""
     advice: tuple[AdviceSpec, ...] = ()
     """What to do about known failures of this kind of server. The first entry that matches is
     shown."""
@@ -105,6 +115,9 @@ class ProfileSpec(BatchTable):
             _check_fit(self.ingest, self.ingest.transport(self.transport), "ingest.")
         elif isinstance(self.ingest, ListenerIngestSpec):
             self.ingest.check(self.transport)
+        elif isinstance(self.ingest, UnpublishedSpec):
+            if self.code.id is None:
+                raise ValueError("ingest is missing; only a profile with code.id needs none")
         elif not any("code" in names_in(each.value) for each in texts(self.ingest)):
             raise ValueError("ingest lacks {code}: use it in the body, path, query or headers")
         waits = self.after or self.confirm is not None

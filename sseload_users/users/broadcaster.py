@@ -78,16 +78,24 @@ class CodeBroadcaster(FastHttpUser):
         self._worker_run = run = worker_run_of(environment)
         super().__init__(environment)
         self._streams = run.options.streams
-        self._lines = [self._make_line(stream) for stream in range(self._streams.count)]
-        self._shape = run.targets.shape(self._lines[0].target)
+        # An observation sends nothing, and its profile need not say how.
+        streams = () if run.options.observe else range(self._streams.count)
+        self._lines = [self._make_line(stream) for stream in streams]
+        targets = [each.target for each in self._lines]
+        self._shape = run.targets.shape(
+            targets[0] if targets else run.targets.target(self.target, self.host)
+        )
         self._sizes = PayloadSizes.parse(run.options.payload_bytes)
         # Types of exceptions that are logged already.
         self._logged: set[type[Exception]] = set()
 
     @task
     def broadcast(self) -> None:
-        """Send codes when their time comes: the only task, and it never returns."""
-        run, requests = self._worker_run, gevent.pool.Pool(_IN_FLIGHT * len(self._lines))
+        """Send codes when their time comes: the only task, and it never returns.
+
+        In an observation there are no orders, so it sends nothing.
+        """
+        run, requests = self._worker_run, gevent.pool.Pool(_IN_FLIGHT * self._streams.count)
         with run.users.broadcasting, run.publication.in_progress(requests):
             try:
                 self._open()

@@ -46,6 +46,9 @@ def judge_codes_received(account: Account, rule: Rule) -> Reason:
         grade = "issues"
         sentence = "Nothing was owed: no code was sent while a connection was subscribed."
         hint = "See the reasons about connections and accepted codes."
+        if account.observed is not None:
+            sentence = "Nothing was owed: no message was first seen while a session was subscribed."
+            hint = "See the reasons about connections and seen messages."
     elif not share.whole:
         grade = "issues"
         sentence = "Nothing is known about any delivery: the profile does not find the codes."

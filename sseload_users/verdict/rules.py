@@ -16,6 +16,7 @@ from sseload_users.core.figures import (
     ErrorFigures,
     HealthFigures,
     SearchResult,
+    went_out,
 )
 from sseload_users.core.formatting import clean, count, number
 from sseload_users.verdict import capacity, saturation
@@ -29,6 +30,7 @@ from sseload_users.verdict.failures import (
 )
 from sseload_users.verdict.isolation import judge_isolation
 from sseload_users.verdict.latency import judge_latency
+from sseload_users.verdict.observation import judge_observation
 from sseload_users.verdict.reasons import GRADES, Reason, StepReport, Verdict, make_reason
 from sseload_users.verdict.receipts import judge_codes_received, loss_clause
 from sseload_users.verdict.thresholds import Grade, JudgedShare, Rule, Thresholds
@@ -100,7 +102,7 @@ def judge_step(account: Account, thresholds: Thresholds) -> Verdict:
         cause_clause(cause),
         hint_for(cause, connections.failed, _SIZE_HINT),
     )
-    reasons = [size, *_judge_account(account, thresholds), *judge_defects(account, thresholds)]
+    reasons = [size, *_judge_account(account, thresholds), *_judge_defects(account, thresholds)]
     if thresholds.size_target(connections.attempted) is None:
         reasons = [capacity.may_degrade(each) for each in reasons]
     # However many connections: a server may be slow then, but must not mix up its channels.
@@ -123,16 +125,28 @@ def _judge_single_step(account: Account, thresholds: Thresholds) -> Iterator[Rea
     yield _judge_connect_timeouts(connections, thresholds.connect_timeouts)
     yield from _judge_account(account, thresholds)
     yield judge_error_rate(account, thresholds.error_rate)
-    yield from judge_defects(account, thresholds)
+    yield from _judge_defects(account, thresholds)
     if thresholds.objective is not None:
         yield capacity.judge_objective(thresholds.objective, account)
     yield saturation.judge_generator(account.generator)
 
 
+def _judge_defects(account: Account, thresholds: Thresholds) -> Iterator[Reason]:
+    """Judge defects beside losses; order only where it is known in which codes were sent."""
+    observed = account.observed
+    unordered = observed is not None and observed.holes is None
+    for reason in judge_defects(account, thresholds):
+        if not (unordered and reason.rule == "out_of_order"):
+            yield reason
+
+
 def _judge_account(account: Account, thresholds: Thresholds) -> Iterator[Reason]:
     """Judge what became of the connections that there were, and of the codes."""
     yield _judge_connections_dropped(account.connections, thresholds.connections_dropped)
-    yield _judge_codes_accepted(account.codes, account.errors, thresholds.codes_accepted)
+    if account.observed is None:
+        yield _judge_codes_accepted(account.codes, account.errors, thresholds.codes_accepted)
+    else:
+        yield from judge_observation(account.observed)
     yield _judge_codes_owed(account, thresholds.codes_owed)
     yield judge_codes_received(account, thresholds.codes_received)
     if account.deliveries.overlooked:
@@ -297,8 +311,8 @@ def _unknown_clause(codes: CodeFigures) -> str:
 
 def _judge_codes_owed(account: Account, rule: Rule) -> Reason:
     connections, codes = account.connections, account.codes
-    went_out = codes.accepted + codes.unanswered
-    share = JudgedShare(went_out - codes.unowed, went_out, rule)
+    whole = went_out(codes, account.observed)
+    share = JudgedShare(whole - codes.unowed, whole, rule)
     unowed = count(codes.unowed, "code", "codes")
     grade = share.grade
     if not codes.unowed:
@@ -311,7 +325,7 @@ def _judge_codes_owed(account: Account, rule: Rule) -> Reason:
         )
     else:
         sentence = (
-            f"{unowed} of {number(went_out)} went out while no session was subscribed, so that no "
+            f"{unowed} of {number(whole)} went out while no session was subscribed, so that no "
             f"client was owed them{share.bound_clause}."
         )
     return make_reason(

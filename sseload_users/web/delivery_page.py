@@ -102,7 +102,7 @@ def _running(live: Live, cache: TimelineCache, pause: Callable[[], None]) -> dic
         "report": report,
         "run": report.run,
         "elapsed": round(live.now.elapsed_s),
-        "phases": list(_phases(live.now.phase)),
+        "phases": list(_phases(live.now.phase, observes=report.observed is not None)),
         "doing": live.doing,
         "extent": extent(live.now),
         "verdict": report.verdict,
@@ -175,24 +175,37 @@ def headline(now: Snapshot, codes: CodeFigures, *, has_channels: bool = False) -
     )
 
 
-def _phases(phase: str) -> Iterator[tuple[str, str]]:
-    at = _PHASES.index(phase) if phase in _PHASES else -1
-    for index, name in enumerate(_PHASES):
+def _phases(phase: str, *, observes: bool) -> Iterator[tuple[str, str]]:
+    names = ["observe" if observes and each == "broadcast" else each for each in _PHASES]
+    at = names.index(phase) if phase in names else -1
+    for index, name in enumerate(names):
         yield name, "past" if index < at else "now" if index == at else "later"
 
 
-def _figures_now(now: Snapshot, report: Report) -> list[SummaryFigure]:
-    codes, errors = report.codes, report.errors
-    graded = html.summary_grades(report.verdict.reasons)
-    connecting = [each for each in (graded.connections, graded.drops) if each]
-    lost = now.lost
-    waiting = max(0, now.owed - now.received - lost)
+def _codes_now(now: Snapshot, report: Report) -> list[str]:
+    """Return what became of the codes so far, or who sent the messages."""
+    codes = report.codes
+    if report.observed is not None:
+        return ["seen, sent by others"]
     failed_codes = (
         (codes.rejected, "rejected"),
         (codes.unanswered, "unanswered"),
         (codes.unknown, "unknown"),
         (codes.unsent, "unsent"),
     )
+    return [
+        f"sent, of {number(now.codes_scheduled)}",
+        f"{number(codes.accepted)} accepted"
+        + "".join(f", {number(many)} {how}" for many, how in failed_codes if many),
+    ]
+
+
+def _figures_now(now: Snapshot, report: Report) -> list[SummaryFigure]:
+    errors = report.errors
+    graded = html.summary_grades(report.verdict.reasons)
+    connecting = [each for each in (graded.connections, graded.drops) if each]
+    lost = now.lost
+    waiting = max(0, now.owed - now.received - lost)
     return [
         SummaryFigure(
             "Delivered",
@@ -227,11 +240,7 @@ def _figures_now(now: Snapshot, report: Report) -> list[SummaryFigure]:
         SummaryFigure(
             "Codes",
             number(now.codes_sent),
-            [
-                f"sent, of {number(now.codes_scheduled)}",
-                f"{number(codes.accepted)} accepted"
-                + "".join(f", {number(many)} {how}" for many, how in failed_codes if many),
-            ],
+            _codes_now(now, report),
             graded.codes,
         ),
         SummaryFigure(

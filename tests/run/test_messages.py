@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
@@ -42,6 +43,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(get_args(hint))
     if get_origin(hint) in (Union, types.UnionType):
         return st.one_of([values(each) for each in get_args(hint)])
+    if get_origin(hint) is Sequence:
+        return st.lists(messages(*get_args(hint)), max_size=3)
     return _PLAIN[hint]
 
 

@@ -40,7 +40,8 @@ def check_consistency(report: Mapping[str, Any]) -> None:
     assert connections["connect_ms"]["count"] == connections["succeeded"]
     assert sum(report["compression"]["negotiated"].values()) == connections["succeeded"]
     assert connections["dropped"] <= connections["succeeded"]
-    assert codes["scheduled"] == codes["sent"] + codes["unsent"] == len(per_code)
+    seen = report["observed"]["seen"] if report["observed"] else 0
+    assert codes["scheduled"] == codes["sent"] + codes["unsent"] == len(per_code) - seen
     assert codes["sent"] == sum(
         codes[status] for status in ("accepted", "rejected", "unanswered", "unknown")
     )
@@ -49,6 +50,7 @@ def check_consistency(report: Mapping[str, Any]) -> None:
     by_status = Counter(row["status"] for row in per_code)
     for status in ("accepted", "rejected", "unanswered", "unknown", "unsent"):
         assert by_status[status] == codes[status], status
+    assert by_status["seen"] == seen
     assert report["delivery_ms"]["count"] == deliveries["delivered"]
     assert report["spread_ms"]["count"] == sum(row["delivered"] > 0 for row in per_code)
     per_connection = {int(many): each for many, each in report["received_per_connection"].items()}
@@ -69,7 +71,7 @@ def check_consistency(report: Mapping[str, Any]) -> None:
     if report["nodes"]:
         _check_nodes(report)
     timeline = report["timeline"]
-    assert sum(point["sent"] for point in timeline) == codes["sent"]
+    assert sum(point["sent"] for point in timeline) == codes["sent"] + seen
     received = sum(point["received"] for point in timeline)
     # An arrival before the server rejects its code is in the timeline, but not delivered.
     assert received >= deliveries["delivered"]

@@ -248,6 +248,7 @@ def sample(
             )
             for index in range(min(leaked, 10))
         ],
+        observed=None,
         resume=ResumeFigures(
             guarantee="resume",
             recovered=recovered,
@@ -358,6 +359,7 @@ def step_of(report: Report, name: str, *, target: str = "") -> StepReport:
         channels=report.channels,
         leaks=report.leaks,
         resume=report.resume,
+        observed=report.observed,
         errors=report.errors,
         generator=report.generator,
         verdict=report.verdict,

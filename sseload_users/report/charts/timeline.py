@@ -306,7 +306,7 @@ def marked(panels: list[Panel], phases: Sequence[Phase], nothing: str) -> list[P
         return panels
     began = datetime.fromisoformat(phases[0].started_at)
     if len(phases) > _PHASES_UP_TO:
-        phases = [phase for phase in phases if phase.name == "broadcast"]
+        phases = [phase for phase in phases if phase.name in ("broadcast", "observe")]
     for phase in phases:
         start = (datetime.fromisoformat(phase.started_at) - began).total_seconds()
         for panel in panels:
