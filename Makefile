@@ -34,8 +34,8 @@ shape: .venv/run ## SHAPE=soak, churn, storm, flap, rooms, burst, slow-consumers
 ui: .venv/run ## Locust's web UI at http://localhost:8089
 	$(BIN)/locust $(host) $(ARGS)
 
-test: .venv/dev ## Run the tests
-	$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
+test: .venv/dev ## Run the tests; ALL=1 for those that take long, too
+	$(if $(ALL),ALL=1) $(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
 
 test-matrix: .venv/dev ## Run each transport with each fault, alone and in pairs (takes a quarter of an hour)
 	MATRIX=all $(BIN)/python -m pytest tests/matrix $(ARGS)
@@ -44,7 +44,7 @@ test-campaign: .venv/dev ## Make random runs for ten minutes, and compare each w
 	CAMPAIGN_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest tests/campaign $(ARGS)
 
 test-diagnosis: .venv/dev ## Plant faults, each with SEEDS=5, and print how often each is named
-	DIAGNOSIS_SEEDS=$(or $(SEEDS),5) $(BIN)/python -m pytest tests/diagnosis $(ARGS)
+	ALL=1 DIAGNOSIS_SEEDS=$(or $(SEEDS),5) $(BIN)/python -m pytest tests/diagnosis $(ARGS)
 
 fuzz: .venv/dev ## Fuzz what takes a server's bytes: ARGS='frames -max_total_time=60'
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from unittest import mock
 
+import pytest
 from hypothesis import settings
 
 # On its first import, Locust lets gevent patch the process. Here threads must stay real threads,
@@ -19,3 +20,16 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # examples, so that tests which do not ask for more see many over time.
 settings.register_profile("sseload", deadline=None, max_examples=40)
 settings.load_profile("sseload")
+
+#: Whether to run the tests that `make test` leaves to continuous integration.
+_ALL = "CI" in os.environ or "ALL" in os.environ
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the dearest tests, so that `make test` takes less than five minutes."""
+    if _ALL:
+        return
+    skip = pytest.mark.skip(reason="takes long: make test ALL=1 runs it, and so does CI")
+    for item in items:
+        if item.get_closest_marker("dear"):
+            item.add_marker(skip)

@@ -26,7 +26,7 @@ from tests.support.bad_relays import bad_relay
 from tests.support.relays import balancer
 from tests.support.runs import Run, running, target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 #: Seeds of each plant in a campaign; 0 for the sample.
 SEEDS = int(os.environ.get("DIAGNOSIS_SEEDS", "0"))

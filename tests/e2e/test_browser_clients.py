@@ -25,7 +25,7 @@ from tests.support import browser as browsers
 from tests.support.parallel import selected_params
 from tests.support.runs import QUICK, Outcome, run
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 CONNECTIONS, CODES, CODES_PER_STREAM = 3, 6, 2
 PROGRAM = Path(__file__).parents[1] / "servers" / "browser_cases_node.js"

@@ -13,7 +13,7 @@ from tests.support.distributed import check_workers, distributed
 from tests.support.ground_truth import sequence_of
 from tests.support.runs import LOCUST, QUICK, Outcome, run, target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 CONNECTIONS, CODES, SECONDS = 12, 12, 3
 

@@ -10,7 +10,7 @@ import pytest
 from tests.servers.compressing import compressing_server
 from tests.support.runs import QUICK, Outcome, run
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 CONNECTIONS, CODES = 8, 6
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support.relays import balancer
 from tests.support.runs import QUICK, Outcome, run, target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 #: By the name of a run: the options of each embedded target behind the balancer, and its own.
 RUNS: dict[str, tuple[list[tuple[str, ...]], tuple[str, ...]]] = {

@@ -12,7 +12,7 @@ from sseload_users.demo.record import Record
 from tests.support.returning_clients import users_file
 from tests.support.runs import QUICK, Outcome, run_against_target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 CONNECTIONS = 6
 #: What the server sees of a loss, by who ended the connection. One that was lost silently is closed

@@ -10,7 +10,7 @@ import pytest
 from sseload_users.demo import record
 from tests.support.runs import LOCUST, QUICK, run, run_against_target, target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 #: Two listeners to one visitor, and a broadcaster.
 USERS = """

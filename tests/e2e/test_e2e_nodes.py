@@ -19,7 +19,7 @@ from sseload_users.demo import process, record
 from tests.support.ground_truth import listeners_of, sequence_of
 from tests.support.runs import QUICK, Run, run, running, target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 Nodes = list[tuple[process.DemoProcess, Path]]
 

@@ -11,7 +11,7 @@ from tests.support.distributed import distributed
 from tests.support.runs import LOCUST, ROOT, SSELOAD, Outcome, run, running
 from tests.support.self_sending_server import Fate, SelfSendingServer
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 CONNECTIONS, MESSAGES = 6, 40
 OBSERVE = ("--observe", "--duration", "4")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.runs import QUICK, run, run_against_target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 #: Most bytes of a message that the target writes; between the two sizes of payloads.
 LIMIT = 1500

@@ -12,7 +12,7 @@ from tests.servers.socketio_servers import socketio_server
 from tests.support.returning_clients import Pairs, clients_of, pairs_of, users_file
 from tests.support.runs import QUICK, Outcome, run, run_against_target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 CONNECTIONS, CODES, DURATION = 8, 40, 2
 #: Each way in which sessions end, and all return.

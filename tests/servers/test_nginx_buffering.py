@@ -14,7 +14,7 @@ import pytest
 from tests.servers.nginx_balancer import balancer
 from tests.support.runs import QUICK, Outcome, run, target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 CONNECTIONS, CODES = 5, 60
 IGNORE = "proxy_ignore_headers X-Accel-Buffering;"
