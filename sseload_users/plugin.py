@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any, cast
@@ -72,6 +73,12 @@ def _make_leader(environment: Environment, link: Link, users: UserClasses) -> Le
         complain(str(error))
         link.dismiss()
         sys.exit(_CANNOT_RUN)
+    except KeyboardInterrupt:
+        # Locust expects it only later, and there is nothing to report yet: end silently.
+        link.dismiss()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise
     return leader
 
 

@@ -54,7 +54,7 @@ DROPPED = {
 }
 #: A few of these exceed the socket buffers of a connection.
 PAD = "x" * 900_000
-BIG = ('"source" = "load-test" }', f'"source" = "load-test", "metadata" = {{ "pad" = "{PAD}" }} }}')
+BIG = ('"padding" = "{padding}" } }', f'"pad" = "{PAD}" }} }}')
 UPKEEP = ("every = 30 #", "every = 0.4 #")
 
 TOKEN = ("--value", "ingest_token=demo-ingest-token")
