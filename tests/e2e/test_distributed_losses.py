@@ -18,7 +18,7 @@ from sseload_users.demo import record
 from tests.support.distributed import Distributed, Hosts, distributed, incomplete, no_namespaces
 from tests.support.runs import Outcome, target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 CONNECTIONS, CODES = 12, 16
 

@@ -13,7 +13,7 @@ from tests.servers.rooms import Rooms
 from tests.support.distributed import check_workers, distributed
 from tests.support.runs import QUICK, Outcome, run
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 ROOMS = """
 transport = "websocket"

@@ -9,7 +9,7 @@ import pytest
 from sseload_users.demo.record import Record
 from tests.support.runs import QUICK, Outcome, run_against_target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 CONNECTIONS, CODES, CHANNELS = 12, 20, 4
 TWO = ("--processes", "2")

@@ -15,7 +15,7 @@ import pytest
 from tests.support.login_server import LoginServer, Request, Response, json_response
 from tests.support.runs import QUICK, Outcome, run
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 PROFILE = """\
 transport = "websocket"

@@ -12,7 +12,7 @@ from tests.support.distributed import distributed
 from tests.support.relays import Passed, proxy, relays
 from tests.support.runs import QUICK, run, target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 ADDRESSES = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
 

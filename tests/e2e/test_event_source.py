@@ -9,7 +9,7 @@ import pytest
 from tests.support.runs import Outcome, run
 from tests.support.stream_server import Refuse, StreamServer, status
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 CONNECTIONS = 4
 RUN = (
