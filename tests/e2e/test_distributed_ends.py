@@ -18,7 +18,7 @@ from tests.support.consistency import OWED_OUTCOMES
 from tests.support.distributed import Distributed, check_rows, check_workers, distributed
 from tests.support.runs import PATIENCE, QUICK, Outcome, running, target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 #: Codes so fast that some are always on their way.
 CONNECTIONS, CODES, SECONDS = 8, 2000, 20

@@ -20,7 +20,7 @@ from sseload_users.core.config_path import config_path
 from tests.support.runs import QUICK, run
 from tests.support.socket_servers import read_until, serving
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 HTML = b"<!doctype html>\n<title>429 Too Many Requests</title>\n<h1>Too Many Requests</h1>\n"
 STREAM = (

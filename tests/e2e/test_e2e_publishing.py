@@ -25,7 +25,7 @@ from tests.support.publishing_profiles import OWN, REFUSE, STORED, plain
 from tests.support.runs import QUICK, Outcome, run_against_target, running
 from tests.support.runs import run as run_sseload
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 SOCKET = ("--target", "code-server-socket", "--value", f"ingest_token={TOKEN}")
 WRONG_TOKEN = ("--target", "code-server-socket", "--value", "ingest_token=wrong-one")

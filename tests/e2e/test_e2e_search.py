@@ -16,7 +16,7 @@ import pytest
 from tests.support.ports import free_port
 from tests.support.runs import LOCUST, Outcome, run, target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 #: Options that keep a probe short.
 BRIEF = ("--settle", "0", "--delivery-timeout", "2", "--warm-up", "10", "--target", "websocket")

@@ -18,7 +18,7 @@ from sseload_users.demo import record
 from tests.support.ground_truth import expected_figures, received_by_connection, reported_figures
 from tests.support.runs import PATIENCE, QUICK, Outcome, run, run_against_target, target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 TOKEN, ORIGIN = "s3cret-ingest-token", "https://codes.example"
 TODAY = ("--as", "today", "--ingest-token", TOKEN)
