@@ -104,9 +104,12 @@ def test_several_codes_in_a_message_are_accounted_for_one_by_one(
     with server.running() as url:
         outcome = run(tmp_path, *LOAD, "--host", url, *profile(tmp_path, text))
     expected = truth(server.clients)
+    most_out_of_order = expected.pop("out_of_order")
     assert max(len(each.codes) / each.batches for each in server.clients) > 1
     assert figures(outcome, *expected) == expected
-    assert min(expected[each] for each in ("missing", "duplicate", "out_of_order")) > 0
+    # Codes that were in flight together are not counted, and on a busy machine some are.
+    assert 0 < figures(outcome, "out_of_order")["out_of_order"] <= most_out_of_order
+    assert min(expected[each] for each in ("missing", "duplicate")) > 0
     assert outcome.grade != "good"
     if PONG in text:
         pongs = [
