@@ -17,19 +17,19 @@ help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 load: .venv/run ## Test a server: CONNECTIONS=50 CODES=10 DURATION=60 HOST=http://… ARGS=…
-	$(BIN)/python -m sseload_users $(CONNECTIONS) $(CODES) $(DURATION) $(host) $(ARGS)
+	$(BIN)/sseload $(CONNECTIONS) $(CODES) $(DURATION) $(host) $(ARGS)
 
 stress: .venv/run ## 500 connections, 50 codes, 180 s
-	$(BIN)/python -m sseload_users 500 50 180 $(host) $(ARGS)
+	$(BIN)/sseload 500 50 180 $(host) $(ARGS)
 
 ladder: .venv/run ## 50, 100, 200 and 500 connections in one run: where does it fall short?
-	$(BIN)/python -m sseload_users --config config/ladder.conf $(host) $(ARGS)
+	$(BIN)/sseload ladder $(host) $(ARGS)
 
 capacity: .venv/run ## Search for the most connections that the server holds
-	$(BIN)/python -m sseload_users --config config/capacity.conf $(host) $(ARGS)
+	$(BIN)/sseload capacity $(host) $(ARGS)
 
 shape: .venv/run ## SHAPE=soak, churn, storm, flap, rooms, burst, slow-consumers or idle
-	$(BIN)/python -m sseload_users --config config/$(SHAPE).conf $(host) $(ARGS)
+	$(BIN)/sseload shape $(SHAPE) $(host) $(ARGS)
 
 ui: .venv/run ## Locust's web UI at http://localhost:8089
 	$(BIN)/locust $(host) $(ARGS)
@@ -80,13 +80,19 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml allows
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "sseload needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 
-.venv/run: requirements.txt | .venv/bin/python
+.venv/run: requirements.txt | .venv/bin/sseload
 	$(BIN)/python -m pip install -q --require-hashes -r requirements.txt
 	@touch $@
 
-.venv/dev: requirements.txt requirements-dev.txt | .venv/bin/python
+.venv/dev: requirements.txt requirements-dev.txt | .venv/bin/sseload
 	$(BIN)/python -m pip install -q --require-hashes -r requirements-dev.txt
 	@touch $@ .venv/run
+
+# The command, for this checkout. To install it, pip would have to download a build backend.
+.venv/bin/sseload: | .venv/bin/python
+	@printf '%s\n' '#!/bin/sh' \
+		'PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" exec "$(CURDIR)/$(BIN)/python" -m sseload_users "$$@"' >$@
+	@chmod +x $@
 
 pictures: .venv/dev ## Make the pictures in docs/ anew (needs chromium)
 	$(BIN)/python -m docs.make_pictures

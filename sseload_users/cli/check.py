@@ -1,4 +1,4 @@
-"""``python -m sseload_users check``: a few connections, three codes, and every step in words.
+"""The command `check`: a few connections, three codes, and every step in words.
 
 It is the first thing to run against a new server. Where it fails, it names the step, repeats
 what the server said, and says where to look.
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         0 if every connection received every code, 1 if a step failed, 2 for invalid arguments.
     """
     parser = LocustArgumentParser(
-        prog="python -m sseload_users check",
+        prog="sseload check",
         description="Opens a few connections, broadcasts one code and then two at the same time, "
         "and prints each step.",
     )

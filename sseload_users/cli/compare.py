@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         0 if B is not clearly worse than A, 1 if it is, 2 if they cannot be compared.
     """
-    asked = _parser().parse_args(arguments)
+    asked = parser().parse_args(arguments)
     try:
         before, after = read(asked.a), read(asked.b)
         result = compare(before, after, asked.tolerance)
@@ -145,27 +145,28 @@ def document(
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sseload_users compare",
+def parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    made = argparse.ArgumentParser(
+        prog="sseload compare",
         description="Compare the reports of two runs: what changed, and whether noise explains it.",
         epilog="Exit status: 0 if B is not clearly worse than A, 1 if it is, 2 if they cannot "
         "be compared.",
         allow_abbrev=False,
     )
-    parser.add_argument(
+    made.add_argument(
         "a", metavar="A", help="the report before: a report.json, or a directory with one"
     )
-    parser.add_argument("b", metavar="B", help="the report after, likewise")
-    parser.add_argument("--html", metavar="FILE", help="also write a page with charts")
-    parser.add_argument(
+    made.add_argument("b", metavar="B", help="the report after, likewise")
+    made.add_argument("--html", metavar="FILE", help="also write a page with charts")
+    made.add_argument(
         "--tolerance",
         metavar="PERCENT",
         type=_tolerance,
         default=TOLERANCE_PERCENT,
         help="latencies within PERCENT of each other count as equal (default: %(default)g)",
     )
-    return parser
+    return made
 
 
 def _tolerance(text: str) -> float:

@@ -1,4 +1,4 @@
-"""The command `sseload [connections] [codes] [duration]`: a headless test.
+"""The command `sseload run`, also without its name: a headless test; and `sseload ui`.
 
 Everything else on the command line is an option of Locust's or of sseload's, and passed on.
 """
@@ -13,6 +13,7 @@ from argparse import Action
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from sseload_users.cli.kept_configs import with_paths
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.garbage import kept
 
@@ -43,11 +44,38 @@ def main(words: Sequence[str]) -> int:
         parser.print_help()
         return 0
     try:
-        line = locust_arguments(words, parser._option_string_actions)  # noqa: SLF001
+        line = locust_arguments(
+            with_paths(words),
+            parser._option_string_actions,  # noqa: SLF001
+        )
     except ConfigError as error:
         print(f"sseload: {error}", file=sys.stderr)
         return 2
     return _run_locust(line)
+
+
+def ui(words: Sequence[str]) -> int:
+    """Open Locust's web UI, in which tests are set up and started.
+
+    Args:
+        words: options, whose values are the form's initial ones.
+
+    Returns:
+        The exit status, where Locust does not end the process itself.
+    """
+    if words and words[0] in ("-h", "--help"):
+        print(
+            "usage: sseload ui [options]\n\nOpens Locust's web UI at http://localhost:8089; "
+            "--web-port N takes another port.\nThe values of options appear in its form."
+        )
+        return 0
+    try:
+        line = with_paths(words)
+    except ConfigError as error:
+        print(f"sseload: {error}", file=sys.stderr)
+        return 2
+    # The sets of options are headless, as a test started from a command line is.
+    return _run_locust(["-f", str(_locustfile()), *line, "--headful"])
 
 
 def locust_arguments(words: Sequence[str], options: Mapping[str, Action]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The command line of ``python -m sseload_users.demo``: one function per group of options."""
+"""The command line of ``sseload demo``: one function per group of options."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     depend on ``--as`` are None.
     """
     made = _Parser(
-        prog="python -m sseload_users.demo",
+        prog="sseload demo",
         description="The embedded target: a server that broadcasts codes over WebSocket, "
         "Socket.IO and server-sent events. A SHARE is a number between 0 and 1.",
         allow_abbrev=False,

@@ -31,6 +31,7 @@ from sseload_users.run.limits import make_room
 from sseload_users.run.link import Link
 from sseload_users.run.messages import JoinRequest, NoRun, RunAssigned, ToLeader, ToWorker
 from sseload_users.run.population import Population
+from sseload_users.run.program import typed
 from sseload_users.run.resources import Resources
 from sseload_users.run.run_facts import check_way_in, run_facts, run_plan
 from sseload_users.run.run_users import RunUsers, StartEmbedded
@@ -362,6 +363,12 @@ class Leader:
         if self._report is not None and not self._printed:
             self._printed = True
             console.print_summary(self._report)
+            if self._embedded_pid is not None and self._headless:
+                print(
+                    "This was the embedded target. A server of your own: "
+                    f"{typed()} check --host URL",
+                    file=sys.stderr,
+                )
 
     def _stop(self) -> None:
         """Stop Locust's test; quit Locust if no further test can be started."""
