@@ -28,8 +28,8 @@ class Admission:
 
     def count(self) -> int:
         """Count a handshake and return its ordinal."""
-        self._context.handshakes += 1
-        return self._context.handshakes
+        self._context.counts.handshakes += 1
+        return self._context.counts.handshakes
 
     def admit(
         self, exchange: Exchange, transport: str, username: str, *, known: bool
@@ -67,6 +67,7 @@ class Admission:
         self._context.recorder.write(
             "refused",
             connection=ordinal,
+            node=self._context.node,
             transport=transport,
             username=username,
             how=how,

@@ -60,6 +60,7 @@ class ClientSocket(asyncio.Protocol):
     Args:
         on_ready: called when the connection, with TLS its handshake, is established.
         tls: the TLS context, or None for a plain socket.
+        open_sockets: contains the socket while it is connected.
 
     Attributes:
         on_bytes: called with the bytes received.
@@ -68,12 +69,16 @@ class ClientSocket(asyncio.Protocol):
     """
 
     def __init__(
-        self, on_ready: Callable[[ClientSocket], None], tls: ssl.SSLContext | None
+        self,
+        on_ready: Callable[[ClientSocket], None],
+        tls: ssl.SSLContext | None,
+        open_sockets: set[ClientSocket],
     ) -> None:
         self.on_bytes: Callable[[bytes], None] = _ignore
         self.on_end: Callable[[Exception | None], None] = _ignore
         self.gone = False
         self._on_ready = on_ready
+        self._open_sockets = open_sockets
         self._tls = _Tls(tls) if tls is not None else None
         self._paused = False
         self._partial: Settle | None = None
@@ -140,6 +145,7 @@ class ClientSocket(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Handle the accepted connection."""
         self._transport = cast("asyncio.Transport", transport)
+        self._open_sockets.add(self)
         # With a zero high-water mark, "not paused" means that the kernel has every byte.
         self._transport.set_write_buffer_limits(high=0)
         if self._tls is None:
@@ -184,6 +190,7 @@ class ClientSocket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Settle all pending writes, and call ``on_end``."""
+        self._open_sockets.discard(self)
         self.discard_pending()
         on_end, self.on_end, self.on_bytes = self.on_end, _ignore, _ignore
         on_end(exc or self._error)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 from sseload_users.core.errors import ConfigError
 from sseload_users.demo import option_types
+from sseload_users.demo.backplane import BackplaneKind
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,10 +29,18 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     _add_general(made)
+    _add_nodes(
+        made.add_argument_group(
+            "nodes", "Several nodes of one server, which may restart in turn as in a deployment."
+        )
+    )
     _add_today(made.add_argument_group("today's code server (--as today)"))
     _add_tls(made.add_argument_group("TLS"))
     _add_capacity(
-        made.add_argument_group("capacity", "Connections of all transports count; 0 is no limit.")
+        made.add_argument_group(
+            "capacity",
+            "Connections of all transports count, at each node by itself; 0 is no limit.",
+        )
     )
     _add_heartbeats(made.add_argument_group("heartbeats and tokens"))
     _add_delivery_faults(made.add_argument_group("delivery faults"))
@@ -47,7 +56,8 @@ def _add_general(parser: argparse.ArgumentParser) -> None:
         "--port",
         type=option_types.port,
         default=0,
-        help="port to listen on; 0, the default, picks a free one",
+        help="port to listen on, with --nodes that of the first node, and the next ones for the "
+        "others; 0, the default, picks free ones",
     )
     add(
         "--users",
@@ -72,6 +82,48 @@ def _add_general(parser: argparse.ArgumentParser) -> None:
     add("--exit-with-parent", action="store_true", help="exit at the end of standard input")
     add("--record", type=Path, metavar="FILE", help="write the ground-truth record, as JSON lines")
     add("--seed", type=int, default=0, help="seed of the faults (default: 0)")
+
+
+def _add_nodes(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--nodes",
+        type=option_types.positive,
+        default=1,
+        metavar="N",
+        help="number of nodes, each at a port of its own (default: 1)",
+    )
+    add(
+        "--backplane",
+        choices=get_args(BackplaneKind),
+        default="history",
+        help="what the nodes share: history, the default: each code reaches the connections of "
+        "all nodes, and any node replays what clients missed; live: codes, but each node has a "
+        "history of its own, which a restart empties; none: a code reaches only the connections "
+        "of its node",
+    )
+    add(
+        "--restart-after",
+        type=option_types.seconds_or_zero,
+        default=0.0,
+        metavar="SECONDS",
+        help="restart each node once, in turn: the first one SECONDS after the first code, each "
+        "further one SECONDS after the one before is back; 0, the default, for never",
+    )
+    add(
+        "--restart-away",
+        type=option_types.seconds_or_zero,
+        default=2.0,
+        metavar="SECONDS",
+        help="time from the end of a node's sessions to its return (default: 2 s); event streams "
+        "are told to reconnect only after it (retry)",
+    )
+    add(
+        "--restart-how",
+        choices=("close", "reset"),
+        default="close",
+        help="how a node ends its sessions: in order, or by a TCP reset (default: close)",
+    )
 
 
 def _add_today(group: argparse._ArgumentGroup) -> None:

@@ -1,4 +1,4 @@
-"""The broadcast: write each code to every subscriber, subject to the faults.
+"""The broadcast of one node: write each code to every subscriber, subject to the faults.
 
 A payload is encoded once per format and written to all subscribers without waiting; only
 ``--cost-per-delivery`` makes one subscriber wait for another.
@@ -7,11 +7,11 @@ A payload is encoded once per format and written to all subscribers without wait
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections import deque
 from collections.abc import Callable
 
 from sseload_users.core.clock import wall_ns
+from sseload_users.demo.backplane import Backplane
 from sseload_users.demo.broadcast import (
     Broadcast,
     DelayedDelivery,
@@ -22,19 +22,18 @@ from sseload_users.demo.broadcast import (
     put,
 )
 from sseload_users.demo.faults import PLAIN, DeliveryFaults, FaultPlan
-from sseload_users.demo.history import History
 from sseload_users.demo.messages import Format, IngestedCode
 from sseload_users.demo.record import Recorder
 from sseload_users.demo.subscriptions import EVERYBODY, Subscriptions
 
 
 class Hub:
-    """Broadcast each code to the subscriptions in its channel, and keep the history.
+    """Broadcast each code to the subscriptions in its channel at one node.
 
     Args:
         plan: the faults.
         recorder: records each code's outcomes.
-        history: what was broadcast.
+        backplane: connects the hub with those of other nodes, and has the history.
         cost: seconds per delivery; deliveries are sequential.
         on_broadcast: called with a code's index after its broadcast.
     """
@@ -43,7 +42,7 @@ class Hub:
         self,
         plan: FaultPlan,
         recorder: Recorder,
-        history: History,
+        backplane: Backplane,
         *,
         cost: float,
         on_broadcast: Callable[[int], None],
@@ -53,7 +52,10 @@ class Hub:
         self._cost = cost
         self._on_broadcast = on_broadcast
         self._codes = 0
-        self._history = history
+        self._backplane = backplane
+        self._history = backplane.history()
+        # A subscription gets what is newer by broadcast, and nothing else of it.
+        self._newest = backplane.log.newest
         self._subscriptions = Subscriptions()
         self._codes_before_drop: dict[Subscriber, int] = {}
         self._delayed: dict[DelayedDelivery, asyncio.TimerHandle] = {}
@@ -62,13 +64,13 @@ class Hub:
 
     @property
     def codes(self) -> int:
-        """The number of codes so far."""
+        """The number of codes handed in at this node so far."""
         return self._codes
 
     @property
     def newest(self) -> int:
-        """The index of the newest code that was broadcast; 0 before the first."""
-        return self._history.newest
+        """The index of the newest code, up to which a client that connects now is informed."""
+        return self._newest
 
     def subscribe(
         self,
@@ -117,12 +119,15 @@ class Hub:
         self._codes_before_drop.pop(subscriber, None)
 
     def broadcast(self, code: IngestedCode) -> int:
-        """Queue a code for its channel, and return its index."""
+        """Pass on a code that was handed in at this node, and return its index."""
         self._codes += 1
-        code = dataclasses.replace(code, index=self._codes)
+        return self._backplane.publish(code, self)
+
+    def enqueue(self, code: IngestedCode) -> None:
+        """Queue a numbered code for its channel, and keep it in the history."""
+        self._history.add(code)
         self._waiting.append(Broadcast(code, self._recorder))
         self._woken.set()
-        return code.index
 
     async def run(self) -> None:
         """Broadcast queued codes in order until cancelled."""
@@ -137,7 +142,7 @@ class Hub:
             for _ in range(3):
                 await asyncio.sleep(0)
             broadcast = self._waiting[0]
-            self._history.add(broadcast.code)
+            self._newest = broadcast.code.index
             broadcast.start(self._subscriptions.members(broadcast.code.channel))
             self._deliver_outside(broadcast)
             members = list(broadcast.rest)
@@ -168,7 +173,9 @@ class Hub:
             self.unsubscribe(subscription)
 
     def _write_history(self, subscription: Subscription, after: int | None) -> None:
-        codes, withheld = self._history.replay(subscription.channels, after)
+        codes, withheld = self._history.replay(
+            subscription.channels, after, self._newest, self._backplane.log
+        )
         form, ordinal = subscription.format, subscription.subscriber.ordinal
         if withheld:
             self._recorder.write("withheld", connection=ordinal, codes=withheld)

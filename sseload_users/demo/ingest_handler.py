@@ -75,13 +75,12 @@ class IngestHandler:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._received = 0
         self._recent: deque[tuple[float, str, str]] = deque()
 
     def submit(self, submission: Submission) -> None:
         """Answer a submission, now or after ``--ingest-delay``."""
-        self._received += 1
-        received = _ReceivedCode(submission, self._received, wall_ns())
+        self._context.counts.ingests += 1
+        received = _ReceivedCode(submission, self._context.counts.ingests, wall_ns())
         delay = self._context.settings.ingest_delay
         if delay:
             asyncio.get_running_loop().call_later(delay, self._answer, received)
@@ -124,6 +123,7 @@ class IngestHandler:
             ns=received.ns,
             fault=fault,
             connection=received.submission.connection,
+            node=self._context.node,
         )
 
     def _repeated(self, username: str, code: str) -> bool:

@@ -92,6 +92,7 @@ def gone(context: Context, exchange: Exchange) -> None:
         status=410,
         index=None,
         ns=wall_ns(),
+        node=context.node,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from sseload_users.core.errors import ConfigError
 from sseload_users.demo import command_line
+from sseload_users.demo.backplane import BackplaneKind
 from sseload_users.demo.faults import Faults
 
 #: Which code server to imitate: as the guide describes it, or as it runs today.
@@ -25,6 +26,9 @@ _DEFAULTS: dict[Version, dict[str, Any]] = {
 }
 
 
+_LAST_PORT = 65535
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """A server's configuration; ``--help`` explains each option. Times are in seconds.
@@ -37,6 +41,11 @@ class Settings:
     version: Version
     host: str
     port: int
+    nodes: int
+    backplane: BackplaneKind
+    restart_after: float
+    restart_away: float
+    restart_how: Literal["close", "reset"]
     users: tuple[str, ...]
     seed: int
     faults: Faults
@@ -85,6 +94,10 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, dict[str, Any]]:
     options = {name: str(v) if isinstance(v, Path) else v for name, v in given.items()}
     if given["tls_key"] is not None and given["tls_cert"] is None:
         raise ConfigError("--tls-key requires --tls-cert.")
+    if given["port"] + given["nodes"] - 1 > _LAST_PORT:
+        raise ConfigError(
+            f"--nodes {given['nodes']}: there are not as many ports from --port {given['port']} on."
+        )
     delay, delay_seconds = given.pop("delay")
     reorder, reorder_seconds = given.pop("reorder")
     names = Faults.__dataclass_fields__.keys() & given.keys()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -26,15 +27,20 @@ class DemoProcess:
     """A running server; as a context manager, stop it on exit.
 
     Attributes:
-        url: the address it listens on: ``http://127.0.0.1:PORT``.
+        urls: the addresses of its nodes, each ``http://127.0.0.1:PORT``.
         pid: its process id.
     """
 
-    def __init__(self, child: subprocess.Popen[bytes], url: str) -> None:
-        self.url = url
+    def __init__(self, child: subprocess.Popen[bytes], urls: Sequence[str]) -> None:
+        self.urls = urls
         self.pid = child.pid
         self._child = child
         self._owner = os.getpid()
+
+    @property
+    def url(self) -> str:
+        """The address of its first node."""
+        return self.urls[0]
 
     def __enter__(self) -> Self:
         return self
@@ -78,30 +84,30 @@ def start(*options: str) -> DemoProcess:
             start_new_session=True,
         )
         try:
-            url = _wait_for_url(child, out)
+            urls = _wait_for_urls(child, out)
         except BaseException:
             # For example Ctrl-C, or a greenlet's timeout.
             _end(child)
             raise
-        if url:
-            return DemoProcess(child, url)
+        if urls:
+            return DemoProcess(child, urls)
         _end(child)
         reason = " ".join(_text(err).split()) or f"it did not listen within {_START_SECONDS:.0f} s."
         raise ConfigError(f"The embedded target did not start: {reason}")
 
 
-def _wait_for_url(child: subprocess.Popen[bytes], out: IO[bytes]) -> str:
-    """Return the child's URL; empty if it ends first or takes too long."""
+def _wait_for_urls(child: subprocess.Popen[bytes], out: IO[bytes]) -> Sequence[str]:
+    """Return the URLs of the child's nodes; none if it ends first or takes too long."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         ended = child.poll() is not None
         line, end, _ = _text(out).partition("\n")
         if end and line.startswith(_LISTENING):
-            return line.removeprefix(_LISTENING)
+            return line.removeprefix(_LISTENING).split()
         if ended:
             break
         time.sleep(0.01)
-    return ""
+    return ()
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sseload_users.core.clock import wall_ns
 from sseload_users.demo.broadcast import Subscription
@@ -19,14 +20,29 @@ from sseload_users.demo.subscriptions import EVERYBODY
 _REPLACED = 4409
 
 
+@dataclass(slots=True)
+class Counts:
+    """What is counted across all nodes, and not from zero when one restarts.
+
+    Attributes:
+        handshakes: handshakes so far; the next ordinal is one more.
+        listeners: connections that have ever subscribed.
+        ingests: codes that were handed in.
+    """
+
+    handshakes: int = 0
+    listeners: int = 0
+    ingests: int = 0
+
+
 @dataclass(eq=False, slots=True)
 class Context:
-    """The state that the parts of one server share.
+    """The state that the parts of one node share, from its start to its stop.
 
     Attributes:
         kill: kill the process; takes the reason for the record.
-        handshakes: handshakes so far; the next ordinal is one more.
-        listeners: connections that have ever subscribed.
+        counts: of all nodes.
+        node: the node's number, from 1.
         open: the push connections that have not ended.
     """
 
@@ -35,8 +51,8 @@ class Context:
     recorder: Recorder
     hub: Hub
     kill: Callable[[str], None]
-    handshakes: int = 0
-    listeners: int = 0
+    counts: Counts
+    node: int
     open: dict[PushConnection, None] = field(default_factory=dict)
 
     def user_id(self, username: str) -> int | None:
@@ -78,6 +94,7 @@ class PushConnection:
         context.recorder.write(
             "opened",
             connection=ordinal,
+            node=context.node,
             transport=self.transport,
             username=username,
             ns=wall_ns(),
@@ -95,8 +112,8 @@ class PushConnection:
         """Subscribe to channels from now on; see ``Hub.subscribe``."""
         if not self._listens:
             self._listens = True
-            self.context.listeners += 1
-            self.drop_due = self.context.plan.drops(self.context.listeners)
+            self.context.counts.listeners += 1
+            self.drop_due = self.context.plan.drops(self.context.counts.listeners)
         self._subscriptions[namespace] = self.context.hub.subscribe(
             self, form, namespace, channels=channels, after=after
         )
@@ -114,10 +131,22 @@ class PushConnection:
         if how == "silent":
             self.silent = True
         elif how == "reset":
-            self.mark_ended("server")
-            self.socket.reset()
+            self._reset()
         else:
             self.close(self.context.plan.faults.drop_code)
+
+    def leave(self, how: Literal["close", "reset"], code: int) -> None:
+        """End the connection because the node stops for a restart.
+
+        Args:
+            how: in order, or by a TCP reset.
+            code: the close code, if it is closed in order.
+        """
+        self._record_drop("restart")
+        if how == "reset":
+            self._reset()
+        else:
+            self.close(code)
 
     def end_others(self) -> None:
         """End all other connections of this user."""
@@ -144,6 +173,10 @@ class PushConnection:
             self._by, self._code = by, code
         for namespace in list(self._subscriptions):
             self.unsubscribe(namespace)
+
+    def _reset(self) -> None:
+        self.mark_ended("server")
+        self.socket.reset()
 
     def _record_drop(self, how: str) -> None:
         self.context.recorder.write("dropped", connection=self.ordinal, how=how, ns=wall_ns())

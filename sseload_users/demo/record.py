@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 @dataclass(slots=True)
 class CodeRecord:
-    """One broadcast code, and the connections (ordinals) by outcome.
+    """One broadcast code, and the connections (ordinals) of all nodes by outcome.
 
     Each subscriber in the code's channel is in exactly one of ``sent``, ``lost``, ``silenced``,
     ``failed`` and ``misrouted``. A Socket.IO connection is listed once per joined namespace.
@@ -62,8 +62,18 @@ class CodeRecord:
     garbage: list[int] = field(default_factory=list)
     foreign: list[int] = field(default_factory=list)
 
+    def add(self, other: CodeRecord) -> None:
+        """Add the outcomes at another node."""
+        self.start_ns = min(self.start_ns, other.start_ns)
+        self.end_ns = max(self.end_ns, other.end_ns)
+        self.subscribers += other.subscribers
+        for name in _OUTCOMES:
+            getattr(self, name).extend(getattr(other, name))
 
-_CODE_FIELDS = tuple(field.name for field in dataclasses.fields(CodeRecord))
+
+_CODE_FIELDS = tuple(each.name for each in dataclasses.fields(CodeRecord))
+#: The lists of connections.
+_OUTCOMES = _CODE_FIELDS[_CODE_FIELDS.index("sent") :]
 
 
 @dataclass(slots=True)
@@ -81,7 +91,7 @@ class ConnectionRecord:
         refused: why it was refused ("503", "reset", "hang", "unknown username", "origin",
             "bad token", "too many connections", "too many streams", "mute"), or None.
         dropped: how a fault ended or silenced it ("close", "reset", "silent", "no pong",
-            "too far behind"), or None.
+            "too far behind", "restart"), or None.
         closed_ns: when it ended (wall clock, ns), or None.
         closed_by: "client", "server" or "network"; empty while it is open.
         closed_code: the WebSocket close code, if any.
@@ -90,7 +100,8 @@ class ConnectionRecord:
         channels: the channels that its subscriptions named, in their order.
         after: index of the newest code that the client said it has, or None.
         withheld: indices of the codes in its channels, newer than ``after``, that it does not
-            get, because they are no longer kept or because of ``--lose-gap``.
+            get: they are not kept (any more, or at this node), or ``--lose-gap`` is given.
+        node: number of the node that it connected to, from 1.
     """
 
     connection: int
@@ -109,6 +120,7 @@ class ConnectionRecord:
     channels: list[str] = field(default_factory=list)
     after: int | None = None
     withheld: list[int] = field(default_factory=list)
+    node: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +135,7 @@ class IngestRecord:
         ns: when it was received (wall clock, ns).
         fault: the injected fault: "status", "hang", "reset" or "dedupe"; empty if none.
         connection: ordinal of the submitting connection; None for an HTTP request.
+        node: number of the node that it was handed in at, from 1.
     """
 
     code: str
@@ -131,6 +144,22 @@ class IngestRecord:
     ns: int
     fault: str = ""
     connection: int | None = None
+    node: int = 1
+
+
+@dataclass(slots=True)
+class NodeRecord:
+    """One node.
+
+    Attributes:
+        url: the address that it listens on.
+        started_ns: when it began to listen, for each start (wall clock, ns).
+        stopped_ns: when its sessions had ended, for each restart (wall clock, ns).
+    """
+
+    url: str
+    started_ns: list[int] = field(default_factory=list)
+    stopped_ns: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +220,7 @@ class Record:
         ingests: in the order of their answers.
         pages: in the order of the requests.
         codes: by index.
+        nodes: by number.
         stopped: why the server stopped; empty if unknown.
     """
 
@@ -199,6 +229,7 @@ class Record:
     ingests: list[IngestRecord] = field(default_factory=list)
     pages: list[PageRecord] = field(default_factory=list)
     codes: dict[int, CodeRecord] = field(default_factory=dict)
+    nodes: dict[int, NodeRecord] = field(default_factory=dict)
     stopped: str = ""
 
     def total(self, outcome: str) -> int:
@@ -304,35 +335,50 @@ def _add(record: Record, line: dict[str, Any]) -> None:
             record.options = line["options"]
         case "stopped":
             record.stopped = line["why"]
+        case "node started":
+            node = record.nodes.setdefault(line["node"], NodeRecord(line["url"]))
+            node.started_ns.append(line["ns"])
+        case "node stopped":
+            record.nodes[line["node"]].stopped_ns.append(line["ns"])
         case "ingest":
             record.ingests.append(IngestRecord(**line))
         case "page":
             record.pages.append(PageRecord(**line))
-        case "publishing" | "upgraded":
-            setattr(record.connections[line["connection"]], f"{event}_ns", line["ns"])
         case "code":
-            record.codes[line["index"]] = CodeRecord(**line)
+            entry = CodeRecord(**line)
+            if record.codes.setdefault(entry.index, entry) is not entry:
+                record.codes[entry.index].add(entry)
         case "opened" | "refused":
             ordinal = line["connection"]
             connection = record.connections.setdefault(
-                ordinal, ConnectionRecord(ordinal, line["transport"], line["username"])
+                ordinal,
+                ConnectionRecord(ordinal, line["transport"], line["username"], node=line["node"]),
             )
             if event == "opened":
                 connection.opened_ns = line["ns"]
             else:
                 connection.refused = line["how"]
+        case _:
+            _add_to(record.connections[line["connection"]], event, line)
+
+
+def _add_to(connection: ConnectionRecord, event: str, line: dict[str, Any]) -> None:
+    match event:
+        case "publishing":
+            connection.publishing_ns = line["ns"]
+        case "upgraded":
+            connection.upgraded_ns = line["ns"]
         case "subscribed":
-            connection = record.connections[line["connection"]]
             connection.subscribed[line["namespace"]] = line["ns"]
             connection.channels += line["channels"]
             connection.after = line["after"]
-        case "replayed" | "withheld":
-            indices: list[int] = getattr(record.connections[line["connection"]], event)
-            indices += line["codes"]
+        case "replayed":
+            connection.replayed += line["codes"]
+        case "withheld":
+            connection.withheld += line["codes"]
         case "dropped":
-            record.connections[line["connection"]].dropped = line["how"]
+            connection.dropped = line["how"]
         case "closed":
-            connection = record.connections[line["connection"]]
             connection.closed_ns = line["ns"]
             connection.closed_by = line["by"]
             connection.closed_code = line["code"]

@@ -124,6 +124,7 @@ class SocketIOConnection(WebSocketConnection):
         self.context.recorder.write(
             "refused",
             connection=self.ordinal,
+            node=self.context.node,
             transport=self.transport,
             username=self.username,
             how="unknown username",

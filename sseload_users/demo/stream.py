@@ -16,6 +16,9 @@ HEADERS = (
     ("X-Accel-Buffering", "no"),
 )
 
+#: Seconds after a node's return at which clients are told to reconnect: starting takes time.
+_RETRY_MARGIN_S = 0.5
+
 
 class StreamConnection(PushConnection):
     """An event stream.
@@ -46,6 +49,11 @@ class StreamConnection(PushConnection):
         self._pongs_missing = False
         self._pong_timer: asyncio.TimerHandle | None = None
         after = None if needs_pong else index_in(exchange.headers.get("last-event-id", ""))
+        settings = context.settings
+        if settings.restart_after:
+            # A client that returned at once would find the node away.
+            retry_ms = round((settings.restart_away + _RETRY_MARGIN_S) * 1000)
+            self.socket.write(self._format.block(f"retry: {retry_ms}\n\n"))
         greeting = {"type": "connected", "connection_id": self.connection_id}
         # A client that returns before any code has an ID all the same.
         index = None if needs_pong else context.hub.newest if after is None else after

@@ -36,6 +36,12 @@ from sseload_users.demo.__main__ import main
         (["--as", "today", "--page-limit", "3:"], "'' is not a number; see --help."),
         (["--as", "today", "--page-limit", "-3"], "'-3' is not an integer of 0 or more"),
         (["--tls-key", "k.pem"], "--tls-key requires --tls-cert."),
+        (["--nodes", "0"], "Argument --nodes: '0' is not an integer of 1 or more"),
+        (["--backplane", "redis"], "Argument --backplane: invalid choice: 'redis'"),
+        (
+            ["--port", "65534", "--nodes", "3"],
+            "--nodes 3: there are not as many ports from --port 65534 on.",
+        ),
         (["--los", "1"], "Unrecognized arguments: --los 1; see --help."),
     ],
 )

@@ -20,11 +20,11 @@ def write_record(path: Path) -> None:
     recorder = Recorder(path)
     recorder.write("started", options={"seed": 3})
     who = {"transport": "websocket", "username": "alice"}
-    recorder.write("opened", connection=1, **who, ns=10)
+    recorder.write("opened", connection=1, node=2, **who, ns=10)
     recorder.write("subscribed", connection=1, namespace="", ns=11, channels=["a"], after=3)
     recorder.write("replayed", connection=1, codes=[4, 5, 6, 7])
     recorder.write("withheld", connection=1, codes=[3])
-    recorder.write("refused", connection=2, **who, how="503", ns=12)
+    recorder.write("refused", connection=2, node=1, **who, how="503", ns=12)
     recorder.write("ingest", code="A", status=200, index=1, ns=13, fault="")
     recorder.write("ingest", code="B", status="hang", index=None, ns=14, fault="hang")
     recorder.write("publishing", connection=1, ns=14)
@@ -35,7 +35,7 @@ def write_record(path: Path) -> None:
     recorder.write("closed", connection=1, by="server", code=1001, ns=16)
     recorder.write("stopped", why="SIGTERM")
     recorder.close()
-    recorder.write("opened", connection=3, **who, ns=99)
+    recorder.write("opened", connection=3, node=1, **who, ns=99)
 
 
 def test_a_record_round_trips(tmp_path: Path) -> None:
@@ -60,6 +60,7 @@ def test_a_record_round_trips(tmp_path: Path) -> None:
             channels=["a"],
             after=3,
             withheld=[3],
+            node=2,
         ),
         2: ConnectionRecord(2, "websocket", "alice", refused="503"),
     }

@@ -31,18 +31,24 @@ SOCKETIO = "/socket.io/?EIO=4&transport=websocket"
 
 @dataclass(slots=True)
 class Target:
-    """A running server and the path of its record."""
+    """A running server, or one of its nodes, and the path of its record."""
 
     process: process.DemoProcess
     path: Path
+    number: int = 1
 
     @property
     def url(self) -> str:
-        return self.process.url
+        return self.process.urls[self.number - 1]
 
     @property
     def websocket_url(self) -> str:
-        return self.process.url.replace("http", "ws", 1)
+        return self.url.replace("http", "ws", 1)
+
+    @property
+    def nodes(self) -> list[Target]:
+        count = len(self.process.urls)
+        return [Target(self.process, self.path, number) for number in range(1, count + 1)]
 
     def post(self, code: str, username: str = "loadtest", **more: str) -> requests.Response:
         return requests.post(
