@@ -11,7 +11,7 @@ ARGS ?=
 
 host = $(if $(HOST),--host $(HOST))
 
-.PHONY: load stress ladder capacity shape ui test test-matrix test-campaign test-diagnosis fuzz check format schema bench lock pictures clean help
+.PHONY: load stress ladder capacity shape ui test test-protocols test-matrix test-campaign test-diagnosis fuzz check format schema bench lock pictures clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ ui: .venv/run ## Locust's web UI at http://localhost:8089
 
 test: .venv/dev ## Run the tests; ALL=1 for those that take long, too
 	$(if $(ALL),ALL=1) $(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
+
+test-protocols: .venv/dev ## Test each protocol on a server of its own, and write the table in docs/targets.md
+	PROTOCOLS=all PROTOCOLS_TABLE=write $(BIN)/python -m pytest -n 4 --dist loadfile tests/protocols $(ARGS)
 
 test-matrix: .venv/dev ## Run each transport with each fault, alone and in pairs (takes a quarter of an hour)
 	MATRIX=all $(BIN)/python -m pytest tests/matrix $(ARGS)

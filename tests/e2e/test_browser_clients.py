@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -20,8 +19,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from tests.servers.socketio_servers import install_socketio
 from tests.support import browser as browsers
+from tests.support.npm import node_environment, require_npm_packages
 from tests.support.parallel import selected_params
 from tests.support.runs import QUICK, Outcome, run
 
@@ -126,12 +125,13 @@ def truth(url: str) -> dict[str, Any]:
 @contextlib.contextmanager
 def servers() -> Iterator[dict[str, str]]:
     """Run a server for each case; yield their URLs; skip the tests without Node."""
-    why = install_socketio()  # it brings the library ws
-    if why is not None:
-        assert os.environ.get("CI") != "true", why
-        pytest.skip(why)
+    require_npm_packages()
     child = subprocess.Popen(
-        ["node", str(PROGRAM)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        ["node", str(PROGRAM)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=node_environment(),
     )
     assert child.stdout is not None
     try:

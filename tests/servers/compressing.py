@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -12,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.servers.socketio_servers import install_socketio
+from tests.support.npm import node_environment, require_npm_packages
 
 _PROGRAM = Path(__file__).parent / "compressing_node.js"
 
@@ -43,16 +40,14 @@ def compressing_server(**options: Any) -> Iterator[CompressingServer]:
     Args:
         **options: see compressing_node.js.
     """
-    why = install_socketio()  # it brings the library ws
-    if why is not None:
-        assert os.environ.get("CI") != "true", why
-        pytest.skip(why)
+    require_npm_packages()
     child = subprocess.Popen(
         ["node", str(_PROGRAM), json.dumps(options)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        env=node_environment(),
     )
     assert child.stdout is not None
     try:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import functools
-import os
 import queue
-import shutil
 import subprocess
 import sys
 import threading
@@ -16,17 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import pytest
+from tests.support.npm import node_environment, require_npm_packages
 
 _FOLDER = Path(__file__).parent
-_PACKAGES = (
-    "socket.io@4",
-    "socket.io2@npm:socket.io@2",
-    "socket.io-client@4",
-    "socket.io-msgpack-parser@3",
-)
-#: Seconds in which a server starts, and npm installs.
-_PATIENCE, _INSTALL_PATIENCE = 15.0, 120.0
+#: Seconds in which a server starts.
+_PATIENCE = 15.0
 
 
 @dataclass
@@ -60,10 +50,7 @@ def socketio_server(kind: str, ping_ms: int = 25_000, timeout_ms: int = 20_000) 
     if kind == "python":
         command = [sys.executable, str(_FOLDER / "socketio_python.py")]
     else:
-        why = install_socketio()
-        if why is not None:
-            assert os.environ.get("CI") != "true", why
-            pytest.skip(why)
+        require_npm_packages()
         command = ["node", str(_FOLDER / "socketio_node.js")]
     child = subprocess.Popen(
         [*command, str(ping_ms), str(timeout_ms), *more.get(kind, [])],
@@ -71,6 +58,7 @@ def socketio_server(kind: str, ping_ms: int = 25_000, timeout_ms: int = 20_000) 
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        env=node_environment(),
     )
     assert child.stdout is not None
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -89,33 +77,3 @@ def socketio_server(kind: str, ping_ms: int = 25_000, timeout_ms: int = 20_000) 
 def _read(output: IO[str], lines: queue.SimpleQueue[str]) -> None:
     for line in output:
         lines.put(line.strip())
-
-
-@functools.cache
-def install_socketio() -> str | None:
-    """Return why Socket.IO does not run on Node here; None if it does."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        return "Node.js and npm are not installed"
-    # Several test processes may come here at once, and npm fails if two install at a time.
-    with (_FOLDER / ".npm-lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return _install_by(npm)
-
-
-def _install_by(npm: str) -> str | None:
-    names = ("socket.io", "socket.io2", "socket.io-client", "socket.io-msgpack-parser")
-    if all((_FOLDER / "node_modules" / name / "package.json").exists() for name in names):
-        return None
-    install = [npm, "install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts"]
-    try:
-        subprocess.run(
-            [*install, "--prefix", str(_FOLDER), *_PACKAGES],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_INSTALL_PATIENCE,
-            check=True,
-        )
-    except (subprocess.SubprocessError, OSError) as error:
-        return f"npm could not install socket.io: {error}"
-    return None

@@ -19,6 +19,7 @@ from sseload_users.transports.engine_transport import EngineTransport
 from tests.servers.nginx_balancer import Sticky, balancer
 from tests.servers.socketio_servers import socketio_server
 from tests.support.listener import events_listener
+from tests.support.npm import node_environment
 
 CLIENTS = 16
 CLIENT = Path(__file__).parent / "socketio_client.js"
@@ -37,7 +38,7 @@ def official(url: str, transports: tuple[CarrierName, ...]) -> dict[str, Any]:
     def run() -> str:
         command = ["node", str(CLIENT), url, str(CLIENTS), ",".join(transports)]
         return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=60
+            command, capture_output=True, text=True, check=True, timeout=60, env=node_environment()
         ).stdout
 
     said: dict[str, Any] = json.loads(gevent.get_hub().threadpool.apply(run))
