@@ -231,8 +231,12 @@ class Options:
         in_form=False,
     )  # fmt: skip
     delivery_report: str | None = option(
-        None, _RUN, "directory for report.json, report.html, codes.csv, connections.csv and "
-        "junit.xml", unit="DIR", in_form=False,
+        None, _RUN, "directory for report.json, report.html, report.md, junit.xml and CSV "
+        "tables", unit="DIR", in_form=False,
+    )  # fmt: skip
+    baseline: str | None = option(
+        None, _RUN, "report.json of an earlier run, or its directory: a headless run that is "
+        "clearly worse ends with status 5", unit="FILE", in_form=False,
     )  # fmt: skip
     region: str | None = option(
         None, _RUN, "location of this worker; the report groups figures by region", in_form=False

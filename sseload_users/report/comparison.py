@@ -27,7 +27,7 @@ CLEAR: tuple[Outcome, ...] = ("worse", "better")
 _PERCENTILES = (("p50", 50.0), ("p90", 90.0), ("p95", 95.0), ("p99", 99.0), ("p99.9", 99.9))
 _MOST_OPTIONS = 6
 #: Options that do not influence a run.
-_IRRELEVANT = {"delivery_report"}
+_IRRELEVANT = {"baseline", "delivery_report"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,18 @@ class Comparison:
     def worse(self) -> bool:
         """Whether B is clearly worse in anything that is judged."""
         return bool(self.sentences("worse"))
+
+
+class AgainstBaseline(NamedTuple):
+    """A run compared with an earlier one.
+
+    Attributes:
+        baseline: report of the earlier run.
+        result: what changed since.
+    """
+
+    baseline: Report
+    result: Comparison
 
 
 def compare(before: Report, after: Report, tolerance: float = TOLERANCE_PERCENT) -> Comparison:

@@ -1,4 +1,4 @@
-"""Write a report's files: report.json, CSV tables, junit.xml and report.html.
+"""Write a report's files: report.json, CSV tables, junit.xml, report.md and report.html.
 
 Each file appears whole or not at all, and one that cannot be written does not keep the others
 from being written.
@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
@@ -20,7 +21,8 @@ from sseload_users.core.audience_figures import ChannelFigures
 from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
-from sseload_users.report import html, junit, serialization
+from sseload_users.report import comparison_views, html, junit, markdown, serialization
+from sseload_users.report.comparison import AgainstBaseline
 from sseload_users.report.model import CodeRow, Report
 
 _logger = logging.getLogger(__name__)
@@ -74,16 +76,19 @@ def write(
     report: Report,
     directory: str | os.PathLike[str],
     connections: Iterable[ConnectionRow],
+    against: AgainstBaseline | None = None,
 ) -> list[Path]:
-    """Write report.json, its tables, junit.xml and report.html, replacing older ones.
+    """Write report.json, its tables and its renderings, replacing older ones.
 
     Args:
         report: of the run.
         directory: created if it is missing.
         connections: a row for each connection, in order.
+        against: the run compared with its baseline, if it has one.
 
     Returns:
-        report.json, codes.csv, connections.csv, channels.csv, junit.xml and report.html.
+        report.json, codes.csv, connections.csv, channels.csv, junit.xml, report.md and
+        report.html; and baseline.html, if there is a baseline.
 
     Raises:
         ReportError: some cannot be written; the others are, see `ReportError.written`.
@@ -93,9 +98,13 @@ def write(
         "codes.csv": lambda: codes_csv(report.per_code),
         "connections.csv": lambda: connections_csv(connections),
         "channels.csv": lambda: channels_csv(report.channels),
-        "junit.xml": lambda: junit.document(report),
+        "junit.xml": lambda: junit.document(report, against),
+        "report.md": lambda: markdown.document(report, against),
         "report.html": lambda: html.document(report),
     }
+    if against is not None:
+        page = partial(comparison_views.document, against.baseline, report, against.result)
+        files["baseline.html"] = page
     path, written, failed = Path(directory), [], []
     for name, text in files.items():
         try:

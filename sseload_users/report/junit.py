@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from xml.etree import ElementTree as ET
 
 from sseload_users.core.figures import FailureCause
 from sseload_users.core.formatting import clean
+from sseload_users.report.comparison import AgainstBaseline
 from sseload_users.report.model import Report, RunInfo
+from sseload_users.verdict.reasons import Reason
 
 #: Causes of failure in the summary.
 _MOST_CAUSES = 20
 
 
-def document(report: Report) -> str:
+def document(report: Report, against: AgainstBaseline | None = None) -> str:
     """Return a test suite whose cases are the rules; an issue is a failure, a warning is not.
 
     It uses the elements and attributes that Jenkins, GitLab and others agree on. Each rule's
-    sentence, warnings included, is in its case's ``system-out``.
+    sentence, warnings included, is in its case's ``system-out``. A comparison with a baseline is
+    one more case, which fails if the run is clearly worse.
+
+    Args:
+        report: of the run.
+        against: it, compared with its baseline, if it has one.
     """
-    run, reasons = report.run, report.verdict.reasons
+    run, reasons = report.run, [*report.verdict.reasons, *_baseline(against)]
     totals = {
         "tests": str(len(reasons)),
         "failures": str(sum(reason.grade == "issues" for reason in reasons)),
@@ -57,6 +65,21 @@ def document(report: Report) -> str:
     output.text = "\n".join(_summary(report))
     ET.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, "unicode") + "\n"
+
+
+def _baseline(against: AgainstBaseline | None) -> Iterator[Reason]:
+    """Yield the comparison with the baseline as a reason."""
+    if against is None:
+        return
+    worse = against.result.sentences("worse")
+    yield Reason(
+        rule="baseline",
+        grade="issues" if worse else "good",
+        measured="",
+        threshold="",
+        sentence=" ".join(worse) or "Nothing is clearly worse than in the baseline.",
+        hint="",
+    )
 
 
 def _summary(report: Report) -> list[str]:

@@ -22,7 +22,7 @@ from sseload_users.core.search import Search
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
 from sseload_users.monitor.server_monitor import ServerMonitor
-from sseload_users.report import console, files
+from sseload_users.report import files
 from sseload_users.report.build import build
 from sseload_users.report.model import Report
 from sseload_users.run.channel_assignment import ChannelAssignment
@@ -31,15 +31,13 @@ from sseload_users.run.limits import make_room
 from sseload_users.run.link import Link
 from sseload_users.run.messages import JoinRequest, NoRun, RunAssigned, ToLeader, ToWorker
 from sseload_users.run.population import Population
-from sseload_users.run.program import typed
 from sseload_users.run.resources import Resources
 from sseload_users.run.run_facts import check_way_in, run_facts, run_plan
+from sseload_users.run.run_result import RunResult, read_baseline
 from sseload_users.run.run_users import RunUsers, StartEmbedded
 from sseload_users.run.run_view import RunView
 from sseload_users.run.server_sources import server_sources
 from sseload_users.run.thresholds_file import load_thresholds
-from sseload_users.verdict import capacity
-from sseload_users.verdict import rules as verdict
 from sseload_users.verdict.thresholds import Thresholds
 
 _logger = logging.getLogger(__name__)
@@ -74,7 +72,8 @@ class Leader:
         self._assigned: RunAssigned | None = None
         self._embedded_pid: int | None = None
         self._thresholds = load_thresholds(None)
-        self._report: Report | None = None
+        self._baseline: Report | None = None
+        self._result: RunResult | None = None
         self._trouble = ""
         self._printed = False
         self._values: dict[str, str] = {}
@@ -161,6 +160,7 @@ class Leader:
         resources = Resources.of(options, self._users.host(self._environment) or "")
         if options.delivery_report is not None:
             files.prepare(options.delivery_report)
+        self._baseline = read_baseline(options)
         return resources
 
     def _check_identities(self, resources: Resources) -> None:
@@ -219,7 +219,7 @@ class Leader:
         self._assigned = RunAssigned(0, run_id, len(self._link.workers()), users, listeners)
         run = run_facts(run_id, resources, environment)
         assignment = ChannelAssignment(resources.options, resources.target, resources.identities)
-        self._report, self._printed, self._trouble = None, False, ""
+        self._result, self._printed, self._trouble = None, False, ""
         self._monitor = ServerMonitor(ServerVitals(run.started_ns), sources)
         self._conductor = Conductor(
             self._link,
@@ -279,19 +279,14 @@ class Leader:
             conductor.plan.result() if isinstance(conductor.plan, Search) else None,
             vitals=self._monitor.vitals,
         )
-        self._report = report
         # A run that was ended before its first code says nothing about the server.
-        judged = not conductor.refusal and (report.run.complete or report.codes.scheduled)
-        grade = report.verdict.grade if judged else None
-        self._status = verdict.exit_status(
-            grade,
-            conductor.options.fail_on,
-            conclusive=capacity.has_answer(report.steps, report.search),
-        )
+        judged = not conductor.refusal and bool(report.run.complete or report.codes.scheduled)
+        self._result = RunResult.of(report, conductor.options, self._baseline, judged=judged)
+        self._status = self._result.status
         if conductor.options.delivery_report is not None:
             try:
-                files.write(
-                    report, conductor.options.delivery_report, _connection_rows(conductor.totals)
+                self._result.write(
+                    conductor.options.delivery_report, _connection_rows(conductor.totals)
                 )
             except ConfigError as error:
                 self._fail(str(error))
@@ -320,7 +315,7 @@ class Leader:
         if self._status is not None and self._environment.process_exit_code is None:
             self._environment.process_exit_code = self._status
         parsed = self._environment.parsed_options
-        if self._report is not None and getattr(parsed, "csv_prefix", None):
+        if self._result is not None and getattr(parsed, "csv_prefix", None):
             # Locust writes its CSV files once a second, and not at the end; missing codes have
             # only just been entered.
             gevent.sleep(1.5 * locust_stats.CSV_STATS_INTERVAL_SEC)
@@ -341,7 +336,7 @@ class Leader:
     @property
     def report(self) -> Report | None:
         """The report of the latest run, if it has ended."""
-        return self._report
+        return None if self._result is None else self._result.report
 
     @property
     def thresholds(self) -> Thresholds:
@@ -360,15 +355,9 @@ class Leader:
 
     def print_summary(self) -> None:
         """Print the latest run's summary, once."""
-        if self._report is not None and not self._printed:
+        if self._result is not None and not self._printed:
             self._printed = True
-            console.print_summary(self._report)
-            if self._embedded_pid is not None and self._headless:
-                print(
-                    "This was the embedded target. A server of your own: "
-                    f"{typed()} check --host URL",
-                    file=sys.stderr,
-                )
+            self._result.show(headless=self._headless, embedded=self._embedded_pid is not None)
 
     def _stop(self) -> None:
         """Stop Locust's test; quit Locust if no further test can be started."""

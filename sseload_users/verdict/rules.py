@@ -33,7 +33,7 @@ from sseload_users.verdict.latency import judge_latency
 from sseload_users.verdict.observation import judge_observation
 from sseload_users.verdict.reasons import GRADES, Reason, StepReport, Verdict, make_reason
 from sseload_users.verdict.receipts import judge_codes_received, loss_clause
-from sseload_users.verdict.thresholds import Grade, JudgedShare, Rule, Thresholds
+from sseload_users.verdict.thresholds import JudgedShare, Rule, Thresholds
 
 FailOn = Literal["issues", "warning", "never"]
 
@@ -72,24 +72,36 @@ def judge(
     return Verdict.of(reasons)
 
 
-def exit_status(grade: Grade | None, fail_on: FailOn = "issues", *, conclusive: bool = True) -> int:
+def exit_status(
+    verdict: Verdict | None,
+    fail_on: FailOn = "issues",
+    *,
+    conclusive: bool = True,
+    worse: bool = False,
+) -> int:
     """Return the exit status of a headless run.
 
     Args:
-        grade: grade of the verdict; None for a run that could not be carried out or judged.
+        verdict: None for a run that could not be carried out or judged.
         fail_on: the grade from which a run has failed.
         conclusive: whether a ladder or a search came to an answer; see `capacity.has_answer`.
+        worse: whether it is clearly worse than its baseline.
 
     Returns:
-        0 passed, 1 failed, 2 not judged, 3 no answer.
+        0 passed, 1 failed, 2 not judged, 3 no answer; 4 failed by the objective alone, and 5 by
+        the baseline alone.
     """
-    if grade is None:
+    if verdict is None:
         return 2
     if fail_on == "never":
         return 0
     if not conclusive:
         return 3
-    return int(GRADES.index(grade) >= GRADES.index(fail_on))
+    lowest = GRADES.index(fail_on)
+    failed = {each.rule for each in verdict.reasons if GRADES.index(each.grade) >= lowest}
+    if failed:
+        return 4 if failed == {"objective"} else 1
+    return 5 if worse else 0
 
 
 def judge_step(account: Account, thresholds: Thresholds) -> Verdict:

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from sseload_users.cli import compare as front
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.histogram import Histogram
+from sseload_users.report import comparison_views as views
 from sseload_users.report import hdr
 from sseload_users.report.comparison import Comparison, Row, compare
 from sseload_users.report.intervals import percentile_interval, ratio
@@ -189,10 +190,10 @@ def test_any_two_reports_can_be_compared(before: Report, after: Report) -> None:
     opposite = {"worse": "better", "better": "worse"}
     assert {name: opposite.get(each, each) for name, each in there.items()} == back
     for width in (60, 80, 100):
-        text = front.summary(before, after, result, width)
+        text = views.summary(before, after, result, width)
         assert max(map(len, text.splitlines())) <= width
-        assert front.answer(result) in text
-    inert(front.document(before, after, result))
+        assert views.answer(result) in text
+    inert(views.document(before, after, result))
 
 
 def test_other_differences_are_noted() -> None:
@@ -328,9 +329,9 @@ def test_texts_of_reports_are_escaped() -> None:
     after.run.options = {**after.run.options, "\x1b[2J": HOSTILE[0]}
     before = report(connections=50, codes=10)
     result = compare(before, after)
-    text = front.summary(before, after, result)
+    text = views.summary(before, after, result)
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
-    root = inert(front.document(before, after, result))
+    root = inert(views.document(before, after, result))
     assert "<script>window.stolen=1</script>" in words(root)
 
 
@@ -340,18 +341,18 @@ def test_only_terminals_get_colours(
     before, after = report(), report(median_ms=9.0)
     result = compare(before, after)
     plain = io.StringIO()
-    front.print_comparison(before, after, result, file=plain)
+    views.print_comparison(before, after, result, file=plain)
     assert "\x1b" not in plain.getvalue()
     monkeypatch.setenv("TERM", "xterm-256color")
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
     screen = Terminal(60)
-    front.print_comparison(before, after, result, file=screen.file)
+    views.print_comparison(before, after, result, file=screen.file)
     assert "\x1b[1;31m✗ B is clearly worse." in screen.read()
     assert max(map(len, screen.lines())) <= 60
     screen.close()
     ascii_ = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    front.print_comparison(before, after, result, file=ascii_)
+    views.print_comparison(before, after, result, file=ascii_)
 
 
 def test_a_directory_names_its_report(files: Callable[..., str]) -> None:

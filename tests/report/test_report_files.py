@@ -25,7 +25,15 @@ from tests.support.reports import as_data, connection_rows, sample, samples
 
 PUBLISHED = Path(serialization.__file__).with_name("schema.json")
 SCHEMA = json.loads(PUBLISHED.read_text(encoding="utf-8"))
-NAMES = ["report.json", "codes.csv", "connections.csv", "channels.csv", "junit.xml", "report.html"]
+NAMES = [
+    "report.json",
+    "codes.csv",
+    "connections.csv",
+    "channels.csv",
+    "junit.xml",
+    "report.md",
+    "report.html",
+]
 
 validator = jsonschema.Draft202012Validator(
     SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
@@ -305,7 +313,7 @@ def test_a_file_that_cannot_be_rendered_does_not_prevent_the_others(
         f"{tmp_path}: could not write codes.csv (KeyError, see the log), "
         "report.html (KeyError, see the log)."
     )
-    there = {"report.json", "connections.csv", "channels.csv", "junit.xml"}
+    there = {"report.json", "connections.csv", "channels.csv", "junit.xml", "report.md"}
     assert {each.name for each in tmp_path.iterdir()} == there
     assert {each.name for each in raised.value.written} == there
     assert "codes.csv could not be made" in caplog.text

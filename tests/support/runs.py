@@ -271,6 +271,8 @@ def clean_environment() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("LOCUST_", "SSELOAD_", "COLUMNS", "NO_COLOR", "FORCE_COLOR"))
+        if not name.startswith(
+            ("LOCUST_", "SSELOAD_", "GITHUB_", "COLUMNS", "NO_COLOR", "FORCE_COLOR")
+        )
         and not name.upper().endswith("_PROXY")
     }

@@ -84,7 +84,7 @@ def found(**changes: Any) -> Report:
 
 def status(report: Report, fail_on: verdict.FailOn = "issues") -> int:
     return verdict.exit_status(
-        report.verdict.grade,
+        report.verdict,
         fail_on,
         conclusive=capacity.has_answer(report.steps, report.search),
     )

@@ -12,7 +12,7 @@ from sseload_users.core.figures import FailureCause
 from sseload_users.report.model import Report
 from sseload_users.run.thresholds_file import load_thresholds
 from sseload_users.verdict import hints
-from sseload_users.verdict.reasons import GRADES, Reason, worst
+from sseload_users.verdict.reasons import GRADES, Reason, Verdict, worst
 from sseload_users.verdict.rules import exit_status
 from sseload_users.verdict.thresholds import Grade, Rule
 from tests.support.reports import causes_of, judged, sample, samples
@@ -395,15 +395,33 @@ def test_nothing_that_gets_worse_improves_a_grade(
 
 
 @pytest.mark.parametrize(
-    ("grade", "issues", "warning", "never"),
-    [("good", 0, 0, 0), ("warning", 0, 1, 0), ("issues", 1, 1, 0), (None, 2, 2, 2)],
+    ("grades", "issues", "warning", "never"),
+    [
+        ({"codes_received": "good"}, 0, 0, 0),
+        ({"codes_received": "warning"}, 0, 1, 0),
+        ({"codes_received": "issues"}, 1, 1, 0),
+        ({"objective": "issues"}, 4, 4, 0),
+        ({"objective": "issues", "latency": "warning"}, 4, 1, 0),
+        ({"objective": "issues", "latency": "issues"}, 1, 1, 0),
+    ],
 )
 def test_the_exit_status_is_what_the_caller_asked_to_fail_on(
-    grade: Grade | None, issues: int, warning: int, never: int
+    grades: dict[str, Grade], issues: int, warning: int, never: int
 ) -> None:
-    assert exit_status(grade) == exit_status(grade, "issues") == issues
-    assert exit_status(grade, "warning") == warning
-    assert exit_status(grade, "never") == never
+    found = Verdict.of(
+        Reason(rule=rule, grade=grade, measured="", threshold="", sentence=rule, hint="")
+        for rule, grade in grades.items()
+    )
+    assert exit_status(found) == exit_status(found, "issues") == issues
+    assert exit_status(found, "warning") == warning
+    assert exit_status(found, "never") == never
+    # Worse than a baseline is what a run is that passes otherwise.
+    assert exit_status(found, worse=True) == (issues or 5)
+    assert exit_status(found, "never", worse=True) == never
+
+
+def test_the_exit_status_of_a_run_that_was_not_judged() -> None:
+    assert exit_status(None) == exit_status(None, "never") == exit_status(None, worse=True) == 2
 
 
 def _judged_anew(report: Report, rule: str) -> str:
