@@ -21,12 +21,13 @@ from sseload_users import options
 from sseload_users.cli import check_findings as findings
 from sseload_users.cli.check_connection import CheckedConnection
 from sseload_users.cli.check_output import CheckOutput, StepFailed, span
-from sseload_users.cli.check_publisher import SentCode, make_publisher
+from sseload_users.cli.check_publisher import CodeToSend, SentCode, make_publisher
 from sseload_users.cli.check_requests import CheckedRequests
 from sseload_users.cli.check_ways import check_polling
 from sseload_users.core.codes import CodeShape, new_run_id
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean, count
+from sseload_users.core.payload_sizes import PayloadSizes
 from sseload_users.options import Options
 from sseload_users.run.before_requests import BeforeRequests
 from sseload_users.run.channel_assignment import ChannelAssignment
@@ -111,6 +112,7 @@ class _Check:
         self._requests = CheckedRequests(resources, self._output)
         self._before = before = BeforeRequests(resources.network, self._options.connect_timeout)
         self._shape = CodeShape(new_run_id(), self._target.profile.code_template)
+        self._sizes = PayloadSizes.parse(self._options.payload_bytes)
         self._codes: list[str] = []
         self._news = Event()
         self._connections = [
@@ -205,6 +207,8 @@ class _Check:
     def _broadcast(self) -> None:
         """Send one code, and then two at the same time; wait for each."""
         (alone,) = self._send(1)
+        for each in alone.before:
+            self._output.step("send", each)
         if alone.cause is not None:
             raise StepFailed(
                 "send", alone.said, self._output.hint("ingest", alone.cause, alone.server_text)
@@ -229,8 +233,11 @@ class _Check:
     def _send(self, many: int) -> list[SentCode]:
         """Send codes at the same time; return them in order."""
         sequence = len(self._codes)
+        size_of = (lambda _: 0) if self._sizes is None else self._sizes.size_of
         sending = [
-            gevent.spawn(self._publisher.send, partial(self._mint, number))
+            gevent.spawn(
+                self._publisher.send, CodeToSend(partial(self._mint, number), size_of(number))
+            )
             for number in range(sequence + 1, sequence + 1 + many)
         ]
         return [each.get() for each in gevent.joinall(sending)]
@@ -246,7 +253,7 @@ class _Check:
         which = "neither was accepted" if len(refused) > 1 else "one was not accepted"
         said = f"2 codes at the same time: {which}: {first.said}"
         hint = self._output.hint("ingest", first.cause, first.server_text)
-        if first.cause != "HTTP 429":
+        if not first.cause.startswith("HTTP 429"):
             raise StepFailed("send", said, hint)
         self._output.step("send", f"warning: {said}")
         self._output.advice("Leave more time between codes in a run: a longer --duration.")

@@ -125,9 +125,11 @@ class CheckedConnection:
         """The compression that was negotiated; empty if there is none."""
         return "" if self._transport is None else self._transport.compression
 
-    def emit(self, emitting: Emitting, code: str, channel: str | None) -> bool:
+    def emit(self, emitting: Emitting, code: str, channel: str | None, payload_bytes: int) -> bool:
         """Emit a code; return whether it was written."""
-        frame = emitting.frame(code, self._identity, self._requests.captured, channel)
+        frame = emitting.frame(
+            code, self._identity, self._requests.captured, channel, payload_bytes
+        )
         if self._transport is None or not self._transport.send(frame):
             return False
         if not emitting.echo:

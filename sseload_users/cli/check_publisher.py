@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from sseload_users.targets import Emitting, Publishing
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
+from sseload_users.transports.http_request import HttpRequest
 from sseload_users.transports.server_text import body_text, text_beyond
 from sseload_users.users.login import Login
 from sseload_users.users.publishers.http import TO_LOGIN, refuses_login
@@ -26,8 +27,18 @@ from sseload_users.users.publishers.ingest_connection import IngestConnection
 #: The word for an accepted code, by what answers it.
 _ACCEPTED = {"ack": "acknowledged", "message": "answered", "none": "written"}
 
-#: Returns the text of a code for its send time (wall clock, ns).
-Mint = Callable[[int], str]
+
+@dataclass(frozen=True, slots=True)
+class CodeToSend:
+    """A code that is to be handed in.
+
+    Attributes:
+        mint: returns its text for its send time (wall clock, ns).
+        payload_bytes: size to which the payload that carries it is padded; 0 for no padding.
+    """
+
+    mint: Callable[[int], str]
+    payload_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,7 @@ class SentCode:
         cause: why it was not accepted; None if it was.
         server_text: the server's own words if it was not.
         status: of the HTTP response that did not accept it; 0 if there is none.
+        before: the requests that preceded the one that had it broadcast, and their answers.
     """
 
     text: str
@@ -49,6 +61,7 @@ class SentCode:
     cause: str | None = None
     server_text: str = ""
     status: int = 0
+    before: tuple[str, ...] = ()
 
 
 class CheckedPublisher(Protocol):
@@ -61,7 +74,7 @@ class CheckedPublisher(Protocol):
             StepFailed: codes cannot be handed in.
         """
 
-    def send(self, mint: Mint) -> SentCode:
+    def send(self, code: CodeToSend) -> SentCode:
         """Send a code and wait for its outcome."""
 
     def close(self) -> None:
@@ -115,6 +128,8 @@ class _RequestPublisher:
         self._timeout_s = resources.options.ingest_timeout
         self._identity = identity
         self._login = Login(self._target, identity, before)
+        # What the answers to requests for codes gave.
+        self._secrets: set[str] = set()
 
     def open(self) -> None:
         if not self._target.ingest_needs_login():
@@ -125,9 +140,9 @@ class _RequestPublisher:
             raise _login_failed(error, self._output) from error
         self._output.step("publish", f"logged in as {self._identity.username or 'nobody'}")
 
-    def send(self, mint: Mint) -> SentCode:
+    def send(self, code: CodeToSend) -> SentCode:
         version = self._login.version
-        sent = self._try(mint)
+        sent = self._try(code)
         if sent.cause is None or not refuses_login(
             sent.status, sent.cause, logged_in=bool(version)
         ):
@@ -136,38 +151,73 @@ class _RequestPublisher:
             again = self._login.renew(version)
         except ConnectFailed as error:
             raise _login_failed(error, self._output) from error
-        return self._try(mint) if again else sent
+        return self._try(code) if again else sent
 
     def close(self) -> None:
         pass
 
     def redact(self, text: str) -> str:
-        return self._login.redact(text)
+        return self._target.redact(text, self._identity, {*self._login.secrets, *self._secrets})
 
-    def _try(self, mint: Mint) -> SentCode:
-        sent_ns = wall_ns()
-        text = mint(sent_ns)
-        captured = self._login.captured
-        request = self._target.ingest(text, self._identity, captured, self._channel, sent_ns)
+    def _try(self, code: CodeToSend) -> SentCode:
+        """Make the requests for a code, up to the first one that fails."""
+        text = code.mint(wall_ns())
+        given: dict[str, str] = {}
+        said: list[str] = []
+        for step, _ in enumerate(self._target.profile.spec.ingest_request.requests):
+            sent_ns = wall_ns()
+            captured = {**self._login.captured, **given}
+            request = self._target.ingest(
+                text, self._identity, captured, self._channel, sent_ns, code.payload_bytes, step
+            )
+            answer = self._ask(request, step)
+            given |= answer.found
+            if answer.cause is not None:
+                return SentCode(
+                    text, sent_ns, answer.said, answer.cause, answer.words, answer.status,
+                    tuple(said),
+                )  # fmt: skip
+            said.append(f"{answer.said}, in {ms((wall_ns() - sent_ns) / 1e6)} ms")
+        self._login.accept()
+        *before, last = said
+        return SentCode(text, sent_ns, last, before=tuple(before))
+
+    def _ask(self, request: HttpRequest, step: int) -> _Answer:
+        """Make one request for a code."""
         what = f"{request.method} {request.safe_url}"
         try:
-            *_, (last, response) = self._login.client.follow(request, self._timeout_s)
+            exchanges = [*self._login.client.follow(request, self._timeout_s)]
         except OSError as error:
             cause = cause_of(error)
             detail = getattr(error, "verify_message", "") if isinstance(error, ssl.SSLError) else ""
-            return SentCode(
-                text, sent_ns, f"{what}: {self._output.cause(cause, detail)}", cause, detail
-            )
+            return _Answer(f"{what}: {self._output.cause(cause, detail)}", {}, cause, detail)
+        last, response = exchanges[-1]
+        redirects = [answer for _, answer in exchanges[:-1]]
+        cause_or_none, found = self._target.answers.ingest_answer(step, response, redirects)
+        self._secrets.update(found.values())
         said = f"{what}: {self._output.response(response)}"
-        cause_or_none = self._target.answers.ingest_failure(response.status, response.body)
         if last.url != request.url and self._target.is_login(last.url):
             cause_or_none = TO_LOGIN
-        if cause_or_none is not None:
-            said += f": not accepted ({cause_or_none})"
-            words = body_text(response.body)
-            return SentCode(text, sent_ns, said, cause_or_none, words, response.status)
-        self._login.accept()
-        return SentCode(text, sent_ns, f"{said}, in {ms((wall_ns() - sent_ns) / 1e6)} ms")
+        if cause_or_none is None:
+            return _Answer(said, found)
+        said += f": not accepted ({cause_or_none})"
+        return _Answer(said, {}, cause_or_none, body_text(response.body), response.status)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The answer to one request for a code; see `SentCode`.
+
+    Attributes:
+        said: the request and its answer in words.
+        found: values that it gives, by name.
+    """
+
+    said: str
+    found: Mapping[str, str]
+    cause: str | None = None
+    words: str = ""
+    status: int = 0
 
 
 class _ConnectionPublisher:
@@ -201,20 +251,20 @@ class _ConnectionPublisher:
         took = f"in {ms(self._connect_ms)} ms"
         self._output.step("publish", f"connected at {self._connection.place}, {took}")
 
-    def send(self, mint: Mint) -> SentCode:
+    def send(self, code: CodeToSend) -> SentCode:
         text, began_ns = "", wall_ns()
         sent_ns = began_ns
 
         def mint_once(at_ns: int) -> str:
             nonlocal text
-            text = mint(at_ns)
+            text = code.mint(at_ns)
             return text
 
         def on_sent(at_ns: int) -> None:
             nonlocal sent_ns
             sent_ns = at_ns
 
-        outcome = self._connection.publish(mint_once, on_sent, self._channel)
+        outcome = self._connection.publish(mint_once, on_sent, self._channel, code.payload_bytes)
         if outcome.cause is None:
             took = ms(((outcome.at_ns or wall_ns()) - sent_ns) / 1e6)
             return SentCode(text, sent_ns, f"{self._way}: {self._accepted}, in {took} ms")
@@ -260,10 +310,10 @@ class _ListenerPublisher:
     def open(self) -> None:
         pass
 
-    def send(self, mint: Mint) -> SentCode:
+    def send(self, code: CodeToSend) -> SentCode:
         connection, sent_ns = next(self._turns), wall_ns()
-        text = mint(sent_ns)
-        if not connection.emit(self._emitting, text, self._channel):
+        text = code.mint(sent_ns)
+        if not connection.emit(self._emitting, text, self._channel, code.payload_bytes):
             cause = "connection closed"
             return SentCode(text, sent_ns, f"{self._emitting.way}: {cause}", cause)
         return SentCode(text, sent_ns, f"{self._emitting.way}: written")

@@ -28,7 +28,7 @@ class Emitting:
         self.target = target
         self.way = target.public()["ingest"]
         self.echo = ingest.echo
-        self._send = ingest.send
+        self._send = ingest.frame
 
     @classmethod
     def of(cls, target: Target) -> Emitting | None:

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Discriminator, PlainValidator, StrictBool, Tag, WithJsonSchema
+from pydantic import (
+    Discriminator,
+    Field,
+    PlainValidator,
+    StrictBool,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.json_schema import SkipJsonSchema
 
 from sseload_users.targets.batches import BatchTable
-from sseload_users.targets.schema import MessageSpec, RefuseSpec, RequestSpec, Table
+from sseload_users.targets.schema import (
+    Captures,
+    MessageSpec,
+    RefuseSpec,
+    RequestSpec,
+    Table,
+    requires,
+)
 from sseload_users.targets.session_spec import (
     AfterSpec,
+    Binary,
+    BinaryBase64,
     Confirm,
     ConfirmSpec,
     ConnectSpec,
     ReplySpec,
+    SendTable,
     UpkeepSpec,
     confirms,
 )
@@ -27,18 +45,38 @@ from sseload_users.targets.value_types import Frame
 _NAMES = {"socketio": "Socket.IO", "websocket": "WebSocket"}
 
 
+class IngestBeforeSpec(RequestSpec):
+    """A request that precedes, for each code, the one that has it broadcast."""
+
+    capture: Captures = Field(default_factory=dict)
+    """Names, and where their values are in the answer. The following requests for the same code can
+    use them."""
+
+
 class HttpIngestSpec(RequestSpec):
     """A request that has a code broadcast."""
 
     over: Literal["http"] = "http"
     """How codes are handed in: by requests."""
+    before: tuple[IngestBeforeSpec, ...] = ()
+    """Requests that are made in order for each code before the one of `[ingest]` itself. The code
+    counts as sent when the latter is written."""
     sign: SignSpec | None = None
-    """The signature of the request. None without it."""
+    """The signature of the request, and of those before it. None without it."""
+
+    @property
+    def requests(self) -> tuple[RequestSpec, ...]:
+        """The requests that hand in a code, in order; the last one has it broadcast."""
+        return (*self.before, self)
+
+    def captured_before(self, index: int | None) -> set[str]:
+        """Return the names that the first `index` requests for a code give; None: that all give."""
+        return {name for each in self.before[:index] for name in each.capture}
 
     def way(self, connect: ConnectSpec, transport: str) -> str:
-        """Return how codes are handed in, without secrets; see `ConnectionIngest.way`."""
+        """Return how codes are handed in, without secrets; see `ConnectionIngestSpec.way`."""
         del connect, transport
-        return f"{self.method} {self.path.partition('?')[0]}"
+        return ", then ".join(each.what for each in self.requests)
 
 
 class IngestConnectSpec(ConnectSpec):
@@ -73,14 +111,39 @@ Expect = Annotated[
 ]
 
 
-class ConnectionIngestSpec(BatchTable):
+class CodeMessageTable(SendTable):
+    """A table with the message that has a code broadcast."""
+
+    model_config = requires("oneOf", "send", "send_hex", "send_base64")
+
+    send: Frame | None = None
+    """The message with `{code}`: a table or list is sent as JSON, a text as it is. For Socket.IO, a
+    list is an event."""
+    send_hex: Binary | None = None
+    """A binary message with `{code}` as hexadecimal digits; a name stands for its value in UTF-8.
+    Only for WebSocket."""
+    send_base64: BinaryBase64 | None = None
+    """A binary message with `{code}` in base 64; a name stands for its value in UTF-8. What is
+    before and after a name is in base 64 each for itself. Only for WebSocket."""
+
+    @model_validator(mode="after")
+    def _has_code(self) -> Self:
+        if self.frame is None:
+            raise ValueError("missing message: give send, or send_hex or send_base64")
+        if not any("code" in names_in(each.value) for each in texts(self) if _is_message(each.key)):
+            raise ValueError("the message lacks {code}: use it where the server reads the code")
+        return self
+
+
+def _is_message(key: str) -> bool:
+    return key.partition(".")[0] in ("send", "send_hex", "send_base64")
+
+
+class ConnectionIngestSpec(BatchTable, CodeMessageTable):
     """A message that has a code broadcast, and the connection over which it is sent."""
 
     over: Literal["connection"]
     """How codes are handed in: over a connection of the broadcaster's own."""
-    send: Frame
-    """The message with `{code}`: a table or list is sent as JSON, a text as it is. For Socket.IO, a
-    list is an event."""
     expect: Expect
     """What shows that the server has accepted the code: `"ack"` for Socket.IO's acknowledgement, a
     table that describes a message, or `"none"`, which counts a code as accepted once it is
@@ -142,8 +205,6 @@ class ConnectionIngestSpec(BatchTable):
                 "ingest.expect: only a Socket.IO event is acknowledged; send a list such as "
                 "['code', { 'code' = '{code}' }], or expect a message or 'none'"
             )
-        if "code" not in names_in(self.send):
-            raise ValueError("ingest.send lacks {code}: use it where the server reads the code")
         for each in texts(self, "ingest"):
             if _before_codes(each.key) and "code" in names_in(each.value):
                 raise ValueError(
@@ -152,14 +213,11 @@ class ConnectionIngestSpec(BatchTable):
                 )
 
 
-class ListenerIngestSpec(Table):
+class ListenerIngestSpec(CodeMessageTable):
     """A message that a listener sends to have a code broadcast."""
 
     over: Literal["listener"]
     """How codes are handed in: by the listeners in turn, each over its connection."""
-    send: Frame
-    """The message with `{code}`: a table or list is sent as JSON, a text as it is. For Socket.IO, a
-    list is an event."""
     echo: StrictBool = False
     """Whether the sender is owed its own code like everybody else. If not, what it receives of that
     code does not count."""
@@ -179,8 +237,6 @@ class ListenerIngestSpec(Table):
             raise ValueError(
                 "ingest.over: listeners use sse, which cannot send; use 'http' or 'connection'"
             )
-        if "code" not in names_in(self.send):
-            raise ValueError("ingest.send lacks {code}: use it where the server reads the code")
 
 
 class UnpublishedSpec(Table):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
 from sseload_users.targets.identities import Identity
-from sseload_users.targets.ingest import ConnectionIngestSpec
+from sseload_users.targets.ingest import ConnectionIngestSpec, HttpIngestSpec
 from sseload_users.targets.profile import Profile
 from sseload_users.targets.requests import Headers
 from sseload_users.targets.session_spec import AfterSpec, ExchangeSpec, ReplySpec
@@ -135,7 +135,7 @@ def missing_value(profile: Profile, key: str, name: str) -> ConfigError:
         return ConfigError(
             f"{begin}, which is only available in [ingest] body and send; remove it."
         )
-    if name in profile.spec.captured():
+    if name in profile.spec.captured() | profile.spec.captured_per_code():
         return ConfigError(
             f"{begin}, which the server has not given yet at that point: remove it, or set "
             f"it with --value {name}=TEXT."
@@ -170,9 +170,19 @@ def _captured_by(key: str, spec: ProfileSpec) -> set[str]:
             return spec.captured()
         case "ingest":
             own = {*SIGNING_NAMES} if key.startswith(_SIGNED) else set[str]()
-            return spec.captured_before(len(spec.before)) | own
+            return spec.captured_before(len(spec.before)) | _for_code(key, spec) | own
     # The health check and the like come before any connection.
     return set()
+
+
+def _for_code(key: str, spec: ProfileSpec) -> set[str]:
+    """Return the names that answers to the requests for a code have given when a text is needed."""
+    ingest = spec.ingest
+    if not isinstance(ingest, HttpIngestSpec):
+        return set()
+    # What is signed is the same text for all requests of a code.
+    first = re.match(r"ingest\.(?:before\[(\d+)\]|sign)", key)
+    return ingest.captured_before(int(first[1] or 0) if first else None)
 
 
 def _given_by(key: str, exchange: ExchangeSpec) -> set[str]:
@@ -223,7 +233,7 @@ def _check_used(profile: Profile, name: str, wanted: Sequence[Need]) -> None:
     names -= {*BUILT_IN_NAMES, *CODE_NAMES}
     if name in names:
         return
-    if name in spec.captured():
+    if name in spec.captured() | spec.captured_per_code():
         raise ConfigError(
             f"--value {name}: target {clean(profile.name)} captures {name} from the server's "
             "answers; remove it."

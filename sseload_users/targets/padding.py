@@ -11,9 +11,9 @@ from zlib import crc32
 
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
-from sseload_users.targets.ingest import HttpIngestSpec
+from sseload_users.targets.ingest import CodeMessageTable, HttpIngestSpec
 from sseload_users.targets.profile import Profile
-from sseload_users.targets.template import Json, names_in
+from sseload_users.targets.template import BinaryTemplate, Json, names_in
 from sseload_users.targets.texts import texts
 
 #: The name between the braces.
@@ -48,8 +48,14 @@ def with_or_without_padding(profile: Profile, *, padded: bool) -> Profile:
         return profile
     if not has_padding:
         return profile
-    key = "body" if isinstance(ingest, HttpIngestSpec) else "send"
-    plain = ingest.model_copy(update={key: _without(getattr(ingest, key))})
+    update: dict[str, object] = {}
+    if isinstance(ingest, HttpIngestSpec):
+        before = (each.model_copy(update={"body": _without(each.body)}) for each in ingest.before)
+        update = {"body": _without(ingest.body), "before": tuple(before)}
+    elif isinstance(ingest, CodeMessageTable):
+        keys = ("send", "send_hex", "send_base64")
+        update = {key: _without(getattr(ingest, key)) for key in keys}
+    plain = ingest.model_copy(update=update)
     return Profile(profile.name, profile.spec.model_copy(update={"ingest": plain}))
 
 
@@ -90,6 +96,8 @@ def _noise() -> str:
 def _without(value: Json) -> Json:
     if isinstance(value, str):
         return value.replace(_FIELD, "")
+    if isinstance(value, BinaryTemplate):
+        return BinaryTemplate(value.digits.replace(_FIELD, ""))
     if isinstance(value, Mapping):
         return {
             _without(key): _without(each) for key, each in value.items() if not _is_padding(each)

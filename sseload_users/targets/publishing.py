@@ -94,7 +94,7 @@ class Publishing:
 
         def build(padding: str) -> str | bytes:
             own = {**values, PADDING: padding}
-            return self.target.filler.message_at("ingest.send", self._ingest.send, own, ack_id)
+            return self.target.filler.message_at("ingest.send", self._ingest.frame, own, ack_id)
 
         return padded(build, message_size, code, payload_bytes)
 

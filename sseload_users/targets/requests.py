@@ -77,16 +77,10 @@ class BeforeStep:
         Raises:
             ConnectFailed: at "before": the answer is a failure, or lacks a value.
         """
-        text = answer.body.decode(errors="replace")
         cause = refusal(self.call.expect, answer.status, answer.body)
         if cause is not None:
             raise ConnectFailed("before", cause, server_text=body_text(answer.body))
-
-        def header(name: str) -> str | None:
-            values = (each.header(name) for each in (answer, *reversed(redirects)))
-            return next((each for each in values if each is not None), None)
-
-        found = capture(self.call.capture, text, json_or_missing(answer.body), header)
+        found = capture_from(self.call.capture, answer, redirects)
         for name in self.call.capture:
             if name not in found:
                 # Without the answer, which may contain secrets.
@@ -239,6 +233,25 @@ def answer_matches(kind: AnswerSpec, status: int, body: bytes) -> bool:
     return has_values(kind.fields, value) and all(
         path.find(value) is not MISSING for path in kind.has
     )
+
+
+def capture_from(
+    captures: Mapping[str, CaptureSpec], answer: HttpResponse, redirects: Sequence[HttpResponse]
+) -> dict[str, str]:
+    """Return the values that can be captured from an answer to a request, by name.
+
+    Args:
+        captures: where each value is.
+        answer: the answer.
+        redirects: the answers that led to it, whose headers count as well.
+    """
+
+    def header(name: str) -> str | None:
+        values = (each.header(name) for each in (answer, *reversed(redirects)))
+        return next((each for each in values if each is not None), None)
+
+    text = answer.body.decode(errors="replace")
+    return capture(captures, text, json_or_missing(answer.body), header)
 
 
 def capture(

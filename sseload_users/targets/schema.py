@@ -226,6 +226,11 @@ class RequestSpec(Table):
             raise ValueError("a GET request has no body; set method")
         return self
 
+    @property
+    def what(self) -> str:
+        """Its method and path, without the query, which may contain secrets."""
+        return f"{self.method} {self.path.partition('?')[0]}"
+
 
 class VerifySpec(RequestSpec):
     """A request that asks whether the server knows a user, with the answer for "no"."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -37,8 +36,10 @@ def _binary(value: object) -> BinaryTemplate:
 
 
 def _base64(value: object) -> BinaryTemplate:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} must be a text in base 64")  # noqa: TRY004
     try:
-        return BinaryTemplate(base64.b64decode(str(value), validate=True).hex())
+        return BinaryTemplate.of_base64(value)
     except ValueError:
         raise ValueError(f"{value!r} is not base64") from None
 
@@ -71,7 +72,8 @@ class SendTable(Table):
     """A binary message as hexadecimal digits; a name stands for its value in UTF-8. Only for
     WebSocket."""
     send_base64: BinaryBase64 | None = None
-    """A binary message in base 64, without names. Only for WebSocket."""
+    """A binary message in base 64; a name stands for its value in UTF-8. What is before and after
+    a name is in base 64 each for itself. Only for WebSocket."""
 
     @model_validator(mode="after")
     def _one_message(self) -> SendTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
@@ -115,6 +116,7 @@ class ProfileSpec(BatchTable):
             _check_fit(self.ingest, self.ingest.transport(self.transport), "ingest.")
         elif isinstance(self.ingest, ListenerIngestSpec):
             self.ingest.check(self.transport)
+            _check_fit(self.ingest, self.transport, "ingest.")
         elif isinstance(self.ingest, UnpublishedSpec):
             if self.code.id is None:
                 raise ValueError("ingest is missing; only a profile with code.id needs none")
@@ -179,6 +181,11 @@ class ProfileSpec(BatchTable):
             | {name for each in confirmed for name in each.capture}
         )
 
+    def captured_per_code(self) -> set[str]:
+        """Return the names that the answers to the requests for a code give."""
+        ingest = self.ingest
+        return ingest.captured_before(None) if isinstance(ingest, HttpIngestSpec) else set()
+
     def captured_before(self, index: int) -> set[str]:
         """Return the names that the first `index` requests before connecting give."""
         return {name for each in self.before[:index] for name in each.capture}
@@ -207,7 +214,7 @@ def _check_padding(all_texts: Iterable[Text]) -> None:
     """
     keys = [each.key for each in all_texts for name in names_in(each.value) if name == "padding"]
     for key in keys:
-        if key not in ("ingest.body", "ingest.send"):
+        if re.fullmatch(r"ingest\.(before\[\d+\]\.)?(body|send|send_hex|send_base64)", key) is None:
             raise ValueError(
                 f"{key} has {{padding}}, which is only available in ingest.body and ingest.send"
             )
@@ -270,8 +277,8 @@ _ONLY_FOR: dict[str, tuple[TransportName, ...]] = {
     "upkeep.send": ("websocket", "socketio"),
     "upkeep.ping": ("websocket",),
     **{
-        f"{table}.{key}": ("websocket",)
-        for table in ("connect", "after", "reply", "upkeep")
+        f"{table}{key}": ("websocket",)
+        for table in ("", "connect.", "after.", "reply.", "upkeep.")
         for key in ("send_hex", "send_base64")
     },
     "after.event": ("socketio", "sse"),

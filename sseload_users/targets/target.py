@@ -14,7 +14,6 @@ from sseload_users.targets.conversation import Conversation, Errands
 from sseload_users.targets.filling import Filler, channel_values
 from sseload_users.targets.hosts import normalize_host
 from sseload_users.targets.identities import Identity
-from sseload_users.targets.ingest import HttpIngestSpec
 from sseload_users.targets.padding import PADDING, padded, with_or_without_padding
 from sseload_users.targets.profile import Profile
 from sseload_users.targets.reader import MessageReader
@@ -272,37 +271,45 @@ class Target:
         channel: str | None = None,
         sent_ns: int = 0,
         payload_bytes: int = 0,
+        step: int = -1,
     ) -> HttpRequest:
-        """Return the request that has a code broadcast, for profiles that use requests.
+        """Return a request for a code, for profiles that use requests.
 
         Args:
             code: the code's text.
             identity: the user that sends it.
             channel: the code's channel; None in a run without channels.
-            captured: values captured by the publisher's requests before connecting.
+            captured: values captured by the publisher's requests before connecting, and by those
+                for this code.
             sent_ns: when it is sent (wall clock, ns), for a signature.
             payload_bytes: size to which the body is padded; 0 for no padding.
+            step: index of the request; the last one has the code broadcast.
 
         Raises:
             ConfigError: a name has no value.
         """
         spec = self._spec.ingest_request
+        call = spec.requests[step]
         own = {**captured, "code": code, **channel_values(() if channel is None else (channel,))}
 
         def build(padding: str) -> HttpRequest:
             values = {**own, PADDING: padding}
-            return self.filler.request(spec, identity, values, "ingest", self._ingest_headers)
+            return self.filler.request(call, identity, values, "ingest", self._ingest_headers)
 
-        request = padded(build, lambda built: len(built.body), code, payload_bytes)
+        has_padding = payload_bytes and PADDING in names_in(call.body)
+        size = payload_bytes if has_padding else 0
+        request = padded(build, lambda built: len(built.body), code, size)
         if spec.sign is None:
             return request
         return spec.sign.sign(request, self.filler.values(identity, own), sent_ns)
 
-    @property
-    def signs(self) -> bool:
-        """Whether the requests that carry codes are signed."""
-        ingest = self._spec.ingest
-        return isinstance(ingest, HttpIngestSpec) and ingest.sign is not None
+    def ingest_has_code(self, step: int) -> bool:
+        """Whether a request for a code contains the code's text; see `ingest`."""
+        spec = self._spec.ingest_request
+        given = {"before": (), "sign": None} if spec.requests[step] is spec else {}
+        call = spec.requests[step].model_copy(update=given)
+        names = {name for each in texts(call) for name in names_in(each.value)}
+        return "code" in names | self.ingest_names()
 
     def ingest_needs_login(self) -> bool:
         """Whether the request for codes contains values that requests before connecting give."""

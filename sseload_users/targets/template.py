@@ -6,6 +6,7 @@ replaced (``{username}``); any other brace is literal, so JSON and GraphQL need 
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +35,20 @@ class BinaryTemplate:
     """
 
     digits: str
+
+    @classmethod
+    def of_base64(cls, text: str) -> BinaryTemplate:
+        """Return a message whose parts around its names are in base 64.
+
+        Raises:
+            ValueError: they are not.
+        """
+        digits = ""
+        # The groups of the pattern, which are the names, are every second part.
+        for index, part in enumerate(_FIELD.split(text)):
+            is_name = index % 2
+            digits += f"{{{part}}}" if is_name else base64.b64decode(part, validate=True).hex()
+        return cls(digits)
 
     def __post_init__(self) -> None:
         try:

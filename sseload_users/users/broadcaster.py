@@ -271,6 +271,7 @@ class _Draft:
     """
 
     __slots__ = (
+        "_begun_ns",
         "_due",
         "_publication",
         "_sequence",
@@ -296,17 +297,27 @@ class _Draft:
         self.channel = publication.channel_of(sequence)
         self.payload_bytes = payload_bytes
         self.sent = self.finished = False
+        self._begun_ns: int | None = None
 
     def text(self, sent_ns: int) -> str:
         """Return its text if it is sent at that time (wall clock, ns)."""
         return self._shape.mint(self._sequence, sent_ns)
 
-    def record_sent(self, sent_ns: int, exempt: Session | None = None) -> None:
+    def record_begun(self, at_ns: int) -> None:
+        """Record that the first of several requests for it was written; see `publishers.Draft`."""
+        self._begun_ns = at_ns
+
+    def record_sent(
+        self, sent_ns: int, exempt: Session | None = None, text_ns: int | None = None
+    ) -> None:
         """Record that it was sent at that time (wall clock, ns); see `publishers.Draft`."""
         self.sent = True
-        since_s = (wall_ns() - sent_ns) / 1e9
+        begun_ns = sent_ns if self._begun_ns is None else self._begun_ns
+        since_s = (wall_ns() - begun_ns) / 1e9
         slip_us = round((time.monotonic() - since_s - self._due) * 1e6)
-        dated = sent_ns if self._shape.has_send_time else None
+        dated = None
+        if self._shape.has_send_time:
+            dated = sent_ns if text_ns is None else text_ns
         self._publication.record_sent(self._sequence, sent_ns, slip_us, dated, exempt)
 
     def record_outcome(

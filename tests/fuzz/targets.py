@@ -44,6 +44,7 @@ from sseload_users.transports.permessage_deflate import (
     read_answer,
 )
 from sseload_users.transports.sse_handshake import StreamRequest
+from tests.support.ingest_answers import ingest_failure
 
 #: Size limit of a message, in bytes: small, so that a fuzzer reaches it.
 _MAX_MESSAGE = 200
@@ -306,7 +307,7 @@ def profiles(data: bytes) -> None:
             assert refused is None or len(refused) < 200
         if endpoint.reply is not None:
             endpoint.reply(data, _must_be_text)
-        why = target.answers.ingest_failure(200, data)
+        why = ingest_failure(target, 200, data)
         assert why is None or len(why) < 200
     status = data[0] if data else 0
     assert (refusal(ExpectedAnswer(), status, data) is None) == (status >= 200)

@@ -80,6 +80,9 @@ def test_a_profile_without_padding_is_refused(name: str) -> None:
          f'{{"a":{{"p":"-"}},"code":"{CODE}"}}'),
         ('over = "connection"\nexpect = "none"\nsend = \'{"c": "{code}", "p": "{padding}é"}\'',
          f'{{"c":"{CODE}","p":"\\u00e9"}}'),
+        ('over = "listener"\nsend_hex = "0a {code} 00 {padding}"', f"\n{CODE}\0"),
+        ('over = "connection"\nexpect = "none"\nsend_base64 = "Cg=={code}AGE={padding}"',
+         f"\n{CODE}\0a"),
     ],
 )  # fmt: skip
 def test_any_text_is_padded_to_the_byte(tmp_path: Path, ingest: str, plain: str | None) -> None:
@@ -87,6 +90,18 @@ def test_any_text_is_padded_to_the_byte(tmp_path: Path, ingest: str, plain: str 
         ingest, plain = ingest.replace("x{padding_2}", "x"), f'["{CODE}","x"]'
     assert sent(made(tmp_path, ingest, padded=False), 0).decode() == plain
     assert len(sent(made(tmp_path, ingest, padded=True), 333)) == 333
+
+
+def test_the_request_that_has_the_padding_is_padded(tmp_path: Path) -> None:
+    ingest = (
+        'method = "POST"\npath = "/{id}"\n[[ingest.before]]\nmethod = "POST"\npath = "/"\n'
+        'body = { "code" = "{code}", "p" = "{padding}" }\ncapture = { "id" = { regex = ".+" } }\n'
+    )
+    for is_padded, size in ((True, 400), (False, len(f'{{"code":"{CODE}"}}'))):
+        found = made(tmp_path, ingest, padded=is_padded)
+        draft = found.ingest(CODE, ALICE, payload_bytes=400, step=0)
+        assert len(draft.body) == size
+        assert found.ingest(CODE, ALICE, {"id": "7"}, payload_bytes=400).body == b""
 
 
 def test_what_is_longer_than_the_size_stays_whole(tmp_path: Path) -> None:

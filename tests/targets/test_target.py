@@ -14,6 +14,7 @@ from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed, ParsedMessage
 from sseload_users.transports.http_request import HttpResponse
+from tests.support.ingest_answers import ingest_failure
 from tests.support.replies import confirms, replies
 
 HOST = "http://127.0.0.1:8000"
@@ -369,22 +370,22 @@ def test_public_information_contains_no_secret(name: str) -> None:
 
 def test_an_answer_is_accepted_by_status_and_content() -> None:
     found = Target(target.load("code-server"), HOST)
-    assert found.answers.ingest_failure(200, b'{"status":"success"}') is None
-    assert found.answers.ingest_failure(201, b'{"status":"success"}') is None
-    assert found.answers.ingest_failure(410, b"") == "HTTP 410"
-    assert found.answers.ingest_failure(302, b'{"status":"success"}') == "HTTP 302"
+    assert ingest_failure(found, 200, b'{"status":"success"}') is None
+    assert ingest_failure(found, 201, b'{"status":"success"}') is None
+    assert ingest_failure(found, 410, b"") == "HTTP 410"
+    assert ingest_failure(found, 302, b'{"status":"success"}') == "HTTP 302"
     assert (
-        found.answers.ingest_failure(200, b'{"status":"queued"}')
+        ingest_failure(found, 200, b'{"status":"queued"}')
         == 'HTTP 200, but status is not "success"'
     )
-    assert found.answers.ingest_failure(200, b"<html>") == "HTTP 200 without JSON"
-    assert found.answers.ingest_failure(200, b"\xff") == "HTTP 200 without JSON"
+    assert ingest_failure(found, 200, b"<html>") == "HTTP 200 without JSON"
+    assert ingest_failure(found, 200, b"\xff") == "HTTP 200 without JSON"
 
 
 def test_expected_statuses_can_be_listed(tmp_path: Path) -> None:
     found = mine(tmp_path, more="expect = { status = [202, 409] }\n")
-    assert found.answers.ingest_failure(409, b"") is None
-    assert found.answers.ingest_failure(200, b"") == "HTTP 200"
+    assert ingest_failure(found, 409, b"") is None
+    assert ingest_failure(found, 200, b"") == "HTTP 200"
 
 
 def test_a_failed_before_request_reveals_no_secret() -> None:

@@ -14,6 +14,7 @@ from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed, ParsedMessage
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
+from tests.support.ingest_answers import ingest_failure
 from tests.support.replies import confirms
 
 ALICE = Identity("alice")
@@ -71,7 +72,7 @@ def test_the_embedded_streams_from_page_to_pong(embedded: str) -> None:
         assert pong.request is not None
         assert pong.failure(*answered(pong.request)) is None
         plain = at("sse", embedded)
-        assert plain.answers.ingest_failure(*answered(plain.ingest(CODE, ALICE))) is None
+        assert ingest_failure(plain, *answered(plain.ingest(CODE, ALICE))) is None
         assert found.reader.codes_in(ParsedMessage("", data())) == [CODE]
     finally:
         response.close()
@@ -81,11 +82,8 @@ def test_the_embedded_streams_from_page_to_pong(embedded: str) -> None:
 @pytest.mark.parametrize("name", ["code-server", "websocket", "sse"])
 def test_the_embedded_target_accepts_codes_only_of_known_users(embedded: str, name: str) -> None:
     found = at(name, embedded)
-    assert found.answers.ingest_failure(*answered(found.ingest(CODE, ALICE))) is None
-    assert (
-        found.answers.ingest_failure(*answered(found.ingest(CODE, Identity('Zoë "x"'))))
-        == "HTTP 403"
-    )
+    assert ingest_failure(found, *answered(found.ingest(CODE, ALICE))) is None
+    assert ingest_failure(found, *answered(found.ingest(CODE, Identity('Zoë "x"')))) == "HTTP 403"
 
 
 def test_the_embedded_target_gives_unknown_users_no_token(embedded: str) -> None:

@@ -16,6 +16,7 @@ from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.template import fill_json, names_in
 from sseload_users.transports import ParsedMessage
+from sseload_users.transports.http_request import HttpResponse
 from tests.support.replies import confirms, replies
 
 HOST = "http://127.0.0.1:8000"
@@ -241,6 +242,39 @@ def test_the_publisher_logs_in_where_codes_need_what_a_login_gives(make: Make) -
     confirmed = '[confirm]\nany = true\ncapture = { "id" = { field = "id" } }\n'
     assert refused(lambda: make(more='headers = { "X" = "{id}" }\n' + confirmed)).startswith(
         "ingest.headers needs {id}, which the server"
+    )
+
+
+def test_values_that_requests_for_a_code_give_are_for_the_following_ones(make: Make) -> None:
+    draft = (
+        '[[ingest.before]]\nmethod = "POST"\npath = "/drafts{0}"\nbody = "{{code}}"\n'
+        'capture = {{ "id" = {{ field = "id" }} }}\n'
+    )
+    upkeep = '[[upkeep]]\nevery = 1\nsend = "{id}"\n'
+    sign = (
+        '[ingest.sign]\nscheme = "hmac"\nsecret = "s"\nover = "{id}"\n'
+        'headers = { "X" = "{signature}" }\n'
+    )
+    for more, key in (
+        (draft.format("/{id}"), "ingest.before[0].path"),
+        (draft.format("") + sign, "ingest.sign.over"),
+        (draft.format("") + upkeep, "upkeep[0].send"),
+    ):
+        assert refused(lambda more=more: make(more=more)).startswith(  # type: ignore[misc]
+            f"{key} needs {{id}}, which the server has not given yet at that point"
+        )
+    found = make(more='headers = { "X-Id" = "{id}" }\n' + draft.format("") + draft.format("/{id}"))
+    found.check([ALICE])
+    answer = HttpResponse(200, b'{"id":"d-17"}')
+    assert found.answers.ingest_answer(0, answer) == (None, {"id": "d-17"})
+    assert found.answers.ingest_answer(1, HttpResponse(200, b"{}")) == ("no id in the answer", {})
+    assert found.answers.ingest_answer(2, HttpResponse(409, b"{}")) == ("HTTP 409", {})
+    urls = [found.ingest("C", ALICE, {"id": "d 17"}, step=step).url for step in (0, 1, 2)]
+    assert urls == [f"{HOST}/drafts", f"{HOST}/drafts/d%2017", f"{HOST}/in"]
+    assert dict(found.ingest("C", ALICE, {"id": "d-17"}).headers)["X-Id"] == "d-17"
+    assert [found.ingest_has_code(step) for step in (0, 1, 2)] == [True, True, True]
+    assert refused(lambda: make(more=draft.format(""), id="7")).endswith(
+        "captures id from the server's answers; remove it."
     )
 
 

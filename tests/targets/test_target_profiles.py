@@ -17,6 +17,7 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.registry import transport_for
 from sseload_users.transports.server_text import message_text
+from tests.support.ingest_answers import ingest_failure
 from tests.support.replies import confirms
 
 ALICE = Identity("alice")
@@ -104,9 +105,9 @@ def test_code_server_answers() -> None:
     accepted = (
         b'{"message":"Code received and broadcasted","status":"success","username":"loadtest"}'
     )
-    assert found.answers.ingest_failure(200, accepted) is None
-    assert found.answers.ingest_failure(400, b'{"error":"username is required"}') == "HTTP 400"
-    assert found.answers.ingest_failure(403, b'{"error":"Unknown username"}') == "HTTP 403"
+    assert ingest_failure(found, 200, accepted) is None
+    assert ingest_failure(found, 400, b'{"error":"username is required"}') == "HTTP 400"
+    assert ingest_failure(found, 403, b'{"error":"Unknown username"}') == "HTTP 403"
     assert found.answers.is_healthy(200, b'{"service":"code-server","status":"healthy"}')
     assert not found.answers.is_healthy(502, b"<html>")
     assert not found.answers.is_healthy(200, b'{"status":"starting"}')
@@ -201,9 +202,9 @@ def test_nchan_codes_are_whole_bodies(name: str) -> None:
         (("Content-Type", "text/plain; charset=utf-8"),),
         CODE.encode(),
     )
-    assert found.answers.ingest_failure(201, b"queued messages: 1\r\n") is None
-    assert found.answers.ingest_failure(202, b"queued messages: 1\r\n") is None
-    assert found.answers.ingest_failure(403, b"") == "HTTP 403"
+    assert ingest_failure(found, 201, b"queued messages: 1\r\n") is None
+    assert ingest_failure(found, 202, b"queued messages: 1\r\n") is None
+    assert ingest_failure(found, 403, b"") == "HTTP 403"
     assert found.reader.codes_in(ParsedMessage("", CODE)) == [CODE]
     scheme = "ws" if name == "nchan" else "http"
     assert found.endpoint(ALICE).url == f"{scheme}://127.0.0.1:8000/sub?id=sseload"
@@ -379,12 +380,9 @@ def test_centrifugo_refuses_and_rejects() -> None:
     assert request.url == "http://127.0.0.1:8000/api/publish"
     assert dict(request.headers)["X-API-Key"] == "api-key"
     assert json.loads(request.body) == {"channel": "codes", "data": {"code": CODE}}
-    assert told.target.answers.ingest_failure(200, b'{"result":{}}') is None
-    assert (
-        told.target.answers.ingest_failure(200, b'{"error":{"code":102}}')
-        == "HTTP 200 without result"
-    )
-    assert told.target.answers.ingest_failure(401, b"") == "HTTP 401"
+    assert ingest_failure(told.target, 200, b'{"result":{}}') is None
+    assert ingest_failure(told.target, 200, b'{"error":{"code":102}}') == "HTTP 200 without result"
+    assert ingest_failure(told.target, 401, b"") == "HTTP 401"
 
 
 def test_graphql_subscribes_after_the_acknowledgement() -> None:
@@ -406,10 +404,8 @@ def test_graphql_subscribes_after_the_acknowledgement() -> None:
         '{"id":"1","type":"next","payload":{"data":null,"errors":[{"message":"no"}]}}',
     )
     assert told.codes == [CODE]
-    assert (
-        told.target.answers.ingest_failure(200, b'{"data":{"broadcastCode":{"code":"C"}}}') is None
-    )
-    assert told.target.answers.ingest_failure(200, b'{"data":null,"errors":[]}') == (
+    assert ingest_failure(told.target, 200, b'{"data":{"broadcastCode":{"code":"C"}}}') is None
+    assert ingest_failure(told.target, 200, b'{"data":null,"errors":[]}') == (
         "HTTP 200 without data.broadcastCode.code"
     )
 
@@ -487,8 +483,8 @@ def test_the_worked_example_in_the_documentation_works(tmp_path: Path) -> None:
     )
     request = told.target.ingest(CODE, alice)
     assert request.url == "http://127.0.0.1:8000/v1/topics/codes/messages"
-    assert told.target.answers.ingest_failure(202, b'{"queued":true}') is None
-    assert told.target.answers.ingest_failure(200, b'{"queued":true}') == "HTTP 200"
+    assert ingest_failure(told.target, 202, b'{"queued":true}') is None
+    assert ingest_failure(told.target, 200, b'{"queued":true}') == "HTTP 200"
 
 
 @pytest.mark.parametrize("block", BLOCKS[1:])

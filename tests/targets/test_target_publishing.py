@@ -71,10 +71,25 @@ def mistake(tmp_path: Path, more: str, listeners: str = "websocket") -> str:
 @pytest.mark.parametrize(
     ("more", "listeners", "said"),
     [
-        ("", "websocket", "ingest.send is missing."),
+        ("", "websocket", "ingest.expect is missing."),
+        ('expect = "none"', "websocket", (
+            "ingest: missing message: give send, or send_hex or send_base64."
+        )),
+        (TEXT + 'send_hex = "00"', "websocket", (
+            "ingest: give one of send, send_hex and send_base64."
+        )),
+        ('expect = "none"\nsend_hex = "0a 00"', "websocket", (
+            "ingest: the message lacks {code}: use it where the server reads the code."
+        )),
+        ('expect = "none"\nsend_base64 = "ChY{code}"', "websocket", (
+            "ingest.send_base64: 'ChY{code}' is not base64."
+        )),
+        ('expect = "none"\nsend_hex = "{code}"', "socketio", (
+            "ingest.send_hex is only for websocket, not for socketio."
+        )),
         (TEXT + 'method = "POST"', "websocket", (
-            "ingest.method: unknown key; use one of: lines, separator, concatenated, "
-            "over, send, expect, connect, after, confirm, refuse, reply, upkeep."
+            "ingest.method: unknown key; use one of: send, send_hex, send_base64, lines, "
+            "separator, concatenated, over, expect, connect, after, confirm, refuse, reply, upkeep."
         )),
         (TEXT.replace('"none"', '"maybe"'), "websocket", (
             "ingest.expect: must be 'ack', 'none' or a table that describes a message: "
@@ -95,7 +110,7 @@ def mistake(tmp_path: Path, more: str, listeners: str = "websocket") -> str:
             "['code', { 'code' = '{code}' }], or expect a message or 'none'."
         )),
         (TEXT.replace("{code}", "code"), "websocket", (
-            "ingest.send lacks {code}: use it where the server reads the code."
+            "ingest: the message lacks {code}: use it where the server reads the code."
         )),
         (TEXT + '[ingest.connect]\npath = "/{code}"', "websocket", (
             "ingest.connect.path has {code}, which is only available in ingest.send, ingest.expect "

@@ -21,20 +21,35 @@ class Draft(Protocol):
     Attributes:
         channel: the channel that it goes to; None in a run without channels.
         payload_bytes: size to which the payload that carries it is padded; 0 for no padding.
+        sent: whether its bytes were handed to the kernel.
     """
 
     channel: str | None
     payload_bytes: int
+    sent: bool
 
     def text(self, sent_ns: int) -> str:
         """Return the code's text if it is sent at that time (wall clock, ns)."""
 
-    def record_sent(self, sent_ns: int, exempt: Session | None = None) -> None:
+    def record_begun(self, at_ns: int) -> None:
+        """Record that the first of several requests for it was written.
+
+        Its delay behind the schedule ends here: what follows is the server's time.
+
+        Args:
+            at_ns: when it was written (wall clock, ns).
+        """
+
+    def record_sent(
+        self, sent_ns: int, exempt: Session | None = None, text_ns: int | None = None
+    ) -> None:
         """Record that its bytes were handed to the kernel.
 
         Args:
-            sent_ns: the time in its text (wall clock, ns).
+            sent_ns: when they were (wall clock, ns).
             exempt: the session that sent it, if what it receives of it does not count.
+            text_ns: the time in its text (wall clock, ns), if an earlier request had it; else it is
+                `sent_ns`.
         """
 
     def record_outcome(

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
-from locust.contrib.fasthttp import FastHttpSession, ResponseContextManager
+from locust.contrib.fasthttp import FastHttpSession, FastResponse, ResponseContextManager
 
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.code_tally import Status
 from sseload_users.targets import Identity, Target
-from sseload_users.targets.signing import with_signature
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.content_coding import with_accepted_codings
 from sseload_users.transports.endpoint import parse_origin
-from sseload_users.transports.http_request import HttpRequest
+from sseload_users.transports.http_request import HttpResponse
 from sseload_users.transports.patience import PatientTimeout
+from sseload_users.transports.redirects import MAX_REDIRECTS
 from sseload_users.transports.server_text import body_text
 from sseload_users.users.ingest_client import AnswerTooLarge, RedirectRefused, newest_arrival_ns
 from sseload_users.users.login import Login
 from sseload_users.users.publishers import NAME, Draft, IngestFailed
+from sseload_users.users.publishers.code_attempt import CodeAttempt
+from sseload_users.users.publishers.stamped_body import StampedBody
 
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 #: The cause of a code that was redirected to the page for logging in.
@@ -30,6 +31,8 @@ TO_LOGIN = "redirected to the login"
 _LATE = "no answer in time"
 #: The name in Locust's table of requests that were refused because a login had expired.
 _EXPIRED = f"{NAME} login expired"
+#: The name in Locust's table of requests that precede the one that has a code broadcast.
+BEFORE_NAME = f"{NAME} before"
 
 
 def refuses_login(status: int, cause: str, *, logged_in: bool) -> bool:
@@ -102,7 +105,7 @@ class HttpPublisher:
         """Do nothing: Locust's client closes its own connections."""
 
     def _try(self, draft: Draft, *, may_renew: bool) -> bool:
-        """Make one request.
+        """Make the requests for a code, up to the first one that fails.
 
         Args:
             draft: the code.
@@ -117,49 +120,58 @@ class HttpPublisher:
         """
         version = self._login.version
         self._take_cookies(version)
-        captured = dict(self._login.captured)
+        attempt = CodeAttempt(self._target, self._identity, self._login.captured, draft)
+        while True:
+            body = attempt.body()
+            with self._request(body, attempt) as response:
+                status, cause = self._outcome(response, body, attempt)
+                took_us = _took_us(status, body.sent_ns)
+                if cause is None:
+                    self._login.accept()
+                    response.success()
+                    if not attempt.is_last:
+                        attempt.go_on()
+                        continue
+                elif may_renew and self._refuses_login(response.status_code, cause):
+                    failure = self._renew(version)
+                    if failure is None:
+                        response.request_meta["name"] = _EXPIRED
+                        response.success()
+                        return True
+                    cause += failure
+                if cause is not None and not attempt.is_last:
+                    status, cause = "unsent", f"{cause} ({attempt.what})"
+                if status == "unsent" and draft.sent:
+                    # It was sent before, and refused as the login had expired.
+                    status = "rejected"
+                text = "" if cause is None else self._server_text(response, attempt)
+                cause = draft.record_outcome(status, took_us, cause, text)
+                if cause is not None:
+                    response.failure(IngestFailed(f"{status}: {cause}"))
+            return False
 
-        def request_at(sent_ns: int) -> HttpRequest:
-            values = (draft.text(sent_ns), self._identity, captured, draft.channel, sent_ns)
-            return self._target.ingest(*values, draft.payload_bytes)
+    def _request(self, body: StampedBody, attempt: CodeAttempt) -> ResponseContextManager:
+        """Make a request.
 
-        request = request_at(now := wall_ns())
+        Raises:
+            ConnectFailed: at "resolve": the URL is invalid.
+        """
+        request = body.request
         parse_origin(request.url)
-        body = _StampedBody.of(request.body, now, request_at, draft.record_sent)
-        body.signed = self._target.signs
+        headers = with_accepted_codings(request.headers, request.url, compression=self._compression)
+        if not request.body and request.method != "GET":
+            headers["Content-Length"] = "0"
         with PatientTimeout(self._timeout_s, TimeoutError(_LATE)):
-            answer = self._client.request(
+            return self._client.request(
                 request.method,
                 request.url,
-                name=NAME,
+                name=NAME if attempt.is_last else BEFORE_NAME,
                 data=body,  # type: ignore[arg-type]
-                headers=with_accepted_codings(
-                    request.headers, request.url, compression=self._compression
-                ),
+                headers=headers,
                 catch_response=True,
+                # A profile that wants a redirect as the answer does not want it followed.
+                max_redirects=0 if request.unfollowed else MAX_REDIRECTS + 1,
             )
-        with answer as response:
-            status, cause = self._outcome(response, body)
-            took_us = _took_us(status, body.sent_ns)
-            if status == "unsent" and not may_renew:
-                # The first request was written, and refused.
-                status = "rejected"
-            if cause is None:
-                self._login.accept()
-            elif may_renew and self._refuses_login(response.status_code, cause):
-                failure = self._renew(version)
-                if failure is None:
-                    response.request_meta["name"] = _EXPIRED
-                    response.success()
-                    return True
-                cause += failure
-            text = "" if cause is None else self._server_text(response)
-            cause = draft.record_outcome(status, took_us, cause, text)
-            if cause is None:
-                response.success()
-            else:
-                response.failure(IngestFailed(f"{status}: {cause}"))
-        return False
 
     def _take_cookies(self, version: int) -> None:
         """Take over the cookies of a login, once."""
@@ -187,9 +199,9 @@ class HttpPublisher:
             return self._login.redact(f", and the login failed: {error.cause}")
 
     def _outcome(
-        self, response: ResponseContextManager, body: _StampedBody
+        self, response: ResponseContextManager, body: StampedBody, attempt: CodeAttempt
     ) -> tuple[Status, str | None]:
-        """Return a code's status, and the cause if it failed."""
+        """Return what became of a request, and the cause if it failed."""
         broken = response.request_meta["exception"]
         if response.status_code and broken is None:
             if newest_arrival_ns()[0] - body.sent_ns > self._timeout_s * 1e9:
@@ -197,8 +209,9 @@ class HttpPublisher:
             redirected = response.url != response.request_meta["url"]
             if redirected and self._target.is_login(response.url or ""):
                 return "rejected", TO_LOGIN
-            content = response.content or b""
-            cause = self._target.answers.ingest_failure(response.status_code, content)
+            answer = response.request_meta["response"]
+            followed = [_as_value(each, b"") for each in answer.history]
+            cause = attempt.read(_as_value(answer, response.content or b""), followed)
             return ("accepted", None) if cause is None else ("rejected", cause)
         error = broken or getattr(response, "error", None)
         # geventhttpclient wraps some errors in one which says that it does not retry.
@@ -219,71 +232,20 @@ class HttpPublisher:
             cause = type(error).__name__
         return "unanswered" if body.written else "unsent", cause
 
-    def _server_text(self, response: ResponseContextManager) -> str:
+    def _server_text(self, response: ResponseContextManager, attempt: CodeAttempt) -> str:
         """Return the text of a response that does not accept a code."""
         body = response.content if response.status_code else b""
-        return self._login.redact(body_text(body or b""))
+        secrets = {*self._login.secrets, *attempt.given.values()}
+        return self._target.redact(body_text(body or b""), self._identity, secrets)
+
+
+def _as_value(response: FastResponse, body: bytes) -> HttpResponse:
+    """Return a response of Locust's client as a value, with its body."""
+    headers = response.headers
+    return HttpResponse(response.status_code, body, tuple(headers.items() if headers else ()))
 
 
 def _took_us(status: Status, sent_ns: int) -> int:
     """Return the time from a code's sending to its answer, however late that was read, in µs."""
     ended_ns = newest_arrival_ns()[1] if status in ("accepted", "rejected") else wall_ns()
     return max(ended_ns - sent_ns, 0) // 1000
-
-
-class _StampedBody(bytes):
-    """A request body that is rebuilt with the current time in its code as it is written.
-
-    geventhttpclient first finds or opens a connection, and then joins the request's head and
-    body: `head + body`. That is when a code is sent, not when a connection was asked for.
-
-    Attributes:
-        sent_ns: the time in its code (wall clock, ns).
-        written: whether it has been handed to a connection.
-        signed: whether the request's head has a signature over the body and the time.
-    """
-
-    sent_ns: int
-    written: bool
-    signed: bool
-    _as_sent: bytes
-    _at: Callable[[int], HttpRequest]
-    _on_written: Callable[[int], None]
-
-    @classmethod
-    def of(
-        cls,
-        first: bytes,
-        first_ns: int,
-        at: Callable[[int], HttpRequest],
-        on_written: Callable[[int], None],
-    ) -> _StampedBody:
-        """Return a stamped body.
-
-        Args:
-            first: the body with the time `first_ns`; the request's head announces its length.
-            first_ns: a time (wall clock, ns).
-            at: returns the request with another time.
-            on_written: called once, with the time with which it was written.
-        """
-        new = cls(first)
-        new.sent_ns = first_ns
-        new.written = new.signed = False
-        new._as_sent = first
-        new._at, new._on_written = at, on_written
-        return new
-
-    def __radd__(self, head: bytes) -> bytes:
-        """Return the whole request, with the current time in its code."""
-        if not self.written:
-            self.written = True
-            now = wall_ns()
-            fresh = self._at(now)
-            # A code whose text has no time stays the same; it is sent now nevertheless.
-            if len(fresh.body) == len(self):
-                self._as_sent, self.sent_ns = fresh.body, now
-                if self.signed:
-                    head = with_signature(head, fresh)
-            self._on_written(self.sent_ns)
-        # A redirected request is written again, with the same code.
-        return head + self._as_sent
