@@ -132,6 +132,7 @@ def test_a_code_counts_as_sent_when_the_last_request_is_written(tmp_path: Path) 
     assert outcome.grade == "good"
 
 
+@pytest.mark.dear
 def test_a_failure_names_its_request(tmp_path: Path) -> None:
     class Failing(DraftServer):
         def create(self, request: Request) -> Response:
@@ -177,6 +178,7 @@ def test_check_shows_each_request(tmp_path: Path) -> None:
     assert [len(server.drafts[each]) for each in server.published_ids] == [600, 600, 600]
 
 
+@pytest.mark.dear
 def test_a_login_that_expires_between_two_requests_begins_the_code_anew(tmp_path: Path) -> None:
     class Expiring(DraftServer):
         tokens_used: list[str] = []  # noqa: RUF012 - one server only
@@ -209,6 +211,7 @@ def test_a_login_that_expires_between_two_requests_begins_the_code_anew(tmp_path
     assert json.loads(server.drafts["draft-0005"])["code"].startswith(code)
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize("place", ["query", "path", "headers"])
 def test_a_code_outside_the_body_has_the_time_of_its_sending(tmp_path: Path, place: str) -> None:
     server = LoginServer()
