@@ -238,6 +238,10 @@ class Options:
         None, _RUN, "report.json of an earlier run, or its directory: a headless run that is "
         "clearly worse ends with status 5", unit="FILE", in_form=False,
     )  # fmt: skip
+    deliveries_csv: bool = option(
+        False, _RUN, "write deliveries.csv there, too: a row for each delivery that was late, "
+        "recovered, interrupted or missing", in_form=False,
+    )  # fmt: skip
     region: str | None = option(
         None, _RUN, "location of this worker; the report groups figures by region", in_form=False
     )
@@ -369,6 +373,8 @@ class Options:
         PayloadSizes.parse(self.payload_bytes)
         if self.observe:
             self._check_observation()
+        if self.deliveries_csv and self.delivery_report is None:
+            raise ConfigError("--deliveries-csv needs a directory: give --delivery-report, too.")
         if self.ladder and self.search:
             raise ConfigError("--ladder and --search exclude each other: give one of them.")
 

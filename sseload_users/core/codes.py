@@ -57,6 +57,7 @@ class CodeShape:
 
     Attributes:
         has_send_time: whether a code's text contains its send time.
+        pattern: regular expression of its codes.
 
     Raises:
         ValueError: invalid template; one sentence.
@@ -103,7 +104,8 @@ class CodeShape:
             )
         self.has_send_time = "sent" in seen
         pattern += re.escape(_plain(template, template[end:]))
-        self._pattern = re.compile(pattern)
+        self.pattern = pattern
+        self._whole = re.compile(pattern)
         # Within a longer text, a field at either end of the code must be whole.
         before = "(?<![0-9a-z])" if template.startswith("{") else ""
         after = "(?![0-9a-z])" if template.endswith("}") else ""
@@ -146,7 +148,7 @@ class CodeShape:
 
     def parse(self, text: str) -> ParsedCode | None:
         """Return the contents of a text; None if it is not a code of this run."""
-        match = self._pattern.fullmatch(text)
+        match = self._whole.fullmatch(text)
         return None if match is None else self._read(match)
 
     @staticmethod

@@ -41,6 +41,7 @@ class Counters:
         overlapping: codes sent while another one was unanswered.
         compressed_bytes: bytes of compressed messages and streams, as they came.
         inflated_bytes: bytes that they became.
+        flushes: how many times compressed event streams were flushed.
         hook_errors: exceptions that hooks of the user classes raised.
         logins_renewed: logins that were repeated because the server refused an earlier one.
     """
@@ -73,6 +74,7 @@ class Counters:
     overlapping: int = 0
     compressed_bytes: int = 0
     inflated_bytes: int = 0
+    flushes: int = 0
     hook_errors: int = 0
     logins_renewed: int = 0
 

@@ -13,14 +13,32 @@ from sseload_users.core.sessions import Connection, Session, TrackedCode
 from sseload_users.core.spans import NEVER
 from sseload_users.core.tally import Tally
 from sseload_users.core.timestamps import earliest
+from sseload_users.core.unusual_pairs import Pair, UnusualPairs
 
 OwedOutcome: TypeAlias = Literal["late", "missing", "interrupted", "recovered"]
 
 
 def count_owed(
-    outcome: OwedOutcome, account: CodeTally, connection: Connection, pairs: int = 1
+    outcome: OwedOutcome,
+    account: CodeTally,
+    session: Session,
+    code: TrackedCode,
+    pairs: int = 1,
+    arrived_ns: int | None = None,
 ) -> None:
-    """Count owed pairs that were not delivered."""
+    """Count an owed pair that was not delivered in time, or take it back.
+
+    Args:
+        outcome: its outcome.
+        account: the code's account.
+        session: the session.
+        code: the code.
+        pairs: 1, or -1 to take it back.
+        arrived_ns: when the code came (wall clock, ns); None if it did not.
+    """
+    connection = session.connection
+    if connection.unusual is not None:
+        _note_pair(connection.unusual, outcome, session, code, pairs, arrived_ns)
     setattr(account, outcome, getattr(account, outcome) + pairs)
     setattr(connection, outcome, getattr(connection, outcome) + pairs)
     account.owed += pairs
@@ -28,6 +46,23 @@ def count_owed(
         at_node = account.at_node(connection.node)
         setattr(at_node, outcome, getattr(at_node, outcome) + pairs)
         at_node.owed += pairs
+
+
+def _note_pair(
+    unusual: UnusualPairs,
+    outcome: OwedOutcome,
+    session: Session,
+    code: TrackedCode,
+    pairs: int,
+    arrived_ns: int | None,
+) -> None:
+    if pairs < 0:
+        unusual.remove(session.number, code.sequence)
+        return
+    latency_us = None if arrived_ns is None else (arrived_ns - (code.sent_ns or 0)) // 1000
+    connection = session.connection
+    pair = Pair(connection.number, code.sequence, connection.node, outcome, latency_us)
+    unusual.add(session.number, pair)
 
 
 def count_duplicates(account: CodeTally, connection: Connection, copies: int) -> None:
@@ -157,7 +192,7 @@ def count_first_copies(
                 account.released += 1
                 continue
         if session.gaps is not None and session.gaps.brought(sent_ns, arrived_ns):
-            count_owed("recovered", account, session.connection)
+            count_owed("recovered", account, session, code, arrived_ns=arrived_ns)
             session.gaps.note_recovered(code.sequence, arrived_ns)
         elif arrived_ns <= latest_ns:
             session.connection.delivered += 1
@@ -165,7 +200,7 @@ def count_first_copies(
             session.connection.delivered += 1
             tally.counters.in_doubt += 1
         else:
-            count_owed("late", account, session.connection)
+            count_owed("late", account, session, code, arrived_ns=arrived_ns)
     some = next(iter(code.copies or ()), None)
     if some is not None and some.connection.node is not None:
         count_deliveries_at_nodes(rules, account, code)
@@ -211,7 +246,7 @@ def count_without_copy(
     if outcome == "released":
         account.released += 1
     elif outcome is not None:
-        count_owed(outcome, account, session.connection)
+        count_owed(outcome, account, session, code)
     return outcome
 
 

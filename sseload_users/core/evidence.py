@@ -5,7 +5,10 @@ It concerns a sample of each worker's connections, and of the codes that some of
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
@@ -13,6 +16,10 @@ from typing import Any
 SAMPLE = 64
 #: Limits of what is kept, in a worker's report and in all.
 MAX_CODES, MAX_DROPS, MAX_FANS = 512, 512, 256
+#: Most codes whose arrivals, and whose paces, are in one report of a worker.
+MOST_FANS, MOST_PACES = 2, 8
+#: Of packed arrivals: the largest one in its unit, and that there is none.
+_FARTHEST, _NOT_HERE = 0xFFFE, 0xFFFF
 #: Upper bounds of the ages of sessions when codes were sent, in seconds.
 AGES_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
@@ -39,19 +46,76 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Fan:
-    """How a code fanned out.
+    """When the connections of the sample received a code.
 
     Attributes:
-        connections: number of connections that received it.
-        us_per_connection: time from its first to its last arrival, divided by their number, in
+        sequence: the code's sequence number.
+        arrivals_us: by the connection's number, how long after its sending it arrived, in
             microseconds.
-        explained: share of the arrivals' variance that the connections' order in an earlier
-            code explains, from 0 to 1.
     """
 
-    connections: int
-    us_per_connection: float
-    explained: float
+    sequence: int
+    arrivals_us: Mapping[int, int]
+
+    def pack(self) -> tuple[int, int, bytes]:
+        """Return it as plain data, for `unpack`: two bytes a connection, in a common unit."""
+        base = min(self.arrivals_us.values(), default=0)
+        furthest = max(self.arrivals_us.values(), default=0) - base
+        unit = max(1, -(-furthest // _FARTHEST))
+        places = [_NOT_HERE] * (max(self.arrivals_us, default=-1) + 1)
+        for number, each in self.arrivals_us.items():
+            places[number] = (each - base) // unit
+        return self.sequence, base, struct.pack(f">I{len(places)}H", unit, *places)
+
+    @classmethod
+    def unpack(cls, data: Sequence[Any]) -> Fan:
+        """Return what was packed."""
+        sequence, base, packed = data
+        unit, *places = struct.unpack(f">I{len(packed) // 2 - 2}H", packed)
+        return cls(
+            sequence,
+            {number: base + each * unit for number, each in enumerate(places) if each != _NOT_HERE},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How soon the slow readers of a sample had a code, and how soon the others.
+
+    Attributes:
+        sequence: the code's sequence number.
+        fast_us: median latency of the others, in microseconds.
+        slow_us: median latency of the slow readers, in microseconds.
+    """
+
+    sequence: int
+    fast_us: int
+    slow_us: int
+
+
+@dataclass(slots=True)
+class Copies:
+    """Further copies of codes in the sample: in sessions of clients that returned, or not.
+
+    Attributes:
+        owed: pairs that were owed in the first sessions of connections.
+        further: further copies of them.
+        owed_again: pairs that were owed in later sessions.
+        further_again: further copies in later sessions: of what they were owed, and of what an
+            earlier session of the connection had.
+    """
+
+    owed: int = 0
+    further: int = 0
+    owed_again: int = 0
+    further_again: int = 0
+
+    def merge(self, other: Copies) -> None:
+        """Add another's counts."""
+        self.owed += other.owed
+        self.further += other.further
+        self.owed_again += other.owed_again
+        self.further_again += other.further_again
 
 
 @dataclass(slots=True)
@@ -67,11 +131,15 @@ class Evidence:
         lacking: by the same number: those that did not get it in time.
         users: user of each connection, by its number.
         channels: channels of each connection, by its number, joined by commas.
+        nodes: node of each connection, by its number; empty in a run without nodes.
         ages_owed: number of pairs by the session's age when the code was sent; see `age_bin`.
         ages_lacking: the same of pairs without a delivery.
         apart: pairs of successive codes at one connection that were sent well apart.
         together: those of them that arrived at nearly the same time.
-        fans: of the latest codes.
+        fans: when some of the latest codes arrived.
+        paces: of the latest codes, where some connections read slowly.
+        copies: further copies.
+        altered: messages with a code of this run that is changed, by how; of all connections.
         drops: the latest drops of connections in the sample.
     """
 
@@ -79,11 +147,15 @@ class Evidence:
     lacking: dict[int, int] = field(default_factory=dict)
     users: dict[int, str] = field(default_factory=dict)
     channels: dict[int, str] = field(default_factory=dict)
+    nodes: dict[int, int] = field(default_factory=dict)
     ages_owed: list[int] = field(default_factory=lambda: [0] * (len(AGES_S) + 1))
     ages_lacking: list[int] = field(default_factory=lambda: [0] * (len(AGES_S) + 1))
     apart: int = 0
     together: int = 0
     fans: list[Fan] = field(default_factory=list)
+    paces: list[Pace] = field(default_factory=list)
+    copies: Copies = field(default_factory=Copies)
+    altered: Counter[str] = field(default_factory=Counter)
     drops: list[Drop] = field(default_factory=list)
 
     @property
@@ -99,6 +171,16 @@ class Evidence:
             oldest = min(self.owed)
             del self.owed[oldest], self.lacking[oldest]
 
+    def add_fan(self, fan: Fan) -> None:
+        """Add when a code arrived; keep few between two reports.
+
+        All workers keep the same codes as far as possible: those whose numbers can be halved
+        most often.
+        """
+        self.fans.append(fan)
+        if len(self.fans) > MOST_FANS:
+            self.fans.remove(min(self.fans, key=lambda each: each.sequence & -each.sequence))
+
     def merge(self, other: Evidence) -> None:
         """Add later evidence of the same worker."""
         since = other.first_kept
@@ -108,6 +190,7 @@ class Evidence:
             self.add(sequence, owed, other.lacking[sequence])
         self.users.update(other.users)
         self.channels.update(other.channels)
+        self.nodes.update(other.nodes)
         for own, further in (
             (self.ages_owed, other.ages_owed),
             (self.ages_lacking, other.ages_lacking),
@@ -116,39 +199,58 @@ class Evidence:
         self.apart += other.apart
         self.together += other.together
         self.fans = [*self.fans, *other.fans][-MAX_FANS:]
+        self.paces = [*self.paces, *other.paces][-MAX_FANS:]
+        self.copies.merge(other.copies)
+        self.altered.update(other.altered)
         self.drops = [*self.drops, *other.drops][-MAX_DROPS:]
 
     def pack(self) -> list[Any]:
         """Return the evidence as plain data, for `unpack`."""
-        size = SAMPLE // 8
+        # Most codes are owed to the same connections.
+        codes: dict[int, list[int]] = {}
+        for sequence, owed in self.owed.items():
+            codes.setdefault(owed, []).extend((sequence, self.lacking[sequence]))
         return [
-            {
-                sequence: (owed.to_bytes(size, "big"), self.lacking[sequence].to_bytes(size, "big"))
-                for sequence, owed in self.owed.items()
-            },
+            list(codes.items()),
             self.users,
             self.channels,
+            self.nodes,
             self.ages_owed,
             self.ages_lacking,
             self.apart,
             self.together,
-            [astuple(each) for each in self.fans],
+            [each.pack() for each in self.fans],
+            [astuple(each) for each in self.paces],
+            astuple(self.copies),
+            dict(self.altered),
             [astuple(each) for each in self.drops],
         ]
 
     @classmethod
     def unpack(cls, data: list[Any]) -> Evidence:
         """Return the evidence that was packed."""
-        codes, users, channels, ages_owed, ages_lacking, apart, together, fans, drops = data
+        (
+            codes, users, channels, nodes, ages_owed, ages_lacking, apart, together, fans, paces,
+            copies, altered, drops,
+        ) = data  # fmt: skip
+        pairs = [
+            (sequence, owed, lacking)
+            for owed, flat in codes
+            for sequence, lacking in zip(flat[::2], flat[1::2], strict=True)
+        ]
         return cls(
-            owed={key: int.from_bytes(owed, "big") for key, (owed, _) in codes.items()},
-            lacking={key: int.from_bytes(lacking, "big") for key, (_, lacking) in codes.items()},
+            owed={sequence: owed for sequence, owed, _ in pairs},
+            lacking={sequence: lacking for sequence, _, lacking in pairs},
             users=dict(users),
             channels=dict(channels),
+            nodes=dict(nodes),
             ages_owed=list(ages_owed),
             ages_lacking=list(ages_lacking),
             apart=apart,
             together=together,
-            fans=[Fan(*each) for each in fans],
+            fans=[Fan.unpack(each) for each in fans],
+            paces=[Pace(*each) for each in paces],
+            copies=Copies(*copies),
+            altered=Counter(altered),
             drops=[Drop(*each) for each in drops],
         )

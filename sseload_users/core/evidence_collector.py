@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from statistics import StatisticsError, correlation
+from collections.abc import Sequence
+from statistics import median
 
-from sseload_users.core.evidence import SAMPLE, Drop, Evidence, Fan, age_bin
+from sseload_users.core.evidence import (
+    MOST_PACES,
+    SAMPLE,
+    Drop,
+    Evidence,
+    Fan,
+    Pace,
+    age_bin,
+)
 from sseload_users.core.sessions import Session, TrackedCode
 
 #: Codes that were sent at least so long after the one before are sent apart.
 _APART_NS = 50_000_000
 #: Two codes arrive together if this share of the time between their sending lies between them.
 _TOGETHER = 0.1
-#: The first codes, and then one of so many, are looked at for the order of their arrivals.
-_FANS, _FAN_EVERY = 8, 16
-#: Fewest arrivals of a code for which their order is looked at.
-_MIN_FAN = 8
+#: Fewest arrivals of a code that are kept, and fewest fast ones that a pace is taken of.
+_MIN_FAN, _MIN_FAST = 4, 3
+#: How many earlier sessions of a connection are remembered.
+_EARLIER = 4
 
 
 class EvidenceCollector:
@@ -30,23 +38,29 @@ class EvidenceCollector:
     def __init__(self, timeout_ns: int) -> None:
         self._timeout_ns = timeout_ns
         self._evidence = Evidence()
-        # Of the connections in the sample: their sessions, and the send time and the arrival of
-        # the latest code that each of them received.
+        # Of the connections in the sample: their sessions, when earlier ones began and ended, and
+        # the send time and the arrival of the latest code that each of them received.
         self._sessions: dict[int, Session] = {}
+        self._earlier: dict[int, list[Session]] = {}
         self._latest: dict[int, tuple[int, int]] = {}
-        self._fans = 0
-        # The order in which connections received the latest code that was looked at.
-        self._ranks: dict[int, int] = {}
 
     def opened(self, session: Session) -> None:
         """Note that a session was opened."""
         number = session.connection.number - 1
-        if number < SAMPLE:
-            self._sessions[number] = session
-            self._latest.pop(number, None)
+        if number >= SAMPLE:
+            return
+        before = self._sessions.get(number)
+        if before is not None:
+            self._earlier[number] = [*self._earlier.get(number, ()), before][-_EARLIER:]
+        else:
+            # They stay the same.
             self._evidence.users[number] = session.connection.username
-            if session.channels:
-                self._evidence.channels[number] = ",".join(session.channels)
+            if session.connection.node is not None:
+                self._evidence.nodes[number] = session.connection.node
+        self._sessions[number] = session
+        self._latest.pop(number, None)
+        if session.channels:
+            self._evidence.channels[number] = ",".join(session.channels)
 
     def dropped(self, session: Session, at_ns: int) -> None:
         """Note that the server or the network ended a session."""
@@ -60,6 +74,16 @@ class EvidenceCollector:
         drop = Drop(at_ns // 10**6, (at_ns - since_ns) // 10**6, max(0, idle_ns) // 10**6)
         self._evidence.drops.append(drop)
 
+    def came_again(self, session: Session, code: TrackedCode) -> None:
+        """Look at a further copy of a settled code: whether an earlier session had it."""
+        number = session.connection.number - 1
+        if code.owed and self._sessions.get(number) is session and self._had(number, code):
+            self._evidence.copies.further_again += 1
+
+    def came_altered(self, how: str) -> None:
+        """Note a message in which a code of this run is changed, and how."""
+        self._evidence.altered[how] += 1
+
     def settled(self, code: TrackedCode) -> None:
         """Look at a code that is owed, while its copies are still known."""
         evidence, sent_ns = self._evidence, code.sent_ns or 0
@@ -71,14 +95,18 @@ class EvidenceCollector:
             if channel is not None and channel not in (session.channels or ()):
                 # Most sessions are not in the channel, and each code is looked up in all.
                 continue
+            arrived_ns = copies.get(session)
+            if not session.is_owed(sent_ns, channel):
+                evidence.copies.further_again += arrived_ns is not None and self._had(number, code)
+                continue
+            if code.further is not None:
+                self._count_copies(number, session, code)
             closed_ns = session.closed_ns
-            gone = closed_ns is not None and closed_ns <= latest_ns
-            if gone or not session.is_owed(sent_ns, channel):
+            if closed_ns is not None and closed_ns <= latest_ns:
                 continue
             owed |= 1 << number
             age = age_bin(sent_ns - session.subscribed_ns)
             evidence.ages_owed[age] += 1
-            arrived_ns = copies.get(session)
             if arrived_ns is None or arrived_ns > latest_ns:
                 lacking |= 1 << number
                 evidence.ages_lacking[age] += 1
@@ -86,35 +114,57 @@ class EvidenceCollector:
                 # Recovered codes arrive together, and when the connection returns.
                 arrivals.append((number, arrived_ns))
                 self._compare(number, sent_ns, arrived_ns)
+        self._count_owed(owed)
         if lacking:
             evidence.add(code.sequence, owed, lacking)
-        self._fans += 1
-        if len(arrivals) >= _MIN_FAN and (self._fans <= _FANS or self._fans % _FAN_EVERY == 0):
-            self._look_at_order(arrivals, copies)
+        if len(arrivals) >= _MIN_FAN:
+            fan = {number: (arrived_ns - sent_ns) // 1000 for number, arrived_ns in arrivals}
+            evidence.add_fan(Fan(code.sequence, fan))
+            self._compare_readers(code.sequence, arrivals, sent_ns)
 
     def take(self) -> Evidence:
         """Return what was collected since the last call."""
         taken, self._evidence = self._evidence, Evidence()
         return taken
 
-    def _look_at_order(
-        self, arrivals: Sequence[tuple[int, int]], copies: Mapping[Session, int]
+    def _had(self, number: int, code: TrackedCode) -> bool:
+        """Whether an earlier session of a connection was owed a code, and so has had it."""
+        return any(
+            each.is_owed(sent_ns := code.sent_ns or 0, code.channel)
+            and (each.closed_ns is None or sent_ns < each.closed_ns)
+            for each in self._earlier.get(number, ())
+        )
+
+    def _count_owed(self, owed: int) -> None:
+        """Count pairs that were owed, in first and in later sessions of connections."""
+        copies = self._evidence.copies
+        again = sum(owed >> number & 1 for number in self._earlier)
+        copies.owed += owed.bit_count() - again
+        copies.owed_again += again
+
+    def _count_copies(self, number: int, session: Session, code: TrackedCode) -> None:
+        """Count the further copies of a code in a session that was owed it."""
+        further = sum((code.further or {}).get(session, {}).values())
+        if number in self._earlier:
+            self._evidence.copies.further_again += further
+        else:
+            self._evidence.copies.further += further
+
+    def _compare_readers(
+        self, sequence: int, arrivals: Sequence[tuple[int, int]], sent_ns: int
     ) -> None:
-        """Compare the order in which connections received a code with that of an earlier code."""
-        ranks, self._ranks = self._ranks, {}
-        for rank, (number, _) in enumerate(sorted(arrivals, key=lambda each: each[1])):
-            self._ranks[number] = rank
-        both = [number for number, _ in arrivals if number in ranks]
-        if len(both) < _MIN_FAN:
+        """Compare when slow readers received a code with when the others did."""
+        paces = self._evidence.paces
+        if len(paces) >= MOST_PACES:
             return
-        delays = {number: (arrived_ns - arrivals[0][1]) / 1000 for number, arrived_ns in arrivals}
-        spread_us = (max(copies.values()) - min(copies.values())) / 1000
-        try:
-            fit = correlation([ranks[each] for each in both], [delays[each] for each in both])
-        except StatisticsError:  # all arrived at the same time
-            fit = 0.0
-        fan = Fan(len(copies), spread_us / len(copies), max(fit, 0.0) ** 2)
-        self._evidence.fans.append(fan)
+        slow: list[int] = []
+        fast: list[int] = []
+        for number, arrived_ns in arrivals:
+            latency_us = (arrived_ns - sent_ns) // 1000
+            is_slow = self._sessions[number].connection.slow
+            (slow if is_slow else fast).append(latency_us)
+        if slow and len(fast) >= _MIN_FAST:
+            paces.append(Pace(sequence, round(median(fast)), round(median(slow))))
 
     def _compare(self, number: int, sent_ns: int, arrived_ns: int) -> None:
         """Compare a code's arrival with that of the code before it at the same connection."""

@@ -55,18 +55,18 @@ def count_copy_of_settled(
             note_order(tally.counters, session, code)
             return None
     elif settled.remove_missing(code, session):
-        count_owed("missing", account, connection, -1)
+        count_owed("missing", account, session, code, -1)
     else:
         _count_repeated(account, session, code, sent_ns)
         return None
     note_order(tally.counters, session, code)
     if session.gaps is not None and session.gaps.brought(sent_ns, arrived_ns):
-        count_owed("recovered", account, connection)
+        count_owed("recovered", account, session, code, arrived_ns=arrived_ns)
         session.gaps.note_recovered(code.sequence, arrived_ns)
         return None
     latest_ns = sent_ns + rules.timeout_ns
     if earliest(arrived_ns) > latest_ns:
-        count_owed("late", account, connection)
+        count_owed("late", account, session, code, arrived_ns=arrived_ns)
         return None
     connection.delivered += 1
     tally.counters.in_doubt += int(arrived_ns > latest_ns)

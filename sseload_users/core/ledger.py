@@ -35,6 +35,7 @@ from sseload_users.core.sessions import Connection, Session, TrackedCode
 from sseload_users.core.spans import NEVER
 from sseload_users.core.streams import ONE_STREAM, StreamPlan
 from sseload_users.core.tally import Tally
+from sseload_users.core.unusual_pairs import UnusualPairs
 
 #: Minimum time that a closed session is kept, for codes that were sent before it closed and are
 #: announced later.
@@ -63,6 +64,7 @@ class Ledger:
         streams: deals codes to publishers and nodes.
         resume: the server promises that a connection which returns gets what was sent meanwhile.
         history: the server sends new sessions what was sent before.
+        unusual: keeps the pairs that were not simply delivered; None if they are not wanted.
 
     Attributes:
         tally: where outcomes are counted; replaced by `take`.
@@ -71,6 +73,7 @@ class Ledger:
         connections: all connections, in the order in which they were added.
         rules: decide about pairs without a copy.
         evidence: collects what losses and drops have in common.
+        unusual: the pairs that were not simply delivered, if they are wanted one by one.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Ledger:
         streams: StreamPlan = ONE_STREAM,
         resume: bool = False,
         history: bool = False,
+        unusual: UnusualPairs | None = None,
     ) -> None:
         self.tally = Tally()
         self.codes = CodeRegistry(channels, streams)
@@ -94,6 +98,7 @@ class Ledger:
         self._has_channels = channels is not None
         self._has_streams = streams.count > 1
         self.evidence = EvidenceCollector(self.rules.timeout_ns)
+        self.unusual = unusual
         self._resume = resume
         self._away = 0
 
@@ -101,7 +106,7 @@ class Ledger:
 
     def add_connection(self, username: str = "") -> Connection:
         """Add a connection and return it."""
-        new = Connection(len(self.connections) + 1, username)
+        new = Connection(len(self.connections) + 1, username, unusual=self.unusual)
         self.connections.append(new)
         return new
 
@@ -194,7 +199,7 @@ class Ledger:
             # All sessions that were known had it; this is one more.
             known = session.unowed is not None and code.sequence in session.unowed
             if channel in (None, code.channel) and not known:
-                count_owed("missing", self.tally.code(code.sequence), session.connection)
+                count_owed("missing", self.tally.code(code.sequence), session, code)
                 self.codes.settled.add_missing(code, session)
 
     def begin_leaving(self, session: Session, at_ns: int, channel: str | None = None) -> None:
@@ -269,7 +274,7 @@ class Ledger:
             if self.codes.settled.remove_missing(code, session):
                 # It was settled before its timeout; this session closed before that.
                 account = self.tally.code(code.sequence)
-                count_owed("missing", account, session.connection, -1)
+                count_owed("missing", account, session, code, -1)
                 count_without_copy(self.rules, account, session, code)
 
     def release_all(self, at_ns: int) -> None:
@@ -332,6 +337,7 @@ class Ledger:
             # The caller may hold an object that is no longer the code's.
             code = self.codes.find(code.sequence, code.text_ns) or code
         if code.copies is None:
+            self.evidence.came_again(session, code)
             in_time_ns = count_copy_of_settled(
                 self.tally, self.codes.settled, self.rules, session, code, arrived_ns
             )

@@ -11,6 +11,7 @@ from sseload_users.core.code_tally import OPEN_STATUSES, OWED_STATUSES, CodeTall
 from sseload_users.core.gaps import Gaps
 from sseload_users.core.session_set import SessionSet
 from sseload_users.core.spans import ALWAYS, NEVER, Relation, Span, relation_in
+from sseload_users.core.unusual_pairs import UnusualPairs
 
 
 class SessionLedger(Protocol):
@@ -28,6 +29,8 @@ class Connection:
         number: number within its worker, from 1.
         username: user it connects as.
         node: index of the node that it connects to; None in a run without nodes.
+        slow: whether it reads slowly on purpose.
+        unusual: keeps its pairs that were not simply delivered; None if they are not wanted.
         connect_us: duration of its first successful connect; None before.
         sessions: number of its sessions.
         drops: number of sessions that the server or the network ended.
@@ -53,6 +56,8 @@ class Connection:
     channels: Sequence[str] = ()
     session: Session | None = None
     node: int | None = None
+    slow: bool = False
+    unusual: UnusualPairs | None = None
 
     @property
     def owed(self) -> int:

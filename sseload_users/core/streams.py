@@ -17,6 +17,7 @@ class StreamPlan:
         nodes: number of nodes, to which codes are handed in in turn.
 
     Attributes:
+        publishers: number of publishers.
         count: number of streams: of pairs of a publisher and a node at which it hands codes in.
 
     Raises:
@@ -26,7 +27,7 @@ class StreamPlan:
     def __init__(self, publishers: int = 1, nodes: int = 1) -> None:
         if publishers < 1 or nodes < 1:
             raise ValueError("a stream plan needs a publisher and a node")
-        self._publishers = publishers
+        self.publishers = publishers
         self._nodes = nodes
         self.count = math.lcm(publishers, nodes)
 
@@ -40,7 +41,7 @@ class StreamPlan:
 
     def publisher(self, stream: int) -> int:
         """Return the publisher of a stream, from 0."""
-        return stream % self._publishers
+        return stream % self.publishers
 
     def node(self, stream: int) -> int:
         """Return the node at which the codes of a stream are handed in, from 0."""

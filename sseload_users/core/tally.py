@@ -29,6 +29,7 @@ _HISTOGRAMS = (
     "recovery",
     "catch_up",
     "storm",
+    "herd",
     "flap",
     "slip",
     "ingest",
@@ -62,10 +63,11 @@ class Tally:
         compression: sessions by the compression that was negotiated, "none" included. A count
             is negative if sessions of before have negotiated something else.
         server_texts: by cause, the server's own words in one of its failures.
-        connect: connect times, in microseconds; like the next nine, a histogram.
+        connect: connect times, in microseconds; like the next ten, a histogram.
         recovery: from a session's drop to the next session's subscription.
         catch_up: from a connection's return to its last recovered code.
         storm: from the beginning of a storm to the first subscription after it.
+        herd: from the beginning of a storm to each attempt to return that failed.
         flap: from the loss of a flapping connection to its next subscription.
         slip: how much later than scheduled codes were sent.
         ingest: from a code's sending to the server's response.
@@ -90,6 +92,7 @@ class Tally:
         "counters",
         "evidence",
         "flap",
+        "herd",
         "ingest",
         "lag",
         "leaks",
@@ -112,6 +115,7 @@ class Tally:
         self.recovery = Histogram()
         self.catch_up = Histogram()
         self.storm = Histogram()
+        self.herd = Histogram()
         self.flap = Histogram()
         self.slip = Histogram()
         self.ingest = Histogram()

@@ -17,7 +17,9 @@ from sseload_users.core.node_totals import NodeTotals
 from sseload_users.core.payload_sizes import PayloadSizes
 from sseload_users.core.percentiles import PercentileHistory
 from sseload_users.core.second import highest
+from sseload_users.core.streams import ONE_STREAM, StreamPlan
 from sseload_users.core.tally import Tally
+from sseload_users.core.unusual_pairs import Pair
 from sseload_users.core.worker_report import Gauges, WorkerReport
 
 _S = 1_000_000_000
@@ -40,6 +42,7 @@ class WorkerTotals:
         delivery: its delivery latencies, in microseconds.
         received: number of its connections by number of codes received in time.
         connections: its part of connections.csv; empty before its final report.
+        unusual: its part of deliveries.csv.
         evidence: what its losses and drops have in common.
         final: its account is closed and complete here.
         lost: it disappeared without closing its account.
@@ -57,6 +60,7 @@ class WorkerTotals:
     delivery: Histogram = field(default_factory=Histogram)
     received: Counter[int] = field(default_factory=Counter)
     connections: Sequence[ConnectionRow] = ()
+    unusual: Sequence[Pair] = ()
     evidence: Evidence = field(default_factory=Evidence)
     final: bool = False
     lost: bool = False
@@ -72,6 +76,7 @@ class Totals:
         plan: deals codes to channels; None for a run without channels.
         nodes: the account of each node; None in a run without nodes, and for a step.
         sizes: sizes of the payloads that carry codes; None if they are not padded.
+        streams: deals codes to publishers and nodes.
 
     Attributes:
         workers: each worker's account, by its id.
@@ -92,6 +97,7 @@ class Totals:
         *,
         nodes: NodeTotals | None = None,
         sizes: PayloadSizes | None = None,
+        streams: StreamPlan = ONE_STREAM,
     ) -> None:
         self.workers: dict[str, WorkerTotals] = {}
         self.tally = Tally()
@@ -106,6 +112,7 @@ class Totals:
         self._first_code = first_code
         self._plan = plan
         self._sizes = sizes
+        self._streams = streams
 
     def worker(self, name: str) -> WorkerTotals:
         """Return a worker's account; create it if there is none."""
@@ -208,6 +215,8 @@ class Totals:
         worker.final = worker.final or report.final
         if report.connections:
             worker.connections = report.connections
+        if report.unusual:
+            worker.unusual = report.unusual
         if len(self.workers) == 1:
             self.peak_open = max(self.peak_open, gauges.peak_open)
         self.peak_open = max(self.peak_open, self.sum_gauges(lambda each: each.open))
@@ -228,6 +237,12 @@ class Totals:
     def channel_of(self, sequence: int) -> str:
         """Return the channel that a code goes to; empty in a run without channels."""
         return "" if self._plan is None else self._plan.channel_of(sequence)
+
+    def publisher_of(self, sequence: int) -> int | None:
+        """Return the publisher of a code, from 0; None in a run with one."""
+        if self._streams.publishers == 1:
+            return None
+        return self._streams.publisher(self._streams.stream_of(sequence))
 
     def payload_bytes(self, sequence: int) -> int | None:
         """Return the size to which a code's payload is padded, in bytes; None if it is not."""

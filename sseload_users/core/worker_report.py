@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.tally import PackedTally, Tally
+from sseload_users.core.unusual_pairs import Pair, pack_pairs, unpack_pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class PackedWorkerReport(TypedDict):
     received: dict[int, int]
     gauges: tuple[Any, ...]
     connections: list[tuple[Any, ...]]
+    unusual: list[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class WorkerReport:
         gauges: the worker's state.
         final: the account is closed; no report follows.
         connections: a row for each connection; only in the final report, if they are wanted.
+        unusual: the pairs that were not simply delivered; only in the final report, if they are
+            wanted.
     """
 
     tally: Tally
@@ -96,6 +100,7 @@ class WorkerReport:
     gauges: Gauges
     final: bool = False
     connections: tuple[ConnectionRow, ...] = ()
+    unusual: tuple[Pair, ...] = ()
 
     def pack(self) -> PackedWorkerReport:
         """Return the report as plain data, for `unpack`."""
@@ -105,6 +110,7 @@ class WorkerReport:
             "received": dict(self.received),
             "gauges": astuple(self.gauges),
             "connections": [astuple(row) for row in self.connections],
+            "unusual": pack_pairs(self.unusual),
         }
 
     @classmethod
@@ -116,4 +122,5 @@ class WorkerReport:
             gauges=Gauges(*data["gauges"]),
             final=data["final"],
             connections=tuple(ConnectionRow(*row) for row in data["connections"]),
+            unusual=unpack_pairs(data["unusual"]),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable
 
 from sseload_users.core.clock import wall_ns
@@ -25,6 +27,8 @@ class Admission:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        # When the latest handshakes were accepted (monotonic clock, s).
+        self._accepted: deque[float] = deque()
 
     def count(self) -> int:
         """Count a handshake and return its ordinal."""
@@ -55,12 +59,27 @@ class Admission:
         elif settings.max_connections and len(context.open) >= settings.max_connections:
             full = "too many connections"
             self._refuse(exchange, ordinal, transport, username, status=503, how=full)
+        elif self._is_too_fast():
+            self._refuse(exchange, ordinal, transport, username, status=503, how="too fast")
         elif not known and context.user_id(username) is None:
             unknown = "unknown username"
             self._refuse(exchange, ordinal, transport, username, status=403, how=unknown)
         else:
             return ordinal
         return None
+
+    def _is_too_fast(self) -> bool:
+        """Whether ``--handshake-rate`` is exceeded; count the handshake if not."""
+        most = self._context.settings.handshake_rate
+        if not most:
+            return False
+        now = time.monotonic()
+        while self._accepted and self._accepted[0] <= now - 1:
+            self._accepted.popleft()
+        if len(self._accepted) >= most:
+            return True
+        self._accepted.append(now)
+        return False
 
     def record_refusal(self, ordinal: int, transport: str, username: str, how: str) -> None:
         """Record a refused handshake."""

@@ -104,6 +104,11 @@ class Broadcast:
         self.entry.end_ns = wall_ns()
         self.end()
 
+    @property
+    def is_written_to(self) -> bool:
+        """Whether a delivery has no outcome yet, while the immediate writes go on."""
+        return self._open > 1
+
     def payload(self, form: Format) -> bytes:
         """Return the code's message in a format."""
         found = self._payloads.get(form)

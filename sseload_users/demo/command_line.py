@@ -188,6 +188,19 @@ def _add_capacity(group: argparse._ArgumentGroup) -> None:
         "N times as long, and the next code waits for it",
     )
     add(
+        "--wait-for-slow",
+        action="store_true",
+        help="deliver to one subscriber after the other, and wait until the kernel has taken each "
+        "delivery: one that reads slowly holds up all others",
+    )
+    add(
+        "--handshake-rate",
+        type=option_types.count,
+        default=0,
+        metavar="N",
+        help="refuse handshakes with HTTP 503 beyond N in a second; 0, the default, is no limit",
+    )
+    add(
         "--one-session",
         action="store_true",
         help="when a user connects again, end the user's earlier connections (close code 4409)",
@@ -359,6 +372,7 @@ def _add_ingest_faults(group: argparse._ArgumentGroup) -> None:
         metavar="SECONDS",
         help="wait before each answer, and so before each broadcast",
     )
+    _add_share(group, "--ingest-lose", "share of ingests accepted but not broadcast")
     _add_share(group, "--ingest-hang", "share of ingests broadcast but never answered")
     _add_share(
         group, "--ingest-reset", "share of ingests broadcast, then reset by TCP without an answer"

@@ -36,6 +36,7 @@ class Faults:
         drop: share of listening connections that are dropped after ``drop_after`` codes.
         refuse: share of handshakes that are refused.
         ingest_share: share of ingests that are answered with ``ingest_status``.
+        ingest_lose: share of ingests that are accepted and not broadcast.
         ingest_hang: share of ingests that are never answered.
         ingest_reset: share of ingests whose connection is reset instead of answered.
     """
@@ -60,6 +61,7 @@ class Faults:
     refuse_how: RefuseHow = "503"
     ingest_status: int | None = None
     ingest_share: float = 1.0
+    ingest_lose: float = 0.0
     ingest_hang: float = 0.0
     ingest_reset: float = 0.0
 
@@ -155,6 +157,10 @@ class FaultPlan:
         """Return the error status of the ``ingest``-th ingest, or None."""
         due = self._due(self.faults.ingest_share, 9, ingest)
         return self.faults.ingest_status if due else None
+
+    def forgets(self, ingest: int) -> bool:
+        """Whether the ``ingest``-th ingest is accepted and not broadcast."""
+        return self._due(self.faults.ingest_lose, 14, ingest)
 
     def hangs(self, ingest: int) -> bool:
         """Whether the ``ingest``-th ingest is never answered."""

@@ -26,6 +26,9 @@ from sseload_users.demo.messages import Format, IngestedCode
 from sseload_users.demo.record import Recorder
 from sseload_users.demo.subscriptions import EVERYBODY, Subscriptions
 
+#: Seconds from one look at whether the kernel has taken a delivery to the next.
+_WAIT_S = 0.005
+
 
 class Hub:
     """Broadcast each code to the subscriptions in its channel at one node.
@@ -35,6 +38,7 @@ class Hub:
         recorder: records each code's outcomes.
         backplane: connects the hub with those of other nodes, and has the history.
         cost: seconds per delivery; deliveries are sequential.
+        waits: wait until the kernel has taken each delivery.
         on_broadcast: called with a code's index after its broadcast.
     """
 
@@ -45,11 +49,13 @@ class Hub:
         backplane: Backplane,
         *,
         cost: float,
+        waits: bool,
         on_broadcast: Callable[[int], None],
     ) -> None:
         self._plan = plan
         self._recorder = recorder
         self._cost = cost
+        self._waits = waits
         self._on_broadcast = on_broadcast
         self._codes = 0
         self._backplane = backplane
@@ -149,6 +155,8 @@ class Hub:
             free = max(free, loop.time())
             while broadcast.rest:
                 self._deliver(broadcast, broadcast.rest.popleft())
+                while self._waits and broadcast.is_written_to:
+                    await asyncio.sleep(_WAIT_S)
                 if self._cost:
                     free += self._cost
                     if (ahead := free - loop.time()) > 0:

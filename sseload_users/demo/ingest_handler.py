@@ -98,6 +98,8 @@ class IngestHandler:
             self._record(received, submission.reject(rejection))
         elif self._repeated(submission.username, text(submission.payload, "code")):
             self._record(received, submission.accept(), fault="dedupe")
+        elif plan.forgets(received.number):
+            self._record(received, submission.accept(), fault="lose")
         elif plan.hangs(received.number):
             self._record(received, "hang", self._broadcast(submission), "hang")
         elif plan.resets(received.number):

@@ -28,6 +28,8 @@ _GOING_AWAY = 1001
 #: answer, so that most connections close in order.
 _STOP_SECONDS = 2.0
 _BACKLOG = 4096
+#: Bytes of the send buffers with --wait-for-slow; Linux allocates twice as much.
+_SMALL_BUFFER = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class Node:
             shared.recorder,
             shared.backplane,
             cost=settings.cost_per_delivery,
+            waits=settings.wait_for_slow,
             on_broadcast=self._after_broadcast,
         )
         self._context = Context(
@@ -161,6 +164,10 @@ class Node:
                 self._reservation.close()
                 self._reservation = None
         self._port = self._listening.sockets[0].getsockname()[1]
+        if self._shared.settings.wait_for_slow:
+            # Linux grows send buffers to megabytes unless their size is set.
+            for each in self._listening.sockets:
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SMALL_BUFFER)
 
     def _reserve(self, address: Any) -> None:
         """Bind the node's address without listening: nobody else gets it, nobody can connect."""

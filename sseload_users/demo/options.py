@@ -67,6 +67,8 @@ class Settings:
     mute_connections: int
     memory_limit_connections: int
     cost_per_delivery: float
+    wait_for_slow: bool
+    handshake_rate: int
     max_streams: int
     one_session: bool
     ping_interval: float

@@ -89,7 +89,7 @@ class ConnectionRecord:
             the transport has none.
         replayed: indices of the codes written to it from the history.
         refused: why it was refused ("503", "reset", "hang", "unknown username", "origin",
-            "bad token", "too many connections", "too many streams", "mute"), or None.
+            "bad token", "too many connections", "too fast", "too many streams", "mute"), or None.
         dropped: how a fault ended or silenced it ("close", "reset", "silent", "no pong",
             "too far behind", "restart"), or None.
         closed_ns: when it ended (wall clock, ns), or None.

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from sseload_users.core.audience_figures import ChannelFigures
 from sseload_users.core.connection_row import ConnectionRow
+from sseload_users.core.delivery_row import DeliveryRow
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
 from sseload_users.report import comparison_views, html, junit, markdown, serialization
@@ -27,7 +28,7 @@ from sseload_users.report.model import CodeRow, Report
 
 _logger = logging.getLogger(__name__)
 
-_Row = TypeVar("_Row", CodeRow, ConnectionRow, ChannelFigures)
+_Row = TypeVar("_Row", CodeRow, ConnectionRow, ChannelFigures, DeliveryRow)
 
 #: Characters with which a spreadsheet's formula begins, the full-width forms included.
 _FORMULA = (
@@ -77,18 +78,22 @@ def write(
     directory: str | os.PathLike[str],
     connections: Iterable[ConnectionRow],
     against: AgainstBaseline | None = None,
+    deliveries: Iterable[DeliveryRow] | None = None,
 ) -> list[Path]:
     """Write report.json, its tables and its renderings, replacing older ones.
+
+    An older deliveries.csv, should it not be written, is removed: it is of another run.
 
     Args:
         report: of the run.
         directory: created if it is missing.
         connections: a row for each connection, in order.
         against: the run compared with its baseline, if it has one.
+        deliveries: the rows of deliveries.csv; None if it is not wanted.
 
     Returns:
         report.json, codes.csv, connections.csv, channels.csv, junit.xml, report.md and
-        report.html; and baseline.html, if there is a baseline.
+        report.html; deliveries.csv, if it is wanted, and baseline.html, if there is a baseline.
 
     Raises:
         ReportError: some cannot be written; the others are, see `ReportError.written`.
@@ -106,6 +111,10 @@ def write(
         page = partial(comparison_views.document, against.baseline, report, against.result)
         files["baseline.html"] = page
     path, written, failed = Path(directory), [], []
+    if deliveries is not None:
+        files["deliveries.csv"] = lambda: deliveries_csv(deliveries)
+    else:
+        _remove(path / "deliveries.csv")
     for name, text in files.items():
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -135,6 +144,11 @@ def codes_csv(per_code: Iterable[CodeRow], *, head: bool = True) -> str:
 def connections_csv(connections: Iterable[ConnectionRow]) -> str:
     """Return connections.csv: a line for each connection (RFC 4180)."""
     return _csv(ConnectionRow, connections)
+
+
+def deliveries_csv(deliveries: Iterable[DeliveryRow]) -> str:
+    """Return deliveries.csv: a line for each delivery that was not simply made (RFC 4180)."""
+    return _csv(DeliveryRow, deliveries)
 
 
 def channels_csv(channels: Iterable[ChannelFigures]) -> str:

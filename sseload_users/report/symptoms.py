@@ -37,6 +37,13 @@ def symptoms_of(
         {} if totals.channels is None else totals.channels.losses(),
         {} if totals.nodes is None else totals.nodes.losses(),
         partial=first > 1,
+        herd=totals.tally.herd,
+        storm_ended=totals.tally.counters.stormed,
+        storm_returned=totals.tally.storm.total,
+        compression={name: many for name, many in totals.tally.compression.items() if many > 0},
+        wire_bytes=totals.tally.counters.compressed_bytes,
+        inflated_bytes=totals.tally.counters.inflated_bytes,
+        flushes=totals.tally.counters.flushes,
     )
 
 
@@ -51,4 +58,6 @@ def _code(totals: Totals, sequence: int, code: CodeTally, started_ns: int) -> Co
         percentiles.p50,
         totals.payload_bytes(sequence),
         late=code.late,
+        publisher=totals.publisher_of(sequence),
+        spread_us=(code.last_ns - code.first_ns) // 1000,
     )

@@ -194,9 +194,10 @@ class Accounting:
         connecting, stalls = self._users().connecting, self._load.take_stalls()
         tally.lag.merge(lag)
         tally.stamp_error.add_all(self._network.lag.drain_errors())
-        wire, inflated = self._network.inflation.drain()
+        wire, inflated, flushes = self._network.inflation.drain()
         tally.counters.compressed_bytes += wire
         tally.counters.inflated_bytes += inflated
+        tally.counters.flushes += flushes
         tally.addresses.update(self._network.dialer.turns.drain())
         now_s = now_ns // _S
         for second_s in range(self._sampled_s, max(now_s, self._sampled_s + 1)):
@@ -235,6 +236,7 @@ class Accounting:
             gauges=self._gauges(owed, delivered),
             final=final,
             connections=tuple(map(connection_row, connections)),
+            unusual=self.ledger.unusual.rows() if wants_rows and self.ledger.unusual else (),
         )
         self._send(AccountReport(report))
 

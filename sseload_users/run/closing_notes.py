@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from sseload_users.core.causes import UPGRADE
 from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.clock_steps import before_sent_note
+from sseload_users.core.code_tally import Outcomes
 from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.figures import ObservationFigures
 from sseload_users.core.formatting import count
@@ -53,6 +54,21 @@ def closing_notes(
     if counters.before_sent:
         notes.append(before_sent_note(counters.before_sent, clock_error_ms))
     return notes
+
+
+def deliveries_notes(rows: int, outcomes: Outcomes) -> Iterator[str]:
+    """Return the note that deliveries.csv is not complete, if it is not.
+
+    Args:
+        rows: number of its rows.
+        outcomes: the outcomes of all deliveries.
+    """
+    all_rows = outcomes.late + outcomes.recovered + outcomes.interrupted + outcomes.missing
+    if rows < all_rows:
+        yield (
+            f"deliveries.csv has {rows:,} of {all_rows:,} deliveries: the first ones, without "
+            "those of workers that were lost."
+        )
 
 
 def channel_notes(connections: Iterable[ConnectionRow], plan: ChannelPlan) -> Iterator[str]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TypeAlias
 
+from sseload_users.core.altered_codes import AlteredCodes
 from sseload_users.core.codes import CodeShape, ParsedCode
 from sseload_users.core.counting import note_overlooked
 from sseload_users.core.ledger import Ledger
@@ -66,6 +67,7 @@ class CodeFinder:
         self._ledger = ledger
         self._operations = operations
         self._on_size = on_size
+        self._altered = AlteredCodes(shape)
         self._own = own
         self._observed = observed
         # Types of exceptions that are logged already.
@@ -78,18 +80,20 @@ class CodeFinder:
             return codes
         malformed: list[str] = []
         if self._observed is None:
-            readings = self._read(self.texts(payload, malformed.append))
+            texts = self.texts(payload, malformed.append)
+            readings = self._read(texts)
             self._note_overlooked(payload, readings)
+            altered = self._note_altered(texts)
             codes = tuple(self._ledger.code(each.sequence, each.sent_ns) for each in readings)
         else:
-            sightings = self._sightings(payload, malformed.append)
+            sightings, altered = self._sightings(payload, malformed.append), False
             codes = tuple(self._observed.code(*each) for each in sightings)
         for cause in malformed:
             self._operations.count_malformed(cause)
-        if codes:
+        if codes and not altered:
             self._on_size(len(payload) // len(codes))
             self._remember(payload, codes)
-        elif not malformed:
+        elif not codes and not malformed:
             self._operations.counters.foreign += 1
         return codes
 
@@ -154,6 +158,13 @@ class CodeFinder:
                 if each not in readings:
                     code = self._ledger.code(each.sequence, each.sent_ns)
                     note_overlooked(self._ledger.tally, code)
+
+    def _note_altered(self, texts: list[str]) -> bool:
+        """Note each code that was changed on the way; return whether there was one."""
+        found = [how for text in texts if (how := self._altered.how(text))]
+        for how in found:
+            self._ledger.evidence.came_altered(how)
+        return bool(found)
 
     def _remember(self, payload: bytes, codes: tuple[TrackedCode, ...]) -> None:
         if len(payload) > _MAX_PAYLOAD_BYTES:

@@ -14,6 +14,7 @@ from gevent.event import Event
 
 from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.clock import wall_ns
+from sseload_users.core.delivery_row import DeliveryRow, delivery_rows
 from sseload_users.core.figures import ObservationFigures
 from sseload_users.core.formatting import count
 from sseload_users.core.node_totals import NodeTotals
@@ -27,6 +28,7 @@ from sseload_users.run import time_limit
 from sseload_users.run.closing_notes import (
     channel_notes,
     closing_notes,
+    deliveries_notes,
     observation_notes,
     observed_figures,
 )
@@ -87,6 +89,7 @@ class Conductor:
             plan=channels,
             nodes=NodeTotals(nodes, self.options.streams) if nodes else None,
             sizes=PayloadSizes.parse(self.options.payload_bytes),
+            streams=self.options.streams,
         )
         self.refusal = ""
         self._channels = channels
@@ -137,6 +140,14 @@ class Conductor:
     def from_worker(self, worker: str, message: ToLeader) -> None:
         """Take a message of this run from a worker."""
         self._protocol.from_worker(worker, message)
+
+    def delivery_rows(self) -> list[DeliveryRow] | None:
+        """Return the rows of deliveries.csv, and note if they are not all; None if not wanted."""
+        if not self.options.deliveries_csv:
+            return None
+        rows = delivery_rows(self.totals, self.options.nodes)
+        self.run.notes += deliveries_notes(len(rows), self.totals.outcomes)
+        return rows
 
     def end(self) -> None:
         """Close the account, however far the run has come, as Locust's test stops.

@@ -271,6 +271,7 @@ class Leader:
             gevent.spawn(self._stop)
         assert self._monitor is not None  # noqa: S101
         conductor.run.notes += self._monitor.notes
+        deliveries = conductor.delivery_rows()
         report = build(
             conductor.run,
             conductor.totals,
@@ -286,7 +287,9 @@ class Leader:
         if conductor.options.delivery_report is not None:
             try:
                 self._result.write(
-                    conductor.options.delivery_report, _connection_rows(conductor.totals)
+                    conductor.options.delivery_report,
+                    _connection_rows(conductor.totals),
+                    deliveries,
                 )
             except ConfigError as error:
                 self._fail(str(error))

@@ -144,6 +144,15 @@ class OperationCounters:
         if not self._is_closed():
             self._ledger.tally.storm.add(down_us)
 
+    def count_storm_failure(self, after_us: int) -> None:
+        """Note that a failed attempt was one to return after a storm.
+
+        Args:
+            after_us: time since the storm, in microseconds.
+        """
+        if not self._is_closed():
+            self._ledger.tally.herd.add(after_us)
+
     def count_flap_reconnect(self, down_us: int) -> None:
         """Count a session that follows one whose connection flapped.
 

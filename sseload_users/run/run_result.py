@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sseload_users.core.connection_row import ConnectionRow
+from sseload_users.core.delivery_row import DeliveryRow
 from sseload_users.options import Options
 from sseload_users.report import console, files
 from sseload_users.report.comparison import AgainstBaseline, compare
@@ -65,13 +66,18 @@ class RunResult:
         )
         return cls(report, against, status)
 
-    def write(self, directory: str, connections: Iterable[ConnectionRow]) -> None:
+    def write(
+        self,
+        directory: str,
+        connections: Iterable[ConnectionRow],
+        deliveries: Iterable[DeliveryRow] | None,
+    ) -> None:
         """Write the report's files; see `files.write`.
 
         Raises:
             ConfigError: some cannot be written.
         """
-        files.write(self.report, directory, connections, self.against)
+        files.write(self.report, directory, connections, self.against, deliveries)
 
     def show(self, *, headless: bool, embedded: bool) -> None:
         """Print the summary, and tell the build server, if there is one.

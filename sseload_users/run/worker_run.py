@@ -15,6 +15,7 @@ from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.ledger import Ledger, OnArrivals
 from sseload_users.core.schedule import Schedule
+from sseload_users.core.unusual_pairs import UnusualPairs
 from sseload_users.options import Options
 from sseload_users.run.accounting import Accounting
 from sseload_users.run.announcements import Announcements
@@ -262,6 +263,7 @@ def _make_ledger(
         streams=options.streams,
         resume=spec.guarantee == "resume",
         history=spec.history,
+        unusual=UnusualPairs() if options.deliveries_csv else None,
     )
 
 

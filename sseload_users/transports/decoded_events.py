@@ -13,6 +13,9 @@ from sseload_users.transports.inflation import Inflation
 #: large, which would keep the process from everything else for seconds.
 _MOST_BYTES = 8 << 20
 
+#: The end of an empty stored block on a byte's boundary: what each flush of zlib writes
+#: (Z_SYNC_FLUSH in its manual).
+_FLUSH = b"\x00\x00\xff\xff"
 _BAD_DATA = "bad compressed data"
 _TOO_LARGE = Closed("client", "inflated stream too large")
 
@@ -30,7 +33,15 @@ class DecodedEvents:
         inflation: counts them.
     """
 
-    __slots__ = ("_decoder", "_events", "_inflation", "_on_close", "_on_malformed", "_told_excess")
+    __slots__ = (
+        "_decoder",
+        "_events",
+        "_inflation",
+        "_on_close",
+        "_on_malformed",
+        "_tail",
+        "_told_excess",
+    )
 
     def __init__(
         self,
@@ -47,6 +58,8 @@ class DecodedEvents:
         self._on_malformed = on_malformed
         self._inflation = inflation
         self._told_excess = False
+        # The end of the bytes so far, in which a flush may have begun.
+        self._tail = b""
 
     @property
     def on_message(self) -> OnMessage:
@@ -90,7 +103,9 @@ class DecodedEvents:
                 self._end(Closed("client", f"protocol error: {_BAD_DATA}"))
         else:
             self._flush(before, arrived_ns, empty_ns, followed=followed)
-        self._inflation.count(len(data), total)
+        searched = self._tail + data
+        self._tail = searched[1 - len(_FLUSH) :]
+        self._inflation.count(len(data), total, searched.count(_FLUSH))
         if self._decoder.excess and not self._told_excess:
             # It explains why what these bytes contain is missing.
             self._told_excess = True

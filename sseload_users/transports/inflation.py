@@ -15,13 +15,14 @@ class Inflation:
     copies are one object then, which makes looking them up cheaper further on.
     """
 
-    __slots__ = ("_inflated", "_known", "_wire")
+    __slots__ = ("_flushes", "_inflated", "_known", "_wire")
 
     def __init__(self) -> None:
         # Each inflated message with its compressed bytes, by these bytes.
         self._known: dict[bytes, tuple[bytes, bytes]] = {}
         self._wire = 0
         self._inflated = 0
+        self._flushes = 0
 
     def remembered(self, data: bytes, inflate: Callable[[bytes], bytes]) -> tuple[bytes, bytes]:
         """Return a message that depends on no other, and its compressed bytes.
@@ -43,13 +44,14 @@ class Inflation:
                 self._known[data] = known
         return known
 
-    def count(self, wire: int, inflated: int) -> None:
-        """Count compressed bytes as they came, and what they became."""
+    def count(self, wire: int, inflated: int, flushes: int = 0) -> None:
+        """Count compressed bytes as they came, what they became, and flushes of a stream."""
         self._wire += wire
         self._inflated += inflated
+        self._flushes += flushes
 
-    def drain(self) -> tuple[int, int]:
-        """Return the bytes since the last drain: as they came, and inflated."""
-        counted = self._wire, self._inflated
-        self._wire = self._inflated = 0
+    def drain(self) -> tuple[int, int, int]:
+        """Return the bytes since the last drain, as they came and inflated, and the flushes."""
+        counted = self._wire, self._inflated, self._flushes
+        self._wire = self._inflated = self._flushes = 0
         return counted

@@ -104,6 +104,8 @@ class SimulatedClient:
         self._failed: ConnectFailed | None = None
         self._retry_s = 0.0
         self._dropped_ns = 0
+        # When a storm ended its session, until it is back; 0 otherwise.
+        self._stormed_ns = 0
 
     @property
     def finder(self) -> CodeFinder:
@@ -129,6 +131,7 @@ class SimulatedClient:
         """Take on what this connection is in the run."""
         self._identity, self._slow = part.identity, part.slow
         self._connection.username = part.identity.username
+        self._connection.slow = part.slow
         if part.slow:
             self._worker_run.operations.count_slow_connection()
         if part.node is not None:
@@ -193,7 +196,9 @@ class SimulatedClient:
         operations, at_once = self._worker_run.operations, hold.why != "over"
         if at_once:
             gevent.sleep(random.uniform(0, self._worker_run.options.storm_jitter))
+        self._stormed_ns = hold.ended_ns if hold.why == "storm" else 0
         connected = self._connect(None, queued=not at_once, again=True)
+        self._stormed_ns = 0
         if at_once and connected and self._transport is not None:
             back_us = max(self._transport.subscribed_ns - hold.ended_ns, 0) // 1000
             if hold.why == "storm":
@@ -319,6 +324,8 @@ class SimulatedClient:
         # The server's text may repeat secrets that it was sent.
         cause, text = map(requests.redact, (error.cause, error.server_text))
         cause = operations.count_connect_failure(error.operation, cause, text)
+        if self._stormed_ns:
+            operations.count_storm_failure((wall_ns() - self._stormed_ns) // 1000)
         operations.count_at_node(connection.node, "failed")
         failed = ConnectFailed(error.operation, cause)
         _logger.debug("%s: %s", failed, clean(requests.redact(error.detail)))

@@ -6,10 +6,20 @@ right. Each loss has one explanation: the first pattern in the order of `_LOSSES
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from sseload_users.verdict.patterns import buffering, failures, sizes, times
+from sseload_users.verdict.patterns import (
+    buffering,
+    connecting,
+    fan_out,
+    messages,
+    publishers,
+    sizes,
+    times,
+)
+from sseload_users.verdict.patterns.compression import unflushed_compression
+from sseload_users.verdict.patterns.generator import generator
 from sseload_users.verdict.patterns.loss_matrix import (
     EXPLAINS,
     LossMatrix,
@@ -29,25 +39,38 @@ _LOSSES: tuple[Callable[[Symptoms, LossMatrix], Finding | None], ...] = (
     held_back,
     by_channel,
     by_node,
+    lambda symptoms, _: publishers.by_publisher(symptoms),
     lambda symptoms, _: sizes.by_size(symptoms),
     isolated_instances,
     same_connections,
     silent_cut,
     first_seconds,
-    lambda symptoms, _: times.one_moment(symptoms),
+    times.one_moment,
 )
 #: Those of them in which codes never come.
 _NEVER = (isolated_instances, same_connections, silent_cut, first_seconds)
 #: Patterns of drops, the most specific first.
 _DROPS: tuple[Callable[[Symptoms], Finding | None], ...] = (times.session_age, times.idle_cut)
-#: Patterns that stand beside the others.
-_OTHERS: tuple[Callable[[Symptoms], Finding | None], ...] = (
-    buffering.buffered,
+#: Patterns of messages that come, but not as expected; then losses are not looked at.
+_CONTENTS: tuple[Callable[[Symptoms], Finding | None], ...] = (
+    messages.altered,
+    messages.several_per_frame,
+)
+#: Patterns of latencies, the most specific first.
+_LATENCIES: tuple[Callable[[Symptoms], Finding | None], ...] = (
+    fan_out.slow_consumer_blocks,
     times.falling_behind,
-    times.serial_fanout,
-    failures.admission,
-    failures.sticky_sessions,
-    failures.several_copies,
+)
+#: Patterns of failed connects, the most specific first.
+_CONNECTS: tuple[Callable[[Symptoms], Finding | None], ...] = (
+    connecting.sticky_sessions,
+    connecting.thundering_herd,
+    connecting.admission,
+)
+#: Patterns of further copies, the most specific first.
+_COPIES: tuple[Callable[[Symptoms], Finding | None], ...] = (
+    messages.several_copies,
+    messages.duplicates_on_reconnect,
 )
 
 _RECEIVED, _DROPPED, _LATENCY = ("codes_received",), ("connections_dropped",), ("latency",)
@@ -57,6 +80,10 @@ _RULES: Mapping[str, tuple[str, ...]] = {
     "held_back": _RECEIVED,
     "by_channel": _RECEIVED,
     "by_node": _RECEIVED,
+    "by_publisher": _RECEIVED,
+    "altered": _RECEIVED,
+    "several_per_frame": _RECEIVED,
+    "unflushed_compression": (*_RECEIVED, *_LATENCY),
     "by_size": _RECEIVED,
     "isolated_instances": _RECEIVED,
     "same_connections": _RECEIVED,
@@ -68,30 +95,45 @@ _RULES: Mapping[str, tuple[str, ...]] = {
     "buffered": _LATENCY,
     "falling_behind": _LATENCY,
     "serial_fanout": _LATENCY,
+    "slow_consumer_blocks": _LATENCY,
+    "thundering_herd": _CONNECTING,
     "admission": _CONNECTING,
     "sticky_sessions": _CONNECTING,
     "duplicates_by_namespace": ("duplicates",),
+    "duplicates_on_reconnect": ("duplicates",),
 }
 
 
 def diagnose(symptoms: Symptoms) -> list[Finding]:
     """Return the findings on a run, the most important first."""
-    own, clumps = failures.generator(symptoms), buffering.buffered(symptoms)
-    if own is not None and clumps is None:
+    own, clumps = generator(symptoms), buffering.buffered(symptoms)
+    if own is not None and symptoms.account.generator.saturated and clumps is None:
         # What else is seen may be a consequence.
         return [own]
-    findings: list[Finding | None] = [failures.several_per_frame(symptoms)]
-    matrix = LossMatrix.of(symptoms)
-    if matrix.losses and findings == [None]:
-        lost = sum(code.lost for code in symptoms.codes)
-        late = sum(code.late for code in symptoms.codes)
-        # What comes late was sent: these patterns do not explain it.
-        slow = late > (1 - EXPLAINS) * lost
-        fitting = (find for find in _LOSSES if not (slow and find in _NEVER))
-        findings.append(_first(find(symptoms, matrix) for find in fitting))
-    findings.append(_first(find(symptoms) for find in _DROPS))
-    findings += [find(symptoms) for find in _OTHERS]
+    findings = [own if not symptoms.account.generator.saturated else None]
+    unflushed = unflushed_compression(symptoms)
+    explained = unflushed or _first(find(symptoms) for find in _CONTENTS)
+    findings += [explained or _of_losses(symptoms), _first(find(symptoms) for find in _DROPS)]
+    latency = _first(find(symptoms) for find in _LATENCIES)
+    findings += [clumps if unflushed is None else None, latency]
+    if latency is None or latency.pattern != "slow_consumer_blocks":
+        findings.append(fan_out.serial_fanout(symptoms))
+    findings += [_first(find(symptoms) for find in each) for each in (_CONNECTS, _COPIES)]
     return [each for each in findings if each is not None]
+
+
+def _of_losses(symptoms: Symptoms) -> Finding | None:
+    """Return the pattern of the losses; None without one."""
+    matrix = LossMatrix.of(symptoms)
+    if not matrix.losses:
+        return None
+    lost = sum(code.lost for code in symptoms.codes)
+    late = sum(code.late for code in symptoms.codes)
+    # What comes late was sent: these patterns do not explain it.
+    slow = late > (1 - EXPLAINS) * lost
+    if slow and (buffering.buffered(symptoms) or times.falling_behind(symptoms)):
+        return None  # they explain it
+    return _first(find(symptoms, matrix) for find in _LOSSES if not (slow and find in _NEVER))
 
 
 def without_explained_hints(verdict: Verdict, findings: Iterable[Finding]) -> Verdict:
@@ -105,5 +147,5 @@ def without_explained_hints(verdict: Verdict, findings: Iterable[Finding]) -> Ve
     )
 
 
-def _first(findings: Iterator[Finding | None]) -> Finding | None:
-    return next((each for each in findings if each is not None), None)
+def _first(findings: Iterable[Finding | None]) -> Finding | None:
+    return next(filter(None, findings), None)

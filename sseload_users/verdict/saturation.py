@@ -52,12 +52,13 @@ def is_saturated(
         (busy >= _BUSY_AT_LEAST_S and busy >= _BUSY_SHARE * len(busy_percent))
         or (lag_p99_ms or 0) > _LATE_MS
         or (slip_p99_ms or 0) > _LATE_MS
-        or _stood_still(stalled_ms)
+        or stood_still(stalled_ms)
         or in_doubt > 0
     )
 
 
-def _stood_still(stalled_ms: float | None) -> bool:
+def stood_still(stalled_ms: float | None) -> bool:
+    """Whether a process stood still for so long that the load was not as planned."""
     return (stalled_ms or 0) > _LATE_MS
 
 
@@ -70,8 +71,8 @@ def judge_generator(generator: GeneratorFigures) -> Reason:
         figures.append(f"waited for a core up to {waited:.0f} %")
     if lag is not None:
         figures.append(f"lag p99 {ms(lag)} ms")
-    stood_still = _stood_still(generator.stalled_ms)
-    if stood_still:
+    still = stood_still(generator.stalled_ms)
+    if still:
         figures.append(f"stalled for up to {ms(generator.stalled_ms)} ms")
     measured = ", ".join(figures) or "not measured"
     if not generator.saturated:
@@ -96,9 +97,9 @@ def judge_generator(generator: GeneratorFigures) -> Reason:
     advice = _FULL
     if waited >= _STARVED_PERCENT:
         advice = _STARVED
-    elif stood_still:
+    elif still:
         advice = _SUSPENDED
-    what = "did not keep up" if stood_still else "was saturated"
+    what = "did not keep up" if still else "was saturated"
     return make_reason(
         "generator",
         "warning",

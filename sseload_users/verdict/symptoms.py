@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, TypeAlias
 
 from pydantic import Field, with_config
 
-from sseload_users.core.evidence import Drop, Evidence, Fan
+from sseload_users.core.evidence import Copies, Drop, Evidence, Pace
 from sseload_users.core.figure_types import FIGURES, Name
 from sseload_users.core.figures import Account
+from sseload_users.core.histogram import Histogram
 
 #: A connection of the sample: its worker's name and its number there, from 0.
 Place: TypeAlias = tuple[str, int]
@@ -29,6 +31,8 @@ class CodeSymptoms:
         p50_ms: its median latency; None if nobody got it.
         payload_bytes: size to which its payload was padded; None if it was not.
         late: how many of the lost ones got it after the delivery timeout.
+        publisher: which publisher sent it, from 0; None in a run with one.
+        spread_us: from its first arrival in time to its last one, in microseconds.
     """
 
     sequence: int
@@ -39,6 +43,8 @@ class CodeSymptoms:
     p50_ms: float | None
     payload_bytes: int | None = None
     late: int = 0
+    publisher: int | None = None
+    spread_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,13 @@ class Symptoms:
         nodes: the same for each node that codes were sent to and node that sessions were at, by
             their URLs; empty in a run without nodes.
         partial: whether there were earlier codes.
+        herd: from the beginning of a storm to each attempt to return that failed, in microseconds.
+        storm_ended: connections that storms ended.
+        storm_returned: how many of them returned.
+        compression: number of sessions by the compression that was negotiated; "none" for none.
+        wire_bytes: bytes of compressed messages and streams, as they came.
+        inflated_bytes: bytes that they became.
+        flushes: how many times event streams in zlib's formats were flushed.
     """
 
     account: Account
@@ -64,6 +77,13 @@ class Symptoms:
     channels: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     nodes: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     partial: bool = False
+    herd: Histogram = field(default_factory=Histogram)
+    storm_ended: int = 0
+    storm_returned: int = 0
+    compression: Mapping[str, int] = field(default_factory=dict)
+    wire_bytes: int = 0
+    inflated_bytes: int = 0
+    flushes: int = 0
 
     @property
     def drops(self) -> list[Drop]:
@@ -71,9 +91,26 @@ class Symptoms:
         return [drop for each in self.workers.values() for drop in each.drops]
 
     @property
-    def fans(self) -> list[Fan]:
-        """How the arrivals depended on the connections' order, of all workers."""
-        return [fan for each in self.workers.values() for fan in each.fans]
+    def paces(self) -> list[Pace]:
+        """How soon slow readers had codes, and how soon the others, of all workers."""
+        paces = [pace for each in self.workers.values() for pace in each.paces]
+        return sorted(paces, key=lambda each: each.sequence)
+
+    @property
+    def altered(self) -> Counter[str]:
+        """The messages with a code that is changed, by how."""
+        total = Counter[str]()
+        for each in self.workers.values():
+            total.update(each.altered)
+        return total
+
+    @property
+    def copies(self) -> Copies:
+        """The further copies of codes, of all workers."""
+        total = Copies()
+        for each in self.workers.values():
+            total.merge(each.copies)
+        return total
 
 
 @with_config(FIGURES)

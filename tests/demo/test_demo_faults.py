@@ -21,6 +21,7 @@ SAMPLED: dict[str, Callable[[FaultPlan, int], bool]] = {
     "refuse": lambda plan, index: plan.refuses(index),
     "ingest_share": lambda plan, index: plan.rejects(index) is not None,
     "ingest_hang": lambda plan, index: plan.hangs(index),
+    "ingest_lose": lambda plan, index: plan.forgets(index),
     "ingest_reset": lambda plan, index: plan.resets(index),
     "wrong_room": lambda plan, index: plan.misroutes(index),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.relays import balancer
-from tests.support.runs import QUICK, Outcome, run, target
+from tests.support.runs import QUICK, Outcome, run, run_against_target, target
 
 pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
@@ -88,3 +89,73 @@ def test_regular_duplicates_are_named(outcomes: dict[str, Future[Outcome]]) -> N
 @pytest.mark.parametrize("name", ["random loss", "healthy"])
 def test_what_has_no_pattern_gets_no_name(outcomes: dict[str, Future[Outcome]], name: str) -> None:
     assert findings(outcomes[name].result()) == {}
+
+
+# deliveries.csv
+
+
+def unusual(outcome: Outcome) -> list[dict[str, str]]:
+    """The rows of deliveries.csv, compared with the account and with the other tables."""
+    rows = outcome.table("deliveries")
+    names = ("late", "recovered", "interrupted", "missing")
+    connections = {each["connection"]: each for each in outcome.table("connections")}
+    for table, key in (("connections", "connection"), ("codes", "seq")):
+        for line in outcome.table(table):
+            own = [each for each in rows if each[key.replace("seq", "code")] == line[key]]
+            counts = Counter(each["outcome"] for each in own)
+            assert {name: counts[name] for name in names} == {
+                name: int(line[name]) for name in names
+            }
+    for each in rows:
+        line = connections[each["connection"]]
+        assert (each["worker"], each["username"]) == (line["worker"], line["username"])
+        assert bool(each["latency_ms"]) == (each["outcome"] in ("late", "recovered"))
+    return rows
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_each_delivery_that_was_not_made_is_listed(tmp_path: Path, processes: str) -> None:
+    outcome, truth = run_against_target(
+        tmp_path, "20", "10", "2", *QUICK, "--target", "websocket", "--deliveries-csv",
+        *(("--processes", processes) if processes != "1" else ()), faults=("--lose", "0.2"),
+    )  # fmt: skip
+    rows = unusual(outcome)
+    lost = {code.code.split("-")[2]: len(code.lost) for code in truth.codes.values() if code.lost}
+    assert sum(lost.values()) > 10
+    assert {row["outcome"] for row in rows} == {"missing"}
+    assert Counter(row["code"] for row in rows) == lost
+    # A connection of the record is one of the run, and has lost as many.
+    per_connection = Counter(each for code in truth.codes.values() for each in code.lost)
+    mine = Counter(row["connection"] for row in rows)
+    assert sorted(mine.values()) == sorted(per_connection.values())
+
+
+def test_each_outcome_is_listed(tmp_path: Path) -> None:
+    faults = ("--lose", "0.2", "--delay", "0.2:1.3", "--drop", "0.3", "--drop-after", "4")
+    outcome, _ = run_against_target(
+        tmp_path, "20", "12", "3", *QUICK, "--target", "websocket", "--deliveries-csv",
+        faults=faults,
+    )  # fmt: skip
+    rows = unusual(outcome)
+    late = [float(row["latency_ms"]) for row in rows if row["outcome"] == "late"]
+    assert {row["outcome"] for row in rows} == {"missing", "late", "interrupted"}
+    assert min(late) > 1000
+
+
+def test_deliveries_are_listed_with_their_channel(tmp_path: Path) -> None:
+    outcome, _ = run_against_target(
+        tmp_path, "8", "8", "1", *QUICK, "--target", "rooms", "--channels", "4",
+        "--deliveries-csv", faults=("--lose", "0.5", "--seed", "2"),
+    )  # fmt: skip
+    rows = unusual(outcome)
+    channel_of = {each["seq"]: each["channel"] for each in outcome.table("codes")}
+    assert rows
+    assert all(row["channel"] == channel_of[row["code"]] != "" for row in rows)
+
+
+def test_a_list_of_deliveries_needs_a_directory(tmp_path: Path) -> None:
+    outcome = run(tmp_path, "2", "1", "1", "--deliveries-csv", report=False)
+    assert outcome.status == 2
+    assert outcome.error_messages == [
+        "sseload: --deliveries-csv needs a directory: give --delivery-report, too."
+    ]

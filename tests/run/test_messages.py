@@ -13,6 +13,7 @@ from locust.rpc.protocol import Message
 
 from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.tally import Tally
+from sseload_users.core.unusual_pairs import Pair
 from sseload_users.core.worker_report import Gauges, WorkerReport
 from sseload_users.run.encoding import (
     InvalidMessage,
@@ -79,7 +80,12 @@ def test_a_report_arrives_as_it_was_sent() -> None:
     tally.code(7).missing = 2
     row = ConnectionRow(*(0 for _ in get_type_hints(ConnectionRow)))  # type: ignore[arg-type]
     sent = WorkerReport(
-        tally, {2: 5}, Gauges(open=3, waited_percent=1.5), final=True, connections=(row,)
+        tally,
+        {2: 5},
+        Gauges(open=3, waited_percent=1.5),
+        final=True,
+        connections=(row,),
+        unusual=(Pair(3, 7, None, "missing", None), Pair(4, 7, 1, "late", 1_200_000)),
     )
     run_id, message = decode_to_leader(over_the_wire(encode("r", AccountReport(sent))))
     assert run_id == "r"
@@ -92,6 +98,7 @@ def test_a_report_arrives_as_it_was_sent() -> None:
         (row,),
     )
     assert got.tally.pack() == tally.pack()
+    assert got.unusual == sent.unusual
 
 
 @pytest.mark.parametrize(

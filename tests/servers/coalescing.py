@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tests.servers.broadcast import Peer
+from tests.support.deflating import ContentEncoder
 from tests.support.socket_servers import read_until, serving
 
 #: Seconds between two messages.
@@ -42,6 +43,8 @@ class CoalescingServer:
     Args:
         render: returns the message with these codes.
         choose: returns the codes for a client, by its number, of those of a tick.
+        flush_every: compress event streams with gzip, and flush behind so many messages; 0 to
+            send them as they are.
 
     Attributes:
         codes: the codes that came in, in their order.
@@ -52,12 +55,15 @@ class CoalescingServer:
         self,
         render: Callable[[Sequence[str]], str],
         choose: Callable[[int, list[str]], list[str]] = lambda _, codes: codes,
+        *,
+        flush_every: int = 0,
     ) -> None:
         self.codes: list[str] = []
         self.clients: list[Client] = []
         self.port = 0
         self._render = render
         self._choose = choose
+        self._flush_every = flush_every
         self._pending: list[str] = []
         self._lock = threading.Lock()
 
@@ -138,15 +144,20 @@ class CoalescingServer:
     def _stream(self, sock: socket.socket) -> None:
         sock.settimeout(None)
         sock.sendall(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n"
+            + (b"Content-Encoding: gzip\r\n\r\n" if self._flush_every else b"\r\n")
         )
+        encoder, client = ContentEncoder("gzip"), Client(print)
 
         def write(text: str) -> None:
-            lines = "".join(f"data: {line}\n" for line in text.split("\n"))
+            event = "".join(f"data: {line}\n" for line in text.split("\n")).encode() + b"\n"
+            if self._flush_every:
+                event = encoder.encode(event, flush=client.batches % self._flush_every == 0)
             with contextlib.suppress(OSError):
-                sock.sendall(f"{lines}\n".encode())
+                sock.sendall(event)
 
-        self._join(Client(write))
+        client.write = write
+        self._join(client)
         while sock.recv(1000):
             pass
 

@@ -26,6 +26,7 @@ class Harm:
         silent_after_s: discard everything from this age on.
         deaf_s: discard everything in the first seconds.
         hold_s: pass data on only this often.
+        hold_bytes: pass data on only when there is so much.
         lost: discard everything between these times after the first connection.
         request: harm only connections whose request contains this.
     """
@@ -37,6 +38,7 @@ class Harm:
     silent_after_s: float = 0.0
     deaf_s: float = 0.0
     hold_s: float = 0.0
+    hold_bytes: int = 0
     lost: tuple[float, float] = (0.0, 0.0)
     request: bytes = b""
 
@@ -126,6 +128,8 @@ class _Way:
                     self._held += data
             elif now >= min(ends[:2]):
                 return
+            if len(self._held) < harm.hold_bytes:
+                continue
             if not harm.hold_s or now >= flushed + harm.hold_s:
                 self._client.sendall(self._held)
                 self._held, flushed = b"", now

@@ -31,6 +31,7 @@ from sseload_users.core.sessions import Connection, Session, TrackedCode
 from sseload_users.core.spans import NEVER
 from sseload_users.core.streams import ONE_STREAM, StreamPlan
 from sseload_users.core.tally import Tally
+from sseload_users.core.unusual_pairs import Pair, UnusualPairs
 
 #: One step of the world's time, and the delivery timeout.
 STEP_NS = 250_000_000
@@ -208,7 +209,10 @@ class Worker:
     """A real ledger, with what was taken from it and the latencies that it reported."""
 
     def __init__(self, slowest_ns: int, channels: ChannelPlan | None, streams: StreamPlan) -> None:
-        self.ledger = Ledger(TIMEOUT_NS / 1e9, self._on_arrivals, channels, streams=streams)
+        self.unusual = UnusualPairs()
+        self.ledger = Ledger(
+            TIMEOUT_NS / 1e9, self._on_arrivals, channels, streams=streams, unusual=self.unusual
+        )
         self.ledger.rules.slowest_ns = slowest_ns
         self.taken: list[Tally] = []
         self.reported_us: Counter[int] = Counter()
@@ -239,6 +243,20 @@ OUTCOMES = tuple(each.name for each in fields(Outcomes))
 def total_of(tally: Tally, outcome: str) -> int:
     """Return the sum of an outcome over all codes."""
     return sum(getattr(code, outcome) for code in tally.codes.values())
+
+
+def check_pairs(pairs: Iterable[Pair], total: Tally) -> None:
+    """Compare the pairs that were kept one by one with the account of each code."""
+    found: dict[int, Counter[str]] = {}
+    for pair in pairs:
+        found.setdefault(pair.code, Counter())[pair.outcome] += 1
+        assert (pair.latency_us is None) == (pair.outcome in ("interrupted", "missing"))
+    names = ("late", "recovered", "interrupted", "missing")
+    wanted = {
+        sequence: +Counter({name: getattr(code, name) for name in names})
+        for sequence, code in total.codes.items()
+    }
+    assert found == {sequence: counts for sequence, counts in wanted.items() if counts}
 
 
 class Group:
@@ -575,6 +593,8 @@ class World:
         assert received == Counter(
             expected.connections.get(at, Counter())["delivered"] for at in had_a_session
         )
+        pairs = [pair for worker in group.workers for pair in worker.unusual.rows()]
+        check_pairs(pairs, total)
         self._check_reported(group, expected)
         self._check_nodes(group, expected)
 

@@ -17,7 +17,15 @@ from sseload_users.core.code_tally import NodeOutcomes, Status
 from sseload_users.core.ledger import Ledger
 from sseload_users.core.sessions import Connection, Session
 from sseload_users.core.tally import Tally
-from tests.support.ledger_model import OUTCOMES, STEP_NS, TIMEOUT_NS, UNDECIDED_NS, total_of
+from sseload_users.core.unusual_pairs import UnusualPairs
+from tests.support.ledger_model import (
+    OUTCOMES,
+    STEP_NS,
+    TIMEOUT_NS,
+    UNDECIDED_NS,
+    check_pairs,
+    total_of,
+)
 
 Kind: TypeAlias = Literal[
     "wait", "connect", "drop", "cut", "broadcast", "receive", "receive again", "settle", "take"
@@ -73,7 +81,13 @@ class ResumeWorld:
     def __init__(self, *, history: bool = False) -> None:
         self.history = history
         self.reported = 0
-        self.ledger = Ledger(TIMEOUT_NS / 1e9, self._on_arrivals, resume=True, history=history)
+        self.ledger = Ledger(
+            TIMEOUT_NS / 1e9,
+            self._on_arrivals,
+            resume=True,
+            history=history,
+            unusual=UnusualPairs(),
+        )
         self.clients = [Client(self.ledger.add_connection()) for _ in range(4)]
         self.codes: dict[int, tuple[int, Status]] = {}
         self.now_ns = 1_700_000_000 * 10**9
@@ -182,6 +196,8 @@ class ResumeWorld:
                 each: counts[each] for each in outcomes
             }
             assert node.latencies.total == node.delivered
+        assert self.ledger.unusual is not None
+        check_pairs(self.ledger.unusual.rows(), self.total)
         for sequence, row in wanted.items():
             account = self.total.codes.get(sequence)
             got = {name: getattr(account, name, 0) for name in OUTCOMES}

@@ -336,8 +336,8 @@ def test_a_broadcast_is_inflated_once_and_counted_for_each() -> None:
     messages = [each.inflate(bytes(bytearray(data))) for each in inflaters]
     assert messages[0] == b"LT-1" * 20
     assert all(message is messages[0] for message in messages)
-    assert inflation.drain() == (3 * len(data), 3 * 80)
-    assert inflation.drain() == (0, 0)
+    assert inflation.drain() == (3 * len(data), 3 * 80, 0)
+    assert inflation.drain() == (0, 0, 0)
 
 
 def test_the_memo_keeps_each_connections_own_limit() -> None:

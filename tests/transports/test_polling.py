@@ -98,7 +98,7 @@ def test_compressed_payloads_are_decoded() -> None:
         session.wait_for_messages(2)
         assert session.leave() == LEFT
     assert names(session.one) == ["a" * 5000, "b"]
-    wire, inflated = session.one.transport.network.inflation.drain()
+    wire, inflated, _ = session.one.transport.network.inflation.drain()
     assert inflated > 5000
     assert wire < inflated / 5
 

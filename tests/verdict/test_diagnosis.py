@@ -8,12 +8,24 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sseload_users.core.evidence import AGES_S, MAX_CODES, SAMPLE, Drop, Evidence, Fan, age_bin
+from sseload_users.core.evidence import (
+    AGES_S,
+    MAX_CODES,
+    SAMPLE,
+    Copies,
+    Drop,
+    Evidence,
+    Fan,
+    Pace,
+    age_bin,
+)
 from sseload_users.core.figures import FailureCause, GeneratorFigures
 from sseload_users.verdict.diagnosis import diagnose
 from sseload_users.verdict.symptoms import CodeSymptoms, Finding, Symptoms
-from tests.support.reports import sample
+from tests.support.reports import causes_of, sample
 
 #: Whether a connection (from 0) of a run lacks a code (from 1).
 Lacks = Callable[[int, int], bool]
@@ -408,16 +420,44 @@ def test_falling_behind_is_found_with_the_rate_that_holds() -> None:
 
 
 def test_a_fan_out_one_after_the_other_is_found() -> None:
-    symptoms = run_of()
-    symptoms.workers["b"].fans = [Fan(20, 480.0 + each, 0.99) for each in range(5)]
-    finding = one(symptoms)
+    finding = one(in_order(480))
     assert finding.pattern == "serial_fanout"
-    assert "4.82 s" in finding.sentence
+    assert "4.8 s" in finding.sentence
+    symptoms = in_order(480)
     symptoms.workers["a"].apart, symptoms.workers["a"].together = 100, 85
     assert found(symptoms) == ["buffered"]
     symptoms.workers["a"].together = 0
-    symptoms.workers["b"].fans = [Fan(20, 2.0, 0.99)] * 5  # as fast as any server
+    assert found(in_order(2)) == []  # as fast as any server
+
+
+def test_arrivals_in_random_order_are_no_serial_fan_out() -> None:
+    symptoms, draw = in_order(480), random.Random(8)
+    for evidence in symptoms.workers.values():
+        evidence.fans = [
+            replace(fan, arrivals_us={each: draw.randrange(20_000) for each in fan.arrivals_us})
+            for fan in evidence.fans
+        ]
     assert found(symptoms) == []
+
+
+def test_nodes_send_at_the_same_time() -> None:
+    # Half of the connections are at each node.
+    symptoms = in_order(480)
+    for name, evidence in symptoms.workers.items():
+        evidence.nodes = dict.fromkeys(range(20), WORKERS.index(name))
+    assert one(symptoms).evidence["us_per_connection"] == pytest.approx(960)
+
+
+def in_order(us: int) -> Symptoms:
+    """A run in which the workers' connections receive codes in turn, so many us apart."""
+    symptoms = run_of()
+    for at, evidence in enumerate(symptoms.workers.values()):
+        evidence.fans = [
+            Fan(code, {place: 1000 + us * (2 * place + at) for place in range(20)})
+            for code in range(1, 6)
+        ]
+    codes = [replace(code, spread_us=40 * us) for code in symptoms.codes]
+    return replace(symptoms, codes=codes)
 
 
 @pytest.mark.parametrize("copies", [1, 2])
@@ -467,12 +507,23 @@ def test_evidence_is_merged_and_packed() -> None:
     one_run, other = Evidence(), Evidence()
     one_run.owed[1], one_run.lacking[1], one_run.users[0] = 3, 1, "ann"
     other.owed[2], other.lacking[2], other.channels[1] = 1 << (SAMPLE - 1), 0, "a"
-    other.drops, other.fans, other.apart = [Drop(1, 2, 3)], [Fan(9, 1.5, 0.5)], 4
+    other.drops, other.fans, other.apart = [Drop(1, 2, 3)], [Fan(9, {0: -3, 63: 60_000})], 4
     other.ages_owed[len(AGES_S)] = 6
     one_run.merge(other)
     assert Evidence.unpack(one_run.pack()) == one_run
     assert (one_run.owed, one_run.apart) == ({1: 3, 2: 1 << (SAMPLE - 1)}, 4)
     assert one_run.users == {0: "ann"}
+
+
+@given(st.dictionaries(st.integers(0, SAMPLE - 1), st.integers(-(10**6), 10**8), min_size=1))
+def test_arrivals_are_packed_to_a_fraction(arrivals_us: dict[int, int]) -> None:
+    fan = Fan(9, arrivals_us)
+    unpacked = Fan.unpack(fan.pack())
+    width = max(arrivals_us.values()) - min(arrivals_us.values())
+    assert unpacked.arrivals_us.keys() == arrivals_us.keys()
+    for number, each in unpacked.arrivals_us.items():
+        assert 0 <= arrivals_us[number] - each <= width / 65534 + 1
+    assert len(fan.pack()[2]) <= 4 + 2 * SAMPLE
 
 
 def mixed_size(code: int) -> int:
@@ -514,3 +565,183 @@ def test_random_losses_of_any_sizes_get_no_name(seed: int) -> None:
 
 def test_one_size_shows_no_limit() -> None:
     assert found(run_of(lambda _place, code: code in {3, 9, 15}, sizes=lambda _code: 500)) == []
+
+
+# Messages
+
+
+def changed(ways: dict[str, int]) -> Symptoms:
+    """A run of 800 pairs, of which so many came changed, and the others as they were."""
+    symptoms = run_of(lambda _place, _code: True)
+    symptoms.workers["a"].altered.update(ways)
+    deliveries = symptoms.account.deliveries
+    missing = sum(ways.values()) or 10
+    lossy = replace(deliveries, delivered=deliveries.owed - missing, missing=missing)
+    return replace(symptoms, account=replace(symptoms.account, deliveries=lossy))
+
+
+def test_codes_that_come_changed_are_found() -> None:
+    finding = one(changed({"in upper case": 780, "cut off at the end": 20}))
+    assert (finding.pattern, finding.explains) == ("altered", 1.0)
+    assert finding.evidence == {"altered": 800, "how": "in upper case"}
+    assert "altered" not in found(changed({}))
+
+
+@pytest.mark.parametrize(
+    ("copies", "patterns"),
+    [
+        (Copies(200, 0, 100, 100), ["duplicates_on_reconnect"]),
+        (Copies(200, 4, 100, 96), ["duplicates_on_reconnect"]),
+        (Copies(200, 40, 100, 20), []),
+        (Copies(200, 20, 100, 90), []),  # first sessions have many, too
+        (Copies(0, 0, 100, 90), []),  # there is nothing to compare with
+    ],
+)
+def test_copies_that_come_only_after_a_return_are_found(
+    copies: Copies, patterns: list[str]
+) -> None:
+    symptoms = run_of()
+    symptoms.workers["a"].copies = copies
+    assert found(symptoms) == patterns
+
+
+# Connecting
+
+
+def after_a_storm(failed_at_s: Iterable[float], *, other: int = 0, back: int = 40) -> Symptoms:
+    """A run whose connects failed at these times since a storm, and a few more before."""
+    symptoms = run_of()
+    for each in failed_at_s:
+        symptoms.herd.add(round(each * 1e6))
+    causes = causes_of([("handshake", "HTTP 503", symptoms.herd.total + other)])
+    connections = replace(
+        symptoms.account.connections, causes=causes, attempted=100 + symptoms.herd.total
+    )
+    account = replace(symptoms.account, connections=connections)
+    return replace(symptoms, account=account, storm_ended=40, storm_returned=back)
+
+
+def test_failed_connects_after_a_storm_are_a_thundering_herd() -> None:
+    finding = one(after_a_storm([0.1 + each / 100 for each in range(100)]))
+    assert (finding.pattern, finding.explains) == ("thundering_herd", 1.0)
+    assert finding.evidence["failed"] == 100
+    assert finding.evidence["half_within_s"] == pytest.approx(0.6, abs=0.02)
+    assert "HTTP 503" in finding.sentence
+
+
+def test_failed_connects_before_a_storm_are_something_else() -> None:
+    assert found(after_a_storm([0.2] * 30, other=20)) == ["admission"]
+    assert found(after_a_storm([0.2] * 30, back=0)) == ["admission"]
+
+
+# Publishers and slow readers
+
+
+def test_the_publisher_of_losses_is_named() -> None:
+    draw = random.Random(3)
+    symptoms = run_of(lambda _place, code: code % 3 == 2 and draw.random() < 0.9, codes=30)
+    codes = [replace(code, publisher=(code.sequence - 1) % 3) for code in symptoms.codes]
+    finding = one(replace(symptoms, codes=codes))
+    assert finding.pattern == "by_publisher"
+    assert (finding.evidence["names"], finding.explains) == ("2", 1.0)
+    assert finding.evidence["lost"] == sum(code.lost for code in symptoms.codes)
+
+
+def paced(fast_ms: Callable[[int], float], slow_ms: Callable[[int], float]) -> Symptoms:
+    """A run with a code a second, with the latencies of fast and of slow readers."""
+    symptoms = run_of(p50_ms=fast_ms)
+    symptoms.workers["a"].paces = [
+        Pace(code, round(1000 * fast_ms(code)), round(1000 * slow_ms(code)))
+        for code in range(1, 21)
+    ]
+    return symptoms
+
+
+def test_slow_readers_that_hold_up_the_others_are_found() -> None:
+    # From code 5 on, the buffers are full.
+    finding = one(paced(lambda code: 5 + 400 * max(0, code - 5), lambda code: 400.0 * code))
+    assert finding.pattern == "slow_consumer_blocks"
+    assert finding.evidence["behind_ms"] == pytest.approx(1995)
+
+
+@pytest.mark.parametrize(
+    ("fast", "slow", "patterns"),
+    [
+        (lambda _: 5.0, lambda code: 400.0 * code, []),  # only the slow ones wait
+        # A slow server, whose slow readers keep up, and one whose do not.
+        (lambda code: 400.0 * code, lambda code: 50 + 400.0 * code, ["falling_behind"]),
+        (lambda code: 100.0 * code, lambda code: 400.0 * code, ["falling_behind"]),
+    ],
+)
+def test_slow_readers_are_not_blamed_for_a_slow_server(
+    fast: Callable[[int], float], slow: Callable[[int], float], patterns: list[str]
+) -> None:
+    assert found(paced(fast, slow)) == patterns
+
+
+# Compressed streams
+
+
+def clumped(symptoms: Symptoms) -> Symptoms:
+    for evidence in symptoms.workers.values():
+        evidence.apart, evidence.together = 100, 80
+    return symptoms
+
+
+@pytest.mark.parametrize(
+    ("coding", "flushes", "pattern"),
+    [
+        ("gzip", 40, "unflushed_compression"),
+        ("gzip", 800, "buffered"),  # each is flushed, and something else holds them back
+        ("none", 0, "buffered"),
+        ("br", 0, "buffered"),  # its flushes cannot be seen
+        ("permessage-deflate", 0, "buffered"),
+    ],
+)
+def test_compressors_that_are_not_flushed_are_found(
+    coding: str, flushes: int, pattern: str
+) -> None:
+    symptoms = replace(clumped(run_of()), compression={coding: 40}, flushes=flushes)
+    assert found(symptoms) == [pattern]
+
+
+def test_compressed_streams_of_which_nothing_can_be_read_are_found() -> None:
+    symptoms = changed({})
+    deliveries = symptoms.account.deliveries
+    none = replace(deliveries, delivered=0, missing=deliveries.owed)
+    account = replace(symptoms.account, deliveries=none)
+    nothing = replace(symptoms, account=account, compression={"gzip": 40}, wire_bytes=400)
+    assert one(nothing).pattern == "unflushed_compression"
+    assert "unflushed_compression" not in found(replace(nothing, wire_bytes=0))
+    assert "unflushed_compression" not in found(replace(nothing, inflated_bytes=900))
+
+
+# The generator
+
+
+def failing_by_itself(cause: str, own: int, others: int) -> Symptoms:
+    symptoms = run_of()
+    causes = causes_of([("connect", cause, own), ("connect", "connection refused", others)])
+    errors = replace(symptoms.account.errors, causes=causes)
+    return replace(symptoms, account=replace(symptoms.account, errors=errors))
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [("too many open files", "limit of open files"), ("no free local port", "free local ports")],
+)
+def test_the_generators_own_failures_are_told_from_the_servers(cause: str, words: str) -> None:
+    finding = one(failing_by_itself(cause, 30, 10))
+    assert (finding.pattern, finding.explains) == ("generator", 0.75)
+    assert words in finding.sentence
+    assert "30 of 40" in finding.sentence
+    assert found(failing_by_itself(cause, 0, 40)) == []
+
+
+def test_a_process_that_stood_still_is_named() -> None:
+    symptoms = run_of()
+    figures = replace(symptoms.account.generator, saturated=True, stalled_ms=2500.0)
+    finding = one(replace(symptoms, account=replace(symptoms.account, generator=figures)))
+    assert finding.evidence["stalled_ms"] == 2500.0
+    assert "stood still for 2,500 ms" in finding.sentence
+    assert "suspended" in finding.hint

@@ -8,25 +8,25 @@ from statistics import StatisticsError, correlation, linear_regression, median, 
 
 from sseload_users.core.evidence import Drop
 from sseload_users.core.formatting import count, ms, share
-from sseload_users.verdict.patterns.buffering import buffered
+from sseload_users.verdict.patterns.loss_matrix import LossMatrix
 from sseload_users.verdict.symptoms import Finding, Symptoms
 
 _EXPLAINS, _SPARES = 0.8, 0.05
 #: Fewest drops that show a pattern.
 _MIN_DROPS = 5
+#: Fewest codes after a moment, which show that it is over.
+_MIN_AFTER = 2
 #: Fewest codes that show a trend.
 _MIN_CODES = 8
 #: Sessions that end within so many milliseconds end at one moment.
 _MOMENT_MS = 300
 #: Growth over the run that is worth a finding, in milliseconds, and as a multiple of the start.
 _GROWTH_MS, _GROWTH = 200.0, 3.0
-#: Smallest slope of a fan-out that is worth a finding, in microseconds for each connection.
-_FAN_US = 100.0
 #: Share of a line's variance that it must explain.
 _FITS = 0.8
 
 
-def one_moment(symptoms: Symptoms) -> Finding | None:
+def one_moment(symptoms: Symptoms, _: LossMatrix) -> Finding | None:
     """Find a window of time into which nearly all losses fall."""
     codes = [code for code in symptoms.codes if code.owed]
     total = sum(code.lost for code in codes)
@@ -34,10 +34,12 @@ def one_moment(symptoms: Symptoms) -> Finding | None:
     if len(lossy) < 2 or not total:
         return None
     window = codes[lossy[0] : lossy[-1] + 1]
-    outside = [*codes[: lossy[0]], *codes[lossy[-1] + 1 :]]
+    after = codes[lossy[-1] + 1 :]
+    outside = [*codes[: lossy[0]], *after]
     lost = sum(code.lost for code in window)
     if (
         lossy[0] == 0  # it may be the sessions that were new
+        or len(after) < _MIN_AFTER
         or len(outside) < max(4, 2 * len(window))
         or len(window) > 2 * len(lossy)
         or lost < _EXPLAINS * total
@@ -149,25 +151,6 @@ def falling_behind(symptoms: Symptoms) -> Finding | None:
         {"ms_per_code": round(slope_ms, 2), "codes_per_second": round(rate, 3)},
         "The server's queue only grows at this rate: look at its CPU, at what a broadcast costs "
         "for each connection, and at serial sending.",
-    )
-
-
-def serial_fanout(symptoms: Symptoms) -> Finding | None:
-    """Find that a broadcast takes a fixed time for each connection, one after the other."""
-    fits = [fan for fan in symptoms.fans if fan.explained >= _FITS]
-    if len(fits) < 3 or len(fits) < _EXPLAINS * len(symptoms.fans):
-        return None
-    slope_us = median(abs(fan.us_per_connection) for fan in fits)
-    if slope_us < _FAN_US or buffered(symptoms) is not None:
-        return None  # buffers of different ages pass a code on in the same order each time
-    return Finding(
-        "serial_fanout",
-        f"The server sends to one connection after the other, {slope_us / 1e3:.2g} ms each: with "
-        f"10,000 connections, the last one would wait {slope_us / 100:.3g} s.",
-        median(fan.explained for fan in fits),
-        {"us_per_connection": round(slope_us, 1), "codes": len(fits)},
-        "Look for what is done once for each connection in a broadcast: serialization, "
-        "compression, a database query, an awaited send.",
     )
 
 
