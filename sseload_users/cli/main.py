@@ -94,6 +94,15 @@ def _check(words: Sequence[str]) -> int:
     return check.main(words)
 
 
+def _init(words: Sequence[str]) -> int:
+    with kept():
+        import locust.main  # noqa: F401 - it patches the standard library
+
+        from sseload_users.cli.init import command
+
+    return command.main(words)
+
+
 def _ladder(words: Sequence[str]) -> int:
     from sseload_users.cli import shape
 
@@ -149,6 +158,7 @@ COMMANDS = {
     "check": Command(
         "--host URL", "connect, send a few codes and print each step: for a new server", _check
     ),
+    "init": Command("--send CURL", "write a profile for a new server by watching it", _init),
     "ladder": Command("[50,100,…]", "test several numbers of connections in turn", _ladder),
     "capacity": Command("", "search for the most connections that the server holds", _capacity),
     "shape": Command("NAME", "test with a shipped set of options; without NAME, list them", _shape),

@@ -1,0 +1,1 @@
+"""The command `init`: write a target profile by watching a server."""

@@ -1,0 +1,228 @@
+"""The command `init`: its arguments, and the steps that it takes."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import tempfile
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from locust.argument_parser import LocustArgumentParser
+
+from sseload_users import options, targets
+from sseload_users.cli import check
+from sseload_users.cli.init import curl, har
+from sseload_users.cli.init.draft import Draft
+from sseload_users.cli.init.output import WatchFailed
+from sseload_users.cli.init.placements import Placement, placements
+from sseload_users.cli.init.recording import understand
+from sseload_users.cli.init.watch import Watch
+from sseload_users.core.config_path import config_path
+from sseload_users.core.errors import ConfigError
+from sseload_users.core.formatting import clean
+from sseload_users.options import Options
+from sseload_users.run.program import typed
+
+#: The comment at the top of a profile.
+_HEAD = "The server at {}, as `sseload init` found it. docs/targets.md explains each key."
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the user said.
+
+    Attributes:
+        host: the server's URL; empty for that of the recording.
+        connect: where clients connect: transport and path; several if that is not known.
+        send: the request that hands a code in; None if the recording has it.
+        har: a browser's recording; None without one.
+        login: requests before connecting, in order.
+        subscribe: messages to send once connected.
+        like: the built-in profile to begin with; empty for none.
+        out: where the profile is written.
+    """
+
+    host: str
+    connect: Sequence[tuple[str, str]]
+    send: curl.CopiedRequest | None
+    har: Path | None
+    login: Sequence[curl.CopiedRequest]
+    subscribe: Sequence[str]
+    like: str
+    out: Path
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write a profile for a server, and check it.
+
+    Returns:
+        The exit status of the check; 1 if the server could not be understood, 2 for invalid
+        arguments.
+    """
+    made = parser()
+    parsed = made.parse_args(list(arguments))
+    try:
+        return _write(_asked(parsed), Options.read(parsed))
+    except ConfigError as error:
+        print(f"sseload: {clean(error)}", file=sys.stderr)
+        return 2
+    except WatchFailed as error:
+        print(f"sseload: {clean(error)}", file=sys.stderr)
+        return 1
+    except (EOFError, KeyboardInterrupt):
+        print("\nsseload: Stopped; no profile was written.", file=sys.stderr)
+        return 2
+
+
+def parser() -> LocustArgumentParser:
+    """Return the command's parser."""
+    made = LocustArgumentParser(
+        prog="sseload init",
+        description="Writes a target profile by watching a server: connects three clients, makes "
+        "the request that you copied from the browser, finds where it turns up, and runs check "
+        "with the result. On a terminal it asks for what is missing.",
+        epilog="All options of a run that say how to reach a server are known, too: --header, "
+        "--insecure, --proxy and more.",
+    )
+    add = made.add_argument
+    add("-H", "--host", help="the server's URL; that of the copied request if not given")
+    add("--ws", metavar="PATH", action="append", help="clients connect there by WebSocket")
+    add("--sse", metavar="PATH", action="append", help="clients connect there for an event stream")
+    add("--socketio", metavar="PATH", nargs="?", const="/socket.io/", action="append",
+        help="clients connect there by Socket.IO (default: /socket.io/)")  # fmt: skip
+    add("--send", metavar="CURL", help="the request that hands a code in, as a browser copies it "
+        "(cURL); {code} may stand where the code goes")  # fmt: skip
+    add("--login", metavar="CURL", action="append", default=[],
+        help="a request that clients make before they connect, likewise; --ws and others can use "
+        "what it gives: /ws?token={token}")  # fmt: skip
+    add("--har", metavar="FILE", type=Path, help="a browser's recording (HAR) of a page that "
+        "receives a message, in place of the other arguments")  # fmt: skip
+    add("--subscribe", metavar="TEXT", action="append", default=[],
+        help="a message that clients send once connected; may be repeated")  # fmt: skip
+    add("--like", metavar="NAME", default="", help="begin with this built-in profile")
+    add("--out", metavar="FILE", type=Path, default=Path("target.toml"),
+        help="where to write the profile (default: target.toml)")  # fmt: skip
+    options.add_to(made)
+    return made
+
+
+def _asked(parsed: argparse.Namespace) -> Asked:
+    """Return what the arguments say; ask for the rest on a terminal.
+
+    Raises:
+        ConfigError: something is missing or invalid.
+    """
+    out: Path = parsed.out
+    if out.suffix != ".toml":
+        raise ConfigError(f"Invalid --out {clean(out)!r}: a profile's name ends in .toml.")
+    if out.exists():
+        raise ConfigError(f"{clean(out)} exists already: name another file with --out.")
+    if parsed.like and parsed.like not in targets.names():
+        raise ConfigError(
+            f"Unknown --like {clean(parsed.like)!r}: use one of {', '.join(targets.names())}."
+        )
+    send = parsed.send
+    if send is None and parsed.har is None:
+        send = _ask(
+            "--send",
+            "The request that makes a message appear, as the browser copies it (cURL): ",
+            "Give the request that hands a code in, as a browser copies it: --send 'curl …'; or a "
+            "recording: --har FILE.",
+        )
+    request = None if send is None else curl.parse(send)
+    split = urlsplit("" if request is None else request.url)
+    return Asked(
+        host=parsed.host or (f"{split.scheme}://{split.netloc}" if request else ""),
+        connect=[
+            (transport, path)
+            for transport, paths in (
+                ("websocket", parsed.ws),
+                ("sse", parsed.sse),
+                ("socketio", parsed.socketio),
+            )
+            for path in paths or ()
+        ],
+        send=request,
+        har=parsed.har,
+        login=[curl.parse(each) for each in parsed.login],
+        subscribe=parsed.subscribe,
+        like=parsed.like,
+        out=out,
+    )
+
+
+def _ask(option: str, question: str, missing: str) -> str:
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{option} is missing. {missing}")
+    return input(question)
+
+
+def _write(asked: Asked, given: Options) -> int:
+    draft, host, places = Draft(_base(asked)), asked.host, _places(asked.send)
+    if asked.har is not None:
+        recording = understand(har.read(asked.har))
+        draft, host = recording.draft, asked.host or recording.host
+        print(f"The recording has a client at {recording.place}.", flush=True)
+        if not places:
+            places = [each for request in recording.sends for each in placements(request)]
+        if recording.emits is not None:
+            draft.tables["ingest"] = {"over": "listener", "send": recording.emits, "echo": True}
+            draft.comments["ingest"] = "Clients send the codes, as in a chat."
+    with tempfile.TemporaryDirectory(prefix="sseload-init-") as folder:
+        draft = Watch(
+            draft, given, host, Path(folder),
+            places=places, login=asked.login, subscribe=asked.subscribe,
+        ).learn(asked.connect)  # fmt: skip
+    try:
+        asked.out.write_text(draft.toml(_HEAD.format(host)), encoding="utf-8")
+    except OSError as error:
+        why = (error.strerror or type(error).__name__).lower()
+        raise ConfigError(f"{clean(asked.out)}: cannot write the profile ({why}).") from error
+    return _conclude(asked.out, host, draft)
+
+
+def _base(asked: Asked) -> dict[str, Any]:
+    if not asked.like:
+        return {}
+    return tomllib.loads(config_path(f"targets/{asked.like}.toml").read_text("utf-8"))
+
+
+def _places(send: curl.CopiedRequest | None) -> list[Placement]:
+    if send is None:
+        return []
+    found = placements(send)
+    if not found:
+        raise ConfigError(
+            "The copied request has no text that a code could replace: write {code} where it goes."
+        )
+    return found
+
+
+def _conclude(out: Path, host: str, draft: Draft) -> int:
+    """Check a profile that was written, and print how to use it.
+
+    Returns:
+        The exit status of the check.
+    """
+    line = ["--host", host, "--target", str(out)]
+    secrets = [f"{name}={value}" for name, value in draft.values.items()]
+    print(f"\nWrote {out}. Checking it:\n", flush=True)
+    status = check.main([*line, *(word for each in secrets for word in ("--value", each))])
+    print()
+    if secrets:
+        print(
+            "Secrets are not in the profile. Set them in the environment:\n  export "
+            f"SSELOAD_VALUE={shlex.quote(' '.join(f'{each}=…' for each in draft.values))}\n"
+        )
+    if status:
+        print(f"The profile does not fit yet: edit {out}, and run\n  {typed()} check "
+              f"{shlex.join(line)}")  # fmt: skip
+    else:
+        print(f"A test of 50 connections:\n  {typed()} 50 10 60 {shlex.join(line)}")
+    return status

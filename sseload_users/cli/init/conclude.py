@@ -1,0 +1,155 @@
+"""What a profile must say, from the messages that a few clients received; pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sseload_users.cli.init.locate import (
+    CODE_REGEX,
+    Content,
+    Location,
+    kind_fields,
+    kind_of,
+    locate,
+)
+
+_PINGS = ("ping", "PING", "Ping")
+#: Kinds of messages that come again and again, so that they confirm nothing.
+_PERIODIC = (*_PINGS, "heartbeat", "keepalive", "keep-alive", "hb", "tick")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message that a client received.
+
+    Attributes:
+        connection: the client's number, from 0.
+        content: the message.
+        codes: codes that are in it.
+    """
+
+    connection: int
+    content: Content
+    codes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Conclusion:
+    """Keys of a profile, and what is to be said about them.
+
+    Attributes:
+        tables: tables and keys at the profile's top level.
+        comments: comments on some of them, by name.
+        notes: what the user should know, each a sentence.
+    """
+
+    tables: dict[str, Any] = field(default_factory=dict)
+    comments: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def conclude(early: Sequence[Message], carriers: Sequence[Message], connections: int) -> Conclusion:
+    """Return what a profile must say.
+
+    Args:
+        early: messages that came before the first code was handed in, by client, in order.
+        carriers: messages with codes, by client, in order.
+        connections: the number of clients.
+    """
+    made = Conclusion()
+    location = _find_code(carriers, connections, made)
+    for key, value in location.framing:
+        made.tables[key] = value
+        made.comments[key] = "A payload can hold several messages."
+    _find_confirmation(early, connections, made)
+    _find_pings(early, made)
+    return made
+
+
+def _find_code(carriers: Sequence[Message], connections: int, made: Conclusion) -> Location:
+    kinds: dict[tuple[object, ...], list[Message]] = {}
+    for each in carriers:
+        kinds.setdefault(kind_of(each.content), []).append(each)
+    # The kind that most clients get: an answer to the sender alone is another kind.
+    best = max(kinds.values(), key=_reach)
+    # A message with several codes shows more of how messages are put together.
+    shown = max(best, key=lambda each: len(each.codes))
+    location = locate(shown.content, shown.codes)
+    made.tables["code"] = location.keys(with_kind=len(kinds) > 1)
+    made.comments["code"] = "Where the code is in a message."
+    if made.tables["code"].get("regex") == CODE_REGEX:
+        made.comments["code"] += (
+            " It is found by its shape here; a path (field) costs less, if there is one."
+        )
+    elif len(kinds) > 1 and location.kind:
+        made.comments["code"] += " Messages of other kinds carry it, too."
+    reached = _reach(best)
+    if reached < connections:
+        made.notes.append(
+            f"Only {reached} of {connections} clients received the code. `sseload check` shows "
+            "which, and what that can mean."
+        )
+    return location
+
+
+def _reach(some: Iterable[Message]) -> int:
+    """Return how many clients received one of these messages."""
+    return len({each.connection for each in some})
+
+
+def _find_confirmation(early: Sequence[Message], connections: int, made: Conclusion) -> None:
+    firsts: dict[int, Content] = {}
+    for each in early:
+        firsts.setdefault(each.connection, each.content)
+    if len(firsts) < connections:
+        return
+    kinds = {kind_of(each) for each in firsts.values()}
+    first = next(iter(firsts.values()))
+    if len(kinds) > 1 or _is_periodic(first):
+        return
+    if first.event not in ("", "message"):
+        made.tables["confirm"] = {"event": first.event}
+    elif kind_fields(first):
+        made.tables["confirm"] = {"fields": kind_fields(first)}
+    elif len({str(each.data) for each in firsts.values()}) == 1 and isinstance(first.data, str):
+        made.tables["confirm"] = {"text": first.data}
+    else:
+        return
+    made.comments["confirm"] = (
+        "Codes are owed once this message has come, which every new client gets."
+    )
+
+
+def _find_pings(early: Sequence[Message], made: Conclusion) -> None:
+    for each in early:
+        if not any(word in _labels(each.content) for word in _PINGS):
+            continue
+        content = each.content
+        if isinstance(content.data, list) or content.event:
+            continue
+        if content.data in _PINGS:
+            made.tables["reply"] = [{"text": content.data, "send": _pong(str(content.data))}]
+        else:
+            message = json.loads(str(content.data))
+            answer = {
+                name: _pong(value) if value in _PINGS else value for name, value in message.items()
+            }
+            made.tables["reply"] = [{"fields": kind_fields(content), "send": answer}]
+        made.comments["reply"] = "A guess: the server sends pings, and expects pongs."
+        return
+
+
+def _is_periodic(content: Content) -> bool:
+    return not {*_PERIODIC}.isdisjoint(_labels(content))
+
+
+def _labels(content: Content) -> set[str]:
+    texts = {str(value) for value in kind_fields(content).values()}
+    return texts | {content.event} | ({content.data} if isinstance(content.data, str) else set())
+
+
+def _pong(text: str) -> str:
+    return text.replace("ing", "ong").replace("ING", "ONG")

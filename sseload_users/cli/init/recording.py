@@ -1,0 +1,301 @@
+"""Draw a profile's draft from a browser's recording; pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from sseload_users.cli.init.curl import CopiedRequest
+from sseload_users.cli.init.draft import Draft
+from sseload_users.cli.init.har import Exchange, Frame
+from sseload_users.cli.init.login import source_of
+from sseload_users.cli.init.placements import Placement, placements
+from sseload_users.core.errors import ConfigError
+from sseload_users.transports.http_request import HttpResponse
+
+#: Socket.IO's own parameters, which sseload adds.
+_ENGINE_PARAMETERS = ("EIO", "transport", "sid", "t", "b64")
+#: Fewest characters of a value that is taken for one from an earlier answer.
+_SHORTEST_VALUE = 8
+_SENDING = ("POST", "PUT", "PATCH")
+#: Seconds for which a message may follow the request that made it appear.
+_SOON_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What a recording tells.
+
+    Attributes:
+        host: the server's URL.
+        draft: the transport, [connect], what comes before it and what keeps it alive.
+        place: the connection's URL, for messages.
+        sends: requests that may hand a code in, the likeliest first.
+        emits: the message that hands a code in over the clients' connection; None if it is a
+            request.
+    """
+
+    host: str
+    draft: Draft
+    place: str
+    sends: Sequence[CopiedRequest]
+    emits: Any = None
+
+
+def understand(exchanges: Sequence[Exchange]) -> Recording:
+    """Return what a recording tells of a server's protocol.
+
+    Raises:
+        ConfigError: no client connects in it, or nothing hands a code in.
+    """
+    connection = _connection(exchanges)
+    split = urlsplit(connection.request.url)
+    scheme = {"ws": "http", "wss": "https"}.get(split.scheme, split.scheme)
+    host = f"{scheme}://{split.netloc}"
+    draft = Draft()
+    is_socketio = "EIO" in dict(parse_qsl(split.query))
+    earlier = [
+        each for each in exchanges if each.at_s <= connection.at_s and each is not connection
+    ]
+    if connection.is_socket:
+        draft.tables["transport"] = "socketio" if is_socketio else "websocket"
+    else:
+        draft.tables["transport"] = "sse"
+    _Connect(draft, connection, earlier, host).note(is_socketio=is_socketio)
+    sends = [*_sends(exchanges, connection)]
+    emits = _emitted(connection.frames) if connection.is_socket and not sends else None
+    if not sends and emits is None:
+        sends = [
+            each.request
+            for each in reversed(exchanges)
+            if each.request.method in _SENDING and each.at_s > connection.at_s
+        ]
+    if not sends and emits is None:
+        raise ConfigError(
+            "Nothing in the recording hands a message in after the client has connected: record "
+            "also the action that makes a message appear, or give its request with --send."
+        )
+    return Recording(host, draft, split._replace(query="").geturl(), sends, emits)
+
+
+def _connection(exchanges: Sequence[Exchange]) -> Exchange:
+    """Return the connection by which messages came: the one with the most of them."""
+    sockets = [each for each in exchanges if each.is_socket]
+    if sockets:
+        return max(sockets, key=lambda each: sum(not frame.sent for frame in each.frames))
+    streams = [each for each in exchanges if each.is_stream]
+    if streams:
+        return streams[-1]
+    raise ConfigError(
+        "The recording has no WebSocket and no event stream: open the network panel before the "
+        "page, reload it, and save the recording while messages come."
+    )
+
+
+class _Connect:
+    """Notes how a client connected."""
+
+    def __init__(
+        self, draft: Draft, connection: Exchange, earlier: Sequence[Exchange], host: str
+    ) -> None:
+        self._draft = draft
+        self._connection = connection
+        self._earlier = earlier
+        self._host = host
+        self._before: list[tuple[Exchange, dict[str, Any]]] = []
+
+    def note(self, *, is_socketio: bool) -> None:
+        request = self._connection.request
+        split = urlsplit(request.url)
+        connect: dict[str, Any] = {"path": split.path or "/"}
+        fields = dict(parse_qsl(split.query, keep_blank_values=True))
+        if is_socketio:
+            fields = {
+                name: value for name, value in fields.items() if name not in _ENGINE_PARAMETERS
+            }
+        query = {name: self._traced(name, value) for name, value in fields.items()}
+        headers = self._headers(request)
+        sent = [each.data for each in self._opening() if isinstance(each.data, str)]
+        if is_socketio:
+            self._note_socketio(connect, sent)
+        elif sent:
+            connect["send"] = [self._traced_message(each) for each in sent]
+        if query:
+            connect["query"] = query
+        if headers:
+            connect["headers"] = headers
+        self._draft.tables["connect"] = connect
+        self._note_upkeep()
+        self._log_in(request)
+        if self._before:
+            tables = sorted(self._before, key=lambda pair: pair[0].at_s)
+            self._draft.tables["before"] = [table for _, table in tables]
+
+    def _opening(self) -> list[Frame]:
+        """Return what the client sent before the first message that another one may have caused."""
+        opening: list[Frame] = []
+        for frame in self._connection.frames:
+            if not frame.sent and opening:
+                break
+            if frame.sent and frame.at_s < self._connection.at_s + _SOON_S:
+                opening.append(frame)
+        return opening
+
+    def _note_socketio(self, connect: dict[str, Any], sent: Sequence[str]) -> None:
+        polled = any(
+            urlsplit(each.request.url).path == connect["path"] and not each.is_socket
+            for each in self._earlier
+        )
+        if not polled:
+            connect["transports"] = ["websocket"]
+        events = []
+        for each in self._connection.frames:
+            if not each.sent or not isinstance(each.data, str):
+                continue
+            packet = re.match(r"4([02])(?:(/[^,]*),)?(.*)", each.data, re.DOTALL)
+            if packet is None:
+                continue
+            if packet[2]:
+                connect["namespace"] = packet[2]
+            if packet[1] == "0" and packet[3]:
+                connect["auth"] = self._traced_message(packet[3])
+            elif packet[1] == "2" and each.data in sent:
+                events.append(self._traced_message(packet[3].lstrip("0123456789")))
+        if events:
+            connect["send"] = events
+
+    def _note_upkeep(self) -> None:
+        """Note a message that the client sends again and again."""
+        times: dict[str, list[float]] = {}
+        for each in self._connection.frames:
+            if each.sent and isinstance(each.data, str) and len(each.data) > 1:
+                times.setdefault(each.data, []).append(each.at_s)
+        for text, at in times.items():
+            gaps = [later - sooner for sooner, later in pairwise(at)]
+            if len(gaps) > 1 and max(gaps) < 1.5 * min(gaps):
+                self._draft.tables["upkeep"] = [
+                    {"every": round(min(gaps), 1), "send": self._traced_message(text)}
+                ]
+                return
+
+    def _headers(self, request: CopiedRequest) -> dict[str, str]:
+        """Return the handshake's headers; cookies that earlier answers set come by themselves."""
+        kept = []
+        for name, value in request.headers:
+            if name.lower() == "cookie":
+                own = [
+                    each.strip()
+                    for each in value.split(";")
+                    if self._setter(each.partition("=")[0].strip()) is None
+                ]
+                if not own:
+                    continue
+                kept.append((name, "; ".join(own)))
+            elif name.lower() != "origin":
+                kept.append((name, self._traced(name, value)))
+        return self._draft.headers(kept)
+
+    def _traced_message(self, text: str) -> Any:
+        try:
+            value = json.loads(text)
+        except ValueError:
+            return text
+        return self._traced_value("", value)
+
+    def _traced_value(self, name: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self._traced_value(key, each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self._traced_value(name, each) for each in value]
+        return self._traced(name, value) if isinstance(value, str) else value
+
+    def _traced(self, name: str, value: str) -> str:
+        """Return what stands for a value: a name, if an earlier answer gave it."""
+        word = value.rpartition(" ")[2]
+        if len(word) >= _SHORTEST_VALUE:
+            for each in reversed(self._earlier):
+                where = source_of(word, _response(each)) if each.text else None
+                if where is not None:
+                    known = re.sub(r"\W", "_", name or "token").lower()
+                    self._step(each).setdefault("capture", {})[known] = where
+                    return value.replace(word, f"{{{known}}}")
+        return self._draft.hide(name, value)
+
+    def _setter(self, cookie: str) -> Exchange | None:
+        """Return the exchange that set a cookie."""
+        for each in reversed(self._earlier):
+            for name, value in each.headers:
+                if name.lower() == "set-cookie" and any(
+                    line.partition("=")[0].strip() == cookie for line in value.splitlines()
+                ):
+                    return each
+        return None
+
+    def _log_in(self, request: CopiedRequest) -> None:
+        """Note the requests that set the handshake's cookies."""
+        for name, value in request.headers:
+            if name.lower() == "cookie":
+                for each in value.split(";"):
+                    setter = self._setter(each.partition("=")[0].strip())
+                    if setter is not None:
+                        self._step(setter)
+
+    def _step(self, exchange: Exchange) -> dict[str, Any]:
+        for known, table in self._before:
+            if known is exchange:
+                return table
+        table = self._draft.request(exchange.request, self._host)
+        self._before.append((exchange, table))
+        return table
+
+
+def _response(exchange: Exchange) -> HttpResponse:
+    return HttpResponse(exchange.status, exchange.text.encode(), exchange.headers)
+
+
+def _sends(exchanges: Sequence[Exchange], connection: Exchange) -> Iterator[CopiedRequest]:
+    """Yield requests of which a text came back in a message soon after, with {code} for it."""
+    for each in exchanges:
+        if each.request.method not in _SENDING or each.at_s < connection.at_s:
+            continue
+        for placed in placements(each.request):
+            if _came(placed, each.at_s, connection.frames):
+                yield placed.request
+                break
+
+
+def _came(placed: Placement, at_s: float, frames: Sequence[Frame]) -> bool:
+    text = placed.replaced
+    return len(text) > 1 and any(
+        not frame.sent and 0 <= frame.at_s - at_s < _SOON_S and _contains(frame.data, text)
+        for frame in frames
+    )
+
+
+def _contains(data: str | bytes, text: str) -> bool:
+    if isinstance(data, bytes):
+        return text.encode() in data
+    return text in data or json.dumps(text)[1:-1] in data
+
+
+def _emitted(frames: Sequence[Frame]) -> Any:
+    """Return the message that hands a code in, with {code}; None if there is none."""
+    repeated = {data for data, many in Counter(each.data for each in frames).items() if many > 2}
+    for index, frame in enumerate(frames):
+        if not frame.sent or not isinstance(frame.data, str) or frame.data in repeated:
+            continue
+        packet = re.match(r"42(?:/[^,]*,)?\d*(\[.*)", frame.data, re.DOTALL)
+        request = CopiedRequest("POST", "", (), packet[1] if packet else frame.data)
+        for placed in placements(request):
+            if _came(placed, frame.at_s, frames[index + 1 :]):
+                try:
+                    return json.loads(placed.request.body)
+                except ValueError:
+                    return placed.request.body
+    return None
