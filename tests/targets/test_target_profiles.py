@@ -492,7 +492,7 @@ def test_other_examples_in_the_documentation_are_valid(tmp_path: Path, block: st
     given = block.split("```")[0]
     text = config_path("targets/stomp.toml").read_text(encoding="utf-8")
     # An [ingest] or a confirmation replaces the existing one; other tables are appended.
-    if given.startswith("[ingest]\n"):
+    if "\n[ingest]\n" in f"\n{given}":
         text = text.split("[ingest]\n")[0]
     if "[[confirm]]" in given:
         text = re.sub(r"\[confirm\]\n(\w.*\n)*", "", text)
@@ -510,9 +510,11 @@ def test_other_examples_in_the_documentation_are_valid(tmp_path: Path, block: st
     if (emitting := target.Emitting.of(found)) is not None:
         assert CODE in emitting.frame(CODE, somebody, {})
         return
-    request = found.ingest(CODE, somebody)
-    assert request.url.startswith("http://127.0.0.1:")
-    assert CODE in request.body.decode()
+    steps = range(len(found.profile.spec.ingest_request.requests))
+    given = dict.fromkeys(found.profile.spec.captured_per_code(), "t")
+    requests = [found.ingest(CODE, somebody, given, step=each) for each in steps]
+    assert requests[-1].url.startswith("http://127.0.0.1:")
+    assert any(CODE in each.body.decode() for each in requests)
 
 
 def test_the_advice_in_the_documentation_is_given(tmp_path: Path) -> None:
