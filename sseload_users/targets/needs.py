@@ -94,6 +94,8 @@ def check(
             given = not need.key.startswith("code.")
         elif has_channels and need.name in CHANNEL_NAMES:
             given = not need.key.startswith(("code.", "health", "verify"))
+            if need.name not in constant and _concerns_publisher(need.key, spec):
+                raise _channel_of_publisher(profile, need)
         elif need.name == "code":
             given = need.key.startswith(("ingest.", "--ingest"))
         elif need.name == "padding":
@@ -143,6 +145,30 @@ def missing_value(profile: Profile, key: str, name: str) -> ConfigError:
     return ConfigError(
         f"{begin}; set it with --value {name}=TEXT, in a column {name} of a users file, or in "
         "the profile's [values]."
+    )
+
+
+def _concerns_publisher(key: str, spec: ProfileSpec) -> bool:
+    """Whether a publisher's connection, which is in no channel, needs a text to connect."""
+    ingest = spec.ingest
+    if not isinstance(ingest, ConnectionIngestSpec):
+        return False
+    own, of_ingest, rest = key.partition("ingest.")
+    table = re.match(r"\w+", rest if of_ingest and not own else key)
+    assert table is not None  # noqa: S101
+    if table[0] not in ("connect", "after", "confirm", "reply", "upkeep"):
+        return False
+    return bool(of_ingest) or (ingest.connect is None and not getattr(ingest, table[0]))
+
+
+def _channel_of_publisher(profile: Profile, need: Need) -> ConfigError:
+    """Return the error for a channel in what a publisher needs to connect."""
+    begin = f"target {clean(profile.name)}: {need.key} needs {{{need.name}}}"
+    if need.key.startswith("ingest."):
+        return ConfigError(f"{begin}, but the publisher's connection is in no channel; remove it.")
+    return ConfigError(
+        f"{begin}, but the publisher, which connects in the same way, is in no channel: describe "
+        f"its connection in [ingest.connect], or set {need.name} in the profile's [values]."
     )
 
 

@@ -187,6 +187,14 @@ class EngineTransport(WebSocketTransport):
         if self._polling is None:
             super()._say_goodbye()
         else:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close a session that polls, as the official client does when it is of no use any more.
+
+        Otherwise, the server would keep it until it times out. A WebSocket is closed anyway.
+        """
+        if self._polling is not None:
             self._polling.leave(CLOSE.decode())
 
     def _on_end(self, error: Exception | None) -> None:

@@ -303,17 +303,20 @@ class SocketIOTransport(EngineTransport):
         elif kind == _CONNECT:
             self._on_connected(payload, arrived_ns)
         elif kind == _DISCONNECT:
+            self._hang_up()
             self.end(DISCONNECTED, arrived=True)
         else:
             data = packet_data(payload)
             self._note_refusal(data)
             refused = dataclasses.replace(DISCONNECTED, reason=data_text(data)[:MAX_TEXT])
+            self._hang_up()
             self.end(refused, arrived=True)
 
     def _on_connected(self, payload: bytes, arrived_ns: int) -> None:
         if self.endpoint.engine == 4 and not is_connect_acknowledgement(payload):
             # Socket.IO 2 sends no session ID, and accepts no ``auth``.
             self._refusal = (OLD_SERVER, payload[:200].decode(errors="replace"))
+            self._hang_up()
             self.end(Closed("client", OLD_SERVER))
         elif not self._acknowledged_ns:
             self._acknowledged_ns = arrived_ns

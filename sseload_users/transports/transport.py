@@ -176,6 +176,9 @@ class Transport(ABC):
             self.started_ns += late_ns
         except BaseException as error:
             if self._connection is not None:
+                if self._decoder is not None and self._closed is None:
+                    # Otherwise, a server would keep a session of long polling until it times out.
+                    self._say_goodbye()
                 self._connection.close()
             self._held = None
             if isinstance(error, ConnectFailed):

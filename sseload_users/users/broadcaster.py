@@ -191,6 +191,10 @@ class CodeBroadcaster(FastHttpUser):
                     line.publisher.open()
                 except ConnectFailed as error:
                     self._refuse(line.target, error)
+                except ConfigError as error:
+                    # Locust would begin this task again and again.
+                    run.publication.report_failure(f"Codes cannot be handed in: {error}")
+                    Event().wait()
 
     def _refuse(self, target: Target, error: ConnectFailed) -> None:
         """Have the run ended, as codes cannot be handed in, and wait for its end."""

@@ -6,8 +6,10 @@ import os
 
 import pytest
 
-from tests.protocols.contract import ProtocolContract
-from tests.protocols.shown import PAGE, PROPERTY, rows_of, with_rows
+pytest.register_assert_rewrite("tests.protocols.contract")
+
+from tests.protocols.contract import ProtocolContract  # noqa: E402
+from tests.protocols.shown import PAGE, PROPERTY, rows_of, with_rows  # noqa: E402
 
 #: Whether to run all of them; otherwise, only a sample.
 _ALL = "CI" in os.environ or "PROTOCOLS" in os.environ

@@ -147,7 +147,8 @@ class _Relay:
         elif b"text/event-stream" in head:
             ways = self._events_back(source, back, session), _pump(client, drain)
         else:
-            ways = _pump(source, back), _pump(client, drain)
+            session.publishes = CODE.search(head) is not None
+            ways = _polled(source, back, session), _posted(client, drain, session)
         tasks = [asyncio.ensure_future(each) for each in ways]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -252,6 +253,32 @@ async def _chunks(source: asyncio.StreamReader) -> AsyncIterator[bytes]:
 async def _pieces(source: asyncio.StreamReader) -> AsyncIterator[bytes]:
     while data := await source.read(65536):
         yield data
+
+
+async def _posted(
+    client: asyncio.StreamReader, drain: asyncio.StreamWriter, session: _Session
+) -> None:
+    """Pass requests on; note whether they hand codes in."""
+    async for data in _pieces(client):
+        if CODE.search(data):
+            session.publishes = True
+        drain.write(data)
+        await drain.drain()
+
+
+async def _polled(
+    source: asyncio.StreamReader, back: asyncio.StreamWriter, session: _Session
+) -> None:
+    """Pass answers on, as they are; count the codes in them, such as those of long polling."""
+    waiting = b""
+    async for data in _pieces(source):
+        back.write(data)
+        await back.drain()
+        waiting += data
+        # The last code of a piece may be cut.
+        complete = [each for each in CODE.finditer(waiting) if each.end() < len(waiting)]
+        session.passed.update(each.group().decode() for each in complete)
+        waiting = waiting[max([len(waiting) - 64, *(each.end() for each in complete)]) :]
 
 
 async def _pump(source: asyncio.StreamReader, drain: asyncio.StreamWriter) -> None:

@@ -137,6 +137,46 @@ def test_an_error_is_one_sentence(tmp_path: Path, more: str, listeners: str, sai
     assert mistake(tmp_path, more, listeners) == said
 
 
+OWN = '[ingest.connect]\npath = "/in"\n'
+#: What the publisher's connection needs where listeners are in channels.
+IN_CHANNELS = {
+    "like a listener": (
+        TEXT,
+        (
+            "connect.query needs {channel}, but the publisher, which connects in the same way, is "
+            "in no channel: describe its connection in [ingest.connect], or set channel in the "
+            "profile's [values]."
+        ),
+    ),
+    "of its own": (TEXT + OWN, None),
+    "of its own, with the channel": (
+        TEXT + OWN + 'query = { "c" = "{channel}" }\n',
+        (
+            "ingest.connect.query needs {channel}, but the publisher's connection is in no "
+            "channel; remove it."
+        ),
+    ),
+    "where the channel is the code's": (TEXT.replace("{code}", "{code} {channel}") + OWN, None),
+}
+
+
+@pytest.mark.parametrize("case", IN_CHANNELS)
+def test_a_publisher_is_in_no_channel(tmp_path: Path, case: str) -> None:
+    more, said = IN_CHANNELS[case]
+    path = tmp_path / "mine.toml"
+    text = WHOLE.format(listeners="websocket") + more
+    path.write_text(text.replace('of=listeners"', 'of=listeners"\nquery = { "c" = "{channel}" }'))
+    found = Target(target.load(str(path)), "http://h")
+    if said is None:
+        found.check([ALICE], has_channels=True)
+        return
+    with pytest.raises(ConfigError) as raised:
+        found.check([ALICE], has_channels=True)
+    assert str(raised.value).partition("mine.toml: ")[2] == said
+    path.write_text(path.read_text().replace("[values]\n", '[values]\nchannel = "all"\n'))
+    Target(target.load(str(path)), "http://h").check([ALICE], has_channels=True)
+
+
 @pytest.mark.parametrize("over", ['"udp"', "1"])
 def test_an_unknown_value_of_over_is_reported(tmp_path: Path, over: str) -> None:
     path = tmp_path / "mine.toml"

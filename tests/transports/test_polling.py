@@ -304,3 +304,22 @@ def test_a_server_of_another_kind_fails_the_connect(body: str, cause: str) -> No
     with Other().serving() as url:
         failed = events_listener(url, namespace="/", transports=BOTH).fails()
     assert (failed.operation, failed.cause) == ("subscribe", cause)
+
+
+def test_a_refused_session_is_closed_at_the_server() -> None:
+    class Refusing(PollingServer):
+        def _take(self, body: str) -> None:
+            if body.startswith("40"):
+                self.posted.append(body)
+                self.say('44{"message":"no"}')
+            else:
+                super()._take(body)
+
+    server = Refusing()
+    with server.serving() as url:
+        failed = events_listener(url, namespace="/", transports=("polling",)).fails()
+        assert (failed.operation, failed.cause) == ("subscribe", "no")
+        with gevent.Timeout(5):
+            while len(server.posted) < 2:
+                gevent.sleep(0.005)
+    assert server.posted == ["40", "1"]

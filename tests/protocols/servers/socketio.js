@@ -1,7 +1,7 @@
 // Socket.IO's reference server: socketio.js MODULE [recovery].
 //
 // MODULE is socket.io, or socket.io2 for its version 2. The user "stranger" is refused. A client
-// joins a room by the event `join`, which is acknowledged. What is posted to /api/ingest goes out as
+// joins a room by the event `join`. What is posted to /api/ingest goes out as
 // an event `code`, to the room that it names or else to everybody.
 "use strict";
 
