@@ -511,8 +511,8 @@ def test_other_examples_in_the_documentation_are_valid(tmp_path: Path, block: st
         assert CODE in emitting.frame(CODE, somebody, {})
         return
     steps = range(len(found.profile.spec.ingest_request.requests))
-    given = dict.fromkeys(found.profile.spec.captured_per_code(), "t")
-    requests = [found.ingest(CODE, somebody, given, step=each) for each in steps]
+    values = dict.fromkeys(found.profile.spec.captured_per_code(), "t")
+    requests = [found.ingest(CODE, somebody, values, step=each) for each in steps]
     assert requests[-1].url.startswith("http://127.0.0.1:")
     assert any(CODE in each.body.decode() for each in requests)
 
