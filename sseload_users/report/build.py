@@ -22,6 +22,7 @@ from sseload_users.core.vitals import ServerVitals
 from sseload_users.report.account import Run, account_of, health_of, parts_of, rate
 from sseload_users.report.addresses import address_figures
 from sseload_users.report.compression import compression_of
+from sseload_users.report.loss_map import loss_map
 from sseload_users.report.model import SCHEMA, CodeRow, CodeStatus, Phase, Report, RunInfo
 from sseload_users.report.symptoms import symptoms_of
 from sseload_users.report.timeline import timeline
@@ -55,7 +56,8 @@ def build(
     """
     account = account_of(run, totals)
     health = health_of(run, vitals.health) if vitals is not None else None
-    findings = diagnose(symptoms_of(account, totals, run.started_ns))
+    symptoms = symptoms_of(account, totals, run.started_ns)
+    findings = diagnose(symptoms)
     points = timeline(run.started_ns, totals)
     verdict = judge(
         account, thresholds, complete=run.complete, notes=run.notes, steps=steps, search=search,
@@ -85,6 +87,7 @@ def build(
         regions=region_shares(totals.workers.values()),
         steps=list(steps),
         search=search,
+        losses=loss_map(symptoms, totals.channel_of),
         diagnosis=findings,
         verdict=without_explained_hints(verdict, findings),
     )

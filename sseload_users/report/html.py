@@ -77,6 +77,7 @@ def document(report: Report) -> str:
             charts.reach(report.per_code),
             charts.distribution({"delivery": report.delivery_ms}),
             charts.deliveries(report.per_code),
+            *([charts.losses(report.losses)] if report.losses else []),
             charts.connections(timeline, phases),
             charts.traffic(timeline, phases),
             charts.generator(timeline, phases),

@@ -104,6 +104,7 @@ def report_so_far(live: Live) -> Report:
         regions=[],
         steps=list(live.steps),
         search=None,
+        losses=None,
         diagnosis=diagnose(symptoms_of(account, live.totals, live.run.started_ns, LATEST)),
         verdict=_verdict_so_far(live, account),
     )

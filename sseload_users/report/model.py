@@ -202,6 +202,27 @@ class AddressFigures:
 
 
 @with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class LossMap:
+    """Which connections of the sample lacked which codes.
+
+    Rows are groups of connections, columns are groups of codes in their order. Connections that
+    lacked the same codes are side by side.
+    """
+
+    connections: list[Count]
+    """The number of connections in each row."""
+    codes: list[Count]
+    """The number of codes in each column."""
+    first_codes: list[Count]
+    """The first code of each column."""
+    owed: list[list[Count]]
+    """For each row, for each column: pairs that were owed."""
+    lost: list[list[Count]]
+    """The same of those that did not come in time."""
+
+
+@with_config(FIGURES)
 @dataclass(kw_only=True)
 class _ShareFigures:
     """The figures of one worker or region."""
@@ -340,6 +361,8 @@ class Report(Account, _Head):
     """The steps of a ladder or a search, in order; empty for a run of one step."""
     search: SearchResult | None
     """What a search found; null for other runs."""
+    losses: LossMap | None
+    """Which connections of the sample lacked which codes; null if the sample lacked none."""
     diagnosis: list[Finding]
     """Patterns that explain what went wrong."""
     verdict: Verdict

@@ -77,6 +77,7 @@ _ADDED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
         "regions": [],
         "steps": [],
         "search": None,
+        "losses": None,
         "diagnosis": [],
     },
     ("run",): {"ingest": "unknown"},

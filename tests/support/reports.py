@@ -316,6 +316,7 @@ def sample(
         node_pairs=[],
         workers=[],
         regions=[],
+        losses=None,
         diagnosis=[],
         verdict=Verdict(grade="good", reasons=[]),
     )

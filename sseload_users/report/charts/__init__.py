@@ -11,6 +11,7 @@ root element has ``data-theme="dark"`` or ``"light"``.
 
 from sseload_users.report.charts.codes import deliveries, reach
 from sseload_users.report.charts.latencies import Change, changes, distribution
+from sseload_users.report.charts.losses import losses
 from sseload_users.report.charts.palette import STYLE
 from sseload_users.report.charts.server import vitals
 from sseload_users.report.charts.timeline import connections, generator, latency, traffic
@@ -24,6 +25,7 @@ __all__ = [
     "distribution",
     "generator",
     "latency",
+    "losses",
     "reach",
     "traffic",
     "vitals",

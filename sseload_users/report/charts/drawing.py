@@ -96,6 +96,18 @@ class Panel:
             f'width="{width:.2%}" y="{top:.1f}" height="{foot - top:.1f}"/>'
         )
 
+    def cells(self, boxes: Iterable[tuple[Point, Point]], style: str, opacity: float) -> None:
+        """Add boxes from one corner to the opposite one, all of one colour."""
+        path = ""
+        for (left, low), (right, high) in boxes:
+            x, y = (round(self.x.at(each) * _WIDE, 1) for each in (left, right))
+            foot, top = (round(self._down(each), 1) for each in (low, high))
+            path += f"M{x:g} {top:g}H{y:g}V{foot:g}H{x:g}Z"
+        if path:
+            self._stretched.append(
+                f'<path class="fill-{style}" fill-opacity="{opacity:g}" d="{path}"/>'
+            )
+
     def across(self, at: float, style: str) -> None:
         """Add a vertical line, such as the zero of a difference."""
         x = f"{self.x.at(at):.2%}"
