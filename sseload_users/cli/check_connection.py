@@ -157,7 +157,8 @@ class CheckedConnection:
         if confirm is not None:
             self.confirmed = True
             endpoint = replace(endpoint, confirm=self._overhear(confirm))
-        return self._type(endpoint, self._network, self._on_message, self.received.malformed.append)
+        on_message = self._requests.resumption.taking(self._on_message)
+        return self._type(endpoint, self._network, on_message, self.received.malformed.append)
 
     def _overhear(self, confirm: Confirm) -> Confirm:
         """Return the same function; messages that do not confirm are kept to be shown."""

@@ -180,8 +180,8 @@ def _captured_by(key: str, spec: ProfileSpec) -> set[str]:
         case "before":
             return spec.captured_before(int(table[2]))
         case "connect" | "confirm" | "refuse" | "resume" as key_of:
-            position = spec.resume.capture if key_of == "resume" and spec.resume else {}
-            return spec.captured_before(len(spec.before)) | {*position}
+            position = spec.resume.names if key_of == "resume" and spec.resume else set()
+            return spec.captured_before(len(spec.before)) | position
         case "after":
             steps, index = spec.after, int(table[2])
             own = _given_by(key, steps[index])

@@ -13,7 +13,14 @@ from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
 from sseload_users.targets.ingest import CodeMessageTable, HttpIngestSpec
 from sseload_users.targets.profile import Profile
-from sseload_users.targets.template import BinaryTemplate, Json, names_in
+from sseload_users.targets.template import (
+    BinaryTemplate,
+    Json,
+    dump,
+    is_json,
+    names_in,
+    read_json,
+)
 from sseload_users.targets.texts import texts
 
 #: The name between the braces.
@@ -95,6 +102,8 @@ def _noise() -> str:
 
 def _without(value: Json) -> Json:
     if isinstance(value, str):
+        if _FIELD in value and is_json(value):
+            return dump(_without(read_json(value)))
         return value.replace(_FIELD, "")
     if isinstance(value, BinaryTemplate):
         return BinaryTemplate(value.digits.replace(_FIELD, ""))

@@ -16,8 +16,8 @@ from sseload_users.targets.messages import (
     messages_in,
     refusal_cause,
 )
+from sseload_users.targets.position import Step, steps
 from sseload_users.targets.profile import Profile
-from sseload_users.targets.requests import capture
 from sseload_users.targets.schema import CodeSpec, MessageSpec
 from sseload_users.targets.session_spec import ReplySpec
 from sseload_users.targets.spec import captured_after
@@ -45,7 +45,7 @@ class MessageReader:
         self._filler = filler
         self._newest: tuple[bytes | None, tuple[ReceivedMessage, ...]] = (None, ())
         # What payloads give of the position from which a connection resumes.
-        self._positions: dict[bytes, dict[str, str]] = {}
+        self._positions: dict[bytes, tuple[Step, ...]] = {}
         # What is to be answered in payloads, where that is the same for all connections.
         self._known_replies: dict[bytes, tuple[tuple[int, ReceivedMessage], ...]] = {}
 
@@ -140,16 +140,14 @@ class MessageReader:
 
         return reply
 
-    def position_in(self, payload: bytes) -> Mapping[str, str]:
-        """Return the values of ``[resume]`` that a payload gives; those of a broadcast once."""
+    def steps_in(self, payload: bytes) -> tuple[Step, ...]:
+        """Return how a payload changes the values of ``[resume]``; of a broadcast only once."""
         resume = self._spec.resume
         if resume is None:
-            return {}
+            return ()
         found = self._positions.get(payload)
         if found is None:
-            found = {}
-            for what in self.messages(payload):
-                found |= capture(resume.capture, what.text, what.value)
+            found = tuple(steps(resume, self.messages(payload)))
             if len(self._positions) >= _MAX_REMEMBERED:
                 self._positions.clear()
             if len(payload) <= _MAX_REMEMBERED_BYTES:

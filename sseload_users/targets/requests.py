@@ -16,12 +16,14 @@ from sseload_users.targets.schema import (
     ExpectedAnswer,
     RequestSpec,
     VerifySpec,
+    defaults,
 )
 from sseload_users.targets.template import (
     Json,
     begins_with_name,
     encode,
     fill,
+    fill_form,
     fill_header,
     fill_text,
     fill_url,
@@ -155,8 +157,10 @@ def fill_body(
     if kind is None:
         kind = "application/json" if json_body else "text/plain; charset=utf-8"
         own["Content-Type"] = kind
-    escape = quote_plus if kind.partition(";")[0].strip().lower() == _FORM else str
-    return own, fill_text(body, values, escape).encode("utf-8", "replace")
+    form = kind.partition(";")[0].strip().lower() == _FORM
+    if form and isinstance(body, Mapping):
+        return own, fill_form(body, values).encode()
+    return own, fill_text(body, values, quote_plus if form else str).encode("utf-8", "replace")
 
 
 def _named_statuses(call: RequestSpec) -> frozenset[int]:
@@ -260,7 +264,7 @@ def capture(
     value: Json,
     header: Callable[[str], str | None] = lambda _: None,
 ) -> dict[str, str]:
-    """Return the values that can be captured from an answer or a message, by name.
+    """Return the values that an answer or a message gives, by name, or else their defaults.
 
     Args:
         captures: where each value is.
@@ -268,6 +272,16 @@ def capture(
         value: searched by paths.
         header: returns the values of a header, one a line; None if there are none.
     """
+    return defaults(captures) | find_values(captures, text, value, header)
+
+
+def find_values(
+    captures: Mapping[str, CaptureSpec],
+    text: str,
+    value: Json,
+    header: Callable[[str], str | None] = lambda _: None,
+) -> dict[str, str]:
+    """Return the values that an answer or a message has, by name; see `capture`."""
     found = {}
     for name, place in captures.items():
         part = None if place.field is None else scalar_text(place.field.find(value))

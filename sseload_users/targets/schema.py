@@ -124,6 +124,8 @@ class CaptureSpec(Table):
 
     model_config = requires("anyOf", "field", "regex", "header")
 
+    literal: ClassVar[frozenset[str]] = frozenset({"default"})
+
     field: ValuePath | None = None
     """Path to the value in the JSON of the answer or message."""
     regex: Pattern | None = None
@@ -133,6 +135,9 @@ class CaptureSpec(Table):
     """A header of the answer, or else of a redirect that led to it. Messages have none."""
     percent_encoded: StrictBool = False
     """Whether to decode the value, which is percent-encoded."""
+    default: str | None = None
+    """The value if there is none. Without it, an answer or message that lacks the value is a
+    failure."""
 
     @model_validator(mode="after")
     def _one_place(self) -> CaptureSpec:
@@ -148,6 +153,11 @@ def _without_headers(value: dict[str, CaptureSpec]) -> dict[str, CaptureSpec]:
     if any(each.header is not None for each in value.values()):
         raise ValueError("a message has no headers: capture by field or regex")
     return value
+
+
+def defaults(captures: Mapping[str, CaptureSpec]) -> dict[str, str]:
+    """Return the values by name that are used where an answer or message has none."""
+    return {name: each.default for name, each in captures.items() if each.default is not None}
 
 
 Captures = Annotated[dict[str, CaptureSpec], AfterValidator(check_names), NAMES_AS_KEYS]
@@ -216,7 +226,7 @@ class RequestSpec(Table):
     """Headers to send. Those of the command line replace headers of the same name."""
     body: Frame | None = None
     """The body: a table or list is sent as JSON, a text as it is. A missing `Content-Type` is
-    added."""
+    added. With `application/x-www-form-urlencoded`, a table is sent as the fields of a form."""
     expect: ExpectedAnswer = ExpectedAnswer()
     """Which answers count as success; any 2xx without it."""
 

@@ -101,8 +101,7 @@ class ConnectSpec(Table):
     headers: HeaderTable = Field(default_factory=dict)
     """Headers of the handshake. Those of the command line replace headers of the same name."""
     body: Frame | None = None
-    """Body of a POST: a table or list is sent as JSON, a text as it is. Only for server-sent
-    events."""
+    """Body of a POST, as that of a [request](#requests). Only for server-sent events."""
     http: HttpVersion = "auto"
     """HTTP version of event streams: `"auto"` offers HTTP/2 and HTTP/1.1 with TLS, as browsers do,
     and is HTTP/1.1 without; `"2"` is HTTP/2 only, without TLS by prior knowledge; `"1.1"` is
@@ -164,43 +163,6 @@ class ConnectSpec(Table):
     def frames(self) -> tuple[Json | BinaryTemplate, ...]:
         """The messages to send after the handshake."""
         return self.send or self.send_hex or self.send_base64
-
-
-class ResumeSpec(Table):
-    """What a connection that returns sends, so that the server sends what it missed."""
-
-    capture: MessageCaptures
-    """Names, and where their values are in messages. A value is that of the newest message that has
-    one. Only this table can use them."""
-    query: dict[str, str] = Field(default_factory=dict)
-    """Parameters to add to the URL, beside those of `[connect]`."""
-    headers: HeaderTable = Field(default_factory=dict)
-    """Headers to send, beside those of `[connect]`."""
-    auth: Annotated[dict[str, Any], AfterValidator(json_value)] | None = None
-    """What to add to the `auth` payload of `[connect]`. Only for Socket.IO."""
-    send: tuple[Frame, ...] = ()
-    """Messages that take the place of those of `[connect]`, as a list. Not for server-sent
-    events."""
-
-    @model_validator(mode="after")
-    def _says_what(self) -> ResumeSpec:
-        if not self.capture:
-            raise ValueError("missing capture: name a value of the newest message")
-        if not (self.query or self.headers or self.auth or self.send):
-            raise ValueError("missing use of what is captured: give query, headers, auth or send")
-        return self
-
-    def applied(self, connect: ConnectSpec) -> ConnectSpec:
-        """Return how a connection connects again."""
-        update: dict[str, object] = {
-            "query": {**connect.query, **self.query},
-            "headers": {**connect.headers, **self.headers},
-        }
-        if self.auth is not None:
-            update["auth"] = {**(connect.auth or {}), **self.auth}
-        if self.send:
-            update |= {"send": self.send, "send_hex": (), "send_base64": ()}
-        return connect.model_copy(update=update)
 
 
 class ConfirmSpec(MessageSpec):

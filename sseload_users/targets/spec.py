@@ -16,6 +16,7 @@ from sseload_users.targets.ingest import (
     ListenerIngestSpec,
     UnpublishedSpec,
 )
+from sseload_users.targets.resume_spec import ResumeSpec
 from sseload_users.targets.schema import (
     AdviceSpec,
     AudienceSpec,
@@ -32,7 +33,6 @@ from sseload_users.targets.session_spec import (
     ConfirmSpec,
     ConnectSpec,
     ReplySpec,
-    ResumeSpec,
     UpkeepSpec,
     confirms,
 )
@@ -170,7 +170,7 @@ class ProfileSpec(BatchTable):
         return (each for each in texts(self) if each.key not in own)
 
     def captured(self) -> set[str]:
-        """Return the names that responses and confirming messages give."""
+        """Return the names that responses and messages give."""
         confirmed, after = self.confirms, self.after
         if isinstance(self.ingest, ConnectionIngestSpec):
             confirmed += self.ingest.confirms
@@ -179,6 +179,7 @@ class ProfileSpec(BatchTable):
             self.captured_before(len(self.before))
             | captured_after(after)
             | {name for each in confirmed for name in each.capture}
+            | (set() if self.resume is None else self.resume.names)
         )
 
     def captured_per_code(self) -> set[str]:

@@ -131,7 +131,7 @@ class Target:
         """
         spec, connect = self._spec, self._spec.connect
         values = self.filler.values(identity, captured)
-        if spec.resume is not None and position.keys() >= spec.resume.capture.keys():
+        if spec.resume is not None and position.keys() >= spec.resume.names:
             connect, values = spec.resume.applied(connect), {**values, **position}
 
         def hide(text: str) -> str:

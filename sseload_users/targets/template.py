@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 #: A JSON value; a TOML file can give any but null.
 Json: TypeAlias = Any
@@ -178,6 +178,21 @@ def fill_text(value: Json, values: Mapping[str, str], escape: Callable[[str], st
         return fill(value, values, escape)
     filled = fill_json(value, values)
     return filled if isinstance(filled, str) else dump(filled)
+
+
+def fill_form(fields: Mapping[str, Json], values: Mapping[str, str]) -> str:
+    """Fill the fields of a form, and encode them (WHATWG URL §5.2); a list has one for each item.
+
+    Args:
+        fields: the templates by name; a value that is no text is sent as JSON.
+        values: values by name.
+    """
+    pairs = []
+    for name, value in fields.items():
+        for each in value if isinstance(value, list | tuple) else (value,):
+            filled = fill_json(each, values)
+            pairs.append((fill(name, values), filled if isinstance(filled, str) else dump(filled)))
+    return urlencode(pairs, errors="replace")
 
 
 @lru_cache(maxsize=256)

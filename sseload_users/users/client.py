@@ -23,7 +23,7 @@ from sseload_users.run.emitters import Emitter
 from sseload_users.run.locust_stats import fire
 from sseload_users.run.worker_run import WorkerRun
 from sseload_users.targets import Identity, Target
-from sseload_users.transports import Closed, ConnectFailed, OnMessage, StayAway
+from sseload_users.transports import Closed, ConnectFailed, StayAway
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.engine_transport import EngineTransport, Passage
 from sseload_users.transports.registry import transport_for
@@ -100,7 +100,7 @@ class SimulatedClient:
         self._turn = run.connections.turn(self._connection.number)
         spec = self._target.profile.spec
         self._resumes = spec.guarantee == "resume"
-        self._resumption = Resumption(self._target) if spec.resume is not None else None
+        self._resumption = Resumption(self._target)
         self._failed: ConnectFailed | None = None
         self._retry_s = 0.0
         self._dropped_ns = 0
@@ -300,12 +300,12 @@ class SimulatedClient:
             run.before,
             on_upkeep=run.operations.count_upkeep,
             turn=self._turn,
-            position={} if self._resumption is None else self._resumption.values,
+            resumption=self._resumption,
         )
 
     def _take_confirmation(self) -> None:
         """Take the codes that came with the confirmation: what the connection had missed."""
-        for payload, arrived_ns in () if self._resumption is None else self._resumption.take():
+        for payload, arrived_ns in self._resumption.take():
             if self._finder.find(payload):
                 self._on_message(payload, arrived_ns)
 
@@ -334,14 +334,10 @@ class SimulatedClient:
         fire(self._environment, kind, "connect", passed_ms, error=failed)
 
     def _make_transport(self, endpoint: Endpoint) -> Transport:
-        on_message: OnMessage = self._on_message
-        if self._resumption is not None:
-            on_message = self._resumption.taking(on_message)
-            endpoint = self._resumption.confirming(endpoint)
         self._transport = self._transport_type(
             replace(endpoint, slow=self._slow, turn=self._turn),
             self._worker_run.network,
-            on_message,
+            self._resumption.taking(self._on_message),
             self._worker_run.operations.count_malformed,
         )
         if isinstance(self._transport, EngineTransport):

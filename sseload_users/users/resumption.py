@@ -6,27 +6,58 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from sseload_users.targets import Target
+from sseload_users.targets.position import Position
 from sseload_users.transports import OnMessage
 from sseload_users.transports.endpoint import Endpoint, Send
+from sseload_users.users.login import Login
 
 
 class Resumption:
     """What the newest messages of one connection gave for its next handshake.
 
     Args:
-        target: its profile says what is captured.
-
-    Attributes:
-        values: the captured values by name; empty before the first.
+        target: its profile says what is captured and counted, if anything.
     """
 
     def __init__(self, target: Target) -> None:
-        self.values: Mapping[str, str] = {}
+        self._spec = target.profile.spec.resume
         self._reader = target.reader
+        self._position = None if self._spec is None else Position(self._spec)
         self._confirming: list[tuple[bytes, int]] = []
+        # That of the session that is resumed.
+        self._login: Login | None = None
+
+    @property
+    def values(self) -> Mapping[str, str]:
+        """The values by name, as they are now."""
+        return {} if self._position is None else self._position.values
+
+    @property
+    def position(self) -> Mapping[str, str]:
+        """The values from which the server resumes; empty if there is no session to resume."""
+        return {} if self._login is None else {**self.values}
+
+    @property
+    def login(self) -> Login | None:
+        """The login to use instead of a new one; None for a new one."""
+        if self._spec is None or self._spec.before:
+            return None
+        return self._login if self.position.keys() >= self._spec.names else None
+
+    def establish(self, login: Login) -> None:
+        """Note that there is a session, which this login has made possible."""
+        self._login = login
+
+    def fail(self) -> None:
+        """Note that an attempt failed: a session whose login was kept is not resumed again."""
+        if self._spec is not None and self.login is not None:
+            self._login = None
+            self._position = Position(self._spec)
 
     def taking(self, on_message: OnMessage) -> OnMessage:
         """Return a function that notes what a message gives, and hands it on."""
+        if self._spec is None:
+            return on_message
 
         def note_and_hand_on(payload: bytes, arrived_ns: int) -> None:
             self._note(payload)
@@ -38,7 +69,7 @@ class Resumption:
         """Return an endpoint whose confirming messages are noted, and kept for `take`."""
         confirm = endpoint.confirm
         self._confirming.clear()
-        if confirm is None:
+        if confirm is None or self._spec is None:
             return endpoint
 
         def note_and_confirm(payload: bytes, arrived_ns: int, send: Send) -> int | None:
@@ -57,6 +88,5 @@ class Resumption:
         return taken
 
     def _note(self, payload: bytes) -> None:
-        found = self._reader.position_in(payload)
-        if found:
-            self.values = {**self.values, **found}
+        if self._position is not None:
+            self._position.change(self._reader.steps_in(payload))

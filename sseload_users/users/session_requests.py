@@ -19,6 +19,7 @@ from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.server_text import body_text
 from sseload_users.transports.transport import Transport
 from sseload_users.users.login import Login
+from sseload_users.users.resumption import Resumption
 
 #: The cause with which a server refuses values that are invalid or have expired.
 _REFUSED = "HTTP 401"
@@ -39,7 +40,10 @@ class SessionRequests:
             and the server's text.
         on_response: called with each response to a request before connecting.
         turn: which of a host's addresses comes first; see `AddressTurns.order`.
-        position: from where the server resumes the connection; see `Target.endpoint`.
+        resumption: from where the server resumes the connection; None for a new connection.
+
+    Attributes:
+        resumption: as given.
     """
 
     def __init__(
@@ -51,17 +55,19 @@ class SessionRequests:
         on_upkeep: Callable[[str | None, str], None] = lambda *_: None,
         on_response: OnResponse = lambda *_: None,
         turn: int | None = None,
-        position: Mapping[str, str] = {},
+        resumption: Resumption | None = None,
     ) -> None:
-        self._position = position
+        self.resumption = resumption or Resumption(target)
         self._on_upkeep = on_upkeep
         self._target = target
         self._identity = identity
         self._before = before
-        self._login = Login(target, identity, before, on_response, turn)
+        kept = self.resumption.login
+        self._login = kept or Login(target, identity, before, on_response, turn)
+        self._keeps_login = kept is not None
         self._upkeep: tuple[UpkeepAction, ...] = ()
-        # Version of the login's values with which it is filled.
-        self._filled = -1
+        # The values with which it is filled: the version of the login's, and the position's.
+        self._filled: tuple[int, Mapping[str, str]] = (-1, {})
         self._greenlets: list[gevent.Greenlet[..., None]] = []
         self._replying = Group()
         # Until when the connection has to be subscribed (monotonic clock, s); None afterwards.
@@ -80,13 +86,13 @@ class SessionRequests:
             ConnectFailed: at "before": a request failed, or its response lacks a value; or at
                 any step of the connection.
         """
-        self._login.take_shared()
         try:
-            return self._connect(make, last_event_id)
-        except ConnectFailed as error:
-            if not error.cause.startswith(_REFUSED) or not self._login.renew_shared():
-                raise
-        return self._connect(make, last_event_id)
+            transport = self._connect_or_renew(make, last_event_id)
+        except ConnectFailed:
+            self.resumption.fail()
+            raise
+        self.resumption.establish(self._login)
+        return transport
 
     @property
     def captured(self) -> Mapping[str, str]:
@@ -114,12 +120,25 @@ class SessionRequests:
         self._greenlets.clear()
         self._replying.kill(block=False)
 
+    def _connect_or_renew(
+        self, make: Callable[[Endpoint], Transport], last_event_id: str
+    ) -> Transport:
+        self._login.take_shared()
+        try:
+            return self._connect(make, last_event_id)
+        except ConnectFailed as error:
+            if not error.cause.startswith(_REFUSED) or not self._login.renew_shared():
+                raise
+        return self._connect(make, last_event_id)
+
     def _connect(self, make: Callable[[Endpoint], Transport], last_event_id: str) -> Transport:
-        login = self._login
-        login.request_own()
+        login, resumption = self._login, self.resumption
+        if not self._keeps_login:
+            login.request_own()
         endpoint = self._target.endpoint(
-            self._identity, login.captured, last_event_id, login.add, self, self._position
+            self._identity, login.captured, last_event_id, login.add, self, resumption.position
         )
+        endpoint = resumption.confirming(endpoint)
         headers = login.client.cookies.merge(endpoint)
         transport = make(replace(endpoint, headers=headers))
         self._connect_by_s = time.monotonic() + self._before.timeout_s
@@ -162,9 +181,12 @@ class SessionRequests:
 
     def _fill_upkeep(self) -> None:
         """Fill the upkeep's texts, if the values have changed."""
-        if self._filled != self._login.version:
-            self._upkeep = self._target.upkeep(self._identity, self._login.captured)
-            self._filled = self._login.version
+        position = {**self.resumption.values}
+        values = (self._login.version, position)
+        if self._filled != values:
+            captured = {**self._login.captured, **position}
+            self._upkeep = self._target.upkeep(self._identity, captured)
+            self._filled = values
 
     def _keep_up(self, index: int, transport: Transport) -> None:
         while True:
@@ -173,9 +195,21 @@ class SessionRequests:
             if upkeep.request is not None:
                 self._on_upkeep(*self._request_upkeep(index))
             elif upkeep.message is not None:
-                transport.send(upkeep.message)
+                self._send_upkeep(index, transport)
             else:
                 transport.ping()
+
+    def _send_upkeep(self, index: int, transport: Transport) -> None:
+        """Send an upkeep message with the values that are current."""
+        try:
+            self._login.take_shared()
+            self._fill_upkeep()
+        except ConnectFailed as error:
+            self._on_upkeep(f"{error.operation}: {error.cause}", self.redact(error.server_text))
+            return
+        message = self._upkeep[index].message
+        if message is not None:
+            transport.send(message)
 
     def _request_upkeep(self, index: int) -> tuple[str | None, str]:
         """Make an upkeep request.

@@ -313,6 +313,30 @@ def test_upkeep_uses_renewed_values(world: World) -> None:
     assert pongs() == ["before: HTTP 429"] * 5
 
 
+def test_upkeep_messages_use_renewed_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    further = '[[upkeep]]\nevery = 30\nsend = "token {token}"\n'
+    world = made(tmp_path, monkeypatch, further)
+    requests = world.connection().requests
+    requests.connect(lambda endpoint: Handshake(world, endpoint))
+    sent, failed = list[str](), list[str | None]()
+    monkeypatch.setattr(Handshake, "send", lambda _, message: sent.append(message))
+    monkeypatch.setattr(requests, "_on_upkeep", lambda cause, _: failed.append(cause))
+    transport = Handshake(world, world.target.endpoint(ALICE, requests.captured))
+    requests._send_upkeep(0, transport)
+    requests._send_upkeep(0, transport)
+    world.now += 600
+    requests._send_upkeep(0, transport)
+    assert sent == ["token alice-1", "token alice-1", "token alice-2"]
+    world.now += 600
+    world.failing = 429
+    requests._send_upkeep(0, transport)
+    requests.end()
+    assert len(sent) == 3
+    assert failed == ["before: HTTP 429"]
+
+
 def test_replaced_values_stay_secret(world: World) -> None:
     connection = world.connection()
     connection.connect()

@@ -9,7 +9,10 @@ import pytest
 
 from sseload_users import targets as target
 from sseload_users.core.errors import ConfigError
+from sseload_users.run.before_requests import BeforeRequests
 from sseload_users.targets import Identity, Target
+from sseload_users.transports.network import Network
+from sseload_users.users.login import Login
 from sseload_users.users.resumption import Resumption
 
 ALICE = Identity("alice", channels=("a",))
@@ -89,6 +92,59 @@ def test_the_newest_message_with_a_value_counts(tmp_path: Path) -> None:
     assert resumption.take() == []
 
 
+COUNTING: tuple[tuple[str, str], ...] = (
+    (
+        'capture = { "offset" = { field = "pub.offset" }, "epoch" = { field = "epoch" } }',
+        """capture = { "offset" = { field = "pub.offset", default = "0" } }
+count = { "epoch" = { has = ["code"], next = "first" } }""",
+    ),
+)
+
+
+def test_a_default_stands_for_a_value_that_no_message_has_given(tmp_path: Path) -> None:
+    resumption = Resumption(made(tmp_path, *COUNTING))
+    assert resumption.values == {"offset": "0", "epoch": "0"}
+    take = resumption.taking(lambda *_: None)
+    take(b'{"pub":{"offset":7}}', 0)
+    take(b'{"pub":{}}', 0)
+    assert resumption.values == {"offset": "7", "epoch": "0"}
+
+
+def test_messages_are_counted_and_those_that_come_again_are_not(tmp_path: Path) -> None:
+    resumption = Resumption(made(tmp_path, *COUNTING))
+    take = resumption.taking(lambda *_: None)
+
+    def count(*messages: str) -> str:
+        for each in messages:
+            take(each.encode(), 0)
+        return resumption.values["epoch"]
+
+    code = '{"code":"x"}'
+    assert count(code, code, '{"type":"ping"}', code) == "3"
+    # The server begins again with the second one, and says so.
+    assert count('{"first":2}') == "3"
+    assert count(code, code) == "3"
+    assert count(code) == "4"
+    assert count('{"first":true}', '{"first":"9"}', code) == "5"
+
+
+def test_a_login_is_kept_for_the_session_until_an_attempt_fails(tmp_path: Path) -> None:
+    login = Login(made(tmp_path), ALICE, BeforeRequests(Network(), 1))
+    for before, kept in (("true", None), ("false", login)):
+        found = made(tmp_path, *COUNTING, ("[resume]", f"[resume]\nbefore = {before}"))
+        resumption = Resumption(found)
+        take = resumption.taking(lambda *_: None)
+        take(b'{"pub":{"offset":7}}', 0)
+        assert resumption.login is None
+        assert resumption.position == {}
+        resumption.establish(login)
+        assert resumption.login is kept
+        assert resumption.position == {"offset": "7", "epoch": "0"}
+        resumption.fail()
+        assert resumption.login is None
+        assert resumption.position == ({"offset": "7", "epoch": "0"} if kept is None else {})
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -97,6 +153,10 @@ def test_the_newest_message_with_a_value_counts(tmp_path: Path) -> None:
             (('capture = { "offset" = { field = "pub.offset" }, "epoch" = { field = "epoch" } }',
               "capture = {}"),),
             "resume: missing capture",
+        ),
+        (
+            (("[resume]", '[resume]\ncount = { "offset" = { any = true } }'),),
+            "resume: capture and count have a name in common",
         ),
         (
             (

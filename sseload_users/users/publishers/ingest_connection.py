@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import gevent
@@ -25,6 +26,7 @@ from sseload_users.transports.registry import transport_for
 from sseload_users.transports.socketio import SocketIOTransport
 from sseload_users.transports.transport import Transport
 from sseload_users.users.publishers.answers import AnswerMatcher, AwaitedCode, PublishOutcome
+from sseload_users.users.resumption import Resumption
 from sseload_users.users.session_requests import SessionRequests
 
 #: Seconds to wait for a refusal if nothing else answers a code.
@@ -204,7 +206,7 @@ class IngestConnection:
             on_upkeep=self._observer.on_upkeep,
         )
         try:
-            transport = requests.connect(self._make_transport)
+            transport = requests.connect(partial(self._make_transport, requests.resumption))
             sender = Sender(self._identity, dict(requests.captured))
             self._check_values(requests, transport, sender)
         except ConnectFailed as error:
@@ -219,10 +221,13 @@ class IngestConnection:
         self._transport, self._requests, self._sender = transport, requests, sender
         self._observer.on_connected(connect_ms)
 
-    def _make_transport(self, endpoint: Endpoint) -> Transport:
+    def _make_transport(self, resumption: Resumption, endpoint: Endpoint) -> Transport:
         self.place = endpoint.url.partition("?")[0]
         transport = self._type(
-            endpoint, self._before.network, self._on_message, self._observer.on_malformed
+            endpoint,
+            self._before.network,
+            resumption.taking(self._on_message),
+            self._observer.on_malformed,
         )
         if isinstance(transport, SocketIOTransport):
             transport.on_acknowledgement = self._on_acknowledgement
