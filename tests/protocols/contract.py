@@ -302,9 +302,12 @@ def assert_equal(outcome: Outcome, sent: Mapping[str, int]) -> None:
     for code, copies in sent.items():
         by_number[int(code.split("-")[2])] += copies
     received = ("delivered", "late", "recovered", "duplicate", "leaked")
-    counted = {
-        int(row["seq"]): sum(int(row[name]) for name in received) for row in outcome.table("codes")
-    }
+    counted = Counter(
+        {
+            int(row["seq"]): sum(int(row[name]) for name in received)
+            for row in outcome.table("codes")
+        }
+    )
     # The table of codes does not have these.
     beside = sum(
         outcome.report["deliveries"][name] for name in ("replayed", "unexpected", "history")

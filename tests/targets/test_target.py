@@ -20,7 +20,12 @@ from tests.support.replies import confirms, replies
 HOST = "http://127.0.0.1:8000"
 #: What profiles leave open, and nobody can know but who runs the server.
 VALUES = {
-    name: {"ingest_token": "hunter2-hunter2"} for name in ("code-server-socket", "code-server-sse")
+    profile: {name: "hunter2-hunter2"}
+    for name, profiles in {
+        "ingest_token": ("code-server-socket", "code-server-sse"),
+        "token": ("pusher-private", "pusher-presence"),
+    }.items()
+    for profile in profiles
 }
 ALICE = Identity("alice")
 
@@ -168,6 +173,13 @@ body = "user={username}&code={code}"
         "user": [value],
         "code": [value],
     }
+    fields = """body = { "user" = "{username}", "code" = ["a", "{code}"], "n" = 1, \
+"data" = '{"is": "{code}"}' }"""
+    table = made(folder, text.replace('body = "user={username}&code={code}"', fields))
+    form = table.ingest(value, Identity(value))
+    found = parse_qs(form.body.decode("ascii"), keep_blank_values=True)
+    assert json.loads(found.pop("data")[0]) == {"is": value}
+    assert found == {"user": [value], "code": ["a", value], "n": ["1"]}
     plain = made(folder, text.replace("application/x-www-form-urlencoded", "text/csv"))
     assert plain.ingest(value, Identity("u")).body.decode() == f"user=u&code={value}"
 

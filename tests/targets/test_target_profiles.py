@@ -48,13 +48,18 @@ class Told:
                 if self.endpoint.refuse is not None and self.refused is None:
                     self.refused = self.endpoint.refuse(payload)
                 self._answer(payload)
-                self.confirmed = confirms(self.endpoint, payload)
+                self.confirmed = self._confirms(payload)
                 continue
             event = transport_for(self.target.profile.transport).parse(payload)
             if event is not None:
                 self.codes += self.target.reader.codes_in(event, self.malformed.append)
             self._answer(payload)
         return self
+
+    def _confirms(self, payload: bytes) -> bool:
+        confirm = self.endpoint.confirm
+        assert confirm is not None
+        return confirm(payload, 1, self.sent.append) is not None
 
     def _answer(self, payload: bytes) -> None:
         if self.endpoint.reply is not None:
@@ -355,7 +360,7 @@ def test_action_cable_refuses(message: str, cause: str) -> None:
 def test_centrifugo_reads_each_line_of_a_frame() -> None:
     told = Told("centrifugo")
     assert [json.loads(each) for each in told.sent] == [
-        {"id": 1, "connect": {}},
+        {"id": 1, "connect": {"token": ""}},
         {"id": 2, "subscribe": {"channel": "codes"}},
     ]
     told.hear('{"id":1,"connect":{"client":"c1","version":"6.0.0","ping":25,"pong":true}}')
@@ -500,8 +505,8 @@ def test_other_examples_in_the_documentation_are_valid(tmp_path: Path, block: st
         text = 'guarantee = "resume"\n' + text
     path = tmp_path / "mine.toml"
     path.write_text(text + given, encoding="utf-8")
-    names = ("rabbitmq", "ingest_token", "password", "token", "webhook_secret", "room")
-    somebody = Identity("a", dict.fromkeys((*names, "app_id", "app_key", "app_secret"), "t"))
+    names = ("rabbitmq", "ingest_token", "password", "token", "webhook_secret", "room", "channel")
+    somebody = Identity("a", dict.fromkeys(names, "t"))
     found = Told(str(path)).target
     found.check([somebody])
     if (publishing := target.Publishing.of(found)) is not None:

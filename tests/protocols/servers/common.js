@@ -23,12 +23,15 @@ exports.start = (http) => {
   process.stdin.on("end", () => process.exit());
 };
 
-/** Return the body of a request, parsed as JSON. */
-exports.body = async (request) => {
+/** Return the body of a request as text. */
+exports.text = async (request) => {
   let text = "";
   for await (const piece of request) text += piece;
-  return JSON.parse(text);
+  return text;
 };
+
+/** Return the body of a request, parsed as JSON. */
+exports.body = async (request) => JSON.parse(await exports.text(request));
 
 /** Answer a request with JSON. */
 exports.answer = (response, status, value) => {

@@ -1,0 +1,96 @@
+"""Centrifugo's protocol on a test server, with the official client."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from sseload_users.core.config_path import config_path
+from tests.protocols.contract import (
+    Changes,
+    ProtocolContract,
+    Recovery,
+    Served,
+    Wrong,
+    assert_all_delivered,
+    assert_equal,
+)
+from tests.protocols.node import node_client, node_server
+from tests.protocols.tokens import web_token
+from tests.support.npm import npm_version
+
+_SECRET = "token-secret"
+
+
+def _uncommented(begin: str, end: str) -> tuple[str, str]:
+    """Return a part of the profile, from and up to a text, and the same without its comment signs."""
+    text = config_path("targets/centrifugo.toml").read_text("utf-8")
+    part = text[text.index(begin) : text.index(end)]
+    return part, re.sub("^# ?", "", part, flags=re.MULTILINE)
+
+
+def _with_token(token: str) -> Wrong:
+    sent = 'send = [\n    { "id" = 1, "connect" = { "token" = "{token}" } }'
+    words = {"": "bad request", "old": "token expired"}.get(token, "invalid token")
+    token = web_token(_SECRET, lives=-60) if token == "old" else token
+    return Wrong(words, changes=((sent, sent.replace("{token}", token)),))
+
+
+class TestCentrifugo(ProtocolContract):
+    """The JSON protocol, the HTTP API, and recovery from a channel's history."""
+
+    profile = "centrifugo"
+    server = "test server"
+    client = f"centrifuge {npm_version('centrifuge')}"
+    users = f"username,token\nann,{web_token(_SECRET, sub='ann')}\n"
+    channels: ClassVar[Changes] = ()
+    recovery = Recovery(
+        (
+            ('# guarantee = "resume" #', 'guarantee = "resume" #'),
+            _uncommented("# [resume]", "\n[confirm]"),
+        )
+    )
+    wrong: ClassVar = {
+        "no token": _with_token(""),
+        "token of another application": _with_token(web_token("another secret", sub="ann")),
+        "expired token": _with_token("old"),
+        "channel": Wrong("unknown channel", options=("--value", "channel=no:such")),
+        "permission": Wrong("permission denied", options=("--value", "channel=$codes")),
+        "API key": Wrong("HTTP 401", options=("--value", "api_key=no-such")),
+        "path": Wrong("HTTP 404", path="/no-such"),
+    }
+
+    @classmethod
+    def serve(cls, folder: Path) -> contextlib.AbstractContextManager[Served]:
+        """Run the server; the tokens that it gives are valid for two seconds."""
+        return node_server("centrifugo.js", "2")
+
+    @classmethod
+    def complete(cls, served: Served, connections: int, codes: int) -> Mapping[str, int]:
+        """Play the scenario by centrifuge."""
+        return node_client("centrifugo.js", served, connections, codes)
+
+    def test_refresh(self, served: Served, tmp_path: Path) -> None:
+        """Connections outlive their tokens, because they are refreshed with new ones."""
+        connections, codes = 10, 10
+        begin, part = _uncommented("# [[before]]", "[connect]")
+        changes = (
+            (begin, part),
+            ("https://app.example/centrifugo/token", "/token"),
+            ("valid_for = 30", "valid_for = 0.8"),
+            ("every = 20", "every = 0.4"),
+        )
+        outcome, sent = self._count(
+            served, tmp_path, connections, codes, seconds=4, changes=changes
+        )
+        assert_all_delivered(outcome, connections, codes)
+        assert_equal(outcome, sent)
+        # Without it, they end.
+        frozen = (*changes[:3], ("every = 20", "every = 60"))
+        outcome, _ = self._count(
+            served, tmp_path / "frozen", connections, codes, seconds=4, changes=frozen
+        )
+        assert outcome.causes["session", "closed by server: 3005"] == connections
