@@ -20,6 +20,7 @@ from locust.argument_parser import LocustArgumentParser
 from sseload_users import options
 from sseload_users.cli import check_findings as findings
 from sseload_users.cli.check_connection import CheckedConnection
+from sseload_users.cli.check_diagnosis import diagnose_failures, diagnose_receipts
 from sseload_users.cli.check_output import CheckOutput, StepFailed, span
 from sseload_users.cli.check_publisher import CodeToSend, SentCode, make_publisher
 from sseload_users.cli.check_requests import CheckedRequests
@@ -188,9 +189,10 @@ class _Check:
         said = f"{error.operation}: {self._output.cause(error.cause, error.detail)}"
         if tried > 1:
             said = f"{len(failed)} of {tried} connections: {said}"
-        raise StepFailed(
-            "connect", said, self._output.hint(error.operation, error.cause, error.detail)
+        hint = diagnose_failures(failed) or self._output.hint(
+            error.operation, error.cause, error.detail
         )
+        raise StepFailed("connect", said, hint)
 
     def _try_to_connect(self, connection: CheckedConnection) -> ConnectFailed | None:
         try:
@@ -314,7 +316,9 @@ class _Check:
                 "receive", f"the code was accepted, but did not come {waited}", loss.hint
             )
         said = f"{loss.lost} of {loss.owed} copies did not come {waited}: {loss.pattern}"
-        raise StepFailed("receive", said, loss.hint)
+        timeout_s = self._options.delivery_timeout
+        found = diagnose_receipts(sent, self._arrivals, self._users, timeout_s)
+        raise StepFailed("receive", said, loss.hint if found is None else found)
 
     def _check_overlooked(self) -> None:
         for connection in self._connections:

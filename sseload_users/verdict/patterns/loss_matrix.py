@@ -127,7 +127,7 @@ def isolated_instances(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None
         f"Each code reached only one of {number(len(large))} groups of connections (of "
         f"{' and '.join(map(number, sizes))} in the sample), and all of that group.",
         explained / matrix.losses,
-        {"groups": len(large), "codes": len(matrix.codes)},
+        {"groups": len(large), "codes": len(matrix.codes), "starved": len(starved)},
         ISOLATED,
     )
 
