@@ -65,8 +65,9 @@ def with_paths(words: Sequence[str]) -> list[str]:
 
 
 def _path(value: str) -> str:
-    if Path(value).exists():
+    path = Path(value)
+    if path.exists() and not path.is_dir():
         return value
-    if Path(value).name != value or "." in value:
+    if path.name != value or "." in value:
         raise ConfigError(f"Cannot read --config {shorten(clean(value), 80)!r}: no such file.")
     return str(path_of(value))

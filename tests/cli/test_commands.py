@@ -105,6 +105,19 @@ def test_no_set_resembles_a_name() -> None:
         kept_configs.path_of("x")
 
 
+def test_a_folder_does_not_hide_a_set_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "storm").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert kept_configs.with_paths(["--config", "storm"]) == [
+        "--config", str(config_path("storm.conf")),
+    ]  # fmt: skip
+    (tmp_path / "storm").rmdir()
+    (tmp_path / "storm").write_text("", "utf-8")
+    assert kept_configs.with_paths(["--config=storm"]) == ["--config=storm"]
+
+
 def test_every_set_is_described(capsys: pytest.CaptureFixture[str]) -> None:
     assert shape.shape([]) == 0
     printed = capsys.readouterr().out
