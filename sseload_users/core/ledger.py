@@ -231,7 +231,9 @@ class Ledger:
             session.lacks = next(filter(is_awaited, codes), None)
         return session.lacks is not None
 
-    def pause_session(self, session: Session, at_ns: int, *, released: bool) -> None:
+    def pause_session(
+        self, session: Session, at_ns: int, *, released: bool, planned: bool = False
+    ) -> None:
         """End a session that the same client will continue if the server promises that.
 
         If the server does not, this closes it. One that never returns is closed as of then.
@@ -240,22 +242,26 @@ class Ledger:
             session: from `open_session`.
             at_ns: when it ended (wall clock, ns).
             released: sseload ended it.
+            planned: the server ended it as planned, which is no drop to explain.
         """
         if session.gaps is None:
-            self.close_session(session, at_ns, released=released)
+            self.close_session(session, at_ns, released=released, planned=planned)
         elif session.closed_ns is None and session.gaps.away_ns is None:
             self._away += 1
-            if not released:
+            if not released and not planned:
                 self.evidence.dropped(session, at_ns)
             self._count_catch_up(session.gaps.go_away(at_ns, by_us=released))
 
-    def close_session(self, session: Session, at_ns: int, *, released: bool) -> None:
+    def close_session(
+        self, session: Session, at_ns: int, *, released: bool, planned: bool = False
+    ) -> None:
         """Close a session, unless it is closed.
 
         Args:
             session: from `open_session`.
             at_ns: when it ended (wall clock, ns).
             released: sseload ended it, so that codes which may still have come are not owed.
+            planned: the server ended it as planned, which is no drop to explain.
         """
         if session.closed_ns is not None:
             return
@@ -265,7 +271,7 @@ class Ledger:
                 # It never returned.
                 self._away -= 1
                 at_ns, released = session.gaps.away_ns, session.gaps.by_us
-        elif not released:
+        elif not released and not planned:
             self.evidence.dropped(session, at_ns)
         session.closed_ns = at_ns
         session.released = released

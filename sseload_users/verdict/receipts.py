@@ -71,7 +71,7 @@ def came(deliveries: DeliveryFigures) -> str:
 
 def _hint(account: Account, loss: str) -> str:
     connections = account.connections
-    back = connections.reconnected + connections.replaced
+    back = connections.reconnected + connections.replaced + connections.planned_ends
     if account.resume is not None and loss == "missing" and back:
         return _RESUME_HINT
     return _LOSS_HINTS[loss]

@@ -114,3 +114,12 @@ def test_what_a_client_asks_for_is_history() -> None:
     taken = ledger.take()
     assert [taken.codes[each].history for each in (1, 2, 3)] == [0, 1, 1]
     assert taken.codes[1].unexpected == 1
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_planned_ends_are_no_evidence_of_drops(resume: bool) -> None:
+    ledger = Ledger(1.0, resume=resume)
+    for planned in (True, False):
+        session = ledger.open_session(ledger.add_connection(), T0, T0)
+        ledger.pause_session(session, T0 + S, released=False, planned=planned)
+    assert len(ledger.take().evidence.drops) == 1

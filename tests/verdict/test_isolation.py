@@ -86,9 +86,10 @@ def test_what_was_recovered_counts_as_received() -> None:
     )
 
 
-def test_a_lost_gap_is_not_good() -> None:
+@pytest.mark.parametrize("back", ["replaced", "reconnected", "planned_ends"])
+def test_a_lost_gap_is_not_good(back: str) -> None:
     report = sample(10, 10, missing=20, resume=True)
-    report.connections.replaced = 10
+    setattr(report.connections, back, 10)
     verdict = judged(report)
     assert verdict.grade == "issues"
     assert "last event ID" in reasons(verdict)["codes_received"].hint
