@@ -23,6 +23,7 @@ class ConnectionRow:
         sessions: number of its sessions.
         drops: number of sessions that the server or the network ended.
         channels: channels that it has subscribed to, separated by commas; empty without channels.
+        node: number of the node that it connects to, from 1; None in a run without nodes.
         owed: deliveries owed to it: the sum of the next five.
         delivered: deliveries that came in time.
         late: deliveries that came after the delivery timeout.
@@ -42,6 +43,7 @@ class ConnectionRow:
     sessions: int
     drops: int
     channels: str
+    node: int | None
     owed: int
     delivered: int
     late: int
@@ -64,6 +66,7 @@ def connection_row(connection: Connection) -> ConnectionRow:
         sessions=connection.sessions,
         drops=connection.drops,
         channels=", ".join(connection.channels),
+        node=None if connection.node is None else connection.node + 1,
         owed=connection.owed,
         delivered=connection.delivered,
         late=connection.late,

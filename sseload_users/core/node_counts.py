@@ -1,4 +1,4 @@
-"""How many connections each node has had."""
+"""How many connections and sessions each node has had."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from collections import Counter
 from typing import Literal, TypeAlias
 
 #: What became of a connect attempt, or of a session.
-NodeEvent: TypeAlias = Literal["connected", "failed", "dropped"]
-#: Numbers of connect attempts and of dropped sessions, by index of the node.
+NodeEvent: TypeAlias = Literal["connected", "failed", "dropped", "planned"]
+#: Numbers of connect attempts and of sessions that ended, by index of the node.
 NodeCounts: TypeAlias = Counter[tuple[int, NodeEvent]]

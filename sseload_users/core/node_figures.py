@@ -1,4 +1,4 @@
-"""The figures of a run's nodes, as the report has them."""
+"""The figures of a run's nodes, as the report and its tables have them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import with_config
 
-from sseload_users.core.figure_types import FIGURES, Count, LatencySummary, Name
+from sseload_users.core.figure_types import FIGURES, Amount, Count, LatencySummary, Name
 
 
 @with_config(FIGURES)
@@ -14,6 +14,8 @@ from sseload_users.core.figure_types import FIGURES, Count, LatencySummary, Name
 class NodeFigures:
     """One node: what became of its connections."""
 
+    node: Count
+    """Its number, from 1, in the order of --nodes."""
     url: Name
     """The node's URL."""
     attempted: Count
@@ -23,9 +25,35 @@ class NodeFigures:
     failed: Count
     """Connect attempts that failed."""
     dropped: Count
-    """Sessions that the server or the network ended."""
+    """Sessions that the server or the network ended, without planned ends."""
+    planned_ends: Count
+    """Sessions that it ended in order and that the client followed up within its retry time,
+    where the profile says that this is planned."""
+    returned: Count
+    """How many times a connection was subscribed again after such an end or a drop."""
+    gap_p50_ms: Amount
+    """Median time between the two sessions, in milliseconds; null if none was subscribed again."""
+    gap_max_ms: Amount
+    """The longest time between the two sessions, in milliseconds; null if none was subscribed
+    again."""
     codes: Count
     """Codes that were sent to it."""
+    diverted: Count
+    """Codes whose turn it was, and which were sent to another node, as it accepted no connection
+    and the profile says that its sessions end as planned."""
+    owed: Count
+    """Pairs of a code and a session at this node that was subscribed when the code was sent. The
+    next five add up to it."""
+    delivered: Count
+    """Owed pairs whose first copy arrived within the delivery timeout."""
+    late: Count
+    """Owed pairs whose first copy arrived after the delivery timeout and before the end."""
+    recovered: Count
+    """Owed pairs whose first copy arrived in a later session of the connection."""
+    interrupted: Count
+    """Owed pairs whose session closed before the code arrived and before the timeout."""
+    missing: Count
+    """Owed pairs whose code never arrived."""
 
 
 @with_config(FIGURES)

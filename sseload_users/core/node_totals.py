@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from sseload_users.core.code_tally import STRAY, CodeTally, NodeOutcomes
+from sseload_users.core.code_tally import STRAY, CodeTally, NodeOutcomes, Outcomes
 from sseload_users.core.figure_types import LatencySummary
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.node_figures import NodeFigures, NodePairFigures
@@ -25,12 +25,21 @@ class NodeTotals:
         self._urls = urls
         self._streams = streams
         self._codes: Counter[int] = Counter()
+        # Nodes of the codes that were not sent to the one whose turn it was.
+        self._diverted: dict[int, int] = {}
         self._pairs = {
             (source, to): NodeOutcomes() for source in range(len(urls)) for to in range(len(urls))
         }
 
-    def count_sent(self, sequence: int) -> None:
-        """Count a code that was sent."""
+    def count_sent(self, sequence: int, node: int | None = None) -> None:
+        """Count a code that was sent.
+
+        Args:
+            sequence: its sequence number.
+            node: index of the node that it was sent to; None for the one whose turn it was.
+        """
+        if node is not None and node != self._source(sequence):
+            self._diverted[sequence] = node
         self._codes[self._source(sequence)] += 1
 
     def add(self, sequence: int, code: CodeTally) -> None:
@@ -46,17 +55,34 @@ class NodeTotals:
         Args:
             tally: has the numbers of their connections.
         """
-        return [
-            NodeFigures(
-                url=url,
-                attempted=tally.nodes[node, "connected"] + tally.nodes[node, "failed"],
-                succeeded=tally.nodes[node, "connected"],
-                failed=tally.nodes[node, "failed"],
-                dropped=tally.nodes[node, "dropped"],
-                codes=self._codes[node],
-            )
-            for node, url in enumerate(self._urls)
-        ]
+        diverted = Counter(map(self._due, self._diverted))
+        return [self._node(node, tally, diverted[node]) for node in range(len(self._urls))]
+
+    def _node(self, node: int, tally: Tally, diverted: int) -> NodeFigures:
+        gaps, all_owed = tally.node_gaps.get(node, Histogram()), Outcomes()
+        for (_, to), pair in self._pairs.items():
+            if to == node:
+                all_owed.add(pair)
+        return NodeFigures(
+            node=node + 1,
+            url=self._urls[node],
+            attempted=tally.nodes[node, "connected"] + tally.nodes[node, "failed"],
+            succeeded=tally.nodes[node, "connected"],
+            failed=tally.nodes[node, "failed"],
+            dropped=tally.nodes[node, "dropped"],
+            planned_ends=tally.nodes[node, "planned"],
+            returned=gaps.total,
+            gap_p50_ms=gaps.percentile_ms(50),
+            gap_max_ms=gaps.percentile_ms(100),
+            codes=self._codes[node],
+            diverted=diverted,
+            owed=all_owed.owed,
+            delivered=all_owed.delivered,
+            late=all_owed.late,
+            recovered=all_owed.recovered,
+            interrupted=all_owed.interrupted,
+            missing=all_owed.missing,
+        )
 
     def pairs(self, summarize: Callable[[Histogram], LatencySummary]) -> list[NodePairFigures]:
         """Return the figures of the pairs of nodes, by publishing and by receiving node.
@@ -87,4 +113,10 @@ class NodeTotals:
         }
 
     def _source(self, sequence: int) -> int:
+        """Return the node that a code was sent to."""
+        diverted = self._diverted.get(sequence)
+        return self._due(sequence) if diverted is None else diverted
+
+    def _due(self, sequence: int) -> int:
+        """Return the node whose turn a code was."""
         return self._streams.node(self._streams.stream_of(sequence))

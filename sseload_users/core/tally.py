@@ -52,6 +52,7 @@ class PackedTally(TypedDict):
     evidence: list[Any]
     addresses: list[tuple[str, str, str, int]]
     nodes: list[tuple[int, NodeEvent, int]]
+    node_gaps: dict[int, list[object]]
 
 
 class Tally:
@@ -79,6 +80,8 @@ class Tally:
         leaks: the first examples of leaks.
         addresses: connections by address.
         nodes: connections by node.
+        node_gaps: by node, from a session's end that was not sseload's to the connection's next
+            subscription, in microseconds.
         evidence: what losses and drops have in common; only in what one worker has counted.
     """
 
@@ -96,6 +99,7 @@ class Tally:
         "ingest",
         "lag",
         "leaks",
+        "node_gaps",
         "nodes",
         "recovery",
         "seconds",
@@ -128,6 +132,7 @@ class Tally:
         self.evidence = Evidence()
         self.addresses: AddressCounts = Counter()
         self.nodes: NodeCounts = Counter()
+        self.node_gaps: dict[int, Histogram] = {}
 
     def code(self, sequence: int) -> CodeTally:
         """Return a code's account; create it if there is none."""
@@ -143,6 +148,10 @@ class Tally:
         if found is None:
             found = self.seconds[key] = Second()
         return found
+
+    def gaps_of(self, node: int) -> Histogram:
+        """Return the gaps of the connections to a node; create an empty histogram if needed."""
+        return self.node_gaps.setdefault(node, Histogram())
 
     def count_failure(self, operation: str, cause: str, at_ns: int, server_text: str = "") -> None:
         """Count a failed operation.
@@ -192,6 +201,8 @@ class Tally:
                 self.keep_leak(leak)
         self.addresses.update(other.addresses)
         self.nodes.update(other.nodes)
+        for node, gaps in other.node_gaps.items():
+            self.gaps_of(node).merge(gaps)
 
     def _keep_words(self, cause: Cause, words: str) -> None:
         # The smallest text, so that the order of merging does not matter.
@@ -225,6 +236,7 @@ class Tally:
             "seconds": {key: second.pack() for key, second in self.seconds.items()},
             "addresses": [(*key, number) for key, number in self.addresses.items()],
             "nodes": [(*key, number) for key, number in self.nodes.items()],
+            "node_gaps": {node: gaps.pack() for node, gaps in self.node_gaps.items()},
             "histograms": [getattr(self, name).pack() for name in _HISTOGRAMS],
             "evidence": self.evidence.pack(),
             "leaks": [astuple(leak) for leak in self.leaks],
@@ -246,6 +258,7 @@ class Tally:
             new.addresses[name, address, what] = number
         for node, event, number in data["nodes"]:
             new.nodes[node, event] = number
+        new.node_gaps = {node: Histogram.unpack(gaps) for node, gaps in data["node_gaps"].items()}
         for name, histogram in zip(_HISTOGRAMS, data["histograms"], strict=True):
             setattr(new, name, Histogram.unpack(histogram))
         new.evidence = Evidence.unpack(data["evidence"])

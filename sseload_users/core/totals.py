@@ -118,13 +118,16 @@ class Totals:
         """Return a worker's account; create it if there is none."""
         return self.workers.setdefault(name, WorkerTotals(name))
 
-    def announce(self, sequence: int, sent_ns: int, slip_us: int | None = None) -> None:
+    def announce(
+        self, sequence: int, sent_ns: int, slip_us: int | None = None, node: int | None = None
+    ) -> None:
         """Note that a code was sent; if it was before, that sending was refused.
 
         Args:
             sequence: the code's sequence number.
             sent_ns: when it was sent (the leader's wall clock, ns).
             slip_us: how much later than scheduled that was; None if unknown.
+            node: index of the node that it was sent to; None for the one whose turn it was.
         """
         if self._step is not None:
             self._step.announce(sequence, sent_ns, slip_us)
@@ -136,7 +139,7 @@ class Totals:
             if self.channels is not None:
                 self.channels.count_sent(sequence)
             if self.nodes is not None:
-                self.nodes.count_sent(sequence)
+                self.nodes.count_sent(sequence, node)
             if slip_us is not None:
                 self.tally.slip.add(slip_us)
         code.sent_ns = sent_ns

@@ -22,13 +22,17 @@ from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.delivery_row import DeliveryRow
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
+from sseload_users.core.node_figures import NodeFigures, NodePairFigures
 from sseload_users.report import comparison_views, html, junit, markdown, serialization
 from sseload_users.report.comparison import AgainstBaseline
 from sseload_users.report.model import CodeRow, Report
+from sseload_users.report.node_rows import NodePairRow, node_pair_rows
 
 _logger = logging.getLogger(__name__)
 
-_Row = TypeVar("_Row", CodeRow, ConnectionRow, ChannelFigures, DeliveryRow)
+_Row = TypeVar(
+    "_Row", CodeRow, ConnectionRow, ChannelFigures, NodeFigures, NodePairRow, DeliveryRow
+)
 
 #: Characters with which a spreadsheet's formula begins, the full-width forms included.
 _FORMULA = (
@@ -92,8 +96,9 @@ def write(
         deliveries: the rows of deliveries.csv; None if it is not wanted.
 
     Returns:
-        report.json, codes.csv, connections.csv, channels.csv, junit.xml, report.md and
-        report.html; deliveries.csv, if it is wanted, and baseline.html, if there is a baseline.
+        report.json, codes.csv, connections.csv, channels.csv, nodes.csv, node_pairs.csv, junit.xml,
+        report.md and report.html; deliveries.csv, if it is wanted, and baseline.html, if there is a
+        baseline.
 
     Raises:
         ReportError: some cannot be written; the others are, see `ReportError.written`.
@@ -103,6 +108,8 @@ def write(
         "codes.csv": lambda: codes_csv(report.per_code),
         "connections.csv": lambda: connections_csv(connections),
         "channels.csv": lambda: channels_csv(report.channels),
+        "nodes.csv": lambda: nodes_csv(report.nodes),
+        "node_pairs.csv": lambda: node_pairs_csv(report.node_pairs),
         "junit.xml": lambda: junit.document(report, against),
         "report.md": lambda: markdown.document(report, against),
         "report.html": lambda: html.document(report),
@@ -154,6 +161,16 @@ def deliveries_csv(deliveries: Iterable[DeliveryRow]) -> str:
 def channels_csv(channels: Iterable[ChannelFigures]) -> str:
     """Return channels.csv: a line for each channel, the worst first (RFC 4180)."""
     return _csv(ChannelFigures, channels)
+
+
+def nodes_csv(nodes: Iterable[NodeFigures]) -> str:
+    """Return nodes.csv: a line for each node (RFC 4180)."""
+    return _csv(NodeFigures, nodes)
+
+
+def node_pairs_csv(pairs: Iterable[NodePairFigures]) -> str:
+    """Return node_pairs.csv: a line for each publishing and receiving node (RFC 4180)."""
+    return _csv(NodePairRow, node_pair_rows(pairs))
 
 
 def _csv(kind: type[_Row], rows: Iterable[_Row], *, head: bool = True) -> str:

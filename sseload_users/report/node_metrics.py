@@ -22,11 +22,24 @@ def node_metrics(report: Report) -> Iterator[Metric]:
         "Sessions at each node that the server or the network ended.",
         labels=("node",),
     )
+    planned = CounterMetricFamily(
+        "sseload_node_planned_ends",
+        "Sessions at each node that the server ended as planned.",
+        labels=("node",),
+    )
+    gaps = GaugeMetricFamily(
+        "sseload_node_longest_gap_seconds",
+        "Longest time from the end of a session at each node, not by sseload, to the next one.",
+        labels=("node",),
+    )
     for node in report.nodes:
+        planned.add_metric((node.url,), node.planned_ends)
+        gap_ms = node.gap_max_ms
+        gaps.add_metric((node.url,), math.nan if gap_ms is None else gap_ms / 1000)
         connects.add_metric((node.url, "succeeded"), node.succeeded)
         connects.add_metric((node.url, "failed"), node.failed)
         drops.add_metric((node.url,), node.dropped)
-    yield from (connects, drops)
+    yield from (connects, drops, planned, gaps)
     yield from _pairs(report)
 
 

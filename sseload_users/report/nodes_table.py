@@ -33,6 +33,9 @@ class NodesTable:
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
         yield from self._connections(options.max_width)
+        if any(each.planned_ends or each.returned or each.diverted for each in self._nodes):
+            yield Text("")
+            yield self._gaps()
         yield Text("")
         columns = _TITLE + len(self._nodes) * (_NUMBER + _GAP)
         if len(self._nodes) <= MOST and columns <= options.max_width:
@@ -56,7 +59,24 @@ class NodesTable:
                 )
         yield table
         if left_out := len(self._nodes) - len(worst):
-            yield Text(f"  {count(left_out, 'further node')}, no worse: see report.json", "dim")
+            yield Text(f"  {count(left_out, 'further node')}, no worse: see nodes.csv", "dim")
+
+    def _gaps(self) -> RenderableType:
+        """Return how long connections were away from each node."""
+        names = ("planned ends", "returned", "median s", "longest s", "codes diverted")
+        table = _grid("Gaps", names)
+        worst = nsmallest(MOST, self._nodes, key=lambda each: -(each.gap_max_ms or 0))
+        for node in self._nodes:
+            if node in worst:
+                table.add_row(
+                    Text(f"  {self._numbers[node.url]}"),
+                    Text(number(node.planned_ends)),
+                    Text(number(node.returned)),
+                    _seconds(node.gap_p50_ms),
+                    _seconds(node.gap_max_ms),
+                    Text(number(node.diverted)),
+                )
+        return table
 
     def _matrix(self) -> RenderableType:
         """Return two rows for each publishing node, with a column for each receiving one."""
@@ -86,7 +106,9 @@ class NodesTable:
         yield table
         left_out = len(lossy) - MOST
         if left_out > 0:
-            yield Text(f"  {count(left_out, 'further pair')} with losses: see report.json", "dim")
+            yield Text(
+                f"  {count(left_out, 'further pair')} with losses: see node_pairs.csv", "dim"
+            )
 
 
 def _grid(title: str, names: Sequence[str]) -> Table:
@@ -102,6 +124,10 @@ def _share(pair: NodePairFigures) -> Text:
     if not pair.owed:
         return Text("-", "dim")
     return Text(share(pair.received, pair.owed), "red" if pair.received < pair.owed else "")
+
+
+def _seconds(gap_ms: float | None) -> Text:
+    return Text("-", "dim") if gap_ms is None else Text(f"{gap_ms / 1000:.1f}")
 
 
 def _bad(many: int) -> Text:

@@ -98,6 +98,7 @@ class CodeSent(Message):
         clock_error_ns: largest error of that time, from the conversion between clocks.
         text_ns: time in the code's text, on the sender's clock; None if it has none.
         slip_us: delay behind the schedule, in microseconds.
+        node: index of the node that it was sent to; None for the one whose turn it was.
     """
 
     sequence: int
@@ -105,6 +106,7 @@ class CodeSent(Message):
     clock_error_ns: int
     text_ns: int | None
     slip_us: int
+    node: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

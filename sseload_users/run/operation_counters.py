@@ -54,6 +54,17 @@ class OperationCounters:
         if node is not None and not self._is_closed():
             self._ledger.tally.nodes[node, event] += 1
 
+    def count_node_gap(self, node: int | None, down_us: int) -> None:
+        """Count the time that a connection to a node was without a session; see `count_at_node`.
+
+        Args:
+            node: index of the node; None in a run without nodes.
+            down_us: from the end of a session that was not sseload's to the next one, in
+                microseconds.
+        """
+        if node is not None and not self._is_closed():
+            self._ledger.tally.gaps_of(node).add(down_us)
+
     def count_connected(self, connect_us: int, *, first: bool, compression: str = "") -> None:
         """Count an attempt that succeeded.
 
@@ -162,13 +173,16 @@ class OperationCounters:
         if not self._is_closed():
             self._ledger.tally.flap.add(down_us)
 
-    def count_planned_end(self) -> None:
-        """Count a session that the server ended as planned."""
+    def count_planned_end(self, node: int | None) -> None:
+        """Count a session that the server, or its node, ended as planned."""
         self.counters.planned_ends += 1
+        self.count_at_node(node, "planned")
 
-    def withdraw_planned_end(self) -> None:
+    def withdraw_planned_end(self, node: int | None) -> None:
         """Take back a planned end: the client could not return at once, so it was a drop."""
         self.counters.planned_ends -= 1
+        if node is not None and not self._is_closed():
+            self._ledger.tally.nodes[node, "planned"] -= 1
 
     def count_drop(self, cause: str, server_text: str = "") -> str:
         """Count a session that the server or the network ended; see `count_connect_failure`."""

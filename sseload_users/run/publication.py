@@ -95,6 +95,7 @@ class Publication:
         slip_us: int,
         text_ns: int | None,
         exempt: Session | None = None,
+        node: int | None = None,
     ) -> None:
         """Record that a code's request has been written.
 
@@ -104,6 +105,7 @@ class Publication:
             slip_us: delay behind the schedule, in microseconds.
             text_ns: time in the code's text; None if it has none.
             exempt: the session that sent it, if what it receives of it does not count.
+            node: index of the node that it was sent to; None for the one whose turn it was.
         """
         if self._is_closed():
             return
@@ -113,7 +115,7 @@ class Publication:
         if exempt is not None:
             self._ledger.code(sequence, text_ns).set_exempt(exempt)
         leader_ns = clocks.to_leader(sent_ns)
-        self._send(CodeSent(sequence, leader_ns, clocks.error_ns, text_ns, slip_us))
+        self._send(CodeSent(sequence, leader_ns, clocks.error_ns, text_ns, slip_us, node))
 
     def record_outcome(
         self,

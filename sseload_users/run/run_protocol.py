@@ -114,7 +114,7 @@ class RunProtocol:
         self._registry.note_message(worker)
         match message:
             case CodeSent(sequence, sent_ns):
-                self._totals.announce(sequence, sent_ns, message.slip_us)
+                self._totals.announce(sequence, sent_ns, message.slip_us, message.node)
                 self._open.add(sequence)
                 self._send_all(message, but=worker)
             case CodeOutcome():

@@ -86,6 +86,9 @@ class CodeBroadcaster(FastHttpUser):
             targets[0] if targets else run.targets.target(self.target, self.host)
         )
         self._sizes = PayloadSizes.parse(run.options.payload_bytes)
+        # If nodes restart as planned, a code whose turn comes meanwhile goes to another one.
+        planned = bool(targets) and targets[0].profile.spec.planned_ends
+        self._ways = max(len(run.options.nodes), 1) if planned else 1
         # Types of exceptions that are logged already.
         self._logged: set[type[Exception]] = set()
 
@@ -215,11 +218,19 @@ class CodeBroadcaster(FastHttpUser):
             return
         size = 0 if self._sizes is None else self._sizes.size_of(sequence)
         draft = _Draft(self._worker_run.publication, self._shape, sequence, due, size)
-        line = self._lines[self._streams.stream_of(sequence)]
-        try:
-            line.publisher.publish(draft)
-        except Exception as error:  # noqa: BLE001 - the code stays in the account
-            self._fail(draft, error, line)
+        stream = self._streams.stream_of(sequence)
+        for diverted in range(self._ways):
+            # Successive streams are at successive nodes.
+            at = (stream + diverted) % self._streams.count
+            line = self._lines[at]
+            draft.node = self._streams.node(at) if diverted else None
+            draft.may_divert = diverted + 1 < self._ways
+            try:
+                line.publisher.publish(draft)
+            except Exception as error:  # noqa: BLE001 - the code stays in the account
+                self._fail(draft, error, line)
+            if draft.finished:
+                return
 
     def _fail(self, draft: _Draft, error: Exception, line: _Line) -> None:
         """Record the outcome of a code whose publisher raised an exception."""
@@ -272,6 +283,8 @@ class _Draft:
         payload_bytes: as given.
         sent: whether its bytes were handed to the kernel.
         finished: whether its outcome is recorded.
+        node: index of the node that it goes to; None for the one whose turn it is.
+        may_divert: whether it goes to another node if it is not sent.
     """
 
     __slots__ = (
@@ -282,6 +295,8 @@ class _Draft:
         "_shape",
         "channel",
         "finished",
+        "may_divert",
+        "node",
         "payload_bytes",
         "sent",
     )
@@ -300,7 +315,8 @@ class _Draft:
         self._due = due
         self.channel = publication.channel_of(sequence)
         self.payload_bytes = payload_bytes
-        self.sent = self.finished = False
+        self.sent = self.finished = self.may_divert = False
+        self.node: int | None = None
         self._begun_ns: int | None = None
 
     def text(self, sent_ns: int) -> str:
@@ -322,12 +338,15 @@ class _Draft:
         dated = None
         if self._shape.has_send_time:
             dated = sent_ns if text_ns is None else text_ns
-        self._publication.record_sent(self._sequence, sent_ns, slip_us, dated, exempt)
+        self._publication.record_sent(self._sequence, sent_ns, slip_us, dated, exempt, self.node)
 
     def record_outcome(
         self, status: Status, ingest_us: int, cause: str | None, server_text: str
     ) -> str | None:
-        """Record its outcome; return the cause under which it is counted."""
+        """Record its outcome, unless it goes to another node; return the cause if it failed."""
+        untouched = not self.sent and self._begun_ns is None
+        if status == "unsent" and self.may_divert and untouched:
+            return cause
         self.finished = True
         return self._publication.record_outcome(
             self._sequence, status, ingest_us, cause, server_text

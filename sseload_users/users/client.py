@@ -160,7 +160,10 @@ class SimulatedClient:
             return self._return(hold)
         if self._is_planned(closed):
             self._back_off(0)
-            return self._connect(1, again=True) or self._return_late(closed)
+            if not self._connect(1, again=True):
+                return self._return_late(closed)
+            self._count_gap()
+            return True
         if closed.cause == LEFT or not run.options.reconnect:
             return False
         self._back_off(0)
@@ -181,7 +184,7 @@ class SimulatedClient:
         run, failed = self._worker_run, self._failed
         if run.finished or isinstance(failed, StayAway):
             return False
-        run.operations.withdraw_planned_end()
+        run.operations.withdraw_planned_end(self._connection.node)
         self._count_drop(closed.cause, self._redacted(closed.reason))
         if not run.options.reconnect or failed is None or failed.final:
             return False
@@ -231,9 +234,14 @@ class SimulatedClient:
         return False
 
     def _recovered(self) -> None:
+        self._worker_run.operations.count_reconnect(self._count_gap())
+
+    def _count_gap(self) -> int:
+        """Count the gap before the session that has begun, for its node; return it in µs."""
         assert self._transport is not None  # noqa: S101
-        down_ns = self._transport.subscribed_ns - self._dropped_ns
-        self._worker_run.operations.count_reconnect(down_ns // 1000)
+        down_us = max(self._transport.subscribed_ns - self._dropped_ns, 0) // 1000
+        self._worker_run.operations.count_node_gap(self._connection.node, down_us)
+        return down_us
 
     def _back_off(self, attempt: int) -> None:
         # The retry time of an event stream is the shortest delay; it applies until the server
@@ -372,12 +380,12 @@ class SimulatedClient:
             planned = self._is_planned(closed)
             returns = bool(hold.why) or planned or (dropped and run.options.reconnect)
             end = run.ledger.pause_session if returns else run.ledger.close_session
-            end(session, ended_ns, released=not dropped)
+            end(session, ended_ns, released=not dropped, planned=planned)
             if dropped and not run.finished:
                 self._dropped_ns = ended_ns
                 if planned:
                     cause = closed.cause
-                    run.operations.count_planned_end()
+                    run.operations.count_planned_end(self._connection.node)
                 else:
                     cause = self._count_drop(closed.cause, server_text)
             self._calls.on_closed(cause)

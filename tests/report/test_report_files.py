@@ -30,6 +30,8 @@ NAMES = [
     "codes.csv",
     "connections.csv",
     "channels.csv",
+    "nodes.csv",
+    "node_pairs.csv",
     "junit.xml",
     "report.md",
     "report.html",
@@ -189,7 +191,7 @@ def test_no_text_makes_a_cell_begin_like_a_formula(text: str) -> None:
 
 def test_junit_has_a_case_for_each_rule_and_issues_fail(tmp_path: Path) -> None:
     report = sample(50, 10, missing=100, duplicate=1)
-    path = files.write(report, tmp_path, [])[4]
+    path = files.write(report, tmp_path, [])[NAMES.index("junit.xml")]
     suites = ET.parse(path).getroot()
     suite = suites.find("testsuite")
     assert suite is not None
@@ -214,7 +216,9 @@ def test_junit_has_a_case_for_each_rule_and_issues_fail(tmp_path: Path) -> None:
 
 def test_junit_is_readable_by_a_junit_parser(tmp_path: Path) -> None:
     report = sample(50, 10, missing=100, duplicate=1, refused=20)
-    xml = junitparser.JUnitXml.fromfile(str(files.write(report, tmp_path, [])[4]))
+    xml = junitparser.JUnitXml.fromfile(
+        str(files.write(report, tmp_path, [])[NAMES.index("junit.xml")])
+    )
     assert isinstance(xml, junitparser.JUnitXml)
     (suite,) = xml
     reasons = {reason.rule: reason for reason in report.verdict.reasons}
@@ -245,7 +249,7 @@ def test_junit_is_valid_xml_for_any_text(tmp_path: Path) -> None:
     report = sample(50, 10, unavailable=20)
     for each in report.verdict.reasons:
         each.sentence += "\x00\x1b[2J <b>&amp;]]> \ud800 \ufffe"
-    path = files.write(report, tmp_path, [])[4]
+    path = files.write(report, tmp_path, [])[NAMES.index("junit.xml")]
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"[\x00-\x08\x0b-\x1f\ufffe]", text)
     assert "<b>&amp;]]>" in (ET.fromstring(text).findtext("testsuite/testcase/system-out") or "")
@@ -313,7 +317,7 @@ def test_a_file_that_cannot_be_rendered_does_not_prevent_the_others(
         f"{tmp_path}: could not write codes.csv (KeyError, see the log), "
         "report.html (KeyError, see the log)."
     )
-    there = {"report.json", "connections.csv", "channels.csv", "junit.xml", "report.md"}
+    there = {*NAMES} - {"codes.csv", "report.html"}
     assert {each.name for each in tmp_path.iterdir()} == there
     assert {each.name for each in raised.value.written} == there
     assert "codes.csv could not be made" in caplog.text

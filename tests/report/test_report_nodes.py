@@ -63,13 +63,13 @@ def test_of_many_nodes_only_losses_are_shown_the_worst_first() -> None:
     lines = lines_of(report_of(12, {(3, 4): 2, (12, 1): 9}))
     at = lines.index("From node to node delivered not in time p99 ms")
     assert lines[at + 1 : at + 3] == ["12 to 1 10 % 9 5.00", "3 to 4 80 % 2 5.00"]
-    assert "4 further nodes, no worse: see report.json" in lines
+    assert "4 further nodes, no worse: see nodes.csv" in lines
     assert "12 http://node12:8000 10 2 1 1" in lines
 
 
 def test_further_losses_are_counted() -> None:
     lines = lines_of(report_of(9, {(1, to): to for to in range(1, 10)}))
-    assert "1 further pair with losses: see report.json" in lines
+    assert "1 further pair with losses: see node_pairs.csv" in lines
 
 
 def test_many_nodes_without_losses_take_one_line() -> None:
@@ -83,6 +83,31 @@ def test_the_tables_fit(width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
     assert ("to 7" in text) == (width == 80)
     assert ("1 to 2" in text) == (width == 60)
+
+
+def test_gaps_and_diverted_codes_have_a_table_of_their_own() -> None:
+    urls = ["http://node1:8000", "http://node2:8000"]
+    totals, tally = NodeTotals(urls, StreamPlan(1, 2)), Tally()
+    for sequence, node in enumerate((None, 0, None, 1), 1):
+        code = CodeTally()
+        code.at_node(1).owed = code.at_node(1).recovered = 1
+        totals.count_sent(sequence, node)
+        totals.add(sequence, code)
+    for event in ("connected", "connected", "planned"):
+        tally.nodes[0, event] += 1
+    tally.gaps_of(0).add_all([2_000_000, 3_500_000, 1_000_000])
+    report = sample()
+    report.nodes, report.node_pairs = totals.figures(tally), totals.pairs(counted)
+    first, second = report.nodes
+    assert (first.codes, first.diverted, second.codes, second.diverted) == (3, 0, 1, 1)
+    assert (first.owed, second.owed, second.recovered) == (0, 4, 4)
+    assert [pair.owed for pair in report.node_pairs] == [0, 3, 0, 1]
+    lines = lines_of(report)
+    at = lines.index("Gaps planned ends returned median s longest s codes diverted")
+    assert lines[at + 1 : at + 3] == ["1 1 3 2.0 3.5 0", "2 0 0 - - 1"]
+    found = families(text_of(report))
+    assert values(found["sseload_node_planned_ends"])["http://node1:8000",] == 1
+    assert values(found["sseload_node_longest_gap_seconds"])["http://node1:8000",] == 3.5
 
 
 def test_the_page_and_the_metrics_have_all_pairs() -> None:

@@ -387,6 +387,7 @@ def connection_rows(report: Report) -> list[ConnectionRow]:
             sessions=int(index <= connections.succeeded),
             drops=0,
             channels=f"c{index % len(report.channels) + 1}" if report.channels else "",
+            node=None,
             owed=owed if index <= connections.succeeded else 0,
             delivered=owed if index <= connections.succeeded else 0,
             late=0,
