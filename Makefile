@@ -28,7 +28,7 @@ ladder: .venv/run ## 50, 100, 200 and 500 connections in one run: where does it 
 capacity: .venv/run ## Search for the most connections that the server holds
 	$(BIN)/sseload capacity $(host) $(ARGS)
 
-shape: .venv/run ## SHAPE=soak, churn, storm, flap, rooms, burst, slow-consumers or idle
+shape: .venv/run ## SHAPE=soak, churn, storm, flap, rooms, deploy, burst, slow-consumers or idle
 	$(BIN)/sseload shape $(SHAPE) $(host) $(ARGS)
 
 ui: .venv/run ## Locust's web UI at http://localhost:8089

@@ -108,6 +108,11 @@ class Options:
         "are spread; --host is then only for checks before the run, and the first node if not "
         "given", unit="URL,URL", in_form=False,
     )  # fmt: skip
+    embedded: str = option(
+        "", _TEST, "options of the embedded target, which a run without --host and --nodes tests: "
+        "--embedded='--nodes 3 --lose 0.01'; python -m sseload_users.demo --help explains them",
+        unit="OPTIONS", in_form=False,
+    )  # fmt: skip
     payload_bytes: str = option(
         "", _TEST, "size to which the payloads that carry codes are padded: 2000, 200,2000 (one of "
         "these), 200-2000 (any between) or 1000:exponential; the profile uses {padding}",

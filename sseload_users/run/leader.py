@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import sys
 from dataclasses import replace
@@ -22,9 +21,11 @@ from sseload_users.core.search import Search
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
 from sseload_users.monitor.server_monitor import ServerMonitor
+from sseload_users.options import Options
 from sseload_users.report import files
 from sseload_users.report.build import build
 from sseload_users.report.model import Report
+from sseload_users.run import embedded_target
 from sseload_users.run.channel_assignment import ChannelAssignment
 from sseload_users.run.conductor import Conductor
 from sseload_users.run.limits import make_room
@@ -103,8 +104,8 @@ class Leader:
                 f"{names}: a run has one broadcaster; leave one class, with fixed_count = 1."
             )
         if self._users.host(environment) is None:
-            nodes = self._users.options(environment).nodes
-            environment.host = nodes[0] if nodes else self._start_target()
+            options = self._users.options(environment)
+            environment.host = options.nodes[0] if options.nodes else self._start_target(options)
         self._keep_values()
         resources = self._read()
         # In the web form, missing values can still be entered.
@@ -124,21 +125,25 @@ class Leader:
         self._values |= option_texts.parse_values(parsed.value or ())
         parsed.value = option_texts.join_values(self._values)
 
-    def _start_target(self) -> str:
-        parsed = self._environment.parsed_options
+    def _start_target(self, options: Options) -> str:
+        """Start the embedded target; return the URL of its first node.
+
+        If it has several nodes, the run uses them as if --nodes had named them.
+
+        Raises:
+            ConfigError: it cannot be started, or workers cannot reach it.
+        """
+        parsed: Any = self._environment.parsed_options
         if self._link.role == "master" and not getattr(parsed, "processes", None):
             raise ConfigError(
                 "--host is missing: the embedded target listens on this machine only, and workers "
                 "may be on others."
             )
-        embedded = self._start_embedded()
+        embedded = embedded_target.start(self._start_embedded, options.embedded)
         self._embedded_pid = embedded.pid
-        atexit.register(embedded.stop)
-        print(
-            f"No --host given: testing the embedded target, which listens at {embedded.url}.",
-            file=sys.stderr,
-        )
-        return embedded.url
+        if len(embedded.urls) > 1:
+            parsed.nodes = ",".join(embedded.urls)
+        return embedded.urls[0]
 
     def _read(self) -> Resources:
         """Read all settings of a run, and check each.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Sequence
+from typing import Protocol
 
 from locust import User
 from locust.env import Environment
@@ -41,8 +41,8 @@ class EmbeddedTarget(Protocol):
     """A running embedded target."""
 
     @property
-    def url(self) -> str:
-        """Its URL."""
+    def urls(self) -> Sequence[str]:
+        """The URLs of its nodes."""
 
     @property
     def pid(self) -> int:
@@ -52,5 +52,12 @@ class EmbeddedTarget(Protocol):
         """Stop it."""
 
 
-#: Starts the embedded target, and returns once it listens.
-StartEmbedded: TypeAlias = Callable[[], EmbeddedTarget]
+class StartEmbedded(Protocol):
+    """Starts the embedded target."""
+
+    def __call__(self, *options: str) -> EmbeddedTarget:
+        """Start it with these options, and return once it listens.
+
+        Raises:
+            ConfigError: it does not start; one sentence with its own error.
+        """

@@ -1,0 +1,140 @@
+"""Rolling restarts of the embedded target's nodes, compared with its record."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sseload_users.demo import record
+from sseload_users.demo.record import Record
+from tests.support.returning_clients import clients_of, pairs_of, users_file
+from tests.support.runs import QUICK, Outcome, run
+
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
+
+NODES, CLIENTS, CODES, DURATION = 3, 9, 40, 4
+AFTER, AWAY = 0.3, 0.4
+
+
+def deploy(folder: Path, *arguments: str, target: str = "") -> tuple[Outcome, Record]:
+    """Run config/deploy.conf, and compare each node's figures with the record.
+
+    Args:
+        folder: for the run and the record.
+        *arguments: further ones of the run.
+        target: further options of the embedded target.
+    """
+    users, known = users_file(folder, CLIENTS)
+    path = folder / "record.jsonl"
+    embedded = (
+        f"--nodes {NODES} --restart-after {AFTER} --restart-away {AWAY} --record '{path}' "
+        f"{' '.join(known)} {target}"
+    )
+    outcome = run(
+        folder, *map(str, (CLIENTS, CODES, DURATION)), *QUICK, "--config", "config/deploy.conf",
+        *users, f"--embedded={embedded}", *arguments,
+    )  # fmt: skip
+    truth = record.read(path)
+    assert [len(truth.nodes[number].stopped_ns) for number in (1, 2, 3)] == [1] * NODES
+    compare(outcome.report, truth)
+    return outcome, truth
+
+
+def compare(report: Mapping[str, Any], truth: Record) -> None:
+    """Compare a report's nodes, and its pairs of nodes, with the record."""
+    pairs_of(truth).check(report["deliveries"])
+    opened = Counter(each.node for each in truth.connections.values() if each.opened_ns)
+    codes = Counter(each.node for each in truth.ingests)
+    restarted = Counter(each.node for each in truth.connections.values() if each.dropped)
+    for node in report["nodes"]:
+        number = node["node"]
+        assert node["url"] == truth.nodes[number].url
+        assert (node["succeeded"], node["codes"]) == (opened[number], codes[number])
+        assert node["planned_ends"] + node["dropped"] == restarted[number] == CLIENTS / NODES
+        assert node["returned"] == restarted[number]
+        assert AWAY * 1000 <= node["gap_p50_ms"] <= node["gap_max_ms"]
+    assert sum(node["diverted"] for node in report["nodes"]) == sum(
+        (int(each.code.split("-")[2]) - 1) % NODES + 1 != each.node for each in truth.ingests
+    )
+    numbers = {each.url: number for number, each in truth.nodes.items()}
+    lacking = _missing(truth)
+    for pair in report["node_pairs"]:
+        source, to = numbers[pair["sent_to"]], numbers[pair["received_at"]]
+        assert pair["owed"] == codes[source] * CLIENTS / NODES
+        assert pair["missing"] == lacking[source, to]
+
+
+def _missing(truth: Record) -> Counter[tuple[int, int]]:
+    """Count the pairs of client and code that no session brought, by both nodes."""
+    sources = {each.index: each.node for each in truth.ingests}
+    found: Counter[tuple[int, int]] = Counter()
+    for sessions in clients_of(truth).values():
+        for code in truth.codes.values():
+            brought = any(
+                each.connection in code.sent or code.index in each.replayed for each in sessions
+            )
+            found[sources[code.index], sessions[0].node] += not brought
+    return found
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_nodes_that_share_their_history_lose_nothing(tmp_path: Path, processes: str) -> None:
+    more = ["--processes", processes] if processes != "1" else []
+    outcome, truth = deploy(tmp_path, *more)
+    deliveries, connections = outcome.report["deliveries"], outcome.report["connections"]
+    assert outcome.reasons == {}
+    assert (outcome.grade, outcome.status) == ("good", 0)
+    assert deliveries["recovered"] > 0
+    assert deliveries["missing"] == truth.withheld == 0
+    assert (connections["planned_ends"], connections["dropped"]) == (CLIENTS, 0)
+    assert outcome.report["codes"]["accepted"] == CODES
+    assert outcome.report["nodes"][0]["diverted"] > 0
+    rows = outcome.table("nodes")
+    assert [int(row["recovered"]) for row in rows] == [
+        node["recovered"] for node in outcome.report["nodes"]
+    ]
+    assert [int(row["node"]) for row in outcome.table("connections")].count(2) == CLIENTS / NODES
+    assert sum(int(row["owed"]) for row in outcome.table("node_pairs")) == deliveries["owed"]
+
+
+@pytest.mark.parametrize("backplane", ["live", "none"])
+def test_nodes_without_a_shared_history_lose_the_gap(tmp_path: Path, backplane: str) -> None:
+    outcome, truth = deploy(tmp_path, target=f"--backplane {backplane}")
+    deliveries = outcome.report["deliveries"]
+    assert deliveries["missing"] == sum(_missing(truth).values()) > 0
+    assert outcome.reasons["codes_received"] == outcome.grade == "issues"
+    assert outcome.status == 1
+    if backplane == "live":
+        # A node replays only what was sent since its return.
+        assert deliveries["missing"] == truth.withheld
+
+
+def test_nodes_that_reset_their_sessions_drop_them(tmp_path: Path) -> None:
+    outcome, _ = deploy(tmp_path, "--reconnect", target="--restart-how reset")
+    connections = outcome.report["connections"]
+    assert (connections["planned_ends"], connections["dropped"]) == (0, CLIENTS)
+    assert outcome.report["deliveries"]["missing"] == 0
+    assert outcome.report["deliveries"]["recovered"] > 0
+    assert outcome.reasons["connections_dropped"] == "issues"
+
+
+@pytest.mark.parametrize(
+    ("embedded", "sentence"),
+    [
+        ("--nodes 'x", 'Invalid --embedded "--nodes \'x": a quotation mark is missing.'),
+        (
+            "--lose x",
+            "The embedded target did not start: Argument --lose: 'x' is not a number; see --help.",
+        ),
+    ],
+)
+def test_invalid_options_of_the_target_are_refused(
+    tmp_path: Path, embedded: str, sentence: str
+) -> None:
+    outcome = run(tmp_path, "2", "2", "1", f"--embedded={embedded}")
+    assert outcome.status == 2
+    assert outcome.error_messages == [f"sseload: {sentence}"]
