@@ -105,7 +105,10 @@ class ConnectSpec(Table):
     http: HttpVersion = "auto"
     """HTTP version of event streams: `"auto"` offers HTTP/2 and HTTP/1.1 with TLS, as browsers do,
     and is HTTP/1.1 without; `"2"` is HTTP/2 only, without TLS by prior knowledge; `"1.1"` is
-    HTTP/1.1 only. Each connection carries one stream."""
+    HTTP/1.1 only."""
+    multiplex: int = Field(1, gt=0, strict=True)
+    """How many event streams at most share one TCP connection, by HTTP/2, as tabs of a browser do.
+    By default, each has its own. Only for server-sent events."""
     subprotocols: tuple[str, ...] = ()
     """Subprotocols to offer; the server must select one. Only for WebSocket."""
     namespace: str = Field("/", pattern=r"^/[^,?]*$")
@@ -145,6 +148,12 @@ class ConnectSpec(Table):
             raise ValueError(
                 "auth requires engine = 4: servers of Socket.IO 2 do not read it; use query"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _shares_http2(self) -> Self:
+        if self.multiplex > 1 and self.http == "1.1":
+            raise ValueError('multiplex requires HTTP/2: set http to "auto" or "2"')
         return self
 
     @model_validator(mode="after")

@@ -264,6 +264,7 @@ _ONLY_FOR: dict[str, tuple[TransportName, ...]] = {
     "connect.method": ("sse",),
     "connect.body": ("sse",),
     "connect.http": ("sse",),
+    "connect.multiplex": ("sse",),
     "connect.subprotocols": ("websocket",),
     "connect.namespace": ("socketio",),
     "connect.auth": ("socketio",),

@@ -78,6 +78,12 @@ class Target:
     ) -> None:
         self.profile = profile = with_or_without_padding(profile, padded=padded)
         self.host = normalize_host(host)
+        connect = profile.spec.connect
+        if connect.multiplex > 1 and connect.http == "auto" and self.host.startswith("http:"):
+            raise ConfigError(
+                f"target {clean(profile.name)}: connect.multiplex requires HTTP/2, which is "
+                'negotiated with TLS: use an https:// host, or set connect.http = "2".'
+            )
         self._spec = profile.spec
         self._padded = padded
         self._given = values
@@ -146,6 +152,7 @@ class Target:
                 method=connect.method,
                 body=body,
                 http=connect.http,
+                multiplex=connect.multiplex,
                 headers=merge_headers(own, self._headers, values),
                 subprotocols=tuple(fill(each, values, encode) for each in connect.subprotocols),
                 hello=tuple(self._hello(connect, values, identity)),

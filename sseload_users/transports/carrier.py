@@ -28,15 +28,15 @@ class StreamDecoder(Protocol):
 
 
 class Carrier(Protocol):
-    """What carries a session's bytes: a socket, or requests that stand for one.
+    """What carries a session's bytes: a socket, an HTTP/2 stream, or requests in its place."""
 
-    Attributes:
-        arrived_ns: when what ``recv`` has returned arrived (wall clock, ns).
-        late_ns: total time that this process took from each arrival to the next write.
-    """
+    @property
+    def arrived_ns(self) -> int:
+        """When what ``recv`` has returned arrived (wall clock, ns)."""
 
-    arrived_ns: int
-    late_ns: int
+    @property
+    def late_ns(self) -> int:
+        """Total time that this process took from each arrival to the next write."""
 
     @property
     def emptied_ns(self) -> int:

@@ -35,6 +35,7 @@ class Endpoint:
         method: of the request for an event stream.
         body: of that request; empty if there is none.
         http: its version: "auto" offers 2 and 1.1 with TLS and is 1.1 without, as in browsers.
+        multiplex: how many event streams at most share an HTTP/2 connection.
         headers: further request headers, in order. ``Host``, ``Origin`` and ``Cookie``
             replace the default ones.
         subprotocols: WebSocket subprotocols to offer; the server must choose one.
@@ -62,6 +63,7 @@ class Endpoint:
     method: str = "GET"
     body: bytes = field(default=b"", repr=False)
     http: HttpVersion = "auto"
+    multiplex: int = 1
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     subprotocols: tuple[str, ...] = ()
     hello: tuple[str | bytes, ...] = field(default=(), repr=False)

@@ -1,33 +1,35 @@
-"""One event stream over HTTP/2 (RFC 9113), on a connection of its own; no sockets.
+"""HTTP/2 for event streams (RFC 9113): the streams of one connection; no sockets.
 
 h2 owns the protocol; as with WebSocket frames, work is only saved: a whole DATA frame without
 flags is sliced out of the bytes, and its length is given back to the server's flow control
-window. Every other frame goes to h2.
+windows. Every other frame goes to h2, except GOAWAY: h2 takes no frames after it, but the
+server may still send on the streams that it has not refused (RFC 9113 §6.8).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import h2.config
 import h2.connection
+import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
-import h11
 from hyperframe.frame import WindowUpdateFrame
 
-from sseload_users.transports import Closed, ConnectFailed, OnMessage
+from sseload_users.transports import Closed, ConnectFailed
 from sseload_users.transports.endpoint import Endpoint
-from sseload_users.transports.handshake_response import HandshakeResponse
+from sseload_users.transports.http2_stream import Http2Stream
+from sseload_users.transports.lag import ShareStamp
 from sseload_users.transports.request_head import request_target
-from sseload_users.transports.sse_handshake import StreamResponse, stream_headers
+from sseload_users.transports.sse_handshake import stream_headers
 
 #: How a session closes if a frame is invalid.
 BAD_FRAME = Closed("client", "protocol error: bad HTTP/2 frame")
 
 _HEADER_BYTES = 9
+_DATA, _GOAWAY = 0x0, 0x7
 #: HEADERS, PUSH_PROMISE and CONTINUATION, and the flag of the last one (RFC 9113 §6).
 _HEADER_FRAMES, _END_HEADERS = (0x1, 0x5, 0x9), 0x4
 #: The window that the server may fill before an update, in bytes, and when to update it.
@@ -38,59 +40,36 @@ _OF_HTTP_1 = frozenset(
     {b"connection", b"host", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
 _END = Closed("server", "end of stream")
-_CUT = Closed("network", "connection closed")
 
 
-class Content(Protocol):
-    """Takes the bytes of a response's body.
-
-    Attributes:
-        on_message: gets each message.
-        ended: whether decoding has stopped.
-    """
-
-    on_message: OnMessage
-    ended: bool
-
-    def feed(
-        self, data: bytes, arrived_ns: int, empty_ns: int | None, *, followed: bool = False
-    ) -> None:
-        """Decode the next bytes; see `EventStream.feed`."""
-
-
-class Http2Stream(StreamResponse):
-    """A request for an event stream, its response, and the decoder of its body.
+class Http2Session:
+    """One HTTP/2 connection with its streams.
 
     Args:
-        endpoint: method, URL, headers and body of the request.
         send: sends bytes without waiting.
-        compression: whether to offer content codings, as a browser does.
+        share: makes the stamp of what lies before the last bytes of a read.
 
     Attributes:
-        response: the response, as far as it has arrived.
-        complete: whether nothing more will come that belongs to the response.
-        at_end: how the session has closed if the connection ends now.
-
-    Raises:
-        ConnectFailed: at "handshake": the URL or a header is not allowed in HTTP.
+        ready: whether the server has said how many streams it takes.
+        on_ready: called once it has, or once the connection has ended.
+        leaving: how streams close when the connection ends, if the server has announced that: it
+            takes no new ones. None otherwise.
+        closed: how the connection has ended; None while it is open.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, send: Callable[[bytes], object], *, compression: bool
-    ) -> None:
-        self.response = HandshakeResponse(h11.Connection(h11.CLIENT), 200)
-        self.complete = False
-        self.at_end = _CUT
+    def __init__(self, send: Callable[[bytes], object], share: ShareStamp) -> None:
+        self.ready = False
+        self.on_ready: Callable[[], None] = lambda: None
+        self.leaving: Closed | None = None
+        self.closed: Closed | None = None
         self._send = send
+        self._share = share
         self._left = b""
         self._unacknowledged = 0
         # Within a block of headers, there are no frames but CONTINUATION (RFC 9113 §6.10).
         self._in_headers = False
-        self._content: Content | None = None
-        self._on_close: Callable[[Closed], None] = lambda _: None
-        # What has arrived of the body before there was anything to decode it.
-        self._early: list[bytes] = []
-        self._unsent = endpoint.body
+        # By the bytes of their numbers, as they are in frames.
+        self._streams: dict[bytes, Http2Stream] = {}
         self._h2 = h2.connection.H2Connection(
             h2.config.H2Configuration(client_side=True, header_encoding=None)
         )
@@ -100,63 +79,70 @@ class Http2Stream(StreamResponse):
         )
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(_WINDOW - _DEFAULT_WINDOW)
-        self._id = self._h2.get_next_available_stream_id()
-        self._own = self._id.to_bytes(4, "big")
+
+    @property
+    def room(self) -> int:
+        """How many more streams the server takes now."""
+        if self.leaving is not None or self.closed is not None:
+            return 0
+        return self._h2.remote_settings.max_concurrent_streams - len(self._streams)
+
+    @property
+    def streams(self) -> int:
+        """The number of streams that are open."""
+        return len(self._streams)
+
+    def open(self, endpoint: Endpoint, *, compression: bool) -> Http2Stream:
+        """Request an event stream; return it.
+
+        Args:
+            endpoint: method, URL, headers and body of the request.
+            compression: whether to offer content codings, as a browser does.
+
+        Raises:
+            ConnectFailed: at "handshake": the URL or a header is not allowed in HTTP.
+        """
+        number = self._h2.get_next_available_stream_id()
         try:
-            self._h2.send_headers(
-                self._id, _headers(endpoint, compression=compression), not self._unsent
-            )
+            headers = _headers(endpoint, compression=compression)
+            self._h2.send_headers(number, headers, not endpoint.body)
         except (h2.exceptions.ProtocolError, UnicodeError, ValueError):
             raise ConnectFailed(
                 "handshake", "bad request", "a header or the URL is not allowed in HTTP"
             ) from None
-        self._send_body()
+        stream = Http2Stream(number, endpoint.body)
+        self._streams[stream.key] = stream
+        self._send_bodies()
+        self._flush()
+        return stream
+
+    def cancel(self, stream: Http2Stream) -> None:
+        """End a stream from this side; the others go on."""
+        if self._streams.pop(stream.key, None) is None:
+            return
+        try:
+            self._h2.reset_stream(stream.number, h2.errors.ErrorCodes.CANCEL)
+        except h2.exceptions.ProtocolError:
+            return  # the server has ended it, too
         self._flush()
 
-    # As a decoder
-
-    @property
-    def on_message(self) -> OnMessage:
-        """Gets each message."""
-        assert self._content is not None  # noqa: S101
-        return self._content.on_message
-
-    @on_message.setter
-    def on_message(self, on_message: OnMessage) -> None:
-        assert self._content is not None  # noqa: S101
-        self._content.on_message = on_message
-
-    @property
-    def ended(self) -> bool:
-        """Whether decoding has stopped; set it to stop in the middle of a read."""
-        return self.complete if self._content is None else self._content.ended
-
-    @ended.setter
-    def ended(self, ended: bool) -> None:
-        if self._content is not None:
-            self._content.ended = ended
-
-    def decode(
-        self,
-        content: Content,
-        on_close: Callable[[Closed], None],
-        arrived_ns: int,
-        empty_ns: int | None,
-    ) -> None:
-        """Decode the body from now on.
+    def end(self, closed: Closed, error: Exception | None = None) -> None:
+        """End all streams: the connection has ended.
 
         Args:
-            content: gets its bytes.
-            on_close: called once, when the stream ends or is invalid.
-            arrived_ns: when the newest bytes so far arrived (wall clock, ns).
-            empty_ns: before when none of them had arrived.
+            closed: how; what the server has announced comes first.
+            error: what has broken the connection, if something has.
         """
-        self._content, self._on_close = content, on_close
-        early, self._early = b"".join(self._early), []
-        if early:
-            content.feed(early, arrived_ns, empty_ns)
-        if self.complete:
-            self._close(self.at_end)
+        if self.closed is not None:
+            return
+        self.closed = self.leaving or closed
+        streams, self._streams = [*self._streams.values()], {}
+        self.on_ready()
+        for index, each in enumerate(streams):
+            how = self.closed
+            if how is BAD_FRAME and index:
+                how = Closed(how.by, how.cause)  # one invalid frame counts once
+            each.end(how, None if self.leaving else error)
 
     def feed(self, data: bytes, arrived_ns: int, empty_ns: int | None) -> None:
         """Decode the next bytes, at least one.
@@ -167,107 +153,116 @@ class Http2Stream(StreamResponse):
             empty_ns: before when none of them had arrived; None if that is not known.
         """
         data = self._left + data
-        at, size, content = 0, len(data), self._content
-        while size - at >= _HEADER_BYTES and not self.ended:
+        at, size, streams = 0, len(data), self._streams
+        # The stamp of what lies before the last bytes of this read, for whichever stream.
+        shared_ns: int | None = None
+        while size - at >= _HEADER_BYTES and self.closed is None:
             length = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
             end = at + _HEADER_BYTES + length
             if length > self._h2.max_inbound_frame_size:  # h2 would wait for all of it
-                self._end(BAD_FRAME)
+                self.end(BAD_FRAME)
                 return
             if end > size:
                 break
+            stamp_ns = arrived_ns
+            if end < size and data[at + 3] == _DATA:
+                if shared_ns is None:
+                    shared_ns = self._share(arrived_ns, empty_ns)
+                stamp_ns = shared_ns
+            stream = streams.get(data[at + 5 : at + 9])
             # Type and flags are zero for a plain DATA frame.
             if (
-                content is not None
+                stream is not None
+                and stream.is_open
                 and not self._in_headers
                 and data[at + 3 : at + 5] == b"\0\0"
-                and data[at + 5 : at + 9] == self._own
             ):
                 self._unacknowledged += length
-                payload = data[at + _HEADER_BYTES : end]
-                if payload:
-                    content.feed(payload, arrived_ns, empty_ns, followed=end < size)
+                stream.unacknowledged += length
+                if length:
+                    payload = data[at + _HEADER_BYTES : end]
+                    stream.take(payload, stamp_ns, empty_ns)
+                if stream.unacknowledged >= _UPDATE:
+                    self._update_window(stream)
+            elif data[at + 3] == _GOAWAY and not self._in_headers:
+                self._take_goaway(data[at + _HEADER_BYTES : end])
             else:
                 if data[at + 3] in _HEADER_FRAMES:
                     self._in_headers = not data[at + 4] & _END_HEADERS
-                self._decode_by_h2(data[at:end], arrived_ns, empty_ns, followed=end < size)
+                self._decode_by_h2(data[at:end], stamp_ns, empty_ns)
             at = end
         self._left = data[at:]
         if self._unacknowledged >= _UPDATE:
-            self._update_windows()
+            size, self._unacknowledged = self._unacknowledged, 0
+            self._send(WindowUpdateFrame(0, window_increment=size).serialize())
 
-    def _update_windows(self) -> None:
-        """Give back to the server what the fast path has read (RFC 9113 §6.9)."""
-        size, self._unacknowledged = self._unacknowledged, 0
-        updates = (WindowUpdateFrame(each, window_increment=size) for each in (0, self._id))
-        self._send(b"".join(each.serialize() for each in updates))
+    def _update_window(self, stream: Http2Stream) -> None:
+        """Give back to the server what the fast path has read of a stream (RFC 9113 §6.9)."""
+        size = stream.give_back()
+        if size:
+            self._send(WindowUpdateFrame(stream.number, window_increment=size).serialize())
 
-    def _decode_by_h2(
-        self, frame: bytes, arrived_ns: int, empty_ns: int | None, *, followed: bool
-    ) -> None:
+    def _take_goaway(self, payload: bytes) -> None:
+        """Take the announcement that the connection will end (RFC 9113 §6.8)."""
+        if len(payload) < 8:
+            self.end(BAD_FRAME)
+            return
+        last = int.from_bytes(payload[:4], "big") & 0x7FFFFFFF
+        code = int.from_bytes(payload[4:8], "big")
+        self.leaving = Closed("server", f"connection ended by HTTP/2: {_name(code)}")
+        for each in [*self._streams.values()]:
+            if each.number > last:
+                each.is_unprocessed = True
+                self._end_stream(each, self.leaving)
+
+    def _decode_by_h2(self, frame: bytes, arrived_ns: int, empty_ns: int | None) -> None:
         try:
             for event in self._h2.receive_data(frame):
-                self._take(event, arrived_ns, empty_ns, followed=followed)
-            self._send_body()
+                self._take(event, arrived_ns, empty_ns)
+            self._send_bodies()
         except h2.exceptions.ProtocolError:
-            self._end(BAD_FRAME)
+            self.end(BAD_FRAME)
         self._flush()
 
-    def _take(
-        self, event: h2.events.Event, arrived_ns: int, empty_ns: int | None, *, followed: bool
-    ) -> None:
+    def _take(self, event: h2.events.Event, arrived_ns: int, empty_ns: int | None) -> None:
+        if isinstance(event, h2.events.RemoteSettingsChanged) and not self.ready:
+            self.ready = True
+            self.on_ready()
+            return
+        number: int | None = getattr(event, "stream_id", None)
+        stream = self._streams.get((number or 0).to_bytes(4, "big"))
+        if isinstance(event, h2.events.DataReceived) and number is not None:
+            self._h2.acknowledge_received_data(event.flow_controlled_length or 0, number)
+        if stream is None:
+            return
         if isinstance(event, h2.events.ResponseReceived):
-            self._take_head([(bytes(name), bytes(value)) for name, value in event.headers or ()])
+            headers = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
+            if not stream.take_head(headers, arrived_ns, empty_ns):
+                self.end(BAD_FRAME)
         elif isinstance(event, h2.events.DataReceived):
-            self._h2.acknowledge_received_data(event.flow_controlled_length or 0, self._id)
-            self._take_data(bytes(event.data or b""), arrived_ns, empty_ns, followed=followed)
+            if event.data:
+                stream.take(bytes(event.data), arrived_ns, empty_ns)
         elif isinstance(event, h2.events.StreamEnded):
-            self._end(_END)
+            self._end_stream(stream, _END)
         elif isinstance(event, h2.events.StreamReset):
-            self._end(Closed("server", f"stream reset: {_name(event.error_code)}"))
-        elif isinstance(event, h2.events.ConnectionTerminated):
-            closed = Closed("server", f"connection ended by HTTP/2: {_name(event.error_code)}")
-            self.at_end = closed
-            if (event.last_stream_id or 0) < self._id:
-                self._end(closed)
+            self._end_stream(
+                stream, Closed("server", f"stream reset: {_name(event.error_code or 0)}")
+            )
 
-    def _take_head(self, fields: list[tuple[bytes, bytes]]) -> None:
-        try:
-            status = int(dict(fields)[b":status"])
-            self.response.take_head(status, [each for each in fields if each[0][:1] != b":"])
-        except (LookupError, ValueError, h11.LocalProtocolError):
-            self._end(BAD_FRAME)
+    def _end_stream(self, stream: Http2Stream, closed: Closed) -> None:
+        self._streams.pop(stream.key, None)
+        stream.end(closed)
 
-    def _take_data(
-        self, data: bytes, arrived_ns: int, empty_ns: int | None, *, followed: bool
-    ) -> None:
-        if self._content is None:
-            if self.response.refused:
-                self.complete = self.response.take_body(data) or self.complete
-            else:
-                self._early.append(data)
-        elif data:
-            self._content.feed(data, arrived_ns, empty_ns, followed=followed)
-
-    def _end(self, closed: Closed) -> None:
-        self.complete, self.at_end = True, closed
-        if self._content is not None:
-            self._close(closed)
-
-    def _close(self, closed: Closed) -> None:
-        if not self.ended:
-            self.ended = True
-            self._on_close(closed)
-
-    def _send_body(self) -> None:
-        """Send as much of the request's body as the server's window lets through."""
-        while self._unsent and not self.complete:
-            room = self._h2.local_flow_control_window(self._id)
-            size = min(room, self._h2.max_outbound_frame_size, len(self._unsent))
-            if size <= 0:
-                return
-            part, self._unsent = self._unsent[:size], self._unsent[size:]
-            self._h2.send_data(self._id, part, end_stream=not self._unsent)
+    def _send_bodies(self) -> None:
+        """Send as much of the requests' bodies as the server's windows let through."""
+        for stream in self._streams.values():
+            while stream.unsent:
+                window = self._h2.local_flow_control_window(stream.number)
+                size = min(window, self._h2.max_outbound_frame_size, len(stream.unsent))
+                if size <= 0:
+                    break
+                part, stream.unsent = stream.unsent[:size], stream.unsent[size:]
+                self._h2.send_data(stream.number, part, end_stream=not stream.unsent)
 
     def _flush(self) -> None:
         data = self._h2.data_to_send()
@@ -289,6 +284,9 @@ def _headers(endpoint: Endpoint, *, compression: bool) -> list[tuple[bytes, byte
     return [*own.items(), *(each for each in fields if each[0] not in _OF_HTTP_1)]
 
 
-def _name(code: object) -> str:
+def _name(code: int) -> str:
     """Return an error code's name (RFC 9113 §7)."""
-    return str(getattr(code, "name", code))
+    try:
+        return h2.errors.ErrorCodes(code).name
+    except ValueError:
+        return str(code)

@@ -17,6 +17,7 @@ from sseload_users.transports.causes import cause_of, text_of
 from sseload_users.transports.client_certificate import ClientCertificate
 from sseload_users.transports.dialer import Dialer
 from sseload_users.transports.endpoint import parse_origin
+from sseload_users.transports.http2_pool import Http2Pool
 from sseload_users.transports.inflation import Inflation
 from sseload_users.transports.lag import LagRecorder
 from sseload_users.transports.reader import make_reader
@@ -49,6 +50,7 @@ class Network:
         inflation: memo and counts of what is inflated.
         dialer: as given.
         silent: connections that were lost without the server's knowledge; they stay open.
+        http2: connections that event streams share.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Network:
         self._logged: set[str] = set()
         self.dialer = dialer or Dialer()
         self.silent: list[Carrier] = []
+        self.http2 = Http2Pool(self.lag.share, compression=compression)
 
     @cached_property
     def http2_context(self) -> ssl.SSLContext:

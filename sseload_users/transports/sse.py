@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
+from collections import deque
 from typing import ClassVar
 
 from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessage, ParsedMessage
@@ -14,7 +14,13 @@ from sseload_users.transports.decoded_events import DecodedEvents
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.event_stream import EventStream, parse_event
 from sseload_users.transports.handshake_response import BODY_SECONDS, Redirected
-from sseload_users.transports.http2 import BAD_FRAME, Http2Stream
+from sseload_users.transports.http2 import BAD_FRAME
+from sseload_users.transports.http2_carrier import (
+    Http2Body,
+    Http2Carrier,
+    Http2Connection,
+    read_head,
+)
 from sseload_users.transports.http_body import BAD_CHUNK, Body, ChunkedBody
 from sseload_users.transports.http_request import HttpRequest
 from sseload_users.transports.network import Network
@@ -101,15 +107,53 @@ class SseTransport(Transport):
     def _offers_http2(self) -> bool:
         return self.endpoint.http != "1.1"
 
-    def _handshake(self, connection: StampedSocket) -> Body | Http2Stream:
+    def _reach(self, deadline: float) -> Carrier:
+        endpoint = self.endpoint
+        # A connection is read slowly as a whole.
+        if endpoint.multiplex == 1 or endpoint.slow or not self._may_be_http2:
+            return super()._reach(deadline)
+        while True:
+            opened = self.network.http2.open(endpoint, lambda: self._dial(deadline), deadline)
+            if isinstance(opened, StampedSocket):
+                return self._begin(opened)
+            self._connection = opened
+            self._check_left()
+            self._held = deque()
+            try:
+                self._decoder = self._handshake_http2(opened)
+            except ConnectFailed:
+                # The server was about to end that connection, and has not seen the request.
+                if not opened.stream.is_unprocessed or time.monotonic() >= deadline:
+                    raise
+                opened.close()
+            else:
+                self.subscribed_ns = opened.arrived_ns
+                return opened
+
+    @property
+    def _may_be_http2(self) -> bool:
+        """Whether the server may be spoken to by HTTP/2."""
+        secure = self.endpoint.url.startswith("https:")
+        return self.endpoint.http == "2" or (secure and self.endpoint.http == "auto")
+
+    def _handshake(self, connection: StampedSocket) -> Body | Http2Body:
         secure = self.endpoint.url.startswith("https:")
         if connection.speaks_http2 or (self.endpoint.http == "2" and not secure):
-            return self._handshake_http2(connection)
+            http2 = Http2Connection(
+                connection,
+                self.network.lag.share,
+                compression=self.network.compression,
+                shared=False,
+            )
+            deadline = time.monotonic() + (connection.gettimeout() or 0)
+            self._connection = carrier = http2.open(self.endpoint, deadline)
+            return self._handshake_http2(carrier)
         if self.endpoint.http == "2":
             raise ConnectFailed("handshake", "the server does not speak HTTP/2")
         request = StreamRequest(self.endpoint, compression=self.network.compression)
         _request_stream(request, connection)
         request.check()
+        self.http_version = "1.1"
         content = self._content(request)
         body = (
             ChunkedBody(content, self._on_close)
@@ -119,16 +163,11 @@ class SseTransport(Transport):
         body.feed(request.rest, connection.arrived_ns, connection.emptied_ns)
         return body
 
-    def _handshake_http2(self, connection: StampedSocket) -> Http2Stream:
-        stream = Http2Stream(
-            self.endpoint, connection.send_now, compression=self.network.compression
-        )
-        _request_http2(stream, connection)
-        stream.check()
-        stream.decode(
-            self._content(stream), self._on_close, connection.arrived_ns, connection.emptied_ns
-        )
-        return stream
+    def _handshake_http2(self, carrier: Http2Carrier) -> Http2Body:
+        read_head(carrier, BODY_SECONDS)
+        carrier.stream.check()
+        self.http_version = "2"
+        return Http2Body(carrier.stream, self._content(carrier.stream))
 
     def _content(self, response: StreamResponse) -> EventStream | DecodedEvents:
         """Return what takes the bytes of the response's body."""
@@ -153,9 +192,12 @@ class SseTransport(Transport):
     def _on_close(self, closed: Closed) -> None:
         if closed is BAD_CHUNK:
             self._on_malformed("bad chunk")
-        elif closed is BAD_FRAME:
-            self._on_malformed("bad HTTP/2 frame")
         self.end(closed, arrived=True)
+
+    def _on_end(self, error: Exception | None) -> None:
+        if error is None and self._decoder is not None and self._decoder.at_end is BAD_FRAME:
+            self._on_malformed("bad HTTP/2 frame")
+        super()._on_end(error)
 
 
 def _request_stream(request: StreamRequest, connection: StampedSocket) -> None:
@@ -172,32 +214,3 @@ def _request_stream(request: StreamRequest, connection: StampedSocket) -> None:
                 return
     except OSError as error:
         raise ConnectFailed("handshake", cause_of(error), str(error)) from error
-
-
-def _request_http2(stream: Http2Stream, connection: StampedSocket) -> None:
-    """Read a response's head over HTTP/2 and, if it refuses, its body.
-
-    Raises:
-        ConnectFailed: at "handshake": there is no valid response.
-    """
-    response = stream.response
-    try:
-        while response.head is None and not stream.complete:
-            data = connection.recv(READ_BYTES)
-            if not data:
-                raise ConnectFailed("handshake", "connection closed")
-            stream.feed(data, connection.arrived_ns, connection.emptied_ns)
-    except OSError as error:
-        raise ConnectFailed("handshake", cause_of(error), str(error)) from error
-    if response.head is None:
-        raise ConnectFailed("handshake", stream.at_end.cause)
-    if response.refused:
-        _read_refusal(stream, connection)
-
-
-def _read_refusal(stream: Http2Stream, connection: StampedSocket) -> None:
-    """Read the body of a refusal; the part that arrives within a second will do."""
-    connection.settimeout(min(connection.gettimeout() or BODY_SECONDS, BODY_SECONDS))
-    with contextlib.suppress(OSError):
-        while not stream.complete and (data := connection.recv(READ_BYTES)):
-            stream.feed(data, connection.arrived_ns, connection.emptied_ns)

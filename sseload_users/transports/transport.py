@@ -47,6 +47,7 @@ class Transport(ABC):
         started_ns: when ``connect`` began (wall clock, ns). Delays of this process during
             the handshake are added, so that ``subscribed_ns - started_ns`` is the time that
             network and server took.
+        http_version: the version of HTTP that carries an event stream; empty for none.
         compression: the compression that was negotiated, such as "permessage-deflate" or "gzip";
             empty for none.
         subscribed_ns: when the last response that ``connect`` needed arrived (wall clock, ns).
@@ -65,6 +66,7 @@ class Transport(ABC):
         "compression",
         "ended_ns",
         "endpoint",
+        "http_version",
         "network",
         "started_ns",
         "subscribed_ns",
@@ -85,6 +87,7 @@ class Transport(ABC):
         self.subscribed_ns = 0
         self.ended_ns = 0
         self.compression = ""
+        self.http_version = ""
         self._on_message = self._answering(on_message)
         self._on_malformed = on_malformed
         self._connecting = False
@@ -196,21 +199,29 @@ class Transport(ABC):
         Args:
             deadline: when to give up, on ``time.monotonic``'s clock.
         """
-        endpoint, network = self.endpoint, self.network
-        connection = network.open(
+        return self._begin(self._dial(deadline))
+
+    def _dial(self, deadline: float) -> StampedSocket:
+        """Connect to the endpoint by TCP, and by TLS if the scheme requires it."""
+        endpoint = self.endpoint
+        return self.network.open(
             endpoint.url,
             deadline,
             slow=endpoint.slow,
             turn=endpoint.turn,
             http2=self._offers_http2,
         )
+
+    def _begin(self, connection: StampedSocket) -> Carrier:
+        """Make the handshake on a new connection; return what carries the session."""
         self._connection = connection
         self._check_left()
         self._held = deque()
         self._decoder = self._handshake(connection)
-        self.subscribed_ns = connection.arrived_ns
-        network.keep_tls_session(endpoint.url, connection)
-        return connection
+        carrier = self._connection  # a protocol may put its own on the connection
+        self.subscribed_ns = carrier.arrived_ns
+        self.network.keep_tls_session(self.endpoint.url, connection)
+        return carrier
 
     def _subscribe(self) -> None:
         """Send the endpoint's hello and wait for the confirmation.

@@ -23,7 +23,8 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.engineio import engine_refusal, parse_opening, split_payload
 from sseload_users.transports.event_stream import EventStream, parse_event
 from sseload_users.transports.frames import FrameDecoder
-from sseload_users.transports.http2 import Http2Stream
+from sseload_users.transports.http2 import Http2Session
+from sseload_users.transports.http2_stream import Http2Stream
 from sseload_users.transports.http_body import Body, ChunkedBody
 from sseload_users.transports.inflation import Inflation
 from sseload_users.transports.msgpack_parser import unpack
@@ -165,24 +166,33 @@ def bodies(data: bytes) -> None:
 def streams(data: bytes) -> None:
     """HTTP/2: messages and end do not depend on how the bytes are split."""
 
-    def decode(cut: Cut) -> tuple[list[bytes], list[Closed]]:
-        messages: list[bytes] = []
-        ends: list[Closed] = []
-        events = EventStream(
-            lambda block, _: messages.append(block), ends.append, _MAX_MESSAGE, _share
-        )
-        stream = Http2Stream(
-            Endpoint("http://a.test/", http="2"), lambda _: None, compression=False
-        )
-        waiting = True
+    def decode(cut: Cut) -> list[tuple[list[bytes], list[Closed | None]]]:
+        session = Http2Session(lambda _: None, _share)
+        endpoint = Endpoint("http://a.test/", http="2")
+        waiting = [session.open(endpoint, compression=False) for _ in range(2)]
+        found = []
         for piece in cut(data):
-            stream.feed(piece, 1, None)
-            if waiting and stream.response.head is not None and not stream.response.refused:
-                waiting = False
-                stream.decode(events, ends.append, 1, None)
-        return messages, ends
+            session.feed(piece, 1, None)
+            for stream in [each for each in waiting if each.is_open]:
+                waiting.remove(stream)
+                found.append((stream.number, _watched(stream)))
+        return [each for _, each in sorted(found)]
 
     assert decode(_whole) == decode(_pieces)
+
+
+def _watched(stream: Http2Stream) -> tuple[list[bytes], list[Closed | None]]:
+    """Watch a stream; return what will come of it: its messages, and how it closes."""
+    messages: list[bytes] = []
+    ends: list[Closed | None] = []
+    events = EventStream(lambda block, _: messages.append(block), ends.append, _MAX_MESSAGE, _share)
+
+    def end(_: Exception | None) -> None:
+        if not events.ended:
+            ends.append(stream.closed)
+
+    stream.watch(events.feed, end)
+    return messages, ends
 
 
 def contents(data: bytes) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
+import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +25,7 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.network import Network
 from tests.support.listener import Listener
 from tests.support.ports import free_port
-from tests.support.runs import QUICK, run, target
+from tests.support.runs import QUICK, Outcome, run, target
 from tests.support.socket_servers import CERTIFICATES, serving
 
 SCRIPT = Path(__file__).with_name("http2_node.js")
@@ -44,6 +48,27 @@ def node(*, tls: bool) -> Iterator[str]:
             yield f"http{'s' if tls else ''}://127.0.0.1:{process.stdout.readline().strip()}"
         finally:
             process.kill()
+
+
+@contextlib.contextmanager
+def broadcasting_node(reset_every: int = 0) -> Iterator[str]:
+    """Serve broadcasts by Node's http2 with TLS; yield the URL."""
+    script = SCRIPT.with_name("http2_broadcast_node.js")
+    command = ["node", str(script), str(CERTIFICATES / "server.pem"), str(reset_every)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"https://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.kill()
+
+
+def record_of(url: str) -> dict[str, Any]:
+    """Return what the broadcasting server has recorded."""
+    context = ssl.create_default_context(cafile=str(CERTIFICATES / "ca.pem"))
+    with urllib.request.urlopen(f"{url}/record", context=context, timeout=5) as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
 
 
 def listener(url: str, **more: Any) -> Listener:
@@ -200,3 +225,57 @@ def test_a_run_over_http2_gets_every_code(tmp_path: Path) -> None:
     assert len(record.read(path).codes) == 10
     log = (tmp_path / "access.log").read_text()
     assert log.count('/stream?username=loadtest HTTP/2.0" 200') == 30
+
+
+SHARING = """\
+transport = "sse"
+[connect]
+path = "/live"
+multiplex = 10
+[confirm]
+fields = { "type" = "connected" }
+[code]
+field = "code"
+[ingest]
+method = "POST"
+path = "/publish"
+body = { "code" = "{code}" }
+"""
+
+
+def run_sharing(folder: Path, url: str, *arguments: str) -> Outcome:
+    path = folder / "sharing.toml"
+    path.write_text(SHARING, "utf-8")
+    ca = str(CERTIFICATES / "ca.pem")
+    return run(
+        folder / "run", *arguments, *QUICK, "--target", str(path), "--ca-file", ca, "--host", url
+    )
+
+
+@needs_node
+@pytest.mark.e2e
+def test_streams_share_connections_as_the_profile_says(tmp_path: Path) -> None:
+    with broadcasting_node() as url:
+        outcome = run_sharing(tmp_path, url, "30", "10", "1")
+        record = record_of(url)
+    deliveries = outcome.report["deliveries"]
+    assert Counter(each["session"] for each in record["streams"]) == {0: 10, 1: 10, 2: 10}
+    assert [len(each["sent"]) for each in record["streams"]] == [10] * 30
+    assert (deliveries["owed"], deliveries["delivered"]) == (300, 300)
+    assert outcome.report["generator"]["timestamps"] == "kernel"
+    assert outcome.grade == "good"
+
+
+@needs_node
+@pytest.mark.e2e
+@pytest.mark.dear
+def test_streams_that_are_reset_come_back_on_the_same_connections(tmp_path: Path) -> None:
+    with broadcasting_node(reset_every=3) as url:
+        outcome = run_sharing(tmp_path, url, "20", "9", "3", "--reconnect")
+        record = record_of(url)
+    deliveries, connections = outcome.report["deliveries"], outcome.report["connections"]
+    assert {each["session"] for each in record["streams"]} == {0, 1}
+    assert sum(each["reset"] for each in record["streams"]) == connections["dropped"] == 3
+    assert outcome.causes == {("session", "stream reset: INTERNAL_ERROR"): 3}
+    assert deliveries["delivered"] == sum(len(each["sent"]) for each in record["streams"])
+    assert (deliveries["missing"], deliveries["interrupted"]) == (0, 3)

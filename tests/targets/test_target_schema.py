@@ -61,8 +61,8 @@ def mistake(path: Path) -> str:
             changed('path = "/ws"', 'path = "/ws"\nport = 1'),
             (
                 "connect.port: unknown key; use one of: method, path, query, headers, body, "
-                "http, subprotocols, namespace, auth, engine, parser, transports, send, "
-                "send_hex, send_base64, max_message."
+                "http, multiplex, subprotocols, namespace, auth, engine, parser, transports, "
+                "send, send_hex, send_base64, max_message."
             ),
         ),
         (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import h2.config
 import h2.connection
 import h2.events
@@ -11,9 +13,11 @@ from hypothesis import strategies as st
 from sseload_users.transports import Closed
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.event_stream import EventStream
-from sseload_users.transports.http2 import BAD_FRAME, Http2Stream
+from sseload_users.transports.http2 import BAD_FRAME, Http2Session
+from sseload_users.transports.http2_stream import Http2Stream
 from tests.support.wire import share
 
+ENDPOINT = Endpoint("http://a.test/events?x=1", http="2")
 HEAD = [(":status", "200"), ("content-type", "text/event-stream")]
 
 
@@ -22,9 +26,8 @@ class Server:
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
-        self.stream = Http2Stream(
-            Endpoint("http://a.test/events?x=1", http="2"), self.sent.append, compression=True
-        )
+        self.session = Http2Session(self.sent.append, share)
+        self.stream = self.session.open(ENDPOINT, compression=True)
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
         self.h2.initiate_connection()
         self.events = self.h2.receive_data(b"".join(self.sent))
@@ -35,18 +38,35 @@ class Server:
         return self.h2.data_to_send()
 
 
-def decoded(stream: Http2Stream, reads: list[bytes]) -> tuple[list[bytes], list[Closed]]:
-    """Feed reads to a stream; return its messages, and how it closed."""
-    messages: list[bytes] = []
-    ends: list[Closed] = []
-    events = EventStream(lambda message, _: messages.append(message), ends.append, 1 << 20, share)
-    waiting = True
+@dataclass
+class Watched:
+    """What comes of a stream.
+
+    Attributes:
+        messages: its messages.
+        ends: how it closed.
+    """
+
+    stream: Http2Stream
+    messages: list[bytes] = field(default_factory=list)
+    ends: list[Closed | None] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        events = EventStream(
+            lambda message, _: self.messages.append(message), self.ends.append, 1 << 20, share
+        )
+        self.stream.watch(events.feed, lambda _: self.ends.append(self.stream.closed))
+
+
+def decoded(server: Server, reads: list[bytes]) -> tuple[list[bytes], list[Closed | None]]:
+    """Feed reads to a connection; return the messages of its first stream, and how it closed."""
+    watched: Watched | None = None
     for read in reads:
-        stream.feed(read, 0, None)
-        if waiting and stream.response.head is not None:
-            waiting = False
-            stream.decode(events, ends.append, 0, None)
-    return messages, ends
+        server.session.feed(read, 0, None)
+        if watched is None and server.stream.response.head is not None:
+            watched = Watched(server.stream)
+    assert watched is not None
+    return watched.messages, watched.ends
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
@@ -76,7 +96,7 @@ def test_events_are_the_same_however_frames_are_cut(
         server.h2.send_data(1, event[middle:])
     if ends:
         server.h2.end_stream(1)
-    messages, closed = decoded(server.stream, cut(server.data(), places))
+    messages, closed = decoded(server, cut(server.data(), places))
     assert messages == [each for each in body.split(b"\n\n") if each]
     assert closed == ([Closed("server", "end of stream")] if ends else [])
     # The server understands the answers to its pings and settings.
@@ -98,10 +118,9 @@ def test_windows_are_given_back_as_the_stream_is_read() -> None:
     server = Server()
     total = 0
     for _ in range(300):
-        server.stream.feed(server.data(), 0, None)
+        server.session.feed(server.data(), 0, None)
         if server.stream.response.head is not None and total == 0:
-            events = EventStream(lambda *_: None, lambda _: None, 1 << 20, share)
-            server.stream.decode(events, lambda _: None, 0, None)
+            Watched(server.stream)
         for each in server.sent:
             server.h2.receive_data(each) if total else None
         server.sent.clear()
@@ -113,6 +132,5 @@ def test_windows_are_given_back_as_the_stream_is_read() -> None:
 def test_what_is_not_http2_ends_the_stream() -> None:
     for data in (b"HTTP/1.1 400 Bad\r\n\r\n", b"\0\0\4\4\0\0\0\0\1abcd", b"\xff" * 20):
         server = Server()
-        server.stream.feed(data, 0, None)
-        assert server.stream.complete
-        assert server.stream.at_end is BAD_FRAME
+        server.session.feed(data, 0, None)
+        assert server.session.closed is server.stream.closed is BAD_FRAME
