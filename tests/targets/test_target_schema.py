@@ -266,7 +266,8 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         "Unknown target 'centrifuge': use one of code-server, action-cable, "
         "centrifugo, code-server-socket, code-server-sse, graphql-transport-ws, nchan, nchan-sse, "
         "phoenix, pusher, pusher-presence, pusher-private, restarting-sse, rooms, rooms-sse, "
-        "signalr, socketio, socketio2, sse, stomp, websocket, or the path of a file that ends in .toml."
+        "signalr, socketio, socketio2, sse, stomp, websocket, or the path of a file that ends in "
+        ".toml."
     )
 
 
