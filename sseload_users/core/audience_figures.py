@@ -21,7 +21,8 @@ class ChannelFigures:
     name: Name
     """The channel's name."""
     connections: Count
-    """Connections that subscribe to it, once the run has all its connections."""
+    """Connections that subscribe to it, once the run has all its connections and before any of them
+    moves."""
     codes: Count
     """Codes that were sent to it."""
     owed: Count
@@ -70,7 +71,9 @@ class LeakExample:
     username: str
     """The user that the connection connected as; empty if the target has no user names."""
     own_channels: list[str]
-    """The channels that its session had belonged to, three at most."""
+    """The channels that its session belonged to when the code was sent, three at most."""
+    had_left: bool
+    """Whether it had belonged to the code's channel before, and left it."""
 
 
 @with_config(FIGURES)

@@ -123,7 +123,7 @@ class CodeRegistry:
         del self.unannounced[code.sequence, code.text_ns]
         code.copies = None
 
-    def oldest_unreceived_ns(self, at_ns: int) -> int | None:
+    def oldest_unreceived_ns(self, at_ns: int, channel: str | None = None) -> int | None:
         """Return when the oldest code was sent that had not arrived anywhere at a time.
 
         The server may not have broadcast it by then, so a session that began to connect then may
@@ -131,6 +131,7 @@ class CodeRegistry:
 
         Args:
             at_ns: the time (wall clock, ns).
+            channel: only codes of that channel count; None for all.
 
         Returns:
             The time (wall clock, ns); None if there is no such code in flight.
@@ -139,7 +140,10 @@ class CodeRegistry:
             (
                 code.sent_ns
                 for code in self.in_flight.values()
-                if code.sent_ns is not None and code.is_owed and not code.had_arrived(at_ns)
+                if code.sent_ns is not None
+                and channel in (None, code.channel)
+                and code.is_owed
+                and not code.had_arrived(at_ns)
             ),
             default=None,
         )
@@ -170,6 +174,5 @@ class CodeRegistry:
         for code in self.in_flight.values():
             if code.copies is not None and code.is_owed:
                 delivered += len(code.counted_copies())
-                members, _ = audience.members(code.channel)
-                owed += max(len(members), len(code.copies))
+                owed += max(audience.owed(code), len(code.copies))
         return owed, delivered

@@ -132,16 +132,7 @@ def count_deliveries_at_nodes(rules: PairRules, account: CodeTally, code: Tracke
 def count_leak(tally: Tally, session: Session, code: TrackedCode, copies: int) -> None:
     """Count copies of a code that reached a session outside its channel."""
     tally.code(code.sequence).leaked += copies
-    connection = session.connection
-    tally.keep_leak(
-        Leak.to(
-            code.sequence,
-            code.channel or "",
-            connection.number,
-            connection.username,
-            tuple(session.channels or ()),
-        )
-    )
+    tally.keep_leak(Leak.to(session, code.sequence, code.sent_ns or 0, code.channel or ""))
 
 
 def count_before(

@@ -144,6 +144,8 @@ class Ledger:
             self._away -= session.gaps.away_ns is not None
             oldest_ns = self.codes.oldest_sent_ns(started_ns)
             session.gaps.come_back(started_ns, subscribed_ns, oldest_ns)
+            if session.has_moved:
+                self._return_to_channels(session, channels, started_ns, subscribed_ns)
             return session
         own = channels if self._has_channels else None
         times, streams = (started_ns, subscribed_ns), self._has_streams
@@ -165,7 +167,8 @@ class Ledger:
         Args:
             session: from `open_session`.
             channel: the channel; the session is not in it.
-            at_ns: when it asks (wall clock, ns); what is sent later may arrive.
+            at_ns: when it asks (wall clock, ns), or when the oldest code was sent that could
+                still be meant for it then; what is sent later may arrive.
         """
         session.ask_to_join(channel, at_ns)
         self.audience.join(session, channel)
@@ -192,6 +195,27 @@ class Ledger:
         """
         span = session.span(channel)
         span.left_ns = max(at_ns, span.leaving_ns)
+        self.audience.leave(session, channel)
+
+    def _return_to_channels(
+        self, session: Session, channels: Iterable[str], started_ns: int, subscribed_ns: int
+    ) -> None:
+        """Note to which channels a session has returned, whatever it asked for before its gap."""
+        own = {*channels}
+        for channel in own:
+            if not session.is_in(channel):
+                if channel not in (session.channels or {}) or session.is_leaving_channel(channel):
+                    self.ask_to_join(session, channel, started_ns)
+                self.confirm_join(session, channel, subscribed_ns)
+        for channel in {*(session.channels or {})} - own:
+            if session.span(channel).left_ns == NEVER:
+                self.begin_leaving(session, subscribed_ns, channel)
+                self.leave_channel(session, channel, subscribed_ns)
+        # From where on it wants codes, it tells the server for all channels alike.
+        newest = self.codes.find(session.newest_of_all, None)
+        if newest is not None and newest.sent_ns is not None:
+            since_ns = self.rules.undecided_since(newest.sent_ns)
+            session.history_ns = min(session.history_ns, since_ns)
 
     def _count_settled(self, session: Session, since_ns: int, channel: str | None = None) -> None:
         """Count the codes that were settled before it was known that a session was owed them."""

@@ -10,8 +10,19 @@ from typing import Protocol
 from sseload_users.core.code_tally import OPEN_STATUSES, OWED_STATUSES, CodeTally, Status
 from sseload_users.core.gaps import Gaps
 from sseload_users.core.session_set import SessionSet
-from sseload_users.core.spans import ALWAYS, NEVER, Relation, Span, relation_in
+from sseload_users.core.spans import (
+    ALWAYS,
+    NEVER,
+    Relation,
+    Span,
+    after_leaving,
+    relation_in,
+    without_details,
+)
 from sseload_users.core.unusual_pairs import UnusualPairs
+
+#: Time for which each stretch of a session in a channel is kept by itself.
+_DETAILED_NS = 60_000_000_000
 
 
 class SessionLedger(Protocol):
@@ -165,6 +176,11 @@ class Session:
         else:
             self.newest = code.sequence
 
+    @property
+    def newest_of_all(self) -> int:
+        """The highest sequence number that has arrived; 0 before the first."""
+        return self.newest if self.newest_in is None else max(self.newest_in.values(), default=0)
+
     def newest_before(self, code: TrackedCode) -> int:
         """Return the highest sequence number that has arrived with a code's order key."""
         return self.newest if self.newest_in is None else self.newest_in.get(code.order_key, 0)
@@ -229,7 +245,23 @@ class Session:
             raise ValueError("a run without channels has none to join")
         if channel not in self.connection.channels:
             self.connection.channels = (*self.connection.channels, channel)
-        self.channels[channel] = (*self.channels.get(channel, ()), Span(asked_ns))
+        earlier = without_details(self.channels.get(channel, ()), asked_ns - _DETAILED_NS)
+        self.channels[channel] = (*earlier, Span(after_leaving(earlier, asked_ns)))
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether it has ever asked to join a channel, or to leave one."""
+        return any(spans != (ALWAYS,) for spans in (self.channels or {}).values())
+
+    def is_leaving_channel(self, channel: str) -> bool:
+        """Whether it has left a channel, or is about to."""
+        return self.span(channel).leaving_ns != NEVER
+
+    def is_in(self, channel: str) -> bool:
+        """Whether it is in a channel, and not about to leave it."""
+        for span in (self.channels or {}).get(channel, ())[-1:]:
+            return span.joined_ns != NEVER and span.leaving_ns == NEVER
+        return False
 
     def begin_leaving(self, at_ns: int, channel: str | None = None) -> None:
         """Stop being owed codes, or only those of a channel, from a time (wall clock, ns) on."""

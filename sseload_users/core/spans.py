@@ -47,6 +47,34 @@ class Span:
 ALWAYS = Span(0, 0)
 
 
+def after_leaving(spans: Sequence[Span], asked_ns: int) -> int:
+    """Return when a session asked to join a channel again: not while it was owed its codes.
+
+    Args:
+        spans: the earlier spans, in order of time.
+        asked_ns: when it asked, or when the oldest code was sent that may be meant for it then
+            (wall clock, ns).
+    """
+    leaving_ns = spans[-1].leaving_ns if spans else NEVER
+    return asked_ns if leaving_ns == NEVER else max(asked_ns, leaving_ns + 1)
+
+
+def without_details(spans: tuple[Span, ...], before_ns: int) -> tuple[Span, ...]:
+    """Return the spans of a channel, with the earliest ones as one, so that they stay few.
+
+    What was sent in that time, and arrives after all, is not judged.
+
+    Args:
+        spans: the spans, in order of time.
+        before_ns: those that others followed before this time (wall clock, ns) become one.
+    """
+    old = sum(each.asked_ns < before_ns for each in spans[1:])
+    if not old:
+        return spans
+    asked_ns, left_ns = spans[0].asked_ns, min(spans[old - 1].left_ns, spans[old].asked_ns)
+    return (Span(asked_ns, asked_ns, asked_ns - 1, left_ns), *spans[old:])
+
+
 def relation_in(spans: Sequence[Span], sent_ns: int, arrived_ns: int) -> Relation:
     """Return how a code relates to the spans of its channel.
 

@@ -48,7 +48,7 @@ class PackedTally(TypedDict):
     codes: dict[int, list[Any]]
     seconds: dict[int, list[Any]]
     histograms: list[list[object]]
-    leaks: list[tuple[int, str, int, str, Sequence[str], str]]
+    leaks: list[tuple[int, str, int, str, Sequence[str], bool, str]]
     evidence: list[Any]
     addresses: list[tuple[str, str, str, int]]
     nodes: list[tuple[int, NodeEvent, int]]
@@ -263,7 +263,7 @@ class Tally:
             setattr(new, name, Histogram.unpack(histogram))
         new.evidence = Evidence.unpack(data["evidence"])
         new.leaks = [
-            Leak(sequence, channel, connection, username, tuple(own), worker)
-            for sequence, channel, connection, username, own, worker in data["leaks"]
+            Leak(sequence, channel, connection, username, tuple(own), had_left, worker)
+            for sequence, channel, connection, username, own, had_left, worker in data["leaks"]
         ]
         return new

@@ -41,6 +41,7 @@ def leaks_of(totals: Totals) -> list[LeakExample]:
             connection=first.get(leak.worker, 0) + leak.connection,
             username=leak.username,
             own_channels=list(leak.own_channels),
+            had_left=leak.had_left,
         )
         for leak in totals.tally.leaks
     ]

@@ -22,6 +22,10 @@ _PREFIX = (
     "The names of these channels begin alike: look for a comparison by prefix, or for a pattern "
     "that matches both."
 )
+_LEFT = (
+    "These connections had left the channels a second before at least: look at how the server "
+    "removes clients from a channel, and whether it confirms that before it is done."
+)
 _GENERAL = (
     "Look at how the server adds clients to a channel and removes them, for example after a "
     "reconnect or a change of rooms, and at keys under which it caches the members."
@@ -50,9 +54,10 @@ def _example(leak: LeakExample) -> str:
     user = f" (user {_name(leak.username)})" if leak.username else ""
     worker = f" of {_name(leak.worker)}" if leak.worker not in ("", "local") else ""
     own = ", ".join(map(_name, leak.own_channels)) or "no channel"
+    has_left = "had left it and " if leak.had_left else ""
     return (
         f"for example, code {number(leak.code)} of channel {_name(leak.channel)} reached "
-        f"connection {number(leak.connection)}{user}{worker}, which subscribes to {own}"
+        f"connection {number(leak.connection)}{user}{worker}, which {has_left}subscribes to {own}"
     )
 
 
@@ -68,6 +73,8 @@ def _hint(account: Account) -> str:
     own = [rows[leak.channel] for leak in leaks if leak.channel in rows]
     if own and all(each.owed and not each.received for each in own):
         return _ELSEWHERE
+    if all(leak.had_left for leak in leaks):
+        return _LEFT
     if all(any(_alike(leak.channel, each) for each in leak.own_channels) for leak in leaks):
         return _PREFIX
     return _GENERAL

@@ -125,3 +125,88 @@ def test_a_run_without_channels_has_none_to_join() -> None:
     session = ledger.open_session(ledger.add_connection(), T0, T0)
     with pytest.raises(ValueError, match="without channels"):
         ledger.ask_to_join(session, "a", T0)
+
+
+def test_a_channel_that_was_left_is_forgotten_once_nothing_can_come() -> None:
+    ledger = Ledger(1.0, channels=ChannelPlan(("a", "b")))
+    session = ledger.open_session(ledger.add_connection(), T0, T0, ("a", "b"))
+    ledger.begin_leaving(session, T0 + MS, "a")
+    ledger.leave_channel(session, "a", T0 + 2 * MS)
+    ledger.settle(T0 + 5_000 * MS)
+    assert session in ledger.audience.members("a")[0]
+    ledger.settle(T0 + 20_000 * MS)
+    assert session not in ledger.audience.members("a")[0]
+    assert session in ledger.audience.members("b")[0]
+
+
+def test_a_channel_that_was_joined_again_is_not_forgotten() -> None:
+    ledger = Ledger(1.0, channels=ChannelPlan(("a", "b")))
+    session = ledger.open_session(ledger.add_connection(), T0, T0, ("a", "b"))
+    ledger.begin_leaving(session, T0 + MS, "a")
+    ledger.leave_channel(session, "a", T0 + 2 * MS)
+    ledger.ask_to_join(session, "a", T0 + 3 * MS)
+    ledger.settle(T0 + 20_000 * MS)
+    assert session in ledger.audience.members("a")[0]
+
+
+def test_the_stretches_in_a_channel_stay_few() -> None:
+    ledger = Ledger(1.0, channels=ChannelPlan(("a", "b")))
+    session = ledger.open_session(ledger.add_connection(), T0, T0, ("a", "b"))
+    for turn in range(1000):
+        at_ns = T0 + turn * 10_000 * MS
+        ledger.begin_leaving(session, at_ns, "a")
+        ledger.leave_channel(session, "a", at_ns + MS)
+        ledger.ask_to_join(session, "a", at_ns + 2 * MS)
+        ledger.confirm_join(session, "a", at_ns + 3 * MS)
+    assert session.channels is not None
+    assert len(session.channels["a"]) < 10
+    # Of long ago, it is known that it was there at times, and not when.
+    assert session.relation(T0 + 5, "a") == "leaving"
+    assert session.relation(T0 + 9_999_000 * MS, "a") == "owed"
+    assert session.is_in("a")
+
+
+def test_a_code_on_its_way_may_come_to_a_session_that_joins_meanwhile() -> None:
+    ledger = Ledger(1.0, channels=ChannelPlan(("a", "b")))
+    session = ledger.open_session(ledger.add_connection(), T0, T0, ("b",))
+    # Another worker's code, which is announced late.
+    ledger.ask_to_join(session, "a", T0 + 20 * MS)
+    ledger.confirm_join(session, "a", T0 + 21 * MS)
+    session.receive(ledger.code(1, T0 + 15 * MS), T0 + 22 * MS)
+    ledger.announce(1, T0 + 15 * MS, T0 + 15 * MS)
+    ledger.audience.admit_newcomers(ledger.code(1))
+    ledger.set_status(1, "accepted")
+    ledger.settle(T0 + 5_000 * MS)
+    account = ledger.take().codes[1]
+    assert (account.owed, account.delivered, account.unexpected, account.leaked) == (1, 1, 0, 0)
+
+
+def test_a_leak_after_a_leave_says_so() -> None:
+    ledger = Ledger(1.0, channels=ChannelPlan(("a", "b")))
+    session = ledger.open_session(ledger.add_connection("ann"), T0, T0, ("a", "b"))
+    ledger.begin_leaving(session, T0 + MS, "a")
+    ledger.leave_channel(session, "a", T0 + 2 * MS)
+    ledger.announce(1, T0 + 10 * MS)
+    ledger.set_status(1, "accepted")
+    session.receive(ledger.code(1), T0 + 11 * MS)
+    ledger.settle(T0 + 5_000 * MS)
+    (leak,) = ledger.take().leaks
+    assert (leak.channel, leak.own_channels, leak.had_left) == ("a", ("b",), True)
+
+
+def test_a_session_returns_to_the_channels_that_it_wants() -> None:
+    ledger = Ledger(1.0, channels=ChannelPlan(("a", "b", "c")), resume=True)
+    connection = ledger.add_connection()
+    session = ledger.open_session(connection, T0, T0, ("a",))
+    # It is lost as it moves: it has left, and nothing confirms that it has joined.
+    ledger.begin_leaving(session, T0 + MS, "a")
+    ledger.ask_to_join(session, "b", T0 + 2 * MS)
+    ledger.pause_session(session, T0 + 3 * MS, released=True)
+    ledger.open_session(connection, T0 + 9 * MS, T0 + 10 * MS, ("b", "c"))
+    assert [session.is_in(each) for each in "abc"] == [False, True, True]
+    assert session.relation(T0 + 20 * MS, "a", T0 + 21 * MS) == "outside"
+    assert session.relation(T0 + 5 * MS, "b") == "joining"
+    # And back to the first one.
+    ledger.pause_session(session, T0 + 30 * MS, released=True)
+    ledger.open_session(connection, T0 + 39 * MS, T0 + 40 * MS, ("a",))
+    assert [session.is_in(each) for each in "abc"] == [True, False, False]

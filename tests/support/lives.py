@@ -81,7 +81,7 @@ def account(
                 code.missing = missing if sequence == 1 and worker == 0 else 0
                 if leaked and sequence == 1 and worker == 0:
                     code.leaked = leaked
-                    tally.keep_leak(Leak.to(1, "c1", 2, "ann", ("c2",)))
+                    tally.keep_leak(Leak(1, "c1", 2, "ann", ("c2",)))
                 code.delivered = now.received = connections - code.missing
                 times = [random_.randint(800, 9000) for _ in range(code.delivered)]
                 code.latencies.add_all(times)
