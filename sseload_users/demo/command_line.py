@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_heartbeats(made.add_argument_group("heartbeats and tokens"))
     _add_delivery_faults(made.add_argument_group("delivery faults"))
+    _add_channel_faults(made.add_argument_group("channel faults"))
     _add_connection_faults(made.add_argument_group("connection faults"))
     _add_ingest_faults(made.add_argument_group("ingest faults"))
     return made
@@ -282,12 +283,6 @@ def _add_delivery_faults(group: argparse._ArgumentGroup) -> None:
         help="a broken message in a valid frame, or a broken frame (default: message)",
     )
     _add_share(group, "--foreign", "share of deliveries followed by a foreign code")
-    _add_share(
-        group,
-        "--leak",
-        "share of pairs of a code and a connection outside its channel that are written, too",
-    )
-    _add_share(group, "--wrong-room", "share of codes that go to another channel instead")
     add("--replay", action="store_true", help="send all earlier codes to late joiners")
     add(
         "--replay-all",
@@ -302,6 +297,24 @@ def _add_delivery_faults(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="codes kept for clients that return with Last-Event-ID or an offset (default: 10000)",
     )
+
+
+def _add_channel_faults(group: argparse._ArgumentGroup) -> None:
+    _add_share(
+        group,
+        "--leak",
+        "share of pairs of a code and a connection outside its channel that are written, too",
+    )
+    _add_share(group, "--wrong-room", "share of codes that go to another channel instead")
+    _add_share(group, "--ignore-join", "share of joins of channels confirmed but not carried out")
+    group.add_argument(
+        "--late-join",
+        type=option_types.share_and_seconds(None),
+        default=(0.0, 0.0),
+        metavar="SHARE:SECONDS",
+        help="share of joins of channels confirmed SECONDS before they are carried out",
+    )
+    _add_share(group, "--ignore-leave", "share of leaves of channels confirmed but not carried out")
 
 
 def _add_connection_faults(group: argparse._ArgumentGroup) -> None:

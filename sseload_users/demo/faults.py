@@ -33,6 +33,10 @@ class Faults:
         leak: share of deliveries, of the pairs of a code and a connection outside its channel,
             that are made although they must not be.
         wrong_room: share of codes that go to another channel's connections instead.
+        ignore_join: share of joins that are confirmed but not carried out.
+        late_join: share of joins that are carried out ``late_join_seconds`` after they are
+            confirmed.
+        ignore_leave: share of leaves that are confirmed but not carried out.
         drop: share of listening connections that are dropped after ``drop_after`` codes.
         refuse: share of handshakes that are refused.
         ingest_share: share of ingests that are answered with ``ingest_status``.
@@ -53,6 +57,10 @@ class Faults:
     foreign: float = 0.0
     leak: float = 0.0
     wrong_room: float = 0.0
+    ignore_join: float = 0.0
+    late_join: float = 0.0
+    late_join_seconds: float = 0.0
+    ignore_leave: float = 0.0
     drop: float = 0.0
     drop_how: DropHow = "close"
     drop_code: int = 1001
@@ -144,6 +152,18 @@ class FaultPlan:
     def misroutes(self, code: int) -> bool:
         """Whether the ``code``-th code goes to another channel's connections instead."""
         return self._due(self.faults.wrong_room, 13, code)
+
+    def ignores_join(self, change: int, connection: int) -> bool:
+        """Whether the ``change``-th change of a connection's channels is a join without effect."""
+        return self._drawn(self.faults.ignore_join, 14, change, connection)
+
+    def joins_late(self, change: int, connection: int) -> bool:
+        """Whether that join is carried out only after its confirmation."""
+        return self._drawn(self.faults.late_join, 15, change, connection)
+
+    def ignores_leave(self, change: int, connection: int) -> bool:
+        """Whether the ``change``-th change of a connection's channels is a leave without effect."""
+        return self._drawn(self.faults.ignore_leave, 16, change, connection)
 
     def drops(self, connection: int) -> bool:
         """Whether the ``connection``-th listening connection is dropped."""

@@ -120,6 +120,13 @@ class Hub:
             held.timer.cancel()
             abandon(held.broadcast, subscription.subscriber)
 
+    def leave(self, subscription: Subscription, channel: str) -> None:
+        """End a subscription to one of its channels, or all of it if there is no other."""
+        if subscription.channels == (channel,):
+            self.unsubscribe(subscription)
+        else:
+            self._subscriptions.leave(subscription, channel)
+
     def forget(self, subscriber: Subscriber) -> None:
         """Drop the state of a closed connection."""
         self._codes_before_drop.pop(subscriber, None)

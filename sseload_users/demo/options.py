@@ -102,12 +102,15 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, dict[str, Any]]:
         )
     delay, delay_seconds = given.pop("delay")
     reorder, reorder_seconds = given.pop("reorder")
+    late_join, late_join_seconds = given.pop("late_join")
     names = Faults.__dataclass_fields__.keys() & given.keys()
     faults = Faults(
         delay=delay,
         delay_seconds=delay_seconds,
         reorder=reorder,
         reorder_seconds=reorder_seconds,
+        late_join=late_join,
+        late_join_seconds=late_join_seconds,
         **{name: given.pop(name) for name in names},
     )
     return Settings(version=given.pop("as"), faults=faults, **given), options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -90,6 +91,9 @@ class PushConnection:
         self._by = ""
         self._code: int | None = None
         self._subscriptions: dict[str, Subscription] = {}
+        # Joins that are confirmed and not carried out, by channel.
+        self._joining: dict[str, asyncio.TimerHandle] = {}
+        self._changes = 0
         context.open[self] = None
         context.recorder.write(
             "opened",
@@ -123,6 +127,55 @@ class PushConnection:
         subscription = self._subscriptions.pop(namespace, None)
         if subscription is not None:
             self.context.hub.unsubscribe(subscription)
+
+    def join_channel(self, form: Format, channel: str) -> None:
+        """Join a further channel, as far as the faults let it; the caller confirms it."""
+        self._changes += 1
+        plan, change = self.context.plan, (self._changes, self.ordinal)
+        if plan.ignores_join(*change):
+            self._record_change(channel, "ignored", joins=True)
+        elif plan.joins_late(*change):
+            self._record_change(channel, "late", joins=True)
+            self._joining[channel] = asyncio.get_running_loop().call_later(
+                plan.faults.late_join_seconds, self._join_now, form, channel
+            )
+        else:
+            self._record_change(channel, joins=True)
+            self._join_now(form, channel)
+
+    def leave_channel(self, channel: str) -> None:
+        """Leave a channel, unless a fault prevents that; the caller confirms it."""
+        self._changes += 1
+        if self.context.plan.ignores_leave(self._changes, self.ordinal):
+            self._record_change(channel, "ignored", joins=False)
+            return
+        self._record_change(channel, joins=False)
+        if timer := self._joining.pop(channel, None):
+            timer.cancel()
+        self._leave_now(channel)
+
+    def _leave_now(self, channel: str) -> None:
+        for namespace, subscription in list(self._subscriptions.items()):
+            if subscription.channels == (channel,):
+                del self._subscriptions[namespace]
+            if channel in subscription.channels:
+                self.context.hub.leave(subscription, channel)
+
+    def _join_now(self, form: Format, channel: str) -> None:
+        self._joining.pop(channel, None)
+        # It may be in the channel still, as an earlier leave was not carried out.
+        self._leave_now(channel)
+        self.subscribe(form, channel, channels=(channel,))
+
+    def _record_change(self, channel: str, fault: str = "", *, joins: bool) -> None:
+        self.context.recorder.write(
+            "change",
+            connection=self.ordinal,
+            channel=channel,
+            joins=joins,
+            ns=wall_ns(),
+            fault=fault,
+        )
 
     def drop(self) -> None:
         """End or silence the connection, as ``--drop-how`` says."""
@@ -173,6 +226,9 @@ class PushConnection:
             self._by, self._code = by, code
         for namespace in list(self._subscriptions):
             self.unsubscribe(namespace)
+        for timer in self._joining.values():
+            timer.cancel()
+        self._joining.clear()
 
     def _reset(self) -> None:
         self.mark_ended("server")

@@ -163,6 +163,25 @@ class NodeRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelChange:
+    """A connection's request to join or to leave a channel; it is always confirmed.
+
+    Attributes:
+        connection: ordinal of the connection.
+        channel: the channel.
+        joins: it asks to join; otherwise to leave.
+        ns: when it was confirmed (wall clock, ns).
+        fault: "ignored" if it was not carried out, "late" if it was later; empty otherwise.
+    """
+
+    connection: int
+    channel: str
+    joins: bool
+    ns: int
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PageRecord:
     """One request for the page with the token.
 
@@ -217,6 +236,7 @@ class Record:
     Attributes:
         options: the server's options.
         connections: by ordinal.
+        changes: joins and leaves of channels, in the order of the requests.
         ingests: in the order of their answers.
         pages: in the order of the requests.
         codes: by index.
@@ -226,6 +246,7 @@ class Record:
 
     options: dict[str, Any] = field(default_factory=dict)
     connections: dict[int, ConnectionRecord] = field(default_factory=dict)
+    changes: list[ChannelChange] = field(default_factory=list)
     ingests: list[IngestRecord] = field(default_factory=list)
     pages: list[PageRecord] = field(default_factory=list)
     codes: dict[int, CodeRecord] = field(default_factory=dict)
@@ -344,6 +365,8 @@ def _add(record: Record, line: dict[str, Any]) -> None:
             record.ingests.append(IngestRecord(**line))
         case "page":
             record.pages.append(PageRecord(**line))
+        case "change":
+            record.changes.append(ChannelChange(**line))
         case "code":
             entry = CodeRecord(**line)
             if record.codes.setdefault(entry.index, entry) is not entry:

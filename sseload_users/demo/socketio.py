@@ -29,7 +29,8 @@ class SocketIOConnection(WebSocketConnection):
     """A Socket.IO client in the default namespace, in ``/events``, or in both.
 
     It is subscribed to the channels in the query of its handshake, or in the object that it
-    sends when it joins a namespace.
+    sends when it joins a namespace. The events ``["join", "c"]`` and ``["leave", "c"]`` join a
+    further channel and leave one.
 
     Attributes:
         greetings: see ``GREETINGS``.
@@ -89,6 +90,8 @@ class SocketIOConnection(WebSocketConnection):
         elif text.startswith("41"):
             self.joined.discard(_namespace(text))
             self.unsubscribe(_namespace(text))
+        elif text.startswith("42"):
+            self._change_channel(_namespace(text), text)
 
     def welcome(self, namespace: str) -> None:
         """Subscribe a client that has joined a namespace."""
@@ -115,6 +118,19 @@ class SocketIOConnection(WebSocketConnection):
         self.send(packet("0", namespace, dump({"sid": secrets.token_urlsafe(15)})))
         self.joined.add(namespace)
         self.welcome(namespace)
+
+    def _change_channel(self, namespace: str, text: str) -> None:
+        """Join or leave a channel, and confirm it; ignore any other event."""
+        try:
+            match json.loads(text[text.index("[") :]):
+                case ["join", str(channel)] if namespace in self.joined:
+                    self.send(event(namespace, "joined", channel))
+                    self.join_channel(SocketIOFormat(namespace), channel)
+                case ["leave", str(channel)] if namespace in self.joined:
+                    self.leave_channel(channel)
+                    self.send(event(namespace, "left", channel))
+        except (ValueError, RecursionError):
+            return
 
     def _refuse(self, namespace: str) -> None:
         why = {"message": "Unauthorized or unknown username"}

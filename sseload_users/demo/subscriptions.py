@@ -47,6 +47,11 @@ class Subscriptions:
         for channel in subscription.channels:
             self._in.get(channel, {}).pop(subscription, None)
 
+    def leave(self, subscription: Subscription, channel: str) -> None:
+        """End a subscription to one of its channels; the others go on."""
+        self._in.get(channel, {}).pop(subscription, None)
+        subscription.channels = tuple(each for each in subscription.channels if each != channel)
+
     def members(self, channel: str) -> Mapping[Subscription, None]:
         """Return the subscriptions to a channel."""
         return self._in.get(channel, {})

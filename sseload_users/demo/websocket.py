@@ -48,7 +48,8 @@ class WebSocketConnection(PushConnection):
 
     It is subscribed from the start, to the channels in the query of its handshake, from the
     offset there on. With ``subscribe=message`` in the query, messages subscribe instead:
-    ``{"type": "subscribe", "channel": "a,b", "offset": 5}``; ``unsubscribe`` ends that.
+    ``{"type": "subscribe", "channel": "a,b", "offset": 5}``; ``unsubscribe`` ends that. In both
+    cases, ``{"type": "join", "channel": "c"}`` joins a further channel, and ``leave`` leaves one.
 
     Args:
         context: the server's shared state.
@@ -107,6 +108,12 @@ class WebSocketConnection(PushConnection):
         elif request.get("type") == "unsubscribe":
             self.unsubscribe(channel)
             self.socket.write(frame(dump({"type": "unsubscribed", "channel": channel})))
+        elif request.get("type") == "join":
+            self.socket.write(frame(dump({"type": "joined", "channel": channel})))
+            self.join_channel(PlainFormat(), channel)
+        elif request.get("type") == "leave":
+            self.leave_channel(channel)
+            self.socket.write(frame(dump({"type": "left", "channel": channel})))
 
     def receive(self, data: bytes) -> None:
         """Handle bytes from the client."""
