@@ -99,6 +99,10 @@ class Options:
         "turn", _TEST, "channel that each code goes to: in turn, random, or weighted by the "
         "number of connections", choices=CHANNEL_ORDERS,
     )  # fmt: skip
+    channel_churn: float = option(
+        0.0, _CONNECTIONS, "average seconds after which a connection moves to another channel, as "
+        "the profile's [audience] says; 0 for never", lowest=0,
+    )  # fmt: skip
     publishers: int = option(
         1, _TEST, "number of publishers, each with its own connection or login, and each with as "
         "many codes as --codes says", lowest=1,
@@ -388,6 +392,7 @@ class Options:
             "ladder",
             "search",
             "channels",
+            "channel_churn",
             "nodes",
             "sender",
             "ingest_header",

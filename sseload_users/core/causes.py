@@ -114,6 +114,8 @@ class CauseKind(StrEnum):
     INGEST_OVERLOADED = auto()
     INGEST_SERVER_ERROR = auto()
     TIMEOUT = auto()
+    # requests to join or to leave a channel
+    CHANNEL_UNCONFIRMED = auto()
     # ends of sessions
     HEARTBEAT = auto()
     CLOSED_NORMALLY = auto()
@@ -227,6 +229,7 @@ _PATTERNS = (
     _pattern(CauseKind.INGEST_OVERLOADED, r"HTTP 503", connecting=False),
     _pattern(CauseKind.INGEST_SERVER_ERROR, r"HTTP 5\d\d", connecting=False),
     _pattern(CauseKind.TIMEOUT, r"no answer|timed out|timeout", connecting=False),
+    _pattern(CauseKind.CHANNEL_UNCONFIRMED, r"(join|leave): not confirmed", connecting=False),
     _pattern(CauseKind.COMPRESSED_DATA, r"(bad|after the) compressed (data|stream)"),
     _pattern(CauseKind.RESERVED_BITS, r"protocol error: reserved bits"),
     _pattern(CauseKind.INVALID_CHUNK, r"protocol error: bad chunk"),

@@ -30,6 +30,8 @@ class Counters:
         slow: connections that read slowly on purpose.
         upkeep: requests and messages that keep sessions alive.
         upkeep_failed: those of them that failed.
+        channel_changes: requests to join or to leave a channel during a session.
+        channel_changes_failed: those of them that failed.
         out_of_order: first copies that came after a code which was sent when their own had been
             answered.
         foreign: messages without a code of this run.
@@ -65,6 +67,8 @@ class Counters:
     slow: int = 0
     upkeep: int = 0
     upkeep_failed: int = 0
+    channel_changes: int = 0
+    channel_changes_failed: int = 0
     out_of_order: int = 0
     foreign: int = 0
     malformed: int = 0

@@ -34,7 +34,8 @@ class FailureCause:
     operation: Name
     """The operation that failed: before, resolve, connect, tls, handshake or subscribe while
     connecting; session for a dropped one; message for one that cannot be decoded; ingest for a
-    code's request; upkeep for a request that keeps a connection alive."""
+    code's request; upkeep for a request that keeps a connection alive; channel for a request to
+    join or to leave a channel."""
     cause: Name
     """The cause, in a few words that do not differ between connections."""
     count: Annotated[int, Field(ge=1)]
@@ -235,17 +236,22 @@ class DeliveryFigures:
 class ErrorFigures:
     """What failed.
 
-    failed = failed connects + drops + malformed messages + failed codes + failed upkeep.
+    failed = failed connects + drops + malformed messages + failed codes + failed upkeep + failed
+    changes of channels.
     """
 
     operations: Count
-    """Connect attempts, scheduled codes and upkeep requests, without codes whose outcome is
-    unknown."""
+    """Connect attempts, scheduled codes, upkeep requests and changes of channels, without codes
+    whose outcome is unknown."""
     failed: Count
     """Failures of all kinds."""
     upkeep: Count
     """Requests and messages that keep sessions alive."""
     upkeep_failed: Count
+    """Those of them that failed."""
+    channel_changes: Count
+    """Requests to join or to leave a channel during a session."""
+    channel_changes_failed: Count
     """Those of them that failed."""
     error_rate: Amount
     """failed / operations. From 0, and above 1 where one operation failed in more than one way;

@@ -153,12 +153,13 @@ def _errors(
     run: Run, tally: Tally, codes: CodeFigures, attempted: int, causes: Mapping[Cause, int]
 ) -> ErrorFigures:
     counters = tally.counters
-    operations = attempted + codes.judged + counters.upkeep
+    operations = attempted + codes.judged + counters.upkeep + counters.channel_changes
     failed = (
         counters.failed
         + counters.dropped
         + counters.malformed
         + counters.upkeep_failed
+        + counters.channel_changes_failed
         + codes.rejected
         + codes.unanswered
         + codes.unsent
@@ -168,6 +169,8 @@ def _errors(
         failed=failed,
         upkeep=counters.upkeep,
         upkeep_failed=counters.upkeep_failed,
+        channel_changes=counters.channel_changes,
+        channel_changes_failed=counters.channel_changes_failed,
         error_rate=rate(failed, operations),
         causes=_causes(run, causes, tally.server_texts, None),
     )

@@ -18,6 +18,7 @@ from rich.text import Text
 from sseload_users.core import vitals
 from sseload_users.core.figures import (
     ConnectionFigures,
+    DeliveryFigures,
     ErrorFigures,
     GeneratorFigures,
     ObservationFigures,
@@ -258,6 +259,18 @@ def _counts(report: Report) -> RenderableType:
             ]
         ),
     )
+    if beside := _beside(deliveries):
+        table.add_row("", _tally(beside))
+    if errors.channel_changes:
+        changed = errors.channel_changes - errors.channel_changes_failed
+        what = "requests to join or to leave succeeded"
+        table.add_row(_label("Channels"), _of(changed, errors.channel_changes, what))
+    table.add_row(_label("Errors"), glued(failures(errors.failed, errors.operations)))
+    return table
+
+
+def _beside(deliveries: DeliveryFigures) -> list[tuple[int, str, str]]:
+    """Return what came beside the owed deliveries, each with its number and its style."""
     # A server's greeting is foreign, too: the word alone would alarm.
     others = [
         (deliveries.leaked, "leaked", "red"),
@@ -270,10 +283,7 @@ def _counts(report: Report) -> RenderableType:
         (deliveries.foreign, "other messages (foreign)", ""),
         (deliveries.released, "released", ""),
     ]
-    if some := [each for each in others if each[0]]:
-        table.add_row("", _tally(some))
-    table.add_row(_label("Errors"), glued(failures(errors.failed, errors.operations)))
-    return table
+    return [each for each in others if each[0]]
 
 
 def _causes(errors: ErrorFigures) -> RenderableType:

@@ -46,8 +46,14 @@ _ADDED_TO_PARTS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     ("connections", "causes", "*"): {"said": ""},
     ("codes",): {"unowed": 0, "overlapping": 0, "unknown": 0},
     ("deliveries",): {"overlooked": 0, "recovered": 0, "replayed": 0, "leaked": 0, "history": 0},
-    ("errors",): {"upkeep": 0, "upkeep_failed": 0},
+    ("errors",): {
+        "upkeep": 0,
+        "upkeep_failed": 0,
+        "channel_changes": 0,
+        "channel_changes_failed": 0,
+    },
     ("errors", "causes", "*"): {"said": ""},
+    ("leaks", "*"): {"had_left": False},
     ("generator",): {
         "stamp_error_ms": _NOTHING,
         "in_doubt": 0,

@@ -9,8 +9,10 @@ from itertools import accumulate
 
 from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.errors import ConfigError
+from sseload_users.core.formatting import clean
 from sseload_users.options import Options
 from sseload_users.targets import Identity, Target
+from sseload_users.targets.channel_changes import ChannelChanges
 
 #: Multiples of it, modulo 1, spread evenly however many there are (the golden ratio).
 _EVEN_STEP = 0.6180339887498949
@@ -97,6 +99,30 @@ class ChannelAssignment:
         order = self._options.channel_order
         streams = self._options.streams.count
         return ChannelPlan([*sizes], order, [*sizes.values()], seed, streams)
+
+    def check(self, connections: int) -> None:
+        """Check that codes, and connections that move, can name their channel.
+
+        Args:
+            connections: the most connections that it takes for each channel to have one.
+
+        Raises:
+            ConfigError: they cannot, or a name has no value.
+        """
+        plan = self.plan(connections, "")
+        if not self._options.channel_churn:
+            return
+        if plan is None:
+            raise ConfigError(
+                "--channel-churn needs channels: give --channels N, or name the channels in the "
+                "profile's [audience]."
+            )
+        ChannelChanges(self._target).check()
+        if len(plan.names) == 1:
+            raise ConfigError(
+                f"--channel-churn: all connections are in one channel, {clean(plan.names[0])}; "
+                "give more with --channels N."
+            )
 
     def of_one_channel(self, count: int) -> tuple[list[Identity], str | None]:
         """Return users that subscribe to one channel, in turn, and its name.

@@ -21,7 +21,12 @@ _MOST_CAUSES = 3
 
 
 def closing_notes(
-    tally: Tally, *, slow_rate: float, publisher_losses: Counter[str], clock_error_ms: float
+    tally: Tally,
+    *,
+    slow_rate: float,
+    publisher_losses: Counter[str],
+    clock_error_ms: float,
+    channel_churn: bool = False,
 ) -> list[str]:
     """Return the notes about a run's account, one sentence each.
 
@@ -30,6 +35,7 @@ def closing_notes(
         slow_rate: bytes per second that slow connections read.
         publisher_losses: losses of the publisher's connection, by cause.
         clock_error_ms: how wrong a latency between two processes can be, in milliseconds.
+        channel_churn: connections were to move to other channels.
     """
     counters = tally.counters
     notes = [*address_notes(address_figures(tally.addresses)), *_polling_notes(tally)]
@@ -37,6 +43,11 @@ def closing_notes(
         notes.append(
             f"{count(counters.slow, 'connection')} read slowly, at {slow_rate:,.0f} bytes a second "
             "(--slow-share): what they had not read by the end is missing."
+        )
+    if channel_churn and not counters.channel_changes:
+        notes.append(
+            "No connection moved to another channel (--channel-churn): the run was too short for "
+            "that, or only one channel had connections."
         )
     if publisher_losses:
         causes = ", ".join(f"{many} × {cause}" for cause, many in publisher_losses.most_common())
@@ -79,9 +90,9 @@ def channel_notes(connections: Iterable[ConnectionRow], plan: ChannelPlan) -> It
         plan: deals codes to channels.
     """
     outside = [
-        set(each.channels.split(","))
+        set(each.channels.split(", "))
         for each in connections
-        if each.channels and plan.sizes.keys().isdisjoint(each.channels.split(","))
+        if each.channels and plan.sizes.keys().isdisjoint(each.channels.split(", "))
     ]
     if outside:
         channels = count(len(set().union(*outside)), "channel")

@@ -242,4 +242,5 @@ class Conductor:
             slow_rate=self.options.slow_rate,
             publisher_losses=self._protocol.publisher_losses,
             clock_error_ms=self._log.clock_error_ms(),
+            channel_churn=bool(self.options.channel_churn),
         )

@@ -57,7 +57,7 @@ class Emitters:
             node: only an emitter that is connected to that node can send; None for any.
         """
         for emitter in list(self._waiting):
-            if channel is not None and channel not in emitter.identity.channels:
+            if channel is not None and not emitter.session.is_in(channel):
                 continue
             if node is not None and emitter.session.connection.node != node:
                 continue

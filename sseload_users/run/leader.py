@@ -179,7 +179,7 @@ class Leader:
             [*resources.identities, *resources.senders, *self._users.identities()],
             has_channels=assignment.has_channels,
         )
-        assignment.plan(max(resources.options.channels, len(resources.identities)), "")
+        assignment.check(max(resources.options.channels, len(resources.identities)))
 
     # A run
 

@@ -203,6 +203,18 @@ class OperationCounters:
             self.counters.upkeep_failed += 1
             self._count_failure("upkeep", cause, server_text)
 
+    def count_channel_change(self, cause: str | None, server_text: str = "") -> None:
+        """Count a request of a connection to join or to leave a channel.
+
+        Args:
+            cause: why it failed; None if it did not.
+            server_text: the server's own words, without secrets.
+        """
+        self.counters.channel_changes += 1
+        if cause is not None:
+            self.counters.channel_changes_failed += 1
+            self._count_failure("channel", cause, server_text)
+
     def count_malformed(self, cause: str) -> None:
         """Count a frame, packet or message that cannot be decoded."""
         self.counters.malformed += 1

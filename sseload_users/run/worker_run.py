@@ -21,6 +21,7 @@ from sseload_users.run.accounting import Accounting
 from sseload_users.run.announcements import Announcements
 from sseload_users.run.before_requests import BeforeRequests
 from sseload_users.run.channel_assignment import ChannelAssignment
+from sseload_users.run.channel_churn import ChannelChurn
 from sseload_users.run.churn import Churn
 from sseload_users.run.connection_plan import ConnectionPlan
 from sseload_users.run.emitters import Emitters
@@ -86,7 +87,9 @@ class WorkerRun:
         senders: the users that codes are sent as, by publisher.
         connections: gives each connection its identity.
         publication: the codes that the broadcaster sends.
+        announced_s: seconds after its sending within which a code is normally announced here.
         churn: ends sessions in the course of the run.
+        channel_churn: decides about the connections' moves to other channels.
         may_connect: set once the server is known to be healthy.
         connect_slots: limits how many users connect at a time.
     """
@@ -103,9 +106,8 @@ class WorkerRun:
         self.connect_slots = BoundedSemaphore(options.connect_concurrency)
         self.senders = resources.senders
         assignment = ChannelAssignment(options, resources.target, resources.identities)
-        self.connections = ConnectionPlan(
-            assignment, options.slow_share, self._send, worker_index=_index_in(environment)
-        )
+        self._index = max(getattr(environment.runner, "worker_index", 0), 0)
+        self.connections = ConnectionPlan(assignment, options.slow_share, self._send, self._index)
         self._link = link
         self._phase = 0
         self._clock = RunClock(
@@ -113,6 +115,7 @@ class WorkerRun:
         )
         kind = transport_for(resources.target.profile.transport).kind
         channels = assignment.plan(assigned.listeners, self.run_id)
+        self.channel_churn = self._make_channel_churn(channels, assigned.listeners)
         spec = resources.target.profile.spec
         self._accounting = Accounting(
             options,
@@ -125,11 +128,11 @@ class WorkerRun:
             send=self._send,
         )
         self.ledger = self._accounting.ledger
-        announced_s = 0.0 if link.role == "local" else _ANNOUNCED_S
+        self.announced_s = 0.0 if link.role == "local" else _ANNOUNCED_S
         self.churn = Churn(
             self.ledger,
             options.session_length,
-            announced_s,
+            self.announced_s,
             returns=spec.guarantee == "resume",
         )
         self.operations = OperationCounters(self.ledger, self._is_finished)
@@ -220,6 +223,10 @@ class WorkerRun:
             self._observation.close()
         self._accounting.close()
 
+    def _make_channel_churn(self, channels: ChannelPlan | None, connections: int) -> ChannelChurn:
+        seed = f"{self.run_id} {self._index}"
+        return ChannelChurn(self.options.channel_churn, channels, connections, seed)
+
     def _make_observation(self, spec: ProfileSpec) -> Observation:
         return Observation(self.ledger, self._clock, self._send, in_row=spec.code.sequence)
 
@@ -247,10 +254,6 @@ class WorkerRun:
     def _note_size(self, message_bytes: int) -> None:
         # Messages with a code hardly differ in size.
         self._accounting.message_bytes = message_bytes
-
-
-def _index_in(environment: Environment) -> int:
-    return max(getattr(environment.runner, "worker_index", 0), 0)
 
 
 def _make_ledger(

@@ -192,11 +192,12 @@ def _captured_by(key: str, spec: ProfileSpec) -> set[str]:
             )
         case "ingest" if isinstance(spec.ingest, ConnectionIngestSpec):
             return _captured_by_publisher(key, spec, spec.ingest)
-        case "upkeep" | "ingest" if key.startswith("upkeep") or spec.ingest.over == "listener":
+        case "upkeep" | "audience" if not key.startswith("audience.channel"):
             return spec.captured()
         case "ingest":
             own = {*SIGNING_NAMES} if key.startswith(_SIGNED) else set[str]()
-            return spec.captured_before(len(spec.before)) | _for_code(key, spec) | own
+            before = spec.captured_before(len(spec.before)) | _for_code(key, spec) | own
+            return spec.captured() if spec.ingest.over == "listener" else before
     # The health check and the like come before any connection.
     return set()
 

@@ -36,7 +36,15 @@ from sseload_users.targets.value_types import (
 
 #: The steps that can fail, as named in the reports' errors by cause.
 FailureStep: TypeAlias = Literal[
-    "health", "verify", "before", "handshake", "subscribe", "session", "upkeep", "ingest"
+    "health",
+    "verify",
+    "before",
+    "handshake",
+    "subscribe",
+    "session",
+    "upkeep",
+    "channel",
+    "ingest",
 ]
 
 
@@ -333,29 +341,6 @@ class CodeSpec(ConditionTable):
                 f"{longest} characters; shorten the template"
             )
         return self
-
-
-class AudienceSpec(Table):
-    """The channels that a connection subscribes to."""
-
-    model_config = requires("oneOf", "channel", "channels")
-
-    channel: str | None = Field(None, min_length=1)
-    """The channel, such as `"{room}"` for a column of the users file. With `--channels`,
-    `"{channel}"` is the one that the connection is given."""
-    channels: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    """Several channels: `["{room}", "all"]`."""
-
-    @model_validator(mode="after")
-    def _one_way(self) -> AudienceSpec:
-        if (self.channel is None) == (not self.channels):
-            raise ValueError("give either channel or channels")
-        return self
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The texts of all channels' names."""
-        return self.channels if self.channel is None else (self.channel,)
 
 
 class AdviceSpec(Table):

@@ -178,8 +178,8 @@ class ConfirmSpec(MessageSpec):
     """A message that confirms the subscription, or one of several."""
 
     capture: MessageCaptures = Field(default_factory=dict)
-    """Names, and where their values are in the message. Only `[[upkeep]]` can use them, and for a
-    publisher's connection its messages."""
+    """Names, and where their values are in the message. Only `[[upkeep]]` and the messages of
+    `[audience]` can use them, and for a publisher's connection its messages."""
 
 
 def _kind_of_confirm(value: object) -> str:

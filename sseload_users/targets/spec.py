@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StrictBool, model_validator
 
+from sseload_users.targets.audience_spec import AudienceSpec
 from sseload_users.targets.batches import BatchTable
 from sseload_users.targets.ingest import (
     ConnectionIngestSpec,
@@ -19,7 +20,6 @@ from sseload_users.targets.ingest import (
 from sseload_users.targets.resume_spec import ResumeSpec
 from sseload_users.targets.schema import (
     AdviceSpec,
-    AudienceSpec,
     BeforeSpec,
     CodeSpec,
     RefuseSpec,
@@ -248,13 +248,13 @@ def _check_fit(table: Table, transport: str, where: str = "") -> None:
             )
 
 
-def _is_given(table: Table, key: str, inner: str = "") -> bool:
+def _is_given(table: Table, key: str, *inner: str) -> bool:
     """Whether a table has a key, or any of the tables there has an inner one."""
     if not inner:
         return key in table.model_fields_set
     value = getattr(table, key, None)
     tables: Iterable[object] = value if isinstance(value, tuple) else (value,)
-    return any(isinstance(each, Table) and inner in each.model_fields_set for each in tables)
+    return any(isinstance(each, Table) and _is_given(each, *inner) for each in tables)
 
 
 #: Keys of texts about one channel, even if a connection subscribes to several.
@@ -272,6 +272,10 @@ _ONLY_FOR: dict[str, tuple[TransportName, ...]] = {
     "connect.parser": ("socketio",),
     "connect.transports": ("socketio",),
     "connect.send": ("websocket", "socketio"),
+    "audience.join": ("websocket", "socketio"),
+    "audience.leave": ("websocket", "socketio"),
+    "audience.joined.event": ("socketio",),
+    "audience.left.event": ("socketio",),
     "resume.auth": ("socketio",),
     "resume.send": ("websocket", "socketio"),
     "after.send": ("websocket", "socketio"),
@@ -280,7 +284,15 @@ _ONLY_FOR: dict[str, tuple[TransportName, ...]] = {
     "upkeep.ping": ("websocket",),
     **{
         f"{table}{key}": ("websocket",)
-        for table in ("", "connect.", "after.", "reply.", "upkeep.")
+        for table in (
+            "",
+            "connect.",
+            "after.",
+            "reply.",
+            "upkeep.",
+            "audience.join.",
+            "audience.leave.",
+        )
         for key in ("send_hex", "send_base64")
     },
     "after.event": ("socketio", "sse"),

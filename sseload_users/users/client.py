@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import gevent
 from gevent.event import Event
@@ -28,7 +28,9 @@ from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.engine_transport import EngineTransport, Passage
 from sseload_users.transports.registry import transport_for
 from sseload_users.transports.transport import Transport
+from sseload_users.users.client_calls import ClientCalls
 from sseload_users.users.hooks import log_once
+from sseload_users.users.membership import HeldSession, Membership, Watch
 from sseload_users.users.resumption import Resumption
 from sseload_users.users.session_requests import SessionRequests
 
@@ -40,27 +42,6 @@ LEFT = "left"
 
 class SessionEnded(Exception):  # noqa: N818 - its name stands in Locust's table of failures
     """A session that the server or the network ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClientCalls:
-    """What a client calls as it goes on.
-
-    Attributes:
-        before_connect: called before each connect attempt; returns values for names of the
-            profile.
-        on_connected: called each time it is subscribed.
-        on_closed: called each time a session ends, with the cause.
-        on_message: called in the hub with each message, its arrival (wall clock, ns), the session
-            and the session's number; None if messages are of no interest.
-        find_codes: finds the codes in a message; None for the way that the profile describes.
-    """
-
-    before_connect: Callable[[], Mapping[str, str] | None]
-    on_connected: Callable[[], None]
-    on_closed: Callable[[str], None]
-    on_message: Callable[[bytes, int, Session, int], None] | None
-    find_codes: Callable[[bytes], list[str]] | None
 
 
 class SimulatedClient:
@@ -91,7 +72,8 @@ class SimulatedClient:
         self._calls = calls
         self._on_copy = calls.on_message
         self._connection = run.ledger.add_connection()
-        self._identity = Identity(username or "")
+        self._membership = Membership(run, self._connection.number, self._watch)
+        self._membership.identity = Identity(username or "")
         self._aim_at(host)
         self._transport: Transport | None = None
         self._session: Session | None = None
@@ -106,6 +88,11 @@ class SimulatedClient:
         self._dropped_ns = 0
         # When a storm ended its session, until it is back; 0 otherwise.
         self._stormed_ns = 0
+
+    @property
+    def membership(self) -> Membership:
+        """Its channels."""
+        return self._membership
 
     @property
     def finder(self) -> CodeFinder:
@@ -129,7 +116,7 @@ class SimulatedClient:
 
     def _play(self, part: Part) -> None:
         """Take on what this connection is in the run."""
-        self._identity, self._slow = part.identity, part.slow
+        self._membership.identity, self._slow = part.identity, part.slow
         self._connection.username = part.identity.username
         self._connection.slow = part.slow
         if part.slow:
@@ -292,7 +279,7 @@ class SimulatedClient:
             connection,
             min(since_ns, began_ns),
             transport.subscribed_ns,
-            self._identity.channels,
+            self._membership.identity.channels,
             None if before is None else before.closed_ns,
         )
         self._take_confirmation()
@@ -304,7 +291,7 @@ class SimulatedClient:
         run = self._worker_run
         return SessionRequests(
             self._target,
-            self._identity,
+            self._membership.identity,
             run.before,
             on_upkeep=run.operations.count_upkeep,
             turn=self._turn,
@@ -368,8 +355,13 @@ class SimulatedClient:
         closed, cause = Closed("client", LEFT), LEFT
         try:
             captured = {} if self._requests is None else self._requests.captured
-            emitter = Emitter(transport, session, self._identity, captured)
-            with run.churn.holding(transport, session) as hold, run.emitters.taking_turns(emitter):
+            emitter = Emitter(transport, session, self._membership.identity, captured)
+            held = HeldSession(transport, session, self._target, captured)
+            with (
+                run.churn.holding(transport, session) as hold,
+                run.emitters.taking_turns(emitter),
+                self._membership.during(held),
+            ):
                 closed = transport.listen()
         finally:
             server_text = self._redacted(closed.reason)
@@ -407,6 +399,20 @@ class SimulatedClient:
         kind = self._transport_type.kind
         fire(self._environment, kind, "session", None, error=SessionEnded(cause))
         return cause
+
+    def _watch(self, watch: Watch | None) -> None:
+        """Hand each message to a function, too, or to none."""
+        on_message = self._calls.on_message
+        if watch is None:
+            self._on_copy = on_message
+            return
+
+        def on_copy(payload: bytes, arrived_ns: int, session: Session, number: int) -> None:
+            watch(payload, arrived_ns)
+            if on_message is not None:
+                on_message(payload, arrived_ns, session, number)
+
+        self._on_copy = on_copy
 
     def _on_message(self, payload: bytes, arrived_ns: int) -> None:
         """Take a message, in the hub. The hot path: once for each message."""

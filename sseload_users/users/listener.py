@@ -11,7 +11,8 @@ from locust.env import Environment
 
 from sseload_users.core.sessions import Session
 from sseload_users.run.worker_run import worker_run_of
-from sseload_users.users.client import ClientCalls, SimulatedClient
+from sseload_users.users.client import SimulatedClient
+from sseload_users.users.client_calls import ClientCalls
 from sseload_users.users.delivery import Delivery
 from sseload_users.users.hooks import HookCalls
 
@@ -106,6 +107,32 @@ class CodeListener(User):
             cause: why: "left" if sseload ended it, otherwise the cause as the report counts it,
                 such as "closed by server: 1001".
         """
+
+    def join_channel(self, channel: str) -> bool:
+        """Join a further channel, as the profile's `[audience]` says, and wait until it is done.
+
+        For hooks, which may block: the codes of that channel are owed from its confirmation on.
+
+        Args:
+            channel: the channel.
+
+        Returns:
+            Whether the connection is in it: not if it was refused, or if the session ended.
+        """
+        return self._client.membership.join(channel)
+
+    def leave_channel(self, channel: str) -> bool:
+        """Leave a channel once all codes that are owed there have arrived or timed out.
+
+        For hooks, like `join_channel`.
+
+        Args:
+            channel: the channel.
+
+        Returns:
+            Whether the connection has left it.
+        """
+        return self._client.membership.leave(channel)
 
     @task
     def listen(self) -> None:

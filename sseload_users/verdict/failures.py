@@ -83,6 +83,12 @@ def _kinds(account: Account, rule: Rule) -> Iterator[_Kind]:
             "requests that keep sessions alive failed",
             frozenset({"upkeep"}),
         ),
+        (
+            errors.channel_changes_failed,
+            errors.channel_changes,
+            "requests to join or to leave a channel failed",
+            frozenset({"channel"}),
+        ),
     ):
         share = JudgedShare(failed, whole, rule)
         yield _Kind(share, share.counted(what), share.measured, operations)

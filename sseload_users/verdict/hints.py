@@ -134,6 +134,8 @@ _HINTS: Mapping[CauseKind, str] = {
     CauseKind.INGEST_SERVER_ERROR: "The server failed to process the code: see its log.",
     CauseKind.TIMEOUT: "No response came in time: the server is busy broadcasting, or its workers "
     "are blocked.",
+    CauseKind.CHANNEL_UNCONFIRMED: "Nothing confirmed that in time: compare joined and left in the "
+    "profile's [audience] with what the server sends.",
     CauseKind.HEARTBEAT: "The server went silent: it is overloaded, or the network lost the "
     "connection.",
     CauseKind.CLOSED_NORMALLY: "The server ended the session on purpose: look for its limits of "

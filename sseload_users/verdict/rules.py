@@ -327,13 +327,30 @@ def _judge_codes_owed(account: Account, rule: Rule) -> Reason:
     share = JudgedShare(whole - codes.unowed, whole, rule)
     unowed = count(codes.unowed, "code", "codes")
     grade = share.grade
+    hint = "Nothing is known about the delivery of these codes: see why no session was open."
+    ours = not connections.dropped and not connections.failed
     if not codes.unowed:
         sentence = "Every code that went out was owed to a session."
-    elif connections.replaced and not connections.dropped and not connections.failed:
+    elif account.errors.channel_changes and ours:
+        grade = "good"
+        sentence = (
+            f"{unowed} went to channels that sseload's connections had all left at that time "
+            "(--channel-churn); nothing is known about the delivery of these codes."
+        )
+    elif connections.replaced and ours:
         grade = "good"
         sentence = (
             f"{unowed} went out while no session was subscribed, because sseload itself had ended "
             "them; nothing is known about the delivery of these codes."
+        )
+    elif account.channels and ours:
+        sentence = (
+            f"{unowed} of {number(whole)} went to channels in which sseload had no connection at "
+            f"that time, so that no client was owed them{share.bound_clause}."
+        )
+        hint = (
+            "This is not the server's doing: begin with a connection in each channel, or use fewer "
+            "channels."
         )
     else:
         sentence = (
@@ -346,7 +363,7 @@ def _judge_codes_owed(account: Account, rule: Rule) -> Reason:
         sentence,
         measured=share.measured,
         threshold=share.bound,
-        hint="Nothing is known about the delivery of these codes: see why no session was open.",
+        hint=hint,
         tolerated=bool(codes.unowed),
     )
 

@@ -104,7 +104,9 @@ def test_rooms_get_their_own_codes(shapes: Shapes) -> None:
     outcome, truth = shapes["rooms"].result()
     check_flawless(outcome)
     assert len({code.channel for code in truth.codes.values()}) == 20
-    assert outcome.report["deliveries"]["delivered"] == truth.sent == truth.subscribers
+    # A connection that is about to move is not owed what still comes.
+    deliveries = outcome.report["deliveries"]
+    assert deliveries["delivered"] + deliveries["released"] == truth.sent == truth.subscribers
 
 
 @pytest.mark.e2e

@@ -57,15 +57,7 @@ def check_consistency(report: Mapping[str, Any]) -> None:
     received_by_all = deliveries["delivered"] + deliveries["recovered"]
     assert sum(many * each for many, each in per_connection.items()) == received_by_all
     check_audience(report)
-    undelivered = codes["rejected"] + codes["unanswered"] + codes["unsent"]
-    upkeep = sum(each["count"] for each in errors["causes"] if each["operation"] == "upkeep")
-    failed = connections["failed"] + connections["dropped"] + deliveries["malformed"]
-    failed += undelivered + upkeep
-    assert errors["failed"] == failed
-    # The report does not say how many upkeep requests there were, only how many failed.
-    judged_codes = codes["scheduled"] - codes["unknown"]
-    assert errors["operations"] >= connections["attempted"] + judged_codes + upkeep
-    assert sum(cause["count"] for cause in errors["causes"]) == failed
+    _check_errors(report)
     connecting = connections["failed"] + connections["dropped"]
     assert sum(cause["count"] for cause in connections["causes"]) == connecting
     if report["nodes"]:
@@ -78,7 +70,7 @@ def check_consistency(report: Mapping[str, Any]) -> None:
     assert received == deliveries["delivered"] or codes["rejected"]
     # What the end of the run cut off belongs to no interval.
     cut_off = sum(cause["count"] for cause in errors["causes"] if cause["cause"] == "left")
-    assert sum(point["errors"] for point in timeline) == failed - cut_off
+    assert sum(point["errors"] for point in timeline) == report["errors"]["failed"] - cut_off
     assert sum(point["dropped"] for point in timeline) == connections["dropped"]
     if report["run"]["options"].get("thresholds") is None:
         read = serialization.parse(copy.deepcopy(report), "report.json")
@@ -124,6 +116,22 @@ def check_channels(
         (each["leaked"], each["owed"] - each["delivered"] - each["recovered"]) for each in channels
     ]
     assert badness == sorted(badness, reverse=True)
+
+
+def _check_errors(report: Mapping[str, Any]) -> None:
+    connections, codes = report["connections"], report["codes"]
+    deliveries, errors = report["deliveries"], report["errors"]
+    undelivered = codes["rejected"] + codes["unanswered"] + codes["unsent"]
+    for what, operation in (("upkeep", "upkeep"), ("channel_changes", "channel")):
+        causes = [each["count"] for each in errors["causes"] if each["operation"] == operation]
+        assert errors[f"{what}_failed"] == sum(causes) <= errors[what]
+    failed = connections["failed"] + connections["dropped"] + deliveries["malformed"]
+    failed += undelivered + errors["upkeep_failed"] + errors["channel_changes_failed"]
+    assert errors["failed"] == failed
+    operations = connections["attempted"] + codes["scheduled"] - codes["unknown"]
+    operations += errors["upkeep"] + errors["channel_changes"]
+    assert errors["operations"] == operations
+    assert sum(cause["count"] for cause in errors["causes"]) == failed
 
 
 def _check_nodes(report: Mapping[str, Any]) -> None:

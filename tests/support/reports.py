@@ -245,6 +245,7 @@ def sample(
                 connection=2 + 2 * index,
                 username="loadtest",
                 own_channels=["c2"],
+                had_left=False,
             )
             for index in range(min(leaked, 10))
         ],
@@ -264,6 +265,8 @@ def sample(
             failed=failed,
             upkeep=0,
             upkeep_failed=0,
+            channel_changes=0,
+            channel_changes_failed=0,
             error_rate=_rate(failed, operations),
             causes=causes_of(all_causes),
         ),

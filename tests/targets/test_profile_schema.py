@@ -111,6 +111,8 @@ def test_complete_profiles_in_the_documentation_are_valid() -> None:
         (("upkeep",), [{"every": 0, "ping": True}]),
         (("upkeep",), [{"every": 5}]),
         (("audience",), {"channel": "a", "channels": ["b"]}),
+        (("audience",), {"channel": "a", "join": {}}),
+        (("audience",), {"channel": "a", "joined": {"text": "ok"}, "join": {"send": 5}}),
         (("advice",), [{"step": "ingest", "hint": "Wait."}]),
         (("ingest", "over"), "mail"),
         (("ingest", "bdy"), "{code}"),
