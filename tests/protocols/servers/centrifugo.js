@@ -63,16 +63,21 @@ function publish(where, data) {
 
 /** Write a line; those of one moment go in one frame. */
 function write(client, line) {
-  if (client.lines.push(line) > 1) return;
-  setImmediate(() => {
-    const frame = client.lines.join("\n");
-    client.lines = [];
-    client.send(frame);
-    count(frame);
-  });
+  if (client.lines.push(line) === 1) setImmediate(flush, client);
 }
 
-const close = (client, code) => client.close(code, CLOSES[code]);
+function flush(client) {
+  if (!client.lines.length) return;
+  const frame = client.lines.join("\n");
+  client.lines = [];
+  client.send(frame);
+  count(frame);
+}
+
+function close(client, code) {
+  flush(client);
+  client.close(code, CLOSES[code]);
+}
 
 function greet(client) {
   client.lines = [];
