@@ -18,9 +18,10 @@ def steps(resume: ResumeSpec, messages: Iterable[ReceivedMessage]) -> Iterator[S
     for what in messages:
         yield from find_values(resume.capture, what.text, what.value).items()
         for name, count in resume.count.items():
-            number = None if count.next is None else count.next.find(what.value)
-            if isinstance(number, int) and not isinstance(number, bool):
-                yield name, number
+            if count.next is not None and matches(count.next, what):
+                number = count.next.number.find(what.value)
+                if isinstance(number, int) and not isinstance(number, bool):
+                    yield name, number
             if matches(count, what):
                 yield name, None
 

@@ -18,11 +18,19 @@ from sseload_users.targets.value_types import (
 )
 
 
+class NextSpec(MessageSpec):
+    """A message that says the number of the next message that is counted."""
+
+    number: ValuePath
+    """Path to the number."""
+
+
 class CountSpec(MessageSpec):
     """The messages that are counted under a name."""
 
-    next: ValuePath | None = None
-    """Path to the number of the next message that is counted, in messages that say it."""
+    next: NextSpec | None = None
+    """The message with which the server says the number of the next one, if it begins again with
+    earlier messages."""
 
 
 class ResumeSpec(Table):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -20,16 +19,11 @@ from tests.protocols.contract import (
 )
 from tests.protocols.node import node_client, node_server
 from tests.protocols.tokens import web_token
+from tests.protocols.uncommented import uncommented
 from tests.support.npm import npm_version
 
 _SECRET = "token-secret"
-
-
-def _uncommented(begin: str, end: str) -> tuple[str, str]:
-    """Return a part of the profile, from and up to a text, and the same without its comment signs."""
-    text = config_path("targets/centrifugo.toml").read_text("utf-8")
-    part = text[text.index(begin) : text.index(end)]
-    return part, re.sub("^# ?", "", part, flags=re.MULTILINE)
+_PROFILE = config_path("targets/centrifugo.toml").read_text("utf-8")
 
 
 def _with_token(token: str) -> Wrong:
@@ -50,7 +44,7 @@ class TestCentrifugo(ProtocolContract):
     recovery = Recovery(
         (
             ('# guarantee = "resume" #', 'guarantee = "resume" #'),
-            _uncommented("# [resume]", "\n[confirm]"),
+            uncommented(_PROFILE, "# [resume]", "\n[confirm]"),
         )
     )
     wrong: ClassVar = {
@@ -76,7 +70,7 @@ class TestCentrifugo(ProtocolContract):
     def test_refresh(self, served: Served, tmp_path: Path) -> None:
         """Connections outlive their tokens, because they are refreshed with new ones."""
         connections, codes = 10, 10
-        begin, part = _uncommented("# [[before]]", "[connect]")
+        begin, part = uncommented(_PROFILE, "# [[before]]", "[connect]")
         changes = (
             (begin, part),
             ("https://app.example/centrifugo/token", "/token"),

@@ -33,19 +33,17 @@ _WRONG = {
 _UNSIGNED = {
     "user": Wrong("Unauthenticated.", changes=(("Bearer {token}", "Bearer no-such"),)),
     "signature": Wrong(
-        "The connection is unauthorized.", changes=(('{ field = "auth" }', '{ regex = "app-key" }'),)
+        "The connection is unauthorized.",
+        changes=(('{ field = "auth" }', '{ regex = "app-key" }'),),
     ),
 }
 #: Clients emit codes themselves, by client events.
 _CLIENT_EVENTS: Changes = (
     ('{ "event" = "new_code" }', '{ "event" = "client-new_code" }'),
     ('method = "POST"\npath = "/apps/{app_id}/events"', 'over = "listener"'),
-    (
-        'body = { "name" = "new_code", "channels" = ["private-{channel}"], '
-        """"data" = '{"code":"{code}","padding":"{padding}"}' }""",
-        'send = { "event" = "client-new_code", "channel" = "private-{channel}", '
-        '"data" = { "code" = "{code}" } }',
-    ),
+    ('body = { "name" = "new_code", "channels" = ["private-{channel}"]', 'send = { "event" = "e"'),
+    ('"e"', '"client-new_code", "channel" = "private-{channel}"'),
+    ("""'{"code":"{code}","padding":"{padding}"}'""", '{ "code" = "{code}" }'),
     ('[ingest.sign]\nscheme = "pusher"\nkey = "{app_key}"\nsecret = "{app_secret}"\n', ""),
 )
 

@@ -231,11 +231,11 @@ def test_signalr_reads_every_record_of_a_frame() -> None:
     request = step.request({})
     assert (request.method, request.url) == (
         "POST",
-        "http://127.0.0.1:8000/hub/negotiate?negotiateVersion=1",
+        "http://127.0.0.1:8000/hub/negotiate?negotiateVersion=1&useStatefulReconnect=false",
     )
     captured = step.read(HttpResponse(200, b'{"connectionId":"c","connectionToken":"t/1"}'))
     endpoint = found.endpoint(ALICE, captured)
-    assert endpoint.url == "ws://127.0.0.1:8000/hub?id=t%2F1"
+    assert endpoint.url == "ws://127.0.0.1:8000/hub?id=t%2F1&access_token="
     assert endpoint.hello == ('{"protocol":"json","version":1}\x1e',)
     assert endpoint.refuse is not None
     assert endpoint.refuse(b'{"error":"no such protocol"}\x1e') == "refused: no such protocol"

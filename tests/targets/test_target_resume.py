@@ -96,7 +96,7 @@ COUNTING: tuple[tuple[str, str], ...] = (
     (
         'capture = { "offset" = { field = "pub.offset" }, "epoch" = { field = "epoch" } }',
         """capture = { "offset" = { field = "pub.offset", default = "0" } }
-count = { "epoch" = { has = ["code"], next = "first" } }""",
+count.epoch = { has = ["code"], next = { fields = { "type" = "again" }, number = "first" } }""",
     ),
 )
 
@@ -122,10 +122,10 @@ def test_messages_are_counted_and_those_that_come_again_are_not(tmp_path: Path) 
     code = '{"code":"x"}'
     assert count(code, code, '{"type":"ping"}', code) == "3"
     # The server begins again with the second one, and says so.
-    assert count('{"first":2}') == "3"
+    assert count('{"type":"again","first":2}', '{"first":9}') == "3"
     assert count(code, code) == "3"
     assert count(code) == "4"
-    assert count('{"first":true}', '{"first":"9"}', code) == "5"
+    assert count('{"type":"again","first":true}', '{"type":"again"}', code) == "5"
 
 
 def test_a_login_is_kept_for_the_session_until_an_attempt_fails(tmp_path: Path) -> None:
