@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 import gevent
@@ -29,7 +27,7 @@ _CHECK_S = 0.1
 
 
 class Hold:
-    """An open session.
+    """An open session; a context manager to hold for as long as it is open.
 
     Attributes:
         why: why sseload ended it; empty if it did not.
@@ -38,13 +36,24 @@ class Hold:
         session: its account.
     """
 
-    __slots__ = ("_transport", "ended_ns", "session", "why")
+    __slots__ = ("_churn", "_timer", "_transport", "ended_ns", "session", "why")
 
-    def __init__(self, transport: Transport, session: Session) -> None:
+    def __init__(self, churn: Churn, transport: Transport, session: Session) -> None:
+        self._churn = churn
+        self._timer: gevent.Greenlet[..., None] | None = None
         self.why: EndReason = ""
         self.ended_ns = 0
         self.session = session
         self._transport = transport
+
+    def __enter__(self) -> Hold:
+        self._timer = self._churn.begin(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._churn.forget(self)
+        if self._timer is not None and self._timer is not gevent.getcurrent():
+            self._timer.kill(block=False)
 
     def end(self, why: EndReason, at_ns: int, how: LossKind | None = None) -> None:
         """End the session from this side; once.
@@ -87,24 +96,24 @@ class Churn:
         self._leaving: dict[Hold, float] = {}
         self._checker: gevent.Greenlet[..., None] | None = None
 
-    @contextmanager
-    def holding(self, transport: Transport, session: Session) -> Iterator[Hold]:
+    def holding(self, transport: Transport, session: Session) -> Hold:
         """Hold this while a session is open."""
-        hold = Hold(transport, session)
-        timer = None
-        if self._length_s:
-            # Independent visitors: the remaining time does not depend on the age, so that
-            # sessions that began together do not end together.
-            lifetime_s = random.expovariate(1 / self._length_s)
-            timer = gevent.spawn_later(lifetime_s, self._leave, hold)
+        return Hold(self, transport, session)
+
+    def begin(self, hold: Hold) -> gevent.Greenlet[..., None] | None:
+        """Take a session that is open; return the greenlet that will end it, if there is one."""
         self._holds[hold] = None
-        try:
-            yield hold
-        finally:
-            del self._holds[hold]
-            self._leaving.pop(hold, None)
-            if timer is not None and timer is not gevent.getcurrent():
-                timer.kill(block=False)
+        if not self._length_s:
+            return None
+        # Independent visitors: the remaining time does not depend on the age, so that sessions
+        # that began together do not end together.
+        lifetime_s = random.expovariate(1 / self._length_s)
+        return gevent.spawn_later(lifetime_s, self._leave, hold)
+
+    def forget(self, hold: Hold) -> None:
+        """Forget a session that has ended."""
+        del self._holds[hold]
+        self._leaving.pop(hold, None)
 
     def storm(self, at_ns: int) -> int:
         """Cut off all sessions at once.

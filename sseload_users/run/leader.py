@@ -221,7 +221,9 @@ class Leader:
         if environment.shape_class is not None:
             # It begins with few users: the others have channels, too.
             listeners = max(listeners, resources.options.channels)
-        self._assigned = RunAssigned(0, run_id, len(self._link.workers()), users, listeners)
+        self._assigned = RunAssigned(
+            0, run_id, len(self._link.workers()), users, listeners, population.rate
+        )
         run = run_facts(run_id, resources, environment)
         assignment = ChannelAssignment(resources.options, resources.target, resources.identities)
         self._result, self._printed, self._trouble = None, False, ""

@@ -248,6 +248,7 @@ class RunAssigned(Message):
         workers: number of workers at its beginning.
         users: number of Locust users on all workers.
         listeners: number of connections on all workers by which codes are dealt to channels.
+        rate: users that start per second, on all workers; 0 if that is not known.
     """
 
     number: int
@@ -255,6 +256,7 @@ class RunAssigned(Message):
     workers: int
     users: int
     listeners: int
+    rate: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,14 @@ class Population:
             counts = each[""]
         return sum(counts.get(name, 0) for name in self._listeners)
 
+    @property
+    def rate(self) -> float:
+        """Users that Locust starts per second; 0 if a load shape decides that."""
+        if getattr(self._environment, "shape_class", None) is not None:
+            return 0.0
+        given = getattr(self._environment.parsed_options, "spawn_rate", None)
+        return float(given or _SPAWN_RATE)
+
     def resize(self, connections: int) -> None:
         """Make Locust change the number of listeners; the broadcaster stays.
 
@@ -83,9 +91,8 @@ class Population:
         environment = self._environment
         runner = environment.runner
         assert runner is not None  # noqa: S101
-        rate = getattr(environment.parsed_options, "spawn_rate", None) or _SPAWN_RATE
         with _without_rate_warning():
-            runner.start(connections + self._fixed(), rate if connections else _STOP_RATE)
+            runner.start(connections + self._fixed(), self.rate if connections else _STOP_RATE)
 
     def _fixed(self) -> int:
         """Return the number of users of classes with a fixed count."""

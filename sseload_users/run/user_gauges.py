@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
+from sseload_users.core.garbage import Growth
 from sseload_users.core.worker_report import UserCounts
 
 
@@ -31,6 +32,29 @@ class Gauge:
         self.value -= 1
 
 
+class GrowthGauge(Gauge):
+    """A gauge of users that make the process grow; see `Growth`."""
+
+    __slots__ = ("_growth",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._growth = Growth()
+
+    def __enter__(self) -> None:
+        self._growth.__enter__()
+        self.value += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.value -= 1
+        self._growth.__exit__()
+
+
 class UserGauges:
     """What the users of a process are doing at the moment.
 
@@ -45,7 +69,7 @@ class UserGauges:
         self.listening = Gauge()
         self.broadcasting = Gauge()
         self.pending = Gauge()
-        self.connecting = Gauge()
+        self.connecting = GrowthGauge()
 
     def counts(self) -> UserCounts:
         """Return all numbers."""

@@ -8,7 +8,6 @@ from functools import partial
 
 import gevent
 from gevent.event import Event
-from gevent.lock import BoundedSemaphore
 from locust.env import Environment
 
 from sseload_users.core.channels import ChannelPlan
@@ -23,6 +22,7 @@ from sseload_users.run.before_requests import BeforeRequests
 from sseload_users.run.channel_assignment import ChannelAssignment
 from sseload_users.run.channel_churn import ChannelChurn
 from sseload_users.run.churn import Churn
+from sseload_users.run.connect_turns import ConnectTurns
 from sseload_users.run.connection_plan import ConnectionPlan
 from sseload_users.run.emitters import Emitters
 from sseload_users.run.link import Link
@@ -91,7 +91,7 @@ class WorkerRun:
         churn: ends sessions in the course of the run.
         channel_churn: decides about the connections' moves to other channels.
         may_connect: set once the server is known to be healthy.
-        connect_slots: limits how many users connect at a time.
+        connect_turns: when each user may connect.
     """
 
     def __init__(
@@ -103,7 +103,9 @@ class WorkerRun:
         self.users = UserGauges()
         self.emitters = Emitters()
         self.may_connect = Event()
-        self.connect_slots = BoundedSemaphore(options.connect_concurrency)
+        self.connect_turns = ConnectTurns(
+            options.connect_concurrency, assigned.rate / max(assigned.workers, 1)
+        )
         self.senders = resources.senders
         assignment = ChannelAssignment(options, resources.target, resources.identities)
         self._index = max(getattr(environment.runner, "worker_index", 0), 0)

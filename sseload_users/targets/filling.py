@@ -41,6 +41,7 @@ class Filler:
         self._profile = profile
         self._host = host
         self._given = given
+        self._origin = origin(host)
 
     @property
     def constants(self) -> dict[str, str]:
@@ -62,7 +63,7 @@ class Filler:
             "username": identity.username,
             "nonce": secrets.token_hex(8),
             "host": self._host,
-            "origin": origin(self._host),
+            "origin": self._origin,
         }
 
     def request(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from urllib.parse import urlsplit
 
 from sseload_users.core.errors import ConfigError
@@ -135,6 +136,31 @@ class Target:
             ConfigError: a name has no value.
             ConnectFailed: at "subscribe": the server did not give a value.
         """
+        if self._shared_endpoint is not None and not last_event_id:
+            return self._shared_endpoint
+        return self._endpoint(identity, captured, last_event_id, on_captured, errands, position)
+
+    @cached_property
+    def _shared_endpoint(self) -> Endpoint | None:
+        """The endpoint of all first connects, if nothing in it depends on the connection."""
+        spec = self._spec
+        if any((spec.confirms, spec.after, spec.refuse, spec.reply, spec.resume)):
+            return None
+        given = [*(each.value for each in texts(spec.connect)), *self._headers]
+        if not {"host", "origin"}.issuperset(name for each in given for name in names_in(each)):
+            return None
+        return self._endpoint(Identity(""), {}, "", lambda _: None, None, {})
+
+    def _endpoint(
+        self,
+        identity: Identity,
+        captured: Mapping[str, str],
+        last_event_id: str,
+        on_captured: Callable[[Mapping[str, str]], None],
+        errands: Errands | None,
+        position: Mapping[str, str],
+    ) -> Endpoint:
+        """Fill an endpoint; see `endpoint`."""
         spec, connect = self._spec, self._spec.connect
         values = self.filler.values(identity, captured)
         if spec.resume is not None and position.keys() >= spec.resume.names:
@@ -232,6 +258,8 @@ class Target:
 
     def before(self, identity: Identity) -> tuple[BeforeStep, ...]:
         """Return the requests to make before connecting, in order."""
+        if not self._spec.before:
+            return ()
 
         def step(request: BeforeSpec) -> BeforeStep:
             return BeforeStep(
@@ -241,7 +269,7 @@ class Target:
                 request,
             )
 
-        return tuple(step(request) for request in self._spec.before)
+        return tuple(map(step, self._spec.before))
 
     def upkeep(self, identity: Identity, captured: Mapping[str, str]) -> tuple[UpkeepAction, ...]:
         """Return what a connection does periodically.
@@ -254,6 +282,8 @@ class Target:
             ConfigError: a name has no value.
             ConnectFailed: at "subscribe": the server did not give a value.
         """
+        if not self._spec.upkeep:
+            return ()
         return tuple(
             UpkeepAction(
                 each.every,

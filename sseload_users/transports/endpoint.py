@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -81,6 +82,7 @@ class Endpoint:
     turn: int | None = None
 
 
+@lru_cache(maxsize=1024)
 def parse_origin(url: str) -> tuple[str, int, bool]:
     """Return a URL's host, its port, and whether it requires TLS.
 

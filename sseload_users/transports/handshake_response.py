@@ -50,18 +50,28 @@ class HandshakeResponse:
     """The response to a handshake's request.
 
     Args:
-        client: h11's connection, which has sent the request.
+        client: h11's connection, which has sent the request; None until `parse_by`, and for a
+            head that does not have to be parsed.
         accepted: the status that accepts.
 
     Attributes:
         head: the final response's; None before it has arrived.
     """
 
-    def __init__(self, client: h11.Connection, accepted: int) -> None:
+    def __init__(self, client: h11.Connection | None, accepted: int) -> None:
         self._client = client
         self._accepted = accepted
         self._body = b""
         self.head: h11.Response | h11.InformationalResponse | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing has arrived yet."""
+        return self._client is None and self.head is None
+
+    def parse_by(self, client: h11.Connection) -> None:
+        """Parse what arrives by h11's connection, which has sent the request."""
+        self._client = client
 
     @property
     def refused(self) -> bool:
@@ -77,9 +87,11 @@ class HandshakeResponse:
         Raises:
             h11.RemoteProtocolError: this is not HTTP.
         """
+        client = self._client
+        assert client is not None  # noqa: S101
         try:
-            self._client.receive_data(data)
-            while (event := self._client.next_event()) is not h11.NEED_DATA:
+            client.receive_data(data)
+            while (event := client.next_event()) is not h11.NEED_DATA:
                 if isinstance(event, h11.Response) or _switches(event):
                     self.head = event
                     if not self.refused:
@@ -95,6 +107,11 @@ class HandshakeResponse:
                 raise
             return True
         return False
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes that came after the head of a response that accepts."""
+        return b"" if self._client is None else self._client.trailing_data[0]
 
     def take_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Take a head that came by another way than HTTP/1.1."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import _socket
 import base64
 import ipaddress
-import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-import gevent.socket
 import h11
+
+from sseload_users.transports.waiting import wait_readable
 
 #: Most bytes of the head of a proxy's response.
 _HEAD_BYTES = 16384
@@ -100,7 +100,7 @@ class Proxies:
         Raises:
             ValueError: the environment's proxy cannot be used; one sentence.
         """
-        if self._explicit is not None:
+        if self._explicit is not None or not self._environment:
             return self._explicit
         scheme = "https" if secure else "http"
         found = next((each for each in (scheme, "all") if self._environment.get(each)), None)
@@ -190,10 +190,7 @@ def _receive_byte(sock: _socket.socket, deadline: float) -> bytes:
         try:
             data = sock.recv(1)
         except BlockingIOError:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("timed out") from None
-            gevent.socket.wait_read(sock.fileno(), left, TimeoutError("timed out"))
+            wait_readable(sock.fileno(), deadline)
             continue
         if not data:
             raise ConnectionError("connection closed")

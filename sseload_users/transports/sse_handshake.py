@@ -5,6 +5,8 @@ h11 owns HTTP/1.1 (RFC 9110, RFC 9112) up to the end of the response's head.
 
 from __future__ import annotations
 
+import functools
+
 import h11
 
 from sseload_users.transports import ConnectFailed, StayAway
@@ -15,10 +17,12 @@ from sseload_users.transports.content_coding import (
 )
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.handshake_response import HEAD_BYTES, HandshakeResponse
+from sseload_users.transports.known_heads import HEAD_END, MAX_KNOWN_BYTES, KnownHeads
 from sseload_users.transports.request_head import request_bytes, request_headers
 
 #: The status that ends an event stream for good (HTML Standard §9.2.3).
 _NO_CONTENT = 204
+_OK = 200
 #: Most characters of a media type in the report.
 _TYPE_BYTES = 60
 
@@ -73,6 +77,10 @@ class StreamResponse:
         return decoder_for(self.coding)
 
 
+#: By the request's method, on which a response's framing depends, and the head's bytes.
+_known_heads: KnownHeads[h11.Response | h11.InformationalResponse] = KnownHeads()
+
+
 class StreamRequest(StreamResponse):
     """One request for an event stream by HTTP/1.1, and its response.
 
@@ -83,25 +91,44 @@ class StreamRequest(StreamResponse):
     Attributes:
         data: the request, ready to be sent.
         response: the response, as far as it has arrived.
+        rest: the bytes that came after the head.
 
     Raises:
         ConnectFailed: at "handshake": the URL or a header is not allowed in HTTP.
     """
 
     def __init__(self, endpoint: Endpoint, *, compression: bool = True) -> None:
-        self._client = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
-        self.response = HandshakeResponse(self._client, 200)
-        self.data = request_bytes(
-            self._client,
+        self._method, self._url, self._body = endpoint.method, endpoint.url, endpoint.body
+        self._headers, self.data = _prepare(
             endpoint.method,
             endpoint.url,
-            stream_headers(endpoint, compression=compression),
+            endpoint.headers,
             endpoint.body,
+            endpoint.last_event_id,
+            compression,
         )
+        self.response = HandshakeResponse(None, _OK)
+        self.rest = b""
 
     def feed(self, data: bytes) -> bool:
-        """See `HandshakeResponse.feed_checked`."""
-        return self.response.feed_checked(data)
+        """Parse the next bytes of the response; see `HandshakeResponse.feed_checked`."""
+        response = self.response
+        is_first = response.is_new
+        end = data.find(HEAD_END) + len(HEAD_END)
+        known_by = (self._method, data[:end])
+        if is_first:
+            if (head := _known_heads.get(known_by)) is not None:
+                response.head, self.rest = head, data[end:]
+                return True
+            client = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
+            request_bytes(client, self._method, self._url, self._headers, self._body)
+            response.parse_by(client)
+        complete = response.feed_checked(data)
+        if complete and response.head is not None and not response.refused:
+            self.rest = response.rest
+            if is_first and self.rest == data[end:] and end <= MAX_KNOWN_BYTES:
+                _known_heads.add(known_by, response.head)
+        return complete
 
     @property
     def chunked(self) -> bool:
@@ -114,10 +141,24 @@ class StreamRequest(StreamResponse):
         length = self.response.header("content-length")
         return int(length) if length else None
 
-    @property
-    def rest(self) -> bytes:
-        """The bytes that came after the head."""
-        return self._client.trailing_data[0]
+
+@functools.lru_cache(maxsize=256)
+def _prepare(
+    method: str,
+    url: str,
+    headers: tuple[tuple[str, str], ...],
+    body: bytes,
+    last_event_id: str,
+    compression: bool,
+) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Return a request's headers, and all its bytes; see `Endpoint`.
+
+    Raises:
+        ConnectFailed: see `StreamRequest`.
+    """
+    endpoint = Endpoint(url, method=method, headers=headers, body=body, last_event_id=last_event_id)
+    own = stream_headers(endpoint, compression=compression)
+    return own, request_bytes(h11.Connection(h11.CLIENT), method, url, own, body)
 
 
 def stream_headers(endpoint: Endpoint, *, compression: bool) -> list[tuple[bytes, bytes]]:

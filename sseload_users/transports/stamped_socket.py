@@ -12,12 +12,12 @@ import ssl
 import struct
 import time
 
-import gevent.monkey
-import gevent.socket
+import gevent
 
 from sseload_users.core.clock import from_kernel, wall_ns
 from sseload_users.transports.reading import OnBytes, OnEnd, Reader, end_watch, receive
 from sseload_users.transports.tcp_arrival import has_input_since, latest_arrival_ns
+from sseload_users.transports.waiting import wait_readable, wait_writable
 
 #: Most bytes that wait for a slow receiver before ``send_now`` refuses more.
 _BACKLOG_BYTES = 65536
@@ -331,7 +331,7 @@ class StampedSocket:
                 self._reads = 0
                 self.empty_ns = time.time_ns()
                 try:
-                    gevent.socket.wait_read(self.sock.fileno(), *self._time_left())
+                    wait_readable(self.sock.fileno(), self._deadline)
                 except TimeoutError:
                     if self._deadline is None or not has_input_since(self.sock, self._deadline):
                         raise
@@ -339,7 +339,8 @@ class StampedSocket:
                 self._awaits_write = True
                 self._reads += 1
                 if self._reads % _TURN_READS == 0:
-                    self._time_left()
+                    if self._deadline is not None and self._deadline <= time.monotonic():
+                        raise TimeoutError("timed out")
                     gevent.sleep(0)
                 return data
 
@@ -356,16 +357,7 @@ class StampedSocket:
             try:
                 data = data[self.sock.send(data) :]
             except BlockingIOError:
-                gevent.socket.wait_write(self.sock.fileno(), *self._time_left())
-
-    def _time_left(self) -> tuple[float | None, TimeoutError]:
-        timeout = TimeoutError("timed out")
-        if self._deadline is None:
-            return None, timeout
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise timeout
-        return left, timeout
+                wait_writable(self.sock.fileno(), self._deadline)
 
 
 class _TlsLayer:

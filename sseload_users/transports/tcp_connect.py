@@ -14,10 +14,10 @@ import time
 from typing import Any
 
 import gevent.monkey
-import gevent.socket
 
 from sseload_users.core.clock import wall_ns
 from sseload_users.transports.reading import ANCILLARY_BYTES
+from sseload_users.transports.waiting import wait_writable
 
 # Linux's numbers (asm-generic/socket.h, linux/in.h): the socket module lacks some of them.
 _SO_TIMESTAMPNS = 35
@@ -107,11 +107,7 @@ def _connect(sock: _socket.socket, address: Any, deadline: float) -> int:
     started_ns = wall_ns()
     code = sock.connect_ex(address)
     if code in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY):
-        timeout = TimeoutError("timed out")
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise timeout
-        gevent.socket.wait_write(sock.fileno(), left, timeout)
+        wait_writable(sock.fileno(), deadline)
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
         raise OSError(code, os.strerror(code))

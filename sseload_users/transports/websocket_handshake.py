@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass, field
+
 import h11
 from wsproto.utilities import generate_accept_token, generate_nonce
 
@@ -9,6 +12,7 @@ from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.handshake_response import HEAD_BYTES, HandshakeResponse
+from sseload_users.transports.known_heads import HEAD_END, MAX_KNOWN_BYTES, KnownHeads
 from sseload_users.transports.permessage_deflate import (
     OFFER,
     DeflateParameters,
@@ -20,6 +24,8 @@ from sseload_users.transports.request_head import request_bytes, request_headers
 from sseload_users.transports.stamped_socket import StampedSocket
 
 _SWITCHED = 101
+_KEY = "Sec-WebSocket-Key"
+_SUBPROTOCOLS = "Sec-WebSocket-Protocol"
 _EXTENSIONS = "Sec-WebSocket-Extensions"
 
 
@@ -52,6 +58,46 @@ def open_websocket(
     return request.check(), request.rest
 
 
+@dataclass(frozen=True, slots=True)
+class _PreparedRequest:
+    """What the requests of all connections to an endpoint have in common.
+
+    Attributes:
+        headers: all headers in order, with a key that h11 has checked in place of each
+            connection's.
+        before: the request's bytes before the key.
+        after: the bytes after it; None if the headers that were given contain a key, and
+            ``before`` is the whole request.
+        key: the key that the headers contain.
+        subprotocols: value of ``Sec-WebSocket-Protocol``; empty if there is none.
+        extensions: value of ``Sec-WebSocket-Extensions``; empty if there is none.
+    """
+
+    headers: list[tuple[bytes, bytes]] = field(repr=False)
+    before: bytes = field(repr=False)
+    after: bytes | None = field(repr=False)
+    key: str
+    subprotocols: str
+    extensions: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """A response that was accepted.
+
+    Attributes:
+        head: its head.
+        agreed: see `open_websocket`.
+    """
+
+    head: h11.Response | h11.InformationalResponse
+    agreed: DeflateParameters | None
+
+
+#: By what is offered, and the head's bytes before and after the value that depends on the key.
+_known_heads: KnownHeads[_Accepted] = KnownHeads()
+
+
 class UpgradeRequest:
     """One request to switch to WebSocket, and its response.
 
@@ -62,29 +108,45 @@ class UpgradeRequest:
     Attributes:
         data: the request, ready to be sent.
         response: the response, as far as it has arrived.
+        rest: the bytes that came after the head.
 
     Raises:
         ConnectFailed: at "handshake": the URL or a header is not allowed in HTTP.
     """
 
+    __slots__ = ("_accept", "_known", "_known_by", "_prepared", "_url", "data", "response", "rest")
+
     def __init__(self, endpoint: Endpoint, *, compression: bool) -> None:
-        self._client = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
-        self.response = HandshakeResponse(self._client, _SWITCHED)
-        headers = _headers(endpoint, compression=compression)
-        self._key = _values(headers, b"sec-websocket-key")
-        offered = _values(headers, b"sec-websocket-protocol")
-        self._subprotocols = [each.strip() for each in offered.split(",") if each.strip()]
-        self._extensions = _values(headers, _EXTENSIONS.lower().encode())
-        self.data: bytes = request_bytes(self._client, "GET", endpoint.url, headers)
+        self._url = endpoint.url
+        prepared = self._prepared = _prepare(
+            endpoint.url, endpoint.headers, endpoint.subprotocols, compression
+        )
+        key, self.data = prepared.key.encode(), prepared.before
+        if prepared.after is not None:
+            key = generate_nonce()
+            self.data = prepared.before + key + prepared.after
+        self._accept: bytes = generate_accept_token(key)
+        self.response = HandshakeResponse(None, _SWITCHED)
+        self.rest = b""
+        self._known: _Accepted | None = None
+        self._known_by: tuple[str, str, bytes, bytes] | None = None
 
     def feed(self, data: bytes) -> bool:
-        """See `HandshakeResponse.feed_checked`."""
-        return self.response.feed_checked(data)
-
-    @property
-    def rest(self) -> bytes:
-        """The bytes that came after the head."""
-        return self._client.trailing_data[0]
+        """Parse the next bytes of the response; see `HandshakeResponse.feed_checked`."""
+        if self.response.is_new:
+            if self._is_known(data):
+                return True
+            client = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
+            request_bytes(client, "GET", self._url, self._prepared.headers)
+            self.response.parse_by(client)
+        else:
+            self._known_by = None  # it came in pieces
+        complete = self.response.feed_checked(data)
+        if complete:
+            self.rest = self.response.rest
+            if self._known_by is not None and not data.endswith(self._known_by[3] + self.rest):
+                self._known_by = None  # h11 sees the end of the head elsewhere
+        return complete
 
     def check(self) -> DeflateParameters | None:
         """Check the response as RFC 6455 §4.1 and the WebSocket standard ask a client to.
@@ -95,6 +157,8 @@ class UpgradeRequest:
         Raises:
             ConnectFailed: at "handshake": it does not switch protocols, or not properly.
         """
+        if self._known is not None:
+            return self._known.agreed
         response = self.response
         if response.refused or response.head is None:
             raise response.refusal()
@@ -103,30 +167,85 @@ class UpgradeRequest:
             raise ConnectFailed("handshake", "bad handshake answer", problem)
         answer = response.header(_EXTENSIONS.lower())
         try:
-            return read_answer(answer, self._extensions)
+            agreed = read_answer(answer, self._prepared.extensions)
         except InvalidExtensions as error:
             detail = f"{_EXTENSIONS}: {answer}: {error}"
             raise ConnectFailed("handshake", "invalid extensions", detail) from error
+        if self._known_by is not None:
+            _known_heads.add(self._known_by, _Accepted(response.head, agreed))
+        return agreed
+
+    def _is_known(self, data: bytes) -> bool:
+        """Take a whole head that differs from an accepted one only by its request's key."""
+        end = data.find(HEAD_END) + len(HEAD_END)
+        before, accept, after = data[:end].partition(self._accept)
+        if not (accept and after.endswith(HEAD_END) and end <= MAX_KNOWN_BYTES):
+            return False
+        self._known_by = (self._prepared.subprotocols, self._prepared.extensions, before, after)
+        self._known = _known_heads.get(self._known_by)
+        if self._known is None:
+            return False
+        self.response.head, self.rest = self._known.head, data[end:]
+        return True
 
     def _problem(self) -> str:
         """Return what is wrong with a response that switches protocols; empty if nothing is."""
         header = self.response.header
         connection = {each.strip().lower() for each in header("connection").split(",")}
-        accept = generate_accept_token(self._key.encode()).decode()
+        accept = self._accept.decode()
+        offered = [each.strip() for each in self._prepared.subprotocols.split(",") if each.strip()]
         chosen = header("sec-websocket-protocol")
         checks = {
             "Upgrade is not websocket": header("upgrade").lower() == "websocket",
             "Connection does not contain Upgrade": "upgrade" in connection,
             "Sec-WebSocket-Accept is wrong": header("sec-websocket-accept") == accept,
             # Two headers count as one value, which was not offered (RFC 6455 §11.3.4).
-            f"subprotocol {chosen!r} was not offered": (not chosen or chosen in self._subprotocols),
-            "no subprotocol was chosen": chosen or not self._subprotocols,
+            f"subprotocol {chosen!r} was not offered": (not chosen or chosen in offered),
+            "no subprotocol was chosen": chosen or not offered,
         }
         return next((problem for problem, fine in checks.items() if not fine), "")
 
 
-def _headers(endpoint: Endpoint, *, compression: bool) -> list[tuple[bytes, bytes]]:
-    """Return the headers of the request; the endpoint's replace them.
+@functools.lru_cache(maxsize=256)
+def _prepare(
+    url: str,
+    headers: tuple[tuple[str, str], ...],
+    subprotocols: tuple[str, ...],
+    compression: bool,
+) -> _PreparedRequest:
+    """Return what the requests to an endpoint have in common; see `_PreparedRequest`.
+
+    Raises:
+        ConnectFailed: see `UpgradeRequest`.
+    """
+    own = generate_nonce().decode()
+    all_headers = _headers(url, headers, subprotocols, own, compression=compression)
+    client = h11.Connection(h11.CLIENT)
+    data = request_bytes(client, "GET", url, all_headers)
+    key = _values(all_headers, _KEY)
+    before, after = data, None
+    if key == own:
+        before, _, after = data.partition(f"{_KEY}: {own}".encode())
+        before += f"{_KEY}: ".encode()
+    return _PreparedRequest(
+        all_headers,
+        before,
+        after,
+        key,
+        _values(all_headers, _SUBPROTOCOLS),
+        _values(all_headers, _EXTENSIONS),
+    )
+
+
+def _headers(
+    url: str,
+    given: tuple[tuple[str, str], ...],
+    subprotocols: tuple[str, ...],
+    key: str,
+    *,
+    compression: bool,
+) -> list[tuple[bytes, bytes]]:
+    """Return the headers of the request; the given ones replace them.
 
     No ``Origin`` is sent unless one is given: only browsers must send it (RFC 6455 §4.1), and
     servers refuse the origins that they do not know.
@@ -134,16 +253,17 @@ def _headers(endpoint: Endpoint, *, compression: bool) -> list[tuple[bytes, byte
     own = {
         "Upgrade": "websocket",
         "Connection": "Upgrade",
-        "Sec-WebSocket-Key": generate_nonce().decode(),
+        _KEY: key,
         "Sec-WebSocket-Version": "13",
     }
-    if endpoint.subprotocols:
-        own["Sec-WebSocket-Protocol"] = ", ".join(endpoint.subprotocols)
+    if subprotocols:
+        own[_SUBPROTOCOLS] = ", ".join(subprotocols)
     if compression:
         own[_EXTENSIONS] = OFFER
-    return request_headers(endpoint.url, own, endpoint.headers)
+    return request_headers(url, own, given)
 
 
-def _values(headers: list[tuple[bytes, bytes]], name: bytes) -> str:
+def _values(headers: list[tuple[bytes, bytes]], name: str) -> str:
     """Return all values of a header as one."""
-    return b", ".join(value for each, value in headers if each.lower() == name).decode()
+    wanted = name.lower().encode()
+    return b", ".join(value for each, value in headers if each.lower() == wanted).decode()

@@ -106,6 +106,8 @@ class SimulatedClient:
             with run.users.pending:
                 number = self._connection.number
                 self._play(stack.enter_context(run.connections.part(number, self._username)))
+                run.may_connect.wait()
+                run.connect_turns.wait_until_due()
                 connected = self._connect(run.options.connect_attempts)
             if not connected and not run.finished:
                 run.operations.count_never_connected()
@@ -207,12 +209,11 @@ class SimulatedClient:
                 protocol's client does not reconnect ends the attempts.
         """
         run, attempt = self._worker_run, 0
-        run.may_connect.wait()
         while not run.finished:
             if attempt:
                 self._back_off(attempt)
             attempt += 1
-            with run.connect_slots if queued else nullcontext(), run.users.connecting:
+            with run.connect_turns if queued else nullcontext(), run.users.connecting:
                 failed = self._failed = self._try_to_connect()
             if failed is None:
                 return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from functools import cached_property
 
 from gevent.lock import BoundedSemaphore
 
@@ -55,7 +56,11 @@ class Login:
         self._secrets: set[str] = set()
         self._requested_s = 0.0
         self._accepted = False
-        self._renewing = BoundedSemaphore()
+
+    @cached_property
+    def _renewing(self) -> BoundedSemaphore:
+        """Held while the values are renewed."""
+        return BoundedSemaphore()
 
     @property
     def captured(self) -> Mapping[str, str]:
@@ -101,8 +106,10 @@ class Login:
         Raises:
             ConnectFailed: see `request`.
         """
-        self._requested_s = time.monotonic()
         self._accepted = False
+        if not self._own:
+            return
+        self._requested_s = time.monotonic()
         self.add(self._before.capture(self._own, self._captured, self._on_response, self.client))
 
     def accept(self) -> None:

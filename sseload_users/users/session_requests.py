@@ -69,7 +69,7 @@ class SessionRequests:
         # The values with which it is filled: the version of the login's, and the position's.
         self._filled: tuple[int, Mapping[str, str]] = (-1, {})
         self._greenlets: list[gevent.Greenlet[..., None]] = []
-        self._replying = Group()
+        self._replying: Group | None = None
         # Until when the connection has to be subscribed (monotonic clock, s); None afterwards.
         self._connect_by_s: float | None = None
 
@@ -118,7 +118,8 @@ class SessionRequests:
         for each in self._greenlets:
             each.kill(block=False)
         self._greenlets.clear()
-        self._replying.kill(block=False)
+        if self._replying is not None:
+            self._replying.kill(block=False)
 
     def _connect_or_renew(
         self, make: Callable[[Endpoint], Transport], last_event_id: str
@@ -140,7 +141,9 @@ class SessionRequests:
         )
         endpoint = resumption.confirming(endpoint)
         headers = login.client.cookies.merge(endpoint)
-        transport = make(replace(endpoint, headers=headers))
+        if headers is not endpoint.headers:
+            endpoint = replace(endpoint, headers=headers)
+        transport = make(endpoint)
         self._connect_by_s = time.monotonic() + self._before.timeout_s
         try:
             transport.connect()
@@ -167,6 +170,8 @@ class SessionRequests:
 
     def in_background(self, errand: Callable[[], None]) -> bool:
         """Call a function in a greenlet of the session; see `conversation.Errands`."""
+        if self._replying is None:
+            self._replying = Group()
         if len(self._replying) >= _MAX_REPLIES:
             return False
         self._replying.start(gevent.Greenlet(errand))

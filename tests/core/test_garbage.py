@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from sseload_users.core.garbage import kept
+from sseload_users.core.garbage import Growth, kept
 
 
 def test_what_is_created_meanwhile_is_kept_and_the_collector_goes_on() -> None:
@@ -46,3 +46,12 @@ def test_a_users_import_leaves_the_modules_to_nobody() -> None:
     said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
     assert said[0] == "True"
     assert int(said[1]) < int(said[2]) / 10
+
+
+def test_the_collector_waits_for_more_while_the_process_grows() -> None:
+    usual, growth = gc.get_threshold(), Growth()
+    with growth:
+        with growth:
+            pass
+        assert gc.get_threshold() == (Growth.THRESHOLD, *usual[1:])
+    assert gc.get_threshold() == usual

@@ -518,3 +518,24 @@ body = "{code}"
     assert (endpoint.method, endpoint.url) == ("POST", f"{HOST}/subscribe")
     assert json.loads(endpoint.body) == {"topics": ["codes"], "user": 'a"b'}
     assert dict(endpoint.headers)["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("connect", "alike"),
+    [
+        ('headers = { "Origin" = "{origin}" }', True),
+        ('send = ["hello"]', True),
+        ('query = { "user" = "{username}" }', False),
+        ('headers = { "X-Nonce" = "{nonce}" }', False),
+        ('send = [{ "join" = "{room}" }]', False),
+    ],
+)
+def test_connections_share_an_endpoint_only_if_nothing_in_it_differs(
+    tmp_path: Path, connect: str, *, alike: bool
+) -> None:
+    found = mine(tmp_path, connect=connect)
+    rooms = [Identity(name, fields={"room": name}) for name in ("alice", "bob")]
+    one, two = (found.endpoint(each) for each in rooms)
+    assert (one == two) is alike
+    assert found.endpoint(rooms[0], last_event_id="7").last_event_id == "7"
+    assert found.endpoint(rooms[0]).last_event_id == ""
