@@ -109,8 +109,9 @@ class Options:
     )  # fmt: skip
     nodes: tuple[str, ...] = option(
         (), _TEST, "comma-separated URLs of the server's nodes, over which connections and codes "
-        "are spread; --host is then only for checks before the run, and the first node if not "
-        "given", unit="URL,URL", in_form=False,
+        "are spread: URL=ADDRESS for one address of a name, and URL alone for each of them; --host "
+        "is then only for checks before the run, and the first node if not given",
+        unit="URL,URL", in_form=False,
     )  # fmt: skip
     embedded: str = option(
         "", _TEST, "options of the embedded target, which a run without --host and --nodes tests: "

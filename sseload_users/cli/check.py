@@ -21,6 +21,7 @@ from sseload_users import options
 from sseload_users.cli import check_findings as findings
 from sseload_users.cli.check_connection import CheckedConnection
 from sseload_users.cli.check_diagnosis import diagnose_failures, diagnose_receipts
+from sseload_users.cli.check_nodes import check_nodes
 from sseload_users.cli.check_output import CheckOutput, StepFailed, span
 from sseload_users.cli.check_publisher import CodeToSend, SentCode, make_publisher
 from sseload_users.cli.check_requests import CheckedRequests
@@ -73,7 +74,13 @@ def main(arguments: Sequence[str]) -> int:
         resources.target.check(
             [*resources.identities, resources.sender], has_channels=assignment.has_channels
         )
-        return _Check(resources, *assignment.of_one_channel(parsed.connections)).run()
+        audience = assignment.of_one_channel(parsed.connections)
+        if not resources.options.nodes:
+            return _Check(resources, *audience).run()
+        # In a run, the host has the health check and verifies users, if there is one.
+        if parsed.host and _Check(resources, *audience).ask():
+            return 1
+        return check_nodes(resources, lambda own: _Check(own, *audience).run(asks=not parsed.host))
     except ConfigError as error:
         print(f"sseload: {clean(error)}", file=sys.stderr)
         return 2
@@ -132,12 +139,25 @@ class _Check:
             resources, before, resources.sender, channel, self._output, self._connections
         )
 
-    def run(self) -> int:
-        """Take every step and print how it went; return the exit status."""
+    def ask(self) -> int:
+        """Make the requests before connecting and print how they went; return the exit status."""
+        try:
+            self._ask()
+        except StepFailed as failed:
+            self._output.failure(failed)
+            return 1
+        return 0
+
+    def run(self, *, asks: bool = True) -> int:
+        """Take every step and print how it went; return the exit status.
+
+        Args:
+            asks: whether to make the requests before connecting.
+        """
         try:
             self._output.step("profile", self._about())
-            self._requests.health(self._users[0])
-            self._requests.verify(self._users)
+            if asks:
+                self._ask()
             self._connect()
             self._settle()
             self._publisher.open()
@@ -155,6 +175,10 @@ class _Check:
         return 0
 
     # Steps
+
+    def _ask(self) -> None:
+        self._requests.health(self._users[0])
+        self._requests.verify(self._users)
 
     def _about(self) -> str:
         about = self._target.public()

@@ -11,7 +11,6 @@ import gevent
 from locust import stats as locust_stats
 from locust.env import Environment
 
-from sseload_users.core import option_texts
 from sseload_users.core.codes import new_run_id
 from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.errors import ConfigError
@@ -28,6 +27,7 @@ from sseload_users.report.model import Report
 from sseload_users.run import embedded_target
 from sseload_users.run.channel_assignment import ChannelAssignment
 from sseload_users.run.conductor import Conductor
+from sseload_users.run.given_options import GivenOptions
 from sseload_users.run.limits import make_room
 from sseload_users.run.link import Link
 from sseload_users.run.messages import JoinRequest, NoRun, RunAssigned, ToLeader, ToWorker
@@ -39,6 +39,7 @@ from sseload_users.run.run_users import RunUsers, StartEmbedded
 from sseload_users.run.run_view import RunView
 from sseload_users.run.server_sources import server_sources
 from sseload_users.run.thresholds_file import load_thresholds
+from sseload_users.targets.hosts import split_node
 from sseload_users.verdict.thresholds import Thresholds
 
 _logger = logging.getLogger(__name__)
@@ -77,7 +78,6 @@ class Leader:
         self._result: RunResult | None = None
         self._trouble = ""
         self._printed = False
-        self._values: dict[str, str] = {}
         self._status: int | None = None
         self._headless = bool(getattr(environment.parsed_options, "headless", False))
         link.leader = self
@@ -105,25 +105,15 @@ class Leader:
             )
         if self._users.host(environment) is None:
             options = self._users.options(environment)
-            environment.host = options.nodes[0] if options.nodes else self._start_target(options)
-        self._keep_values()
+            first = split_node(options.nodes[0])[0] if options.nodes else None
+            environment.host = first or self._start_target(options)
+        self._given = GivenOptions(environment)
+        self._given.restore()
         resources = self._read()
         # In the web form, missing values can still be entered.
         if self._headless or getattr(environment.parsed_options, "autostart", False):
             self._check_identities(resources)
         server_sources(resources, self._embedded_pid)
-
-    def _keep_values(self) -> None:
-        """Remember new values for the profile's names, and restore those given earlier.
-
-        The web form does not show them, so its data lacks the values of the command line.
-
-        Raises:
-            ConfigError: a value is invalid.
-        """
-        parsed: Any = self._environment.parsed_options
-        self._values |= option_texts.parse_values(parsed.value or ())
-        parsed.value = option_texts.join_values(self._values)
 
     def _start_target(self, options: Options) -> str:
         """Start the embedded target; return the URL of its first node.
@@ -168,6 +158,19 @@ class Leader:
         self._baseline = read_baseline(options)
         return resources
 
+    def _read_with_nodes(self) -> Resources:
+        """Read all settings of a run; each address of a node's name is a node, for all workers.
+
+        Names are looked up once a run.
+        """
+        self._given.restore()
+        resources = self._read()
+        nodes = resources.expanded_nodes()
+        if nodes == resources.options.nodes:
+            return resources
+        self._given.replace_nodes(nodes)
+        return self._read()
+
     def _check_identities(self, resources: Resources) -> None:
         """Check that the profile gets all that it needs of whoever connects or broadcasts.
 
@@ -207,8 +210,7 @@ class Leader:
 
     def _begin(self) -> None:
         environment = self._environment
-        self._keep_values()
-        resources = self._read()
+        resources = self._read_with_nodes()
         self._check_identities(resources)
         sources = server_sources(resources, self._embedded_pid)
         asked = getattr(environment.runner, "target_user_count", 0)

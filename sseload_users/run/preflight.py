@@ -41,6 +41,7 @@ def check_server(resources: Resources) -> list[str]:
     Raises:
         CannotRun: the server is unreachable, not healthy in time, or does not know a user.
     """
+    resources = resources.checked
     identities = [*resources.senders, *resources.identities]
     distinct = list({each.username: each for each in identities}.values())
     _await_health(resources, identities[0], patient=False)
@@ -72,7 +73,7 @@ def await_recovery(resources: Resources) -> None:
     Raises:
         CannotRun: it is not, within the time that it has to warm up.
     """
-    _await_health(resources, resources.identities[0], patient=True)
+    _await_health(resources.checked, resources.identities[0], patient=True)
 
 
 def _await_health(resources: Resources, identity: Identity, *, patient: bool) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sseload_users.core.errors import ConfigError
 from sseload_users.options import Options
 from sseload_users.targets import Emitting, Target
+from sseload_users.targets.hosts import join_node, parse_nodes, split_node
 from sseload_users.targets.identities import Identity, load_identities, pick_sender
+from sseload_users.transports import ConnectFailed
 from sseload_users.transports.client_certificate import ClientCertificate
 from sseload_users.transports.dialer import Dialer
 from sseload_users.transports.endpoint import parse_origin
@@ -46,9 +50,10 @@ class Resources:
             ConfigError: the profile, the host, the users file, a certificate file, a source
                 address, a given address or a proxy cannot be used.
         """
-        target = options.make_target(host or next(iter(options.nodes), ""))
+        urls = [split_node(each)[0] for each in options.nodes]
+        target = options.make_target(host or next(iter(urls), ""))
         _check_observation(options, target)
-        nodes = [options.make_target(each) for each in options.nodes]
+        nodes = [options.make_target(each) for each in urls]
         if options.publishers > 1 and Emitting.of(target) is not None:
             raise ConfigError(
                 f"--publishers: in target {target.profile.name}, the listeners emit the codes; "
@@ -81,6 +86,46 @@ class Resources:
         sender = pick_sender(identities, options.sender)
         others = [each for each in identities if each.username != options.sender] or identities
         return cls(options, target, network, others, sender)
+
+    def at(self, node: str) -> Resources:
+        """Return the resources of what happens at one node: its target, and its address.
+
+        Args:
+            node: one of the options' nodes.
+        """
+        url, address = split_node(node)
+        target, network = self.options.make_target(url), self.network
+        if address is not None:
+            network = network.pinned(parse_origin(target.host), address)
+        return replace(self, target=target, network=network)
+
+    @property
+    def checked(self) -> Resources:
+        """The resources of the checks before a run: of the host, or else of the first node."""
+        first = next(iter(self.options.nodes), None)
+        if first is None or self.target.host != split_node(first)[0]:
+            return self
+        return self.at(first)
+
+    def expanded_nodes(self) -> tuple[str, ...]:
+        """Return the nodes, with each address of a name that has several as one node.
+
+        A name that cannot be resolved stays as it is: connecting tells why.
+
+        Raises:
+            ConfigError: a node is there twice.
+        """
+        found: list[str] = []
+        deadline = time.monotonic() + self.options.connect_timeout
+        for node in self.options.nodes:
+            url, address = split_node(node)
+            addresses: list[str] = []
+            if address is None:
+                with contextlib.suppress(ConnectFailed):
+                    addresses = self.network.dialer.addresses(parse_origin(url), deadline)
+            several = addresses[1:]
+            found += [join_node(url, each) for each in addresses] if several else [node]
+        return parse_nodes(",".join(found))
 
     @property
     def senders(self) -> Sequence[Identity]:

@@ -54,7 +54,7 @@ def server_sources(resources: Resources, embedded_pid: int | None = None) -> lis
             )
         found.append(
             HealthSource(
-                fetcher(health, network),
+                fetcher(health, resources.checked.network),
                 lambda response: resources.target.answers.is_healthy(
                     response.status, response.body
                 ),

@@ -78,7 +78,6 @@ class WorkerRun:
         options: the run's options.
         run_id: the run's identity.
         network: opens all connections.
-        before: makes the requests before connecting.
         ledger: the account.
         operations: counts what the users do.
         users: what the users are doing at the moment.
@@ -138,9 +137,8 @@ class WorkerRun:
             returns=spec.guarantee == "resume",
         )
         self.operations = OperationCounters(self.ledger, self._is_finished)
-        self.before = BeforeRequests(
-            self.network, options.connect_timeout, self.operations.count_renewed_login
-        )
+        self._resources = resources
+        self._before: dict[int | None, BeforeRequests] = {}
         self._observation = self._make_observation(spec) if options.observe else None
         self.targets = self._make_targets(resources)
         self.publication = Publication(
@@ -153,6 +151,21 @@ class WorkerRun:
             self._is_finished,
         )
         self._announcements = Announcements(self.ledger, self._clock)
+
+    def before_at(self, node: int | None) -> BeforeRequests:
+        """Return what makes the requests before connecting, and has the network.
+
+        Args:
+            node: index of the node; None in a run without nodes.
+        """
+        found = self._before.get(node)
+        if found is None:
+            resources, options = self._resources, self.options
+            own = resources if node is None else resources.at(options.nodes[node])
+            found = self._before[node] = BeforeRequests(
+                own.network, options.connect_timeout, self.operations.count_renewed_login
+            )
+        return found
 
     @property
     def finished(self) -> bool:

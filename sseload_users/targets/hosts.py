@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import re
 from urllib.parse import urlsplit
 
@@ -44,19 +46,36 @@ def normalize_host(host: str) -> str:
 
 
 def parse_nodes(text: str) -> tuple[str, ...]:
-    """Return the URLs of nodes, normalized, in order.
+    """Return nodes, normalized, in order; `split_node` takes one apart.
 
     Args:
-        text: the URLs, separated by commas or blanks.
+        text: URLs, or URL=ADDRESS, separated by commas or blanks.
 
     Raises:
         ConfigError: one is invalid, or given twice.
     """
-    urls = [normalize_host(each) for each in re.split(r"[,\s]+", text) if each]
-    twice = next((each for each in urls if urls.count(each) > 1), None)
+    nodes = []
+    for each in filter(None, re.split(r"[,\s]+", text)):
+        url, address = split_node(each)
+        nodes.append(join_node(normalize_host(url), address))
+    twice = next((each for each in nodes if nodes.count(each) > 1), None)
     if twice is not None:
         raise ConfigError(f"--nodes: {twice} is given twice; give each node once.")
-    return tuple(urls)
+    return tuple(nodes)
+
+
+def split_node(node: str) -> tuple[str, str | None]:
+    """Return the URL of a node, and its IP address if that is given, too."""
+    url, equals, address = node.rpartition("=")
+    if equals:
+        with contextlib.suppress(ValueError):
+            return url, str(ipaddress.ip_address(address.strip("[]")))
+    return node, None
+
+
+def join_node(url: str, address: str | None) -> str:
+    """Return a node: its URL, and which address of its name it has; see `split_node`."""
+    return url if address is None else f"{url}={address}"
 
 
 def origin(host: str) -> str:

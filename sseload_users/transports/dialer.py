@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _socket
+import copy
 import errno
 import ipaddress
 import itertools
@@ -50,6 +51,31 @@ class Dialer:
     def proxy_for(self, host: str, port: int, *, secure: bool) -> Proxy | None:
         """Return the proxy that connections to a host use; see `Proxies.of`."""
         return self._proxies.of(host, port, secure=secure)
+
+    def addresses(self, origin: tuple[str, int, bool], deadline: float) -> list[str]:
+        """Return the addresses of a host that are used in turn; none behind a proxy.
+
+        They are of one family, like those of `AddressTurns`.
+
+        Args:
+            origin: host, port, and whether TLS will be used.
+            deadline: when to give up, on ``time.monotonic``'s clock.
+
+        Raises:
+            ConnectFailed: at "resolve": no such host, or no answer in time.
+        """
+        host, port, secure = origin
+        if self.proxy_for(host, port, secure=secure) is not None:
+            return []
+        found = self._resolver.resolve(host, port, deadline)
+        own = {address[0] for family, address in found if family == found[0][0]}
+        return sorted(own, key=ipaddress.ip_address)
+
+    def pinned(self, host: str, port: int, address: str) -> Dialer:
+        """Return a dialer that knows only one address of a host; they count together."""
+        one = copy.copy(self)
+        one._resolver = Resolver([f"{_bracketed(host)}:{port}:{address}"])  # noqa: SLF001
+        return one
 
     def dial(
         self,
@@ -163,8 +189,13 @@ def _share(deadline: float, others: Sequence[object]) -> float:
     return now + (deadline - now) / 2 if others else deadline
 
 
+def _bracketed(host: str) -> str:
+    """Return a host as it stands before a port: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def _name(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{_bracketed(host)}:{port}"
 
 
 def _sources_by_family(addresses: Sequence[str]) -> dict[int, Iterator[str]]:

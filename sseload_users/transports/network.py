@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import socket
 import ssl
@@ -82,6 +83,14 @@ class Network:
         self.dialer = dialer or Dialer()
         self.silent: list[Carrier] = []
         self.http2 = Http2Pool(self.lag.share, compression=compression)
+
+    def pinned(self, origin: tuple[str, int, bool], address: str) -> Network:
+        """Return a network that shares all, and reaches one host at one of its addresses."""
+        _ = self.reader  # Otherwise, each would make its own.
+        host, port, _secure = origin
+        one = copy.copy(self)
+        one.dialer = self.dialer.pinned(host, port, address)
+        return one
 
     @cached_property
     def http2_context(self) -> ssl.SSLContext:

@@ -26,8 +26,10 @@ from sseload_users.run.operation_counters import reported_text
 from sseload_users.run.publication import Publication
 from sseload_users.run.worker_run import worker_run_of
 from sseload_users.targets import Emitting, Identity, Publishing, Target
+from sseload_users.targets.hosts import split_node
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
+from sseload_users.transports.network import Network
 from sseload_users.users.ingest_client import IngestClient
 from sseload_users.users.login import Login
 from sseload_users.users.publishers import NAME, IngestFailed, Publisher
@@ -145,40 +147,42 @@ class CodeBroadcaster(FastHttpUser):
         run, nodes = self._worker_run, self._worker_run.options.nodes
         identity = run.senders[self._streams.publisher(stream)]
         node = self._streams.node(stream) if nodes else None
-        target = run.targets.target(self.target, self.host if node is None else nodes[node])
+        host = self.host if node is None else split_node(nodes[node])[0]
+        target = run.targets.target(self.target, host)
         return _Line(self._make_publisher(target, identity, node, stream), target, identity)
 
     def _make_publisher(
         self, target: Target, identity: Identity, node: int | None, stream: int
     ) -> Publisher:
         run = self._worker_run
+        before = run.before_at(node)
         if self.ingest_way():
             return HookPublisher(self.environment, self.publish, run.options.ingest_timeout)
         publishing = Publishing.of(target)
         if publishing is not None:
-            return ConnectionPublisher(self.environment, run, publishing, identity)
+            return ConnectionPublisher(self.environment, run, publishing, identity, before)
         emitting = Emitting.of(target)
         if emitting is not None:
             return EmittingPublisher(self.environment, run, emitting, node)
-        login = Login(target, identity, run.before)
+        login = Login(target, identity, before)
         timeout_s = run.options.ingest_timeout
         return HttpPublisher(
-            self._http_session(stream),
+            self._http_session(stream, before.network),
             target,
             identity,
             login,
             timeout_s,
-            compression=run.network.compression,
+            compression=before.network.compression,
         )
 
-    def _http_session(self, stream: int) -> FastHttpSession:
+    def _http_session(self, stream: int, network: Network) -> FastHttpSession:
         """Return the session of a stream's requests; each has its own cookies."""
         run, session = self._worker_run, self.client
         if stream:
             session = FastHttpSession(self.host, self.environment.events.request, self)
         session.client = IngestClient(
             session.cookiejar,
-            run.network,
+            network,
             concurrency=_IN_FLIGHT,
             timeout_s=run.options.ingest_timeout,
         )

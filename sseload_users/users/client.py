@@ -23,6 +23,7 @@ from sseload_users.run.emitters import Emitter
 from sseload_users.run.locust_stats import fire
 from sseload_users.run.worker_run import WorkerRun
 from sseload_users.targets import Identity, Target
+from sseload_users.targets.hosts import split_node
 from sseload_users.transports import Closed, ConnectFailed, StayAway
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.engine_transport import EngineTransport, Passage
@@ -74,6 +75,7 @@ class SimulatedClient:
         self._connection = run.ledger.add_connection()
         self._membership = Membership(run, self._connection.number, self._watch)
         self._membership.identity = Identity(username or "")
+        self._before = run.before_at(None)
         self._aim_at(host)
         self._transport: Transport | None = None
         self._session: Session | None = None
@@ -125,7 +127,8 @@ class SimulatedClient:
             self._worker_run.operations.count_slow_connection()
         if part.node is not None:
             self._connection.node = part.node
-            self._aim_at(self._worker_run.options.nodes[part.node])
+            self._before = self._worker_run.before_at(part.node)
+            self._aim_at(split_node(self._worker_run.options.nodes[part.node])[0])
 
     def _aim_at(self, host: str | None) -> None:
         """Set the server, or the node, to connect to."""
@@ -293,7 +296,7 @@ class SimulatedClient:
         return SessionRequests(
             self._target,
             self._membership.identity,
-            run.before,
+            self._before,
             on_upkeep=run.operations.count_upkeep,
             turn=self._turn,
             resumption=self._resumption,
@@ -332,7 +335,7 @@ class SimulatedClient:
     def _make_transport(self, endpoint: Endpoint) -> Transport:
         self._transport = self._transport_type(
             replace(endpoint, slow=self._slow, turn=self._turn),
-            self._worker_run.network,
+            self._before.network,
             self._resumption.taking(self._on_message),
             self._worker_run.operations.count_malformed,
         )

@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import pytest
 
 from sseload_users.demo import process, record
 from tests.support.ground_truth import listeners_of, sequence_of
-from tests.support.runs import QUICK, Run, run, running, target
+from tests.support.ports import free_port
+from tests.support.runs import QUICK, SSELOAD, Run, run, running, target
 
 pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
@@ -130,7 +131,85 @@ def test_a_node_that_is_killed_is_the_only_one_that_loses(tmp_path: Path) -> Non
     assert killed["failed"] > 0
     owed, delivered = matrix(report, "owed"), matrix(report, "delivered")
     assert delivered[0][0] == owed[0][0] == 10 * 3
+    for at, (_, path) in enumerate(servers):
+        truth = record.read(path)
+        assert delivered[at][at] == truth.sent
+        assert report["nodes"][at]["succeeded"] == len(listeners_of(truth))
+    # A code may have been written to the node, and never read by it.
+    read = len(record.read(servers[1][1]).ingests)
+    assert 0 <= killed["codes"] - read <= 1
+    assert report["codes"]["unsent"] + report["codes"]["unanswered"] == 10 - read
     assert outcome.grade == "issues"
+
+
+def test_a_node_that_is_added_later_is_used_from_then_on(tmp_path: Path) -> None:
+    port = free_port()
+    with nodes(tmp_path, 1) as servers, contextlib.ExitStack() as stack:
+        added = f"http://127.0.0.1:{port}"
+        with running(
+            tmp_path, "6", "20", "2", *QUICK, "--nodes", f"{urls(servers)},{added}",
+            "--connect-attempts", "20",
+        ) as started:  # fmt: skip
+            first = servers[0][1]
+            started.wait_until(lambda: len(record.read(first).connections) == 3, "connections")
+            servers.append(stack.enter_context(target(tmp_path / "added", "--port", str(port))))
+            outcome = started.finish()
+    report, truths = outcome.report, [record.read(path) for _, path in servers]
+    here, later = report["nodes"]
+    assert (here["attempted"], here["failed"]) == (3, 0)
+    assert (later["succeeded"], later["dropped"]) == (3, 0)
+    assert later["failed"] > 0
+    assert matrix(report, "delivered") == [[30, 0], [0, 30]]
+    for node, truth in zip(report["nodes"], truths, strict=True):
+        assert node["succeeded"] == len(listeners_of(truth)) == 3
+        assert node["codes"] == len(truth.ingests) == 10
+        assert truth.sent == 30
+
+
+def named(folder: Path, stack: contextlib.ExitStack, *options: Sequence[str]) -> tuple[str, ...]:
+    """Start targets at several addresses with one port; return the options that name them."""
+    addresses = [f"127.0.0.{number}" for number in range(2, 2 + len(options))]
+    port = free_port(addresses[0])
+    for address, own in zip(addresses, options, strict=True):
+        listen = ("--host", address, "--port", str(port))
+        stack.enter_context(target(folder / address, *listen, *own))
+    resolved = f"app.test:{port}:{','.join(addresses)}"
+    return ("--nodes", f"http://app.test:{port}", "--resolve", resolved)
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_each_address_of_a_name_is_a_node(tmp_path: Path, processes: str) -> None:
+    with contextlib.ExitStack() as stack:
+        where = named(tmp_path, stack, (), ())
+        outcome = run(
+            tmp_path, "6", "8", "1", *QUICK, *where,
+            *(["--processes", processes] if processes != "1" else []),
+        )  # fmt: skip
+    report, (_, url, *_) = outcome.report, where
+    assert [each["url"] for each in report["nodes"]] == [f"{url}=127.0.0.2", f"{url}=127.0.0.3"]
+    truths = [record.read(tmp_path / f"127.0.0.{at}" / "record.jsonl") for at in (2, 3)]
+    check_against_records(report, truths)
+    assert matrix(report, "delivered") == [[12, 0], [0, 12]]
+    assert sorted(row["node"] for row in outcome.table("connections")) == [*"111222"]
+
+
+def test_check_tries_each_node_and_names_those_that_fail(tmp_path: Path) -> None:
+    quick = ("--settle", "0", "--delivery-timeout", "0.5", "--connections", "2")
+    with contextlib.ExitStack() as stack:
+        where = named(tmp_path, stack, (), ("--lose", "1"), ())
+        outcome = run(
+            tmp_path, *where, *quick, "--target", "websocket", command=(*SSELOAD, "check"),
+            report=False,
+        )  # fmt: skip
+    url = where[1]
+    lines = outcome.stdout.splitlines()
+    for number in (1, 2, 3):
+        assert f"node {number} of 3: {url}=127.0.0.{number + 1}" in lines
+    assert outcome.status == 1
+    assert lines[-1] == f"FAILED: 1 of 3 nodes: {url}=127.0.0.3"
+    assert outcome.stdout.count("all 3 codes reached all 2 connections") == 2
+    for at in (2, 4):
+        assert len(record.read(tmp_path / f"127.0.0.{at}" / "record.jsonl").ingests) == 3
 
 
 def test_a_node_that_comes_back_is_used_again(tmp_path: Path) -> None:
@@ -163,6 +242,10 @@ def _await_codes(started: Run, path: Path) -> None:
         (
             "http://127.0.0.1:9,http://127.0.0.1:9/",
             "--nodes: http://127.0.0.1:9 is given twice; give each node once.",
+        ),
+        (
+            "http://app.test=127.0.0.2,http://app.test=127.0.0.2",
+            "--nodes: http://app.test=127.0.0.2 is given twice; give each node once.",
         ),
         (
             "http://127.0.0.1:9,nowhere",

@@ -78,6 +78,27 @@ def test_addresses_are_used_in_turn_and_counted() -> None:
 
 
 @linux_only
+def test_a_pinned_dialer_reaches_one_address_only() -> None:
+    with (
+        serving(lambda _: None) as server,
+        relays(THREE, f"http://127.0.0.1:{server}") as (port, _),
+    ):
+        network = Network(dialer=Dialer(resolve=[f"app.test:{port}:{','.join(THREE)}"]))
+        origin = ("app.test", port, False)
+        assert network.dialer.addresses(origin, time.monotonic() + 1) == [*THREE]
+        pinned = [network.pinned(origin, each) for each in THREE]
+        assert [go(each, port) for each in pinned for _ in range(2)] == [
+            each for each in THREE for _ in range(2)
+        ]
+        with pytest.raises(ConnectFailed, match="connection refused"):
+            go(network.pinned(origin, "127.0.0.5"), port)
+    # They share what is counted, and what reads.
+    assert sum(network.dialer.turns.drain().values()) == 7
+    assert all(each.reader is network.reader for each in pinned)
+    assert network.dialer.addresses(("::1", port, False), time.monotonic() + 1) == ["::1"]
+
+
+@linux_only
 def test_connections_leave_out_an_address_that_failed() -> None:
     given = ",".join(["127.0.0.5", *THREE[:2]])
     with (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from locust.env import Environment
 
 from sseload_users.core.clock import wall_ns
+from sseload_users.run.before_requests import BeforeRequests
 from sseload_users.run.locust_stats import fire
 from sseload_users.run.worker_run import WorkerRun
 from sseload_users.targets import Identity, Publishing
@@ -27,6 +28,7 @@ class ConnectionPublisher:
         run: this process's part in the run.
         publishing: what to send, and what the server answers.
         identity: the user that connects.
+        before: makes the requests before connecting, and has the network.
     """
 
     def __init__(
@@ -35,10 +37,11 @@ class ConnectionPublisher:
         run: WorkerRun,
         publishing: Publishing,
         identity: Identity,
+        before: BeforeRequests,
     ) -> None:
         self._environment = environment
         self._worker_run = run
-        self._connection = IngestConnection(publishing, run.before, run.options, identity, self)
+        self._connection = IngestConnection(publishing, before, run.options, identity, self)
         self._kind = self._connection.kind
 
     def open(self) -> None:
