@@ -5,7 +5,6 @@ It concerns a sample of each worker's connections, and of the codes that some of
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ MAX_CODES, MAX_DROPS, MAX_FANS = 512, 512, 256
 #: Most codes whose arrivals, and whose paces, are in one report of a worker.
 MOST_FANS, MOST_PACES = 2, 8
 #: Of packed arrivals: the largest one in its unit, and that there is none.
-_FARTHEST, _NOT_HERE = 0xFFFE, 0xFFFF
+_FARTHEST, _NOT_HERE = 254, 255
 #: Upper bounds of the ages of sessions when codes were sent, in seconds.
 AGES_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
@@ -57,21 +56,20 @@ class Fan:
     sequence: int
     arrivals_us: Mapping[int, int]
 
-    def pack(self) -> tuple[int, int, bytes]:
-        """Return it as plain data, for `unpack`: two bytes a connection, in a common unit."""
+    def pack(self) -> tuple[int, int, int, bytes]:
+        """Return it as plain data, for `unpack`: a byte for each connection, in a common unit."""
         base = min(self.arrivals_us.values(), default=0)
         furthest = max(self.arrivals_us.values(), default=0) - base
         unit = max(1, -(-furthest // _FARTHEST))
         places = [_NOT_HERE] * (max(self.arrivals_us, default=-1) + 1)
         for number, each in self.arrivals_us.items():
             places[number] = (each - base) // unit
-        return self.sequence, base, struct.pack(f">I{len(places)}H", unit, *places)
+        return self.sequence, base, unit, bytes(places)
 
     @classmethod
     def unpack(cls, data: Sequence[Any]) -> Fan:
         """Return what was packed."""
-        sequence, base, packed = data
-        unit, *places = struct.unpack(f">I{len(packed) // 2 - 2}H", packed)
+        sequence, base, unit, places = data
         return cls(
             sequence,
             {number: base + each * unit for number, each in enumerate(places) if each != _NOT_HERE},
@@ -206,6 +204,7 @@ class Evidence:
 
     def pack(self) -> list[Any]:
         """Return the evidence as plain data, for `unpack`."""
+        first_ms = min((each.at_ms for each in self.drops), default=0)
         # Most codes are owed to the same connections.
         codes: dict[int, list[int]] = {}
         for sequence, owed in self.owed.items():
@@ -223,7 +222,8 @@ class Evidence:
             [astuple(each) for each in self.paces],
             astuple(self.copies),
             dict(self.altered),
-            [astuple(each) for each in self.drops],
+            first_ms,
+            [(each.at_ms - first_ms, each.age_ms, each.idle_ms) for each in self.drops],
         ]
 
     @classmethod
@@ -231,7 +231,7 @@ class Evidence:
         """Return the evidence that was packed."""
         (
             codes, users, channels, nodes, ages_owed, ages_lacking, apart, together, fans, paces,
-            copies, altered, drops,
+            copies, altered, first_ms, drops,
         ) = data  # fmt: skip
         pairs = [
             (sequence, owed, lacking)
@@ -252,5 +252,5 @@ class Evidence:
             paces=[Pace(*each) for each in paces],
             copies=Copies(*copies),
             altered=Counter(altered),
-            drops=[Drop(*each) for each in drops],
+            drops=[Drop(first_ms + at_ms, *each) for at_ms, *each in drops],
         )

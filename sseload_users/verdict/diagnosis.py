@@ -133,7 +133,11 @@ def _of_losses(symptoms: Symptoms) -> Finding | None:
     slow = late > (1 - EXPLAINS) * lost
     if slow and (buffering.buffered(symptoms) or times.falling_behind(symptoms)):
         return None  # they explain it
-    return _first(find(symptoms, matrix) for find in _LOSSES if not (slow and find in _NEVER))
+    excluded = set(_NEVER) if slow else set()
+    if times.idle_cut(symptoms) is not None:
+        # A session that lacks a code soon ends: what it lacked is known of new ones only.
+        excluded.add(first_seconds)
+    return _first(find(symptoms, matrix) for find in _LOSSES if find not in excluded)
 
 
 def without_explained_hints(verdict: Verdict, findings: Iterable[Finding]) -> Verdict:
