@@ -244,6 +244,14 @@ class Options:
         None, _RUN, "directory for report.json, report.html, report.md, junit.xml and CSV "
         "tables", unit="DIR", in_form=False,
     )  # fmt: skip
+    history: str = option(
+        "", _RUN, "directory in which each run keeps its report, in a folder of its own; the "
+        "command sseload uses reports/ if this is not given, and none if it is empty", unit="DIR",
+        in_form=False,
+    )  # fmt: skip
+    name: str = option(
+        "", _RUN, "name for runs of this kind, which sseload trend follows over time", unit="NAME"
+    )
     baseline: str | None = option(
         None, _RUN, "report.json of an earlier run, or its directory: a headless run that is "
         "clearly worse ends with status 5", unit="FILE", in_form=False,

@@ -93,7 +93,7 @@ def _show(environment: Environment, leader: Leader, options: Options) -> None:
         from sseload_users.web.listening import listen
         from sseload_users.web.views import Views
 
-    views = Views(leader)
+    views = Views(leader, options.history)
     if environment.web_ui is not None:
         # Locust listens later, and would fail with a traceback.
         listen(environment.web_ui.host, environment.web_ui.port, "--web-port", "--web-host").close()

@@ -11,6 +11,8 @@ from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
 from sseload_users.report.comparison import TOLERANCE_PERCENT, compare
 from sseload_users.report.comparison_views import document, print_comparison
+from sseload_users.report.history import DEFAULT_FOLDER, find
+from sseload_users.report.model import Report
 from sseload_users.report.serialization import read
 
 
@@ -25,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     asked = parser().parse_args(arguments)
     try:
-        before, after = read(asked.a), read(asked.b)
+        before, after = _read(asked.a), _read(asked.b)
         result = compare(before, after, asked.tolerance)
         if asked.html:
             _write(asked.html, document(before, after, result, asked.tolerance))
@@ -34,6 +36,16 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     print_comparison(before, after, result, asked.tolerance)
     return int(result.worse)
+
+
+def _read(place: str) -> Report:
+    """Return the report in a file or directory, or of a run that was kept.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    kept = None if Path(place).exists() else find(DEFAULT_FOLDER, place)
+    return read(place if kept is None else kept.folder)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -46,7 +58,10 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     made.add_argument(
-        "a", metavar="A", help="the report before: a report.json, or a directory with one"
+        "a",
+        metavar="A",
+        help="the report before: a report.json, a directory with one, or the id of a run in "
+        f"{DEFAULT_FOLDER}/",
     )
     made.add_argument("b", metavar="B", help="the report after, likewise")
     made.add_argument("--html", metavar="FILE", help="also write a page with charts")

@@ -48,7 +48,7 @@ def _parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:
         from locust.argument_parser import get_parser
 
         import sseload_users.plugin  # noqa: F401
-        from sseload_users.cli import compare
+        from sseload_users.cli import compare, history
         from sseload_users.cli.kept_configs import descriptions
         from sseload_users.demo import command_line
 
@@ -57,6 +57,8 @@ def _parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:
     choice = root.add_subparsers(dest="command")
     parents = {
         "compare": [_without_help(compare.parser())],
+        "history": [_without_help(history.history_parser())],
+        "trend": [_without_help(history.trend_parser())],
         "demo": [_without_help(command_line.parser())],
         "help": [],
         "completion": [],

@@ -127,6 +127,18 @@ def _compare(words: Sequence[str]) -> int:
     return compare.main(words)
 
 
+def _history(words: Sequence[str]) -> int:
+    from sseload_users.cli import history
+
+    return history.history(words)
+
+
+def _trend(words: Sequence[str]) -> int:
+    from sseload_users.cli import history
+
+    return history.trend(words)
+
+
 def _ui(words: Sequence[str]) -> int:
     from sseload_users.cli import run
 
@@ -162,7 +174,9 @@ COMMANDS = {
     "ladder": Command("[50,100,…]", "test several numbers of connections in turn", _ladder),
     "capacity": Command("", "search for the most connections that the server holds", _capacity),
     "shape": Command("NAME", "test with a shipped set of options; without NAME, list them", _shape),
-    "compare": Command("A B", "compare two reports", _compare),
+    "compare": Command("A B", "compare two reports, or two runs that were kept", _compare),
+    "history": Command("", "list the runs that were kept", _history),
+    "trend": Command("--name NAME", "say where the figures of runs of one name changed", _trend),
     "ui": Command("", "open Locust's web UI", _ui),
     "demo": Command("[--port N]", "run the embedded target on its own", _demo),
     "help": Command("WORD", "explain a command or an option", _help),

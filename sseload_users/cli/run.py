@@ -6,6 +6,7 @@ Everything else on the command line is an option of Locust's or of sseload's, an
 from __future__ import annotations
 
 import logging
+import os
 import re
 import socket
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from sseload_users.cli.kept_configs import with_paths
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.garbage import kept
+from sseload_users.report.history import DEFAULT_FOLDER
 
 #: Users that Locust starts each second unless -r is given: connections start as fast as
 #: --connect-concurrency admits them.
@@ -75,7 +77,7 @@ def ui(words: Sequence[str]) -> int:
         print(f"sseload: {error}", file=sys.stderr)
         return 2
     # The sets of options are headless, as a test started from a command line is.
-    return _run_locust(["-f", str(_locustfile()), *line, "--headful"])
+    return _run_locust(["-f", str(_locustfile()), *_history(line), *line, "--headful"])
 
 
 def locust_arguments(words: Sequence[str], options: Mapping[str, Action]) -> list[str]:
@@ -103,6 +105,7 @@ def locust_arguments(words: Sequence[str], options: Mapping[str, Action]) -> lis
     for name in ("codes", "duration"):
         if name in values:
             line += [f"--{name}", str(values[name])]
+    line += _history(rest)
     if not (configured or _has(rest, "-r", "--spawn-rate")):
         line += ["-r", str(_SPAWN_RATE)]
     if not _has(rest, "-L", "--loglevel"):
@@ -147,6 +150,12 @@ def _has(words: Sequence[str], short: str | None, long: str) -> bool:
         or word.startswith(f"{long}=")
         for word in words
     )
+
+
+def _history(words: Sequence[str]) -> list[str]:
+    """Return the option to keep runs, unless the user says where, or that none are kept."""
+    given = _has(words, None, "--history") or "SSELOAD_HISTORY" in os.environ
+    return [] if given else ["--history", DEFAULT_FOLDER]
 
 
 def _locustfile() -> Path:

@@ -27,7 +27,7 @@ CLEAR: tuple[Outcome, ...] = ("worse", "better")
 _PERCENTILES = (("p50", 50.0), ("p90", 90.0), ("p95", 95.0), ("p99", 99.0), ("p99.9", 99.9))
 _MOST_OPTIONS = 6
 #: Options that do not influence a run.
-_IRRELEVANT = {"baseline", "delivery_report"}
+_IRRELEVANT = {"baseline", "delivery_report", "history", "name"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +256,7 @@ def _latencies(a: Report, b: Report, tolerance: float) -> Iterator[Row]:
     histograms = [hdr.histogram(each.delivery_ms) for each in (a, b)]
     for name, percent in _PERCENTILES:
         measured = [
-            _percentile(histogram, report.per_code, percent) if histogram else None
+            percentile(histogram, report.per_code, percent) if histogram else None
             for report, histogram in zip((a, b), histograms, strict=True)
         ]
         before, after = (ms(each.value if each else None) for each in measured)
@@ -284,7 +284,14 @@ def _latencies(a: Report, b: Report, tolerance: float) -> Iterator[Row]:
     yield Row("max", ms(old_max), ms(new_max), _percent(_growth(old_max, new_max)))
 
 
-def _percentile(histogram: Histogram, per_code: Sequence[CodeRow], percent: float) -> Interval:
+def percentile(histogram: Histogram, per_code: Sequence[CodeRow], percent: float) -> Interval:
+    """Return a percentile of a run's delivery latency with its interval, in milliseconds.
+
+    Args:
+        histogram: of the run's latencies.
+        per_code: the run's codes, between which latencies vary.
+        percent: from 0 to 100.
+    """
     value = histogram.percentile_ms(percent) or 0.0
     clusters: list[Part] = [
         (_below(code, value) * code.delivered, code.delivered)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from markupsafe import Markup
+
 from sseload_users.core.figures import DeliveryFigures, PollingFigures
 from sseload_users.core.formatting import count, ms, number, share
 from sseload_users.report import charts
@@ -62,7 +64,6 @@ class _Outcome(NamedTuple):
 
 def document(report: Report) -> str:
     """Return the page of a report: one file, complete in itself."""
-    timeline, phases = report.timeline, report.phases
     codes = selected(report.per_code)
     return page(
         "report.html",
@@ -72,17 +73,7 @@ def document(report: Report) -> str:
         verdict=report.verdict,
         headline=headline(report),
         figures=figures(report),
-        charts=[
-            charts.latency(timeline, phases),
-            charts.reach(report.per_code),
-            charts.distribution({"delivery": report.delivery_ms}),
-            charts.deliveries(report.per_code),
-            *([charts.losses(report.losses)] if report.losses else []),
-            charts.connections(timeline, phases),
-            charts.traffic(timeline, phases),
-            charts.generator(timeline, phases),
-            *([charts.vitals(timeline, report.vitals, phases)] if report.vitals else []),
-        ],
+        charts=_charts(report),
         latencies=[
             (name, latency)
             for name, latency in (
@@ -121,6 +112,21 @@ def document(report: Report) -> str:
         accuracy=list(accuracy(report)),
         options={name: setting(value) for name, value in report.run.options.items()},
     )
+
+
+def _charts(report: Report) -> list[Markup]:
+    timeline, phases = report.timeline, report.phases
+    return [
+        charts.latency(timeline, phases),
+        charts.reach(report.per_code),
+        charts.distribution({"delivery": report.delivery_ms}),
+        charts.deliveries(report.per_code),
+        *([charts.losses(report.losses)] if report.losses else []),
+        charts.connections(timeline, phases),
+        charts.traffic(timeline, phases),
+        charts.generator(timeline, phases),
+        *([charts.vitals(timeline, report.vitals, phases)] if report.vitals else []),
+    ]
 
 
 def _returns(report: Report) -> dict[str, str]:

@@ -91,6 +91,8 @@ def _environment() -> Environment:
         style=Markup(STYLE),  # noqa: S704 - it is this package's own
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; "
         "form-action 'none'",
+        policy_with_form=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; "
+        "form-action 'self'",
         signs=SIGNS,
         duration=duration,
     )

@@ -228,7 +228,9 @@ class Accounting:
             news.convert_times(
                 clocks.to_leader, lambda here_ns: here_ns + clocks.difference_at(here_ns).ns
             )
-        wants_rows = final and self._options.delivery_report is not None
+        wants_rows = final and (
+            self._options.delivery_report is not None or bool(self._options.history)
+        )
         connections = self.ledger.connections if wants_rows else ()
         report = WorkerReport(
             tally=news,

@@ -153,8 +153,9 @@ class Leader:
         if options.objective and not options.search:
             self._thresholds = self._thresholds.with_objective(Objective.parse(options.objective))
         resources = Resources.of(options, self._users.host(self._environment) or "")
-        if options.delivery_report is not None:
-            files.prepare(options.delivery_report)
+        for directory in (options.delivery_report, options.history):
+            if directory:
+                files.prepare(directory)
         self._baseline = read_baseline(options)
         return resources
 
@@ -293,15 +294,10 @@ class Leader:
         judged = not conductor.refusal and bool(report.run.complete or report.codes.scheduled)
         self._result = RunResult.of(report, conductor.options, self._baseline, judged=judged)
         self._status = self._result.status
-        if conductor.options.delivery_report is not None:
-            try:
-                self._result.write(
-                    conductor.options.delivery_report,
-                    _connection_rows(conductor.totals),
-                    deliveries,
-                )
-            except ConfigError as error:
-                self._fail(str(error))
+        try:
+            self._result.write(conductor.options, _connection_rows(conductor.totals), deliveries)
+        except ConfigError as error:
+            self._fail(str(error))
         if not self._headless:
             self.print_summary()
 
@@ -369,7 +365,11 @@ class Leader:
         """Print the latest run's summary, once."""
         if self._result is not None and not self._printed:
             self._printed = True
-            self._result.show(headless=self._headless, embedded=self._embedded_pid is not None)
+            self._result.show(
+                headless=self._headless,
+                embedded=self._embedded_pid is not None,
+                kept_in=self._users.options(self._environment).history,
+            )
 
     def _stop(self) -> None:
         """Stop Locust's test; quit Locust if no further test can be started."""

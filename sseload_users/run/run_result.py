@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.delivery_row import DeliveryRow
+from sseload_users.core.errors import ConfigError
+from sseload_users.core.formatting import clean
 from sseload_users.options import Options
-from sseload_users.report import console, files
+from sseload_users.report import console, files, history
 from sseload_users.report.comparison import AgainstBaseline, compare
 from sseload_users.report.comparison_views import print_comparison
 from sseload_users.report.model import Report
@@ -68,23 +70,36 @@ class RunResult:
 
     def write(
         self,
-        directory: str,
-        connections: Iterable[ConnectionRow],
-        deliveries: Iterable[DeliveryRow] | None,
+        options: Options,
+        connections: Sequence[ConnectionRow],
+        deliveries: Sequence[DeliveryRow] | None,
     ) -> None:
-        """Write the report's files; see `files.write`.
+        """Write the report's files where the options say; see `files.write`.
 
         Raises:
             ConfigError: some cannot be written.
         """
-        files.write(self.report, directory, connections, self.against, deliveries)
+        if options.history:
+            history.keep(self.report, options.history)
+        folders = [options.delivery_report] if options.delivery_report is not None else []
+        if options.history:
+            folders.append(str(history.folder_of(options.history, self.report)))
+        failures = []
+        for folder in folders:
+            try:
+                files.write(self.report, folder, connections, self.against, deliveries)
+            except ConfigError as error:
+                failures.append(str(error))
+        if failures:
+            raise ConfigError(" ".join(failures))
 
-    def show(self, *, headless: bool, embedded: bool) -> None:
+    def show(self, *, headless: bool, embedded: bool, kept_in: str) -> None:
         """Print the summary, and tell the build server, if there is one.
 
         Args:
             headless: whether the run was started from a command line.
             embedded: whether the embedded target was tested.
+            kept_in: the directory in which runs are kept; empty if they are not.
         """
         console.print_summary(self.report)
         if self.against is not None:
@@ -93,6 +108,9 @@ class RunResult:
         if not headless:
             return
         tell_build_server(self.report, self.against, os.environ)
+        if kept_in:
+            page = history.folder_of(kept_in, self.report) / "report.html"
+            print(f"The report is kept: {clean(page)}", file=sys.stderr)
         if embedded:
             print(
                 f"This was the embedded target. A server of your own: {typed()} check --host URL",

@@ -45,17 +45,19 @@ class Shown:
     trouble: str = ""
 
 
-def document(shown: Shown, now: str) -> str:
+def document(shown: Shown, now: str, *, keeps: bool = False) -> str:
     """Return the whole page.
 
     Args:
         shown: what there is to show.
         now: the part that changes, see `fragment`.
+        keeps: whether runs are kept.
     """
     return pages.page(
         "delivery.html",
         title=_title(shown),
         running=shown.live is not None,
+        keeps=keeps,
         now=Markup(now),  # noqa: S704 - it is this package's, with every text in it escaped
     )
 

@@ -12,7 +12,7 @@ from locust.web import WebUI
 from werkzeug.wrappers import Response as AnyResponse
 
 from sseload_users.report import pages
-from sseload_users.web import locust_tab, start_form
+from sseload_users.web import kept, locust_tab, start_form
 from sseload_users.web.views import Views
 
 _logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ _POLICY = (
 )
 _NOT_YET = "There is no report yet: it is written when a run ends."
 
-View = Callable[[], AnyResponse]
+View = Callable[..., AnyResponse]
 
 
 def attach(web_ui: WebUI, views: Views) -> None:
@@ -42,9 +42,12 @@ def attach(web_ui: WebUI, views: Views) -> None:
     assert app is not None  # noqa: S101 - Locust makes it with the web UI
     blueprint = Blueprint("sseload", __name__, url_prefix=app.blueprints["locust"].url_prefix)
 
+    def guard(view: View) -> View:
+        guarded: View = web_ui.auth_required_if_enabled(_guarded(view))
+        return guarded
+
     def route(path: str, name: str, view: View) -> None:
-        guarded = web_ui.auth_required_if_enabled(_guarded(view))
-        blueprint.add_url_rule(path, name, guarded, strict_slashes=True)
+        blueprint.add_url_rule(path, name, guard(view), strict_slashes=True)
 
     route("/delivery", "delivery", lambda: _page(views.document()))
     route("/delivery/", "slash", lambda: redirect(url_for("sseload.delivery")))
@@ -54,6 +57,7 @@ def attach(web_ui: WebUI, views: Views) -> None:
     route("/delivery/codes.csv", "codes", lambda: _codes(views))
     route("/delivery/report.html", "html", lambda: _report(views.report_html(), "text/html"))
     route("/delivery/report.json", "json", lambda: _report(views.report_json(), _JSON))
+    kept.attach(blueprint, guard, views.history)
     route("/metrics", "metrics", lambda: _metrics(views))
     app.register_blueprint(blueprint)
     locust_tab.attach(web_ui, app, views)
@@ -67,9 +71,9 @@ def _guarded(view: View) -> View:
     """Return a view that answers with 500 if it raises, and adds security headers."""
 
     @wraps(view)
-    def guarded() -> AnyResponse:
+    def guarded(**parts: str) -> AnyResponse:
         try:
-            answer = view()
+            answer = view(**parts)
         except Exception:
             _logger.exception("%s cannot be answered", request.path)
             answer = _text("This cannot be shown because of a bug in sseload; see the log.\n")

@@ -87,10 +87,12 @@ class Views:
 
     Args:
         led: knows the run that is going on, and the latest report.
+        history: the directory in which runs are kept; empty if they are not.
     """
 
-    def __init__(self, led: Led) -> None:
+    def __init__(self, led: Led, history: str = "") -> None:
         self._led = led
+        self.history = history
         self._timeline = live.TimelineCache()
         self._fragment: TtlCache[str] = TtlCache(_TTL_S)
         self._tab: TtlCache[list[dict[str, Any]]] = TtlCache(_TTL_S)
@@ -107,7 +109,7 @@ class Views:
 
     def document(self) -> str:
         """Return the page /delivery."""
-        return delivery_page.document(self.shown(), self.fragment())
+        return delivery_page.document(self.shown(), self.fragment(), keeps=bool(self.history))
 
     def fragment(self) -> str:
         """Return the part of it that changes."""

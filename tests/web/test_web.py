@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from locust.web import WebUI
 from sseload_users import options
 from sseload_users.core.vitals import ServerVitals
 from sseload_users.options import Options
-from sseload_users.report import files, prometheus
+from sseload_users.report import files, history, prometheus
 from sseload_users.report.account import Run
 from sseload_users.report.live import Live
 from sseload_users.report.model import Report
@@ -80,7 +81,7 @@ class Idle(User):
         """Nothing."""
 
 
-def ui(led: Led, *, base: str | None = None, login: bool = False) -> WebUI:
+def ui(led: Led, *, base: str | None = None, login: bool = False, kept_in: str = "") -> WebUI:
     environment = Environment(user_classes=[Idle])
     environment.create_local_runner()
     made = WebUI(
@@ -88,7 +89,7 @@ def ui(led: Led, *, base: str | None = None, login: bool = False) -> WebUI:
     )
     assert made.app is not None
     made.app.secret_key = "a test's"
-    web.attach(made, Views(led))
+    web.attach(made, Views(led, kept_in))
     return made
 
 
@@ -381,3 +382,29 @@ def test_the_form_keeps_what_was_entered_and_no_secret(
     for name, value in (("codes", 7), ("duration", "9"), ("reconnect", True), ("pace", 2.0)):
         assert shown[name]["default_value"] == value
     assert "hunter2" not in browser.get("/").text
+
+
+def test_runs_that_were_kept_are_listed_shown_and_compared(tmp_path: Path) -> None:
+    for number in (1, 2):
+        report = sample(30, 10, seed=number)
+        report.run.id = f"kept{number}"
+        report.run.started_at = f"2026-10-0{number}T02:00:00.000Z"
+        history.keep(report, tmp_path)
+        files.write(report, history.folder_of(tmp_path, report), [])
+    visitor = client(Led(), kept_in=str(tmp_path))
+    assert 'href="delivery/runs/"' in visitor.get("/delivery").text
+    listed = visitor.get("/delivery/runs/").text
+    assert listed.index("kept2") < listed.index("kept1")
+    assert "kept1" in visitor.get("/delivery/runs/kept1.html").text
+    assert "A: run kept1" in visitor.get("/delivery/runs/compare?a=kept1&b=kept2").text
+    assert "Trend of 2 runs" in visitor.get("/delivery/runs/trend?name=").text
+    for path in ("x.html", "compare?a=kept1", "trend?name=x", "../../etc/passwd.html"):
+        assert visitor.get(f"/delivery/runs/{path}").status_code == 404
+
+
+def test_without_a_history_no_run_is_kept() -> None:
+    visitor = client(Led())
+    assert "delivery/runs" not in visitor.get("/delivery").text
+    answer = visitor.get("/delivery/runs/")
+    assert answer.status_code == 404
+    assert "start with --history DIR" in answer.text
