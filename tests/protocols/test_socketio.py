@@ -110,7 +110,9 @@ class TestPythonSocketIO(ProtocolContract):
     profile = "socketio"
     server = f"python-socketio {version('python-socketio')}"
     client = f"socket.io-client {npm_version('socket.io-client')}"
-    changes = tuple((old, new.replace("{send}", '{ code = "{code}" }')) for old, new in ACKNOWLEDGED)
+    changes = tuple(
+        (old, new.replace("{send}", '{ code = "{code}" }')) for old, new in ACKNOWLEDGED
+    )
     channels = (
         *JOINING,
         ('code = "{code}" }', 'code = "{code}", channel = "{channel}" }'),

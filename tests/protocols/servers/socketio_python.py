@@ -1,8 +1,8 @@
 """python-socketio's server.
 
-The user "stranger" is refused. A client joins a room by the event `join`, and hands a code in by the
-event `publish`, which is acknowledged; so is a code that is posted to /api/ingest. It goes out as
-an event `code`, to the room that it names or else to everybody.
+The user "stranger" is refused. A client joins a room by the event `join`, and hands a code in by
+the event `publish`, which is acknowledged; so is a code that is posted to /api/ingest. It goes out
+as an event `code`, to the room that it names or else to everybody.
 """
 
 from __future__ import annotations
