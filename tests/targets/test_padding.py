@@ -19,7 +19,7 @@ from sseload_users.targets.padding import message_size
 ALICE = Identity("alice", channels=("lobby",))
 CODE = "LT-abc123-1-zzz"
 #: Values that the built-in profiles leave open.
-VALUES = {"ingest_token": "secret-secret", "api_key": "key"}
+VALUES = {"ingest_token": "secret-secret", "api_key": "key", "publisher_token": "token"}
 #: Built-in profiles of servers that pass nothing on beside the code.
 BARE = ("graphql-transport-ws", "nchan", "nchan-sse")
 

@@ -27,6 +27,7 @@ VALUES = {
     }.items()
     for profile in profiles
 }
+VALUES["mercure"] = {"token": "hunter2-hunter2", "publisher_token": "hunter2-hunter2"}
 ALICE = Identity("alice")
 
 
