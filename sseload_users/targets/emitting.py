@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sseload_users.targets.code_message import code_message
 from sseload_users.targets.filling import channel_values
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.ingest import ListenerIngestSpec
-from sseload_users.targets.padding import PADDING, message_size, padded
 from sseload_users.targets.target import Target
 
 
@@ -28,7 +28,7 @@ class Emitting:
         self.target = target
         self.way = target.public()["ingest"]
         self.echo = ingest.echo
-        self._send = ingest.frame
+        self._ingest = ingest
 
     @classmethod
     def of(cls, target: Target) -> Emitting | None:
@@ -60,8 +60,4 @@ class Emitting:
         filler = self.target.filler
         own = channel_values(() if channel is None else (channel,))
         values = {**filler.values(identity, captured), **own, "code": code}
-
-        def build(padding: str) -> str | bytes:
-            return filler.message_at("ingest.send", self._send, {**values, PADDING: padding})
-
-        return padded(build, message_size, code, payload_bytes)
+        return code_message(filler, self._ingest, values, payload_bytes)

@@ -114,6 +114,18 @@ class Filler:
             return f"{head}{'' if ack_id is None else ack_id}{fill_text(send, values)}"
         return fill_text(send, values)
 
+    def text_at(self, key: str, text: Json, values: Mapping[str, str]) -> str:
+        """Return the text at a key of the profile; a table or list as JSON.
+
+        Raises:
+            ConfigError: a name has no value.
+            ConnectFailed: at "subscribe": the server did not give a value.
+        """
+        try:
+            return fill_text(text, values)
+        except UnknownNameError as error:
+            raise self.missing(error.name, key) from None
+
     def message_at(
         self,
         key: str,

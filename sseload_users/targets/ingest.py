@@ -39,7 +39,7 @@ from sseload_users.targets.session_spec import (
 from sseload_users.targets.signing import SignSpec
 from sseload_users.targets.template import names_in
 from sseload_users.targets.texts import texts
-from sseload_users.targets.value_types import Frame
+from sseload_users.targets.value_types import PAYLOAD_NAMES, Frame
 
 #: Transports in words.
 _NAMES = {"socketio": "Socket.IO", "websocket": "WebSocket"}
@@ -126,17 +126,30 @@ class CodeMessageTable(SendTable):
     """A binary message with `{code}` in base 64; a name stands for its value in UTF-8. What is
     before and after a name is in base 64 each for itself. Only for WebSocket."""
 
+    payload: Frame | None = None
+    """What `{payload}` in the message stands for, for protocols that wrap what they pass on: a
+    table or list is written as JSON, a text as it is. `{payload_bytes}` is its size in UTF-8."""
+
     @model_validator(mode="after")
     def _has_code(self) -> Self:
         if self.frame is None:
             raise ValueError("missing message: give send, or send_hex or send_base64")
-        if not any("code" in names_in(each.value) for each in texts(self) if _is_message(each.key)):
-            raise ValueError("the message lacks {code}: use it where the server reads the code")
+        message = self._names("send", "send_hex", "send_base64")
+        payload = self._names("payload")
+        own = next((each for each in PAYLOAD_NAMES if each in payload), None)
+        if own is not None:
+            raise ValueError(f"payload has {{{own}}}, which is only available in the message")
+        if self.payload is not None and "payload" not in message:
+            raise ValueError("the message lacks {payload}: use it where the payload stands")
+        if "code" not in (message if self.payload is None else payload):
+            where = "message" if self.payload is None else "payload"
+            raise ValueError(f"the {where} lacks {{code}}: use it where the server reads the code")
         return self
 
-
-def _is_message(key: str) -> bool:
-    return key.partition(".")[0] in ("send", "send_hex", "send_base64")
+    def _names(self, *keys: str) -> set[str]:
+        """Return the names in the texts of keys."""
+        found = (each for each in texts(self) if each.key.partition(".")[0] in keys)
+        return {name for each in found for name in names_in(each.value)}
 
 
 class ConnectionIngestSpec(BatchTable, CodeMessageTable):

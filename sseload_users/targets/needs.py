@@ -16,7 +16,12 @@ from sseload_users.targets.session_spec import AfterSpec, ExchangeSpec, ReplySpe
 from sseload_users.targets.signing import SIGNING_NAMES
 from sseload_users.targets.spec import ProfileSpec, captured_after
 from sseload_users.targets.template import names_in
-from sseload_users.targets.value_types import BUILT_IN_NAMES, CHANNEL_NAMES, CODE_NAMES
+from sseload_users.targets.value_types import (
+    BUILT_IN_NAMES,
+    CHANNEL_NAMES,
+    CODE_NAMES,
+    PAYLOAD_NAMES,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,8 @@ def check(
             given = need.key.startswith(("ingest.", "--ingest"))
         elif need.name == "padding":
             given = need.key.startswith("ingest.")
+        elif need.name in PAYLOAD_NAMES and spec.ingest.over in ("connection", "listener"):
+            given = need.key.startswith("ingest.send")
         elif need.key.startswith("code."):
             given = need.name in constant and not any(
                 need.name in each.fields for each in identities
@@ -135,7 +142,7 @@ def missing_value(profile: Profile, key: str, name: str) -> ConfigError:
         return ConfigError(f"{begin}, which is only available where a code is sent; remove it.")
     if name == "padding":
         return ConfigError(
-            f"{begin}, which is only available in [ingest] body and send; remove it."
+            f"{begin}, which is only available in [ingest] body, send and payload; remove it."
         )
     if name in profile.spec.captured() | profile.spec.captured_per_code():
         return ConfigError(
@@ -240,7 +247,7 @@ def _captured_by_publisher(key: str, spec: ProfileSpec, ingest: ConnectionIngest
             return captured | captured_after(after[:index]) | _given_by(key, after[index])
         case "reply":
             return captured | _for_reply(key, ingest.reply[int(table[2])], after)
-        case "send" | "send_hex" | "send_base64" | "expect" | "upkeep":
+        case "send" | "send_hex" | "send_base64" | "payload" | "expect" | "upkeep":
             confirmed = ingest.confirms or (spec.confirms if inherits else ())
             given = {name for each in confirmed for name in each.capture}
             return captured | captured_after(after) | given

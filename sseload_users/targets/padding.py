@@ -48,9 +48,9 @@ def with_or_without_padding(profile: Profile, *, padded: bool) -> Profile:
     if padded:
         if not has_padding:
             raise ConfigError(
-                f"target {clean(profile.name)}: --payload-bytes needs {_FIELD} in [ingest] body "
-                "or send, in a field that the server passes on beside the code; this target "
-                "has none."
+                f"target {clean(profile.name)}: --payload-bytes needs {_FIELD} in [ingest] body, "
+                "send or payload, in a field that the server passes on beside the code; this "
+                "target has none."
             )
         return profile
     if not has_padding:
@@ -60,7 +60,7 @@ def with_or_without_padding(profile: Profile, *, padded: bool) -> Profile:
         before = (each.model_copy(update={"body": _without(each.body)}) for each in ingest.before)
         update = {"body": _without(ingest.body), "before": tuple(before)}
     elif isinstance(ingest, CodeMessageTable):
-        keys = ("send", "send_hex", "send_base64")
+        keys = ("send", "send_hex", "send_base64", "payload")
         update = {key: _without(getattr(ingest, key)) for key in keys}
     plain = ingest.model_copy(update=update)
     return Profile(profile.name, profile.spec.model_copy(update={"ingest": plain}))
@@ -79,7 +79,12 @@ def padded(
     """
     built = build("")
     lacking = size - size_of(built) if size else 0
-    return build(_padding(code, lacking)) if lacking > 0 else built
+    if lacking <= 0:
+        return built
+    built = build(_padding(code, lacking))
+    # A length that the message contains may take more digits with the padding.
+    over = size_of(built) - size
+    return build(_padding(code, lacking - over)) if 0 < over < lacking else built
 
 
 def message_size(message: str | bytes) -> int:

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from sseload_users.targets.code_message import code_message
 from sseload_users.targets.filling import channel_values
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.ingest import ConnectionIngestSpec, names_code
 from sseload_users.targets.messages import ReceivedMessage, countable, matches, server_text_of
-from sseload_users.targets.padding import PADDING, message_size, padded
 from sseload_users.targets.schema import MessageSpec, RefuseSpec
 from sseload_users.targets.spec import ProfileSpec
 from sseload_users.targets.target import Target
@@ -91,12 +91,7 @@ class Publishing:
         """
         values = self._values(code, sender, channel)
         ack_id = number if self.expects == "ack" else None
-
-        def build(padding: str) -> str | bytes:
-            own = {**values, PADDING: padding}
-            return self.target.filler.message_at("ingest.send", self._ingest.frame, own, ack_id)
-
-        return padded(build, message_size, code, payload_bytes)
+        return code_message(self.target.filler, self._ingest, values, payload_bytes, ack_id)
 
     def answers_to(self, code: str, sender: Sender, channel: str | None = None) -> CodeAnswers:
         """Return the messages that can answer a code; the arguments are those of `frame`."""

@@ -207,6 +207,10 @@ def _check_resume(resume: ResumeSpec, *, several: bool, guarantee: str) -> None:
         )
 
 
+#: Keys of what carries a code.
+_PADDED = re.compile(r"ingest\.(before\[\d+\]\.)?(body|send|send_hex|send_base64|payload)")
+
+
 def _check_padding(all_texts: Iterable[Text]) -> None:
     """Check that ``{padding}`` is only where a code's payload can be padded, and only once.
 
@@ -215,9 +219,10 @@ def _check_padding(all_texts: Iterable[Text]) -> None:
     """
     keys = [each.key for each in all_texts for name in names_in(each.value) if name == "padding"]
     for key in keys:
-        if re.fullmatch(r"ingest\.(before\[\d+\]\.)?(body|send|send_hex|send_base64)", key) is None:
+        if _PADDED.fullmatch(key) is None:
             raise ValueError(
-                f"{key} has {{padding}}, which is only available in ingest.body and ingest.send"
+                f"{key} has {{padding}}, which is only available in ingest.body, ingest.send and "
+                "ingest.payload"
             )
     if len(keys) > 1:
         raise ValueError(f"{keys[0]} has {{padding}} more than once; use it once")

@@ -17,6 +17,9 @@ BUILT_IN_NAMES = ("username", "nonce", "host", "origin")
 #: Names that have a value where a code is sent.
 CODE_NAMES = ("code", "padding")
 
+#: Names that have a value in the message around a code's payload.
+PAYLOAD_NAMES = ("payload", "payload_bytes")
+
 #: Names that stand for channels in runs with channels, whatever else has these names.
 CHANNEL_NAMES = ("channel", "channels")
 

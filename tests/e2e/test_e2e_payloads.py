@@ -58,4 +58,4 @@ def test_a_target_that_passes_no_padding_on_is_refused(tmp_path: Path) -> None:
     )  # fmt: skip
     assert outcome.status == 2
     (said,) = outcome.error_messages
-    assert "target nchan: --payload-bytes needs {padding} in [ingest] body or send" in said
+    assert "target nchan: --payload-bytes needs {padding} in [ingest] body, send" in said

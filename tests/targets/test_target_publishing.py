@@ -88,7 +88,7 @@ def mistake(tmp_path: Path, more: str, listeners: str = "websocket") -> str:
             "ingest.send_hex is only for websocket, not for socketio."
         )),
         (TEXT + 'method = "POST"', "websocket", (
-            "ingest.method: unknown key; use one of: send, send_hex, send_base64, lines, "
+            "ingest.method: unknown key; use one of: send, send_hex, send_base64, payload, lines, "
             "separator, concatenated, over, expect, connect, after, confirm, refuse, reply, upkeep."
         )),
         (TEXT.replace('"none"', '"maybe"'), "websocket", (
@@ -111,6 +111,15 @@ def mistake(tmp_path: Path, more: str, listeners: str = "websocket") -> str:
         )),
         (TEXT.replace("{code}", "code"), "websocket", (
             "ingest: the message lacks {code}: use it where the server reads the code."
+        )),
+        (TEXT + "payload = '{code}'", "websocket", (
+            "ingest: the message lacks {payload}: use it where the payload stands."
+        )),
+        (TEXT.replace("{code}", "{payload}") + 'payload = "x"', "websocket", (
+            "ingest: the payload lacks {code}: use it where the server reads the code."
+        )),
+        (TEXT.replace("{code}", "{payload}") + 'payload = "{code} {payload_bytes}"', "websocket", (
+            "ingest: payload has {payload_bytes}, which is only available in the message."
         )),
         (TEXT + '[ingest.connect]\npath = "/{code}"', "websocket", (
             "ingest.connect.path has {code}, which is only available in ingest.send, ingest.expect "
