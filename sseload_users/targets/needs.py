@@ -186,7 +186,7 @@ def _captured_by(key: str, spec: ProfileSpec) -> set[str]:
     match table[1]:
         case "before":
             return spec.captured_before(int(table[2]))
-        case "connect" | "confirm" | "refuse" | "resume" as key_of:
+        case "connect" | "confirm" | "refuse" | "end" | "resume" as key_of:
             position = spec.resume.names if key_of == "resume" and spec.resume else set()
             return spec.captured_before(len(spec.before)) | position
         case "after":

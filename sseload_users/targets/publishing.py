@@ -202,6 +202,7 @@ def _publisher_spec(
             "after": ingest.after,
             "confirm": ingest.confirm,
             "refuse": refuse,
+            "end": (),
             "reply": ingest.reply,
             "upkeep": ingest.upkeep,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import cached_property
+from typing import TypeAlias
 
 from sseload_users.targets.conversation import Conversation
 from sseload_users.targets.filling import Filler
@@ -15,6 +16,7 @@ from sseload_users.targets.messages import (
     matches,
     messages_in,
     refusal_cause,
+    server_text_of,
 )
 from sseload_users.targets.position import Step, steps
 from sseload_users.targets.profile import Profile
@@ -24,11 +26,16 @@ from sseload_users.targets.spec import captured_after
 from sseload_users.targets.subscription import Subscription
 from sseload_users.targets.template import UnknownNameError, names_in
 from sseload_users.targets.texts import texts
-from sseload_users.transports import Malformed, ParsedMessage
+from sseload_users.transports import Closed, Malformed, ParsedMessage
 from sseload_users.transports.endpoint import Confirm, Reply, Send
 
 #: Limits of the payloads whose replies are remembered: their number, and bytes of one of them.
 _MAX_REMEMBERED, _MAX_REMEMBERED_BYTES = 256, 4096
+
+#: Messages in a payload, each with the index of the description that it matches.
+_Found: TypeAlias = tuple[tuple[int, ReceivedMessage], ...]
+#: What was found, by payload.
+_Known: TypeAlias = dict[bytes, _Found]
 
 
 class MessageReader:
@@ -46,8 +53,10 @@ class MessageReader:
         self._newest: tuple[bytes | None, tuple[ReceivedMessage, ...]] = (None, ())
         # What payloads give of the position from which a connection resumes.
         self._positions: dict[bytes, tuple[Step, ...]] = {}
-        # What is to be answered in payloads, where that is the same for all connections.
-        self._known_replies: dict[bytes, tuple[tuple[int, ReceivedMessage], ...]] = {}
+        # What is to be answered in payloads, and what ends sessions, where that is the same for
+        # all connections.
+        self._known_replies: _Known = {}
+        self._known_ends: _Known = {}
 
     def subscribes(self, values: Mapping[str, str], talk: Conversation) -> Confirm | None:
         """Return what takes messages until a connection is subscribed; None if nothing needs to.
@@ -85,9 +94,9 @@ class MessageReader:
         Raises:
             UnknownNameError: a name has no value.
         """
-        if not self._spec.refuse:
+        messages = [each.filled(values) for each in (*self._spec.refuse, *self._spec.end)]
+        if not messages:
             return None
-        messages = [each.filled(values) for each in self._spec.refuse]
 
         def refuses(payload: bytes) -> str | None:
             for what in self.messages(payload):
@@ -97,6 +106,37 @@ class MessageReader:
             return None
 
         return refuses
+
+    def ends(
+        self, values: Mapping[str, str], hide: Callable[[str], str]
+    ) -> Callable[[bytes], Closed | None] | None:
+        """Return a function that returns how a payload ends the session; None if none ends it.
+
+        Args:
+            values: the connection's values by name.
+            hide: removes secrets from the server's text.
+
+        Raises:
+            UnknownNameError: a name has no value.
+        """
+        if not self._spec.end:
+            return None
+        specs = [each.filled(values) for each in self._spec.end]
+        ends = self._finder(self._spec.end, specs, self._known_ends)
+
+        def end(payload: bytes) -> Closed | None:
+            for index, what in ends(payload):
+                spec, words = specs[index], server_text_of(specs[index], what, hide)
+                return Closed(
+                    "server",
+                    refusal_cause(spec, what, hide),
+                    reason=words,
+                    planned=spec.planned,
+                    final=not spec.reconnect,
+                )
+            return None
+
+        return end
 
     def replies(self, values: Mapping[str, str], talk: Conversation) -> Reply | None:
         """Return a function that answers a payload; None if no message requires a reply.
@@ -119,19 +159,10 @@ class MessageReader:
             None if _depends(each, given) else self._filler.message(each.frame, values)
             for each in specs
         ]
-        # Conditions without names are returned as they are.
-        same_for_all = all(map(operator.is_, messages, specs))
-        known = self._known_replies if same_for_all else {}
+        wanted = self._finder(specs, messages, self._known_replies)
 
         def reply(payload: bytes, send: Send) -> None:
-            wanted = known.get(payload)
-            if wanted is None:
-                wanted = self._replies_to(payload, messages)
-                if len(payload) <= _MAX_REMEMBERED_BYTES and same_for_all:
-                    if len(known) >= _MAX_REMEMBERED:
-                        known.clear()
-                    known[payload] = wanted
-            for index, what in wanted:
+            for index, what in wanted(payload):
                 frame = frames[index]
                 if frame is None:
                     talk.reply(specs[index], what, send)
@@ -154,15 +185,36 @@ class MessageReader:
                 self._positions[payload] = found
         return found
 
-    def _replies_to(
-        self, payload: bytes, wanting: Sequence[MessageSpec]
-    ) -> tuple[tuple[int, ReceivedMessage], ...]:
-        """Return the indices of replies, with the messages in a payload that require them."""
-        found = (
-            (next((index for index, each in enumerate(wanting) if matches(each, what)), -1), what)
-            for what in self.messages(payload)
-        )
-        return tuple(each for each in found if each[0] >= 0)
+    def _finder(
+        self, specs: Sequence[MessageSpec], filled: Sequence[MessageSpec], shared: _Known
+    ) -> Callable[[bytes], _Found]:
+        """Return a function that finds the messages in a payload that match descriptions.
+
+        It returns them with the index of the first description that matches each.
+
+        Args:
+            specs: the descriptions, as in the profile.
+            filled: the same, with the connection's values.
+            shared: remembers what was found, if that is the same for all connections.
+        """
+        # Conditions without names are returned as they are.
+        same_for_all = all(map(operator.is_, filled, specs))
+
+        def find(payload: bytes) -> _Found:
+            found = shared.get(payload) if same_for_all else None
+            if found is None:
+                found = tuple(
+                    (index, what)
+                    for what in self.messages(payload)
+                    if (index := _first_match(filled, what)) is not None
+                )
+                if len(payload) <= _MAX_REMEMBERED_BYTES and same_for_all:
+                    if len(shared) >= _MAX_REMEMBERED:
+                        shared.clear()
+                    shared[payload] = found
+            return found
+
+        return find
 
     def codes_in(
         self, event: ParsedMessage, on_malformed: Callable[[str], object] = lambda _: None
@@ -230,6 +282,11 @@ class MessageReader:
             found = () if event is None else tuple(messages_in(event, self._spec))
             self._newest = (payload, found)
         return self._newest[1]
+
+
+def _first_match(messages: Sequence[MessageSpec], what: ReceivedMessage) -> int | None:
+    """Return the index of the first description that a message matches."""
+    return next((index for index, each in enumerate(messages) if matches(each, what)), None)
 
 
 def _depends(reply: ReplySpec, given: Set[str]) -> bool:

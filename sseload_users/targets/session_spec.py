@@ -19,6 +19,7 @@ from sseload_users.targets.schema import (
     Captures,
     MessageCaptures,
     MessageSpec,
+    RefuseSpec,
     RequestSpec,
     Table,
     requires,
@@ -198,6 +199,18 @@ def confirms(confirm: ConfirmSpec | tuple[ConfirmSpec, ...] | None) -> tuple[Con
     if confirm is None:
         return ()
     return confirm if isinstance(confirm, tuple) else (confirm,)
+
+
+class EndSpec(RefuseSpec):
+    """A message with which the server ends the subscription, whether it then closes or not."""
+
+    cause: str = Field("ended by server", min_length=1)
+    """What to call the end in the report."""
+    planned: StrictBool = False
+    """Whether such an end is orderly; with `planned_ends`, it is then no drop."""
+    reconnect: StrictBool = True
+    """Whether clients may reconnect after it. If not, the connection stays away, `--reconnect` or
+    not."""
 
 
 class AskSpec(RequestSpec):

@@ -32,6 +32,7 @@ from sseload_users.targets.session_spec import (
     Confirm,
     ConfirmSpec,
     ConnectSpec,
+    EndSpec,
     ReplySpec,
     UpkeepSpec,
     confirms,
@@ -95,6 +96,10 @@ class ProfileSpec(BatchTable):
     acknowledged)."""
     refuse: tuple[RefuseSpec, ...] = ()
     """Messages that refuse the subscription."""
+    end: tuple[EndSpec, ...] = ()
+    """Messages with which the server ends a subscription that it has confirmed. The session then
+    ends with that cause, whether the server closes the connection or not. Before the confirmation,
+    they refuse the subscription."""
     reply: tuple[ReplySpec, ...] = ()
     """Messages that require a reply. Every message is checked, whether it has a code or not; the
     first entry that matches applies."""
@@ -303,6 +308,7 @@ _ONLY_FOR: dict[str, tuple[TransportName, ...]] = {
     "after.event": ("socketio", "sse"),
     "confirm.event": ("socketio", "sse"),
     "refuse.event": ("socketio", "sse"),
+    "end.event": ("socketio", "sse"),
     "reply.event": ("socketio", "sse"),
     "code.event": ("socketio", "sse"),
     "expect.event": ("socketio", "sse"),

@@ -184,6 +184,7 @@ class Target:
                 hello=tuple(self._hello(connect, values, identity)),
                 confirm=self.reader.subscribes(values, talk),
                 refuse=self.reader.refuses(values, hide),
+                end=self.reader.ends(values, hide),
                 reply=self.reader.replies(values, talk),
                 max_message=connect.max_message,
                 namespace=fill_namespace(connect.namespace, values),

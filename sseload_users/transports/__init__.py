@@ -113,20 +113,24 @@ class Closed:
             "no close frame", "protocol error: masked frame", "heartbeat missed").
         code: the WebSocket close code, if there was one.
         reason: the server's own text, if there was one.
+        planned: whether the server announced an orderly end by a message.
+        final: whether the protocol's client does not reconnect on its own after this.
     """
 
     by: Literal["server", "client", "network"]
     cause: str
     code: int | None = None
     reason: str = ""
+    planned: bool = False
+    final: bool = False
 
     @property
     def is_orderly(self) -> bool:
         """Whether the server ended the session as it does without an error.
 
         By a close frame with a normal status (RFC 6455 §7.4.1: 1000, 1001, and 1012 for a service
-        that restarts), or by the end of an event stream.
+        that restarts), by the end of an event stream, or by a message that announces it.
         """
-        return self.by == "server" and (
-            self.code in (1000, 1001, 1012) or self.cause == END_OF_STREAM
+        return self.planned or (
+            self.by == "server" and (self.code in (1000, 1001, 1012) or self.cause == END_OF_STREAM)
         )

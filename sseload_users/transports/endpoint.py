@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from sseload_users.transports import CarrierName, ConnectFailed, ParserName, Revision
+from sseload_users.transports import CarrierName, Closed, ConnectFailed, ParserName, Revision
 
 #: Sends a text or binary message without waiting.
 Send: TypeAlias = Callable[[str | bytes], object]
@@ -44,6 +44,8 @@ class Endpoint:
         confirm: takes each message until the subscription is complete; None if it is after the
             handshake.
         refuse: returns a cause if a message refuses the subscription, else None.
+        end: returns how a message ends the session, else None; asked about every message after the
+            subscription. None if the profile has no such messages.
         reply: answers a message that requires it; asked about every message. None if the
             profile has no replies.
         max_message: size limit in bytes; a larger message ends the session with the cause
@@ -70,6 +72,7 @@ class Endpoint:
     hello: tuple[str | bytes, ...] = field(default=(), repr=False)
     confirm: Confirm | None = None
     refuse: Callable[[bytes], str | None] | None = None
+    end: Callable[[bytes], Closed | None] | None = None
     reply: Reply | None = None
     max_message: int = 1 << 20
     namespace: str = "/"

@@ -318,13 +318,28 @@ class Transport(ABC):
             self.endpoint.reply(payload, self.send)
 
     def _answering(self, on_message: OnMessage) -> OnMessage:
-        """Return a function that answers a message and hands it on."""
-        if self.endpoint.reply is None:
+        """Return a function that answers a message, hands it on, and ends the session if it must.
+
+        What ends the session may contain codes.
+        """
+        reply, ends = self.endpoint.reply, self.endpoint.end
+        if reply is None and ends is None:
             return on_message  # at no cost
 
+        ended = False
+
         def answer_and_hand_on(payload: bytes, arrived_ns: int) -> None:
-            self._answer(payload)
+            nonlocal ended
+            if ended:
+                return
+            if reply is not None:
+                reply(payload, self.send)
             on_message(payload, arrived_ns)
+            if ends is not None and (closed := ends(payload)) is not None:
+                ended = True
+                if self._closed is None:
+                    self._say_goodbye()
+                self.end(closed, arrived=True)
 
         return answer_and_hand_on
 

@@ -156,13 +156,9 @@ class SimulatedClient:
                 return self._return_late(closed)
             self._count_gap()
             return True
-        if closed.cause == LEFT or not run.options.reconnect:
+        if closed.cause == LEFT or closed.final or not run.options.reconnect:
             return False
-        self._back_off(0)
-        connected = self._connect(None, again=True)
-        if connected:
-            self._recovered()
-        return connected
+        return self._reconnect(0)
 
     def _return_late(self, closed: Closed) -> bool:
         """Start the session that follows a planned end, though not within the retry time.
@@ -180,7 +176,11 @@ class SimulatedClient:
         self._count_drop(closed.cause, self._redacted(closed.reason))
         if not run.options.reconnect or failed is None or failed.final:
             return False
-        self._back_off(1)
+        return self._reconnect(1)
+
+    def _reconnect(self, failed_attempts: int) -> bool:
+        """Start the session that follows a drop; return whether there is one."""
+        self._back_off(failed_attempts)
         connected = self._connect(None, again=True)
         if connected:
             self._recovered()
@@ -374,7 +374,8 @@ class SimulatedClient:
             dropped = closed.cause != LEFT
             ended_ns = transport.ended_ns or wall_ns()
             planned = self._is_planned(closed)
-            returns = bool(hold.why) or planned or (dropped and run.options.reconnect)
+            may_return = run.options.reconnect and not closed.final
+            returns = bool(hold.why) or planned or (dropped and may_return)
             end = run.ledger.pause_session if returns else run.ledger.close_session
             end(session, ended_ns, released=not dropped, planned=planned)
             if dropped and not run.finished:
@@ -391,7 +392,8 @@ class SimulatedClient:
         return server_text if self._requests is None else self._requests.redact(server_text)
 
     def _is_planned(self, closed: Closed) -> bool:
-        return closed.is_orderly and self._target.profile.spec.planned_ends
+        planned_ends = self._target.profile.spec.planned_ends
+        return planned_ends and closed.is_orderly and not closed.final
 
     def _count_drop(self, cause: str, server_text: str) -> str:
         """Count the end of a session as a drop; return the cause under which it is counted."""

@@ -12,7 +12,7 @@ from sseload_users import targets as target
 from sseload_users.core.errors import ConfigError
 from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
-from sseload_users.transports import ConnectFailed, ParsedMessage
+from sseload_users.transports import Closed, ConnectFailed, ParsedMessage
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
 
@@ -239,3 +239,50 @@ def test_mistakes_are_one_sentence(tmp_path: Path, more: str, said: str) -> None
 def test_only_websocket_sends_binary_messages(tmp_path: Path, key: str) -> None:
     with pytest.raises(ConfigError, match=f"{key}.send_hex is only for websocket"):
         made(tmp_path, f'[[{key}]]\nany = true\nsend_hex = "00"', "socketio")
+
+
+ENDS = """
+[confirm]
+text = "in"
+[[refuse]]
+text = "no"
+[[end]]
+fields = { "type" = "error", "user" = "{username}" }
+reason = "message"
+[[end]]
+regex = '^bye (.*)'
+cause = "disconnected"
+planned = true
+[[end]]
+text = "never again"
+reconnect = false
+"""
+
+
+@pytest.mark.parametrize(
+    ("payload", "closed"),
+    [
+        (b"nothing of the kind", None),
+        (b'{"type":"error","user":"bob","message":"x"}', None),
+        (
+            b'{"type":"error","user":"alice","message":"room 7 is closed"}',
+            Closed("server", "ended by server: *** is closed", reason="*** is closed"),
+        ),
+        (b"bye now", Closed("server", "disconnected: now", reason="now", planned=True)),
+        (b"never again", Closed("server", "ended by server", final=True)),
+    ],
+)
+def test_a_message_ends_the_session_or_refuses_it_before(
+    tmp_path: Path, payload: bytes, closed: Closed | None
+) -> None:
+    found = made(tmp_path, ENDS)
+    endpoint = found.endpoint(Identity("alice", {"room": "room 7"}))
+    assert endpoint.end is not None
+    assert endpoint.refuse is not None
+    assert endpoint.end(payload) == closed
+    assert endpoint.refuse(payload) == (None if closed is None else closed.cause)
+
+
+def test_a_planned_end_is_orderly() -> None:
+    assert Closed("server", "disconnected", planned=True).is_orderly
+    assert not Closed("server", "ended by server").is_orderly

@@ -54,7 +54,7 @@ def mistake(path: Path) -> str:
             (
                 "colour: unknown key; use one of: lines, separator, concatenated, transport, "
                 "guarantee, history, planned_ends, values, health, verify, before, audience, "
-                "connect, resume, after, confirm, refuse, reply, upkeep, code, ingest, advice."
+                "connect, resume, after, confirm, refuse, end, reply, upkeep, code, ingest, advice."
             ),
         ),
         (
