@@ -60,6 +60,14 @@ def with_accepted_codings(
     return given
 
 
+def is_identity(coding: str) -> bool:
+    """Whether a Content-Encoding changes nothing.
+
+    "none" is not registered; servers send it so that proxies do not compress their streams.
+    """
+    return coding in ("", "identity", "none")
+
+
 def decoder_for(coding: str) -> ContentDecoder | None:
     """Return a decoder for a Content-Encoding; None for one that changes nothing.
 
@@ -67,7 +75,7 @@ def decoder_for(coding: str) -> ContentDecoder | None:
         LookupError: the coding is not known.
     """
     name = coding.strip().lower()
-    return None if name in ("", "identity") else _DECODERS[name]()
+    return None if is_identity(name) else _DECODERS[name]()
 
 
 class _ZlibDecoder:

@@ -14,6 +14,7 @@ from sseload_users.transports.content_coding import (
     ContentDecoder,
     accepted_codings,
     decoder_for,
+    is_identity,
 )
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.handshake_response import HEAD_BYTES, HandshakeResponse
@@ -66,7 +67,7 @@ class StreamResponse:
     def coding(self) -> str:
         """The body's content coding; empty for none."""
         coding = self.response.header("content-encoding").strip().lower()
-        return "" if coding == "identity" else coding
+        return "" if is_identity(coding) else coding
 
     def decoder(self) -> ContentDecoder | None:
         """Return a new decoder for the body; None if there is nothing to decode.

@@ -233,6 +233,7 @@ STREAM = b"Content-Type: text/event-stream\r\n"
         (b"HTTP/1.0 200 OK\r\n" + STREAM, False, None),
         (b"HTTP/1.1 200 \r\ncontent-type: Text/Event-Stream ; charset=utf-8\r\n", False, None),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\n" + STREAM, False, None),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: none\r\n" + STREAM, False, None),
         (b"HTTP/1.1 103 E\r\n\r\nHTTP/1.1 200 OK\r\n" + STREAM, False, None),
     ],
 )
