@@ -226,9 +226,12 @@ class _Check:
         return None
 
     def _settle(self) -> None:
-        if self._options.settle:
-            gevent.sleep(self._options.settle)
-            self._output.step("settle", f"waited {self._options.settle:g} s (--settle)")
+        within_s, why = self._options.settle, "--settle"
+        if self._target.profile.spec.subscribes_within > within_s:
+            within_s, why = self._target.profile.spec.subscribes_within, "subscribes_within"
+        if within_s:
+            gevent.sleep(within_s)
+            self._output.step("settle", f"waited {within_s:g} s ({why})")
 
     def _broadcast(self) -> None:
         """Send one code, and then two at the same time; wait for each."""

@@ -105,7 +105,7 @@ class CheckedConnection:
             ConnectFailed: the attempt failed.
         """
         transport = self._transport = self._requests.connect(self._make_transport)
-        self.connect_ms = (transport.subscribed_ns - transport.started_ns) / 1e6
+        self.connect_ms = max(transport.subscribed_ns - transport.started_ns, 0) / 1e6
         self._listening = gevent.spawn(self._listen, transport)
 
     def close(self) -> None:

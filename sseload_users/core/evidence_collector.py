@@ -71,7 +71,7 @@ class EvidenceCollector:
         since_ns = since_ns or session.subscribed_ns
         _, arrived_ns = self._latest.get(number, (0, 0))
         idle_ns = at_ns - max(since_ns, arrived_ns)
-        drop = Drop(at_ns // 10**6, (at_ns - since_ns) // 10**6, max(0, idle_ns) // 10**6)
+        drop = Drop(at_ns // 10**6, max(0, at_ns - since_ns) // 10**6, max(0, idle_ns) // 10**6)
         self._evidence.drops.append(drop)
 
     def came_again(self, session: Session, code: TrackedCode) -> None:

@@ -132,7 +132,7 @@ class Ledger:
             connection: its connection.
             started_ns: when its connect began (wall clock, ns), or when the oldest code was
                 sent that could still be meant for it then.
-            subscribed_ns: when the subscription was confirmed (wall clock, ns).
+            subscribed_ns: since when it is owed codes, perhaps not yet (wall clock, ns).
             channels: the channels that it is subscribed to, in a run with channels.
             missed_since_ns: since when the client, as it has told the server, has missed codes
                 (wall clock, ns); None if it has not told.

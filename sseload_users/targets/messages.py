@@ -78,6 +78,8 @@ def matches(message: MessageSpec, what: ReceivedMessage) -> bool:
         return False
     if message.text is not None and what.text != message.text:
         return False
+    if message.contains is not None and message.contains not in what.text:
+        return False
     if message.regex is not None and message.regex.search(what.text) is None:
         return False
     return has_values(message.fields, what.value) and all(

@@ -80,7 +80,7 @@ class Table(BaseModel):
 
 
 class ConditionTable(Table):
-    """A table of conditions for messages: some of event, fields and text."""
+    """A table of conditions for messages: some of event, fields, text and contains."""
 
     def filled(self, values: Mapping[str, str]) -> Self:
         """Return a copy in which the names in the conditions are replaced by values.
@@ -88,7 +88,7 @@ class ConditionTable(Table):
         Raises:
             UnknownNameError: a name has no value.
         """
-        given = {key: getattr(self, key, None) for key in ("event", "fields", "text")}
+        given = {key: getattr(self, key, None) for key in ("event", "fields", "text", "contains")}
         # A text is compared as a whole, so it is not serialized again if it is JSON.
         update = {
             key: fill(each, values) if isinstance(each, str) else fill_json(each, values)
@@ -102,7 +102,9 @@ class ConditionTable(Table):
 class MessageSpec(ConditionTable):
     """The description of a message; all given conditions must hold."""
 
-    model_config = requires("anyOf", "any = true", "event", "fields", "has", "text", "regex")
+    model_config = requires(
+        "anyOf", "any = true", "event", "fields", "has", "text", "contains", "regex"
+    )
 
     any: StrictBool = False
     """Whether every message matches, so the first one does. It needs no other condition."""
@@ -114,15 +116,18 @@ class MessageSpec(ConditionTable):
     """Paths that must exist, with any value."""
     text: str | None = None
     """The message's whole text."""
+    contains: Annotated[str, Field(min_length=1)] | None = None
+    """A text that is found in the message's text."""
     regex: Pattern | None = None
     """A regular expression that is found in the message's text."""
 
     @model_validator(mode="after")
     def _says_which(self) -> MessageSpec:
-        given = [self.event is not None, self.fields, self.has, self.text is not None, self.regex]
-        if self.any == bool(sum(map(bool, given))):
+        texts = (self.event is not None, self.text is not None, self.contains)
+        if self.any == any(map(bool, (*texts, self.fields, self.has, self.regex))):
             raise ValueError(
-                "missing condition: give any = true, or some of event, fields, has, text, regex"
+                "missing condition: give any = true, or some of event, fields, has, text, "
+                "contains, regex"
             )
         return self
 

@@ -94,6 +94,10 @@ class ProfileSpec(BatchTable):
     `[[confirm]]`, all of them must come, in any order. Without it, codes are owed once the last
     step of `[[after]]`, or else the handshake, is done (Socket.IO: once the namespace is
     acknowledged)."""
+    subscribes_within: float = Field(0.0, ge=0, strict=True, allow_inf_nan=False)
+    """How long the server may take until the subscription has its effect, in seconds, where the
+    protocol does not confirm that. It begins with what counts as the confirmation. A code that is
+    sent meanwhile is owed only where it arrives."""
     refuse: tuple[RefuseSpec, ...] = ()
     """Messages that refuse the subscription."""
     end: tuple[EndSpec, ...] = ()

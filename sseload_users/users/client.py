@@ -84,6 +84,7 @@ class SimulatedClient:
         self._turn = run.connections.turn(self._connection.number)
         spec = self._target.profile.spec
         self._resumes = spec.guarantee == "resume"
+        self._effect_s = spec.subscribes_within
         self._resumption = Resumption(self._target)
         self._failed: ConnectFailed | None = None
         self._retry_s = 0.0
@@ -279,10 +280,12 @@ class SimulatedClient:
         # What it gets of what was sent before, it recovers.
         since_ns = began_ns if self._resumes and connection.sessions else meant_since_ns
         before = self._session if last_event_id else None
+        # A client that returns is owed what it missed in any case.
+        effect_s = 0.0 if self._resumes and connection.sessions else self._effect_s
         self._session = run.ledger.open_session(
             connection,
             min(since_ns, began_ns),
-            transport.subscribed_ns,
+            transport.subscribed_ns + round(effect_s * 1e9),
             self._membership.identity.channels,
             None if before is None else before.closed_ns,
         )

@@ -302,8 +302,8 @@ def test_pusher_refuses(message: str, cause: str) -> None:
 def test_phoenix_joins_and_sends_heartbeats() -> None:
     told = Told("phoenix")
     assert told.endpoint.url == "ws://127.0.0.1:8000/socket/websocket?vsn=2.0.0"
-    assert json.loads(told.sent[0]) == ["1", "1", "room:lobby", "phx_join", {}]
-    told.hear('["1","1","room:lobby","phx_reply",{"response":{},"status":"ok"}]')
+    assert json.loads(told.sent[0]) == ["lobby", "lobby", "room:lobby", "phx_join", {}]
+    told.hear('["lobby","lobby","room:lobby","phx_reply",{"response":{},"status":"ok"}]')
     assert told.confirmed
     told.hear(
         f'[null,null,"room:lobby","new_code",{{"code":"{CODE}"}}]',
@@ -318,7 +318,8 @@ def test_phoenix_joins_and_sends_heartbeats() -> None:
 
 def test_phoenix_refuses_with_a_reason() -> None:
     told = Told("phoenix").hear(
-        '["1","1","room:lobby","phx_reply",{"response":{"reason":"unauthorized"},"status":"error"}]'
+        '["lobby","lobby","room:lobby","phx_reply",'
+        '{"response":{"reason":"unauthorized"},"status":"error"}]'
     )
     assert (told.refused, told.confirmed) == ("refused: unauthorized", False)
 
@@ -401,7 +402,10 @@ def test_graphql_subscribes_after_the_acknowledgement() -> None:
     assert json.loads(told.sent[2]) == {
         "id": "1",
         "type": "subscribe",
-        "payload": {"query": "subscription { newCode { code } }"},
+        "payload": {
+            "query": "subscription ($channel: String) { newCode(channel: $channel) { code } }",
+            "variables": {"channel": "codes"},
+        },
     }
     told.hear(
         f'{{"id":"1","type":"next","payload":{{"data":{{"newCode":{{"code":"{CODE}"}}}}}}}}',
@@ -409,41 +413,48 @@ def test_graphql_subscribes_after_the_acknowledgement() -> None:
         '{"id":"1","type":"next","payload":{"data":null,"errors":[{"message":"no"}]}}',
     )
     assert told.codes == [CODE]
-    assert ingest_failure(told.target, 200, b'{"data":{"broadcastCode":{"code":"C"}}}') is None
+    assert ingest_failure(told.target, 200, b'{"data":{"broadcastCode":true}}') is None
     assert ingest_failure(told.target, 200, b'{"data":null,"errors":[]}') == (
-        "HTTP 200 without data.broadcastCode.code"
+        "HTTP 200 without data.broadcastCode"
     )
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_stomp_subscribes_with_a_receipt(end: str) -> None:
-    told = Told("stomp", Identity("a", {"destination": "/topic/x"}))
+    told = Told("stomp", Identity("a", {"channel": "x"}))
     assert told.endpoint.subprotocols == ("v12.stomp",)
     command, *headers = str(told.sent[0]).split("\n\n")[0].split("\n")
     assert command == "CONNECT"
-    assert {"accept-version:1.2", "host:/", "heart-beat:0,0"} <= set(headers)
+    assert {"accept-version:1.2", "host:/", "heart-beat:10000,10000"} <= set(headers)
     told.hear(f"CONNECTED{end}version:1.2{end}server:RabbitMQ/4.0{end}{end}\0")
     assert told.sent[1] == (
-        "SUBSCRIBE\nid:0\ndestination:/topic/x\nack:auto\nreceipt:subscribed\n\n\0"
+        "SUBSCRIBE\nid:x\ndestination:/topic/x\nack:auto\nreceipt:subscribed\n\n\0"
     )
     assert not told.confirmed
     told.hear(f"RECEIPT{end}x:y{end}receipt-id:subscribed{end}{end}\0")
     assert told.confirmed
     message = (
         f"MESSAGE{end}subscription:0{end}message-id:007{end}destination:/topic/x{end}"
-        f"content-length:15{end}{end}{CODE}\0{end}"
+        f'receipt:{CODE}{end}content-length:15{end}{end}{{"a":1,"code" : "{CODE}"}}\0{end}'
     )
     told.hear(message, end, f"MESSAGE{end}subscription:0{end}{end}\0")
-    assert told.codes == [CODE, ""]
+    assert told.codes == [CODE]
     assert len(told.sent) == 2
+    assert told.endpoint.end is not None
+    assert told.endpoint.end(message.encode()) is None
+    assert upkeep(told.target).message == "\n"
 
 
 @pytest.mark.parametrize(
     ("frame", "cause"),
     [
-        ("ERROR\nversion:1.2\nmessage:Bad CONNECT\n\nAccess refused\0", "refused: Bad CONNECT"),
-        ("ERROR\r\ncontent-type:text/plain\r\n\r\nno\0", "refused"),
-        ("ERROR\n\nmessage:in the body\0", "refused"),
+        (
+            "ERROR\nversion:1.2\nmessage:Bad CONNECT\n\nAccess refused\0",
+            "ended by server: Access refused",
+        ),
+        ("ERROR\nversion:1.2\nmessage:Bad CONNECT\n\n\0\n", "ended by server: Bad CONNECT"),
+        ("ERROR\r\ncontent-type:text/plain\r\n\r\nno\0", "ended by server: no"),
+        ("ERROR\r\ncontent-type:text/plain\r\n\r\n\0", "ended by server"),
     ],
 )
 def test_stomp_refuses(frame: str, cause: str) -> None:
@@ -455,7 +466,9 @@ def test_stomp_refuses_in_the_brokers_words() -> None:
         "ERROR\nmessage:Bad CONNECT\ncontent-type:text/plain\nversion:1.0,1.1,1.2\n"
         "content-length:32\n\nAccess refused for user 'nobody'\0"
     )
-    assert Told("stomp").hear(frame).refused == "refused: Bad CONNECT"
+    assert Told("stomp").hear(frame).refused == (
+        "ended by server: Access refused for user 'nobody'"
+    )
     event = transport_for("websocket").parse(frame.encode())
     assert event is not None
     assert message_text(event).endswith("\n\nAccess refused for user 'nobody'")
@@ -495,7 +508,7 @@ def test_the_worked_example_in_the_documentation_works(tmp_path: Path) -> None:
 @pytest.mark.parametrize("block", BLOCKS[1:])
 def test_other_examples_in_the_documentation_are_valid(tmp_path: Path, block: str) -> None:
     given = block.split("```")[0]
-    text = config_path("targets/stomp.toml").read_text(encoding="utf-8")
+    text = config_path("targets/action-cable.toml").read_text(encoding="utf-8")
     # An [ingest] or a confirmation replaces the existing one; other tables are appended.
     if "\n[ingest]\n" in f"\n{given}":
         text = text.split("[ingest]\n")[0]
@@ -505,7 +518,16 @@ def test_other_examples_in_the_documentation_are_valid(tmp_path: Path, block: st
         text = 'guarantee = "resume"\n' + text
     path = tmp_path / "mine.toml"
     path.write_text(text + given, encoding="utf-8")
-    names = ("rabbitmq", "ingest_token", "password", "token", "webhook_secret", "room", "channel")
+    names = (
+        "rabbitmq",
+        "mutation",
+        "ingest_token",
+        "password",
+        "token",
+        "webhook_secret",
+        "room",
+        "channel",
+    )
     somebody = Identity("a", dict.fromkeys(names, "t"))
     found = Told(str(path)).target
     found.check([somebody])
@@ -534,8 +556,8 @@ def test_every_built_in_profile_is_documented(name: str) -> None:
     assert f"`{name}`" in PAGES.split("## Built-in profiles")[1]
 
 
-def test_stomp_bodies_of_json_are_read_as_documented(tmp_path: Path) -> None:
-    regex = next(line for line in PAGES.splitlines() if "If the body is JSON" in line)
+def test_bare_stomp_bodies_are_read_as_documented(tmp_path: Path) -> None:
+    regex = next(line for line in PAGES.splitlines() if "If a body is only the code" in line)
     built_in = config_path("targets/stomp.toml").read_text(encoding="utf-8")
     before, after = built_in.split("[code]\n")
     path = tmp_path / "mine.toml"
@@ -544,5 +566,5 @@ def test_stomp_bodies_of_json_are_read_as_documented(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     found = Told(str(path)).target
-    message = f'MESSAGE\nsubscription:0\n\n{{"user":"a","code":"{CODE}"}}\0'
+    message = f"MESSAGE\nsubscription:0\n\n{CODE}\0"
     assert found.reader.codes_in(ParsedMessage("", message)) == [CODE]

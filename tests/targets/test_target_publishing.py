@@ -96,7 +96,8 @@ def mistake(tmp_path: Path, more: str, listeners: str = "websocket") -> str:
             "{ 'fields' = { … } }."
         )),
         (TEXT.replace('"none"', '{ "feld" = 1 }'), "websocket", (
-            "ingest.expect.feld: unknown key; use one of: any, event, fields, has, text, regex."
+            "ingest.expect.feld: unknown key; use one of: any, event, fields, has, text, contains, "
+            "regex."
         )),
         (TEXT, "sse", (
             "ingest.connect.transport is missing: listeners use sse, which cannot send; use "

@@ -54,7 +54,8 @@ def mistake(path: Path) -> str:
             (
                 "colour: unknown key; use one of: lines, separator, concatenated, transport, "
                 "guarantee, history, planned_ends, values, health, verify, before, audience, "
-                "connect, resume, after, confirm, refuse, end, reply, upkeep, code, ingest, advice."
+                "connect, resume, after, confirm, subscribes_within, refuse, end, reply, upkeep, "
+                "code, ingest, advice."
             ),
         ),
         (
@@ -73,7 +74,7 @@ def mistake(path: Path) -> str:
             WHOLE + '[[reply]]\ntext = "a"\nanswer = "b"\n',
             (
                 "reply[0].answer: unknown key; use one of: send, send_hex, send_base64, any, "
-                "event, fields, has, text, regex, capture, request."
+                "event, fields, has, text, contains, regex, capture, request."
             ),
         ),
         (changed('[connect]\npath = "/ws"\n', ""), "connect is missing."),
