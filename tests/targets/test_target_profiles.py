@@ -325,13 +325,16 @@ def test_phoenix_refuses_with_a_reason() -> None:
 
 
 def test_action_cable_subscribes_after_the_welcome() -> None:
-    told = Told("action-cable", Identity("a", {"channel": 'Codes"Channel'}))
+    told = Told("action-cable", Identity("a", {"channel": 'the "room"'}))
     assert told.endpoint.subprotocols == ("actioncable-v1-json",)
     assert told.endpoint.headers == (("Origin", "http://127.0.0.1:8000"),)
     told.hear('{"type":"welcome"}')
     (subscribe,) = [json.loads(each) for each in told.sent]
     assert subscribe["command"] == "subscribe"
-    assert json.loads(subscribe["identifier"]) == {"channel": 'Codes"Channel'}
+    assert json.loads(subscribe["identifier"]) == {
+        "channel": "CodesChannel",
+        "room": 'the "room"',
+    }
     told.hear('{"type":"ping","message":1764000000}')
     assert not told.confirmed
     told.hear('{"identifier":"{\\"channel\\":\\"CodesChannel\\"}","type":"confirm_subscription"}')
@@ -349,7 +352,7 @@ def test_action_cable_subscribes_after_the_welcome() -> None:
     [
         (
             '{"type":"disconnect","reason":"unauthorized","reconnect":false}',
-            "refused: unauthorized",
+            "disconnected: unauthorized",
         ),
         ('{"identifier":"{}","type":"reject_subscription"}', "subscription rejected"),
     ],
