@@ -202,7 +202,7 @@ class _Check:
         many = len(self._connections)
         opened, it = ("", "it") if many == 1 else (f"{many} connections ", "each")
         confirmed = f", and the server confirmed {it}" if first.confirmed else ""
-        agreed = f", with {first.compression}" if first.compression else ""
+        agreed = f", with {first.negotiated}" if first.negotiated else ""
         took = span([each.connect_ms for each in self._connections])
         self._output.step(
             "connect", f"{opened}subscribed at {first.place}{agreed}{confirmed}, in {took}"

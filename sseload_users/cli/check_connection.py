@@ -121,6 +121,13 @@ class CheckedConnection:
         return {**self.received.arrivals, **dict.fromkeys(self._exempt, ())}
 
     @property
+    def negotiated(self) -> str:
+        """What was negotiated, such as "HTTP/2 and gzip"; empty if there is nothing to say."""
+        version = "" if self._transport is None else self._transport.http_version
+        found = (f"HTTP/{version}" if version else "", self.compression)
+        return " and ".join(filter(None, found))
+
+    @property
     def compression(self) -> str:
         """The compression that was negotiated; empty if there is none."""
         return "" if self._transport is None else self._transport.compression

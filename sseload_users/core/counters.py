@@ -24,6 +24,7 @@ class Counters:
         flapped: sessions whose connection was lost on purpose.
         planned_ends: sessions that the server ended as planned.
         resumed: sessions whose state the server restored.
+        over_http2: sessions of event streams that came over HTTP/2.
         polled: sessions that began by long polling.
         upgraded: those of them that went over to WebSocket.
         upgrade_failed: those of them that could not.
@@ -61,6 +62,7 @@ class Counters:
     flapped: int = 0
     planned_ends: int = 0
     resumed: int = 0
+    over_http2: int = 0
     polled: int = 0
     upgraded: int = 0
     upgrade_failed: int = 0

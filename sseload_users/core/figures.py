@@ -97,6 +97,8 @@ class ConnectionFigures:
     resumed: Count
     """Sessions in which the server restored the state of the one before (Socket.IO's connection
     state recovery)."""
+    over_http2: Count
+    """Sessions of event streams that came over HTTP/2; the others came over HTTP/1.1."""
     polling: PollingFigures | None
     """What became of the sessions that began by long polling; null if none did."""
     peak_open: Count

@@ -125,6 +125,7 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
             replaced=counters.replaced,
             planned_ends=counters.planned_ends,
             resumed=counters.resumed,
+            over_http2=counters.over_http2,
             polling=_polling(run, tally),
             peak_open=totals.peak_open,
             connect_ms=summarize(tally.connect),

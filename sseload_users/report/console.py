@@ -198,6 +198,7 @@ def _connection_tally(connections: ConnectionFigures) -> Text:
         (connections.ended, "ended by the server", ""),
         (connections.replaced, "replaced", ""),
         (connections.planned_ends, "ended as planned", ""),
+        (connections.over_http2, "over HTTP/2", ""),
     ]
     return _tally(
         [

@@ -40,6 +40,7 @@ _ADDED_TO_PARTS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
         "replaced": 0,
         "planned_ends": 0,
         "resumed": 0,
+        "over_http2": 0,
         "polling": None,
         "recovery_ms": _NOTHING,
     },

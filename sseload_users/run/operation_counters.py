@@ -65,15 +65,19 @@ class OperationCounters:
         if node is not None and not self._is_closed():
             self._ledger.tally.gaps_of(node).add(down_us)
 
-    def count_connected(self, connect_us: int, *, first: bool, compression: str = "") -> None:
+    def count_connected(
+        self, connect_us: int, *, first: bool, compression: str = "", http_version: str = ""
+    ) -> None:
         """Count an attempt that succeeded.
 
         Args:
             connect_us: its duration, in microseconds.
             first: whether it is the first one of its connection.
             compression: the compression that was negotiated; empty for none.
+            http_version: the version of HTTP that carries an event stream; empty for none.
         """
         self.counters.succeeded += 1
+        self.counters.over_http2 += int(http_version == "2")
         self.counters.ever_connected += int(first)
         if not self._is_closed():
             self._ledger.tally.connect.add(connect_us)

@@ -8,8 +8,6 @@ import urllib.request
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
-from sseload_users.transports.endpoint import Endpoint
-
 #: Most bytes of cookies that are kept: a server that sets more gets none back.
 _MAX_BYTES = 16384
 _HTTP = {"ws": "http", "wss": "https"}
@@ -53,10 +51,6 @@ class Cookies:
     def values(self) -> list[str]:
         """The values of all cookies."""
         return [each.value for each in self if each.value]
-
-    def merge(self, endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
-        """Return the headers of a handshake; see `add_to`."""
-        return self.add_to(endpoint.url, endpoint.headers)
 
     def add_to(self, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
         """Return a request's headers with the cookies that go with it.

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from sseload_users.transports import CarrierName, Closed, ConnectFailed, ParserName, Revision
+from sseload_users.transports.cookies import Cookies
 
 #: Sends a text or binary message without waiting.
 Send: TypeAlias = Callable[[str | bytes], object]
@@ -60,6 +61,7 @@ class Endpoint:
             stream resumes; empty if there is none.
         slow: whether to read at the network's slow rate.
         turn: which of the host's addresses comes first; see `AddressTurns.order`.
+        jar: takes the cookies that answers to handshakes set; None if they are not kept.
     """
 
     url: str = field(repr=False)
@@ -83,6 +85,7 @@ class Endpoint:
     last_event_id: str = ""
     slow: bool = False
     turn: int | None = None
+    jar: Cookies | None = field(default=None, repr=False)
 
 
 @lru_cache(maxsize=1024)

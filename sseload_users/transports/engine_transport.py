@@ -244,7 +244,8 @@ class EngineTransport(WebSocketTransport):
             ConnectFailed: it does not.
         """
         endpoint = dataclasses.replace(self.endpoint, url=self._upgrades)
-        endpoint = dataclasses.replace(endpoint, headers=polling.cookies.merge(endpoint))
+        headers = polling.cookies.add_to(endpoint.url, endpoint.headers)
+        endpoint = dataclasses.replace(endpoint, headers=headers)
         deadline = time.monotonic() + self.network.connect_timeout
         connection = self.network.open(endpoint.url, deadline, slow=endpoint.slow)
         try:

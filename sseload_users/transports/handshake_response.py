@@ -12,6 +12,7 @@ import h11
 
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.content_coding import BadContent, decoded_content
+from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.reading import READ_BYTES
 from sseload_users.transports.redirects import REDIRECTS
 from sseload_users.transports.server_text import MAX_BODY, body_text
@@ -165,6 +166,11 @@ class HandshakeResponse:
         if status in REDIRECTS:
             return Redirected(status, self.header("location"), final=final)
         return ConnectFailed("handshake", f"HTTP {status}", server_text=self.text, final=final)
+
+    def keep_cookies(self, endpoint: Endpoint) -> None:
+        """Have the endpoint's jar take the cookies that the response sets."""
+        if endpoint.jar is not None and self.head is not None:
+            endpoint.jar.take(endpoint.url, self.head.headers)
 
     def header(self, name: str) -> str:
         """Return a header's value; empty if there is none."""

@@ -66,7 +66,7 @@ class Polling:
         self._deadline = deadline
         self._sid = ""
         self._max_payload: int | None = None
-        self.cookies = Cookies()
+        self.cookies = Cookies() if endpoint.jar is None else endpoint.jar
         self.arrived_ns = wall_ns()
         self.late_ns = 0
         self._answered_ns = 0
@@ -261,7 +261,9 @@ class Polling:
             return h11.Request(
                 method=method,
                 target=request_target(f"{url}{sid}&t={next(self._busters):x}"),
-                headers=request_headers(url, own, self.cookies.merge(endpoint)),
+                headers=request_headers(
+                    url, own, self.cookies.add_to(endpoint.url, endpoint.headers)
+                ),
             )
         except (h11.LocalProtocolError, UnicodeError):
             # h11's error quotes the header, which may be a secret.

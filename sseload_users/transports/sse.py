@@ -95,11 +95,14 @@ class SseTransport(Transport):
             raise ConnectFailed("handshake", error.cause, server_text=location) from redirect
         if self._connection is not None:
             self._connection.close()
+        headers = request.headers
+        if endpoint.jar is not None:
+            headers = endpoint.jar.add_to(request.url, headers)
         self.endpoint = dataclasses.replace(
             endpoint,
             url=request.url,
             method=request.method,
-            headers=request.headers,
+            headers=headers,
             body=request.body,
         )
 
@@ -152,6 +155,7 @@ class SseTransport(Transport):
             raise ConnectFailed("handshake", "the server does not speak HTTP/2")
         request = StreamRequest(self.endpoint, compression=self.network.compression)
         _request_stream(request, connection)
+        request.response.keep_cookies(self.endpoint)
         request.check()
         self.http_version = "1.1"
         content = self._content(request)
@@ -165,6 +169,7 @@ class SseTransport(Transport):
 
     def _handshake_http2(self, carrier: Http2Carrier) -> Http2Body:
         read_head(carrier, BODY_SECONDS)
+        carrier.stream.response.keep_cookies(self.endpoint)
         carrier.stream.check()
         self.http_version = "2"
         return Http2Body(carrier.stream, self._content(carrier.stream))

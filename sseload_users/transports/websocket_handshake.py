@@ -55,6 +55,7 @@ def open_websocket(
                 break
     except OSError as error:
         raise ConnectFailed("handshake", cause_of(error), str(error)) from error
+    request.response.keep_cookies(endpoint)
     return request.check(), request.rest
 
 

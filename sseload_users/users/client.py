@@ -272,7 +272,10 @@ class SimulatedClient:
         if connection.connect_us is None:
             connection.connect_us = connect_us
         run.operations.count_connected(
-            connect_us, first=not connection.sessions, compression=transport.compression
+            connect_us,
+            first=not connection.sessions,
+            compression=transport.compression,
+            http_version=transport.http_version,
         )
         run.operations.count_at_node(connection.node, "connected")
         # Another worker's codes may have been announced meanwhile.

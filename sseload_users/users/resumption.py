@@ -1,4 +1,4 @@
-"""From where the server resumes a connection: what its newest messages said."""
+"""What a connection keeps from session to session: from where the server resumes, and cookies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from sseload_users.targets import Target
 from sseload_users.targets.position import Position
 from sseload_users.transports import OnMessage
+from sseload_users.transports.cookies import Cookies
 from sseload_users.transports.endpoint import Endpoint, Send
 from sseload_users.users.login import Login
 
@@ -17,9 +18,13 @@ class Resumption:
 
     Args:
         target: its profile says what is captured and counted, if anything.
+
+    Attributes:
+        cookies: what the answers to the connection's handshakes have set.
     """
 
     def __init__(self, target: Target) -> None:
+        self.cookies = Cookies()
         self._spec = target.profile.spec.resume
         self._reader = target.reader
         self._position = None if self._spec is None else Position(self._spec)

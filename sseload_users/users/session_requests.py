@@ -134,16 +134,15 @@ class SessionRequests:
 
     def _connect(self, make: Callable[[Endpoint], Transport], last_event_id: str) -> Transport:
         login, resumption = self._login, self.resumption
+        self._take_cookies()
         if not self._keeps_login:
             login.request_own()
         endpoint = self._target.endpoint(
             self._identity, login.captured, last_event_id, login.add, self, resumption.position
         )
         endpoint = resumption.confirming(endpoint)
-        headers = login.client.cookies.merge(endpoint)
-        if headers is not endpoint.headers:
-            endpoint = replace(endpoint, headers=headers)
-        transport = make(endpoint)
+        headers = login.client.cookies.add_to(endpoint.url, endpoint.headers)
+        transport = make(replace(endpoint, headers=headers, jar=resumption.cookies))
         self._connect_by_s = time.monotonic() + self._before.timeout_s
         try:
             transport.connect()
@@ -159,10 +158,15 @@ class SessionRequests:
             self._greenlets.append(gevent.spawn(self._keep_up, index, transport))
         return transport
 
+    def _take_cookies(self) -> None:
+        """Have further requests send the cookies that answers to handshakes have set."""
+        self._login.client.cookies.add(self.resumption.cookies)
+
     # What messages require
 
     def fetch(self, request: HttpRequest) -> HttpResponse:
         """Make a request; see `conversation.Errands`."""
+        self._take_cookies()
         timeout_s = self._before.timeout_s
         if self._connect_by_s is not None:
             timeout_s = max(self._connect_by_s - time.monotonic(), _SHORTEST_S)
@@ -237,6 +241,7 @@ class SessionRequests:
 
     def _fetch(self, index: int) -> tuple[str | None, str]:
         self._fill_upkeep()
+        self._take_cookies()
         upkeep = self._upkeep[index]
         assert upkeep.request is not None  # noqa: S101
         timeout_s = min(upkeep.every, self._before.timeout_s)

@@ -358,3 +358,30 @@ def test_what_is_signed_is_what_is_sent(tmp_path: Path) -> None:
     outcome = run_with(tmp_path, server, profile, "3", "30", "1", *secret)
     assert (wrong, outcome.report["codes"]["accepted"]) == ([], 30)
     assert outcome.grade == "good"
+
+
+def test_cookies_of_the_handshake_go_with_later_requests_and_reconnects(tmp_path: Path) -> None:
+    """As a server does that keeps its sticky session, or its login, in a cookie of the 101."""
+    seen: dict[str, list[str]] = {"/ws": [], "/pong": [], "/login": []}
+
+    def route(request: Request) -> Response | None:
+        if request.path not in seen:
+            return server.take(request, "somebody") if request.path == "/publish" else None
+        seen[request.path].append(request.headers.get("cookie", ""))
+        if request.path == "/login":
+            return json_response({"access_token": "t-1234"})
+        if request.path == "/pong":
+            return json_response({})
+        server.accept("somebody")
+        return 101, {"Set-Cookie": f"sid={len(seen['/ws'])}"}, b""
+
+    server = LoginServer(route)
+    profile = PROFILE + '[[upkeep]]\nevery = 0.2\nrequest = { "path" = "/pong" }\n'
+    outcome = run_with(tmp_path, server, profile, "2", "4", "2", "--session-length", "0.7")
+    assert outcome.report["connections"]["replaced"] >= 2
+    first, *others = sorted(seen["/ws"])
+    assert first == others[0] == ""  # each connection's first handshake has none
+    assert len(others) >= 3
+    assert all(others[1:])
+    assert {*seen["/pong"]} <= {f"sid={each + 1}" for each in range(len(seen["/ws"]))}
+    assert "" not in seen["/pong"]

@@ -166,6 +166,7 @@ SERIES = {
     "sessions_reconnected_total": (),
     "sessions_polling_total": ("result",),
     "sessions_resumed_total": (),
+    "sessions_over_http2_total": (),
     "codes_total": ("status",),
     "deliveries_owed": (),
     "deliveries": ("outcome",),

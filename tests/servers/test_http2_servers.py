@@ -262,6 +262,7 @@ def test_streams_share_connections_as_the_profile_says(tmp_path: Path) -> None:
     assert Counter(each["session"] for each in record["streams"]) == {0: 10, 1: 10, 2: 10}
     assert [len(each["sent"]) for each in record["streams"]] == [10] * 30
     assert (deliveries["owed"], deliveries["delivered"]) == (300, 300)
+    assert outcome.report["connections"]["over_http2"] == 30
     assert outcome.report["generator"]["timestamps"] == "kernel"
     assert outcome.grade == "good"
 
@@ -279,3 +280,18 @@ def test_streams_that_are_reset_come_back_on_the_same_connections(tmp_path: Path
     assert outcome.causes == {("session", "stream reset: INTERNAL_ERROR"): 3}
     assert deliveries["delivered"] == sum(len(each["sent"]) for each in record["streams"])
     assert (deliveries["missing"], deliveries["interrupted"]) == (0, 3)
+
+
+@needs_node
+@pytest.mark.e2e
+def test_check_tells_the_version_that_was_negotiated(tmp_path: Path) -> None:
+    (tmp_path / "sharing.toml").write_text(SHARING, "utf-8")
+    with broadcasting_node() as url:
+        outcome = run(
+            tmp_path, "check", "--target", str(tmp_path / "sharing.toml"), "--settle", "0.1",
+            "--ca-file", str(CERTIFICATES / "ca.pem"), "--host", url, report=False,
+        )  # fmt: skip
+        record = record_of(url)
+    assert outcome.status == 0, outcome.stdout
+    assert f"5 connections subscribed at {url}/live, with HTTP/2, and" in outcome.stdout
+    assert {each["session"] for each in record["streams"]} == {0}

@@ -54,7 +54,11 @@ class Case:
             if step == "connect":
                 scheme = "HOST" if transport == "sse" else "WS"
                 confirmed = "" if transport == "socketio" else ", and the server confirmed each"
-                line = f"connect   5 connections subscribed at {scheme}{path}{confirmed}, in N ms"
+                agreed = ", with HTTP/1.1" if transport == "sse" else ""
+                line = (
+                    f"connect   5 connections subscribed at {scheme}{path}{agreed}{confirmed}, "
+                    "in N ms"
+                )
             lines.append(line)
         return [*lines, *self.says]
 

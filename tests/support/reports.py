@@ -197,6 +197,7 @@ def sample(
             planned_ends=0,
             ended=0,
             resumed=0,
+            over_http2=0,
             polling=None,
             peak_open=succeeded,
             connect_ms=_spread(random_, succeeded, 7.0),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sseload_users.transports.cookies import Cookies
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.http_request import HttpRequest
 from sseload_users.transports.network import Network
@@ -131,6 +132,22 @@ def test_an_event_stream_follows_redirects() -> None:
         assert listener.run().cause == "end of stream"
     assert listener.payloads == [b"data: one"]
     assert [line for line, _ in lines(requests)] == [b"GET /events", b"GET /events/", b"GET /b?c=d"]
+
+
+def test_cookies_of_a_stream_and_of_its_redirects_are_kept() -> None:
+    answers = (
+        status("307 Route", "Location: /events", "Set-Cookie: route=b"),
+        STREAM.replace(b"\r\n\r\n", b"\r\nSet-Cookie: sid=7\r\n\r\n")
+        + chunk(b"data: one\n\n")
+        + END,
+    )
+    jar = Cookies()
+    with maze(*answers) as (url, requests):
+        listener = Listener("sse", Endpoint(url, jar=jar))
+        assert listener.run().cause == "end of stream"
+    assert listener.payloads == [b"data: one"]
+    assert [b"route=b" in each for each in requests] == [False, True]
+    assert jar.add_to(url, ()) == (("Cookie", "route=b; sid=7"),)
 
 
 def test_an_event_stream_can_be_requested_by_post() -> None:
