@@ -2,7 +2,7 @@
 
     make pictures
 
-It takes two minutes and needs the development environment and Debian's chromium.
+It takes four minutes and needs the development environment and Debian's chromium.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         _reports(browser, Path(folder))
         _capacity(browser, Path(folder))
+        _audiences(browser, Path(folder))
         _live(browser)
         browser.close()
     for picture in sorted(_OUT.glob("*.png")):
@@ -83,6 +84,36 @@ def _capacity(browser: Browser, folder: Path) -> None:
         _shoot(page, "ladder-server", heading="Connections")
         page.goto((storm / "report.html").as_uri())
         _shoot(page, "storm", heading="Connections")
+
+
+def _audiences(browser: Browser, folder: Path) -> None:
+    """Take pictures of channels, of nodes, and of a rolling deploy in report.html."""
+    rooms, nodes, deploy = folder / "rooms", folder / "nodes", folder / "deploy"
+    _run_embedded(
+        rooms, "--leak 0.0005 --lose 0.002", "--config", "rooms", "--channel-churn", "0",
+        "--duration", "8",
+    )  # fmt: skip
+    _run_embedded(nodes, "--nodes 3 --backplane none", "150", "30", "8", "--target", "websocket")
+    _run_embedded(
+        deploy, "--nodes 3 --restart-after 3 --restart-away 2", "--config", "deploy",
+        "--duration", "24",
+    )  # fmt: skip
+    with _page(browser) as page:
+        page.goto((rooms / "report.html").as_uri())
+        _shoot(page, "channels", heading="Channel by channel")
+        page.goto((nodes / "report.html").as_uri())
+        _shoot(page, "nodes", heading="Nodes")
+        page.goto((deploy / "report.html").as_uri())
+        _shoot(page, "deploy", heading="Connections")
+
+
+def _run_embedded(folder: Path, options: str, *words: str) -> None:
+    """Run against the embedded target with these options of its own."""
+    subprocess.run(  # noqa: S603 - this program itself
+        [sys.executable, "-m", "sseload_users", *words, f"--embedded={options}",
+         "--delivery-report", str(folder)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
 
 
 def _run(folder: Path, faults: tuple[str, ...], *words: str) -> None:

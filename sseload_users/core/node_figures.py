@@ -55,6 +55,11 @@ class NodeFigures:
     missing: Count
     """Owed pairs whose code never arrived."""
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether sessions ended as planned or returned, or codes were sent to other nodes."""
+        return bool(self.planned_ends or self.returned or self.diverted)
+
 
 @with_config(FIGURES)
 @dataclass(slots=True, kw_only=True)

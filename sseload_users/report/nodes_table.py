@@ -33,7 +33,7 @@ class NodesTable:
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
         yield from self._connections(options.max_width)
-        if any(each.planned_ends or each.returned or each.diverted for each in self._nodes):
+        if any(each.has_gaps for each in self._nodes):
             yield Text("")
             yield self._gaps()
         yield Text("")

@@ -105,6 +105,8 @@ def test_gaps_and_diverted_codes_have_a_table_of_their_own() -> None:
     lines = lines_of(report)
     at = lines.index("Gaps planned ends returned median s longest s codes diverted")
     assert lines[at + 1 : at + 3] == ["1 1 3 2.0 3.5 0", "2 0 0 - - 1"]
+    assert "longest gap, s" in html.document(report)
+    assert "longest gap, s" not in html.document(report_of(2, {}))
     found = families(text_of(report))
     assert values(found["sseload_node_planned_ends"])["http://node1:8000",] == 1
     assert values(found["sseload_node_longest_gap_seconds"])["http://node1:8000",] == 3.5
