@@ -51,6 +51,7 @@ def _parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:
         from sseload_users.cli import compare, history
         from sseload_users.cli.kept_configs import descriptions
         from sseload_users.demo import command_line
+        from sseload_users.targets.profile import names
 
     test = _without_help(get_parser())
     root = argparse.ArgumentParser(prog="sseload", parents=[test])
@@ -59,6 +60,7 @@ def _parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:
         "compare": [_without_help(compare.parser())],
         "history": [_without_help(history.history_parser())],
         "trend": [_without_help(history.trend_parser())],
+        "targets": [],
         "demo": [_without_help(command_line.parser())],
         "help": [],
         "completion": [],
@@ -67,6 +69,9 @@ def _parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:
         made = choice.add_parser(name, help=summary, parents=parents.get(name, [test]))
         if name == "shape":
             made.add_argument("name", choices=[*descriptions()])
+        elif name == "targets":
+            made.add_argument("show", choices=["show"])
+            made.add_argument("name", choices=names())
         elif name == "completion":
             made.add_argument("shell", choices=_SHELLS)
         elif name == "help":

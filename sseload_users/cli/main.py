@@ -139,6 +139,12 @@ def _trend(words: Sequence[str]) -> int:
     return history.trend(words)
 
 
+def _targets(words: Sequence[str]) -> int:
+    from sseload_users.cli import targets
+
+    return targets.main(words)
+
+
 def _ui(words: Sequence[str]) -> int:
     from sseload_users.cli import run
 
@@ -171,6 +177,7 @@ COMMANDS = {
         "--host URL", "connect, send a few codes and print each step: for a new server", _check
     ),
     "init": Command("--send CURL", "write a profile for a new server by watching it", _init),
+    "targets": Command("[show NAME]", "list the built-in profiles, or print one to copy", _targets),
     "ladder": Command("[50,100,…]", "test several numbers of connections in turn", _ladder),
     "capacity": Command("", "search for the most connections that the server holds", _capacity),
     "shape": Command("NAME", "test with a shipped set of options; without NAME, list them", _shape),

@@ -84,6 +84,15 @@ def names() -> list[str]:
     return sorted(found, key=lambda name: name != DEFAULT)
 
 
+def built_in_text(name: str) -> str:
+    """Return the text of a built-in profile's file."""
+    return _built_in(name).read_text(encoding="utf-8")
+
+
+def _built_in(name: str) -> Path:
+    return config_path(f"targets/{name}.toml")
+
+
 def load(name_or_path: str) -> Profile:
     """Load a built-in profile by name, or a file by a path that ends in ``.toml``.
 
@@ -98,7 +107,7 @@ def load(name_or_path: str) -> Profile:
             f"Unknown target {clean(name_or_path)!r}: use one of {', '.join(names())}, or the path "
             "of a file that ends in .toml."
         )
-    return Profile(name_or_path, _checked(config_path(f"targets/{name_or_path}.toml")))
+    return Profile(name_or_path, _checked(_built_in(name_or_path)))
 
 
 def _checked(path: Path) -> ProfileSpec:
