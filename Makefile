@@ -11,7 +11,7 @@ ARGS ?=
 
 host = $(if $(HOST),--host $(HOST))
 
-.PHONY: load stress ladder capacity shape ui test test-protocols test-matrix test-campaign test-diagnosis fuzz check format schema bench lock pictures clean help
+.PHONY: load stress ladder capacity shape ui test test-protocols test-matrix test-campaign test-diagnosis fuzz check format schema bench lock pictures diagnosis-pictures clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -99,6 +99,9 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml allows
 
 pictures: .venv/dev ## Make the pictures in docs/ anew (needs chromium)
 	$(BIN)/python -m docs.make_pictures
+
+diagnosis-pictures: .venv/dev ## Make the pictures in docs/diagnosis.md anew (needs chromium)
+	$(BIN)/python -m docs.make_diagnosis_pictures $(ARGS)
 
 clean: ## Remove what was built
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -130,6 +130,7 @@ class Evidence:
         users: user of each connection, by its number.
         channels: channels of each connection, by its number, joined by commas.
         nodes: node of each connection, by its number; empty in a run without nodes.
+        sources: the connections whose latest session is from a local address, by the address.
         ages_owed: number of pairs by the session's age when the code was sent; see `age_bin`.
         ages_lacking: the same of pairs without a delivery.
         apart: pairs of successive codes at one connection that were sent well apart.
@@ -146,6 +147,7 @@ class Evidence:
     users: dict[int, str] = field(default_factory=dict)
     channels: dict[int, str] = field(default_factory=dict)
     nodes: dict[int, int] = field(default_factory=dict)
+    sources: dict[str, int] = field(default_factory=dict)
     ages_owed: list[int] = field(default_factory=lambda: [0] * (len(AGES_S) + 1))
     ages_lacking: list[int] = field(default_factory=lambda: [0] * (len(AGES_S) + 1))
     apart: int = 0
@@ -169,6 +171,12 @@ class Evidence:
             oldest = min(self.owed)
             del self.owed[oldest], self.lacking[oldest]
 
+    def move_to(self, source: str, connections: int) -> None:
+        """Note from which local address connections are now."""
+        for each in self.sources:
+            self.sources[each] &= ~connections
+        self.sources[source] = self.sources.get(source, 0) | connections
+
     def add_fan(self, fan: Fan) -> None:
         """Add when a code arrived; keep few between two reports.
 
@@ -189,6 +197,8 @@ class Evidence:
         self.users.update(other.users)
         self.channels.update(other.channels)
         self.nodes.update(other.nodes)
+        for source, connections in other.sources.items():
+            self.move_to(source, connections)
         for own, further in (
             (self.ages_owed, other.ages_owed),
             (self.ages_lacking, other.ages_lacking),
@@ -214,6 +224,7 @@ class Evidence:
             self.users,
             self.channels,
             self.nodes,
+            self.sources,
             self.ages_owed,
             self.ages_lacking,
             self.apart,
@@ -230,8 +241,8 @@ class Evidence:
     def unpack(cls, data: list[Any]) -> Evidence:
         """Return the evidence that was packed."""
         (
-            codes, users, channels, nodes, ages_owed, ages_lacking, apart, together, fans, paces,
-            copies, altered, first_ms, drops,
+            codes, users, channels, nodes, sources, ages_owed, ages_lacking, apart, together,
+            fans, paces, copies, altered, first_ms, drops,
         ) = data  # fmt: skip
         pairs = [
             (sequence, owed, lacking)
@@ -244,6 +255,7 @@ class Evidence:
             users=dict(users),
             channels=dict(channels),
             nodes=dict(nodes),
+            sources=dict(sources),
             ages_owed=list(ages_owed),
             ages_lacking=list(ages_lacking),
             apart=apart,

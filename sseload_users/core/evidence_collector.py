@@ -38,10 +38,11 @@ class EvidenceCollector:
     def __init__(self, timeout_ns: int) -> None:
         self._timeout_ns = timeout_ns
         self._evidence = Evidence()
-        # Of the connections in the sample: their sessions, when earlier ones began and ended, and
+        # Of the connections in the sample: their sessions, earlier ones, their local addresses, and
         # the send time and the arrival of the latest code that each of them received.
         self._sessions: dict[int, Session] = {}
         self._earlier: dict[int, list[Session]] = {}
+        self._sources: dict[int, str] = {}
         self._latest: dict[int, tuple[int, int]] = {}
 
     def opened(self, session: Session) -> None:
@@ -59,6 +60,10 @@ class EvidenceCollector:
                 self._evidence.nodes[number] = session.connection.node
         self._sessions[number] = session
         self._latest.pop(number, None)
+        source = session.connection.source
+        if source != self._sources.get(number, ""):
+            self._sources[number] = source
+            self._evidence.move_to(source, 1 << number)
         if session.channels:
             self._evidence.channels[number] = ",".join(session.channels)
 

@@ -41,6 +41,7 @@ class Connection:
         username: user it connects as.
         node: index of the node that it connects to; None in a run without nodes.
         slow: whether it reads slowly on purpose.
+        source: local address of its latest session; empty if unknown.
         unusual: keeps its pairs that were not simply delivered; None if they are not wanted.
         connect_us: duration of its first successful connect; None before.
         sessions: number of its sessions.
@@ -68,6 +69,7 @@ class Connection:
     session: Session | None = None
     node: int | None = None
     slow: bool = False
+    source: str = ""
     unusual: UnusualPairs | None = None
 
     @property

@@ -48,6 +48,7 @@ class Transport(ABC):
             the handshake are added, so that ``subscribed_ns - started_ns`` is the time that
             network and server took.
         http_version: the version of HTTP that carries an event stream; empty for none.
+        source: the local address of its connection; empty before, and for long polling.
         compression: the compression that was negotiated, such as "permessage-deflate" or "gzip";
             empty for none.
         subscribed_ns: when the last response that ``connect`` needed arrived (wall clock, ns).
@@ -68,6 +69,7 @@ class Transport(ABC):
         "endpoint",
         "http_version",
         "network",
+        "source",
         "started_ns",
         "subscribed_ns",
     )
@@ -88,6 +90,7 @@ class Transport(ABC):
         self.ended_ns = 0
         self.compression = ""
         self.http_version = ""
+        self.source = ""
         self._on_message = self._answering(on_message)
         self._on_malformed = on_malformed
         self._connecting = False
@@ -204,13 +207,15 @@ class Transport(ABC):
     def _dial(self, deadline: float) -> StampedSocket:
         """Connect to the endpoint by TCP, and by TLS if the scheme requires it."""
         endpoint = self.endpoint
-        return self.network.open(
+        connection = self.network.open(
             endpoint.url,
             deadline,
             slow=endpoint.slow,
             turn=endpoint.turn,
             http2=self._offers_http2,
         )
+        self.source = connection.sock.getsockname()[0]
+        return connection
 
     def _begin(self, connection: StampedSocket) -> Carrier:
         """Make the handshake on a new connection; return what carries the session."""

@@ -285,6 +285,7 @@ class SimulatedClient:
         before = self._session if last_event_id else None
         # A client that returns is owed what it missed in any case.
         effect_s = 0.0 if self._resumes and connection.sessions else self._effect_s
+        connection.source = transport.source
         self._session = run.ledger.open_session(
             connection,
             min(since_ns, began_ns),

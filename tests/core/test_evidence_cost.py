@@ -25,6 +25,8 @@ def test_a_worker_sends_less_than_a_kibibyte_a_second(codes_per_second: int) -> 
     """
     ledger, draw = Ledger(1.0), random.Random(1)
     connections = [ledger.add_connection(f"user{number}") for number in range(CONNECTIONS)]
+    for each in connections:
+        each.source = f"10.0.0.{each.number % 4}"
     sessions = [ledger.open_session(each, T0, T0) for each in connections]
     for each in connections[::10]:
         each.slow = True

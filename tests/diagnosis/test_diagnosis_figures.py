@@ -70,6 +70,12 @@ def test_serial_fan_out_has_the_servers_cost(tmp_path: Path, processes: int) -> 
     assert 1800 < evidence["us_per_connection"] < 4000
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_source_address_of_mute_connections_is_named(tmp_path: Path, processes: int) -> None:
+    _, evidence = planted("a mute source address", tmp_path, processes)
+    assert evidence["source address"] == "127.0.0.3"
+
+
 def test_flushes_are_counted(tmp_path: Path) -> None:
     named, evidence = planted("an unflushed stream", tmp_path)
     assert evidence["flushes"] == CONNECTIONS * named.plant.codes // named.plant.flush_every

@@ -29,6 +29,7 @@ class Harm:
         hold_bytes: pass data on only when there is so much.
         lost: discard everything between these times after the first connection.
         request: harm only connections whose request contains this.
+        source: harm only connections from this address.
     """
 
     share: float = 1.0
@@ -41,6 +42,7 @@ class Harm:
     hold_bytes: int = 0
     lost: tuple[float, float] = (0.0, 0.0)
     request: bytes = b""
+    source: str = ""
 
 
 @contextlib.contextmanager
@@ -62,6 +64,7 @@ def bad_relay(server: str, harm: Harm, seed: int) -> Iterator[str]:
             back, arguments = pump, (behind, client)
             with turn:
                 harmed = start.startswith(b"GET /ws") and harm.request in start
+                harmed = harmed and harm.source in ("", client.getpeername()[0])
                 harmed = harmed and draw.random() < harm.share
                 life_s = draw.expovariate(1 / harm.life_s) if harm.life_s else 0.0
                 if harmed and not first_at:

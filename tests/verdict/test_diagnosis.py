@@ -160,6 +160,15 @@ def test_what_they_share_is_named() -> None:
     assert "the same channel, room 1" in finding.sentence
 
 
+def test_the_source_address_that_they_share_is_named() -> None:
+    symptoms = run_of(lambda place, _code: place % 4 == 1)
+    for evidence in symptoms.workers.values():
+        for number in evidence.users:
+            evidence.move_to("10.0.0.9", 1 << number)
+            evidence.move_to(f"10.0.0.{number % 4}", 1 << number)
+    assert one(symptoms).evidence["source address"] == "10.0.0.1"
+
+
 def in_channels(lost: dict[str, int]) -> Symptoms:
     """A run with 100 pairs in each channel, so many of which were lost."""
     return replace(run_of(), channels={name: (100, each) for name, each in lost.items()})

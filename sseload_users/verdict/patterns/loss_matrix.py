@@ -306,13 +306,17 @@ def _shared(symptoms: Symptoms, bad: list[Place]) -> tuple[str, str] | None:
     """Return what the bad connections share, and few others: a name and its value."""
     if len(bad) < 2:
         return None
-    labels: dict[str, dict[Place, str]] = {"user": {}, "channel": {}, "worker": {}}
+    labels: dict[str, dict[Place, str]] = {
+        name: {} for name in ("user", "channel", "source address", "worker")
+    }
     for worker, evidence in symptoms.workers.items():
         for place, user in evidence.users.items():
             labels["user"][worker, place] = user
             labels["worker"][worker, place] = worker
         for place, channel in evidence.channels.items():
             labels["channel"][worker, place] = channel
+        for source, connections in evidence.sources.items():
+            labels["source address"].update(((worker, each), source) for each in _bits(connections))
     for name, values in labels.items():
         found = Counter(values.get(place, "") for place in bad)
         value, most = found.most_common(1)[0]
