@@ -86,6 +86,7 @@ class Totals:
         channels: the account of each channel; None for a run without channels.
         nodes: as given.
         statuses: number of codes by status.
+        ids: what identifies the messages of an observation, by sequence number.
         sent: number of codes whose request was written.
         peak_open: most connections that were open at once.
     """
@@ -106,6 +107,7 @@ class Totals:
         self.channels = None if plan is None else ChannelTotals(plan)
         self.nodes = nodes
         self.statuses: Counter[Status] = Counter()
+        self.ids: dict[int, str] = {}
         self.sent = 0
         self.peak_open = 0
         self._step: Totals | None = None

@@ -60,7 +60,8 @@ class Run:
         phases: name, beginning and end (wall clock, ns) of each phase.
         complete: whether it went to its end, with every worker's account.
         storms_ns: when its connections were ended all at once.
-        notes: sentences; the reason why it is incomplete comes first.
+        notes: sentences; the reasons why it is incomplete come first.
+        reasons: how many of them say why it is incomplete.
         clock_error_ms: how wrong a latency between two machines can be; None if unknown.
         guarantee: what the server promises across reconnects, by the target profile.
         observed: the messages that others sent; None in a run that sends its own codes.
@@ -80,6 +81,7 @@ class Run:
     storms_ns: list[int] = field(default_factory=list)
     complete: bool = False
     notes: list[str] = field(default_factory=list)
+    reasons: int = 0
     clock_error_ms: float | None = 0.0
     guarantee: Literal["live", "resume"] = "live"
     observed: ObservationFigures | None = None

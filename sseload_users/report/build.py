@@ -60,8 +60,8 @@ def build(
     findings = diagnose(symptoms)
     points = timeline(run.started_ns, totals)
     verdict = judge(
-        account, thresholds, complete=run.complete, notes=run.notes, steps=steps, search=search,
-        health=health,
+        account, thresholds, complete=run.complete, notes=run.notes[: run.reasons], steps=steps,
+        search=search, health=health,
     )  # fmt: skip
     ends_s = [point.t for point in points]
     return Report(
@@ -141,6 +141,7 @@ def run_info(run: Run, totals: Totals) -> RunInfo:
         versions=dict(run.versions),
         complete=run.complete,
         notes=list(run.notes),
+        reasons=run.reasons,
     )
 
 
@@ -192,6 +193,7 @@ def per_code(totals: Totals, latest: int | None = None) -> Iterator[CodeRow]:
         percentiles = totals.percentiles.code(sequence)
         yield CodeRow(
             seq=sequence,
+            id=totals.ids.get(sequence, ""),
             sent_at=rfc3339(code.sent_ns) if code.sent_ns else None,
             status=_status(code),
             channel=totals.channel_of(sequence),

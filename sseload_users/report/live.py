@@ -141,7 +141,7 @@ def _verdict_so_far(live: Live, account: Account) -> Verdict:
         account,
         live.thresholds,
         complete=live.run.complete,
-        notes=live.run.notes,
+        notes=live.run.notes[: live.run.reasons],
         steps=live.steps,
         health=_health(live),
     )

@@ -62,8 +62,10 @@ class RunInfo:
     complete: bool
     """Whether the run went to its end and every worker's account is included."""
     notes: list[str]
-    """What else one should know about the run, each a sentence; of an incomplete run, the reason
-    comes first."""
+    """What else one should know about the run, each a sentence; of an incomplete run, the reasons
+    come first."""
+    reasons: Count
+    """How many of the notes, from the first on, say why the run is incomplete."""
 
 
 @with_config(FIGURES)
@@ -89,6 +91,8 @@ class CodeRow:
 
     seq: Annotated[int, Field(ge=1)]
     """Its sequence number in the run."""
+    id: str
+    """What identifies it, in an observation; empty in a run that sends its own codes."""
     sent_at: Timestamp | None
     """When its request was written; null if it was not sent. RFC 3339, in UTC, ending in Z."""
     status: CodeStatus

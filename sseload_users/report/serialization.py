@@ -87,11 +87,12 @@ _ADDED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
         "losses": None,
         "diagnosis": [],
     },
-    ("run",): {"ingest": "unknown"},
+    ("run",): {"ingest": "unknown", "reasons": 0},
     ("timeline", "*"): {"dropped": 0, "waited_percent": None, "rss_mib": None},
     ("per_code", "*"): {
         "channel": "",
         "payload_bytes": None,
+        "id": "",
         "recovered": 0,
         "leaked": 0,
     },

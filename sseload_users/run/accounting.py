@@ -100,7 +100,7 @@ class Accounting:
         self.ledger.release_all(now)
         self.ledger.settle(now, final=True)
         self.closed = True
-        self._fail_undelivered()
+        self._enter_untimed()
         self._sample(now)
         self._ticker.kill(block=False)
         self._clock.close()
@@ -177,7 +177,9 @@ class Accounting:
                 second.delivery.add(latency)
         self._receipts.delivered(latencies_us, self.message_bytes)
 
-    def _fail_undelivered(self) -> None:
+    def _enter_untimed(self) -> None:
+        """Enter what has no latency in Locust's statistics: recovered codes, and losses."""
+        self._receipts.recovered(sum(each.recovered for each in self.ledger.connections))
         total = {"late": 0, "missing": 0, "interrupted": 0}
         for connection in self.ledger.connections:
             for outcome in total:

@@ -52,6 +52,19 @@ class ReceiptStats:
         for latency_us in latencies_us:
             fire(self._environment, self.kind, NAME, latency_us / 1000, size=size)
 
+    def recovered(self, count: int) -> None:
+        """Enter codes that came after a reconnect: requests without a response time.
+
+        How long they took says how long the connection was away.
+        """
+        if not self._only_locust_listens():
+            for _ in range(count):
+                fire(self._environment, self.kind, NAME, None)
+        elif count:
+            stats = self._environment.stats
+            for entry in (stats.total, stats.entries[NAME, self.kind]):
+                _log_untimed(entry, count)
+
     def failed(self, why: str, count: int) -> None:
         """Enter codes that were not delivered: failures without a response time."""
         error = DeliveryError(why)
@@ -61,7 +74,9 @@ class ReceiptStats:
         elif count:
             stats = self._environment.stats
             for entry in (stats.total, stats.entries[NAME, self.kind]):
-                _log_failures(entry, count)
+                _log_untimed(entry, count)
+                entry.num_failures += count
+                entry.num_fail_per_sec[int(time.time())] += count
             key = StatsError.create_key(self.kind, NAME, error)
             # The first one creates the entry.
             known = stats.errors.get(key)
@@ -133,16 +148,14 @@ def _log_many(
     entry.max_response_time = max(entry.max_response_time, highest)  # type: ignore[assignment]
 
 
-def _log_failures(entry: StatsEntry, count: int) -> None:
-    """Do what `StatsEntry.log` without a time and `StatsEntry.log_error` do, for many at once."""
+def _log_untimed(entry: StatsEntry, count: int) -> None:
+    """Do what `StatsEntry.log` does without a time, for many requests at once."""
     now = time.time()
     _keep_history(entry, now)
     entry.num_requests += count
     entry.num_none_requests += count
     entry.num_reqs_per_sec[int(now)] += count
     entry.last_request_timestamp = now
-    entry.num_failures += count
-    entry.num_fail_per_sec[int(now)] += count
 
 
 def _keep_history(entry: StatsEntry, now: float) -> None:

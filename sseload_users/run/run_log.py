@@ -36,8 +36,6 @@ class RunLog:
         self._totals = totals
         self._progress = progress
         self._phase_began_ns = 0
-        # Number of notes that say why the run is incomplete; they come first.
-        self._reasons = 0
         self._clock_steps = ClockStepLog()
 
     def enter(self, phase: str, sentence: str) -> None:
@@ -70,8 +68,8 @@ class RunLog:
 
     def mark_incomplete(self, reason: str) -> None:
         """Mark the account as incomplete, for a reason in one sentence."""
-        self.run.notes.insert(self._reasons, reason)
-        self._reasons += 1
+        self.run.notes.insert(self.run.reasons, reason)
+        self.run.reasons += 1
         self._progress.note(reason)
         self.complete = False
 
@@ -96,6 +94,7 @@ class RunLog:
         self.run.finished_ns = wall_ns()
         if cut_short:
             self.run.notes.insert(0, f"The run was ended in the {cut_short} phase.")
+            self.run.reasons += 1
         self.run.complete = self.complete and complete and not cut_short
         self.run.clock_error_ms = self.clock_error_ms()
 

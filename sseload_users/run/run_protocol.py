@@ -212,6 +212,7 @@ class RunProtocol:
         for each in numbered:
             self._totals.announce(each.sequence, each.sent_ns)
             self._totals.set_status(each.sequence, "seen")
+            self._totals.ids[each.sequence] = each.id
         if numbered:
             self._send_all(CodesNumbered(numbered))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 import time
 from unittest import mock
 
@@ -13,6 +12,7 @@ from sseload_users.core.ledger import Ledger
 from sseload_users.core.tally import Tally
 from tests.support.ledger_books import MS, T0, S
 from tests.support.ledger_model import total_of
+from tests.support.memory import bytes_of
 
 
 def test_a_settled_code_keeps_its_times() -> None:
@@ -31,7 +31,7 @@ def test_a_settled_code_keeps_its_times() -> None:
             taken = ledger.take()
             assert total_of(taken, "delivered") == 5000
         if sequence % 10_000 == 0:
-            sizes.append(size_of(ledger))
+            sizes.append(bytes_of(ledger))
     assert len(ledger.codes.in_flight) == 0
     # Twice eight bytes, and the spare capacity of arrays.
     assert (sizes[1] - sizes[0]) / 10_000 < 24
@@ -42,7 +42,7 @@ def test_a_server_that_delivers_nothing_costs_a_few_hundred_bytes_a_code() -> No
     ledger = Ledger(10.0)
     for _ in range(500):
         ledger.open_session(ledger.add_connection(), T0, T0)
-    empty = size_of(ledger)
+    empty = bytes_of(ledger)
     missing = 0
     for sequence in range(1, 1001):
         at_ns = T0 + sequence * 100 * MS
@@ -54,14 +54,14 @@ def test_a_server_that_delivers_nothing_costs_a_few_hundred_bytes_a_code() -> No
     ledger.settle(at_ns + 11 * S)
     missing += total_of(ledger.take(), "missing")
     assert missing == 500 * 1000
-    assert (size_of(ledger) - empty) / 1000 < 600
+    assert (bytes_of(ledger) - empty) / 1000 < 600
     # Once they have all arrived, only the latest codes keep their objects.
     for sequence in range(1, 1001):
         for session in list(ledger.audience.open):
             session.receive(ledger.code(sequence), T0 + 1000 * S)
     late = ledger.take()
     assert (total_of(late, "late"), total_of(late, "missing")) == (500 * 1000, -500 * 1000)
-    assert size_of(ledger) - empty < settled_codes._MAX_RECENT * 1000
+    assert bytes_of(ledger) - empty < settled_codes._MAX_RECENT * 1000
 
 
 def test_made_up_numbers_use_bounded_memory_and_time() -> None:
@@ -77,7 +77,7 @@ def test_made_up_numbers_use_bounded_memory_and_time() -> None:
                 ledger.settle(T0)
                 total.merge(ledger.take())
         seconds.append(time.perf_counter() - before)
-        assert size_of(ledger) < 10_000_000
+        assert bytes_of(ledger) < 10_000_000
     assert sorted(seconds[5:])[1] < 5 * sorted(seconds[:5])[2]
     # The run's own codes are not affected.
     for session in sessions:
@@ -106,29 +106,3 @@ def test_made_up_numbers_to_all_sessions_use_bounded_memory() -> None:
             assert sum(len(code.copies or ()) for code in unannounced) <= 20_000
     ledger.settle(T0, final=True)
     assert ledger.take().codes[STRAY].unexpected == 600_000
-
-
-def size_of(ledger: Ledger) -> int:
-    """Return the bytes of all objects that a ledger refers to, except code and classes."""
-    seen: set[int] = set()
-    todo: list[object] = [ledger]
-    total = 0
-    while todo:
-        each = todo.pop()
-        if id(each) in seen or isinstance(each, type) or callable(each):
-            continue
-        seen.add(id(each))
-        total += sys.getsizeof(each)
-        if isinstance(each, dict):
-            todo.extend(each)
-            todo.extend(each.values())
-        elif isinstance(each, list | tuple | set):
-            todo.extend(each)
-        todo.extend(
-            getattr(each, name)
-            for kind in type(each).__mro__
-            for name in getattr(kind, "__slots__", ())
-            if hasattr(each, name)
-        )
-        todo.extend(getattr(each, "__dict__", {}).values())
-    return total

@@ -44,7 +44,7 @@ def interval(t: float, **changes: Any) -> TimelinePoint:
 def code(seq: int, owed: int, delivered: int, *arrivals: float, **changes: Any) -> CodeRow:
     first, p50, p95, p99, last = arrivals or (None,) * 5
     row = CodeRow(
-        seq=seq, sent_at=None, status="accepted", channel="", payload_bytes=None, owed=owed,
+        seq=seq, id="", sent_at=None, status="accepted", channel="", payload_bytes=None, owed=owed,
         delivered=delivered, late=0, recovered=0, interrupted=0, missing=owed - delivered,
         duplicate=0, leaked=0,
         first_ms=first, p50_ms=p50, p95_ms=p95, p99_ms=p99, last_ms=last,

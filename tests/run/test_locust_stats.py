@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
@@ -26,6 +26,7 @@ deeds = st.lists(
             st.integers(0, 2000),
         ),
         st.tuples(st.just("failed"), st.sampled_from(["missing", "late"]), st.integers(0, 5)),
+        st.tuples(st.just("recovered"), st.integers(0, 5), st.just(0)),
         st.tuples(st.just("other"), st.integers(0, 10_000_000), st.integers(0, 3)),
         st.tuples(st.just("wait"), st.floats(0.01, 3), st.just(0)),
     ),
@@ -69,6 +70,8 @@ def do(made: Environment, clock: Clock, what: list[tuple[str, Any, int]]) -> Non
                 receipts.delivered(first, second)
             case "failed":
                 receipts.failed(first, second)
+            case "recovered":
+                receipts.recovered(first)
             case "other":
                 for _ in range(second):
                     fire(made, "WS", "connect", first / 1000)
@@ -121,8 +124,12 @@ def test_a_batch_leaves_what_its_events_would(
     assert batches == events
     assert times_of(alone.stats) == pytest.approx(times_of(listened_to.stats), rel=1e-9)
     # And the events are indeed one for each.
-    codes = [len(first) if kind == "delivered" else second
-             for kind, first, second in what if kind in ("delivered", "failed")]  # fmt: skip
+    numbers: dict[str, Callable[[Any, int], int]] = {
+        "delivered": lambda codes, _: len(codes),
+        "failed": lambda _, many: many,
+        "recovered": lambda many, _: many,
+    }
+    codes = [numbers[kind](*rest) for kind, *rest in what if kind in numbers]
     assert heard[NAME] == sum(codes) == alone.stats.entries[NAME, "WS"].num_requests
 
 

@@ -173,6 +173,7 @@ def sample(
             versions={"sseload": "0.1.0", "locust": "2.47.0", "python": "3.11.2"},
             complete=complete,
             notes=list(notes),
+            reasons=0 if complete else len(notes),
         ),
         phases=[
             Phase(name=name, started_at=_at(start), seconds=length)
@@ -345,7 +346,7 @@ def judged(report: Report, thresholds: Thresholds | None = None) -> Verdict:
         report,
         thresholds,
         complete=report.run.complete,
-        notes=report.run.notes,
+        notes=report.run.notes[: report.run.reasons],
         steps=report.steps,
         search=report.search,
         health=report.health,
@@ -525,6 +526,7 @@ def _per_code(
         rows.append(
             CodeRow(
                 seq=code + 1,
+                id="",
                 sent_at=None if status == "unsent" else _at(2.2 + code * 6),
                 status=cast("CodeStatus", status),
                 channel=f"c{code % channels + 1}" if channels else "",

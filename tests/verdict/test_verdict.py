@@ -433,6 +433,7 @@ def test_three_notes_are_quoted_and_the_others_counted() -> None:
     report = sample()
     report.run.complete = False
     report.run.notes = [f"Note {letter}." for letter in "ABCDE"]
+    report.run.reasons = 5
     said = _judged_anew(report, "run_complete")
     assert "Note C; and 2 more" in said
     assert "Note D" not in said
