@@ -14,7 +14,7 @@ from tests.support.self_sending_server import Fate, SelfSendingServer
 pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 CONNECTIONS, MESSAGES = 6, 40
-OBSERVE = ("--observe", "--duration", "4")
+OBSERVE = ("--observe", "--duration", "3", "--settle", "0.1", "--delivery-timeout", "1.2")
 #: Not even a number: any text is an id.
 TEXTS = '[code]\nid = "data.key"\n'
 ROW = '[code]\nid = "data.n"\nsequence = true\nsent = { path = "at", unit = "ms" }\n'
@@ -49,7 +49,7 @@ def fate_in_row(message: int, client: int) -> Fate:
     return "lost" if message in HOLES else fate(message, client)
 
 
-def with_text(message: int, _: int) -> object:
+def with_text(message: int, _: int) -> dict[str, Any]:
     return {"type": "price", "data": {"key": f"q/{message % 7}-{message:x}"}}
 
 
@@ -62,9 +62,9 @@ def server(*, in_row: bool) -> SelfSendingServer:
         CONNECTIONS,
         fate_in_row if in_row else fate,
         messages=MESSAGES,
-        interval_s=0.03,
+        interval_s=0.02,
         make=with_number if in_row else with_text,
-        pause_s=1.5,
+        pause_s=1.3,
     )
 
 
@@ -108,8 +108,8 @@ def check(outcome: Outcome, record: SelfSendingServer, *, seen: int) -> dict[str
 def test_ids_are_any_texts_in_one_process(tmp_path: Path) -> None:
     record = server(in_row=False)
     with record.serving() as url:
-        arguments = (*profile(tmp_path, TEXTS), *OBSERVE, "--settle", "0.1", "--host", url)
-        outcome = run(tmp_path, str(CONNECTIONS), *arguments, "--delivery-timeout", "2")
+        arguments = (*profile(tmp_path, TEXTS), *OBSERVE, "--host", url)
+        outcome = run(tmp_path, str(CONNECTIONS), *arguments)
     report = check(outcome, record, seen=MESSAGES)
     assert outcome.status == 1
     assert report["observed"] | {} == {
@@ -119,6 +119,8 @@ def test_ids_are_any_texts_in_one_process(tmp_path: Path) -> None:
     assert report["deliveries"]["out_of_order"] == 0
     assert any("Nothing is known about messages that no" in each for each in report["run"]["notes"])
     assert min(row["first_ms"] for row in report["per_code"]) == 0
+    ids = [with_text(message, 0)["data"]["key"] for message in range(MESSAGES)]
+    assert sorted(row["id"] for row in outcome.table("codes")) == sorted(ids)
     assert "codes_received" in outcome.reasons
     assert "out_of_order" not in {each["rule"] for each in report["verdict"]["reasons"]}
 
@@ -129,7 +131,7 @@ def test_sightings_of_three_workers_are_merged(tmp_path: Path, in_row: bool) -> 
     with record.serving() as url:
         target = profile(tmp_path, ROW if in_row else TEXTS)
         with distributed(
-            tmp_path, *OBSERVE, *target, "--delivery-timeout", "2", host=url,
+            tmp_path, *OBSERVE, *target, host=url,
             connections=CONNECTIONS,
         ) as swarm:  # fmt: skip
             outcome = swarm.finish()
@@ -146,8 +148,8 @@ def test_sightings_of_three_workers_are_merged(tmp_path: Path, in_row: bool) -> 
 def test_numbers_in_a_row_in_one_process(tmp_path: Path) -> None:
     record = server(in_row=True)
     with record.serving() as url:
-        arguments = (*profile(tmp_path, ROW), *OBSERVE, "--settle", "0.1", "--host", url)
-        outcome = run(tmp_path, str(CONNECTIONS), *arguments, "--delivery-timeout", "2")
+        arguments = (*profile(tmp_path, ROW), *OBSERVE, "--host", url)
+        outcome = run(tmp_path, str(CONNECTIONS), *arguments)
     report = check(outcome, record, seen=MESSAGES - len(HOLES))
     assert report["observed"]["holes"] == len(HOLES)
     assert report["deliveries"]["out_of_order"] == out_of_order()
