@@ -27,6 +27,8 @@ class NodeTotals:
         self._codes: Counter[int] = Counter()
         # Nodes of the codes that were not sent to the one whose turn it was.
         self._diverted: dict[int, int] = {}
+        # How many of the latest codes of each node's turn were such, without one between them.
+        self._refused: Counter[int] = Counter()
         self._pairs = {
             (source, to): NodeOutcomes() for source in range(len(urls)) for to in range(len(urls))
         }
@@ -38,8 +40,12 @@ class NodeTotals:
             sequence: its sequence number.
             node: index of the node that it was sent to; None for the one whose turn it was.
         """
-        if node is not None and node != self._source(sequence):
+        due = self._due(sequence)
+        if node is not None and node != due:
             self._diverted[sequence] = node
+            self._refused[due] += 1
+        else:
+            self._refused[due] = 0
         self._codes[self._source(sequence)] += 1
 
     def add(self, sequence: int, code: CodeTally) -> None:
@@ -57,6 +63,10 @@ class NodeTotals:
         """
         diverted = Counter(map(self._due, self._diverted))
         return [self._node(node, tally, diverted[node]) for node in range(len(self._urls))]
+
+    def refused_at_end(self) -> dict[str, int]:
+        """Return how many of the latest codes a node did not take, by the URLs of such nodes."""
+        return {self._urls[node]: many for node, many in sorted((+self._refused).items())}
 
     def _node(self, node: int, tally: Tally, diverted: int) -> NodeFigures:
         gaps, all_owed = tally.node_gaps.get(node, Histogram()), Outcomes()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from sseload_users.core.causes import UPGRADE
 from sseload_users.core.channels import ChannelPlan
@@ -65,6 +65,19 @@ def closing_notes(
     if counters.before_sent:
         notes.append(before_sent_note(counters.before_sent, clock_error_ms))
     return notes
+
+
+def node_notes(refused_at_end: Mapping[str, int]) -> Iterator[str]:
+    """Return notes on the nodes that took no codes at the end of a run.
+
+    Args:
+        refused_at_end: see `NodeTotals.refused_at_end`.
+    """
+    for url, many in refused_at_end.items():
+        yield (
+            f"{url} accepted no connection for codes at the end of the run: "
+            f"{count(many, 'code')} whose turn it was went to other nodes."
+        )
 
 
 def deliveries_notes(rows: int, outcomes: Outcomes) -> Iterator[str]:

@@ -29,6 +29,7 @@ from sseload_users.run.closing_notes import (
     channel_notes,
     closing_notes,
     deliveries_notes,
+    node_notes,
     observation_notes,
     observed_figures,
 )
@@ -237,6 +238,8 @@ class Conductor:
             rows = [row for each in self.totals.workers.values() for row in each.connections]
             self.run.notes += channel_notes(rows, self._channels)
         self.run.notes += observation_notes(self.run.observed)
+        if self.totals.nodes is not None:
+            self.run.notes += node_notes(self.totals.nodes.refused_at_end())
         self.run.notes += closing_notes(
             self.totals.tally,
             slow_rate=self.options.slow_rate,

@@ -88,9 +88,11 @@ class CodeBroadcaster(FastHttpUser):
             targets[0] if targets else run.targets.target(self.target, self.host)
         )
         self._sizes = PayloadSizes.parse(run.options.payload_bytes)
-        # If nodes restart as planned, a code whose turn comes meanwhile goes to another one.
+        # If nodes restart as planned, a code whose turn comes meanwhile goes to another one; but
+        # not if a node has never taken any.
         planned = bool(targets) and targets[0].profile.spec.planned_ends
         self._ways = max(len(run.options.nodes), 1) if planned else 1
+        self._used: set[int] = set()
         # Types of exceptions that are logged already.
         self._logged: set[type[Exception]] = set()
 
@@ -223,16 +225,18 @@ class CodeBroadcaster(FastHttpUser):
         size = 0 if self._sizes is None else self._sizes.size_of(sequence)
         draft = _Draft(self._worker_run.publication, self._shape, sequence, due, size)
         stream = self._streams.stream_of(sequence)
-        for diverted in range(self._ways):
+        for diverted in range(self._ways if stream in self._used else 1):
             # Successive streams are at successive nodes.
             at = (stream + diverted) % self._streams.count
             line = self._lines[at]
             draft.node = self._streams.node(at) if diverted else None
-            draft.may_divert = diverted + 1 < self._ways
+            draft.may_divert = stream in self._used and diverted + 1 < self._ways
             try:
                 line.publisher.publish(draft)
             except Exception as error:  # noqa: BLE001 - the code stays in the account
                 self._fail(draft, error, line)
+            if draft.sent:
+                self._used.add(at)
             if draft.finished:
                 return
 

@@ -11,8 +11,9 @@ import pytest
 
 from sseload_users.demo import record
 from sseload_users.demo.record import Record
+from tests.support.ports import free_port
 from tests.support.returning_clients import clients_of, pairs_of, users_file
-from tests.support.runs import QUICK, Outcome, run
+from tests.support.runs import QUICK, Outcome, run, target
 
 pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
@@ -138,3 +139,35 @@ def test_invalid_options_of_the_target_are_refused(
     outcome = run(tmp_path, "2", "2", "1", f"--embedded={embedded}")
     assert outcome.status == 2
     assert outcome.error_messages == [f"sseload: {sentence}"]
+
+
+def test_a_node_that_never_took_a_code_is_not_spared(tmp_path: Path) -> None:
+    users, known = users_file(tmp_path, 2)
+    away = f"http://127.0.0.1:{free_port()}"
+    with target(tmp_path / "target", *known) as (server, path):
+        outcome = run(
+            tmp_path, "2", "6", "1", *QUICK, "--target", "restarting-sse", *users,
+            "--nodes", f"{server.url},{away}",
+        )  # fmt: skip
+    assert len(record.read(path).ingests) == outcome.report["codes"]["accepted"] == 3
+    assert outcome.report["codes"]["unsent"] == 3
+    assert outcome.grade == "issues"
+
+
+def test_a_node_that_does_not_come_back_is_named(tmp_path: Path) -> None:
+    users, known = users_file(tmp_path, CLIENTS)
+    path = tmp_path / "record.jsonl"
+    embedded = (
+        f"--nodes 2 --restart-after 0.5 --restart-away 60 --record '{path}' {' '.join(known)}"
+    )
+    outcome = run(
+        tmp_path, "4", "20", "2", *QUICK, "--target", "restarting-sse", *users,
+        f"--embedded={embedded}",
+    )  # fmt: skip
+    truth = record.read(path)
+    first, second = outcome.report["nodes"]
+    assert (first["returned"], first["diverted"]) == (0, 10 - first["codes"])
+    assert first["codes"] == sum(each.node == 1 for each in truth.ingests)
+    assert second["codes"] == 20 - first["codes"]
+    (note,) = (each for each in outcome.report["run"]["notes"] if "turn it was" in each)
+    assert note.startswith(f"{first['url']} accepted no connection for codes at the end of the run")

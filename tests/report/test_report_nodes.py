@@ -11,6 +11,7 @@ from sseload_users.core.tally import Tally
 from sseload_users.report import console, html
 from sseload_users.report.account import counted
 from sseload_users.report.model import Report
+from sseload_users.run.closing_notes import node_notes
 from tests.support.metrics import families, text_of, values
 from tests.support.reports import sample
 
@@ -88,7 +89,7 @@ def test_the_tables_fit(width: int) -> None:
 def test_gaps_and_diverted_codes_have_a_table_of_their_own() -> None:
     urls = ["http://node1:8000", "http://node2:8000"]
     totals, tally = NodeTotals(urls, StreamPlan(1, 2)), Tally()
-    for sequence, node in enumerate((None, 0, None, 1), 1):
+    for sequence, node in enumerate((None, None, None, 0), 1):
         code = CodeTally()
         code.at_node(1).owed = code.at_node(1).recovered = 1
         totals.count_sent(sequence, node)
@@ -102,6 +103,14 @@ def test_gaps_and_diverted_codes_have_a_table_of_their_own() -> None:
     assert (first.codes, first.diverted, second.codes, second.diverted) == (3, 0, 1, 1)
     assert (first.owed, second.owed, second.recovered) == (0, 4, 4)
     assert [pair.owed for pair in report.node_pairs] == [0, 3, 0, 1]
+    assert totals.refused_at_end() == {"http://node2:8000": 1}
+    (note,) = node_notes(totals.refused_at_end())
+    assert note == (
+        "http://node2:8000 accepted no connection for codes at the end of the run: 1 code whose "
+        "turn it was went to other nodes."
+    )
+    totals.count_sent(6)
+    assert totals.refused_at_end() == {}
     lines = lines_of(report)
     at = lines.index("Gaps planned ends returned median s longest s codes diverted")
     assert lines[at + 1 : at + 3] == ["1 1 3 2.0 3.5 0", "2 0 0 - - 1"]
