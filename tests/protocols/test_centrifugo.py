@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+import requests
+
 from sseload_users.core.config_path import config_path
 from tests.protocols.contract import (
     Changes,
@@ -21,6 +23,7 @@ from tests.protocols.node import node_client, node_server
 from tests.protocols.tokens import web_token
 from tests.protocols.uncommented import uncommented
 from tests.support.npm import npm_version
+from tests.support.runs import QUICK, running
 
 _SECRET = "token-secret"
 _PROFILE = config_path("targets/centrifugo.toml").read_text("utf-8")
@@ -88,3 +91,19 @@ class TestCentrifugo(ProtocolContract):
             served, tmp_path / "frozen", connections, codes, seconds=4, changes=frozen
         )
         assert outcome.causes["session", "closed by server: 3005"] == connections
+
+    def test_unsubscribe(self, served: Served, tmp_path: Path) -> None:
+        """The server takes subscriptions away; clients that return have new ones."""
+        words = self._words(served, tmp_path, served.url, ())
+        with running(tmp_path / "run", "5", "10", "3", *QUICK, "--reconnect", *words) as started:
+            started.wait_for("Broadcasting")
+            requests.post(
+                f"{served.url}/api/unsubscribe",
+                json={"channel": "codes"},
+                headers={"X-API-Key": "api-key"},
+                timeout=10,
+            )
+            outcome = started.finish()
+        assert outcome.causes["session", "unsubscribed by server: server unsubscribe"] == 5
+        assert outcome.report["connections"]["reconnected"] == 5
+        assert outcome.report["deliveries"]["missing"] == 0

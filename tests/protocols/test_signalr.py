@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+import requests
+
 from sseload_users.core.config_path import config_path
 from tests.protocols.contract import (
     CLIENTS,
@@ -21,6 +23,7 @@ from tests.protocols.node import node_client, node_server
 from tests.protocols.relay import Harm, relay
 from tests.protocols.uncommented import uncommented
 from tests.support.npm import npm_version
+from tests.support.runs import QUICK, running
 
 _PROFILE = config_path("targets/signalr.toml").read_text("utf-8")
 #: Clients join a group by a method of the hub, and each code goes to one.
@@ -97,3 +100,13 @@ class TestSignalR(ProtocolContract):
         assert_equal(outcome, sent)
         # Some codes had to wait for the acknowledgement that comes every second.
         assert outcome.report["delivery_ms"]["max"] > 100
+
+    def test_close(self, served: Served, tmp_path: Path) -> None:
+        """The server ends sessions by a message, and clients do not return."""
+        words = self._words(served, tmp_path, served.url, ())
+        with running(tmp_path / "run", "5", "10", "2", *QUICK, "--reconnect", *words) as started:
+            started.wait_for("Broadcasting")
+            requests.post(f"{served.url}/api/close", timeout=10)
+            outcome = started.finish()
+        assert outcome.causes["session", "ended by server: The hub closes."] == 5
+        assert outcome.report["connections"]["reconnected"] == 0

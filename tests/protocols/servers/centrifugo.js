@@ -61,6 +61,15 @@ function publish(where, data) {
   return { offset: where.offset, epoch: where.epoch };
 }
 
+/** Take all subscriptions to a channel away. */
+function unsubscribe(where) {
+  const given = { code: 2000, reason: "server unsubscribe" };
+  for (const client of where.members) {
+    write(client, JSON.stringify({ push: { channel: where.name, unsubscribe: given } }));
+  }
+  where.members.clear();
+}
+
 /** Write a line; those of one moment go in one frame. */
 function write(client, line) {
   if (client.lines.push(line) === 1) setImmediate(flush, client);
@@ -158,10 +167,13 @@ const server = http.createServer(async (request, response) => {
   const given = JSON.parse((await text(request)) || "{}");
   if (request.url === "/token") {
     answer(response, 200, { token: token(TTL) });
-  } else if (request.url !== "/api/publish") {
+  } else if (!["/api/publish", "/api/unsubscribe"].includes(request.url)) {
     answer(response, 404, {});
   } else if (request.headers["x-api-key"] !== API_KEY) {
     answer(response, 401, { error: "unauthorized" });
+  } else if (request.url === "/api/unsubscribe") {
+    unsubscribe(channel(given.channel));
+    answer(response, 200, { result: {} });
   } else {
     const where = channel(given.channel);
     if (!where) answer(response, 200, { error: { code: 102, message: ERRORS[102] } });

@@ -13,7 +13,7 @@ const { accept } = require("./websockets");
 
 const BUFFER = Number(process.argv[2] || 100000);
 const [TOKEN, END] = ["user-token", "\u001e"];
-const [INVOCATION, COMPLETION, PING, ACK, SEQUENCE] = [1, 3, 6, 8, 9];
+const [INVOCATION, COMPLETION, PING, CLOSE, ACK, SEQUENCE] = [1, 3, 6, 7, 8, 9];
 /** Messages that are numbered. */
 const NUMBERED = [1, 2, 3, 4, 5];
 const VERSIONS = { json: 2 };
@@ -150,6 +150,10 @@ const server = http.createServer(async (request, response) => {
   } else if (url.pathname === "/api/ingest") {
     const { code, channel } = await body(request);
     broadcast(code, channel);
+    answer(response, 200, { status: "success" });
+  } else if (url.pathname === "/api/close") {
+    const message = { type: CLOSE, error: "The hub closes.", allowReconnect: false };
+    for (const each of connections.values()) if (each.greeted) write(each, message);
     answer(response, 200, { status: "success" });
   } else {
     answer(response, 404, {});
