@@ -100,7 +100,7 @@ _RULES: Mapping[str, tuple[str, ...]] = {
     "admission": _CONNECTING,
     "sticky_sessions": _CONNECTING,
     "duplicates_by_namespace": ("duplicates",),
-    "duplicates_on_reconnect": ("duplicates",),
+    "duplicates_on_reconnect": ("duplicates", "replayed", "unexpected"),
 }
 
 

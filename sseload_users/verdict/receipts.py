@@ -10,8 +10,8 @@ from sseload_users.verdict.reasons import Reason, make_reason
 from sseload_users.verdict.thresholds import JudgedShare, Rule
 
 _LOSS_HINTS = {
-    "missing": "Connected clients were left out: look at the broadcast logic, the stability of "
-    "the connections and the server's logs.",
+    "missing": "Connected clients were left out: look at the broadcast logic, at full queues or "
+    "buffers that drop messages, and at the server's logs.",
     "interrupted": "Connections ended before their codes arrived: look at the stability of the "
     "connections and the server's logs.",
     "late": "Codes arrived after the delivery timeout: look at the server's CPU, at how long one "

@@ -129,8 +129,8 @@ def test_a_reason_has_figure_threshold_and_hint() -> None:
         threshold=">= 95 %",
         sentence="438 of 500 owed deliveries came in time (87.6 %): 60 missing, 2 late; "
         "less than 95 % is an issue.",
-        hint="Connected clients were left out: look at the broadcast logic, the stability of "
-        "the connections and the server's logs.",
+        hint="Connected clients were left out: look at the broadcast logic, at full queues or "
+        "buffers that drop messages, and at the server's logs.",
     )
 
 
