@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -26,6 +27,14 @@ pytestmark = [
 ]
 
 HINT = "This machine's limit of open files was reached"
+
+
+def own_failures(report: dict[str, Any]) -> int:
+    """The failures that the diagnosis says are the generator's own."""
+    (finding,) = report["diagnosis"]
+    assert finding["pattern"] == "generator"
+    own: int = finding["evidence"]["own_failures"]
+    return own
 
 
 def opened(path: Path, count: int) -> bool:
@@ -63,6 +72,7 @@ def test_files_run_out_during_a_run(tmp_path: Path) -> None:
     }
     assert report["codes"]["unsent"] == 4 - len(truth.ingests)
     assert all(each["hint"].startswith(HINT) for each in report["errors"]["causes"])
+    assert own_failures(report) == report["errors"]["failed"]
     assert outcome.grade == "issues"
     assert outcome.error_messages == []
 
@@ -88,6 +98,7 @@ def test_ports_run_out(tmp_path: Path) -> None:
     hints = {each["hint"] for each in report["errors"]["causes"]}
     assert len(hints) == 1
     assert "--source-addresses" in hints.pop()
+    assert own_failures(report) == report["errors"]["failed"]
 
 
 def test_memory_runs_out(tmp_path: Path) -> None:
