@@ -300,6 +300,14 @@ def test_the_first_seconds_may_end_between_two_steps_of_ages() -> None:
     assert finding.evidence["seconds"] == 2.0
 
 
+def test_a_moment_soon_after_sessions_began_is_not_their_first_seconds() -> None:
+    # All sessions began together: at their ages of 1.2 and 1.4 s, but not before, codes are lost.
+    finding = one(
+        run_of(lambda _place, code: code in (6, 7), age_s=lambda code: 0.2 * code, codes=40)
+    )
+    assert finding.pattern == "one_moment"
+
+
 def test_the_beginning_of_a_run_is_not_one_moment() -> None:
     assert found(run_of(lambda _place, code: code <= 3)) == []
 

@@ -272,6 +272,7 @@ def first_seconds(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
         if (
             young >= EXPLAINS * total
             and young >= _YOUNG * young_owed
+            and _from_the_beginning(owed[:at], lacking[:at])
             and old_owed >= 20
             and old <= SPARES * old_owed
         ):
@@ -287,6 +288,18 @@ def first_seconds(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
     return None
 
 
+def _from_the_beginning(owed: Sequence[int], lacking: Sequence[int]) -> bool:
+    """Whether most of what was sent at these ages is missing, at each of them.
+
+    Otherwise, sessions that were well at first lack what was sent somewhat later.
+    """
+    return all(
+        lost >= 0.5 * due for due, lost in zip(owed, lacking, strict=True) if due >= _MIN_PAIRS
+    )
+
+
+#: Fewest pairs of an age that say something about it.
+_MIN_PAIRS = 5
 #: Smallest share of what new sessions were owed that is missing: the time in question may end
 #: early in the last of the steps of these ages.
 _YOUNG = 0.35
