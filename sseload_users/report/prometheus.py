@@ -198,11 +198,8 @@ def _connections(connections: ConnectionFigures) -> Iterator[Metric]:
         "Sessions in which the server restored the state of the one before.",
         connections.resumed,
     )
-    yield _counter(
-        "sessions_over_http2",
-        "Sessions of event streams that came over HTTP/2.",
-        connections.over_http2,
-    )
+    over_http2 = "Sessions of event streams that came over HTTP/2."
+    yield _counter("sessions_over_http2", over_http2, connections.over_http2)
     yield _gauge(
         "connections_peak",
         "The most connections that were subscribed at once.",
