@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 
 from bench import (
+    batches,
     channels,
     compression,
     growth,
@@ -29,6 +30,7 @@ from tests.servers.nchan import missing
 PARTS: dict[str, Callable[..., Table]] = {
     "receipt": receipt.run,
     "compression": compression.run,
+    "batches": batches.run,
     "memory": memory.run,
     "truth": truth.run,
     "hold": hold.run,

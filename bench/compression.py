@@ -15,6 +15,7 @@ from bench.children import ROOT, BenchError, child, python
 from bench.measure import WARM_UP
 from bench.progress import print_row
 from bench.tables import Table, in_rounds, spread
+from sseload_users.core.config_path import config_path
 from tests.servers.compressing import CompressingServer, compressing_server
 
 #: Bytes beside the code in each message.
@@ -34,11 +35,13 @@ class Kind:
         title: its name in the table.
         options: of the server, see compressing_node.js.
         target: the profile.
+        batch: how many codes a message has.
     """
 
     title: str
     options: dict[str, Any]
     target: str = "websocket"
+    batch: int = 1
 
 
 KINDS = (
@@ -83,7 +86,7 @@ def run(*, quick: bool, rounds: int) -> Table:
     lost = 0
     for number in range(rounds):
         for kind in KINDS:
-            result = _measure(kind, connections, codes, interval)
+            result = measure(kind, connections, codes, interval)
             measured[kind.title].append(result)
             lost += result.lost
             row = {
@@ -117,30 +120,32 @@ def run(*, quick: bool, rounds: int) -> Table:
     return table
 
 
-def _measure(kind: Kind, connections: int, codes: int, interval: float) -> Measured:
+def measure(kind: Kind, connections: int, codes: int, interval: float) -> Measured:
     """Run sseload against a new server; see `bench.measure.measure`."""
-    whole = WARM_UP + codes + 1
+    first = _whole(WARM_UP, kind.batch)
+    last = first + _whole(codes, kind.batch)
+    whole = last + kind.batch
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        compressing_server(padding=_PADDING, **kind.options) as server,
+        compressing_server(padding=_PADDING, batch=kind.batch, **kind.options) as server,
     ):
         command = [
             *python("-m", "locust", "-f", str(ROOT / "locustfile.py"), "--headless"),
             *("-u", str(connections + 1), "-r", str(_RATE), "--host", server.url),
-            *("--target", kind.target, "--codes", str(whole)),
+            *("--target", _profile(kind, Path(folder)), "--codes", str(whole)),
             *("--duration", str(whole * interval), "--settle", "2"),
             *("--delivery-report", "report"),
         ]
         with child(command, machine.GENERATOR_CORE, Path(folder)) as program:
 
             def sent(count: int) -> bool:
-                return server.truth()["messages"] >= connections * (1 + count)
+                return server.truth()["messages"] >= connections * (1 + count // kind.batch)
 
-            program.wait_until(lambda: sent(WARM_UP), _PATIENCE, "the warm-up")
-            used, done = machine.cpu_seconds(program.pid), _codes_sent(server, connections)
-            program.wait_until(lambda: sent(WARM_UP + codes), _PATIENCE, "the codes")
+            program.wait_until(lambda: sent(first), _PATIENCE, "the warm-up")
+            used, done = machine.cpu_seconds(program.pid), _messages_sent(server, connections)
+            program.wait_until(lambda: sent(last), _PATIENCE, "the codes")
             used = machine.cpu_seconds(program.pid) - used
-            done = _codes_sent(server, connections) - done
+            done = (_messages_sent(server, connections) - done) * kind.batch
             resident = machine.resident_bytes(program.pid)
             program.wait(_PATIENCE)
         try:
@@ -165,8 +170,23 @@ def _bytes(results: list[Measured]) -> float:
     return statistics.median(each.resident_bytes for each in results)
 
 
-def _codes_sent(server: CompressingServer, connections: int) -> int:
-    """Return how many codes have gone to all connections, once a code is not under way."""
+def _messages_sent(server: CompressingServer, connections: int) -> int:
+    """Return how many messages have gone to all connections, once none is under way."""
     while (messages := server.truth()["messages"]) % connections:
         time.sleep(0.001)
     return messages // connections - 1
+
+
+def _whole(codes: int, batch: int) -> int:
+    """Return at least so many codes that fill whole batches."""
+    return -(-codes // batch) * batch
+
+
+def _profile(kind: Kind, folder: Path) -> str:
+    """Return the profile that reads the server's messages."""
+    if kind.batch == 1:
+        return kind.target
+    path = folder / "batches.toml"
+    single = config_path(f"targets/{kind.target}.toml").read_text("utf-8")
+    path.write_text(single.replace('field = "code"', 'field = "[*].code"'), "utf-8")
+    return str(path)

@@ -7,6 +7,7 @@
 //   flush     flush the compressor after each event; compressing proxies forget that
 //   flushGreeting  flush it after the first event
 //   padding   bytes beside the code in each message
+//   batch     codes that are collected for one message to WebSockets, which is then a list
 //   own       number the messages to each WebSocket, so that no two copies are alike
 //
 // WebSockets connect at /ws, event streams at /stream; what is posted to /api/ingest goes to all
@@ -18,7 +19,7 @@ const { createServer } = require("http");
 const zlib = require("zlib");
 const { WebSocketServer } = require("ws");
 
-const options = { deflate: false, flush: true, padding: 0, ...JSON.parse(process.argv[2]) };
+const options = { deflate: false, flush: true, padding: 0, batch: 1, ...JSON.parse(process.argv[2]) };
 const COMPRESSORS = {
   gzip: () => zlib.createGzip(),
   deflate: () => zlib.createDeflate(),
@@ -26,6 +27,7 @@ const COMPRESSORS = {
 };
 const CONNECTED = JSON.stringify({ type: "connected" });
 const streams = new Set();
+const collected = [];
 let numbers = 1;
 const truth = { messages: 0, bytes: 0, refused: 0 };
 
@@ -69,7 +71,13 @@ const http = createServer((request, response) => {
     request.on("data", (piece) => (text += piece));
     request.on("end", () => {
       const padding = "LT-0123456789 ".repeat(1 + options.padding / 14).slice(0, options.padding);
-      const message = JSON.stringify({ code: JSON.parse(text).code, padding });
+      collected.push({ code: JSON.parse(text).code, padding });
+      if (collected.length < options.batch) {
+        body(request, response, json).end('{"status":"success"}');
+        return;
+      }
+      const content = collected.splice(0);
+      const message = JSON.stringify(options.batch > 1 ? content : content[0]);
       for (const client of sockets.clients) {
         const copy = options.own ? `{"to":${client.number},${message.slice(1)}` : message;
         count(copy);
