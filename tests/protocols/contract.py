@@ -226,7 +226,7 @@ class ProtocolContract:
     def _check(
         self, served: Served, folder: Path, changes: Changes, *options: str, path: str = ""
     ) -> Outcome:
-        words = self._words(served, folder, served.url + path, changes)
+        words = self.words(served, folder, served.url + path, changes)
         return run(
             folder, "check", "--connections", "3", "--settle", "0.1", "--delivery-timeout", "2",
             "--connect-timeout", "5", *words, *options, report=False,
@@ -245,7 +245,7 @@ class ProtocolContract:
     ) -> Outcome:
         return run(
             folder / "run", str(connections), str(codes), str(seconds), "-r", "200", *QUICK,
-            "--delivery-timeout", "5", *self._words(served, folder, url or served.url, changes),
+            "--delivery-timeout", "5", *self.words(served, folder, url or served.url, changes),
             *options,
         )  # fmt: skip
 
@@ -261,23 +261,25 @@ class ProtocolContract:
         outcome = self._run(served, folder, connections, codes, *options, **more)
         return outcome, Counter(served.sent()) - Counter(before)
 
-    def _words(self, served: Served, folder: Path, url: str, changes: Changes) -> list[str]:
+    @classmethod
+    def words(cls, served: Served, folder: Path, url: str, changes: Changes = ()) -> list[str]:
+        """Return the options of a run at a URL of the server; files go to the folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        target = self.profile
+        target = cls.profile
         if target.endswith(".toml"):
             source = ROOT / target
         else:
             source = config_path(f"targets/{target}.toml")
-        if self.changes or changes or target.endswith(".toml"):
+        if cls.changes or changes or target.endswith(".toml"):
             text = source.read_text("utf-8")
-            for old, new in (*self.changes, *changes):
+            for old, new in (*cls.changes, *changes):
                 assert text.count(old) == 1, f"{source} has {old!r} {text.count(old)} times"
                 text = text.replace(old, new)
             target = str(folder / "profile.toml")
             Path(target).write_text(text, "utf-8")
         words = ["--target", target, "--host", url, *served.options]
-        if self.users:
-            (folder / "users.csv").write_text(self.users, "utf-8")
+        if cls.users:
+            (folder / "users.csv").write_text(cls.users, "utf-8")
             words += ["--users-file", str(folder / "users.csv")]
         return words
 

@@ -71,7 +71,7 @@ class TestActionCable(ActionCable):
     ) -> None:
         """Rails says that clients may return, and they do."""
         changes = (('transport = "websocket"', 'transport = "websocket"\nplanned_ends = true'),)
-        words = self._words(served, tmp_path, served.url, changes if planned else ())
+        words = self.words(served, tmp_path, served.url, changes if planned else ())
         with running(
             tmp_path, "10", "20", "2", *QUICK, *words, *(() if planned else ("--reconnect",))
         ) as attempt:

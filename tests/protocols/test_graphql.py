@@ -63,7 +63,6 @@ class TestGraphQLTransportWs(GraphQL):
     module = "graphql-ws"
     server = f"graphql-ws {npm_version('graphql-ws')}"
     client = f"graphql-ws {npm_version('graphql-ws')}"
-    sample = True
     wrong: ClassVar = {
         **GraphQL.refused,
         "token": Wrong("4403 (Forbidden)", changes=STRANGER),

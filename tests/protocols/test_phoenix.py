@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
+
 from sseload_users.core.config_path import config_path
 from tests.protocols.contract import ProtocolContract, Served, Wrong, assert_all_delivered
 from tests.protocols.node import node_client, node_server
@@ -64,12 +66,15 @@ class TestPhoenix(ProtocolContract):
         outcome = self._run(served, tmp_path, 20, 5, "--target", str(tmp_path / "push.toml"))
         assert_all_delivered(outcome, 20, 5)
 
-    def test_a_channel_that_crashes_is_a_drop(self, served: Served, tmp_path: Path) -> None:
-        """The socket stays open; clients return, and get what is sent from then on."""
-        with running(
-            tmp_path, "10", "20", "2", *QUICK, "--reconnect", "--target", "phoenix",
-            "--host", served.url,
-        ) as attempt:  # fmt: skip
+    @pytest.mark.parametrize("final", [False, True])
+    def test_a_channel_that_crashes_is_a_drop(
+        self, served: Served, tmp_path: Path, final: bool
+    ) -> None:
+        """The socket stays open; clients return, unless the profile says that they must not."""
+        crash = 'cause = "channel crashed"'
+        changes = ((crash, f"{crash}\nreconnect = false"),) if final else ()
+        words = self.words(served, tmp_path, served.url, changes)
+        with running(tmp_path, "10", "20", "2", *QUICK, "--reconnect", *words) as attempt:
             attempt.wait_for("Broadcasting")
             request = urllib.request.Request(
                 f"{served.url}/api/crash", json.dumps({"topic": "room:lobby"}).encode()
@@ -77,6 +82,9 @@ class TestPhoenix(ProtocolContract):
             urllib.request.urlopen(request, timeout=5).close()
             outcome = attempt.finish()
         assert outcome.causes["session", "channel crashed"] == 10
-        connections = outcome.report["connections"]
-        assert (connections["dropped"], connections["reconnected"]) == (10, 10)
-        assert outcome.report["deliveries"]["missing"] == 0
+        connections, deliveries = outcome.report["connections"], outcome.report["deliveries"]
+        assert connections["dropped"] == 10
+        assert connections["reconnected"] == (0 if final else 10)
+        assert deliveries["missing"] == 0
+        # Those who stay away are owed nothing.
+        assert (deliveries["owed"] < 60) == final

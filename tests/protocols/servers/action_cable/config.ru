@@ -17,6 +17,8 @@ class CodesApp < Rails::Application
   config.logger = ActiveSupport::Logger.new($stdout)
   config.log_level = :warn
   config.action_cable.mount_path = "/cable"
+  # Several threads overtake one another, so that messages of one stream come out of order.
+  config.action_cable.worker_pool_size = 1
   config.action_cable.allow_same_origin_as_host = true
   routes.append do
     post "/api/ingest", to: "codes#ingest"
