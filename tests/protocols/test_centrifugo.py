@@ -94,7 +94,7 @@ class TestCentrifugo(ProtocolContract):
 
     def test_unsubscribe(self, served: Served, tmp_path: Path) -> None:
         """The server takes subscriptions away; clients that return have new ones."""
-        words = self._words(served, tmp_path, served.url, ())
+        words = self.words(served, tmp_path, served.url, ())
         with running(tmp_path / "run", "5", "10", "3", *QUICK, "--reconnect", *words) as started:
             started.wait_for("Broadcasting")
             requests.post(

@@ -103,7 +103,7 @@ class TestSignalR(ProtocolContract):
 
     def test_close(self, served: Served, tmp_path: Path) -> None:
         """The server ends sessions by a message, and clients do not return."""
-        words = self._words(served, tmp_path, served.url, ())
+        words = self.words(served, tmp_path, served.url, ())
         with running(tmp_path / "run", "5", "10", "2", *QUICK, "--reconnect", *words) as started:
             started.wait_for("Broadcasting")
             requests.post(f"{served.url}/api/close", timeout=10)
