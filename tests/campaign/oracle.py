@@ -39,9 +39,12 @@ def _deliveries(truth: Truth) -> dict[str, Bounds]:
     for name, written in (
         ("duplicate", record.total("duplicated")),
         ("malformed", record.total("garbage")),
+        ("leaked", record.leaked),
     ):
         found[name] = Bounds(written if every else 0, written)
-    certain = _certainly_out_of_order(truth) if _ends_nothing(truth) else 0
+    # The codes of several publishers have no common order.
+    in_order = _ends_nothing(truth) and truth.play.publishers == 1
+    certain = _certainly_out_of_order(truth) if in_order else 0
     found["out_of_order"] = Bounds(certain, record.total("out_of_order"))
     return {f"deliveries.{name}": bounds for name, bounds in found.items()}
 
@@ -106,10 +109,10 @@ def _codes(truth: Truth) -> dict[str, Bounds]:
         "rejected": sum(status.values()) - accepted - unanswered,
     }
     # A cut leaves a request in the air, or a response unread.
-    loose = 0 if truth.complete else 2
+    loose = 0 if truth.complete else 2 * truth.play.publishers
     found = {name: Bounds(max(0, each - loose), each + loose) for name, each in counts.items()}
     if truth.complete:
-        due = truth.play.codes if truth.sessions else 0
+        due = truth.play.all_codes if truth.sessions else 0
         found["scheduled"] = Bounds(due, due)
     return {f"codes.{name}": bounds for name, bounds in found.items()}
 
@@ -165,6 +168,8 @@ def grades(truth: Truth, report: Mapping[str, Any]) -> dict[str, tuple[int, int]
         ),
         "latency": _latency(truth),
     }  # fmt: skip
+    leaked = known["deliveries.leaked"]
+    found["isolation"] = (ISSUES if leaked.low else GOOD, ISSUES if leaked.high else GOOD)
     if not truth.sessions:
         found["connection_success"] = (ISSUES, ISSUES)
     for rule, name in _IRREGULAR.items():
@@ -216,8 +221,9 @@ def _errors(rate: float) -> int:
 def _owed(truth: Truth) -> tuple[int, int]:
     """All codes should have gone out while somebody was subscribed."""
     certain = possible = False
+    channels = {each.code: each.channel for each in truth.record.codes.values()}
     for each in truth.record.ingests:
-        least, most = truth.subscribed_at(sent_ns(each.code))
+        least, most = truth.subscribed_at(sent_ns(each.code), channels.get(each.code, ""))
         certain, possible = certain or not most, possible or not least
     # Where sseload ended the sessions itself, the rule may only mention it.
     mentioned = truth.play.session_length_s or truth.play.storm_after_s

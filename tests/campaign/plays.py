@@ -33,6 +33,13 @@ _FAULTS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
+#: Further ones, in runs with channels.
+_CHANNEL_FAULTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "leak": (("--leak", "0.05"), ("--leak", "0.5")),
+    "wrong room": (("--wrong-room", "0.2"),),
+}
+
+
 @dataclass(frozen=True)
 class Play:
     """One run.
@@ -51,6 +58,8 @@ class Play:
         storm_after_s: when all sessions end at once; 0: never.
         run_time_s: Locust's limit; 0: none.
         interrupt_after: codes after which the run gets a Ctrl-C; 0: none.
+        channels: over which connections are spread; 0: none.
+        publishers: each sends as many codes as are due.
     """
 
     seed: int
@@ -66,6 +75,13 @@ class Play:
     storm_after_s: float
     run_time_s: int
     interrupt_after: int
+    channels: int
+    publishers: int
+
+    @property
+    def all_codes(self) -> int:
+        """How many codes are due from all publishers together."""
+        return self.codes * self.publishers
 
     @property
     def target_options(self) -> tuple[str, ...]:
@@ -79,7 +95,9 @@ class Play:
         return (
             *(str(self.connections), str(self.codes)),
             *("--duration", f"{self.duration_s:g}"),
-            *("--target", PROFILES[self.transport]),
+            *("--target", "rooms" if self.channels else PROFILES[self.transport]),
+            *(("--channels", str(self.channels)) if self.channels else ()),
+            *(("--publishers", str(self.publishers)) if self.publishers > 1 else ()),
             *("--settle", "0.2", "--warm-up", "5", "--ingest-timeout", "1"),
             *("--delivery-timeout", f"{self.delivery_timeout_s:g}"),
             *(("--processes", str(self.processes)) if self.processes > 1 else ()),
@@ -98,18 +116,26 @@ def play(seed: int) -> Play:
     duration_s = codes * interval_s
     life = chance.choice(("stay", "stay", "churn", "storm"))
     end = chance.choice(("end", "end", "end", "-t", "Ctrl-C"))
+    transport = chance.choice(sorted(PROFILES))
+    # Drawn apart, so that the rest of a seed's run stays as it was.
+    audience = random.Random(f"{seed} audiences")
+    channels = audience.choice((0, 2, 4)) if transport == "websocket" else 0
+    further = audience.choice((None, None, *_CHANNEL_FAULTS)) if channels else None
     return Play(
         seed=seed,
-        transport=chance.choice(sorted(PROFILES)),
+        transport=transport,
         processes=chance.choice((1, 1, 2)),
         connections=chance.randint(6, 24),
         codes=codes,
         duration_s=duration_s,
         delivery_timeout_s=chance.choice((1.0, 1.5)),
-        faults={kind: chance.choice(_FAULTS[kind]) for kind in kinds},
+        faults={kind: chance.choice(_FAULTS[kind]) for kind in kinds}
+        | ({further: audience.choice(_CHANNEL_FAULTS[further])} if further else {}),
         reconnect=chance.random() < 0.3,
         session_length_s=chance.choice((0.7, 1.5)) if life == "churn" else 0.0,
         storm_after_s=round(duration_s * chance.uniform(0.3, 0.7), 2) if life == "storm" else 0.0,
         run_time_s=chance.randint(2, 5) if end == "-t" else 0,
         interrupt_after=chance.randint(1, codes) if end == "Ctrl-C" else 0,
+        channels=channels,
+        publishers=audience.choice((1, 1, 3)),
     )

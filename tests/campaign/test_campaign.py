@@ -80,7 +80,7 @@ def differences(
 
     cut = bool(one.run_time_s or one.interrupt_after)
     expect("complete", complete, "it is", fits=complete or cut)
-    if truth.sessions and len(truth_record.ingests) < one.codes:
+    if truth.sessions and len(truth_record.ingests) < one.all_codes:
         expect("complete", complete, "codes are missing", fits=not complete)
     for name, bounds in oracle.figures(truth).items():
         part, _, figure = name.partition(".")
@@ -127,6 +127,7 @@ def overlooked(one: Play, outcome: Outcome, truth_record: Record) -> list[str]:
     for part, figure in (
         ("connections", "succeeded"), ("connections", "dropped"), ("codes", "accepted"),
         ("deliveries", "delivered"), ("deliveries", "missing"), ("deliveries", "interrupted"),
+        ("deliveries", "leaked"),
     ):  # fmt: skip
         for by in (-1, 1):
             wrong = copy.deepcopy(outcome.report)

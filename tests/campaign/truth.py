@@ -137,10 +137,17 @@ class Truth:
                 if shortest <= self.play.delivery_timeout_s:
                     yield shortest, (arrival.latest_ns - sent) / _S
 
-    def subscribed_at(self, at_ns: int) -> tuple[int, int]:
-        """Return how many sessions were subscribed at least, and at most, at a time."""
+    def subscribed_at(self, at_ns: int, channel: str = "") -> tuple[int, int]:
+        """Return how many sessions were subscribed at least, and at most, at a time.
+
+        Args:
+            at_ns: the time (wall clock, ns).
+            channel: only those in it count; empty for all.
+        """
         least = most = 0
         for each in self.sessions:
+            if channel and channel not in each.channels:
+                continue
             begin, end = min(each.subscribed.values()), each.closed_ns or at_ns + 10 * _S
             # A session that leaves is owed nothing any more.
             stays = not self.play.session_length_s
@@ -152,9 +159,11 @@ class Truth:
 
     def _pairs(self, code: CodeRecord) -> Iterator[Outcomes]:
         arrived = set(code.sent)
-        served = arrived | {*code.lost, *code.silenced, *code.failed}
+        served = arrived | {*code.lost, *code.silenced, *code.failed, *code.misrouted}
         sent = sent_ns(code.code)
         for session in self.sessions:
+            if code.channel and code.channel not in session.channels:
+                continue
             number, begin = session.connection, min(session.subscribed.values())
             if number in arrived:
                 yield self._arrived(code, session)
