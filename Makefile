@@ -78,6 +78,7 @@ bench: .venv/dev ## Measure the receive path (needs nginx with nchan; see docs/p
 lock: .venv/dev ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --upgrade -o requirements.txt pyproject.toml
 	$(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --upgrade -o requirements-dev.txt requirements-dev.in
+	$(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --upgrade -o tests/protocols/aiosignalr.txt tests/protocols/aiosignalr.in
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "sseload needs Python 3.11 or newer: make PYTHON=python3.11")'

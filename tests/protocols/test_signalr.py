@@ -20,9 +20,11 @@ from tests.protocols.contract import (
     assert_equal,
 )
 from tests.protocols.node import node_client, node_server
+from tests.protocols.python import python_server
 from tests.protocols.relay import Harm, relay
 from tests.protocols.uncommented import uncommented
 from tests.support.npm import npm_version
+from tests.support.pip import pip_version, require_pip_packages
 from tests.support.runs import QUICK, running
 
 _PROFILE = config_path("targets/signalr.toml").read_text("utf-8")
@@ -110,3 +112,39 @@ class TestSignalR(ProtocolContract):
             outcome = started.finish()
         assert outcome.causes["session", "ended by server: The hub closes."] == 5
         assert outcome.report["connections"]["reconnected"] == 0
+
+
+class TestAiosignalr(ProtocolContract):
+    """The same on aiosignalr, which lets everybody in."""
+
+    profile = "signalr"
+    server = f"aiosignalr {pip_version('aiosignalr')}"
+    channels = _GROUPS
+    recovery = Recovery(_STATEFUL)
+    wrong: ClassVar = {
+        "version": Wrong(
+            "The server does not support version 3 of the 'json' protocol",
+            options=("--value", "version=3"),
+        ),
+        "protocol": Wrong(
+            "The protocol 'no-such' is not supported", changes=(('"json\\"', '"no-such\\"'),)
+        ),
+        "negotiation": Wrong(
+            "negotiateVersion must be >= 0",
+            changes=(('"negotiateVersion" = "1"', '"negotiateVersion" = "-1"'),),
+        ),
+        "method": Wrong(
+            "Unknown hub method 'no-such'",
+            changes=(*_GROUPS[:2], ("Join", "no-such"), ("{channel}", "a")),
+        ),
+        "path": Wrong("HTTP 404", path="/no-such"),
+        "connection": Wrong(
+            "Connection not found", changes=(('"id" = "{connection}"', '"id" = "1"'),)
+        ),
+    }
+
+    @classmethod
+    def serve(cls, folder: Path) -> contextlib.AbstractContextManager[Served]:
+        """Run the hub."""
+        packages = require_pip_packages("aiosignalr")
+        return python_server("signalr_python", packages=packages)
