@@ -42,6 +42,7 @@ class Connection:
         node: index of the node that it connects to; None in a run without nodes.
         slow: whether it reads slowly on purpose.
         source: local address of its latest session; empty if unknown.
+        away_ns: since when it is away after a planned end (wall clock, ns); None if it is not.
         unusual: keeps its pairs that were not simply delivered; None if they are not wanted.
         connect_us: duration of its first successful connect; None before.
         sessions: number of its sessions.
@@ -70,6 +71,7 @@ class Connection:
     node: int | None = None
     slow: bool = False
     source: str = ""
+    away_ns: int | None = None
     unusual: UnusualPairs | None = None
 
     @property

@@ -10,6 +10,7 @@ from sseload_users.core.counters import Counters
 from sseload_users.core.formatting import clean, shorten
 from sseload_users.core.ledger import Ledger
 from sseload_users.core.node_counts import NodeEvent
+from sseload_users.core.sessions import Connection
 from sseload_users.transports.engine_transport import Passage
 from sseload_users.transports.server_text import MAX_TEXT, text_beyond
 
@@ -177,16 +178,37 @@ class OperationCounters:
         if not self._is_closed():
             self._ledger.tally.flap.add(down_us)
 
-    def count_planned_end(self, node: int | None) -> None:
-        """Count a session that the server, or its node, ended as planned."""
-        self.counters.planned_ends += 1
-        self.count_at_node(node, "planned")
+    def count_planned_end(self, connection: Connection, at_ns: int) -> None:
+        """Count a session that the server ended as planned; the connection is away from then on.
 
-    def withdraw_planned_end(self, node: int | None) -> None:
+        Args:
+            connection: whose session it was.
+            at_ns: when it ended (wall clock, ns).
+        """
+        connection.away_ns = at_ns
+        self.counters.planned_ends += 1
+        self.count_at_node(connection.node, "planned")
+
+    def withdraw_planned_end(self, connection: Connection) -> None:
         """Take back a planned end: the client could not return at once, so it was a drop."""
+        connection.away_ns = None
         self.counters.planned_ends -= 1
-        if node is not None and not self._is_closed():
-            self._ledger.tally.nodes[node, "planned"] -= 1
+        if connection.node is not None and not self._is_closed():
+            self._ledger.tally.nodes[connection.node, "planned"] -= 1
+
+    def drop_absent(self, before_ns: int) -> None:
+        """Count as dropped the connections that are still away after a planned end.
+
+        Args:
+            before_ns: when it was, at the latest (wall clock, ns).
+        """
+        for each in self._ledger.connections:
+            if each.away_ns is not None and each.away_ns < before_ns:
+                self.withdraw_planned_end(each)
+                cause = self.count_drop("away at the end of the run")
+                self.count_at_node(each.node, "dropped")
+                each.drops += 1
+                each.last_cause = f"session: {cause}"
 
     def count_drop(self, cause: str, server_text: str = "") -> str:
         """Count a session that the server or the network ended; see `count_connect_failure`."""

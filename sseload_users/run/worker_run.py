@@ -236,6 +236,8 @@ class WorkerRun:
         """Close the account and send what is left of it; once."""
         if self._observation is not None:
             self._observation.close()
+        # What they were to get meanwhile would have been late: that is no planned end.
+        self.operations.drop_absent(wall_ns() - round(self.options.delivery_timeout * 1e9))
         self._accounting.close()
 
     def _make_channel_churn(self, channels: ChannelPlan | None, connections: int) -> ChannelChurn:

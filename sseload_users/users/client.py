@@ -106,6 +106,8 @@ class SimulatedClient:
         """Connect and listen for as long as there is a session to follow."""
         run = self._worker_run
         with run.users.listening, ExitStack() as stack:
+            # If the user is stopped, nobody waits for its connection.
+            stack.callback(setattr, self._connection, "away_ns", None)
             with run.users.pending:
                 number = self._connection.number
                 self._play(stack.enter_context(run.connections.part(number, self._username)))
@@ -172,8 +174,9 @@ class SimulatedClient:
         """
         run, failed = self._worker_run, self._failed
         if run.finished or isinstance(failed, StayAway):
+            self._connection.away_ns = None
             return False
-        run.operations.withdraw_planned_end(self._connection.node)
+        run.operations.withdraw_planned_end(self._connection)
         self._count_drop(closed.cause, self._redacted(closed.reason))
         if not run.options.reconnect or failed is None or failed.final:
             return False
@@ -232,6 +235,7 @@ class SimulatedClient:
         """Count the gap before the session that has begun, for its node; return it in µs."""
         assert self._transport is not None  # noqa: S101
         down_us = max(self._transport.subscribed_ns - self._dropped_ns, 0) // 1000
+        self._connection.away_ns = None
         self._worker_run.operations.count_node_gap(self._connection.node, down_us)
         return down_us
 
@@ -389,7 +393,7 @@ class SimulatedClient:
                 self._dropped_ns = ended_ns
                 if planned:
                     cause = closed.cause
-                    run.operations.count_planned_end(self._connection.node)
+                    run.operations.count_planned_end(self._connection, ended_ns)
                 else:
                     cause = self._count_drop(closed.cause, server_text)
             self._calls.on_closed(cause)

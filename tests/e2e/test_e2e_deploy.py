@@ -171,3 +171,8 @@ def test_a_node_that_does_not_come_back_is_named(tmp_path: Path) -> None:
     assert second["codes"] == 20 - first["codes"]
     (note,) = (each for each in outcome.report["run"]["notes"] if "turn it was" in each)
     assert note.startswith(f"{first['url']} accepted no connection for codes at the end of the run")
+    # Its clients have been told to wait, but for longer than this run lasts.
+    assert (first["planned_ends"], first["dropped"]) == (0, 2)
+    assert outcome.causes == {("session", "away at the end of the run"): 2}
+    assert outcome.report["connections"]["planned_ends"] == 0
+    assert outcome.grade == "issues"
