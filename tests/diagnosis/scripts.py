@@ -223,7 +223,7 @@ def slow_consumer_blocks(draw: random.Random) -> Script:
 
     def arrivals(code: int, _at: float, client: Client) -> Iterable[float]:
         waiting_s = 0.08 * max(0, code - 4)
-        return (waiting_s + 0.3 if client.slow else waiting_s + 0.004,)
+        return (waiting_s + 0.6 if client.slow else waiting_s + 0.004,)
 
     return Script(arrivals, slow_every=6, codes=12)
 

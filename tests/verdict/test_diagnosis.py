@@ -687,6 +687,7 @@ def test_slow_readers_that_hold_up_the_others_are_found() -> None:
         (lambda _: 5.0, lambda code: 400.0 * code, []),  # only the slow ones wait
         # A slow server, whose slow readers keep up, and one whose do not.
         (lambda code: 400.0 * code, lambda code: 50 + 400.0 * code, ["falling_behind"]),
+        (lambda code: 50 + 400.0 * code, lambda code: 650 + 400.0 * code, ["falling_behind"]),
         (lambda code: 100.0 * code, lambda code: 400.0 * code, ["falling_behind"]),
     ],
 )

@@ -17,8 +17,10 @@ _MIN_PLACES, _MIN_FANS = 8, 3
 #: Smallest slope of a fan-out that is worth a finding, in microseconds for each connection.
 _FAN_US = 100.0
 #: Fewest codes that show a pace, growth of a latency that is worth a finding, and how much later
-#: slow readers have a code at least, in milliseconds.
-_MIN_PACES, _GROWTH_MS, _APART_MS = 5, 200.0, 200.0
+#: slow readers have a code at least, in milliseconds: those that keep up have it a little later.
+_MIN_PACES, _GROWTH_MS, _APART_MS = 5, 200.0, 500.0
+#: Longest latency of the first code, as a share of that: until buffers are full, nobody waits.
+_AT_FIRST = 0.25
 
 
 def serial_fanout(symptoms: Symptoms) -> Finding | None:
@@ -104,6 +106,7 @@ def slow_consumer_blocks(symptoms: Symptoms) -> Finding | None:
         or slow is None
         or worst_ms - start_us / 1e3 < max(_GROWTH_MS, 2 * start_us / 1e3)
         or behind_ms < _APART_MS
+        or start_us / 1e3 > _AT_FIRST * behind_ms
         or not 0.5 <= fast[0] / slow[0] <= 2
         or fast[1] < _FITS
     ):
