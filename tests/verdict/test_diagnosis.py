@@ -151,6 +151,11 @@ def test_connections_that_miss_everything_are_found(bad: int) -> None:
     assert finding.explains == 1.0
 
 
+def test_one_of_a_few_connections_may_be_at_another_instance() -> None:
+    assert found(run_of(lambda place, _code: place == 1, connections=4)) == []
+    assert found(run_of(lambda place, _code: place == 1, connections=6)) == ["same_connections"]
+
+
 def test_what_they_share_is_named() -> None:
     finding = one(
         run_of(lambda place, _code: place % 8 == 1, channels=lambda place: f"room {place % 8}")

@@ -14,6 +14,8 @@ from sseload_users.verdict.symptoms import CodeSymptoms, Finding, Place, Symptom
 EXPLAINS, SPARES = 0.8, 0.05
 #: Fewest codes with losses that show a pattern.
 _MIN_CODES = 3
+#: Fewest connections of which a few can be told from instances.
+_MIN_CONNECTIONS = 5
 #: Smallest share of the connections that is a group and not a few bad ones.
 _GROUP = 0.025
 #: Smallest share of connections that get nothing which is taken for instances: where codes are
@@ -148,6 +150,7 @@ def same_connections(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
     good_owed = (everybody - len(bad)) * total
     if (
         not bad
+        or everybody < _MIN_CONNECTIONS
         or len(bad) > 0.5 * everybody
         or explained < EXPLAINS * matrix.losses
         or good_losses > SPARES * good_owed
