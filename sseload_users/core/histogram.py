@@ -117,10 +117,22 @@ class Histogram:
         for percent in percents:
             # In thousandths of a percent, so that rounding does not add one to the rank.
             rank = max(1, -(-round(percent * 1000) * self.total // 100_000))
-            lowest_us = buckets[bisect_left(ranks, rank)]
-            width_us = 1 << max(lowest_us.bit_length() - self.BITS, 0)
-            found.append(min(lowest_us + width_us - 1, self.max_us) / 1000)
+            found.append(self._highest_ms(buckets[bisect_left(ranks, rank)]))
         return found
+
+    def cumulative_ms(self) -> list[tuple[float, int]]:
+        """Return how many values there are up to the highest one of each bucket.
+
+        Pairs of milliseconds, as `percentile_ms` has them, and a count; in order.
+        """
+        buckets = sorted(self.counts)
+        ranks = accumulate(map(self.counts.__getitem__, buckets))
+        return [(self._highest_ms(each), rank) for each, rank in zip(buckets, ranks, strict=True)]
+
+    def _highest_ms(self, lowest_us: int) -> float:
+        """Return the highest value of a bucket, but never above the true maximum."""
+        width_us = 1 << max(lowest_us.bit_length() - self.BITS, 0)
+        return min(lowest_us + width_us - 1, self.max_us) / 1000
 
     def summary(self, *, encoded: bool = True) -> LatencySummary:
         """Return the summary for the report.

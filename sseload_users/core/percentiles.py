@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 from sseload_users.core.code_tally import CodeTally
 from sseload_users.core.histogram import CoarseHistogram, Histogram
@@ -14,6 +15,9 @@ _S = 1_000_000_000
 #: Seconds after which the histogram of a code or a second is reduced to its percentiles. Only
 #: stragglers come after that.
 _FOLD_AFTER_S = 30
+
+#: Number of the latest codes whose histograms are kept as long as there are no later ones.
+KEPT_CODES = 5
 
 #: Length of the recent past, in seconds.
 _RECENT_S = 3
@@ -87,15 +91,19 @@ class PercentileHistory:
             self._recent_seconds[second] = self._tally.seconds[second]
 
     def fold(self, now_ns: int) -> None:
-        """Reduce old histograms to their percentiles.
+        """Reduce old histograms to their percentiles, except those of the latest owed codes.
 
         Args:
             now_ns: the time (wall clock, ns).
         """
         before = now_ns // _S - _FOLD_AFTER_S
+        owed = (sequence for sequence, code in reversed(self._recent_codes.items()) if code.owed)
+        latest = set(islice(owed, KEPT_CODES))
         for sequence, code in list(self._recent_codes.items()):
             if code.sent_ns // _S >= before:
                 break  # the later ones are younger
+            if sequence in latest:
+                continue
             self._codes[sequence] = Percentiles.of(code.latencies)
             code.latencies = _FOLDED
             del self._recent_codes[sequence]
@@ -110,6 +118,10 @@ class PercentileHistory:
         """Return the percentiles of a code's delivery latencies."""
         found = self._codes.get(sequence)
         return found or Percentiles.of(self._tally.codes[sequence].latencies)
+
+    def histogram(self, sequence: int) -> Histogram | None:
+        """Return a code's delivery latencies, in microseconds; None if they were folded."""
+        return None if sequence in self._codes else self._tally.codes[sequence].latencies
 
     def second(self, second: int) -> SecondPercentiles:
         """Return the percentiles of a second (since the Unix epoch)."""

@@ -24,6 +24,7 @@ from sseload_users.report.addresses import address_figures
 from sseload_users.report.compression import compression_of
 from sseload_users.report.loss_map import loss_map
 from sseload_users.report.model import SCHEMA, CodeRow, CodeStatus, Phase, Report, RunInfo
+from sseload_users.report.reach import latest_reach
 from sseload_users.report.symptoms import symptoms_of
 from sseload_users.report.timeline import timeline
 from sseload_users.report.workers import region_shares, worker_shares
@@ -64,6 +65,7 @@ def build(
         search=search, health=health,
     )  # fmt: skip
     ends_s = [point.t for point in points]
+    codes = list(per_code(totals))
     return Report(
         schema=SCHEMA,
         run=run_info(run, totals),
@@ -73,7 +75,8 @@ def build(
             str(received): many
             for received, many in sorted(totals.received_per_connection().items(), reverse=True)
         },
-        per_code=list(per_code(totals)),
+        per_code=codes,
+        reach=latest_reach(codes, totals),
         timeline=points,
         compression=compression_of(totals.tally),
         storm=_storm(run, totals) if run.storms_ns else None,

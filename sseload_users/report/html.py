@@ -14,6 +14,7 @@ from sseload_users.report.accuracy import accuracy
 from sseload_users.report.compression import compression_sentences
 from sseload_users.report.distribution import distribution
 from sseload_users.report.model import CodeRow, Report
+from sseload_users.report.moments import moments
 from sseload_users.report.pages import page, portion, setting
 from sseload_users.verdict.capacity import flap_sentence, ladder_sentence, storm_sentence
 from sseload_users.verdict.reasons import Reason, worst
@@ -115,17 +116,17 @@ def document(report: Report) -> str:
 
 
 def _charts(report: Report) -> list[Markup]:
-    timeline, phases = report.timeline, report.phases
+    timeline, phases, marks = report.timeline, report.phases, moments(report)
     return [
-        charts.latency(timeline, phases),
-        charts.reach(report.per_code),
+        charts.latency(timeline, phases, marks),
+        charts.reach(report.per_code, report.reach),
         charts.distribution({"delivery": report.delivery_ms}),
         charts.deliveries(report.per_code),
         *([charts.losses(report.losses)] if report.losses else []),
-        charts.connections(timeline, phases),
-        charts.traffic(timeline, phases),
-        charts.generator(timeline, phases),
-        *([charts.vitals(timeline, report.vitals, phases)] if report.vitals else []),
+        charts.connections(timeline, phases, marks),
+        charts.traffic(timeline, phases, marks),
+        charts.generator(timeline, phases, marks),
+        *([charts.vitals(timeline, report.vitals, phases, marks)] if report.vitals else []),
     ]
 
 

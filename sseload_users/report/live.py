@@ -91,6 +91,7 @@ def report_so_far(live: Live) -> Report:
         **parts_of(account),
         received_per_connection={},
         per_code=[],
+        reach=[],
         timeline=[],
         compression=compression_of(live.totals.tally),
         storm=None,

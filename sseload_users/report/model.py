@@ -137,6 +137,19 @@ class CodeRow:
 
 @with_config(FIGURES)
 @dataclass(slots=True, kw_only=True)
+class CodeReach:
+    """How soon one code reached the sessions that it was owed to."""
+
+    seq: Annotated[int, Field(ge=1)]
+    """Its sequence number in the run."""
+    owed: Count
+    """Sessions that were subscribed when it was sent."""
+    delivery_ms: LatencySummary
+    """Delivery latency of what was delivered of it."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
 class TimelinePoint:
     """One interval of the run."""
 
@@ -337,6 +350,9 @@ class Report(Account, _Head):
     text) to the number of connections."""
     per_code: list[CodeRow]
     """Every code, in order of sequence."""
+    reach: list[CodeReach]
+    """How soon the latest codes that were owed reached their sessions: at most five of them, in
+    order of sequence."""
     timeline: list[TimelinePoint]
     """The run over time, in order."""
     compression: CompressionFigures

@@ -72,6 +72,7 @@ _ADDED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     ("steps", "*", "verdict", "reasons", "*"): {"tolerated": False},
     (): {
         **_ADDED_TO_ACCOUNTS,
+        "reach": [],
         "compression": {"negotiated": {}, "wire_bytes": 0, "inflated_bytes": 0},
         "storm": None,
         "flap": None,
@@ -195,6 +196,7 @@ def parse(data: Any, name: str) -> Report:
     for where, latency in (
         ("delivery_ms", report.delivery_ms),
         ("connections.connect_ms", report.connections.connect_ms),
+        *((f"reach.{at}.delivery_ms", each.delivery_ms) for at, each in enumerate(report.reach)),
     ):
         try:
             _check(latency)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -10,6 +10,7 @@ from markupsafe import Markup
 from sseload_users.core.figures import CodeFigures
 from sseload_users.core.formatting import count, ms, number, share
 from sseload_users.report import charts, html, pages
+from sseload_users.report.account import counted
 from sseload_users.report.html import SummaryFigure
 from sseload_users.report.live import (
     LatestCode,
@@ -20,11 +21,13 @@ from sseload_users.report.live import (
     report_so_far,
 )
 from sseload_users.report.model import Report
+from sseload_users.report.moments import Moment, in_order, moments
+from sseload_users.report.reach import latest_reach
 from sseload_users.report.snapshot import Snapshot, extent
 from sseload_users.verdict.reasons import worst
 
-#: Codes in the page's table, and codes whose reach is drawn.
-_CODES, _CURVES = 20, 5
+#: Codes in the page's table.
+_CODES = 20
 
 #: The phases of a run, or of each of its steps.
 _PHASES = ("warm-up", "connect", "settle", "broadcast", "drain", "disconnect")
@@ -94,6 +97,7 @@ def _running(live: Live, cache: TimelineCache, pause: Callable[[], None]) -> dic
     pause()
     report.timeline = course(live, cache, pause)
     report.per_code = [code.row for code in codes]
+    report.reach = latest_reach(report.per_code, live.totals, counted)
     pause()
     if live.vitals is not None:
         ends_s = [point.t for point in report.timeline]
@@ -111,7 +115,7 @@ def _running(live: Live, cache: TimelineCache, pause: Callable[[], None]) -> dic
         "judged": report.verdict.is_judged,
         "headline": headline(live.now, report.codes, has_channels=bool(report.channels)),
         "figures": _figures_now(live.now, report),
-        "charts": _charts(report, pause),
+        "charts": _charts(report, _moments(live, report), pause),
         "codes": codes[::-1],
         "more_codes": max(0, len(live.totals.tally.codes) - _CODES),
         "channels": report.channels[: html.MOST_CHANNELS],
@@ -129,7 +133,7 @@ def _finished(report: Report, pause: Callable[[], None]) -> dict[str, object]:
         "judged": True,
         "headline": html.headline(report),
         "figures": html.figures(report),
-        "charts": _charts(report, pause),
+        "charts": _charts(report, moments(report), pause),
         "codes": [LatestCode(row) for row in report.per_code[: -_CODES - 1 : -1]],
         "more_codes": max(0, len(report.per_code) - _CODES),
         "channels": report.channels[: html.MOST_CHANNELS],
@@ -137,17 +141,22 @@ def _finished(report: Report, pause: Callable[[], None]) -> dict[str, object]:
     }
 
 
-def _charts(report: Report, pause: Callable[[], None]) -> list[Markup]:
+def _moments(live: Live, report: Report) -> list[Moment]:
+    storms_s = ((each - live.run.started_ns) / 1e9 for each in live.run.storms_ns)
+    return in_order(storms_s, report.diagnosis)
+
+
+def _charts(report: Report, marks: Sequence[Moment], pause: Callable[[], None]) -> list[Markup]:
     timeline, phases = report.timeline, report.phases
     drawn = []
     for chart in (charts.latency, charts.connections, charts.traffic, charts.generator):
-        drawn.append(chart(timeline, phases))
+        drawn.append(chart(timeline, phases, marks))
         pause()
-    drawn.insert(1, charts.reach(report.per_code, _CURVES))
+    drawn.insert(1, charts.reach(report.per_code, report.reach))
     drawn.append(charts.distribution({"delivery": report.delivery_ms}))
     pause()
     if report.vitals:
-        drawn.append(charts.vitals(timeline, report.vitals, phases))
+        drawn.append(charts.vitals(timeline, report.vitals, phases, marks))
         pause()
     return drawn
 

@@ -13,12 +13,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from sseload_users.core.figures import VitalsSeries
+from sseload_users.core.figures import StormRecovery, VitalsSeries
 from sseload_users.core.histogram import Histogram
 from sseload_users.report import charts, hdr
 from sseload_users.report.charts import palette, scale
 from sseload_users.report.charts.bins import MOST_BINS, bins, chunks
 from sseload_users.report.model import CodeRow, Phase, Report, TimelinePoint
+from sseload_users.report.moments import moments
+from sseload_users.verdict.symptoms import Finding
 from tests.support.pages import cells, classes, parse, words
 from tests.support.reports import sample, samples
 
@@ -27,7 +29,7 @@ CHARTS: dict[str, Callable[[Report], Markup]] = {
     "traffic": lambda report: charts.traffic(report.timeline, report.phases),
     "latency": lambda report: charts.latency(report.timeline, report.phases),
     "generator": lambda report: charts.generator(report.timeline, report.phases),
-    "reach": lambda report: charts.reach(report.per_code),
+    "reach": lambda report: charts.reach(report.per_code, report.reach),
     "deliveries": lambda report: charts.deliveries(report.per_code),
     "distribution": lambda report: charts.distribution({"delivery": report.delivery_ms}),
 }
@@ -160,22 +162,6 @@ def test_each_vitals_series_gets_a_panel_on_the_run_time_axis() -> None:
     assert say(figure)[-1] == '2-3 s: cpu, % -; rss, MiB 100; <b>" -'
 
 
-def test_reach_has_five_points_per_code_and_ends_at_the_delivered_share() -> None:
-    figure = parse(charts.reach([
-        code(1, 100, 100, 1.0, 2.0, 3.0, 4.0, 5.0),
-        code(2, 100, 50, 1.0, 5.0, 8.0, 9.0, 10.0),
-        code(3, 100, 0),
-    ]))  # fmt: skip
-    assert [words(item) for item in figure.iter("li")] == ["code 3, the latest", "code 2", "code 1"]
-    end, *curve = path(figure, "s3")[1:]
-    assert end == (1000.0, 0.0)
-    assert curve == [(100.0, 168.3), (200.0, 85.0), (300.0, 8.5), (400.0, 1.7), (500.0, 0.0)]
-    assert path(figure, "s2")[-1] == (1000.0, 85.0)
-    assert path(figure, "s1") == [(0.0, 170.0), (1000.0, 170.0)]
-    assert "Code 3 reached 0 of 100 (0 %) sessions." in words(figure)
-    assert say(figure)[-1] == "after 10.0 ms: code 3 0 %, code 2 50 %, code 1 100 %"
-
-
 def test_losses_have_their_own_scale() -> None:
     per_code = [code(1, 5000, 5000, *[1.0] * 5), code(2, 5000, 4997, *[1.0] * 5, late=1, missing=2)]
     figure = parse(charts.deliveries(per_code))
@@ -273,6 +259,66 @@ def test_large_reports_are_drawn_quickly_and_small() -> None:
     assert "p99 was 777 ms at most, at 5:33:21." in words(figure)
     assert min(down for _, down in path(figure, "s2")) < 60
     assert len(path(figure, "s2")) <= 300
+
+
+def test_negative_values_have_a_place_on_the_axis() -> None:
+    axis = scale.linear([-30.0, 80.0])
+    assert axis.ticks == ((-50.0, "-50"), (0.0, "0"), (50.0, "50"), (100.0, "100"))
+    assert (axis.at(-50.0), axis.at(100.0)) == (0.0, 1.0)
+
+
+def test_no_change_is_below_minus_100_per_cent() -> None:
+    rows = [charts.Change("p99", 250.0, -80.0, 700.0, "s1")]
+    figure = parse(charts.changes(rows))
+    labels = [words(each) for each in figure.iter("text")]
+    assert not {"-200 %", "-400 %"} & set(labels)
+    low, high = (across for across, _ in path(figure, "s1"))
+    # From -100 % to +800 %.
+    assert [low, high] == pytest.approx([1000 * 20 / 900, 1000 * 8 / 9], 0.01)
+
+
+def test_labels_do_not_collide_in_a_narrow_plot() -> None:
+    histogram = Histogram()
+    histogram.add(5000, 999_999)
+    histogram.add(5100)
+    figure = parse(charts.distribution({"delivery": histogram.summary()}))
+    foot = max(float(each.get("y", "0")) for each in figure.iter("text"))
+    for row in (foot, foot - 19):
+        spans = [
+            (float(each.get("x", "").rstrip("%")) * 2.7, len(words(each)) * 6)
+            for each in plot(figure).iter("text")
+            if float(each.get("y", "0")) == row
+        ]
+        assert all(a + w / 2 <= b - v / 2 for (a, w), (b, v) in itertools.pairwise(sorted(spans)))
+    assert [words(each) for each in classes(figure, "value")][:2] == ["p50 5.00 ms", "p99 5.00 ms"]
+
+
+def test_moments_are_marked_and_named_in_every_chart_over_time() -> None:
+    report = sample(20, 5)
+    report.storm = StormRecovery(
+        started_at=["2026-11-24T09:30:07.500Z"], ended=20, back=20,
+        back_50_s=1.0, back_95_s=2.0, back_100_s=3.0,
+    )  # fmt: skip
+    report.run.started_at = "2026-11-24T09:30:00Z"
+    report.diagnosis = [
+        Finding("one_moment", "s", 1.0, {"from_s": 12.0, "to_s": 13.5, "codes": 3}),
+        Finding("idle_cut", "s", 1.0, {"seconds": 60.0}),
+    ]
+    found = moments(report)
+    loads: list[float | None] = [1.0] * len(report.timeline)
+    assert [(each.start_s, each.end_s) for each in found] == [(7.5, 7.5), (12.0, 13.5)]
+    vitals = [VitalsSeries(source="process", name="cpu", unit="%", values=loads)]
+    for drawn in (
+        *(draw(report.timeline, report.phases, found)
+          for draw in (charts.connections, charts.traffic, charts.latency, charts.generator)),
+        charts.vitals(report.timeline, vitals, report.phases, found),
+    ):  # fmt: skip
+        figure = parse(drawn)
+        panels = len(list(plot(figure).findall("g")))
+        assert len(classes(plot(figure), "fill-moment")) == 2 * panels
+        keys = [words(item) for item in figure.iter("li")]
+        assert keys[-2:] == ["storm, 7.5 s", "one moment, 12 s - 13.5 s"]
+        assert any(each.endswith("; storm") for each in say(figure))
 
 
 @given(st.lists(st.floats(0, 1e9), max_size=20), st.booleans())

@@ -27,6 +27,7 @@ from sseload_users.core.histogram import Histogram
 from sseload_users.core.objective import Objective
 from sseload_users.report.model import (
     SCHEMA,
+    CodeReach,
     CodeRow,
     CodeStatus,
     CompressionFigures,
@@ -132,7 +133,7 @@ def sample(
     delivered = owed - late - recovered - interrupted - missing
     assert min(succeeded, owed_codes, delivered, succeeded - dropped) >= 0
     delivery = Histogram()
-    per_code, totals, received = _per_code(
+    per_code, reach, totals, received = _per_code(
         random_, codes, succeeded, delivery, median_ms=median_ms,
         fates={
             "rejected": rejected, "unanswered": unanswered, "unknown": unknown, "unsent": unsent,
@@ -287,6 +288,7 @@ def sample(
             saturated=saturated,
         ),
         per_code=per_code,
+        reach=reach[-5:],
         compression=CompressionFigures(
             negotiated={"permessage-deflate": succeeded} if succeeded else {},
             wire_bytes=40 * delivered,
@@ -495,7 +497,7 @@ def _per_code(
     duplicate: int,
     leaked: int,
     channels: int,
-) -> tuple[list[CodeRow], Counter[str], dict[str, int]]:
+) -> tuple[list[CodeRow], list[CodeReach], Counter[str], dict[str, int]]:
     statuses = [how for how, many in fates.items() for _ in range(many)]
     statuses = ["accepted"] * (codes - len(statuses)) + statuses
     pairs = [
@@ -515,7 +517,7 @@ def _per_code(
     received.update(
         session for (_, session), how in owners.items() if how in {"delivered", "recovered"}
     )
-    rows, totals = [], Counter(fate)
+    rows, reach, totals = [], [], Counter(fate)
     for code, status in enumerate(statuses):
         counts = Counter(owners[pair] for pair in pairs if pair[0] == code)
         latencies = Histogram()
@@ -523,6 +525,8 @@ def _per_code(
             latencies.add(int(random_.lognormvariate(0, 0.5) * median_ms * 1000))
         delivery.merge(latencies)
         latency = latencies.summary()
+        if counts:
+            reach.append(CodeReach(seq=code + 1, owed=counts.total(), delivery_ms=latency))
         rows.append(
             CodeRow(
                 seq=code + 1,
@@ -547,7 +551,7 @@ def _per_code(
             )
         )
     spread = Counter(received.values())
-    return rows, totals, {str(many): spread[many] for many in sorted(spread, reverse=True)}
+    return rows, reach, totals, {str(many): spread[many] for many in sorted(spread, reverse=True)}
 
 
 def _channels(per_code: Sequence[CodeRow], channels: int, sessions: int) -> list[ChannelFigures]:

@@ -9,10 +9,11 @@ A page with such figures needs `STYLE`. It follows the system's dark or light th
 root element has ``data-theme="dark"`` or ``"light"``.
 """
 
-from sseload_users.report.charts.codes import deliveries, reach
+from sseload_users.report.charts.codes import deliveries
 from sseload_users.report.charts.latencies import Change, changes, distribution
 from sseload_users.report.charts.losses import losses
 from sseload_users.report.charts.palette import STYLE
+from sseload_users.report.charts.reach import reach
 from sseload_users.report.charts.server import vitals
 from sseload_users.report.charts.timeline import connections, generator, latency, traffic
 

@@ -1,123 +1,21 @@
-"""Draw single codes: how many sessions received them, and how fast."""
+"""Draw codes in order: what became of their owed deliveries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from markupsafe import Markup
 
-from sseload_users.core.formatting import count, ms, number, of, share
+from sseload_users.core.formatting import count, number, of
 from sseload_users.report.charts import scale
 from sseload_users.report.charts.bins import chunks
-from sseload_users.report.charts.drawing import ChartTable, Hit, Key, Panel, Point, figure
-from sseload_users.report.charts.palette import SERIES
+from sseload_users.report.charts.drawing import ChartTable, Hit, Key, Panel, figure
 from sseload_users.report.model import CodeRow
 
 Codes: TypeAlias = Sequence[CodeRow]
 
 _BARS_WITH_GAPS = 80
-
-
-def reach(per_code: Codes, latest: int = len(SERIES)) -> Markup:
-    """Draw which share of the sessions had the latest codes after how long.
-
-    Args:
-        per_code: as in the report. Of each code's curve five points are known: its first
-            and last arrival, the median, the 95th and the 99th percentile.
-        latest: how many codes, five at most.
-    """
-    shown = [code for code in per_code if code.owed][-latest:]
-    curves = [_curve(code) for code in shown]
-    x = scale.latencies(value for curve in curves for value, _ in curve)
-    panel = Panel("of the sessions owed", scale.shares(), x)
-    # The latest has the first colour, and is drawn last, above the others.
-    styles = SERIES[: len(shown)][::-1]
-    for code, curve, style in zip(shown, curves, styles, strict=True):
-        newest = code is shown[-1]
-        end = curve[-1] if curve else (x.low, 0.0)
-        panel.line([end, (x.high, end[1])], style, "faint")
-        panel.line(curve, style, "" if newest else "thin")
-        for point in curve:
-            panel.dot(point, style, 3.5 if newest else 2.5)
-    about = "No code was owed to anybody yet."
-    if not shown:
-        panel.nothing(about)
-    else:
-        last = shown[-1]
-        about = f"Code {number(last.seq)} reached {of(last.delivered, last.owed)} sessions"
-        about += (
-            f": half of them within {ms(last.p50_ms)} ms, the last after {ms(last.last_ms)} ms."
-            if curves[-1]
-            else "."
-        )
-    return figure(
-        "chart-reach",
-        "Reach of the latest codes",
-        about,
-        [panel],
-        ChartTable(
-            ("code", "reached", "first, ms", "p50, ms", "p95, ms", "p99, ms", "last, ms"),
-            [
-                (number(code.seq), share(code.delivered, code.owed), *map(ms, _arrivals(code)))
-                for code in reversed(shown)
-            ],
-        ),
-        x_name="ms since the code was sent",
-        keys=[
-            Key(style, f"code {number(code.seq)}{', the latest' if code is shown[-1] else ''}")
-            for code, style in zip(reversed(shown), SERIES, strict=False)
-        ],
-        hits=_slices([code.seq for code in shown], curves, x),
-    )
-
-
-def _arrivals(code: CodeRow) -> tuple[float | None, ...]:
-    return code.first_ms, code.p50_ms, code.p95_ms, code.p99_ms, code.last_ms
-
-
-def _curve(code: CodeRow) -> list[Point]:
-    """Return the known points of a code's reach, as (milliseconds, share of the owed).
-
-    Percentiles are nearest-rank, so each stands for a number of sessions.
-    """
-    delivered, owed = code.delivered, code.owed
-    ranks = (1, *(max(1, int(part * delivered + 0.5)) for part in (0.5, 0.95, 0.99, 1.0)))
-    return [
-        (value, rank / owed)
-        for value, rank in zip(_arrivals(code), ranks, strict=True)
-        if delivered and value is not None
-    ]
-
-
-def _slices(
-    codes: Sequence[int], curves: Sequence[Sequence[Point]], x: scale.Scale, many: int = 40
-) -> Iterator[Hit]:
-    """Yield texts along the horizontal axis: how far each code had come."""
-    for index in range(many if codes else 0):
-        start, end = (_inverse(x, at / many) for at in (index, index + 1))
-        reached = ", ".join(
-            f"code {number(code)} {round(100 * _reached(curve, end))} %"
-            for code, curve in zip(reversed(codes), reversed(curves), strict=True)
-        )
-        yield Hit(start, end, f"after {ms(end)} ms: {reached}")
-
-
-def _inverse(x: scale.Scale, at: float) -> float:
-    if x.logarithmic:
-        return float(x.low * (x.high / x.low) ** at)
-    return x.low + (x.high - x.low) * at
-
-
-def _reached(curve: Sequence[Point], after: float) -> float:
-    """Return a curve's share at a time, interpolated linearly."""
-    if not curve or after < curve[0][0]:
-        return 0.0
-    for (left, low), (right, high) in pairwise(curve):
-        if after < right:
-            return low + (high - low) * (after - left) / (right - left)
-    return curve[-1][1]
 
 
 class _Sums(NamedTuple):

@@ -7,8 +7,10 @@ except for stroke widths (``vector-effect``); texts, dots and bars are outside o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
@@ -20,7 +22,23 @@ _WIDE = 1000  # the width of the inner SVG's viewBox
 _ABOVE, _BETWEEN, _BELOW = 24, 34, 42  # pixels, for units, ticks and the axis' name
 _NARROW, _LETTER = 270, 6.6  # pixels, of a narrow plot and of a letter
 
+_LINE, _MARGIN = 13, 14  # pixels, the height of a label and what is free beside a plot
+
 Point = tuple[float, float]
+
+
+class _Box(NamedTuple):
+    """Where a label is, in pixels of a narrow plot."""
+
+    left: float
+    right: float
+    top: float
+    foot: float
+
+    def overlaps(self, other: _Box) -> bool:
+        """Whether two labels collide."""
+        beside = self.right <= other.left or other.right <= self.left
+        return not (beside or self.foot <= other.top or other.foot <= self.top)
 
 
 def text(words: object) -> Markup:
@@ -45,6 +63,7 @@ class Panel:
     height: int = 170
     _stretched: list[str] = field(default_factory=list)
     _fixed: list[str] = field(default_factory=list)
+    _labels: list[_Box] = field(default_factory=list)
 
     def line(self, points: Iterable[Point], style: str, extra: str = "") -> None:
         """Add a line through points, from left to right."""
@@ -67,13 +86,28 @@ class Panel:
             f'<circle class="dot fill-{style}" cx="{across:.2%}" cy="{down:.1f}" r="{radius:g}"/>'
         )
         if label:
-            # Latencies rise from left to right, so there is room above to the left of a dot and
-            # below to its right.
-            anchor, dx, dy = ("end", -7, -7) if across > 0.3 else ("start", 7, 15)
-            self._fixed.append(
-                f'<text class="value" x="{across:.2%}" dx="{dx}" y="{max(10.0, down + dy):.1f}" '
-                f'text-anchor="{anchor}">{text(label)}</text>'
-            )
+            self._label(across, down, label)
+
+    def _label(self, across: float, down: float, label: str) -> None:
+        """Add a label beside a dot where there is room, even in a narrow plot; else nowhere."""
+        # Latencies rise from left to right, so there is room above to the left of a dot and
+        # below to its right.
+        left = [("end", -7, -7), ("end", -7, 15)]
+        right = [("start", 7, 15), ("start", 7, -7)]
+        long = len(label) * _LETTER
+        for anchor, dx, dy in left + right if across > 0.3 else right + left:
+            foot = max(10.0, down + dy)
+            begin = across * _NARROW + dx - (long if anchor == "end" else 0)
+            box = _Box(begin, begin + long, foot - _LINE, foot)
+            if begin < 0 or box.right > _NARROW + _MARGIN or foot > self.height:
+                continue
+            if not any(box.overlaps(other) for other in self._labels):
+                self._labels.append(box)
+                self._fixed.append(
+                    f'<text class="value" x="{across:.2%}" dx="{dx}" y="{foot:.1f}" '
+                    f'text-anchor="{anchor}">{text(label)}</text>'
+                )
+                return
 
     def bar(
         self, across: tuple[float, float], values: tuple[float, float], style: str, gap: float = 0.0
@@ -114,6 +148,16 @@ class Panel:
         self._fixed.insert(
             0, f'<line class="{style}" x1="{x}" x2="{x}" y1="0" y2="{self.height}"/>'
         )
+
+    def moment(self, start: float, end: float) -> None:
+        """Add a moment, or a stretch of time, behind the marks."""
+        left, right = self.x.at(start), self.x.at(end)
+        self._fixed.insert(
+            0,
+            f'<rect class="fill-moment" x="{left:.2%}" width="{max(right - left, 0.003):.2%}" '
+            f'y="0" height="{self.height}"/>',
+        )
+        self.across(start, "moment")
 
     def mark(self, start: float, end: float, name: str) -> None:
         """Add the bounds of a phase, and its name if the phase is wide enough."""
@@ -247,7 +291,7 @@ def figure(
     foot, x = top - _BETWEEN, panels[0].x
     ticks = "".join(
         f'<text x="{x.at(value):.2%}" y="{foot + 17:g}" text-anchor="middle">{text(label)}</text>'
-        for value, label in x.ticks
+        for value, label in _fitting(x)
     )
     ticks += f'<text x="50%" y="{foot + 36:g}" text-anchor="middle">{text(x_name + x.note)}</text>'
     slices = "".join(_hit(hit, x, _ABOVE, foot - _ABOVE) for hit in hits)
@@ -262,6 +306,16 @@ def figure(
         f'<div class="rows" tabindex="0" role="region" aria-labelledby="{name}-title">'
         f"{table.html()}</div></details></figure>"
     )
+
+
+def _fitting(x: Scale) -> Iterator[tuple[float, str]]:
+    """Yield the ticks whose labels do not collide, even in a narrow plot."""
+    end = -math.inf
+    for value, label in x.ticks:
+        middle, half = x.at(value) * _NARROW, len(label) * _LETTER / 2
+        if middle - half >= end:
+            yield value, label
+            end = middle + half + _LETTER
 
 
 def _hit(hit: Hit, x: Scale, top: float, height: float) -> str:

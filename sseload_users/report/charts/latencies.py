@@ -160,13 +160,16 @@ def changes(rows: Sequence[Change]) -> Markup:
     furthest = scale.linear(
         (abs(each) for row in rows for each in row[1:4] if math.isfinite(each)), least=10.0
     )
+    # No latency falls by more than itself.
+    lowest = max(-furthest.high, -100.0)
     sides = [value for value, _ in furthest.ticks[2::2]]
     x = scale.Scale(
-        -furthest.high,
+        lowest,
         furthest.high,
         tuple(
             (value, f"{value:+g} %" if value else "0")
             for value in (*(-side for side in reversed(sides)), 0.0, *sides)
+            if value >= lowest
         ),
     )
     places = [(many - index - 0.5, row) for index, row in enumerate(rows)]

@@ -42,6 +42,12 @@ class Scale:
             value = (value - self.low) / (self.high - self.low)
         return min(max(value, 0.0), 1.0)
 
+    def value(self, at: float) -> float:
+        """Return the value at a position, from 0 to 1."""
+        if self.logarithmic:
+            return float(self.low * (self.high / self.low) ** at)
+        return self.low + (self.high - self.low) * at
+
     @property
     def note(self) -> str:
         """A note for the reader, to append to the unit."""
@@ -51,21 +57,24 @@ class Scale:
 def linear(values: Iterable[float], *, least: float = 1.0, whole: bool = False) -> Scale:
     """Return a scale from 0 to a round number that no value exceeds, with three to six ticks.
 
+    Where a value is negative, it begins below 0, at a round number that no value falls below.
+
     Args:
         values: what is going to be drawn.
         least: the end for lower values, or for none.
         whole: whether there are only whole numbers to be written.
     """
-    top = max(least, *values, least)
-    step = _round_step(top / 4)
+    values = [*values]
+    top, bottom = max(least, *values, least), min(0.0, *values, 0.0)
+    step = _round_step((top - bottom) / 4)
     if whole:
-        step = max(1.0, step if step % 1 == 0 else _round_step(top / 3))
-    steps = math.ceil(round(top / step, 9))
+        step = max(1.0, step if step % 1 == 0 else _round_step((top - bottom) / 3))
+    steps, below = math.ceil(round(top / step, 9)), math.ceil(round(-bottom / step, 9))
     decimals = max(0, -math.floor(math.log10(step) + 1e-9) + (_is_quarter(step)))
     return Scale(
-        0.0,
+        -below * step,
         steps * step,
-        tuple((index * step, short(index * step, decimals)) for index in range(steps + 1)),
+        tuple((index * step, short(index * step, decimals)) for index in range(-below, steps + 1)),
     )
 
 
@@ -109,7 +118,9 @@ def time(end: float, most_ticks: int = 6) -> Scale:
 
 
 def short(value: float, decimals: int = 0) -> str:
-    """Return a number's label, of six characters at most."""
+    """Return a number's label, of six characters at most, and a minus sign."""
+    if value < 0:
+        return f"-{short(-value, decimals)}"
     if value >= 1e9:
         return f"{value / 1e9:,.4g}G"
     if value >= 1e6:

@@ -10,26 +10,32 @@ from sseload_users.core.figures import VitalsSeries
 from sseload_users.core.formatting import number
 from sseload_users.core.vitals import sentences
 from sseload_users.report.charts import scale
-from sseload_users.report.charts.drawing import ChartTable, Hit, Panel, figure
+from sseload_users.report.charts.drawing import ChartTable, Panel, figure
 from sseload_users.report.charts.palette import SERIES
-from sseload_users.report.charts.timeline import (
+from sseload_users.report.charts.time_axis import (
     X_NAME,
     Timeline,
     bins_of,
     broken_line,
+    hits_of,
     marked,
+    moment_keys,
     span,
     when,
     x_axis,
 )
 from sseload_users.report.model import Phase
+from sseload_users.report.moments import Moment
 
 #: Most series that are drawn; the report has them all.
 _MOST = 8
 
 
 def vitals(
-    timeline: Timeline, series: Sequence[VitalsSeries], phases: Sequence[Phase] = ()
+    timeline: Timeline,
+    series: Sequence[VitalsSeries],
+    phases: Sequence[Phase] = (),
+    moments: Sequence[Moment] = (),
 ) -> Markup:
     """Draw the server's CPU, memory and whatever else was watched.
 
@@ -37,6 +43,7 @@ def vitals(
         timeline: as in the report.
         series: as in the report, one or more.
         phases: as in the report; their bounds are marked.
+        moments: of the run; they are marked as well.
     """
     shown = series[:_MOST]
     parts, x = bins_of(timeline), x_axis(timeline)
@@ -54,7 +61,7 @@ def vitals(
         "chart-server",
         "Server",
         f"{about[:1].upper()}{about[1:]}." if about else "Nothing is known of the server.",
-        marked(panels, phases, "" if about else "Nothing was read."),
+        marked(panels, phases, moments, "" if about else "Nothing was read."),
         ChartTable(
             ("time", *(name for name, _ in named)),
             [
@@ -63,14 +70,13 @@ def vitals(
             ],
         ),
         x_name=X_NAME,
-        hits=(
-            Hit(
-                part.start,
-                part.end,
-                f"{when(part)}: "
-                + "; ".join(f"{name} {span(part, each.values, _rough)}" for name, each in named),
-            )
-            for part in parts
+        keys=moment_keys(moments),
+        hits=hits_of(
+            parts,
+            moments,
+            lambda part: "; ".join(
+                f"{name} {span(part, each.values, _rough)}" for name, each in named
+            ),
         ),
     )
 

@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
 from statistics import median
-from typing import TypeAlias
 
 from markupsafe import Markup
 
 from sseload_users.core.formatting import count, ms, number
 from sseload_users.report.charts import scale
-from sseload_users.report.charts.bins import Bin, bins
-from sseload_users.report.charts.drawing import ChartTable, Hit, Key, Panel, Point, figure
-from sseload_users.report.model import Phase, TimelinePoint
+from sseload_users.report.charts.bins import Bin
+from sseload_users.report.charts.drawing import ChartTable, Key, Panel, Point, figure
+from sseload_users.report.charts.time_axis import (
+    DOTS_UP_TO,
+    X_NAME,
+    Column,
+    Timeline,
+    bins_of,
+    broken_line,
+    clock,
+    hits_of,
+    marked,
+    moment_keys,
+    span,
+    when,
+    x_axis,
+)
+from sseload_users.report.model import Phase
+from sseload_users.report.moments import Moment
 
-Timeline: TypeAlias = Sequence[TimelinePoint]
 
-#: A figure, or None, for each interval of the timeline.
-Column: TypeAlias = Sequence[float | None]
-
-#: The name of the horizontal axis.
-X_NAME = "time since the run began"
-_DOTS_UP_TO = 80  # beyond that, dots would be a second line
-_PHASES_UP_TO = 12  # beyond that, as in a run of many steps, only when codes were sent
-
-
-def connections(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
+def connections(
+    timeline: Timeline, phases: Sequence[Phase] = (), moments: Sequence[Moment] = ()
+) -> Markup:
     """Draw how many connections were open, connecting and dropped, and the failed operations.
 
     Args:
         timeline: as in the report.
         phases: as in the report; their bounds are marked.
+        moments: of the run; they are marked as well.
     """
-    parts = bins_of(timeline)
-    x = x_axis(timeline)
+    parts, x = bins_of(timeline), x_axis(timeline)
     opens, connecting = [row.open for row in timeline], [row.connecting for row in timeline]
     dropped, errors = [row.dropped for row in timeline], [row.errors for row in timeline]
     opened = Panel("connections", scale.linear([*opens, *connecting], whole=True), x)
@@ -59,7 +64,7 @@ def connections(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
         "chart-connections",
         "Connections",
         about,
-        marked(panels, phases, "No time has passed yet." if not parts else ""),
+        marked(panels, phases, moments, "No time has passed yet." if not parts else ""),
         ChartTable(
             ("time", "open", "connecting", "dropped", "failed operations"),
             [
@@ -74,26 +79,28 @@ def connections(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
             ],
         ),
         x_name=X_NAME,
-        keys=keys,
-        hits=(
-            Hit(
-                part.start,
-                part.end,
-                f"{when(part)}: {span(part, opens, _integer)} open, "
+        keys=[*keys, *moment_keys(moments)],
+        hits=hits_of(
+            parts,
+            moments,
+            lambda part: (
+                f"{span(part, opens, _integer)} open, "
                 f"{span(part, connecting, _integer)} connecting, "
-                f"{number(part.total(dropped))} dropped, {number(part.total(errors))} failed",
-            )
-            for part in parts
+                f"{number(part.total(dropped))} dropped, {number(part.total(errors))} failed"
+            ),
         ),
     )
 
 
-def traffic(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
+def traffic(
+    timeline: Timeline, phases: Sequence[Phase] = (), moments: Sequence[Moment] = ()
+) -> Markup:
     """Draw how many codes were sent, and how many deliveries arrived.
 
     Args:
         timeline: as in the report.
         phases: as in the report; their bounds are marked.
+        moments: of the run; they are marked as well.
     """
     parts = bins_of(timeline)
     x = x_axis(timeline)
@@ -108,7 +115,9 @@ def traffic(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
         "Codes and deliveries",
         f"{count(sum(sent), 'code')} sent, "
         f"{count(sum(received), 'delivery', 'deliveries')} received.",
-        marked(panels, phases, "" if any(received) or any(sent) else "Nothing was sent yet."),
+        marked(
+            panels, phases, moments, "" if any(received) or any(sent) else "Nothing was sent yet."
+        ),
         ChartTable(
             ("time", "codes sent", "deliveries"),
             [
@@ -117,24 +126,27 @@ def traffic(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
             ],
         ),
         x_name=X_NAME,
-        hits=(
-            Hit(
-                part.start,
-                part.end,
-                f"{when(part)}: {count(part.total(sent), 'code')} sent, "
-                f"{count(part.total(received), 'delivery', 'deliveries')} received",
-            )
-            for part in parts
+        keys=moment_keys(moments),
+        hits=hits_of(
+            parts,
+            moments,
+            lambda part: (
+                f"{count(part.total(sent), 'code')} sent, "
+                f"{count(part.total(received), 'delivery', 'deliveries')} received"
+            ),
         ),
     )
 
 
-def latency(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
+def latency(
+    timeline: Timeline, phases: Sequence[Phase] = (), moments: Sequence[Moment] = ()
+) -> Markup:
     """Draw the delivery latency: the median and the 99th percentile of each interval.
 
     Args:
         timeline: as in the report.
         phases: as in the report; their bounds are marked.
+        moments: of the run; they are marked as well.
     """
     parts = bins_of(timeline)
     p50, p99 = [row.p50_ms for row in timeline], [row.p99_ms for row in timeline]
@@ -145,7 +157,7 @@ def latency(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
         broken_line(panel, _points(parts, column), style)
     about = (
         "Median and 99th percentile of what arrived in each interval; "
-        f"p99 was {ms(slowest[0])} ms at most, at {_clock(slowest[1])}."
+        f"p99 was {ms(slowest[0])} ms at most, at {clock(slowest[1])}."
         if slowest
         else "Nothing arrived."
     )
@@ -153,7 +165,7 @@ def latency(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
         "chart-latency",
         "Delivery latency over time",
         about,
-        marked([panel], phases, "" if slowest else "No delivery yet."),
+        marked([panel], phases, moments, "" if slowest else "No delivery yet."),
         ChartTable(
             ("time", "p50, ms", "p99, ms", "deliveries"),
             [
@@ -168,25 +180,24 @@ def latency(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
             ],
         ),
         x_name=X_NAME,
-        keys=(Key("s1", "p50"), Key("s2", "p99")),
-        hits=(
-            Hit(
-                part.start,
-                part.end,
-                f"{when(part)}: p50 {span(part, p50, ms)} ms, p99 {span(part, p99, ms)} ms",
-            )
-            for part in parts
-            if part.span(p99)
+        keys=[Key("s1", "p50"), Key("s2", "p99"), *moment_keys(moments)],
+        hits=hits_of(
+            [part for part in parts if part.span(p99)],
+            moments,
+            lambda part: f"p50 {span(part, p50, ms)} ms, p99 {span(part, p99, ms)} ms",
         ),
     )
 
 
-def generator(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
+def generator(
+    timeline: Timeline, phases: Sequence[Phase] = (), moments: Sequence[Moment] = ()
+) -> Markup:
     """Draw the load generator's own condition: its lag, its CPU, and its waits for a core.
 
     Args:
         timeline: as in the report.
         phases: as in the report; their bounds are marked.
+        moments: of the run; they are marked as well.
     """
     parts = bins_of(timeline)
     x = x_axis(timeline)
@@ -201,20 +212,14 @@ def generator(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
         points = _points(parts, column)
         panel.line(points, style)
         panel.area(points, style)
-    about = (
-        f"Lag p99 {ms(max(lags))} ms at most" if lags else "Lag unknown",
-        f"CPU {max(loads):.0f} % at most" if loads else "CPU unknown",
-        f"waited for a core {max(waits):.0f} % of a second at most."
-        if waits
-        else "waits for a core unknown.",
-    )
     return figure(
         "chart-generator",
         "Generator",
-        "; ".join(about),
+        _condition(lags, loads, waits),
         marked(
             [lag_panel, cpu_panel, wait_panel] if waits else [lag_panel, cpu_panel],
             phases,
+            moments,
             "" if lags or loads else "Nothing was measured yet.",
         ),
         ChartTable(
@@ -230,26 +235,28 @@ def generator(timeline: Timeline, phases: Sequence[Phase] = ()) -> Markup:
             ],
         ),
         x_name=X_NAME,
-        hits=(
-            Hit(
-                part.start,
-                part.end,
-                f"{when(part)}: lag p99 {span(part, lag, ms)} ms, "
-                f"CPU {span(part, cpu, _whole)} %, waited {span(part, waited, _whole)} %",
-            )
-            for part in parts
+        keys=moment_keys(moments),
+        hits=hits_of(
+            parts,
+            moments,
+            lambda part: (
+                f"lag p99 {span(part, lag, ms)} ms, "
+                f"CPU {span(part, cpu, _whole)} %, waited {span(part, waited, _whole)} %"
+            ),
         ),
     )
 
 
-def bins_of(timeline: Timeline) -> list[Bin]:
-    """Return the timeline in parts, few enough to be drawn."""
-    return bins([row.t for row in timeline])
-
-
-def x_axis(timeline: Timeline) -> scale.Scale:
-    """Return the axis of the run's time."""
-    return scale.time(timeline[-1].t if timeline else 0.0)
+def _condition(lags: Sequence[float], loads: Sequence[float], waits: Sequence[float]) -> str:
+    """Return the generator's condition in words: the highest of its figures."""
+    known = (
+        f"Lag p99 {ms(max(lags))} ms at most" if lags else "Lag unknown",
+        f"CPU {max(loads):.0f} % at most" if loads else "CPU unknown",
+        f"waited for a core {max(waits):.0f} % of a second at most."
+        if waits
+        else "waits for a core unknown.",
+    )
+    return "; ".join(known)
 
 
 def _known(column: Column) -> list[float]:
@@ -272,60 +279,11 @@ def _bars(
     """Return a panel of sums, one bar for each bin."""
     totals = [part.total(column) for part in parts]
     panel = Panel(unit, scale.linear(totals, whole=True), x, height)
-    gap = 0.15 if len(parts) <= _DOTS_UP_TO else 0.0
+    gap = 0.15 if len(parts) <= DOTS_UP_TO else 0.0
     for part, total in zip(parts, totals, strict=True):
         if total:
             panel.bar((part.start, part.end), (0, total), style, gap)
     return panel
-
-
-def broken_line(panel: Panel, points: Sequence[Point], style: str) -> None:
-    """Draw a line that is interrupted where nothing arrived for far longer than usual."""
-    if not points:
-        return
-    steps = [after[0] - before[0] for before, after in pairwise(points)]
-    longest = 4 * median(steps) if steps else 0.0
-    stretch = [points[0]]
-    for point, step in zip(points[1:], steps, strict=True):
-        if step > longest > 0:
-            panel.line(stretch, style)
-            stretch = []
-        stretch.append(point)
-    panel.line(stretch, style)
-    if len(points) <= _DOTS_UP_TO:
-        for point in points:
-            panel.dot(point, style)
-
-
-def marked(panels: list[Panel], phases: Sequence[Phase], nothing: str) -> list[Panel]:
-    """Return the panels with the bounds of the phases, or with a text where they are empty."""
-    if nothing:
-        panels[0].nothing(nothing)
-        return panels
-    if not phases:
-        return panels
-    began = datetime.fromisoformat(phases[0].started_at)
-    if len(phases) > _PHASES_UP_TO:
-        phases = [phase for phase in phases if phase.name in ("broadcast", "observe")]
-    for phase in phases:
-        start = (datetime.fromisoformat(phase.started_at) - began).total_seconds()
-        for panel in panels:
-            panel.mark(start, start + phase.seconds, phase.name if panel is panels[0] else "")
-    return panels
-
-
-def when(part: Bin) -> str:
-    """Return the time of a bin: "10-12 s"."""
-    return f"{part.start:.3g}-{part.end:.3g} s" if part.end < 600 else _clock(part.end)
-
-
-def _clock(seconds: float) -> str:
-    """Return a time since the run began: "18 s", "12:05", "3:20:09"."""
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _length(parts: Sequence[Bin]) -> str:
@@ -339,12 +297,3 @@ def _whole(value: float) -> str:
 
 def _integer(value: float) -> str:
     return number(int(value))
-
-
-def span(part: Bin, column: Column, in_words: Callable[[float], str]) -> str:
-    """Return a figure, or its lowest and highest where it changed; "-" for none."""
-    values = part.span(column)
-    if values is None:
-        return "-"
-    low, high = map(in_words, values)
-    return low if low == high else f"{low}-{high}"
