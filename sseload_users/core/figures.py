@@ -65,6 +65,42 @@ class PollingFigures:
 
 @with_config(FIGURES)
 @dataclass(slots=True, kw_only=True)
+class ConnectParts:
+    """What the connect times consist of, and what is apart from them; of successful connects."""
+
+    tcp_ms: LatencySummary
+    """From the first SYN to the connection; a proxy's tunnel included."""
+    tls_ms: LatencySummary
+    """The TLS handshake, of connects with TLS."""
+    handshake_ms: LatencySummary
+    """From the request to the response that accepts. With long polling, and for event streams on a
+    connection that was there before, all that comes before that response as well."""
+    subscription_ms: LatencySummary
+    """From there to the message that confirms the subscription, where there is one."""
+    own_ms: LatencySummary
+    """Delays of the generator while a connection connected. They are not part of connect_ms."""
+    queue_ms: LatencySummary
+    """How long connections waited because --connect-concurrency others were connecting. It is not
+    part of connect_ms."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class RampFigures:
+    """How fast the connections were opened; their first connects, as far as they succeeded."""
+
+    offered_per_s: Amount
+    """Connects per second that were due, by --spawn-rate; null if all were due at once."""
+    achieved_per_s: Amount
+    """Connects per second that succeeded; null with fewer than two."""
+    limited_by: Literal["generator", "server"] | None
+    """What most of the time went to where the second rate is less than 90 % of the first: delays
+    of the generator, or waiting for the server, for --connect-concurrency connections at a time.
+    Null if the connections were opened as fast as they were due."""
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
 class ConnectionFigures:
     """How connecting went."""
 
@@ -105,6 +141,10 @@ class ConnectionFigures:
     """The most connections that were subscribed at once."""
     connect_ms: LatencySummary
     """Connect times: TCP, TLS, handshake and subscription, without queueing in the generator."""
+    connect_parts: ConnectParts
+    """What the connect times consist of, and what is apart from them."""
+    ramp: RampFigures | None
+    """How fast the connections were opened; null without any, and in a run of several steps."""
     recovery_ms: LatencySummary
     """From a session's drop to the subscription of the next one of the same connection."""
     causes: list[FailureCause]
@@ -352,6 +392,11 @@ class StormRecovery:
     back_100_s: Amount
     """Seconds from a storm's beginning until 100 % of them were subscribed again; null if so many
     never were."""
+    own_ms: LatencySummary
+    """How much of the time of each connection that was back was a delay of the generator."""
+    limited_by: Literal["generator", "server"] | None
+    """What most of the time beyond --storm-jitter went to. If it is the generator, the times say
+    how fast that is, and the server may be faster. Null if no connection was back."""
 
 
 @with_config(FIGURES)

@@ -19,6 +19,7 @@ from sseload_users.core.evidence import Evidence
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.leaks import MAX_EXAMPLES, Leak
 from sseload_users.core.node_counts import NodeCounts, NodeEvent
+from sseload_users.core.ramp import Ramp
 from sseload_users.core.second import Second
 
 _S = 1_000_000_000
@@ -26,9 +27,16 @@ _S = 1_000_000_000
 #: The histograms beside those of codes and seconds.
 _HISTOGRAMS = (
     "connect",
+    "connect_tcp",
+    "connect_tls",
+    "connect_handshake",
+    "connect_subscription",
+    "connect_own",
+    "connect_queue",
     "recovery",
     "catch_up",
     "storm",
+    "storm_own",
     "herd",
     "flap",
     "slip",
@@ -48,6 +56,7 @@ class PackedTally(TypedDict):
     codes: dict[int, list[Any]]
     seconds: dict[int, list[Any]]
     histograms: list[list[object]]
+    ramp: list[int]
     leaks: list[tuple[int, str, int, str, Sequence[str], bool, str]]
     evidence: list[Any]
     addresses: list[tuple[str, str, str, int]]
@@ -64,10 +73,18 @@ class Tally:
         compression: sessions by the compression that was negotiated, "none" included. A count
             is negative if sessions of before have negotiated something else.
         server_texts: by cause, the server's own words in one of its failures.
-        connect: connect times, in microseconds; like the next ten, a histogram.
+        ramp: how fast connections were opened.
+        connect: connect times, in microseconds; like all that follow up to `stalls`, a histogram.
+        connect_tcp: its part for TCP.
+        connect_tls: its part for TLS, of connects with TLS.
+        connect_handshake: its part for the handshake.
+        connect_subscription: its part for the subscription, of connects with a confirmation.
+        connect_own: delays of the generator meanwhile, which are no part of it.
+        connect_queue: how long they waited for --connect-concurrency.
         recovery: from a session's drop to the next session's subscription.
         catch_up: from a connection's return to its last recovered code.
         storm: from the beginning of a storm to the first subscription after it.
+        storm_own: how much of that was a delay of the generator.
         herd: from the beginning of a storm to each attempt to return that failed.
         flap: from the loss of a flapping connection to its next subscription.
         slip: how much later than scheduled codes were sent.
@@ -92,6 +109,12 @@ class Tally:
         "codes",
         "compression",
         "connect",
+        "connect_handshake",
+        "connect_own",
+        "connect_queue",
+        "connect_subscription",
+        "connect_tcp",
+        "connect_tls",
         "counters",
         "evidence",
         "flap",
@@ -101,6 +124,7 @@ class Tally:
         "leaks",
         "node_gaps",
         "nodes",
+        "ramp",
         "recovery",
         "seconds",
         "server_texts",
@@ -108,6 +132,7 @@ class Tally:
         "stalls",
         "stamp_error",
         "storm",
+        "storm_own",
     )
 
     def __init__(self) -> None:
@@ -116,9 +141,17 @@ class Tally:
         self.compression: Counter[str] = Counter()
         self.server_texts: dict[Cause, str] = {}
         self.connect = Histogram()
+        self.connect_tcp = Histogram()
+        self.connect_tls = Histogram()
+        self.connect_handshake = Histogram()
+        self.connect_subscription = Histogram()
+        self.connect_own = Histogram()
+        self.connect_queue = Histogram()
+        self.ramp = Ramp()
         self.recovery = Histogram()
         self.catch_up = Histogram()
         self.storm = Histogram()
+        self.storm_own = Histogram()
         self.herd = Histogram()
         self.flap = Histogram()
         self.slip = Histogram()
@@ -191,6 +224,7 @@ class Tally:
         self.compression.update(other.compression)
         for name in _HISTOGRAMS:
             getattr(self, name).merge(getattr(other, name))
+        self.ramp.merge(other.ramp)
         for sequence, code in other.codes.items():
             if sequence >= first_code:
                 self.code(sequence).merge(code)
@@ -219,6 +253,7 @@ class Tally:
         for code in self.codes.values():
             if code.first_ns:
                 code.first_ns, code.last_ns = to(code.first_ns), to(code.last_ns)
+        self.ramp.convert_times(to)
         seconds, self.seconds = self.seconds, {}
         for key, second in seconds.items():
             self.second(roughly(key * _S + _S // 2)).merge(second)
@@ -237,6 +272,7 @@ class Tally:
             "addresses": [(*key, number) for key, number in self.addresses.items()],
             "nodes": [(*key, number) for key, number in self.nodes.items()],
             "node_gaps": {node: gaps.pack() for node, gaps in self.node_gaps.items()},
+            "ramp": self.ramp.pack(),
             "histograms": [getattr(self, name).pack() for name in _HISTOGRAMS],
             "evidence": self.evidence.pack(),
             "leaks": [astuple(leak) for leak in self.leaks],
@@ -252,6 +288,7 @@ class Tally:
             if words:
                 new.server_texts[operation, cause] = words
         new.compression = Counter(data["compression"])
+        new.ramp = Ramp.unpack(data["ramp"])
         new.codes = {key: CodeTally.unpack(code) for key, code in data["codes"].items()}
         new.seconds = {key: Second.unpack(second) for key, second in data["seconds"].items()}
         for name, address, what, number in data["addresses"]:

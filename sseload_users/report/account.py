@@ -15,6 +15,7 @@ from sseload_users.core.figures import (
     Account,
     CodeFigures,
     ConnectionFigures,
+    ConnectParts,
     DeliveryFigures,
     ErrorFigures,
     FailureCause,
@@ -22,8 +23,10 @@ from sseload_users.core.figures import (
     HealthFigures,
     ObservationFigures,
     PollingFigures,
+    RampFigures,
 )
 from sseload_users.core.histogram import Histogram
+from sseload_users.core.ramp import Ramp
 from sseload_users.core.second import highest
 from sseload_users.core.tally import Tally
 from sseload_users.core.totals import Totals
@@ -131,6 +134,15 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
             polling=_polling(run, tally),
             peak_open=totals.peak_open,
             connect_ms=summarize(tally.connect),
+            connect_parts=ConnectParts(
+                tcp_ms=summarize(tally.connect_tcp),
+                tls_ms=summarize(tally.connect_tls),
+                handshake_ms=summarize(tally.connect_handshake),
+                subscription_ms=summarize(tally.connect_subscription),
+                own_ms=summarize(tally.connect_own),
+                queue_ms=summarize(tally.connect_queue),
+            ),
+            ramp=_ramp(run, tally.ramp),
             recovery_ms=summarize(tally.recovery),
             causes=_causes(run, causes, tally.server_texts, {*CONNECTING, "session"}),
         ),
@@ -145,6 +157,23 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
         errors=_errors(run, tally, codes, attempted, causes),
         generator=_generator(run, totals, summarize, codes.schedule_slip_ms, so_far=so_far),
     )
+
+
+def _ramp(run: Run, ramp: Ramp) -> RampFigures | None:
+    if not ramp.count or run.options["ladder"] or run.options["search"]:
+        return None
+    limit: Literal["generator", "server"] = (
+        "generator" if ramp.own_us > ramp.connect_us else "server"
+    )
+    return RampFigures(
+        offered_per_s=_rounded(ramp.offered),
+        achieved_per_s=_rounded(ramp.achieved),
+        limited_by=None if ramp.is_reached else limit,
+    )
+
+
+def _rounded(rate_per_s: float | None) -> float | None:
+    return None if rate_per_s is None else round(rate_per_s, 3)
 
 
 def parts_of(account: Account) -> dict[str, Any]:

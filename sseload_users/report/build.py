@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Literal
 
 from sseload_users.core.code_tally import CodeTally
 from sseload_users.core.figures import (
@@ -241,7 +242,16 @@ def _storm(run: Run, totals: Totals) -> StormRecovery:
         back_50_s=time_until(0.5),
         back_95_s=time_until(0.95),
         back_100_s=time_until(1.0),
+        own_ms=totals.tally.storm_own.summary(),
+        limited_by=_limit_of_storm(run, totals) if back.total else None,
     )
+
+
+def _limit_of_storm(run: Run, totals: Totals) -> Literal["generator", "server"]:
+    tally = totals.tally
+    waited_us = tally.storm.total * run.options["storm_jitter"] / 2 * 1e6
+    others_us = tally.storm.total_us - tally.storm_own.total_us - waited_us
+    return "generator" if tally.storm_own.total_us > others_us else "server"
 
 
 def _flap(run: Run, totals: Totals) -> FlapRecovery:

@@ -45,7 +45,7 @@ from sseload_users.report.progress import columns
 from sseload_users.report.received_table import ReceivedTable
 from sseload_users.report.steps_table import steps_tables
 from sseload_users.report.workers_table import WorkersTable
-from sseload_users.verdict.capacity import flap_sentence, storm_sentence
+from sseload_users.verdict.capacity import flap_sentence, ramp_sentence, storm_sentence
 from sseload_users.verdict.reasons import Reason, Verdict
 from sseload_users.verdict.symptoms import Finding
 from sseload_users.verdict.thresholds import Grade
@@ -228,6 +228,8 @@ def _counts(report: Report) -> RenderableType:
         _of(connections.succeeded, connections.attempted, "connect attempts succeeded"),
     )
     table.add_row("", _connection_tally(connections))
+    if connections.ramp and (sentence := ramp_sentence(connections.ramp)):
+        table.add_row("", glued(sentence))
     if connections.polling:
         table.add_row("", _polling(connections.polling))
     unknown = [(codes.unknown, "unknown", "yellow")] if codes.unknown else []

@@ -43,6 +43,11 @@ _ADDED_TO_PARTS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
         "over_http2": 0,
         "polling": None,
         "recovery_ms": _NOTHING,
+        "connect_parts": dict.fromkeys(
+            (f"{part}_ms" for part in ("tcp", "tls", "handshake", "subscription", "own", "queue")),
+            _NOTHING,
+        ),
+        "ramp": None,
     },
     ("connections", "causes", "*"): {"said": ""},
     ("codes",): {"unowed": 0, "overlapping": 0, "unknown": 0},
@@ -89,6 +94,7 @@ _ADDED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
         "diagnosis": [],
     },
     ("run",): {"ingest": "unknown", "reasons": 0},
+    ("storm",): {"own_ms": _NOTHING, "limited_by": None},
     ("timeline", "*"): {"dropped": 0, "waited_percent": None, "rss_mib": None},
     ("per_code", "*"): {
         "channel": "",

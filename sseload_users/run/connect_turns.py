@@ -9,6 +9,8 @@ from typing import Any
 
 import gevent
 
+from sseload_users.core.clock import wall_ns
+
 #: Seconds between two looks at which connections are due.
 _TICK_S = 0.001
 
@@ -45,13 +47,14 @@ class ConnectTurns:
         self._waiting: dict[_Turn, None] = {}
         self._timer = self._hub.loop.timer(_TICK_S, _TICK_S)
 
-    def wait_until_due(self) -> None:
-        """Wait until the next first connect is due."""
+    def wait_until_due(self) -> int:
+        """Wait until the next first connect is due; return when that was (wall clock, ns)."""
         now_s = time.monotonic()
         due_s = max(self._next_s, now_s)
+        due_ns = wall_ns() + round((due_s - now_s) * 1e9)
         self._next_s = due_s + self._spacing_s
         if due_s - now_s < _TICK_S:
-            return
+            return due_ns
         if not self._due:
             self._timer.start(self._on_tick)
         turn = _Turn(due_s)
@@ -61,6 +64,7 @@ class ConnectTurns:
                 self._hub.switch()
         finally:
             turn.granted = True
+        return due_ns
 
     def __enter__(self) -> None:
         """Wait until one more may connect."""

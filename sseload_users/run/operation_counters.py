@@ -11,6 +11,7 @@ from sseload_users.core.formatting import clean, shorten
 from sseload_users.core.ledger import Ledger
 from sseload_users.core.node_counts import NodeEvent
 from sseload_users.core.sessions import Connection
+from sseload_users.transports.connect_times import ConnectTimes
 from sseload_users.transports.engine_transport import Passage
 from sseload_users.transports.server_text import MAX_TEXT, text_beyond
 
@@ -67,22 +68,48 @@ class OperationCounters:
             self._ledger.tally.gaps_of(node).add(down_us)
 
     def count_connected(
-        self, connect_us: int, *, first: bool, compression: str = "", http_version: str = ""
+        self,
+        times: ConnectTimes,
+        subscribed_ns: int,
+        *,
+        due_ns: int = 0,
+        queue_us: int | None = None,
+        compression: str = "",
+        http_version: str = "",
     ) -> None:
         """Count an attempt that succeeded.
 
         Args:
-            connect_us: its duration, in microseconds.
-            first: whether it is the first one of its connection.
+            times: what it took.
+            subscribed_ns: when it had succeeded (wall clock, ns).
+            due_ns: when the first connect of the connection was due (wall clock, ns); 0 for a
+                later one.
+            queue_us: how long it waited for its turn, in microseconds; None if it needed none.
             compression: the compression that was negotiated; empty for none.
             http_version: the version of HTTP that carries an event stream; empty for none.
         """
-        self.counters.succeeded += 1
-        self.counters.over_http2 += int(http_version == "2")
-        self.counters.ever_connected += int(first)
-        if not self._is_closed():
-            self._ledger.tally.connect.add(connect_us)
-            self._ledger.tally.compression[compression or "none"] += 1
+        counters = self.counters
+        counters.succeeded += 1
+        counters.over_http2 += int(http_version == "2")
+        counters.ever_connected += int(due_ns > 0)
+        if self._is_closed():
+            return
+        tally, connect_us, own_us = (
+            self._ledger.tally, times.connect_ns // 1000, times.own_ns // 1000,
+        )  # fmt: skip
+        tally.connect.add(connect_us)
+        tally.connect_tcp.add(times.tcp_ns // 1000)
+        tally.connect_handshake.add(times.handshake_ns // 1000)
+        tally.connect_own.add(own_us)
+        if times.tls_ns:
+            tally.connect_tls.add(times.tls_ns // 1000)
+        if times.subscription_ns:
+            tally.connect_subscription.add(times.subscription_ns // 1000)
+        if queue_us is not None:
+            tally.connect_queue.add(queue_us)
+        if due_ns:
+            tally.ramp.add(due_ns, subscribed_ns, own_us, connect_us)
+        tally.compression[compression or "none"] += 1
 
     def count_connect_failure(self, operation: str, cause: str, server_text: str = "") -> str:
         """Count an attempt that failed.
@@ -151,14 +178,16 @@ class OperationCounters:
                     text = reported_text(cause, server_text)
                     self._ledger.tally.note_cause(UPGRADE, cause, text)
 
-    def count_storm_reconnect(self, down_us: int) -> None:
+    def count_storm_reconnect(self, down_us: int, own_us: int) -> None:
         """Count a session that follows one which a storm ended.
 
         Args:
             down_us: time since the storm, in microseconds.
+            own_us: how much of it was a delay of this process.
         """
         if not self._is_closed():
             self._ledger.tally.storm.add(down_us)
+            self._ledger.tally.storm_own.add(own_us)
 
     def count_storm_failure(self, after_us: int) -> None:
         """Note that a failed attempt was one to return after a storm.

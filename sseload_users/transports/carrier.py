@@ -39,6 +39,10 @@ class Carrier(Protocol):
         """Total time that this process took from each arrival to the next write."""
 
     @property
+    def network_ns(self) -> int:
+        """The newest arrival less all delays of this process before it."""
+
+    @property
     def emptied_ns(self) -> int:
         """When a blocking read last found nothing to read (wall clock, ns)."""
 

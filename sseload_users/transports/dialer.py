@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from sseload_users.core.clock import wall_ns
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
+from sseload_users.transports.connect_times import ConnectTimes
 from sseload_users.transports.proxies import Proxies, Proxy, ProxyFailed, open_tunnel
 from sseload_users.transports.resolver import Resolver
 from sseload_users.transports.tcp_connect import connect_tcp
@@ -85,6 +86,7 @@ class Dialer:
         turn: int | None = None,
         counted: bool = False,
         receive_buffer: int | None = None,
+        times: ConnectTimes | None = None,
     ) -> tuple[_socket.socket, int]:
         """Open a non-blocking connection to a host.
 
@@ -94,6 +96,7 @@ class Dialer:
             turn: which address comes first; see `AddressTurns.order`.
             counted: whether to count it as a connection of its address.
             receive_buffer: size of the receive buffer in bytes; None leaves it to the kernel.
+            times: what the look-up and the connect took is added to it.
 
         Returns:
             The socket, and when it was connected (wall clock, ns).
@@ -102,16 +105,17 @@ class Dialer:
             ConnectFailed: at "resolve" or "connect".
         """
         host, port, secure = origin
+        times = times or ConnectTimes()
         try:
             proxy = self.proxy_for(host, port, secure=secure)
         except ValueError as error:
             raise ConnectFailed("connect", "proxy not supported", str(error)) from error
         if proxy is None:
-            return self._dial(host, port, deadline, turn, receive_buffer, counted=counted)
+            return self._dial(host, port, deadline, turn, receive_buffer, times, counted=counted)
         self.turns.count(_name(host, port), proxy.name, "proxied", int(counted))
         try:
-            sock, _ = self._dial(
-                proxy.host, proxy.port, deadline, turn, receive_buffer, counted=False
+            sock, opened_ns = self._dial(
+                proxy.host, proxy.port, deadline, turn, receive_buffer, times, counted=False
             )
         except ConnectFailed as error:
             if error.cause in _OWN_CAUSES:
@@ -128,7 +132,9 @@ class Dialer:
         except BaseException:
             sock.close()
             raise
-        return sock, wall_ns()
+        connected_ns = wall_ns()
+        times.tcp_ns += connected_ns - opened_ns
+        return sock, connected_ns
 
     def _dial(
         self,
@@ -137,18 +143,24 @@ class Dialer:
         deadline: float,
         turn: int | None,
         receive_buffer: int | None,
+        times: ConnectTimes,
         *,
         counted: bool,
     ) -> tuple[_socket.socket, int]:
         name, turns = _name(host, port), self.turns
+        asked_ns = wall_ns()
         addresses = self._resolver.resolve(host, port, deadline)
+        resolved_ns = wall_ns()
+        times.resolve_ns += resolved_ns - asked_ns
         left = turns.order(name, addresses, turn)
         failed: OSError | None = None
         while left:
             address = left.pop(0)
             try:
                 source = self._next_source(address[0])
-                connected = connect_tcp(*address, source, _share(deadline, left), receive_buffer)
+                sock, syn_ns, connected_ns = connect_tcp(
+                    *address, source, _share(deadline, left), receive_buffer
+                )
             except OSError as error:
                 failed = error
                 if cause_of(error) not in _OWN_CAUSES:
@@ -162,7 +174,9 @@ class Dialer:
             if counted:
                 turns.count_known(name, addresses)
                 turns.count(name, address[1][0], "connected")
-            return connected
+            # A client waits for the addresses that fail, too.
+            times.tcp_ns += connected_ns - (syn_ns if failed is None else resolved_ns)
+            return sock, connected_ns
         if failed is None:
             raise ConnectFailed("resolve", "no such host", host)
         # The host may have moved: the next connection looks it up again.

@@ -15,10 +15,12 @@ from typing import Literal, TypeAlias
 import gevent
 import gevent.event
 
+from sseload_users.core.clock import wall_ns
 from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessage
 from sseload_users.transports.carrier import Carrier
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.client_frames import message_frame
+from sseload_users.transports.connect_times import ConnectTimes
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.engineio import (
     CLOSE,
@@ -95,10 +97,10 @@ class EngineTransport(WebSocketTransport):
 
     # Connect
 
-    def _open(self) -> Carrier:
+    def _open(self, times: ConnectTimes) -> Carrier:
         endpoint = self.endpoint
         if endpoint.transports[0] == "websocket":
-            return self._open_websocket()
+            return self._open_websocket(times)
         deadline = time.monotonic() + self.network.connect_timeout
         polling = Polling(endpoint, self.network, endpoint.engine, deadline)
         self._connection = self._polling = polling
@@ -106,14 +108,16 @@ class EngineTransport(WebSocketTransport):
         self._decoder = PayloadDecoder(
             self._hold, self._on_bad_payload, endpoint.engine, endpoint.max_message
         )
+        asked_ns = wall_ns()
         polling.handshake()
         self._check_left()
         self.subscribed_ns = polling.arrived_ns
+        times.handshake_ns = max(polling.arrived_ns - polling.late_ns - asked_ns, 0)
         return polling
 
-    def _open_websocket(self) -> Carrier:
+    def _open_websocket(self, times: ConnectTimes) -> Carrier:
         try:
-            return super()._open()
+            return super()._open(times)
         except ConnectFailed as failed:
             raise _in_its_words(failed) from failed
 

@@ -142,6 +142,11 @@ class Http2Carrier:
         return self._connection.sock.late_ns - self._late_before_ns
 
     @property
+    def network_ns(self) -> int:
+        """The newest arrival less all delays of this process."""
+        return self.arrived_ns - self.late_ns
+
+    @property
     def emptied_ns(self) -> int:
         """When a blocking read last found nothing to read (wall clock, ns)."""
         return self.stream.empty_ns or self.arrived_ns

@@ -16,6 +16,7 @@ from sseload_users.transports import ConnectFailed, NotConnected
 from sseload_users.transports.carrier import Carrier
 from sseload_users.transports.causes import cause_of, text_of
 from sseload_users.transports.client_certificate import ClientCertificate
+from sseload_users.transports.connect_times import ConnectTimes
 from sseload_users.transports.dialer import Dialer
 from sseload_users.transports.endpoint import parse_origin
 from sseload_users.transports.http2_pool import Http2Pool
@@ -151,6 +152,7 @@ class Network:
         slow: bool = False,
         turn: int | None = None,
         http2: bool = False,
+        times: ConnectTimes | None = None,
     ) -> StampedSocket:
         """Connect to a URL's host by TCP, and by TLS if the scheme requires it.
 
@@ -161,6 +163,7 @@ class Network:
             slow: whether to read slowly once the socket is watched.
             turn: which of the host's addresses comes first; see `AddressTurns.order`.
             http2: whether to offer HTTP/2 with TLS, beside HTTP/1.1.
+            times: what the steps took is added to it.
 
         Raises:
             ConnectFailed: at "resolve", "connect" or "tls".
@@ -169,7 +172,7 @@ class Network:
         reader = self.slow_reader if slow else self.reader
         buffer = self.slow_reader.receive_buffer if slow else None
         connected = self.dialer.dial(
-            origin, deadline, turn=turn, counted=True, receive_buffer=buffer
+            origin, deadline, turn=turn, counted=True, receive_buffer=buffer, times=times
         )
         connection = StampedSocket(*connected, reader, deadline)
         if secure:
@@ -178,6 +181,8 @@ class Network:
             except BaseException:
                 connection.close()
                 raise
+            if times is not None:
+                times.tls_ns += connection.network_ns - connected[1]
         return connection
 
     def open_for_request(

@@ -133,6 +133,11 @@ class Polling:
     # As a connection
 
     @property
+    def network_ns(self) -> int:
+        """The newest arrival less all delays of this process."""
+        return self.arrived_ns - self.late_ns
+
+    @property
     def emptied_ns(self) -> int:
         """Now: an answer's bytes do not come before its request."""
         return wall_ns()

@@ -7,9 +7,11 @@ import time
 from collections import deque
 from typing import ClassVar
 
+from sseload_users.core.clock import wall_ns
 from sseload_users.transports import Closed, ConnectFailed, OnMalformed, OnMessage, ParsedMessage
 from sseload_users.transports.carrier import Carrier
 from sseload_users.transports.causes import cause_of
+from sseload_users.transports.connect_times import ConnectTimes
 from sseload_users.transports.decoded_events import DecodedEvents
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.event_stream import EventStream, parse_event
@@ -68,7 +70,7 @@ class SseTransport(Transport):
         """How long the server wants a client to wait before it reconnects, if it said so."""
         return None if self._events is None else self._events.retry_ms
 
-    def _open(self) -> Carrier:
+    def _open(self, times: ConnectTimes) -> Carrier:
         """Connect and make the handshake, where redirects lead.
 
         Raises:
@@ -77,7 +79,7 @@ class SseTransport(Transport):
         deadline = time.monotonic() + self.network.connect_timeout
         for _ in range(MAX_REDIRECTS + 1):
             try:
-                return self._reach(deadline)
+                return self._reach(deadline, times)
             except Redirected as redirect:
                 if not redirect.location:
                     raise
@@ -110,15 +112,18 @@ class SseTransport(Transport):
     def _offers_http2(self) -> bool:
         return self.endpoint.http != "1.1"
 
-    def _reach(self, deadline: float) -> Carrier:
+    def _reach(self, deadline: float, times: ConnectTimes) -> Carrier:
         endpoint = self.endpoint
         # A connection is read slowly as a whole.
         if endpoint.multiplex == 1 or endpoint.slow or not self._may_be_http2:
-            return super()._reach(deadline)
+            return super()._reach(deadline, times)
         while True:
-            opened = self.network.http2.open(endpoint, lambda: self._dial(deadline), deadline)
+            asked_ns = wall_ns()
+            opened = self.network.http2.open(
+                endpoint, lambda: self._dial(deadline, times), deadline
+            )
             if isinstance(opened, StampedSocket):
-                return self._begin(opened)
+                return self._begin(opened, times)
             self._connection = opened
             self._check_left()
             self._held = deque()
@@ -131,6 +136,8 @@ class SseTransport(Transport):
                 opened.close()
             else:
                 self.subscribed_ns = opened.arrived_ns
+                passed_ns = opened.arrived_ns - opened.late_ns - asked_ns
+                times.handshake_ns += max(passed_ns - times.tcp_ns - times.tls_ns, 0)
                 return opened
 
     @property

@@ -47,7 +47,10 @@ class StampedSocket:
             before any, when the socket was connected.
         empty_ns: when a blocking read last found nothing to read (the kernel's clock, ns).
         late_ns: total time this process took during the handshake from each arrival to the
-            next write. It includes no wake-up delay where the kernel does not stamp.
+            last write before the next one. It includes no wake-up delay where the kernel does not
+            stamp.
+        network_ns: the newest arrival less all delays of this process before it: a clock that
+            only network and server advance.
         sock: the plain socket.
         on_bytes: the reader calls it with each read of the plain socket.
         on_end: the reader calls it when there will be no more bytes.
@@ -62,10 +65,12 @@ class StampedSocket:
         "_reader",
         "_reads",
         "_tls",
+        "_written_ns",
         "arrived_ns",
         "backlog",
         "empty_ns",
         "late_ns",
+        "network_ns",
         "on_bytes",
         "on_end",
         "sock",
@@ -84,10 +89,11 @@ class StampedSocket:
         self._tls: _TlsLayer | None = None
         self._buffer = b""
         self._at = 0
-        self.arrived_ns = connected_ns
+        self.arrived_ns = self.network_ns = connected_ns
         self.empty_ns = time.time_ns()
         self.late_ns = 0
         self._awaits_write = True
+        self._written_ns = 0
         self.backlog = b""
 
     @property
@@ -336,6 +342,7 @@ class StampedSocket:
                     if self._deadline is None or not has_input_since(self.sock, self._deadline):
                         raise
             else:
+                self.network_ns = self.arrived_ns - self.late_ns
                 self._awaits_write = True
                 self._reads += 1
                 if self._reads % _TURN_READS == 0:
@@ -345,12 +352,13 @@ class StampedSocket:
                 return data
 
     def _count_delay(self) -> None:
+        since_ns = self.arrived_ns if self._awaits_write else self._written_ns
         self._awaits_write = False
-        self.late_ns += max(wall_ns() - self.arrived_ns, 0)
+        self._written_ns = wall_ns()
+        self.late_ns += max(self._written_ns - since_ns, 0)
 
     def _send_plain(self, data: bytes) -> None:
-        if self._awaits_write:
-            self._count_delay()
+        self._count_delay()
         data = self.backlog + data
         self.backlog = b""
         while data:

@@ -38,7 +38,7 @@ for _name, _value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT
 
 def connect_tcp(
     family: int, address: Any, source: str | None, deadline: float, receive_buffer: int | None
-) -> tuple[_socket.socket, int]:
+) -> tuple[_socket.socket, int, int]:
     """Open a non-blocking TCP connection, with receive timestamps where the system has them.
 
     Args:
@@ -49,7 +49,7 @@ def connect_tcp(
         receive_buffer: size of the receive buffer in bytes; None leaves it to the kernel.
 
     Returns:
-        The socket, and when it was connected (wall clock, ns).
+        The socket; when its SYN was sent, and when it was connected (wall clock, ns).
 
     Raises:
         TimeoutError: the deadline has passed.
@@ -67,7 +67,7 @@ def connect_tcp(
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if source is not None:
             _bind(sock, source)
-        return sock, _connect(sock, address, deadline)
+        return sock, *_connect(sock, address, deadline)
     except BaseException:
         sock.close()
         raise
@@ -103,7 +103,7 @@ def stamps_arrivals() -> bool:
     return False
 
 
-def _connect(sock: _socket.socket, address: Any, deadline: float) -> int:
+def _connect(sock: _socket.socket, address: Any, deadline: float) -> tuple[int, int]:
     started_ns = wall_ns()
     code = sock.connect_ex(address)
     if code in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY):
@@ -119,7 +119,7 @@ def _connect(sock: _socket.socket, address: Any, deadline: float) -> int:
         # arrived, however late this process woke up; not if the SYN was sent twice.
         if not retransmitted:
             now_ns = min(started_ns + int(round_trip_us) * 1000, now_ns)
-    return now_ns
+    return started_ns, now_ns
 
 
 def _bind(sock: _socket.socket, source: str) -> None:

@@ -21,6 +21,7 @@ from sseload_users.transports import (
 )
 from sseload_users.transports.carrier import Carrier, StreamDecoder
 from sseload_users.transports.causes import cause_of
+from sseload_users.transports.connect_times import ConnectTimes
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.network import Network
 from sseload_users.transports.reading import READ_BYTES
@@ -44,9 +45,9 @@ class Transport(ABC):
 
     Attributes:
         kind: Locust's request type: "WS", "SIO" or "SSE".
-        started_ns: when ``connect`` began (wall clock, ns). Delays of this process during
-            the handshake are added, so that ``subscribed_ns - started_ns`` is the time that
-            network and server took.
+        started_ns: when ``connect`` would have begun without delays of this process (wall clock,
+            ns), so that ``subscribed_ns - started_ns`` is the time that network and server took.
+        times: what ``connect`` took; None before, and once the session listens.
         http_version: the version of HTTP that carries an event stream; empty for none.
         source: the local address of its connection; empty before, and for long polling.
         compression: the compression that was negotiated, such as "permessage-deflate" or "gzip";
@@ -72,6 +73,7 @@ class Transport(ABC):
         "source",
         "started_ns",
         "subscribed_ns",
+        "times",
     )
 
     kind: ClassVar[str]
@@ -86,6 +88,7 @@ class Transport(ABC):
         self.endpoint = endpoint
         self.network = network
         self.started_ns = 0
+        self.times: ConnectTimes | None = None
         self.subscribed_ns = 0
         self.ended_ns = 0
         self.compression = ""
@@ -169,17 +172,21 @@ class Transport(ABC):
         Raises:
             ConnectFailed: a step failed, or the connect timeout has passed.
         """
-        self.started_ns = wall_ns()
+        asked_ns = wall_ns()
+        times = self.times = ConnectTimes()
         self._connecting = True
         try:
-            connection = self._open()
-            opened_ns, late_ns = self.subscribed_ns, connection.late_ns
+            connection = self._open(times)
+            opened_ns, before_ns = self.subscribed_ns, connection.network_ns
             self._subscribe()
             self._check_left()
             if self.subscribed_ns != opened_ns:
-                late_ns = connection.late_ns
-            # This process's own delays are not part of the connect time.
-            self.started_ns += late_ns
+                # More may have arrived since.
+                since_ns = connection.arrived_ns - self.subscribed_ns
+                times.subscription_ns = max(connection.network_ns - since_ns - before_ns, 0)
+            self.started_ns = self.subscribed_ns - times.connect_ns
+            passed_ns = wall_ns() - asked_ns
+            times.own_ns = max(passed_ns - times.connect_ns - times.resolve_ns, 0)
         except BaseException as error:
             if self._connection is not None:
                 if self._decoder is not None and self._closed is None:
@@ -193,18 +200,19 @@ class Transport(ABC):
         finally:
             self._connecting = False
 
-    def _open(self) -> Carrier:
-        return self._reach(time.monotonic() + self.network.connect_timeout)
+    def _open(self, times: ConnectTimes) -> Carrier:
+        return self._reach(time.monotonic() + self.network.connect_timeout, times)
 
-    def _reach(self, deadline: float) -> Carrier:
+    def _reach(self, deadline: float, times: ConnectTimes) -> Carrier:
         """Connect to the endpoint, and make the handshake.
 
         Args:
             deadline: when to give up, on ``time.monotonic``'s clock.
+            times: what the steps took is added to it.
         """
-        return self._begin(self._dial(deadline))
+        return self._begin(self._dial(deadline, times), times)
 
-    def _dial(self, deadline: float) -> StampedSocket:
+    def _dial(self, deadline: float, times: ConnectTimes) -> StampedSocket:
         """Connect to the endpoint by TCP, and by TLS if the scheme requires it."""
         endpoint = self.endpoint
         connection = self.network.open(
@@ -213,16 +221,21 @@ class Transport(ABC):
             slow=endpoint.slow,
             turn=endpoint.turn,
             http2=self._offers_http2,
+            times=times,
         )
         self.source = connection.sock.getsockname()[0]
         return connection
 
-    def _begin(self, connection: StampedSocket) -> Carrier:
+    def _begin(self, connection: StampedSocket, times: ConnectTimes) -> Carrier:
         """Make the handshake on a new connection; return what carries the session."""
         self._connection = connection
         self._check_left()
         self._held = deque()
-        self._decoder = self._handshake(connection)
+        began_ns = connection.network_ns
+        try:
+            self._decoder = self._handshake(connection)
+        finally:
+            times.handshake_ns += max(connection.network_ns - began_ns, 0)
         carrier = self._connection  # a protocol may put its own on the connection
         self.subscribed_ns = carrier.arrived_ns
         self.network.keep_tls_session(self.endpoint.url, connection)
@@ -298,6 +311,7 @@ class Transport(ABC):
         if connection is None or decoder is None or held is None:
             return self._closed or _LEFT
         self._done = gevent.event.Event()
+        self.times = None
         try:
             decoder.on_message = self._on_message
             self._held = None

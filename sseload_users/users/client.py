@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
@@ -89,6 +90,11 @@ class SimulatedClient:
         self._failed: ConnectFailed | None = None
         self._retry_s = 0.0
         self._dropped_ns = 0
+        # When the first connect was due; 0 once that has succeeded. And how long the latest attempt
+        # waited for its turn, and what delays of this process took of it, in microseconds.
+        self._due_ns = 0
+        self._queue_us: int | None = None
+        self._own_us = 0
         # When a storm ended its session, until it is back; 0 otherwise.
         self._stormed_ns = 0
 
@@ -112,7 +118,7 @@ class SimulatedClient:
                 number = self._connection.number
                 self._play(stack.enter_context(run.connections.part(number, self._username)))
                 run.may_connect.wait()
-                run.connect_turns.wait_until_due()
+                self._due_ns = run.connect_turns.wait_until_due()
                 connected = self._connect(run.options.connect_attempts)
             if not connected and not run.finished:
                 run.operations.count_never_connected()
@@ -193,15 +199,18 @@ class SimulatedClient:
     def _return(self, hold: Hold) -> bool:
         """Start the session that follows one that sseload ended; return whether there is one."""
         operations, at_once = self._worker_run.operations, hold.why != "over"
+        late_us = 0
         if at_once:
-            gevent.sleep(random.uniform(0, self._worker_run.options.storm_jitter))
+            wait_s = random.uniform(0, self._worker_run.options.storm_jitter)
+            gevent.sleep(wait_s)
+            late_us = max((wall_ns() - hold.ended_ns) // 1000 - round(wait_s * 1e6), 0)
         self._stormed_ns = hold.ended_ns if hold.why == "storm" else 0
         connected = self._connect(None, queued=not at_once, again=True)
         self._stormed_ns = 0
         if at_once and connected and self._transport is not None:
             back_us = max(self._transport.subscribed_ns - hold.ended_ns, 0) // 1000
             if hold.why == "storm":
-                operations.count_storm_reconnect(back_us)
+                operations.count_storm_reconnect(back_us, late_us + self._own_us)
             else:
                 operations.count_flap_reconnect(back_us)
         return connected
@@ -220,7 +229,10 @@ class SimulatedClient:
             if attempt:
                 self._back_off(attempt)
             attempt += 1
+            asked_s = time.monotonic()
             with run.connect_turns if queued else nullcontext(), run.users.connecting:
+                waited_us = round((time.monotonic() - asked_s) * 1e6)
+                self._queue_us = waited_us if queued else None
                 failed = self._failed = self._try_to_connect()
             if failed is None:
                 return True
@@ -272,15 +284,20 @@ class SimulatedClient:
             # The user was stopped while it connected: the attempt neither succeeded nor failed.
             run.operations.withdraw_attempt()
             raise
-        connect_us = max(transport.subscribed_ns - transport.started_ns, 0) // 1000
+        times = transport.times
+        assert times is not None  # noqa: S101
+        connect_us, self._own_us = times.connect_ns // 1000, times.own_ns // 1000
         if connection.connect_us is None:
             connection.connect_us = connect_us
         run.operations.count_connected(
-            connect_us,
-            first=not connection.sessions,
+            times,
+            transport.subscribed_ns,
+            due_ns=self._due_ns,
+            queue_us=self._queue_us,
             compression=transport.compression,
             http_version=transport.http_version,
         )
+        self._due_ns = 0
         run.operations.count_at_node(connection.node, "connected")
         # Another worker's codes may have been announced meanwhile.
         meant_since_ns = min(meant_since_ns, codes.oldest_unreceived_ns(began_ns) or began_ns)

@@ -9,6 +9,7 @@ from sseload_users.core.figures import (
     Account,
     ConnectionFigures,
     FlapRecovery,
+    RampFigures,
     SearchResult,
     StormRecovery,
 )
@@ -202,7 +203,25 @@ def storm_sentence(storm: StormRecovery) -> str:
     recovery = f"reconnected: {', '.join(times)}" if times else "fewer than half reconnected"
     if storm.back < storm.ended:
         recovery += f"; {number(storm.back)} in all"
-    return f"{count(storm.ended, 'connection')} ended at once; {recovery}"
+    sentence = f"{count(storm.ended, 'connection')} ended at once; {recovery}"
+    if storm.limited_by == "generator":
+        sentence += "; this generator was the limit, so the server may be faster"
+    return sentence
+
+
+def ramp_sentence(ramp: RampFigures) -> str:
+    """Return how fast connections were opened; empty if that was as fast as they were due."""
+    if ramp.limited_by is None or ramp.achieved_per_s is None:
+        return ""
+    offered = (
+        "all at once" if ramp.offered_per_s is None else f"{number(round(ramp.offered_per_s))}/s"
+    )
+    limit = (
+        "this generator was the limit"
+        if ramp.limited_by == "generator"
+        else "the server, or --connect-concurrency, was the limit"
+    )
+    return f"{offered} due, {number(round(ramp.achieved_per_s))}/s opened: {limit}"
 
 
 #: What a server notices when a connection flaps.

@@ -173,6 +173,8 @@ def test_a_storm_reports_how_soon_connections_are_back(shapes: Shapes) -> None:
     storm = outcome.report["storm"]
     assert storm["ended"] == storm["back"] == CONNECTIONS
     assert 0 < storm["back_50_s"] <= storm["back_95_s"] <= storm["back_100_s"] < 3
+    assert storm["own_ms"]["count"] == CONNECTIONS
+    assert storm["own_ms"]["max"] <= storm["back_100_s"] * 1000 * 1.01
     assert truth.opened == 2 * CONNECTIONS
     (began,) = storm["started_at"]
     (broadcast,) = (each for each in outcome.report["phases"] if each["name"] == "broadcast")

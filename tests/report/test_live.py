@@ -120,8 +120,9 @@ def _counted(report: Report) -> dict[str, Any]:
     parts = {name: data[name] for name in names}
     for part in ("connections", "codes", "generator"):
         for figure in data[part].values():
-            if isinstance(figure, dict):
-                del figure["hdr"]
+            for each in (figure, *figure.values()) if isinstance(figure, dict) else ():
+                if isinstance(each, dict):
+                    each.pop("hdr", None)
     return parts
 
 

@@ -18,6 +18,7 @@ from sseload_users.core.figures import (
     StormRecovery,
     VitalsSeries,
 )
+from sseload_users.core.histogram import Histogram
 from sseload_users.report import html
 from sseload_users.report.model import Report
 from tests.support.browser import browser, tab
@@ -205,6 +206,8 @@ def test_workers_regions_storms_and_vitals_are_shown_if_present() -> None:
         back_50_s=1.0,
         back_95_s=2.0,
         back_100_s=3.5,
+        own_ms=Histogram().summary(),
+        limited_by="server",
     )
     values: list[float | None] = [1.0] * len(report.timeline)
     report.vitals = [VitalsSeries(source="metrics", name="<up>", unit="", values=values)]

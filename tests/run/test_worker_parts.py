@@ -37,6 +37,7 @@ from sseload_users.run.publication import Publication
 from sseload_users.run.run_clock import RunClock
 from sseload_users.run.user_gauges import UserGauges
 from sseload_users.targets.identities import Identity
+from sseload_users.transports.connect_times import ConnectTimes
 
 
 @given(
@@ -118,6 +119,15 @@ class Fixture:
         )
 
 
+T0 = 10**18
+
+
+def taking(connect_us: int, tls_us: int = 0) -> ConnectTimes:
+    times = ConnectTimes()
+    times.tcp_ns, times.tls_ns, times.own_ns = (connect_us - tls_us) * 1000, tls_us * 1000, 3000
+    return times
+
+
 @pytest.fixture
 def run() -> Fixture:
     return Fixture()
@@ -125,7 +135,7 @@ def run() -> Fixture:
 
 def test_a_session_that_goes_over_has_the_compression_of_where_it_went(run: Fixture) -> None:
     for compression in ("", "", "gzip"):
-        run.operations.count_connected(5, first=True, compression=compression)
+        run.operations.count_connected(taking(5), T0, due_ns=T0, compression=compression)
     first = run.ledger.take()
     run.operations.count_passage("upgraded", compression="permessage-deflate")
     first.merge(run.ledger.take())
@@ -136,8 +146,8 @@ def test_operations_are_counted(run: Fixture) -> None:
     operations = run.operations
     for _ in range(4):
         operations.count_attempt()
-    operations.count_connected(1500, first=True)
-    operations.count_connected(2500, first=True)
+    operations.count_connected(taking(1500), T0 + 2 * 10**9, due_ns=T0, queue_us=7)
+    operations.count_connected(taking(2500, tls_us=400), T0 + 3 * 10**9, due_ns=T0 + 10**7)
     assert operations.count_connect_failure("connect", "refused", "go away") == "refused"
     operations.withdraw_attempt()
     operations.count_drop("reset")
@@ -151,7 +161,10 @@ def test_operations_are_counted(run: Fixture) -> None:
     assert (counters.dropped, counters.reconnected) == (1, 1)
     assert (counters.upkeep, counters.upkeep_failed, counters.malformed) == (2, 1, 1)
     assert sum(second.dropped for second in tally.seconds.values()) == 1
-    assert tally.connect.total == 2
+    assert (tally.connect.total, tally.connect.total_us) == (2, 4000)
+    assert (tally.connect_tcp.total_us, tally.connect_tls.total_us) == (3600, 400)
+    assert (tally.connect_queue.total_us, tally.connect_own.total_us) == (7, 6)
+    assert (counters.ever_connected, tally.ramp.offered, tally.ramp.achieved) == (2, 100, 1)
     assert tally.recovery.total == 1
     assert dict(tally.causes) == {
         ("connect", "refused"): 1,
@@ -165,11 +178,11 @@ def test_nothing_is_counted_once_the_account_is_closed(run: Fixture) -> None:
     run.closed = True
     operations, before = run.operations, run.ledger.tally.pack()
     operations.count_attempt()
-    operations.count_connected(5, first=True)
+    operations.count_connected(taking(5), T0, due_ns=T0)
     operations.count_connect_failure("connect", "refused")
     operations.count_drop("reset")
     operations.count_reconnect(5)
-    operations.count_storm_reconnect(5)
+    operations.count_storm_reconnect(5, 4)
     operations.count_upkeep("HTTP 500")
     run.publication.record_sent(1, 10**18, 0, None)
     run.publication.record_outcome(1, "accepted", 5, None)

@@ -26,6 +26,18 @@ validator = jsonschema.Draft202012Validator(
 OWED_OUTCOMES = ("delivered", "late", "recovered", "interrupted", "missing")
 
 
+def check_parts(connections: Mapping[str, Any]) -> None:
+    """Check that connect times are the sum of their parts, but for parts of a microsecond."""
+    succeeded, parts = connections["succeeded"], connections["connect_parts"]
+    names = ("tcp", "tls", "handshake", "subscription")
+    for name in ("tcp", "handshake", "own"):
+        assert parts[f"{name}_ms"]["count"] == succeeded
+    whole = connections["connect_ms"]
+    added = sum((parts[f"{name}_ms"]["mean"] or 0) * parts[f"{name}_ms"]["count"] for name in names)
+    rest_ms = (whole["mean"] or 0) * succeeded - added
+    assert -0.001 * succeeded <= rest_ms <= 0.005 * succeeded, (whole, parts)
+
+
 def check_consistency(report: Mapping[str, Any]) -> None:
     """Check every sum in a report."""
     connections, codes = report["connections"], report["codes"]
@@ -38,6 +50,7 @@ def check_consistency(report: Mapping[str, Any]) -> None:
     check_channels(channels, per_code, deliveries)
     assert connections["attempted"] == connections["succeeded"] + connections["failed"]
     assert connections["connect_ms"]["count"] == connections["succeeded"]
+    check_parts(connections)
     assert sum(report["compression"]["negotiated"].values()) == connections["succeeded"]
     assert connections["dropped"] <= connections["succeeded"]
     seen = report["observed"]["seen"] if report["observed"] else 0

@@ -18,10 +18,12 @@ from sseload_users.core.figure_types import LatencySummary
 from sseload_users.core.figures import (
     CodeFigures,
     ConnectionFigures,
+    ConnectParts,
     DeliveryFigures,
     ErrorFigures,
     FailureCause,
     GeneratorFigures,
+    RampFigures,
 )
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.objective import Objective
@@ -203,6 +205,15 @@ def sample(
             polling=None,
             peak_open=succeeded,
             connect_ms=_spread(random_, succeeded, 7.0),
+            connect_parts=ConnectParts(
+                tcp_ms=_spread(random_, succeeded, 1.0),
+                tls_ms=_spread(random_, 0, 1.0),
+                handshake_ms=_spread(random_, succeeded, 4.0),
+                subscription_ms=_spread(random_, succeeded, 2.0),
+                own_ms=_spread(random_, succeeded, 0.1),
+                queue_ms=_spread(random_, succeeded, 0.1),
+            ),
+            ramp=RampFigures(offered_per_s=100.0, achieved_per_s=99.0, limited_by=None),
             recovery_ms=_spread(random_, 0, 1.0),
             causes=causes_of(connect_causes),
         ),

@@ -145,9 +145,21 @@ def test_the_connect_time_excludes_stalls_of_this_process(
         transport.connect()
         took = time.monotonic() - began
         connect_time = (transport.subscribed_ns - transport.started_ns) / 1e9
+        times = transport.times
         transport.leave()
     assert took > 0.6
     assert 0.25 < connect_time < 0.45
+    assert times is not None
+    assert times.connect_ns == transport.subscribed_ns - transport.started_ns
+    # The stall is the generator's own time, wherever it was.
+    assert 0.25 < times.own_ns / 1e9 < took - connect_time + 1e-3
+    # Socket.IO's handshake is a part of the subscription; and what one read finds after a stall
+    # has one stamp.
+    if not isinstance(wire, SocketIOWire) and stall_at != 0.02:
+        assert 0.05 < times.handshake_ns / 1e9 < 0.25
+        assert 0.1 < times.subscription_ns / 1e9 < 0.35
+    assert times.tcp_ns / 1e9 < 0.05
+    assert (times.tls_ns > 0) is tls
 
 
 # Subscribe
