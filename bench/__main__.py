@@ -12,6 +12,7 @@ from bench import (
     batches,
     channels,
     compression,
+    connect,
     growth,
     hold,
     machine,
@@ -19,6 +20,7 @@ from bench import (
     receipt,
     scaling,
     soak,
+    storm,
     truth,
 )
 from bench.children import BenchError
@@ -29,6 +31,8 @@ from tests.servers.nchan import missing
 #: The parts, in the order in which they run.
 PARTS: dict[str, Callable[..., Table]] = {
     "receipt": receipt.run,
+    "connect": connect.run,
+    "storm": storm.run,
     "compression": compression.run,
     "batches": batches.run,
     "memory": memory.run,
