@@ -298,6 +298,7 @@ def test_moments_are_marked_and_named_in_every_chart_over_time() -> None:
     report.storm = StormRecovery(
         started_at=["2026-11-24T09:30:07.500Z"], ended=20, back=20,
         back_50_s=1.0, back_95_s=2.0, back_100_s=3.0,
+        own_ms=Histogram().summary(), limited_by="server",
     )  # fmt: skip
     report.run.started_at = "2026-11-24T09:30:00Z"
     report.diagnosis = [
