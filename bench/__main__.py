@@ -17,6 +17,7 @@ from bench import (
     hold,
     machine,
     memory,
+    protocols,
     receipt,
     scaling,
     soak,
@@ -40,6 +41,7 @@ PARTS: dict[str, Callable[..., Table]] = {
     "hold": hold.run,
     "growth": growth.run,
     "channels": channels.run,
+    "protocols": protocols.run,
     "scaling": scaling.run,
     "soak": soak.run,
 }
