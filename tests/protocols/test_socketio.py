@@ -34,7 +34,10 @@ body = { "username" = "{username}", "code" = "{code}", "padding" = "{padding}" }
 """
 #: Codes are handed in by an event that is acknowledged.
 ACKNOWLEDGED: Changes = (
-    (REQUEST, '[ingest]\nover = "connection"\nsend = ["publish", {send}]\nexpect = "ack"\n'),
+    (
+        REQUEST,
+        '[ingest]\nover = "connection"\nsend = ["publish", { code = "{code}" }]\nexpect = "ack"\n',
+    ),
 )
 
 
@@ -110,9 +113,7 @@ class TestPythonSocketIO(ProtocolContract):
     profile = "socketio"
     server = f"python-socketio {version('python-socketio')}"
     client = f"socket.io-client {npm_version('socket.io-client')}"
-    changes = tuple(
-        (old, new.replace("{send}", '{ code = "{code}" }')) for old, new in ACKNOWLEDGED
-    )
+    changes = ACKNOWLEDGED
     channels = (
         *JOINING,
         ('code = "{code}" }', 'code = "{code}", channel = "{channel}" }'),

@@ -76,6 +76,12 @@ def test_all_codes_of_a_message_are_found_in_their_order(
         ("concatenated = true", '{"code":"A"}{"code":"B"} \n{"code":"C"}', [*"ABC"]),
         ("concatenated = true", '{"code":"A"}{"code":"B"', ["A", "bad JSON"]),
         ("concatenated = true", "hello", []),
+        ("array = true", ' [{"code":"A"} , "{\\"code\\":\\"B\\"}",{"code":"C"}]', [*"ABC"]),
+        ("array = true", '{"code":"A"}', ["A"]),
+        ("array = true", '[{"code":"A"}', ["bad JSON"]),
+        ("array = true", "[]", []),
+        ('array = true\nprefix = "a"', 'a["{\\"code\\":\\"A\\"}"]', ["A"]),
+        ('array = true\nprefix = "a"', '["{\\"code\\":\\"A\\"}"]', []),
         # Several JSON values are no broken JSON, but are not looked into unasked.
         ("", '{"code":"A"}\n{"code":"B"}', []),
         ("", '{"code":"A"}{"code"', ["bad JSON"]),
@@ -107,8 +113,12 @@ def test_every_transport_has_several_codes_in_a_message(tmp_path: Path) -> None:
 
 
 def test_only_one_way_to_take_a_payload_apart_can_be_given(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"give one of lines, separator and concatenated\.$"):
+    with pytest.raises(
+        ConfigError, match=r"give one of lines, separator, concatenated and array\."
+    ):
         profile(tmp_path, "whole = true", 'lines = true\nseparator = ";"')
+    with pytest.raises(ConfigError, match=r"prefix is only for array = true\.$"):
+        profile(tmp_path, "whole = true", 'prefix = "a"')
     with pytest.raises(ConfigError, match="separator"):
         profile(tmp_path, "whole = true", 'separator = ""')
 
@@ -124,6 +134,36 @@ def test_json_lines_and_concatenated_json_are_read_back(texts: list[str]) -> Non
         (BatchTable(concatenated=True), "".join(values)),
     ):
         assert list(table.parts(joined)) == (values or [""])
+
+
+@given(
+    st.lists(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(),
+            lambda each: st.lists(each) | st.dictionaries(st.text(), each),
+            max_leaves=5,
+        ),
+        max_size=5,
+    ),
+    st.sampled_from(["", "a"]),
+    st.booleans(),
+)
+def test_the_elements_of_an_array_are_read_back(
+    values: list[object], prefix: str, compact: bool
+) -> None:
+    separators = (",", ":") if compact else (" , ", " : ")
+    text = prefix + json.dumps(values, ensure_ascii=False, separators=separators)
+    table = BatchTable(array=True, prefix=prefix or None)
+    expected = [
+        each
+        if isinstance(each, str)
+        else json.dumps(each, ensure_ascii=False, separators=separators)
+        for each in values
+    ]
+    assert table.parts(text) == expected
+    # Anything that is no array stays whole.
+    for broken in (text[:-1], f"{text}]", text.replace("[", "(", 1)):
+        assert table.parts(broken) == [broken]
 
 
 @given(st.recursive(st.integers(0, 3), lambda each: st.lists(each, max_size=3)))

@@ -530,6 +530,7 @@ def test_other_examples_in_the_documentation_are_valid(tmp_path: Path, block: st
         "webhook_secret",
         "room",
         "channel",
+        "client",
     )
     somebody = Identity("a", dict.fromkeys(names, "t"))
     found = Told(str(path)).target

@@ -89,7 +89,8 @@ def mistake(tmp_path: Path, more: str, listeners: str = "websocket") -> str:
         )),
         (TEXT + 'method = "POST"', "websocket", (
             "ingest.method: unknown key; use one of: send, send_hex, send_base64, payload, lines, "
-            "separator, concatenated, over, expect, connect, after, confirm, refuse, reply, upkeep."
+            "separator, concatenated, array, prefix, over, expect, connect, after, confirm, "
+            "refuse, reply, upkeep."
         )),
         (TEXT.replace('"none"', '"maybe"'), "websocket", (
             "ingest.expect: must be 'ack', 'none' or a table that describes a message: "

@@ -52,7 +52,8 @@ def mistake(path: Path) -> str:
         (
             "colour = 1\n" + WHOLE,
             (
-                "colour: unknown key; use one of: lines, separator, concatenated, transport, "
+                "colour: unknown key; use one of: lines, separator, concatenated, array, prefix, "
+                "transport, "
                 "guarantee, history, planned_ends, values, health, verify, before, audience, "
                 "connect, resume, after, confirm, subscribes_within, refuse, end, reply, upkeep, "
                 "code, ingest, advice."

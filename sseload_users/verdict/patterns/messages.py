@@ -23,7 +23,7 @@ def several_per_frame(symptoms: Symptoms) -> Finding | None:
         "for them, mostly several in one message.",
         deliveries.overlooked / lost,
         {"overlooked": deliveries.overlooked},
-        "Set lines, separator or concatenated in the profile, or a path with [*]; "
+        "Set lines, separator, concatenated or array in the profile, or a path with [*]; "
         "`sseload check` says which.",
     )
 
