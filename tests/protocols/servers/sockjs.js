@@ -1,7 +1,7 @@
-// sockjs-node: sockjs.js [stomp].
+// sockjs-node: sockjs.js [stomp | simple].
 //
 // At /sockjs, everybody is sent what is posted to /api/ingest, as a JSON text with a code; the user
-// "stranger" is refused. With "stomp", it serves STOMP 1.2 there instead, see stomp.js.
+// "stranger" is refused. With "stomp" or "simple", it serves STOMP 1.2 there instead, see stomp.js.
 "use strict";
 
 const { createServer } = require("http");
@@ -10,7 +10,7 @@ const { answer, body, count, start } = require("./common");
 const { Broker } = require("./stomp");
 
 const connections = new Set();
-const broker = process.argv[2] === "stomp" && new Broker();
+const broker = process.argv[2] && new Broker(process.argv[2] === "simple");
 const http = createServer(async (request, response) => {
   if (request.method !== "POST" || request.url !== "/api/ingest") return answer(response, 404, {});
   const { code, channel } = await body(request);

@@ -45,7 +45,8 @@ class Session {
     else if (command === "UNSUBSCRIBE") this.subscriptions.delete(headers.id);
     else if (command === "SEND") this.broker.publish(headers.destination, rest.join("\n\n"), this);
     else if (command !== "DISCONNECT") this.fail("Unknown command", `${command} is unknown.`);
-    if (headers.receipt && !this.ended) this.write(frame("RECEIPT", { "receipt-id": headers.receipt }));
+    const confirms = !this.broker.simple || command === "DISCONNECT";
+    if (headers.receipt && confirms && !this.ended) this.write(frame("RECEIPT", { "receipt-id": headers.receipt }));
     if (command === "DISCONNECT") this.close();
   }
 
@@ -89,7 +90,9 @@ class Session {
 }
 
 exports.Broker = class {
-  constructor() {
+  /** A simple broker, like Spring's, confirms no subscription by a receipt. */
+  constructor(simple) {
+    this.simple = simple;
     this.sessions = new Set();
     this.published = 0;
   }
