@@ -358,6 +358,9 @@ class Transport(ABC):
                 ended = True
                 if self._closed is None:
                     self._say_goodbye()
+                elif self._closed.by != "client":
+                    # The server closed right after this message, before `listen` began.
+                    self._closed = closed
                 self.end(closed, arrived=True)
 
         return answer_and_hand_on

@@ -211,13 +211,17 @@ def test_the_endpoints_replies_are_sent(wire: Wire) -> None:
     assert heard == [b"pong to " + wire.payload("ping") if wire.hears else b""]
 
 
+@pytest.mark.parametrize("stays", [True, False])
 @pytest.mark.parametrize("held", [True, False])
-def test_a_message_that_the_endpoint_names_ends_the_session(wire: Wire, held: bool) -> None:
-    """The server stays; what comes after that message is not of the session."""
+def test_a_message_that_the_endpoint_names_ends_the_session(
+    wire: Wire, held: bool, stays: bool
+) -> None:
+    """What comes after that message is not of the session, not even the server's own end."""
     ended = Closed("server", "ended by server: enough", reason="enough", final=True)
-    first, rest = wire.message("first"), wire.message("end") + wire.message("more")
+    after = wire.message("more") if stays else wire.goodbye()
+    first, rest = wire.message("first"), wire.message("end") + after
     parts = (first + rest,) if held else (first, rest)
-    with serving(sends(wire, *parts, stays=True)) as port:
+    with serving(sends(wire, *parts, stays=stays)) as port:
         endpoint = wire.endpoint(
             port, end=lambda payload: ended if payload == wire.payload("end") else None
         )
