@@ -26,6 +26,9 @@ class Resumption:
     def __init__(self, target: Target) -> None:
         self.cookies = Cookies()
         self._spec = target.profile.spec.resume
+        self._resumes = target.profile.spec.guarantee == "resume"
+        # It hands events that came before the confirmation over by itself, in their order.
+        self._hands_over = target.profile.spec.transport == "socketio"
         self._reader = target.reader
         self._position = None if self._spec is None else Position(self._spec)
         self._confirming: list[tuple[bytes, int]] = []
@@ -71,23 +74,25 @@ class Resumption:
         return note_and_hand_on
 
     def confirming(self, endpoint: Endpoint) -> Endpoint:
-        """Return an endpoint whose confirming messages are noted, and kept for `take`."""
+        """Return an endpoint whose messages, up to the confirming one, are kept for `take`."""
         confirm = endpoint.confirm
         self._confirming.clear()
-        if confirm is None or self._spec is None:
+        if confirm is None or not self._resumes:
             return endpoint
 
         def note_and_confirm(payload: bytes, arrived_ns: int, send: Send) -> int | None:
             self._note(payload)
-            self._confirming.append((payload, arrived_ns))
-            return confirm(payload, arrived_ns, send)
+            confirmed_ns = confirm(payload, arrived_ns, send)
+            if confirmed_ns is not None or not self._hands_over:
+                self._confirming.append((payload, arrived_ns))
+            return confirmed_ns
 
         return replace(endpoint, confirm=note_and_confirm)
 
     def take(self) -> list[tuple[bytes, int]]:
         """Return the messages, and their arrivals, that came while the connection subscribed.
 
-        A server may put what the client missed into the message that confirms.
+        A server may send what the client missed before the message that confirms, or in it.
         """
         taken, self._confirming = self._confirming, []
         return taken

@@ -62,15 +62,15 @@ class TestStompOverSockJS(ProtocolContract):
     channels = ()
     wrong: ClassVar = {
         "passcode": Wrong(
-            "refused: Access refused for this user.",
+            "ended by server: Access refused for this user.",
             options=("--value", "passcode=wrong"),
         ),
         "destination": Wrong(
-            "refused: '/queue/codes' is not a valid destination.",
+            "ended by server: '/queue/codes' is not a valid destination.",
             changes=(("destination:/topic/{channel}", "destination:/queue/{channel}"),),
         ),
         "version": Wrong(
-            "refused: Supported versions are 1.2.",
+            "ended by server: Supported versions are 1.2.",
             changes=(("accept-version:1.2", "accept-version:1.0"),),
         ),
         "path": Wrong("HTTP 404", changes=PATH),
