@@ -6,7 +6,7 @@ import contextlib
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
@@ -14,7 +14,7 @@ from typing import ClassVar
 import pytest
 
 from tests.protocols.contract import ProtocolContract, Recovery, Served, Wrong
-from tests.protocols.node import node_server
+from tests.protocols.node import node_client, node_server
 from tests.support.npm import npm_version, require_npm_packages
 from tests.support.ports import free_port
 from tests.support.programs import PATIENCE, program
@@ -126,6 +126,7 @@ class TestSpring(ProtocolContract):
 
     profile = "docs/recipes/spring.toml"
     server = f"sockjs-node {npm_version('sockjs')} with a simple broker of the tests"
+    client = f"stompjs {npm_version('@stomp/stompjs')}"
     channels = ()
     wrong: ClassVar = {
         "passcode": Wrong(
@@ -140,6 +141,11 @@ class TestSpring(ProtocolContract):
         """Run a broker that confirms no subscription."""
         # A loss before a subscription is sure to have its effect would be nobody's.
         return node_server("sockjs.js", "simple", options=("--settle", "1.1"))
+
+    @classmethod
+    def complete(cls, served: Served, connections: int, codes: int) -> Mapping[str, int]:
+        """Play the scenario by stompjs over sockjs-client."""
+        return node_client("stomp.js", served, connections, codes, simple=True)
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
