@@ -7,18 +7,18 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from sseload_users.core.figures import DeliveryFigures, PollingFigures
-from sseload_users.core.formatting import count, ms, number, share
+from sseload_users.core.figures import DeliveryFigures
+from sseload_users.core.formatting import count, share
 from sseload_users.report import charts
 from sseload_users.report.accuracy import accuracy
 from sseload_users.report.compression import compression_sentences
 from sseload_users.report.distribution import distribution
 from sseload_users.report.model import CodeRow, Report
 from sseload_users.report.moments import moments
-from sseload_users.report.pages import page, portion, setting
+from sseload_users.report.pages import page, setting
+from sseload_users.report.reason_links import links
+from sseload_users.report.summary_figures import figures
 from sseload_users.verdict.capacity import flap_sentence, ladder_sentence, storm_sentence
-from sseload_users.verdict.reasons import Reason, worst
-from sseload_users.verdict.thresholds import Grade
 
 #: The most channels that are shown, the worst of them.
 MOST_CHANNELS = 20
@@ -26,33 +26,6 @@ MOST_CHANNELS = 20
 MOST_CODES = 60
 _FIRST, _LAST, _WORST = 10, 10, 30
 _MOST_CAUSES = 200
-
-
-class SummaryFigure(NamedTuple):
-    """A summary figure of a page.
-
-    Attributes:
-        name: its name.
-        value: its value, in words.
-        details: further lines.
-        grade: its grade; None where no rule judges it, or has judged it yet.
-    """
-
-    name: str
-    value: str
-    details: Sequence[str]
-    grade: Grade | None
-
-
-class SummaryGrades(NamedTuple):
-    """The grade of each summary figure, by the rules on it; None where none has judged it."""
-
-    connections: Grade | None
-    drops: Grade | None
-    codes: Grade | None
-    deliveries: Grade | None
-    latency: Grade | None
-    errors: Grade | None
 
 
 class _Outcome(NamedTuple):
@@ -66,6 +39,7 @@ class _Outcome(NamedTuple):
 def document(report: Report) -> str:
     """Return the page of a report: one file, complete in itself."""
     codes = selected(report.per_code)
+    drawn = _charts(report)
     return page(
         "report.html",
         report=report,
@@ -74,7 +48,8 @@ def document(report: Report) -> str:
         verdict=report.verdict,
         headline=headline(report),
         figures=figures(report),
-        charts=_charts(report),
+        charts=drawn,
+        links=links(report.verdict.reasons, drawn, _sections(report)),
         latencies=[
             (name, latency)
             for name, latency in (
@@ -115,6 +90,19 @@ def document(report: Report) -> str:
     )
 
 
+def _sections(report: Report) -> list[str]:
+    """Return the ids of the sections on the page that a reason may be about."""
+    parts = {
+        "causes": report.errors.causes,
+        "leaks": report.leaks,
+        "notes": report.run.notes,
+        "outcomes": True,
+        "search": report.search,
+        "steps": report.steps,
+    }
+    return [name for name, there in parts.items() if there]
+
+
 def _charts(report: Report) -> list[Markup]:
     timeline, phases, marks = report.timeline, report.phases, moments(report)
     return [
@@ -136,102 +124,6 @@ def _returns(report: Report) -> dict[str, str]:
         "storm": storm_sentence(report.storm) if report.storm else "",
         "flap": flap_sentence(report.flap) if report.flap else "",
     }
-
-
-def _polling(polling: PollingFigures | None) -> list[str]:
-    if polling is None:
-        return []
-    began = f"{count(polling.sessions, 'session')} began by long polling"
-    return [f"{began}, {number(polling.upgraded)} went over to WebSocket"]
-
-
-def figures(report: Report) -> list[SummaryFigure]:
-    """Return the summary figures."""
-    connections = report.connections
-    deliveries, errors, delivery = report.deliveries, report.errors, report.delivery_ms
-    graded = summary_grades(report.verdict.reasons)
-    return [
-        SummaryFigure(
-            "Delivered",
-            portion(deliveries.received, deliveries.owed),
-            [
-                f"{number(deliveries.received)} of {number(deliveries.owed)} owed",
-                in_time(deliveries.recovered),
-            ]
-            if deliveries.recovered
-            else [f"{number(deliveries.received)} of {number(deliveries.owed)} owed, in time"],
-            graded.deliveries,
-        ),
-        SummaryFigure(
-            "Delivery latency",
-            f"{ms(delivery.p50)} ms" if delivery.count else "-",
-            ["median", f"p99 {ms(delivery.p99)} ms, max {ms(delivery.max)} ms"]
-            if delivery.count
-            else ["nothing was delivered"],
-            graded.latency,
-        ),
-        SummaryFigure(
-            "Connected",
-            portion(connections.succeeded, connections.attempted),
-            [
-                f"{number(connections.succeeded)} of {count(connections.attempted, 'attempt')}",
-                f"{number(connections.peak_open)} open at most",
-                *_polling(connections.polling),
-            ],
-            graded.connections,
-        ),
-        SummaryFigure(
-            "Sessions dropped",
-            portion(connections.dropped, connections.succeeded),
-            [f"{number(connections.dropped)} of {count(connections.succeeded, 'session')}"],
-            graded.drops,
-        ),
-        _codes_figure(report, graded),
-        SummaryFigure(
-            "Errors",
-            number(errors.failed),
-            [f"failures in {count(errors.operations, 'operation')}"],
-            graded.errors,
-        ),
-    ]
-
-
-def _codes_figure(report: Report, graded: SummaryGrades) -> SummaryFigure:
-    """Return what became of the codes, or which messages of others were seen."""
-    codes, observed = report.codes, report.observed
-    if observed is None:
-        return SummaryFigure(
-            "Codes accepted",
-            portion(codes.accepted, codes.scheduled),
-            [f"{number(codes.accepted)} of {number(codes.scheduled)} that were due"],
-            graded.codes,
-        )
-    holes = (
-        "nothing is known about what nobody got"
-        if observed.holes is None
-        else f"{count(observed.holes, 'number')} that nobody got"
-    )
-    return SummaryFigure(
-        "Messages seen", number(observed.seen), ["sent by others", holes], graded.codes
-    )
-
-
-def summary_grades(reasons: Sequence[Reason]) -> SummaryGrades:
-    """Return the grade of each summary figure."""
-    given = {reason.rule: reason.grade for reason in reasons}
-
-    def by(*rules: str) -> Grade | None:
-        found = [given[rule] for rule in rules if rule in given]
-        return worst(found) if found else None
-
-    return SummaryGrades(
-        connections=by("connection_success", "size_target", "connect_timeouts"),
-        drops=by("connections_dropped"),
-        codes=by("codes_accepted", "codes_seen", "holes"),
-        deliveries=by("codes_received", "isolation"),
-        latency=by("latency"),
-        errors=by("error_rate"),
-    )
 
 
 def headline(report: Report) -> str:
@@ -256,11 +148,6 @@ def headline(report: Report) -> str:
         return _all_delivered(report)
     how = "arrived in time or was recovered" if deliveries.recovered else "arrived in time"
     return f"{share(received, owed)} of what connected clients were owed {how}."
-
-
-def in_time(recovered: int) -> str:
-    """Return how deliveries came, in words; some of them may have been recovered."""
-    return f"in time or recovered ({number(recovered)})" if recovered else "in time"
 
 
 def _all_delivered(report: Report) -> str:

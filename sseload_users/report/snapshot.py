@@ -29,6 +29,7 @@ class Snapshot:
         leaked: copies that reached sessions outside their codes' channels.
         errors: failed operations.
         p50_ms: the median delivery latency of the last seconds; None without deliveries.
+        p95_ms: its 95th percentile.
         p99_ms: its 99th percentile.
         lag_p99_ms: the 99th percentile of the generator lag, likewise.
         cpu_percent: CPU use of the busiest generator process, 100 for a whole core.
@@ -54,6 +55,7 @@ class Snapshot:
     leaked: int = 0
     errors: int = 0
     p50_ms: float | None = None
+    p95_ms: float | None = None
     p99_ms: float | None = None
     lag_p99_ms: float | None = None
     cpu_percent: float | None = None

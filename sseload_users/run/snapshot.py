@@ -49,6 +49,7 @@ def snapshot(
         leaked=outcomes.leaked,
         errors=sum(causes.values()),
         p50_ms=recent.delivery.p50,
+        p95_ms=recent.delivery.p95,
         p99_ms=recent.delivery.p99,
         lag_p99_ms=recent.lag.p99,
         cpu_percent=highest(each.cpu_percent for each in gauges),

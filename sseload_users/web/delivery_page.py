@@ -11,7 +11,6 @@ from sseload_users.core.figures import CodeFigures
 from sseload_users.core.formatting import count, ms, number, share
 from sseload_users.report import charts, html, pages
 from sseload_users.report.account import counted
-from sseload_users.report.html import SummaryFigure
 from sseload_users.report.live import (
     LatestCode,
     Live,
@@ -23,7 +22,9 @@ from sseload_users.report.live import (
 from sseload_users.report.model import Report
 from sseload_users.report.moments import Moment, in_order, moments
 from sseload_users.report.reach import latest_reach
+from sseload_users.report.reason_links import links
 from sseload_users.report.snapshot import Snapshot, extent
+from sseload_users.report.summary_figures import SummaryFigure, figures, in_time, summary_grades
 from sseload_users.verdict.reasons import worst
 
 #: Codes in the page's table.
@@ -115,7 +116,7 @@ def _running(live: Live, cache: TimelineCache, pause: Callable[[], None]) -> dic
         "judged": report.verdict.is_judged,
         "headline": headline(live.now, report.codes, has_channels=bool(report.channels)),
         "figures": _figures_now(live.now, report),
-        "charts": _charts(report, _moments(live, report), pause),
+        **_drawn(report, _moments(live, report), pause),
         "codes": codes[::-1],
         "more_codes": max(0, len(live.totals.tally.codes) - _CODES),
         "channels": report.channels[: html.MOST_CHANNELS],
@@ -132,8 +133,8 @@ def _finished(report: Report, pause: Callable[[], None]) -> dict[str, object]:
         "verdict": report.verdict,
         "judged": True,
         "headline": html.headline(report),
-        "figures": html.figures(report),
-        "charts": _charts(report, moments(report), pause),
+        "figures": figures(report),
+        **_drawn(report, moments(report), pause),
         "codes": [LatestCode(row) for row in report.per_code[: -_CODES - 1 : -1]],
         "more_codes": max(0, len(report.per_code) - _CODES),
         "channels": report.channels[: html.MOST_CHANNELS],
@@ -144,6 +145,14 @@ def _finished(report: Report, pause: Callable[[], None]) -> dict[str, object]:
 def _moments(live: Live, report: Report) -> list[Moment]:
     storms_s = ((each - live.run.started_ns) / 1e9 for each in live.run.storms_ns)
     return in_order(storms_s, report.diagnosis)
+
+
+def _drawn(report: Report, marks: Sequence[Moment], pause: Callable[[], None]) -> dict[str, object]:
+    """Return the charts, and where the page shows what each reason is about."""
+    drawn = _charts(report, marks, pause)
+    parts = {"leaks": report.leaks, "notes": report.run.notes, "steps": report.steps}
+    sections = [name for name, there in parts.items() if there]
+    return {"charts": drawn, "links": links(report.verdict.reasons, drawn, sections)}
 
 
 def _charts(report: Report, marks: Sequence[Moment], pause: Callable[[], None]) -> list[Markup]:
@@ -182,7 +191,7 @@ def headline(now: Snapshot, codes: CodeFigures, *, has_channels: bool = False) -
     settled = now.received + lost
     return (
         f"So far, {share(now.received, settled)} of what connected clients were owed arrived "
-        f"{html.in_time(now.recovered)}.{on_way}"
+        f"{in_time(now.recovered)}.{on_way}"
     )
 
 
@@ -213,8 +222,8 @@ def _codes_now(now: Snapshot, report: Report) -> list[str]:
 
 def _figures_now(now: Snapshot, report: Report) -> list[SummaryFigure]:
     errors = report.errors
-    graded = html.summary_grades(report.verdict.reasons)
-    connecting = [each for each in (graded.connections, graded.drops) if each]
+    graded = summary_grades(report.verdict.reasons)
+    connecting = [each for each in (graded.connections.grade, graded.drops.grade) if each]
     lost = now.lost
     waiting = max(0, now.owed - now.received - lost)
     return [
@@ -222,20 +231,25 @@ def _figures_now(now: Snapshot, report: Report) -> list[SummaryFigure]:
             "Delivered",
             pages.portion(now.received, now.received + lost),
             [
-                f"{number(now.received)} of {number(now.owed)} owed, {html.in_time(now.recovered)}",
+                f"{number(now.received)} of {number(now.owed)} owed, {in_time(now.recovered)}",
                 _listed((waiting, "on the way"), (now.missing, "missing"), (now.late, "late")),
+                *graded.deliveries.because,
             ]
             if now.owed
             else ["nothing was owed yet"],
-            graded.deliveries,
+            graded.deliveries.grade,
         ),
         SummaryFigure(
             "Delivery latency",
-            f"{ms(now.p50_ms)} ms" if now.p50_ms is not None else "-",
-            ["median of the last 3 s", f"p99 {ms(now.p99_ms)} ms"]
-            if now.p50_ms is not None
-            else ["nothing arrived in the last 3 s"],
-            graded.latency,
+            f"{ms(now.p95_ms)} ms" if now.p95_ms is not None else "-",
+            [
+                "p95 of the last 3 s",
+                f"p99 {ms(now.p99_ms)} ms, median {ms(now.p50_ms)} ms",
+                *graded.latency.because,
+            ]
+            if now.p95_ms is not None
+            else ["nothing arrived in the last 3 s", *graded.latency.because],
+            graded.latency.grade,
         ),
         SummaryFigure(
             "Connections",
@@ -245,6 +259,7 @@ def _figures_now(now: Snapshot, report: Report) -> list[SummaryFigure]:
                 _listed(
                     (now.connecting, "connecting"), (now.failed, "failed"), (now.dropped, "dropped")
                 ),
+                *graded.connections.because,
             ],
             worst(connecting) if connecting else None,
         ),
@@ -252,13 +267,13 @@ def _figures_now(now: Snapshot, report: Report) -> list[SummaryFigure]:
             "Codes",
             number(now.codes_sent),
             _codes_now(now, report),
-            graded.codes,
+            graded.codes.grade,
         ),
         SummaryFigure(
             "Errors",
-            number(errors.failed),
-            [f"failures in {count(errors.operations, 'operation')}"],
-            graded.errors,
+            pages.portion(errors.failed, errors.operations),
+            [f"{count(errors.failed, 'failure')} in {count(errors.operations, 'operation')}"],
+            graded.errors.grade,
         ),
     ]
 

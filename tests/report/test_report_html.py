@@ -18,9 +18,11 @@ from sseload_users.core.figures import (
     StormRecovery,
     VitalsSeries,
 )
+from sseload_users.core.formatting import ms, share
 from sseload_users.core.histogram import Histogram
 from sseload_users.report import html
 from sseload_users.report.model import Report
+from sseload_users.report.summary_figures import figures
 from tests.support.browser import browser, tab
 from tests.support.hostile import hostile_report
 from tests.support.pages import cells, classes, inert, parse, section, words
@@ -152,9 +154,9 @@ def test_the_headline_claims_nothing_about_codes_that_nobody_was_owed() -> None:
 
 
 def test_a_figure_of_100_percent_is_not_graded_by_another_figure() -> None:
-    figures = {each.name: each for each in html.figures(sample(100, 10, dropped=20))}
-    assert (figures["Connected"].value, figures["Connected"].grade) == ("100 %", "good")
-    assert (figures["Sessions dropped"].value, figures["Sessions dropped"].grade) == (
+    cards = {each.name: each for each in figures(sample(100, 10, dropped=20))}
+    assert (cards["Connected"].value, cards["Connected"].grade) == ("100 %", "good")
+    assert (cards["Sessions dropped"].value, cards["Sessions dropped"].grade) == (
         "20 %",
         "issues",
     )
@@ -222,6 +224,53 @@ def test_workers_regions_storms_and_vitals_are_shown_if_present() -> None:
     alone = inert(html.document(sample(100, 10)))
     names = [each.get("aria-labelledby") for each in alone.iter("section")]
     assert not {"workers", "regions", "storm"} & set(names)
+
+
+def test_the_card_of_latency_has_p95_and_p99() -> None:
+    report = sample(50, 10)
+    delivery = report.delivery_ms
+    (card,) = (each for each in figures(report) if each.name == "Delivery latency")
+    assert card.value == f"{ms(delivery.p95)} ms"
+    assert card.details[0] == "p95"
+    assert card.details[1].startswith(f"p99 {ms(delivery.p99)} ms, max {ms(delivery.max)} ms")
+    assert card.details[2] == f"median {ms(delivery.p50)} ms"
+
+
+def test_a_card_says_what_gives_its_grade() -> None:
+    report = sample(60, 60, channels=30, leaked=12, timed_out=0)
+    cards = {each.name: each for each in figures(report)}
+    assert (cards["Delivered"].value, cards["Delivered"].grade) == ("100 %", "issues")
+    assert cards["Delivered"].details[-1] == "isolation: 12"
+    report = sample(100, 10, timed_out=4)
+    cards = {each.name: each for each in figures(report)}
+    assert cards["Connected"].details[-1].startswith("connect timeouts: 4 of 100")
+    assert cards["Errors"].value == share(report.errors.failed, report.errors.operations)
+    assert cards["Errors"].details == [f"4 failures in {report.errors.operations} operations"]
+    good = {each.name: each for each in figures(sample(100, 10))}
+    assert not any(":" in line for each in good.values() for line in each.details)
+
+
+def test_each_reason_links_to_what_shows_it() -> None:
+    report = sample(**WORST)
+    root = inert(html.document(report))
+    ids = {each.get("id") for each in root.iter()}
+    found = {}
+    for item in classes(root, "reasons")[0]:
+        (link,) = item.iter("a")
+        target = link.get("href", "").removeprefix("#")
+        assert target in ids
+        found[words(item)] = target
+    bad = [each for each in report.verdict.reasons if each.grade != "good"]
+    assert len(found) == len(bad)
+    by_rule = {
+        each.rule: part
+        for each in bad
+        for said, part in found.items()
+        if words_of(each.sentence) in said
+    }
+    assert by_rule["codes_received"] == "chart-deliveries"
+    assert by_rule["connections_dropped"] == "chart-connections"
+    assert by_rule["error_rate"] == "causes"
 
 
 def test_an_empty_run_has_a_page_as_well() -> None:
