@@ -275,6 +275,7 @@ def test_the_page_has_states_before_and_after_a_run() -> None:
     links = {each.get("href") for each in done.iter("a")}
     assert links == {
         "./", "delivery/codes.csv", "delivery/report.html", "delivery/report.json",
+            "#chart-traffic",
     }  # fmt: skip
     assert "delivery/report.html" not in {each.get("href") for each in begun.iter("a")}
 
