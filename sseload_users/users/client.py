@@ -7,7 +7,6 @@ import random
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import replace
 
 import gevent
 from gevent.event import Event
@@ -327,6 +326,7 @@ class SimulatedClient:
             self._before,
             on_upkeep=run.operations.count_upkeep,
             turn=self._turn,
+            slow=self._slow,
             resumption=self._resumption,
         )
 
@@ -362,7 +362,7 @@ class SimulatedClient:
 
     def _make_transport(self, endpoint: Endpoint) -> Transport:
         self._transport = self._transport_type(
-            replace(endpoint, slow=self._slow, turn=self._turn),
+            endpoint,
             self._before.network,
             self._resumption.taking(self._on_message),
             self._worker_run.operations.count_malformed,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from random import Random
 from typing import TypeAlias
 
 import gevent
@@ -87,7 +88,9 @@ class Membership:
         self._held: HeldSession | None = None
         self._pending: list[_Pending] = []
         self._one_at_a_time = RLock()
-        self._chance = run.channel_churn.chance_of(number)
+        self._number = number
+        # It takes kilobytes, and most runs move no connection.
+        self._chance: Random | None = None
 
     @contextmanager
     def during(self, held: HeldSession) -> Iterator[None]:
@@ -139,9 +142,10 @@ class Membership:
 
     def _move_about(self, held: HeldSession) -> None:
         churn = self._run.channel_churn
+        chance = self._chance = self._chance or churn.chance_of(self._number)
         while True:
-            gevent.sleep(churn.wait_s(self._chance))
-            move = churn.move(self.identity.channels, self._chance)
+            gevent.sleep(churn.wait_s(chance))
+            move = churn.move(self.identity.channels, chance)
             if move is None:
                 continue
             leaves, joins = move

@@ -40,6 +40,7 @@ class SessionRequests:
             and the server's text.
         on_response: called with each response to a request before connecting.
         turn: which of a host's addresses comes first; see `AddressTurns.order`.
+        slow: whether to read slowly.
         resumption: from where the server resumes the connection; None for a new connection.
 
     Attributes:
@@ -55,6 +56,7 @@ class SessionRequests:
         on_upkeep: Callable[[str | None, str], None] = lambda *_: None,
         on_response: OnResponse = lambda *_: None,
         turn: int | None = None,
+        slow: bool = False,
         resumption: Resumption | None = None,
     ) -> None:
         self.resumption = resumption or Resumption(target)
@@ -62,6 +64,7 @@ class SessionRequests:
         self._target = target
         self._identity = identity
         self._before = before
+        self._turn, self._slow = turn, slow
         kept = self.resumption.login
         self._login = kept or Login(target, identity, before, on_response, turn)
         self._keeps_login = kept is not None
@@ -142,7 +145,15 @@ class SessionRequests:
         )
         endpoint = resumption.confirming(endpoint)
         headers = login.client.cookies.add_to(endpoint.url, endpoint.headers)
-        transport = make(replace(endpoint, headers=headers, jar=resumption.cookies))
+        transport = make(
+            replace(
+                endpoint,
+                headers=headers,
+                jar=resumption.cookies,
+                turn=self._turn,
+                slow=self._slow,
+            )
+        )
         self._connect_by_s = time.monotonic() + self._before.timeout_s
         try:
             transport.connect()
