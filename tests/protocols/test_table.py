@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from sseload_users.core.config_path import config_path
 from tests.protocols.shown import PAGE, Shown, read_rows, rows_of, with_rows
 
 EMPTY = "# Page\n\n<!-- protocols -->\n<!-- end of protocols -->\n\n## More\n"
@@ -40,3 +41,10 @@ def _head(row: Shown) -> tuple[str, str, str]:
 
 def _all(**values: str) -> dict[str, str]:
     return {**dict.fromkeys(Shown.COLUMNS, ""), **values}
+
+
+def test_every_built_in_profile_is_in_the_table() -> None:
+    shown = {row.profile for row in read_rows(PAGE.read_text("utf-8"))}
+    built_in = {f"`{path.stem}`" for path in config_path("targets").glob("*.toml")}
+    recipes = {path.stem for path in (PAGE.parent / "recipes").glob("*.toml")}
+    assert shown == built_in | recipes
