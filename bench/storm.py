@@ -97,7 +97,16 @@ def _storm(load: Connects) -> tuple[dict[str, Any], dict[str, float]]:
         capture = python(script, str(server.port), "GET /sub", "packets")
         witness = stack.enter_context(child(capture, None, folder / "witness"))
         witness.wait_until(lambda: "ready" in witness.output(), 10, "the witness")
-        command = SseloadConnect().command(server, load, folder, "--storm-after", "0.5", codes=4)
+        command = SseloadConnect().command(
+            # No code comes with a response: one read of both would have the code's timestamp.
+            server,
+            load,
+            folder,
+            "--storm-after",
+            "0.5",
+            "--duration",
+            "12",
+        )
         running = stack.enter_context(child(command, machine.GENERATOR_CORE, folder))
         running.wait(_TIMEOUT)
         witness.stop()

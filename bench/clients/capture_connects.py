@@ -35,6 +35,7 @@ def main(port: int, request: bytes, path: Path) -> None:
     """Collect the first packets of each connection until SIGTERM, then write them."""
     os.nice(-5)
     seen: dict[int, list[int]] = {}
+    earlier: list[tuple[int, list[int]]] = []
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL)) as packets:
         accept_only(packets, port, both_ways=True)
         packets.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
@@ -54,8 +55,14 @@ def main(port: int, request: bytes, path: Path) -> None:
                     continue
                 source = packet[at] << 8 | packet[at + 1], packet[at + 2] << 8 | packet[at + 3]
                 by_server = source[0] == port
-                which = (_SYN_ACK if syn else _RESPONSE) if by_server else (0 if syn else _REQUEST)
+                which = (
+                    (_SYN_ACK if syn else _RESPONSE) if by_server else (_SYN if syn else _REQUEST)
+                )
                 times = seen.setdefault(source[by_server], [0, 0, 0, 0])
+                if which == _SYN and all(times):
+                    # A later connection from the same port.
+                    earlier.append((source[by_server], times))
+                    times = seen[source[by_server]] = [0, 0, 0, 0]
                 is_first = which == _REQUEST and not times[which]
                 if is_first and not packet.startswith(request, headers):
                     del seen[source[by_server]]
@@ -65,7 +72,7 @@ def main(port: int, request: bytes, path: Path) -> None:
                     times[which] = seconds * 1_000_000_000 + nanoseconds
         finally:
             rows = array.array("Q")
-            for number, times in seen.items():
+            for number, times in [*earlier, *seen.items()]:
                 if all(times):
                     rows.extend([number, *times])
             with path.open("wb") as file:
