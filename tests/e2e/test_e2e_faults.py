@@ -115,7 +115,7 @@ CASES = [
         ("--delay", "1:0.2"),
         ("--objective", "delivery>=100%, p50<=100ms"),
         bad={"objective": ISSUES},
-        status=1,
+        status=4,
     ),
     Case(
         "delay beyond the timeout",
