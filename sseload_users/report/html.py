@@ -103,9 +103,15 @@ def _sections(report: Report) -> list[str]:
     return [name for name, there in parts.items() if there]
 
 
+def _over_rate(report: Report) -> bool:
+    """Whether the steps differ in how often codes were sent, and not in connections."""
+    return report.search is not None and report.search.over == "rate"
+
+
 def _charts(report: Report) -> list[Markup]:
     timeline, phases, marks = report.timeline, report.phases, moments(report)
     return [
+        *([charts.sizes(report.steps)] if report.steps and not _over_rate(report) else []),
         charts.latency(timeline, phases, marks),
         charts.reach(report.per_code, report.reach),
         charts.distribution({"delivery": report.delivery_ms}),

@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from sseload_users.report import html
 from tests.support import browser as browsers
-from tests.support.browser import PATIENCE_MS, PHONE, tab
+from tests.support.axe import violations
+from tests.support.browser import LAPTOP, PATIENCE_MS, PHONE, tab
 from tests.support.metrics import families, values
 from tests.support.reports import WORST, sample
 from tests.support.runs import PATIENCE, Run, target
@@ -216,6 +217,23 @@ def check_phone(chromium: Browser, url: str) -> None:
         check_layout(phone)
         shot(phone, "phone-dark")
         assert console == []
+
+
+@pytest.mark.dear
+def test_axe_finds_nothing_during_a_run_and_after_it(chromium: Browser, tmp_path: Path) -> None:
+    arguments = ("--codes", "40", "--duration", "20", "--channels", "3", "--stop-timeout", "3")
+    with locust(tmp_path, *arguments, faults=("--lose", "0.02")) as (_, url):
+        requests.post(f"{url}/swarm", data={"user_count": 21, "spawn_rate": 50}, timeout=PATIENCE)
+        for running in ("yes", "no"):
+            for theme in ("light", "dark"):
+                for screen in (LAPTOP, PHONE):
+                    with tab(chromium, viewport=screen, color_scheme=theme) as (page, console):
+                        page.goto(f"{url}/delivery")
+                        expect(page.locator("header")).to_have_attribute("data-running", running)
+                        expect(page.locator("#chart-traffic .fill-s1").first).to_be_attached()
+                        assert violations(page) == [], (running, theme, screen)
+                        assert console == []
+            requests.get(f"{url}/stop", timeout=PATIENCE)
 
 
 def test_without_javascript_the_page_reloads_itself(chromium: Browser, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from sseload_users.report.charts.losses import losses
 from sseload_users.report.charts.palette import STYLE
 from sseload_users.report.charts.reach import reach
 from sseload_users.report.charts.server import vitals
+from sseload_users.report.charts.sizes import sizes
 from sseload_users.report.charts.timeline import connections, generator, latency, traffic
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "latency",
     "losses",
     "reach",
+    "sizes",
     "traffic",
     "vitals",
 ]

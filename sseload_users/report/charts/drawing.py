@@ -298,12 +298,12 @@ def figure(
     legend = f'<ul class="legend">{"".join(key.html() for key in keys)}</ul>' if keys else ""
     return Markup(  # noqa: S704, since each text was escaped by `text`
         f'<figure class="chart" id="{name}">'
-        f'<figcaption><h3 id="{name}-title">{text(title)}</h3>'
+        f'<figcaption><h2 id="{name}-title">{text(title)}</h2>'
         f'<p id="{name}-about">{text(about)}</p></figcaption>{legend}'
         f'<div class="plot"><svg role="img" aria-labelledby="{name}-title {name}-about" '
         f'width="100%" height="{foot + _BELOW:g}">{"".join(drawn)}{ticks}{slices}</svg></div>'
         f"<details><summary>The figures as a table</summary>"
-        f'<div class="rows" tabindex="0" role="region" aria-labelledby="{name}-title">'
+        f'<div class="rows" tabindex="0" role="group" aria-labelledby="{name}-title">'
         f"{table.html()}</div></details></figure>"
     )
 

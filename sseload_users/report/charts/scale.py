@@ -87,6 +87,10 @@ def latencies(values: Iterable[float]) -> Scale:
     # A few very small values do not justify another decade, so the median decides.
     low = _decade_step(max(found[0], found[len(found) // 2] / 100), up=False)
     high = _decade_step(found[-1], up=True)
+    return _logarithmic(low, high)
+
+
+def _logarithmic(low: float, high: float) -> Scale:
     marks = [
         factor * 10.0**power
         for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
@@ -97,6 +101,24 @@ def latencies(values: Iterable[float]) -> Scale:
         decades = [mark for mark in marks if f"{mark:e}".startswith("1")]
         marks = decades[:: -(-len(decades) // 6)]
     return Scale(low, high, tuple((mark, f"{mark:,.10g}") for mark in marks), logarithmic=True)
+
+
+def sizes(values: Iterable[float]) -> Scale:
+    """Return a scale of sizes that were tried: logarithmic if the largest dwarfs the smallest."""
+    found = [value for value in values if value > 0]
+    if not found or max(found) < 10 * min(found):
+        return linear(found, whole=True)
+    return _logarithmic(_decade_step(min(found), up=False), _decade_step(max(found), up=True))
+
+
+def percentages(values: Iterable[float]) -> Scale:
+    """Return a scale to 100 %, which begins above 0 where all values are near 100."""
+    least = min([100.0, *values])
+    below = linear([100 - least], least=0.01)
+    if least < 50:
+        return linear([100.0])
+    ticks = [(100 - value, f"{100 - value:.6g}") for value, _ in below.ticks]
+    return Scale(100 - below.high, 100.0, tuple(reversed(ticks)))
 
 
 def shares() -> Scale:

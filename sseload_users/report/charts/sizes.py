@@ -1,0 +1,117 @@
+"""Draw the steps of a ladder or a search: latency and delivery against their size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from markupsafe import Markup
+
+from sseload_users.core.formatting import count, ms, number, share
+from sseload_users.report.charts import scale
+from sseload_users.report.charts.drawing import ChartTable, Hit, Key, Panel, figure
+from sseload_users.verdict.reasons import StepReport
+
+_PERCENTILES = (("max", "s5"), ("p99", "s2"), ("p95", "s3"), ("p50", "s1"))
+
+
+def sizes(steps: Sequence[StepReport]) -> Markup:
+    """Draw latency and delivery against the number of connections that were asked for.
+
+    Args:
+        steps: as in the report, one or more; a size that was tried twice has two dots.
+    """
+    steps = sorted(steps, key=lambda step: step.connections.attempted)
+    x = scale.sizes(step.connections.attempted for step in steps)
+    return figure(
+        "chart-sizes",
+        "Against the number of connections",
+        _about(steps),
+        [_latencies(steps, x), _delivered(steps, x)],
+        ChartTable(
+            ("connections", "p50, ms", "p95, ms", "p99, ms", "max, ms", "delivered"),
+            [
+                (
+                    number(step.connections.attempted),
+                    *(ms(getattr(step.delivery_ms, name)) for name in ("p50", "p95", "p99", "max")),
+                    _share(step),
+                )
+                for step in steps
+            ],
+        ),
+        x_name="connections",
+        keys=[Key(style, name) for name, style in reversed(_PERCENTILES)]
+        + [Key("s4", "delivered in time or recovered")],
+        hits=_hits(steps, x),
+    )
+
+
+def _about(steps: Sequence[StepReport]) -> str:
+    tried = count(len(steps), "step")
+    short = [step for step in steps if step.deliveries.received < step.deliveries.owed]
+    if not short:
+        return f"{tried}; everything that was owed arrived in each of them."
+    least = short[0].connections.attempted
+    return f"{tried}; from {count(least, 'connection')} on, not everything that was owed arrived."
+
+
+def _latencies(steps: Sequence[StepReport], x: scale.Scale) -> Panel:
+    series = {
+        style: [
+            (float(step.connections.attempted), value)
+            for step in steps
+            if (value := getattr(step.delivery_ms, name)) is not None
+        ]
+        for name, style in _PERCENTILES
+    }
+    y = scale.latencies(value for points in series.values() for _, value in points)
+    panel = Panel("delivery latency, ms", y, x)
+    for style, points in series.items():
+        panel.line(points, style, "thin")
+        for point in points:
+            panel.dot(point, style)
+    if not any(series.values()):
+        panel.nothing("Nothing was delivered.")
+    return panel
+
+
+def _delivered(steps: Sequence[StepReport], x: scale.Scale) -> Panel:
+    points = [
+        (
+            float(step.connections.attempted),
+            100 * step.deliveries.received / step.deliveries.owed,
+        )
+        for step in steps
+        if step.deliveries.owed
+    ]
+    panel = Panel("delivered, %", scale.percentages(value for _, value in points), x, height=95)
+    panel.line(points, "s4", "thin")
+    for point in points:
+        panel.dot(point, "s4")
+    return panel
+
+
+def _share(step: StepReport) -> str:
+    owed = step.deliveries.owed
+    return share(step.deliveries.received, owed) if owed else "-"
+
+
+def _hits(steps: Sequence[StepReport], x: scale.Scale) -> Iterator[Hit]:
+    """Yield a tooltip at each size, halfway to its neighbours, with what was measured there."""
+    places = sorted({x.at(step.connections.attempted) for step in steps})
+    for at, place in enumerate(places):
+        left = (places[at - 1] + place) / 2 if at else 0.0
+        right = (places[at + 1] + place) / 2 if at + 1 < len(places) else 1.0
+        here = [step for step in steps if x.at(step.connections.attempted) == place]
+        yield Hit(x.value(left), x.value(right), "; ".join(_words(here)))
+
+
+def _words(steps: Iterable[StepReport]) -> Iterator[str]:
+    for step in steps:
+        latency = step.delivery_ms
+        figures = ", ".join(
+            f"{name} {ms(getattr(latency, name))} ms" for name, _ in reversed(_PERCENTILES)
+        )
+        yield (
+            f"{count(step.connections.attempted, 'connection')}: {_share(step)} delivered"
+            + (f", {figures}" if latency.count else "")
+        )
