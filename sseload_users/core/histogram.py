@@ -7,6 +7,7 @@ encodes them for the report.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,9 @@ from typing import ClassVar, Self
 from hdrh.histogram import HdrHistogram
 
 from sseload_users.core.figure_types import LatencySummary
+
+#: Number of leading bits of a latency that tell its range.
+RANGE_BITS = 2
 
 #: The largest value: one hour, longer than anything that a load test waits for.
 MAX_US = 3_600_000_000
@@ -128,6 +132,18 @@ class Histogram:
         buckets = sorted(self.counts)
         ranks = accumulate(map(self.counts.__getitem__, buckets))
         return [(self._highest_ms(each), rank) for each, rank in zip(buckets, ranks, strict=True)]
+
+    def ranges(self) -> array[int]:
+        """Return how many values are in which range: its lowest value, the number, and so on.
+
+        Each power of two (µs) has two ranges, which are bounded by it, by one and a half times
+        it, and by its double; 0 and 1 have their own. Ranges without values are left out.
+        """
+        found: Counter[int] = Counter()
+        for value, count in self.counts.items():
+            shift = max(value.bit_length() - RANGE_BITS, 0)
+            found[value >> shift << shift] += count
+        return array("q", (number for pair in sorted(found.items()) for number in pair))
 
     def _highest_ms(self, lowest_us: int) -> float:
         """Return the highest value of a bucket, but never above the true maximum."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from itertools import islice
 
@@ -28,13 +29,15 @@ class Percentiles:
     """Percentiles in milliseconds; None without values."""
 
     p50: float | None
+    p90: float | None
     p95: float | None
     p99: float | None
+    max: float | None
 
     @classmethod
     def of(cls, histogram: Histogram) -> Percentiles:
         """Return the percentiles of a histogram."""
-        return cls(*histogram.percentiles_ms((50, 95, 99)))
+        return cls(*histogram.percentiles_ms((50, 90, 95, 99, 100)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,12 @@ class SecondPercentiles:
     Attributes:
         delivery: of the delivery latencies.
         lag: of the generator lag.
+        ranges: how many delivery latencies were in which range, see `Histogram.ranges`.
     """
 
     delivery: Percentiles
     lag: Percentiles
+    ranges: array[int]
 
 
 class _Folded(CoarseHistogram):
@@ -77,8 +82,7 @@ class PercentileHistory:
         # Those that have not, oldest first.
         self._recent_codes: dict[int, CodeTally] = {}
         self._recent_seconds: dict[int, Second] = {}
-        none = Percentiles(None, None, None)
-        self._recent_s, self._recent = 0, SecondPercentiles(none, none)
+        self._recent_s, self._recent = 0, _of_second(Second())
 
     def touch_code(self, sequence: int) -> None:
         """Note that a code's account has changed."""
@@ -152,4 +156,6 @@ class PercentileHistory:
 
 
 def _of_second(second: Second) -> SecondPercentiles:
-    return SecondPercentiles(Percentiles.of(second.delivery), Percentiles.of(second.lag))
+    return SecondPercentiles(
+        Percentiles.of(second.delivery), Percentiles.of(second.lag), second.delivery.ranges()
+    )

@@ -13,7 +13,7 @@ from sseload_users.report import charts
 from sseload_users.report.accuracy import accuracy
 from sseload_users.report.compression import compression_sentences
 from sseload_users.report.distribution import distribution
-from sseload_users.report.model import CodeRow, Report
+from sseload_users.report.model import CodeRow, Report, TimelinePoint
 from sseload_users.report.moments import moments
 from sseload_users.report.pages import page, setting
 from sseload_users.report.reason_links import links
@@ -103,6 +103,11 @@ def _sections(report: Report) -> list[str]:
     return [name for name, there in parts.items() if there]
 
 
+def _has_latencies(timeline: Sequence[TimelinePoint]) -> bool:
+    """Whether it is known which latencies there were in an interval; not in an older report."""
+    return any(each.latencies for each in timeline)
+
+
 def _over_rate(report: Report) -> bool:
     """Whether the steps differ in how often codes were sent, and not in connections."""
     return report.search is not None and report.search.over == "rate"
@@ -113,6 +118,7 @@ def _charts(report: Report) -> list[Markup]:
     return [
         *([charts.sizes(report.steps)] if report.steps and not _over_rate(report) else []),
         charts.latency(timeline, phases, marks),
+        *([charts.heat(timeline, phases, marks)] if _has_latencies(timeline) else []),
         charts.reach(report.per_code, report.reach),
         charts.distribution({"delivery": report.delivery_ms}),
         charts.deliveries(report.per_code),

@@ -167,9 +167,21 @@ class TimelinePoint:
     """Codes received in it, over all connections."""
     p50_ms: float | None
     """Median delivery latency of what was received in it, in milliseconds; null if nothing was."""
+    p90_ms: float | None
+    """90th percentile of the delivery latency of what was received in it, in milliseconds; null if
+    nothing was."""
+    p95_ms: float | None
+    """95th percentile, likewise."""
     p99_ms: float | None
     """99th percentile of the delivery latency of what was received in it, in milliseconds; null if
     nothing was."""
+    max_ms: float | None
+    """The highest delivery latency of what was received in it, in milliseconds; null if nothing
+    was."""
+    latencies: list[Count]
+    """How many of its delivery latencies were in which range: its lowest value in microseconds, the
+    number, the next range's lowest value and so on. Each power of two has two ranges, the second
+    of which begins at one and a half times it."""
     errors: Count
     """Failed operations in it."""
     lag_p99_ms: float | None

@@ -95,7 +95,15 @@ _ADDED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     },
     ("run",): {"ingest": "unknown", "reasons": 0},
     ("storm",): {"own_ms": _NOTHING, "limited_by": None},
-    ("timeline", "*"): {"dropped": 0, "waited_percent": None, "rss_mib": None},
+    ("timeline", "*"): {
+        "dropped": 0,
+        "waited_percent": None,
+        "rss_mib": None,
+        "p90_ms": None,
+        "p95_ms": None,
+        "max_ms": None,
+        "latencies": [],
+    },
     ("per_code", "*"): {
         "channel": "",
         "payload_bytes": None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sseload_users.core.second import Second, highest
@@ -73,15 +74,27 @@ def _point(
         dropped=sum(seconds[each].dropped for each in unix_s),
         sent=sum(seconds[each].sent for each in unix_s),
         received=sum(seconds[each].received for each in unix_s),
-        # Where several seconds share a point: the middle one's median, the worst one's p99.
+        # Where several seconds share a point: the middle one's median, the worst one's others.
         p50_ms=_middle(each.delivery.p50 for each in percentiles),
+        p90_ms=highest(each.delivery.p90 for each in percentiles),
+        p95_ms=highest(each.delivery.p95 for each in percentiles),
         p99_ms=highest(each.delivery.p99 for each in percentiles),
+        max_ms=highest(each.delivery.max for each in percentiles),
+        latencies=_ranges(each.ranges for each in percentiles),
         errors=sum(seconds[each].errors for each in unix_s),
         lag_p99_ms=highest(each.lag.p99 for each in percentiles),
         cpu_percent=max(seconds[each].cpu_percent for each in unix_s),
         waited_percent=highest(seconds[each].waited_percent for each in unix_s),
         rss_mib=round(max(seconds[each].rss_mib for each in unix_s), 1),
     )
+
+
+def _ranges(parts: Iterable[Sequence[int]]) -> list[int]:
+    """Return the sum of some ranges of latencies."""
+    total: Counter[int] = Counter()
+    for part in parts:
+        total.update(dict(zip(part[::2], part[1::2], strict=True)))
+    return [number for pair in sorted(total.items()) for number in pair]
 
 
 def _middle(values: Iterable[float | None]) -> float | None:

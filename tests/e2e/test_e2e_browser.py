@@ -221,7 +221,7 @@ def check_phone(chromium: Browser, url: str) -> None:
 
 @pytest.mark.dear
 def test_axe_finds_nothing_during_a_run_and_after_it(chromium: Browser, tmp_path: Path) -> None:
-    arguments = ("--codes", "40", "--duration", "20", "--channels", "3", "--stop-timeout", "3")
+    arguments = ("--codes", "40", "--duration", "40", "--stop-timeout", "3")
     with locust(tmp_path, *arguments, faults=("--lose", "0.02")) as (_, url):
         requests.post(f"{url}/swarm", data={"user_count": 21, "spawn_rate": 50}, timeout=PATIENCE)
         for running in ("yes", "no"):
@@ -229,7 +229,9 @@ def test_axe_finds_nothing_during_a_run_and_after_it(chromium: Browser, tmp_path
                 for screen in (LAPTOP, PHONE):
                     with tab(chromium, viewport=screen, color_scheme=theme) as (page, console):
                         page.goto(f"{url}/delivery")
-                        expect(page.locator("header")).to_have_attribute("data-running", running)
+                        expect(page.locator("header")).to_have_attribute(
+                            "data-running", running, timeout=PATIENCE_MS
+                        )
                         expect(page.locator("#chart-traffic .fill-s1").first).to_be_attached()
                         assert violations(page) == [], (running, theme, screen)
                         assert console == []

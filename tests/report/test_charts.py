@@ -37,7 +37,8 @@ CHARTS: dict[str, Callable[[Report], Markup]] = {
 
 def interval(t: float, **changes: Any) -> TimelinePoint:
     point = TimelinePoint(
-        t=t, open=50, connecting=0, dropped=0, sent=0, received=0, p50_ms=None, p99_ms=None,
+        t=t, open=50, connecting=0, dropped=0, sent=0, received=0, p50_ms=None, p90_ms=None,
+        p95_ms=None, p99_ms=None, max_ms=None, latencies=[],
         errors=0, lag_p99_ms=None, cpu_percent=None, waited_percent=None, rss_mib=None,
     )  # fmt: skip
     return replace(point, **changes)
@@ -107,6 +108,44 @@ def test_latencies_over_time_are_drawn_at_their_values() -> None:
     assert cells(figure)[1:] == [["0-5 s", "4.00", "8.00", "0"], ["5-10 s", "2.00", "6.00", "0"]]
     assert say(figure)[0] == "0-5 s: p50 4.00 ms, p99 8.00 ms"
     assert "p99 was 8.00 ms at most, at 5 s." in words(figure)
+
+
+def test_all_percentiles_that_are_known_are_drawn() -> None:
+    values = {"p50": 2.0, "p90": 4.0, "p95": 5.0, "p99": 8.0, "max": 10.0}
+    changes = {f"{name}_ms": value for name, value in values.items()}
+    figure = parse(charts.latency([interval(5.0, **changes), interval(10.0, **changes)]))
+    keys = [words(item) for item in figure.iter("li")]
+    assert keys == list(values)
+    for style, value in zip(("s1", "s4", "s3", "s2", "s5"), values.values(), strict=True):
+        assert path(figure, style) == [(500.0, 170 - 17 * value), (1000.0, 170 - 17 * value)]
+    assert cells(figure)[1][:6] == ["0-5 s", "2.00", "4.00", "5.00", "8.00", "10.0"]
+
+
+def test_the_heat_map_has_a_cell_for_each_range_of_latencies() -> None:
+    timeline = [
+        interval(5.0, received=100, latencies=[2048, 96, 16384, 4]),
+        interval(10.0, received=3, latencies=[3072, 3]),
+    ]
+    figure = parse(charts.heat(timeline))
+    found = {}
+    for mark in classes(plot(figure), "fill-s1"):
+        for box in re.findall(r"M([\d.]+) ([\d.]+)H([\d.]+)V([\d.]+)", mark.get("d", "")):
+            left, top, right, foot = map(float, box)
+            # The axis is logarithmic, from 2 to 50 ms.
+            low, high = (2 * 25 ** (1 - down / 170) for down in (foot, top))
+            found[left, right, round(low, 1), round(high, 1)] = float(mark.get("fill-opacity", ""))
+    assert found == {
+        (0, 500, 2.0, 3.1): 1.0,
+        (0, 500, 16.4, 24.6): 0.4,
+        (500, 1000, 3.1, 4.1): 1.0,
+    }
+    assert cells(figure)[1:] == [
+        ["0-5 s", "100", "2.05-3.07", "96 %", "16.4-24.6"],
+        ["5-10 s", "3", "3.07-4.10", "100 %", "3.07-4.10"],
+    ]
+    assert say(figure)[0] == (
+        "0-5 s: 100 deliveries, 96 % of them in 2.05-3.07 ms, the slowest in 16.4-24.6 ms"
+    )
 
 
 def test_a_long_silence_interrupts_the_line() -> None:
@@ -238,7 +277,9 @@ def test_thinning_keeps_extremes_and_sums(values: list[int]) -> None:
 
 def test_large_reports_are_drawn_quickly_and_small() -> None:
     timeline = [
-        interval(float(t), received=t % 7, sent=1, p50_ms=1 + t % 5, p99_ms=9.0 + t % 11,
+        interval(float(t), received=t % 7, sent=1, p50_ms=1 + t % 5, p90_ms=3.0 + t % 7,
+                 p95_ms=4.0 + t % 8, p99_ms=9.0 + t % 11, max_ms=700.0 + t % 13,
+                 latencies=[number for at in range(10, 22) for number in (1 << at, 1 + t % 5)],
                  lag_p99_ms=0.1 + t % 3, cpu_percent=float(t % 100), waited_percent=float(t % 9),
                  errors=t % 2)
         for t in range(1, 36_001)

@@ -11,12 +11,13 @@ root element has ``data-theme="dark"`` or ``"light"``.
 
 from sseload_users.report.charts.codes import deliveries
 from sseload_users.report.charts.latencies import Change, changes, distribution
+from sseload_users.report.charts.latency import heat, latency
 from sseload_users.report.charts.losses import losses
 from sseload_users.report.charts.palette import STYLE
 from sseload_users.report.charts.reach import reach
 from sseload_users.report.charts.server import vitals
 from sseload_users.report.charts.sizes import sizes
-from sseload_users.report.charts.timeline import connections, generator, latency, traffic
+from sseload_users.report.charts.timeline import connections, generator, traffic
 
 __all__ = [
     "STYLE",
@@ -26,6 +27,7 @@ __all__ = [
     "deliveries",
     "distribution",
     "generator",
+    "heat",
     "latency",
     "losses",
     "reach",

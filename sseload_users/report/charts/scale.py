@@ -85,12 +85,12 @@ def latencies(values: Iterable[float]) -> Scale:
     if not found or found[-1] < 25 * found[len(found) // 2]:
         return linear(found, least=0.001 if found else 1.0)
     # A few very small values do not justify another decade, so the median decides.
-    low = _decade_step(max(found[0], found[len(found) // 2] / 100), up=False)
-    high = _decade_step(found[-1], up=True)
-    return _logarithmic(low, high)
+    return logarithmic(max(found[0], found[len(found) // 2] / 100), found[-1])
 
 
-def _logarithmic(low: float, high: float) -> Scale:
+def logarithmic(low: float, high: float) -> Scale:
+    """Return a logarithmic scale with two values above 0, from one of 1, 2, 5, 10 … to another."""
+    low, high = _decade_step(low, up=False), _decade_step(high, up=True)
     marks = [
         factor * 10.0**power
         for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
@@ -108,7 +108,7 @@ def sizes(values: Iterable[float]) -> Scale:
     found = [value for value in values if value > 0]
     if not found or max(found) < 10 * min(found):
         return linear(found, whole=True)
-    return _logarithmic(_decade_step(min(found), up=False), _decade_step(max(found), up=True))
+    return logarithmic(min(found), max(found))
 
 
 def percentages(values: Iterable[float]) -> Scale:

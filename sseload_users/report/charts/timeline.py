@@ -18,7 +18,6 @@ from sseload_users.report.charts.time_axis import (
     Timeline,
     bins_of,
     broken_line,
-    clock,
     hits_of,
     marked,
     moment_keys,
@@ -134,57 +133,6 @@ def traffic(
                 f"{count(part.total(sent), 'code')} sent, "
                 f"{count(part.total(received), 'delivery', 'deliveries')} received"
             ),
-        ),
-    )
-
-
-def latency(
-    timeline: Timeline, phases: Sequence[Phase] = (), moments: Sequence[Moment] = ()
-) -> Markup:
-    """Draw the delivery latency: the median and the 99th percentile of each interval.
-
-    Args:
-        timeline: as in the report.
-        phases: as in the report; their bounds are marked.
-        moments: of the run; they are marked as well.
-    """
-    parts = bins_of(timeline)
-    p50, p99 = [row.p50_ms for row in timeline], [row.p99_ms for row in timeline]
-    received = [row.received for row in timeline]
-    slowest = max(((row.p99_ms, row.t) for row in timeline if row.p99_ms is not None), default=None)
-    panel = Panel("ms", scale.latencies(filter(None, (*p50, *p99))), x_axis(timeline))
-    for column, style in ((p99, "s2"), (p50, "s1")):
-        broken_line(panel, _points(parts, column), style)
-    about = (
-        "Median and 99th percentile of what arrived in each interval; "
-        f"p99 was {ms(slowest[0])} ms at most, at {clock(slowest[1])}."
-        if slowest
-        else "Nothing arrived."
-    )
-    return figure(
-        "chart-latency",
-        "Delivery latency over time",
-        about,
-        marked([panel], phases, moments, "" if slowest else "No delivery yet."),
-        ChartTable(
-            ("time", "p50, ms", "p99, ms", "deliveries"),
-            [
-                (
-                    when(part),
-                    span(part, p50, ms),
-                    span(part, p99, ms),
-                    number(part.total(received)),
-                )
-                for part in parts
-                if part.span(p99)
-            ],
-        ),
-        x_name=X_NAME,
-        keys=[Key("s1", "p50"), Key("s2", "p99"), *moment_keys(moments)],
-        hits=hits_of(
-            [part for part in parts if part.span(p99)],
-            moments,
-            lambda part: f"p50 {span(part, p50, ms)} ms, p99 {span(part, p99, ms)} ms",
         ),
     )
 
