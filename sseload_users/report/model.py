@@ -171,7 +171,8 @@ class TimelinePoint:
     """90th percentile of the delivery latency of what was received in it, in milliseconds; null if
     nothing was."""
     p95_ms: float | None
-    """95th percentile, likewise."""
+    """95th percentile of the delivery latency of what was received in it, in milliseconds; null if
+    nothing was."""
     p99_ms: float | None
     """99th percentile of the delivery latency of what was received in it, in milliseconds; null if
     nothing was."""

@@ -1,4 +1,4 @@
-"""Render pages from templates; a page is one file that loads and runs nothing."""
+"""Render pages from templates; a page is one file that loads nothing, and runs one script."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ def source(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 
+#: The script of pages that consist of one file. They are complete without it.
+SCRIPT = (Path(__file__).parent / "static" / "figures.js").read_text(encoding="utf-8")
 #: The style sheet of pages that consist of one file.
 STYLE = charts.STYLE + source("page.css")
 
@@ -34,8 +36,8 @@ def page(template: str, **context: object) -> str:
     """Render a template.
 
     Control characters are removed from all texts, which are escaped unless they are `Markup`.
-    The page's policy allows its own style sheet by its hash, and nothing else: no script, no
-    request, no form, no inline style.
+    The page's policy allows its own style sheet and script by their hashes, and nothing else: no
+    other script, no request, no form, no inline style.
     """
     return _ENVIRONMENT.get_template(template).render(context)
 
@@ -77,6 +79,11 @@ def duration(started: str, finished: str) -> float:
     return (datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds()
 
 
+def _digest(text: str) -> str:
+    """Return the hash by which a Content-Security-Policy allows an inline text (CSP 3, 2.3.1)."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -86,13 +93,15 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+    allowed = (
+        f"default-src 'none'; style-src '{_digest(STYLE)}'; script-src '{_digest(SCRIPT)}'; "
+        "base-uri 'none'; form-action"
+    )
     environment.globals.update(
         style=Markup(STYLE),  # noqa: S704 - it is this package's own
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; "
-        "form-action 'none'",
-        policy_with_form=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; "
-        "form-action 'self'",
+        script=Markup(SCRIPT),  # noqa: S704 - likewise
+        policy=f"{allowed} 'none'",
+        policy_with_form=f"{allowed} 'self'",
         signs=SIGNS,
         duration=duration,
     )

@@ -235,7 +235,7 @@ def test_axe_finds_nothing_during_a_run_and_after_it(chromium: Browser, tmp_path
                         expect(page.locator("#chart-traffic .fill-s1").first).to_be_attached()
                         assert violations(page) == [], (running, theme, screen)
                         assert console == []
-            requests.get(f"{url}/stop", timeout=PATIENCE)
+            requests.post(f"{url}/stop", timeout=PATIENCE)
 
 
 def test_without_javascript_the_page_reloads_itself(chromium: Browser, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
+from sseload_users.report.pages import SCRIPT
+
 _VOID = {"meta", "br", "link", "img", "input", "hr"}
 
 
@@ -68,10 +70,11 @@ def classes(element: ET.Element, name: str) -> list[ET.Element]:
 
 
 def inert(page: str) -> ET.Element:
-    """The page, which must not load or run anything."""
+    """The page, which must not load anything, or run anything but its own script."""
     root = parse(page)
+    assert ["".join(each.itertext()) for each in root.iter("script")] == [SCRIPT]
     for each in root.iter():
-        assert each.tag not in ("script", "link", "img", "iframe", "object", "base", "form")
+        assert each.tag not in ("link", "img", "iframe", "object", "base", "form")
         for name, value in each.attrib.items():
             assert not name.startswith("on"), name
             if each.tag == "a" and name == "href":
@@ -82,10 +85,15 @@ def inert(page: str) -> ET.Element:
     assert style is not None
     assert not re.search(r"@import|url\(", style.text or "")
     policies = [each for each in root.iter("meta") if "http-equiv" in each.attrib]
-    digest = base64.b64encode(hashlib.sha256((style.text or "").encode()).digest()).decode()
-    assert [each.get("content") for each in policies] == [
-        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    ]
+    digest, script = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in (style.text or "", SCRIPT)
+    )
+    (policy,) = (each.get("content") for each in policies)
+    assert policy == (
+        f"default-src 'none'; style-src 'sha256-{digest}'; script-src 'sha256-{script}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
     return root
 
 
