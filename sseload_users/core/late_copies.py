@@ -48,7 +48,7 @@ def count_copy_of_settled(
         return None
     if relation != "owed":
         if session.add_unowed(code.sequence):
-            count_duplicates(account, connection, 1)
+            _count_repeated(account, session, code, sent_ns)
             return None
         if relation == "leaving":
             account.released += 1

@@ -123,3 +123,24 @@ def test_planned_ends_are_no_evidence_of_drops(resume: bool) -> None:
         session = ledger.open_session(ledger.add_connection(), T0, T0)
         ledger.pause_session(session, T0 + S, released=False, planned=planned)
     assert len(ledger.take().evidence.drops) == 1
+
+
+@pytest.mark.parametrize("settled", [True, False])
+@pytest.mark.parametrize("again", [True, False])
+def test_what_was_not_owed_and_comes_again_is_replayed(settled: bool, again: bool) -> None:
+    ledger = Ledger(1.0, resume=True)
+    connection = ledger.add_connection()
+    # Sent while the session connects: what comes is not asked for, and no defect.
+    ledger.announce(1, T0 + MS)
+    ledger.set_status(1, "accepted", 1)
+    session = ledger.open_session(connection, T0, T0 + 2 * MS)
+    session.receive(ledger.code(1), T0 + 3 * MS)
+    if settled:
+        ledger.settle(T0 + 10 * S)
+    if again:
+        ledger.pause_session(session, T0 + 20 * S, released=False)
+        ledger.open_session(connection, T0 + 30 * S, T0 + 31 * S)
+    session.receive(ledger.code(1), T0 + 32 * S)
+    ledger.settle(T0 + 60 * S)
+    taken = ledger.take()
+    assert (total_of(taken, "replayed"), total_of(taken, "duplicate")) == (again, not again)
