@@ -394,7 +394,9 @@ def _add_to(connection: ConnectionRecord, event: str, line: dict[str, Any]) -> N
         case "subscribed":
             connection.subscribed[line["namespace"]] = line["ns"]
             connection.channels += line["channels"]
-            connection.after = line["after"]
+            # A connection that joins a further channel says nothing of what it has.
+            if line["after"] is not None:
+                connection.after = line["after"]
         case "replayed":
             connection.replayed += line["codes"]
         case "withheld":
