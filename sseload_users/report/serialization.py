@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -138,7 +139,11 @@ def _adapter() -> TypeAdapter[Report]:
 
 def to_json(report: Report) -> str:
     """Return the text of report.json."""
-    return json.dumps(report, default=_as_object, indent=1, allow_nan=False) + "\n"
+    # json.dumps would hold each number as a text of its own: of a long run, a gigabyte.
+    text = StringIO()
+    json.dump(report, text, default=_as_object, indent=1, allow_nan=False)
+    text.write("\n")
+    return text.getvalue()
 
 
 def _as_object(part: Any) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from sseload_users.core.ledger import Ledger
 from sseload_users.core.observed_codes import ObservedCodes
 from sseload_users.core.sightings import Sightings
 from sseload_users.core.tally import Tally
+from sseload_users.core.totals import Totals
+from sseload_users.core.worker_report import Gauges, WorkerReport
 from tests.support.memory import bytes_of
 
 pytestmark = pytest.mark.dear
@@ -79,3 +81,27 @@ def test_five_million_sightings_leave_little(monkeypatch: pytest.MonkeyPatch) ->
     # Of a message, its times remain, and one bit for each session that misses it.
     growth = (kept[-1] - kept[0]) / (MESSAGES * 4 / 5)
     assert growth < 100, kept
+
+
+def test_the_leader_keeps_less_than_a_kibibyte_of_each_message() -> None:
+    totals, kept = Totals(), list[int]()
+    for second in range(1200):
+        at_ns = T0 + second * S
+        news = Tally()
+        for sequence in range(second * 10 + 1, second * 10 + 11):
+            totals.announce(sequence, at_ns)
+            totals.set_status(sequence, "seen")
+            totals.ids[sequence] = f"{sequence:032x}"
+            code = news.code(sequence)
+            code.owed = code.delivered = CONNECTIONS
+            code.first_ns, code.last_ns = at_ns + sequence, at_ns + sequence * 1000
+            code.latencies.add_all(range(500, 500 + 7 * CONNECTIONS, 7))
+        packed = WorkerReport(news, {}, Gauges()).pack()
+        totals.add_report("worker", WorkerReport.unpack(packed))
+        totals.fold(at_ns)
+        if second % 600 == 599:
+            kept.append(bytes_of(totals))
+    # Eight hours at ten messages a second are 288,000: less than 280 MiB.
+    growth = (kept[1] - kept[0]) / 6000
+    assert growth < 1000, kept
+    assert totals.delivery().total == 12_000 * CONNECTIONS
