@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from sseload_users.core.sessions import Session, TrackedCode
 from sseload_users.core.timestamps import earliest
 
+#: How a code relates to a session that it was meant for.
+_MEANT = frozenset({"joining", "owed"})
+
 
 def new_arrivals_in_time(code: TrackedCode, sent_ns: int, timeout_ns: int) -> list[int]:
     """Return when the first copies arrived that came in time since the last call.
@@ -42,7 +45,7 @@ def arrivals_in_time(
         if (arrived_ns <= latest or earliest(arrived_ns) <= latest)
         and session.started_ns <= sent_ns <= session.leaving_ns
         and (session.gaps is None or not session.gaps.brought(sent_ns, arrived_ns))
-        and (channel is None or session.relation(sent_ns, channel) in {"joining", "owed"})
+        and (channel is None or session.relation(sent_ns, channel, arrived_ns) in _MEANT)
     ]
     in_time.sort()  # nearly sorted; counting sorted values is much cheaper
     return in_time

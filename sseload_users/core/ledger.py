@@ -141,7 +141,10 @@ class Ledger:
         connection.sessions += 1
         session = connection.session
         if session is not None and session.gaps is not None and session.closed_ns is None:
-            self._away -= session.gaps.away_ns is not None
+            if session.gaps.away_ns is not None:
+                self._away -= 1
+                # What came before the gap was not brought by this session.
+                started_ns = max(started_ns, session.gaps.away_ns)
             oldest_ns = self.codes.oldest_sent_ns(started_ns)
             session.gaps.come_back(started_ns, subscribed_ns, oldest_ns)
             if session.has_moved:
@@ -161,16 +164,19 @@ class Ledger:
         self._count_settled(session, subscribed_ns)
         return session
 
-    def ask_to_join(self, session: Session, channel: str, at_ns: int) -> None:
+    def ask_to_join(
+        self, session: Session, channel: str, at_ns: int, since_ns: int | None = None
+    ) -> None:
         """Note that an open session asks to join a further channel.
 
         Args:
             session: from `open_session`.
             channel: the channel; the session is not in it.
-            at_ns: when it asks (wall clock, ns), or when the oldest code was sent that could
-                still be meant for it then; what is sent later may arrive.
+            at_ns: when it asks (wall clock, ns); what is sent later may arrive.
+            since_ns: when the oldest code was sent that can still be meant for it (wall clock,
+                ns); None if there is none.
         """
-        session.ask_to_join(channel, at_ns)
+        session.ask_to_join(channel, at_ns, at_ns if since_ns is None else min(since_ns, at_ns))
         self.audience.join(session, channel)
 
     def confirm_join(self, session: Session, channel: str, at_ns: int) -> None:

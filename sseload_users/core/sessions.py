@@ -239,8 +239,13 @@ class Session:
             return "joining"
         return "leaving" if sent_ns > self.leaving_ns else within
 
-    def ask_to_join(self, channel: str, asked_ns: int) -> None:
-        """Begin a span in a channel, at a time (wall clock, ns).
+    def ask_to_join(self, channel: str, at_ns: int, since_ns: int) -> None:
+        """Begin a span in a channel.
+
+        Args:
+            channel: the channel.
+            at_ns: when it asks (wall clock, ns).
+            since_ns: when the oldest code was sent that can be meant for it (wall clock, ns).
 
         Raises:
             ValueError: the run has no channels.
@@ -249,8 +254,9 @@ class Session:
             raise ValueError("a run without channels has none to join")
         if channel not in self.connection.channels:
             self.connection.channels = (*self.connection.channels, channel)
-        earlier = without_details(self.channels.get(channel, ()), asked_ns - _DETAILED_NS)
-        self.channels[channel] = (*earlier, Span(after_leaving(earlier, asked_ns)))
+        earlier = without_details(self.channels.get(channel, ()), since_ns - _DETAILED_NS)
+        new = Span(after_leaving(earlier, since_ns), begun_ns=at_ns)
+        self.channels[channel] = (*earlier, new)
 
     @property
     def has_moved(self) -> bool:

@@ -21,16 +21,19 @@ class Span:
     """One stretch of a session in a channel. All times are wall clock, ns.
 
     Attributes:
-        asked_ns: when it asked to join.
+        asked_ns: when it asked to join, or when the oldest code was sent that could still be meant
+            for it then.
         joined_ns: since when it is owed the channel's codes; NEVER before that is confirmed.
         leaving_ns: until when it is; NEVER unless it is about to leave.
         left_ns: when the server had confirmed that it left; NEVER before.
+        begun_ns: when it asked to join: a copy that arrived before that is of an earlier span.
     """
 
     asked_ns: int
     joined_ns: int = NEVER
     leaving_ns: int = NEVER
     left_ns: int = NEVER
+    begun_ns: int = 0
 
     def relation(self, sent_ns: int) -> Relation:
         """Return how a code relates to the span that was sent after the session asked to join.
@@ -84,7 +87,7 @@ def relation_in(spans: Sequence[Span], sent_ns: int, arrived_ns: int) -> Relatio
         arrived_ns: when it arrived (wall clock, ns); NEVER if it did not.
     """
     for span in reversed(spans):
-        if span.asked_ns <= sent_ns:
+        if span.asked_ns <= sent_ns and span.begun_ns <= arrived_ns:
             relation = span.relation(sent_ns)
             break
     else:

@@ -187,8 +187,8 @@ class Membership:
         if self._held is not held:
             return False
         ledger, now_ns = self._run.ledger, wall_ns()
-        since_ns = ledger.codes.oldest_unreceived_ns(now_ns, channel) or now_ns
-        ledger.ask_to_join(held.session, channel, min(since_ns, now_ns))
+        since_ns = ledger.codes.oldest_unreceived_ns(now_ns, channel)
+        ledger.ask_to_join(held.session, channel, now_ns, since_ns)
         self._set_channels(joins=channel, leaves=leaves)
 
         def joined(at_ns: int) -> None:

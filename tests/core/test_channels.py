@@ -120,6 +120,27 @@ def test_a_channel_is_joined_and_left() -> None:
     assert (taken.codes[2].delivered, taken.codes[3].released, taken.codes[4].leaked) == (1, 1, 1)
 
 
+def test_what_came_before_a_session_asked_to_join_again_keeps_its_outcome() -> None:
+    ledger = Ledger(1.0, channels=ChannelPlan(["a"]))
+    connection = ledger.add_connection()
+    session = ledger.open_session(connection, T0, T0, ("a",))
+    ledger.begin_leaving(session, T0 + MS, "a")
+    for sequence in (1, 2):
+        ledger.announce(sequence, T0 + (1 + sequence) * MS)
+        ledger.set_status(sequence, "accepted", sequence)
+    session.receive(ledger.code(2), T0 + 4 * MS)
+    ledger.report_arrivals()
+    ledger.leave_channel(session, "a", T0 + 1000 * MS)
+    # The first code may still be meant for the session in its new time in the channel.
+    ledger.ask_to_join(session, "a", T0 + 5 * MS, T0 + 2 * MS)
+    ledger.confirm_join(session, "a", T0 + 6 * MS)
+    session.receive(ledger.code(1), T0 + 7 * MS)
+    ledger.settle(T0 + 3000 * MS)
+    taken = ledger.take()
+    assert (taken.codes[1].delivered, taken.codes[2].delivered, connection.delivered) == (1, 0, 1)
+    assert (taken.codes[2].released, taken.codes[2].owed) == (1, 0)
+
+
 def test_a_run_without_channels_has_none_to_join() -> None:
     ledger = Ledger(1.0)
     session = ledger.open_session(ledger.add_connection(), T0, T0)

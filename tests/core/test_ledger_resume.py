@@ -144,3 +144,23 @@ def test_what_was_not_owed_and_comes_again_is_replayed(settled: bool, again: boo
     ledger.settle(T0 + 60 * S)
     taken = ledger.take()
     assert (total_of(taken, "replayed"), total_of(taken, "duplicate")) == (again, not again)
+
+
+def test_what_came_before_a_gap_is_not_recovered() -> None:
+    ledger = Ledger(1.0, resume=True)
+    connection = ledger.add_connection()
+    session = ledger.open_session(connection, T0, T0)
+    for sequence in (1, 2):
+        ledger.announce(sequence, T0 + sequence * MS)
+        ledger.set_status(sequence, "accepted", sequence)
+    session.receive(ledger.code(1), T0 + 3 * MS)
+    ledger.report_arrivals()
+    ledger.pause_session(session, T0 + 4 * MS, released=False)
+    # The second code may still be meant for the session that returns.
+    ledger.open_session(connection, T0 + 2 * MS, T0 + 6 * MS)
+    session.receive(ledger.code(2), T0 + 7 * MS)
+    ledger.settle(T0 + 10 * S)
+    taken = ledger.take()
+    assert (taken.codes[1].delivered, taken.codes[1].recovered) == (1, 0)
+    assert (taken.codes[2].delivered, taken.codes[2].recovered) == (0, 1)
+    assert (connection.owed, connection.delivered, connection.recovered) == (2, 1, 1)
