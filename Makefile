@@ -40,7 +40,7 @@ test: .venv/dev ## Run the tests; ALL=1 for those that take long, too
 test-protocols: .venv/dev ## Test each protocol on a server of its own, and write the table in docs/targets.md
 	PROTOCOLS=all PROTOCOLS_TABLE=write $(BIN)/python -m pytest -n 4 --dist loadfile tests/protocols $(ARGS)
 
-test-matrix: .venv/dev ## Run each transport with each fault, alone and in pairs (takes a quarter of an hour)
+test-matrix: .venv/dev ## Run each fault, alone and in pairs, and of channels, reconnects and nodes (takes half an hour)
 	MATRIX=all $(BIN)/python -m pytest tests/matrix $(ARGS)
 
 test-campaign: .venv/dev ## Make random runs for ten minutes, and compare each with the target's record

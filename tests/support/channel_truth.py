@@ -47,17 +47,17 @@ def stays(record: Record, connection: ConnectionRecord) -> list[Stay]:
 
 
 def leaks(record: Record, slack_ns: int = 0) -> int:
-    """Count the codes that were written to a connection which had left their channel.
+    """Count the codes that were written to a connection which was not in their channel.
 
     Args:
         record: the target's.
         slack_ns: how much later than the server's confirmation the leave is taken to be.
     """
     return sum(
-        _has_left(here[number], code, slack_ns)
+        has_left(here[number], code, slack_ns)
         for here in [{number: stays(record, each) for number, each in _listeners(record)}]
         for code in record.codes.values()
-        for number in code.sent
+        for number in (*code.sent, *code.leaked)
     )
 
 
@@ -73,6 +73,7 @@ def missed(record: Record, before_leave_ns: int) -> int:
         and each.joined_ns < sent_ns(code)
         and (each.left_ns is None or sent_ns(code) < each.left_ns - before_leave_ns)
         and number not in code.sent
+        and number not in code.leaked
         for number, connection in _listeners(record)
         for each in stays(record, connection)
         for code in record.codes.values()
@@ -83,7 +84,7 @@ def _listeners(record: Record) -> Iterator[tuple[int, ConnectionRecord]]:
     return ((number, each) for number, each in record.connections.items() if each.subscribed)
 
 
-def _has_left(own: list[Stay], code: CodeRecord, slack_ns: int) -> bool:
+def has_left(own: list[Stay], code: CodeRecord, slack_ns: int) -> bool:
     at_ns = sent_ns(code)
     # The server may join a connection before it gets to a code that was sent a little earlier.
     latest_ns = at_ns + max(slack_ns, 0)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sseload_users.demo import record
 
-_OUTCOMES = ("owed", "delivered", "late", "interrupted", "missing", "duplicate")
+_OUTCOMES = ("owed", "delivered", "late", "interrupted", "missing", "duplicate", "leaked")
 
 
 def expected_figures(
@@ -84,10 +84,10 @@ def _outcomes_of(
 ) -> dict[str, int]:
     """Return the outcomes of a code; see `expected_figures`."""
     late = len(code.delayed) if delayed_are_late else 0
-    # A code that could not be written, or was lost, was for a session that had ended or that
-    # ended before the delivery timeout; or, at the end of the run, for one whose timeout had
-    # passed.
-    gone = [*code.failed, *code.lost]
+    # A code that could not be written, was lost or went to another channel was for a session that
+    # had ended or that ended before the delivery timeout; or, at the end of the run, for one whose
+    # timeout had passed.
+    gone = [*code.failed, *code.lost, *code.misrouted]
     interrupted = sum(number in dropped for number in gone)
     return {
         "owed": code.subscribers,
@@ -96,6 +96,7 @@ def _outcomes_of(
         "interrupted": interrupted,
         "missing": len(code.silenced) + len(gone) - interrupted,
         "duplicate": len(code.duplicated),
+        "leaked": len(code.leaked),
     }
 
 

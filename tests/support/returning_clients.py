@@ -14,7 +14,7 @@ from pathlib import Path
 from sseload_users.demo.record import CodeRecord, ConnectionRecord, Record
 
 #: How long before the server opened a session its connect can have begun, in ns.
-_CONNECTING_NS = 50_000_000
+CONNECTING_NS = 50_000_000
 
 
 def users_file(folder: Path, clients: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -62,18 +62,25 @@ class Pairs:
         assert deliveries["delivered"] == self.owed - self.missing - recovered
 
 
-def pairs_of(truth: Record) -> Pairs:
-    """Count the pairs of a record, as a server that resumes owes them."""
+def pairs_of(truth: Record, connecting_ns: int = CONNECTING_NS) -> Pairs:
+    """Count the pairs of a record, as a server that resumes owes them.
+
+    Args:
+        truth: the record.
+        connecting_ns: how long before the server opened a session its connect can have begun.
+    """
     pairs = Pairs()
     for sessions in clients_of(truth).values():
         channels, begin = sessions[0].channels or [""], min(sessions[0].subscribed.values())
         for code in truth.codes.values():
             if code.channel in channels and code.start_ns >= begin:
-                _count(pairs, sessions, code)
+                _count(pairs, sessions, code, connecting_ns)
     return pairs
 
 
-def _count(pairs: Pairs, sessions: list[ConnectionRecord], code: CodeRecord) -> None:
+def _count(
+    pairs: Pairs, sessions: list[ConnectionRecord], code: CodeRecord, connecting_ns: int
+) -> None:
     # What a client had read when a session ended, it says when it returns.
     read = [*(each.after or 0 for each in sessions[1:]), sys.maxsize]
     brought = [
@@ -86,8 +93,8 @@ def _count(pairs: Pairs, sessions: list[ConnectionRecord], code: CodeRecord) -> 
     pairs.replayed += len(brought[1:])
     if brought and brought[0] is not sessions[0]:
         opened_ns, sent_ns = brought[0].opened_ns or 0, _sent_ns(code.code)
-        pairs.recovered += sent_ns < opened_ns - _CONNECTING_NS
-        pairs.joining += opened_ns - _CONNECTING_NS <= sent_ns <= opened_ns
+        pairs.recovered += sent_ns < opened_ns - connecting_ns
+        pairs.joining += opened_ns - connecting_ns <= sent_ns <= opened_ns
 
 
 def _sent_ns(code: str) -> int:
