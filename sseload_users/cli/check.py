@@ -361,10 +361,14 @@ class _Check:
                         f"{len(each.found)}: {shown}",
                         findings.batch_hint(each.payload, each.codes),
                     )
+                where, hint = findings.place(
+                    self._target.profile.transport, each.payload, each.codes
+                )
                 raise StepFailed(
                     "receive",
-                    f"the code came in a message, but not where the profile looks for it: {shown}",
-                    "Say in the profile's [code] where it is; docs/targets.md shows how.",
+                    "the code came in a message, but not where the profile looks for it"
+                    f"{where}: {shown}",
+                    hint,
                 )
 
     def _check_sessions(self, sent: Sequence[SentCode]) -> None:

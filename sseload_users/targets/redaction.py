@@ -26,7 +26,12 @@ _HARMLESS = frozenset(
 )
 #: Authentication schemes, which precede credentials in a header.
 _SCHEMES = frozenset({"basic", "bearer", "digest", "token"})
-_SECRET_NAME = re.compile(r"key|token|secret|pass|auth|session|cookie|sign|jwt", re.IGNORECASE)
+#: Some words that only begin alike are no secrets: author, keyword, passenger, signal.
+_SECRET_NAME = re.compile(
+    r"key(?!word|board)|token|secret|pass(?!enger|age)|auth(?!ors?(?!i))|session|cookie"
+    r"|(?<!de)(?<!as)sign(?!al)|jwt",
+    re.IGNORECASE,
+)
 _SHORTEST = 4
 #: Replaces a secret; ASCII, so that every terminal and file can show it.
 _HIDDEN = "***"

@@ -127,7 +127,7 @@ def see(operation: str, cause: str) -> str:
     return f"          → {text}"
 
 
-NOT_WHERE = "receive   FAILED: the code came in a message, but not where the profile looks for it: "
+NOT_WHERE = "receive   FAILED: the code came in a message, but not where the profile looks for it; "
 NEVER_CAME = (
     "receive   FAILED: the code was accepted, but did not come within 0.7 s",
     (

@@ -350,9 +350,10 @@ CASES = [
         "not where the profile looks",
         "health connect send",
         (
-            NOT_WHERE + '{"type":"new_code","code":"CODE","username":"loadtest",'
+            NOT_WHERE
+            + 'the code is at code: {"type":"new_code","code":"CODE","username":"loadtest",'
             '"timestamp":…,"offset":…}',
-            "          → Say in the profile's [code] where it is; docs/targets.md shows how.",
+            '          → Write in the profile\'s [code]: field = "code".',
         ),
         changed=(('field = "code"', 'field = "text"'),),
     ),
@@ -360,9 +361,9 @@ CASES = [
         "in an event of another name",
         "health verify connect send",
         (
-            NOT_WHERE + '42/events,["new_code",{"code":"CODE","source":"load-test","type":'
-            '"default","username":"loadtest","user_id":1,"metadata":{},"timestamp":…',
-            "          → Say in the profile's [code] where it is; docs/targets.md shows how.",
+            NOT_WHERE + 'the code is at [0].code of the event new_code: 42/events,["new_code",'
+            '{"code":"CODE","source":"load-test","type":"default","username":"loadtest","user_id":1,"metadata":{},"timestamp":…',
+            '          → Write in the profile\'s [code]: event = "new_code", field = "[0].code".',
             GREETED,
         ),
         "code-server",

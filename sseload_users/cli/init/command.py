@@ -7,7 +7,7 @@ import shlex
 import sys
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from sseload_users import options, targets
 from sseload_users.cli import check
 from sseload_users.cli.init import curl, har
 from sseload_users.cli.init.draft import Draft
+from sseload_users.cli.init.login import with_plain_names
 from sseload_users.cli.init.output import WatchFailed
 from sseload_users.cli.init.placements import Placement, placements
 from sseload_users.cli.init.recording import understand
@@ -39,7 +40,7 @@ class Asked:
 
     Attributes:
         host: the server's URL; empty for that of the recording.
-        connect: where clients connect: transport and path; several if that is not known.
+        connect: how clients connect: transport and handshake; several if that is not known.
         send: the request that hands a code in; None if the recording has it.
         har: a browser's recording; None without one.
         login: requests before connecting, in order.
@@ -49,7 +50,7 @@ class Asked:
     """
 
     host: str
-    connect: Sequence[tuple[str, str]]
+    connect: Sequence[tuple[str, curl.CopiedRequest]]
     send: curl.CopiedRequest | None
     har: Path | None
     login: Sequence[curl.CopiedRequest]
@@ -92,8 +93,10 @@ def parser() -> LocustArgumentParser:
     )
     add = made.add_argument
     add("-H", "--host", help="the server's URL; that of the copied request if not given")
-    add("--ws", metavar="PATH", action="append", help="clients connect there by WebSocket")
-    add("--sse", metavar="PATH", action="append", help="clients connect there for an event stream")
+    add("--ws", metavar="PATH", action="append", help="clients connect there by WebSocket: a path, "
+        "or the handshake as a browser copies it (cURL)")  # fmt: skip
+    add("--sse", metavar="PATH", action="append", help="clients connect there for an event stream: "
+        "a path, or the request as a browser copies it (cURL), which may be a POST")  # fmt: skip
     add("--socketio", metavar="PATH", nargs="?", const="/socket.io/", action="append",
         help="clients connect there by Socket.IO (default: /socket.io/)")  # fmt: skip
     add("--send", metavar="CURL", help="the request that hands a code in, as a browser copies it "
@@ -135,12 +138,12 @@ def _asked(parsed: argparse.Namespace) -> Asked:
             "Give the request that hands a code in, as a browser copies it: --send 'curl …'; or a "
             "recording: --har FILE.",
         )
-    request = None if send is None else curl.parse(send)
+    request = None if send is None else curl.parse(with_plain_names(send))
     split = urlsplit("" if request is None else request.url)
     return Asked(
         host=parsed.host or (f"{split.scheme}://{split.netloc}" if request else ""),
         connect=[
-            (transport, path)
+            (transport, _handshake(path))
             for transport, paths in (
                 ("websocket", parsed.ws),
                 ("sse", parsed.sse),
@@ -150,11 +153,19 @@ def _asked(parsed: argparse.Namespace) -> Asked:
         ],
         send=request,
         har=parsed.har,
-        login=[curl.parse(each) for each in parsed.login],
-        subscribe=parsed.subscribe,
+        login=[curl.parse(with_plain_names(each)) for each in parsed.login],
+        subscribe=[*map(with_plain_names, parsed.subscribe)],
         like=parsed.like,
         out=out,
     )
+
+
+def _handshake(text: str) -> curl.CopiedRequest:
+    """Return the handshake that a path says, or a request that a browser copied."""
+    text = with_plain_names(text)
+    if text.lstrip().startswith("curl "):
+        return curl.parse(text)
+    return curl.CopiedRequest("GET", text, ())
 
 
 def _ask(option: str, question: str, missing: str) -> str:
@@ -204,6 +215,12 @@ def _places(send: curl.CopiedRequest | None) -> list[Placement]:
     return found
 
 
+def _settings(names: Iterable[str]) -> str:
+    """Return what the environment variable for values holds: one value, or a list of them."""
+    pairs = [f"{each}=…" for each in names]
+    return pairs[0] if len(pairs) == 1 else f"[{', '.join(pairs)}]"
+
+
 def _conclude(out: Path, host: str, draft: Draft) -> int:
     """Check a profile that was written, and print how to use it.
 
@@ -218,7 +235,7 @@ def _conclude(out: Path, host: str, draft: Draft) -> int:
     if secrets:
         print(
             "Secrets are not in the profile. Set them in the environment:\n  export "
-            f"SSELOAD_VALUE={shlex.quote(' '.join(f'{each}=…' for each in draft.values))}\n"
+            f"SSELOAD_VALUE={shlex.quote(_settings(draft.values))}\n"
         )
     if status:
         print(f"The profile does not fit yet: edit {out}, and run\n  {typed()} check "

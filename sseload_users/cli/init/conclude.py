@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sseload_users.cli.init.locate import (
+from sseload_users.cli.locate import (
     CODE_REGEX,
     Content,
     Location,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from sseload_users.cli.init.curl import SUBPROTOCOLS, CopiedRequest
 from sseload_users.cli.init.draft import Draft
 from sseload_users.cli.init.login import names_used
 
@@ -22,18 +24,22 @@ _USUAL = (
     ("sse", "/sse"),
 )
 
+#: Socket.IO's own parameters, which sseload adds.
+ENGINE_PARAMETERS = ("EIO", "transport", "sid", "t", "b64")
+
 #: A profile's transport and [connect].
 Way = dict[str, Any]
 
 
 def ways(
-    draft: Draft, places: Sequence[tuple[str, str]], subscribe: Sequence[str]
+    draft: Draft, host: str, places: Sequence[tuple[str, CopiedRequest]], subscribe: Sequence[str]
 ) -> Iterator[Way]:
     """Yield the ways in which clients may connect.
 
     Args:
         draft: its [connect], if it has one, is kept for its transport.
-        places: transports and paths; the usual ones are tried if there are none.
+        host: the server's URL.
+        places: transports and handshakes; the usual ones are tried if there are none.
         subscribe: messages to send once connected.
     """
     base = dict(draft.tables.get("connect", {}))
@@ -41,16 +47,44 @@ def ways(
     if not places and kept and base:
         yield {"transport": kept, "connect": base}
         return
-    for transport, place in places or _USUAL:
-        split = urlsplit(place)
+    usual = [(transport, CopiedRequest("GET", path, ())) for transport, path in _USUAL]
+    for transport, request in places or usual:
         own = {**base} if transport == kept else {}
-        host = f"{split.scheme}://{split.netloc}" if split.netloc else ""
-        own["path"] = host + (split.path or "/")
-        if split.query:
-            own["query"] = draft.query(split.query)
+        own |= handshake(draft, host, transport, request)
         if subscribe and transport != "sse":
             own["send"] = [_message(each) for each in subscribe]
         yield {"transport": transport, "connect": own}
+
+
+def handshake(draft: Draft, host: str, transport: str, request: CopiedRequest) -> dict[str, Any]:
+    """Return a copied handshake as a profile's [connect].
+
+    Args:
+        draft: keeps the secrets.
+        host: the server's URL, which the profile does not repeat.
+        transport: "websocket", "socketio" or "sse".
+        request: its URL is complete, or a path.
+    """
+    split = urlsplit(request.url)
+    scheme = {"ws": "http", "wss": "https"}.get(split.scheme, split.scheme)
+    origin = f"{scheme}://{split.netloc}" if split.netloc else ""
+    offered = [value for name, value in request.headers if name.lower() == SUBPROTOCOLS]
+    sent = replace(
+        request,
+        url=split._replace(scheme=scheme).geturl() if origin else host + request.url,
+        headers=tuple(pair for pair in request.headers if pair[0].lower() != SUBPROTOCOLS),
+    )
+    table = draft.request(sent, origin or host)
+    table["path"] = ("" if origin in ("", host) else origin) + (split.path or "/")
+    if table["method"] == "GET" or transport != "sse":
+        del table["method"]
+    if transport == "socketio":
+        query = table.pop("query", {})
+        own = {name: text for name, text in query.items() if name not in ENGINE_PARAMETERS}
+        table |= {"query": own} if own else {}
+    if offered and transport == "websocket":
+        table["subprotocols"] = [each.strip() for each in ",".join(offered).split(",")]
+    return table
 
 
 def with_token(way: Way, name: str | None) -> Iterator[Way]:

@@ -26,6 +26,8 @@ _OWN_HEADERS = {
     "content-length", "dnt", "host", "pragma", "priority", "referer", "te", "transfer-encoding",
     "upgrade", "upgrade-insecure-requests", "user-agent",
 }  # fmt: skip
+#: The header in which a WebSocket's client offers subprotocols.
+SUBPROTOCOLS = "sec-websocket-protocol"
 #: bash's quoting with escapes, which browsers use for bodies with special characters.
 _ANSI_C = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
 
@@ -49,7 +51,8 @@ class CopiedRequest:
 
 def own_header(name: str) -> bool:
     """Whether a header is set by sseload or says something of the browser only."""
-    return name.lower() in _OWN_HEADERS or name.lower().startswith("sec-")
+    name = name.lower()
+    return name in _OWN_HEADERS or (name.startswith("sec-") and name != SUBPROTOCOLS)
 
 
 def parse(line: str) -> CopiedRequest:
@@ -154,7 +157,7 @@ class _Reader:
 
 
 def _with_scheme(url: str) -> str:
-    return url if urlsplit(url).scheme in ("http", "https") else f"http://{url}"
+    return url if urlsplit(url).scheme in ("http", "https", "ws", "wss") else f"http://{url}"
 
 
 def _plain(quoted: re.Match[str]) -> str:

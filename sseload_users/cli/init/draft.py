@@ -49,7 +49,7 @@ class Draft:
         for known, text in self.values.items():
             if text == value:
                 return f"{{{known}}}"
-        name = _identifier(name)
+        name = identifier(name)
         free, number = name, 2
         while free in self.values:
             free, number = f"{name}{number}", number + 1
@@ -94,14 +94,14 @@ class Draft:
         if split.query:
             table["query"] = self.query(split.query)
         body, headers = self.body(request), self.headers(request.headers)
-        if isinstance(body, dict | list):
+        if isinstance(body, dict | list) and not _is_form(request):
             # sseload adds this one.
             headers = {
                 name: text for name, text in headers.items() if name.lower() != "content-type"
             }
         if headers:
             table["headers"] = headers
-        if body:
+        if request.body:
             table["body"] = body
         return table
 
@@ -117,11 +117,13 @@ class Draft:
         hidden: dict[str, Any] | list[Any] = mapped(content, self.hide)
         return hidden
 
-    def _form(self, request: CopiedRequest) -> str:
-        kind = next((text for name, text in request.headers if name.lower() == "content-type"), "")
-        if "urlencoded" not in kind:
+    def _form(self, request: CopiedRequest) -> str | dict[str, Any]:
+        fields = parse_qsl(request.body, keep_blank_values=True)
+        if not _is_form(request) or not fields:
             return request.body
-        # Values stay as they are encoded.
+        if len({name for name, _ in fields}) == len(fields):
+            return {name: self.hide(name, value) for name, value in fields}
+        # A table has each name once. The values stay as they are encoded.
         pairs = (each.partition("=") for each in request.body.split("&"))
         return "&".join(f"{name}{equals}{self.hide(name, value)}" for name, equals, value in pairs)
 
@@ -171,12 +173,20 @@ def mapped(value: Any, change: Callable[[str, str], str], name: str = "") -> Any
     return value
 
 
+def _is_form(request: CopiedRequest) -> bool:
+    return any(
+        name.lower() == "content-type" and "urlencoded" in text for name, text in request.headers
+    )
+
+
 def _has_name(text: str) -> bool:
     return "{" in text and "}" in text
 
 
-def _identifier(name: str) -> str:
-    text = "".join(each if each.isalnum() else "_" for each in name.lower()).strip("_")
+def identifier(name: str) -> str:
+    """Return a name as a profile can have it in braces."""
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    text = "".join(each if each.isalnum() else "_" for each in name).strip("_")
     return text if text and text[0].isalpha() else f"value_{text}".rstrip("_")
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from sseload_users.cli.init.draft import identifier
 from sseload_users.transports.http_request import HttpResponse
 
 #: Names under which servers hand out what proves a login, the likeliest first.
@@ -29,16 +30,16 @@ def capture_of(name: str, response: HttpResponse) -> tuple[dict[str, Any], str] 
     except ValueError:
         content = None
     for path, value in _fields(content, ""):
-        if path.rpartition(".")[2] == name:
+        if identifier(path.rpartition(".")[2]) == identifier(name):
             return {"field": path}, value
     if content is not None:
         return _in_header(name, response)
     # A page has it in a script, an attribute or a hidden field.
-    escaped = re.escape(name)
+    escaped = "[-_]?".join(map(re.escape, name.split("_")))
     for regex in (
-        rf"""(?<![\w-]){escaped}["']?\s*[:=]\s*["']([^"']+)["']""",
-        rf"""name=["']{escaped}["'][^>]*?(?:content|value)=["']([^"']+)["']""",
-        rf"""(?:content|value)=["']([^"']+)["'][^>]*?name=["']{escaped}["']""",
+        rf"""(?i)(?<![\w-]){escaped}["']?\s*[:=]\s*["']([^"']+)["']""",
+        rf"""(?i)name=["']{escaped}["'][^>]*?(?:content|value)=["']([^"']+)["']""",
+        rf"""(?i)(?:content|value)=["']([^"']+)["'][^>]*?name=["']{escaped}["']""",
     ):
         found = re.search(regex, text)
         if found:
@@ -47,8 +48,17 @@ def capture_of(name: str, response: HttpResponse) -> tuple[dict[str, Any], str] 
 
 
 def _in_header(name: str, response: HttpResponse) -> tuple[dict[str, Any], str] | None:
-    header = response.header(name)
-    return ({"header": name}, header) if header else None
+    dashed = name.replace("_", "-")
+    for each in (name, dashed, f"x-{dashed}"):
+        header = response.header(each)
+        if header:
+            return {"header": each}, header
+    # A cookie that a script is to repeat in a header, such as XSRF-TOKEN.
+    regex = rf"(?im)^{'[-_]?'.join(map(re.escape, name.split('_')))}=([^;\r\n]+)"
+    found = re.search(regex, response.header("Set-Cookie") or "")
+    if found is None:
+        return None
+    return {"header": "Set-Cookie", "regex": regex, "percent_encoded": True}, found[1]
 
 
 def token_in(response: HttpResponse) -> str | None:
@@ -78,6 +88,11 @@ def names_used(text: str, known: Collection[str] = ()) -> list[str]:
     """Return the names in braces that a text uses, without those that are known."""
     found = re.findall(r"\{([A-Za-z_][A-Za-z0-9_]*)\}", text)
     return [name for name in dict.fromkeys(found) if name not in known]
+
+
+def with_plain_names(text: str) -> str:
+    """Return a text with the names in its braces as a profile can have them: {csrf-token}."""
+    return re.sub(r"\{([A-Za-z_][\w-]*)\}", lambda found: f"{{{found[1].replace('-', '_')}}}", text)
 
 
 def _fields(value: Any, path: str) -> Iterator[tuple[str, str]]:

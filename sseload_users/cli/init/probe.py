@@ -16,13 +16,12 @@ from sseload_users.cli.check_output import CheckOutput
 from sseload_users.cli.check_publisher import CodeToSend, SentCode, make_publisher
 from sseload_users.cli.init.conclude import Message
 from sseload_users.cli.init.draft import Draft
-from sseload_users.cli.init.locate import Content
+from sseload_users.cli.locate import content_of
 from sseload_users.core.codes import DEFAULT_TEMPLATE, CodeShape, new_run_id
 from sseload_users.options import Options
 from sseload_users.run.before_requests import BeforeRequests
 from sseload_users.run.resources import Resources
-from sseload_users.transports import Closed, Malformed, TransportName
-from sseload_users.transports.registry import transport_for
+from sseload_users.transports import Closed
 
 #: A text that is in no message: while it watches, the profile finds no code.
 _NOTHING = "(?!)"
@@ -160,12 +159,3 @@ class Probe:
         text = self._shape.mint(sequence, sent_ns)
         self._codes.append(text)
         return text
-
-
-def content_of(kind: TransportName, payload: bytes) -> Content | None:
-    """Return the content of a payload; None if it is no message, or cannot be decoded."""
-    try:
-        message = transport_for(kind).parse(payload)
-    except Malformed:
-        return None
-    return None if message is None else Content(message.name, message.data)

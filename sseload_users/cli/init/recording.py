@@ -11,7 +11,8 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from sseload_users.cli.init.curl import CopiedRequest
+from sseload_users.cli.init.connecting import ENGINE_PARAMETERS
+from sseload_users.cli.init.curl import SUBPROTOCOLS, CopiedRequest
 from sseload_users.cli.init.draft import Draft
 from sseload_users.cli.init.har import Exchange, Frame
 from sseload_users.cli.init.login import source_of
@@ -19,8 +20,6 @@ from sseload_users.cli.init.placements import Placement, placements
 from sseload_users.core.errors import ConfigError
 from sseload_users.transports.http_request import HttpResponse
 
-#: Socket.IO's own parameters, which sseload adds.
-_ENGINE_PARAMETERS = ("EIO", "transport", "sid", "t", "b64")
 #: Fewest characters of a value that is taken for one from an earlier answer.
 _SHORTEST_VALUE = 8
 _SENDING = ("POST", "PUT", "PATCH")
@@ -117,7 +116,7 @@ class _Connect:
         fields = dict(parse_qsl(split.query, keep_blank_values=True))
         if is_socketio:
             fields = {
-                name: value for name, value in fields.items() if name not in _ENGINE_PARAMETERS
+                name: value for name, value in fields.items() if name not in ENGINE_PARAMETERS
             }
         query = {name: self._traced(name, value) for name, value in fields.items()}
         headers = self._headers(request)
@@ -130,6 +129,11 @@ class _Connect:
             connect["query"] = query
         if headers:
             connect["headers"] = headers
+        offered = [value for name, value in request.headers if name.lower() == SUBPROTOCOLS]
+        if offered:
+            connect["subprotocols"] = [each.strip() for each in ",".join(offered).split(",")]
+        if request.method == "POST":
+            connect |= {"method": "POST", "body": self._traced_message(request.body)}
         self._draft.tables["connect"] = connect
         self._note_upkeep()
         self._log_in(request)
@@ -197,7 +201,7 @@ class _Connect:
                 if not own:
                     continue
                 kept.append((name, "; ".join(own)))
-            elif name.lower() != "origin":
+            elif name.lower() not in ("origin", SUBPROTOCOLS):
                 kept.append((name, self._traced(name, value)))
         return self._draft.headers(kept)
 

@@ -68,33 +68,35 @@ class Watch:
         self._logins = Logins(draft, given, self._host, folder, self._output)
         self._known = (*BUILT_IN_NAMES, *dict(given.value))
 
-    def learn(self, connect: Sequence[tuple[str, str]] = ()) -> Draft:
+    def learn(self, connect: Sequence[tuple[str, CopiedRequest]] = ()) -> Draft:
         """Return the finished profile.
 
         Args:
-            connect: transports and paths where clients may connect; if there are none, the
-                usual ones are tried.
+            connect: transports and handshakes by which clients may connect; if there are none,
+                the usual ones are tried.
 
         Raises:
             WatchFailed: the server could not be understood.
             ConfigError: the host, a request or a file cannot be used.
         """
         draft = self._draft
-        if self._places:
-            draft.tables["ingest"] = draft.request(self._places[0].request, self._host)
-        draft.comments["ingest"] = "How a code is handed in."
         self._logins.make(self._login)
-        probe = self._connect(connect)
+        if self._places:
+            self._place(self._places[0])
+        draft.comments["ingest"] = "How a code is handed in."
+        probe = self._connect(
+            [(transport, self._logins.renewed(request)) for transport, request in connect]
+        )
         try:
             self._watch(probe)
         finally:
             probe.close()
         return draft
 
-    def _connect(self, places: Sequence[tuple[str, str]]) -> Probe:
+    def _connect(self, places: Sequence[tuple[str, CopiedRequest]]) -> Probe:
         """Connect in the first way that the server accepts."""
         failures = []
-        for way in ways(self._draft, places, self._subscribe):
+        for way in ways(self._draft, self._host, places, self._subscribe):
             place = f"{way['transport']} at {way['connect']['path']}"
             causes: list[str] = []
             for variant in with_token(way, self._logins.token):
@@ -187,7 +189,7 @@ class Watch:
 
     def _place(self, placement: Placement) -> None:
         """Note in the draft how a code is handed in."""
-        table = self._draft.request(placement.request, self._host)
+        table = self._draft.request(self._logins.renewed(placement.request), self._host)
         self._draft.tables["ingest"] = table
         given = self._draft.tables.get("before", ())
         known = (*self._known, *self._draft.values, "code")

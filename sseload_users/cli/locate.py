@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sseload_users.transports import Malformed, TransportName
+from sseload_users.transports.registry import transport_for
+
 #: Found in any text around a code of the default shape.
 CODE_REGEX = "LT-[0-9a-z]+-[0-9]+-[0-9a-z]+"
 
@@ -54,6 +57,39 @@ class Location:
         """
         fields = {"fields": dict(self.kind)} if with_kind and self.kind else {}
         return {**dict(self.code), **fields}
+
+    def __str__(self) -> str:
+        code, framing = dict(self.code), dict(self.framing)
+        where = "the whole text"
+        if "field" in code:
+            where = f"at {code['field']}"
+        elif "regex" in code:
+            where = "inside a text or binary data that is no JSON"
+        if "event" in code:
+            where += f" of the event {code['event']}"
+        if "lines" in framing:
+            where += ", one message a line"
+        elif framing:
+            where += ", several messages in one payload"
+        return where
+
+    @property
+    def hint(self) -> str:
+        """What to write in a profile."""
+        framing = ", ".join(f"{name} = {json.dumps(value)}" for name, value in self.framing)
+        code = ", ".join(f"{name} = {json.dumps(value)}" for name, value in self.code)
+        if framing:
+            return f"Write {framing} at the top of the profile, and in its [code]: {code}"
+        return f"Write in the profile's [code]: {code}"
+
+
+def content_of(kind: TransportName, payload: bytes) -> Content | None:
+    """Return the content of a payload; None if it is no message, or cannot be decoded."""
+    try:
+        message = transport_for(kind).parse(payload)
+    except Malformed:
+        return None
+    return None if message is None else Content(message.name, message.data)
 
 
 def locate(content: Content, codes: Sequence[str]) -> Location:

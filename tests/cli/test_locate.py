@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sseload_users.cli.init.conclude import Message, conclude
-from sseload_users.cli.init.locate import CODE_REGEX, Content, locate
+from sseload_users.cli.locate import CODE_REGEX, Content, locate
 from sseload_users.targets.filling import Filler
 from sseload_users.targets.profile import Profile
 from sseload_users.targets.reader import MessageReader

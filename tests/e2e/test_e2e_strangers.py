@@ -1,0 +1,42 @@
+"""`init` as a newcomer types it, against servers that know nothing of sseload."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.servers.strangers.running import STRANGERS, Stranger, serving
+from tests.support.runs import QUICK, ROOT, SSELOAD, clean_environment, run
+
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
+
+CONNECTIONS, CODES = 20, 5
+
+
+@pytest.mark.parametrize("stranger", STRANGERS, ids=lambda each: each.program)
+def test_a_newcomer_gets_a_profile_that_needs_no_edit(tmp_path: Path, stranger: Stranger) -> None:
+    profile = tmp_path / "mine.toml"
+    with serving(stranger.program) as address:
+        done = subprocess.run(
+            [*SSELOAD, "init", "--out", str(profile),
+             *(each.replace("HOST", address) for each in stranger.arguments)],
+            check=False, cwd=tmp_path, env={**clean_environment(), "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "the profile fits the server" in done.stdout
+        name, _, secret = stranger.values.partition("=")
+        asked = re.findall(r"SSELOAD_VALUE=\S+", done.stdout)
+        assert asked == ([f"SSELOAD_VALUE={name}=…"] if secret else [])
+        if secret:
+            assert secret not in done.stdout + profile.read_text("utf-8")
+        outcome = run(
+            tmp_path / "run", str(CONNECTIONS), str(CODES), "1", *QUICK,
+            "--target", str(profile), "--host", f"http://{address}",
+            env={"SSELOAD_VALUE": stranger.values} if secret else {},
+        )  # fmt: skip
+    assert outcome.report["deliveries"]["delivered"] == CONNECTIONS * CODES
+    assert outcome.report["deliveries"]["owed"] == CONNECTIONS * CODES

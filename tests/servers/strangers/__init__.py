@@ -1,0 +1,1 @@
+"""Servers of many shapes, written as programs that know nothing of load tests."""

@@ -1,0 +1,158 @@
+"""Run these servers, and say what a newcomer would type to learn a profile of each."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tests.support.npm import node_environment, require_npm_packages
+from tests.support.ports import free_port
+
+_FOLDER = Path(__file__).parent
+#: Seconds in which a server must accept connections.
+_PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A server, and the command of somebody who knows what a browser's network panel shows.
+
+    Attributes:
+        program: the file in this folder.
+        arguments: of `sseload init`; `HOST` stands for host and port.
+        values: the secrets that `init` asks to set in the environment, `name=value`.
+    """
+
+    program: str
+    arguments: tuple[str, ...]
+    values: str = ""
+
+
+def chrome(url: str, body: str, kind: str = "application/json", headers: str = "") -> str:
+    """Return a request as Chromium copies it."""
+    return (
+        f"curl 'http://HOST{url}' \\\n"
+        "  -H 'Accept: */*' \\\n"
+        "  -H 'Accept-Language: en-GB,en-US;q=0.9,en;q=0.8' \\\n"
+        "  -H 'Connection: keep-alive' \\\n"
+        f"  -H 'Content-Type: {kind}' \\\n"
+        "  -H 'Origin: http://HOST' \\\n"
+        "  -H 'Referer: http://HOST/' \\\n"
+        "  -H 'Sec-Fetch-Mode: cors' \\\n"
+        "  -H 'User-Agent: Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0.0.0 Safari/537.36' \\\n"
+        f"{headers}"
+        f"  --data-raw '{body}'"
+    )
+
+
+JWT = "  -H 'Authorization: Bearer eyJhbGciOi.eyJzdWIi.c2lnbmF0dXJl' \\\n"
+FORM = "application/x-www-form-urlencoded"
+
+STRANGERS = (
+    Stranger(
+        "chat_rooms.py",
+        ("--ws", "/ws/rooms/lobby", "--send",
+         chrome("/api/rooms/lobby/messages", '{"author":"ann","text":"hello"}')),
+    ),
+    Stranger(
+        "ticker.js",
+        ("--ws", "/feed", "--subscribe", '{"action":"subscribe","symbols":["ACME"]}', "--send",
+         chrome("/v1/news", '{"symbol":"ACME","headline":"Record quarter"}',
+                headers="  -H 'X-Api-Key: k-3141592653' \\\n")),
+        "api_key=k-3141592653",
+    ),
+    Stranger(
+        "lobby.js",
+        ("--socketio", "--subscribe", '42["join","kitchen"]', "--send",
+         chrome("/rooms/kitchen/say", '{"from":"ann","body":"hello there"}')),
+    ),
+    Stranger(
+        "notices.py",
+        ("--login", "curl http://HOST/", "--sse", "/stream?token={stream-token}", "--send",
+         chrome("/announce", "title=News&text=hello+there", FORM)),
+    ),
+    Stranger(
+        "metrics_batches.py",
+        ("--ws", "/tail", "--send", chrome("/log", "hello there", "text/plain;charset=UTF-8")),
+    ),
+    Stranger(
+        "graphql_like.js",
+        ("--ws", "/socket", "--subscribe", '{"kind":"init"}', "--send",
+         chrome("/graphql", '{"operationName":"AddNote","query":"mutation AddNote($input: Input!) '
+                '{ addNote(input: $input) { id } }","variables":{"input":{"body":"hello"}}}')),
+    ),
+    Stranger(
+        "packed.py",
+        ("--ws", "/notifications", "--send",
+         chrome("/notify", '{"title":"News","body":"hello there"}')),
+    ),
+    Stranger(
+        "packed.js",
+        ("--ws", "/positions", "--send",
+         chrome("/status", '{"vehicle":"bus 12","status":"hello there"}')),
+    ),
+    Stranger(
+        "members.py",
+        ("--login", chrome("/login", "csrf_token=0123abcd&username=ann&password=correct+horse",
+                           FORM, "  -b 'visit=0a1b2c3d' \\\n"),
+         "--ws", "/live", "--subscribe", '{"follow":"general"}', "--send",
+         chrome("/api/posts", '{"topic":"general","content":"hello"}',
+                headers="  -b 'visit=0a1b2c3d; session=4e5f6071' \\\n")),
+        "password=correct horse",
+    ),
+    Stranger(
+        "orders.py",
+        ("--login", chrome("/auth/token", '{"email":"ann@example.org","password":"hunter22"}'),
+         "--sse", chrome("/orders/stream", '{"shops":["north"]}',
+                         headers=JWT),
+         "--send",
+         chrome("/orders", '{"shop":"north","items":[{"name":"tea","n":2}]}',
+                headers=JWT)),
+        "password=hunter22",
+    ),
+    Stranger(
+        "negotiated.js",
+        ("--login", chrome("/negotiate", "{}"), "--ws", "{url}", "--send",
+         chrome("/api/broadcast", '{"text":"hello there"}')),
+    ),
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def serving(program: str) -> Iterator[str]:
+    """Run a server until the block ends; yield its host and port."""
+    if program.endswith(".js"):
+        require_npm_packages()
+    interpreter = sys.executable if program.endswith(".py") else shutil.which("node") or "node"
+    port = free_port()
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
+        child = subprocess.Popen(
+            [interpreter, str(_FOLDER / program)],
+            stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
+            env={**node_environment(), "PORT": str(port)},
+        )  # fmt: skip
+        try:
+            _wait(child, port, errors)
+            yield f"127.0.0.1:{port}"
+        finally:
+            child.kill()
+            child.wait(_PATIENCE)
+
+
+def _wait(child: subprocess.Popen[bytes], port: int, errors: IO[str]) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline and child.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    errors.seek(0)
+    raise AssertionError(f"{child.args!r} does not listen: {errors.read()[-500:]}")
