@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def test_a_newcomer_gets_a_profile_that_needs_no_edit(tmp_path: Path, stranger: 
         assert "the profile fits the server" in done.stdout
         name, _, secret = stranger.values.partition("=")
         asked = re.findall(r"SSELOAD_VALUE=\S+", done.stdout)
-        assert asked == ([f"SSELOAD_VALUE={name}=…"] if secret else [])
+        assert asked == ([f"SSELOAD_VALUE={shlex.quote(f'{name}=…')}"] if secret else [])
         if secret:
             assert secret not in done.stdout + profile.read_text("utf-8")
         outcome = run(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -15,8 +16,10 @@ from sseload_users.cli.init.connecting import ENGINE_PARAMETERS
 from sseload_users.cli.init.curl import SUBPROTOCOLS, CopiedRequest
 from sseload_users.cli.init.draft import Draft
 from sseload_users.cli.init.har import Exchange, Frame
-from sseload_users.cli.init.login import source_of
+from sseload_users.cli.init.login import capture_of, source_of
 from sseload_users.cli.init.placements import Placement, placements
+from sseload_users.cli.init.renewal import renewed
+from sseload_users.cli.locate import Content, kind_fields
 from sseload_users.core.errors import ConfigError
 from sseload_users.transports.http_request import HttpResponse
 
@@ -66,9 +69,14 @@ def understand(exchanges: Sequence[Exchange]) -> Recording:
         draft.tables["transport"] = "socketio" if is_socketio else "websocket"
     else:
         draft.tables["transport"] = "sse"
-    _Connect(draft, connection, earlier, host).note(is_socketio=is_socketio)
+    if is_socketio:
+        connection = _with_polled(connection, exchanges)
     sends = [*_sends(exchanges, connection)]
-    emits = _emitted(connection.frames) if connection.is_socket and not sends else None
+    emits, emitted_at_s = None, math.inf
+    if connection.is_socket and not sends:
+        emits, emitted_at_s = _emitted(connection.frames)
+    noted = _Connect(draft, connection, earlier, host, emitted_at_s)
+    noted.note(is_socketio=is_socketio)
     if not sends and emits is None:
         sends = [
             each.request
@@ -80,6 +88,8 @@ def understand(exchanges: Sequence[Exchange]) -> Recording:
             "Nothing in the recording hands a message in after the client has connected: record "
             "also the action that makes a message appear, or give its request with --send."
         )
+    sends = [noted.renewed(each, math.inf) for each in sends]
+    noted.note_before()
     return Recording(host, draft, split._replace(query="").geturl(), sends, emits)
 
 
@@ -101,12 +111,18 @@ class _Connect:
     """Notes how a client connected."""
 
     def __init__(
-        self, draft: Draft, connection: Exchange, earlier: Sequence[Exchange], host: str
+        self,
+        draft: Draft,
+        connection: Exchange,
+        earlier: Sequence[Exchange],
+        host: str,
+        emitted_at_s: float,
     ) -> None:
         self._draft = draft
         self._connection = connection
         self._earlier = earlier
         self._host = host
+        self._emitted_at_s = emitted_at_s
         self._before: list[tuple[Exchange, dict[str, Any]]] = []
 
     def note(self, *, is_socketio: bool) -> None:
@@ -120,11 +136,10 @@ class _Connect:
             }
         query = {name: self._traced(name, value) for name, value in fields.items()}
         headers = self._headers(request)
-        sent = [each.data for each in self._opening() if isinstance(each.data, str)]
         if is_socketio:
-            self._note_socketio(connect, sent)
-        elif sent:
-            connect["send"] = [self._traced_message(each) for each in sent]
+            self._note_socketio(connect)
+        else:
+            self._note_messages(connect)
         if query:
             connect["query"] = query
         if headers:
@@ -137,21 +152,49 @@ class _Connect:
         self._draft.tables["connect"] = connect
         self._note_upkeep()
         self._log_in(request)
+
+    def note_before(self) -> None:
+        """Note the requests whose answers the others need."""
         if self._before:
             tables = sorted(self._before, key=lambda pair: pair[0].at_s)
             self._draft.tables["before"] = [table for _, table in tables]
 
-    def _opening(self) -> list[Frame]:
-        """Return what the client sent before the first message that another one may have caused."""
-        opening: list[Frame] = []
-        for frame in self._connection.frames:
-            if not frame.sent and opening:
+    def _opening(self) -> list[tuple[Frame | None, str]]:
+        """Return the texts that the client sent at first, each with the message before it.
+
+        That is None before the first message. What is sent again and again is left out, and so
+        is the message that hands a code in, with all that follows it.
+        """
+        frames = self._connection.frames
+        many = Counter(each.data for each in frames if each.sent)
+        last: Frame | None = None
+        opening = []
+        for each in frames:
+            if not each.sent:
+                last = each
+            elif each.at_s >= min(self._emitted_at_s, self._connection.at_s + _SOON_S):
                 break
-            if frame.sent and frame.at_s < self._connection.at_s + _SOON_S:
-                opening.append(frame)
+            elif isinstance(each.data, str) and many[each.data] < 3:
+                opening.append((last, each.data))
         return opening
 
-    def _note_socketio(self, connect: dict[str, Any], sent: Sequence[str]) -> None:
+    def _note_messages(self, connect: dict[str, Any]) -> None:
+        """Note what the client sent at first: at once, or after a message that asks for it."""
+        at_once: list[Any] = []
+        after: list[dict[str, Any]] = []
+        for before, text in self._opening():
+            message = self._traced_message(text)
+            fields = _kind_fields(before)
+            if fields and at_once:
+                after.append({"fields": fields, "send": message})
+            else:
+                at_once.append(message)
+        if at_once:
+            connect["send"] = at_once
+        if after:
+            self._draft.tables["after"] = after
+
+    def _note_socketio(self, connect: dict[str, Any]) -> None:
         polled = any(
             urlsplit(each.request.url).path == connect["path"] and not each.is_socket
             for each in self._earlier
@@ -159,17 +202,15 @@ class _Connect:
         if not polled:
             connect["transports"] = ["websocket"]
         events = []
-        for each in self._connection.frames:
-            if not each.sent or not isinstance(each.data, str):
-                continue
-            packet = re.match(r"4([02])(?:(/[^,]*),)?(.*)", each.data, re.DOTALL)
+        for _, text in self._opening():
+            packet = re.match(r"4([02])(?:(/[^,]*),)?(.*)", text, re.DOTALL)
             if packet is None:
                 continue
             if packet[2]:
                 connect["namespace"] = packet[2]
             if packet[1] == "0" and packet[3]:
                 connect["auth"] = self._traced_message(packet[3])
-            elif packet[1] == "2" and each.data in sent:
+            elif packet[1] == "2":
                 events.append(self._traced_message(packet[3].lstrip("0123456789")))
         if events:
             connect["send"] = events
@@ -219,21 +260,54 @@ class _Connect:
             return [self._traced_value(name, each) for each in value]
         return self._traced(name, value) if isinstance(value, str) else value
 
-    def _traced(self, name: str, value: str) -> str:
+    def _traced(self, name: str, value: str, at_s: float = math.inf) -> str:
         """Return what stands for a value: a name, if an earlier answer gave it."""
         word = value.rpartition(" ")[2]
         if len(word) >= _SHORTEST_VALUE:
             for each in reversed(self._earlier):
-                where = source_of(word, _response(each)) if each.text else None
+                where = source_of(word, _response(each)) if each.text and each.at_s < at_s else None
                 if where is not None:
                     known = re.sub(r"\W", "_", name or "token").lower()
                     self._step(each).setdefault("capture", {})[known] = where
                     return value.replace(word, f"{{{known}}}")
         return self._draft.hide(name, value)
 
-    def _setter(self, cookie: str) -> Exchange | None:
-        """Return the exchange that set a cookie."""
+    def renewed(self, request: CopiedRequest, at_s: float) -> CopiedRequest:
+        """Return a request with names in place of the values that earlier answers give.
+
+        Args:
+            request: as the browser sent it.
+            at_s: when (Unix time, s); only what came before can be in it.
+        """
+        cookies = set()
+        for name, value in request.headers:
+            for each in value.split(";") if name.lower() == "cookie" else ():
+                cookie = each.partition("=")[0].strip()
+                setter = self._setter(cookie, at_s)
+                if setter is not None:
+                    self._step(setter)
+                    cookies.add(cookie)
+        token = None
+        for name, value in request.headers:
+            if name.lower() == "authorization" and value.startswith("Bearer "):
+                traced = self._traced("token", value, at_s)
+                token = traced.partition("{")[2].rstrip("}") if traced.endswith("}") else None
+        return renewed(request, lambda name: self._gives(name, at_s), token, cookies)
+
+    def _gives(self, name: str, at_s: float) -> bool:
+        """Whether an earlier answer has a value of a name; note where, if so."""
         for each in reversed(self._earlier):
+            found = capture_of(name, _response(each)) if each.at_s < at_s else None
+            if found is not None:
+                self._step(each).setdefault("capture", {})[name] = found[0]
+                return True
+        return False
+
+    def _setter(self, cookie: str, at_s: float = math.inf) -> Exchange | None:
+        """Return the exchange that set a cookie last."""
+        for each in reversed(self._earlier):
+            if each.at_s >= at_s:
+                continue
             for name, value in each.headers:
                 if name.lower() == "set-cookie" and any(
                     line.partition("=")[0].strip() == cookie for line in value.splitlines()
@@ -254,7 +328,8 @@ class _Connect:
         for known, table in self._before:
             if known is exchange:
                 return table
-        table = self._draft.request(exchange.request, self._host)
+        request = self.renewed(exchange.request, exchange.at_s)
+        table = self._draft.request(request, self._host)
         self._before.append((exchange, table))
         return table
 
@@ -288,8 +363,11 @@ def _contains(data: str | bytes, text: str) -> bool:
     return text in data or json.dumps(text)[1:-1] in data
 
 
-def _emitted(frames: Sequence[Frame]) -> Any:
-    """Return the message that hands a code in, with {code}; None if there is none."""
+def _emitted(frames: Sequence[Frame]) -> tuple[Any, float]:
+    """Return the message that hands a code in, with {code}, and when it was sent.
+
+    It is None, and never sent, if there is none.
+    """
     repeated = {data for data, many in Counter(each.data for each in frames).items() if many > 2}
     for index, frame in enumerate(frames):
         if not frame.sent or not isinstance(frame.data, str) or frame.data in repeated:
@@ -299,7 +377,31 @@ def _emitted(frames: Sequence[Frame]) -> Any:
         for placed in placements(request):
             if _came(placed, frame.at_s, frames[index + 1 :]):
                 try:
-                    return json.loads(placed.request.body)
+                    return json.loads(placed.request.body), frame.at_s
                 except ValueError:
-                    return placed.request.body
-    return None
+                    return placed.request.body, frame.at_s
+    return None, math.inf
+
+
+def _with_polled(connection: Exchange, exchanges: Sequence[Exchange]) -> Exchange:
+    """Return a Socket.IO connection with the packets that came and went before by polling."""
+    place, session = _session(connection)
+    frames = [*connection.frames]
+    for each in exchanges:
+        if each is connection or _session(each) != (place, session) or not session:
+            continue
+        sent = each.request.method == "POST"
+        text = each.request.body if sent else each.text
+        frames += [Frame(sent, each.at_s, packet) for packet in text.split("\x1e") if packet]
+    return replace(connection, frames=sorted(frames, key=lambda frame: frame.at_s))
+
+
+def _session(exchange: Exchange) -> tuple[str, str]:
+    split = urlsplit(exchange.request.url)
+    return split.path, dict(parse_qsl(split.query)).get("sid", "")
+
+
+def _kind_fields(frame: Frame | None) -> dict[str, object]:
+    if frame is None or not isinstance(frame.data, str):
+        return {}
+    return kind_fields(Content("", frame.data))

@@ -128,12 +128,17 @@ STRANGERS = (
 
 
 @contextlib.contextmanager
-def serving(program: str) -> Iterator[str]:
-    """Run a server until the block ends; yield its host and port."""
+def serving(program: str, port: int = 0) -> Iterator[str]:
+    """Run a server until the block ends; yield its host and port.
+
+    Args:
+        program: the file in this folder.
+        port: where it listens; 0 for any.
+    """
     if program.endswith(".js"):
         require_npm_packages()
     interpreter = sys.executable if program.endswith(".py") else shutil.which("node") or "node"
-    port = free_port()
+    port = port or free_port()
     with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
         child = subprocess.Popen(
             [interpreter, str(_FOLDER / program)],

@@ -1,0 +1,99 @@
+"""`init --har` with recordings that Chromium made of pages that know nothing of sseload."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.servers.strangers.running import serving
+from tests.support import browser as browsers
+from tests.support.browser import tab
+from tests.support.har_recorder import HarRecorder
+from tests.support.runs import ROOT, SSELOAD, clean_environment
+
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
+
+TEXT = "hello from the browser"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browsers.browser() as started:
+        yield started
+
+
+def board(page: Page, host: str) -> None:
+    """Log in by the form, and write to the board."""
+    page.goto(f"{host}/login")
+    page.fill("[name=username]", "ann")
+    page.fill("[name=password]", "correct horse")
+    page.click("button")
+    page.wait_for_function("document.getElementById('posts').textContent.includes('following')")
+    page.evaluate("(text) => post(text)", TEXT)
+    page.wait_for_function(
+        "(text) => document.getElementById('posts').textContent.includes(text)", arg=TEXT
+    )
+
+
+def announcement(page: Page, host: str) -> None:
+    """Read notices by an event stream, and make one from a form."""
+    page.goto(host)
+    page.wait_for_function("source.readyState === 1")
+    page.fill("[name=title]", "News")
+    page.fill("[name=text]", TEXT)
+    page.click("button")
+    page.wait_for_function("document.body.textContent.includes('number')")
+
+
+def kitchen(page: Page, host: str) -> None:
+    """Join a room with Socket.IO's own client, and say something there."""
+    page.goto(f"{host}/socket.io/socket.io.js")
+    page.add_script_tag(url=f"{host}/socket.io/socket.io.js")
+    page.evaluate("""() => new Promise((resolve) => {
+        window.socket = io();
+        window.heard = new Promise((heard) => socket.on('chat message', heard));
+        socket.on('joined', resolve);
+        socket.on('connect', () => socket.emit('join', 'kitchen'));
+    })""")
+    # The client begins with polling; what comes after the upgrade comes by WebSocket.
+    page.wait_for_function("socket.io.engine.transport.name === 'websocket'")
+    page.evaluate(
+        """async (text) => {
+        await fetch('/rooms/kitchen/say', {method: 'POST', body: JSON.stringify({
+            from: 'ann', body: text})});
+        await heard;
+    }""",
+        TEXT,
+    )
+
+
+@pytest.mark.parametrize(
+    ("program", "use"),
+    [("members.py", board), ("notices.py", announcement), ("lobby.js", kitchen)],
+    ids=["login and WebSocket", "page token and event stream", "Socket.IO"],
+)
+def test_a_recording_of_chromium_gives_a_profile_that_fits(
+    tmp_path: Path, chromium: Browser, program: str, use: Callable[[Page, str], None]
+) -> None:
+    recording, profile = tmp_path / "page.har", tmp_path / "mine.toml"
+    with serving(program) as address:
+        with tab(chromium) as (page, _):
+            recorder = HarRecorder(page)
+            use(page, f"http://{address}")
+            recorder.write(recording)
+    # Another process of the server knows no session and no token of the recording.
+    with serving(program, int(address.rpartition(":")[2])):
+        done = subprocess.run(
+            [*SSELOAD, "init", "--har", str(recording), "--out", str(profile)],
+            check=False, cwd=tmp_path, env={**clean_environment(), "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 0, (
+        done.stdout + done.stderr + profile.read_text() if profile.exists() else done.stderr
+    )
+    assert "the profile fits the server" in done.stdout
+    assert "correct horse" not in done.stdout + profile.read_text("utf-8")
