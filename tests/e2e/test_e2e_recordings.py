@@ -80,11 +80,12 @@ def test_a_recording_of_chromium_gives_a_profile_that_fits(
     tmp_path: Path, chromium: Browser, program: str, use: Callable[[Page, str], None]
 ) -> None:
     recording, profile = tmp_path / "page.har", tmp_path / "mine.toml"
-    with serving(program) as address:
-        with tab(chromium) as (page, _):
-            recorder = HarRecorder(page)
-            use(page, f"http://{address}")
-            recorder.write(recording)
+    with serving(program) as address, tab(chromium) as (page, _):
+        recorder = HarRecorder(page)
+        use(page, f"http://{address}")
+        if program != "notices.py":
+            recorder.wait_for(TEXT)
+        recorder.write(recording)
     # Another process of the server knows no session and no token of the recording.
     with serving(program, int(address.rpartition(":")[2])):
         done = subprocess.run(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import CDPSession, Error, Page
+
+from tests.support.browser import PATIENCE_MS
 
 
 class HarRecorder:
@@ -20,6 +23,7 @@ class HarRecorder:
     """
 
     def __init__(self, page: Page) -> None:
+        self._page = page
         self._session: CDPSession = page.context.new_cdp_session(page)
         self._entries: dict[str, dict[str, Any]] = {}
         self._redirects: dict[str, list[dict[str, Any]]] = {}
@@ -43,6 +47,18 @@ class HarRecorder:
         ):
             self._session.on(f"Network.{event}", handler)
         self._session.send("Network.enable")
+
+    def wait_for(self, text: str) -> None:
+        """Wait until a message that came by a WebSocket contains a text."""
+        deadline = time.monotonic() + PATIENCE_MS / 1000
+        while not any(text in frame["data"] for frame in self._came()):
+            assert time.monotonic() < deadline, f"no message contains {text!r}"
+            self._page.wait_for_timeout(20)
+
+    def _came(self) -> list[dict[str, Any]]:
+        found = self._entries.values()
+        frames = [frame for each in found for frame in each.get("_webSocketMessages", ())]
+        return [frame for frame in frames if frame["type"] == "receive"]
 
     def write(self, place: Path) -> None:
         """Write the recording."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
 import tempfile
 import tomllib
@@ -17,8 +18,9 @@ from locust.argument_parser import LocustArgumentParser
 
 from sseload_users import options, targets
 from sseload_users.cli import check
-from sseload_users.cli.init import curl, har
+from sseload_users.cli.init import curl, har, questions
 from sseload_users.cli.init.draft import Draft
+from sseload_users.cli.init.interruption import interruptible
 from sseload_users.cli.init.login import with_plain_names
 from sseload_users.cli.init.output import WatchFailed
 from sseload_users.cli.init.placements import Placement, placements
@@ -66,6 +68,8 @@ def main(arguments: Sequence[str]) -> int:
         The exit status of the check; 1 if the server could not be understood, 2 for invalid
         arguments.
     """
+    # While it asks, Ctrl-C interrupts the question.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     made = parser()
     parsed = made.parse_args(list(arguments))
     try:
@@ -131,47 +135,35 @@ def _asked(parsed: argparse.Namespace) -> Asked:
             f"Unknown --like {clean(parsed.like)!r}: use one of {', '.join(targets.names())}."
         )
     send = parsed.send
-    if send is None and parsed.har is None:
-        send = _ask(
-            "--send",
-            "The request that makes a message appear, as the browser copies it (cURL): ",
-            "Give the request that hands a code in, as a browser copies it: --send 'curl …'; or a "
-            "recording: --har FILE.",
-        )
+    # A built-in profile says itself how a code is handed in.
+    if send is None and parsed.har is None and not (parsed.like and parsed.host):
+        send = questions.ask_send()
     request = None if send is None else curl.parse(with_plain_names(send))
     split = urlsplit("" if request is None else request.url)
+    connect = [
+        (transport, questions.handshake(path))
+        for transport, paths in (
+            ("websocket", parsed.ws),
+            ("sse", parsed.sse),
+            ("socketio", parsed.socketio),
+        )
+        for path in paths or ()
+    ]
+    subscribe = [*map(with_plain_names, parsed.subscribe)]
+    if not connect and not parsed.har and not parsed.like and questions.can_ask():
+        connect = questions.ask_connect()
+        if not subscribe and any(transport != "sse" for transport, _ in connect):
+            subscribe = questions.ask_subscribe()
     return Asked(
         host=parsed.host or (f"{split.scheme}://{split.netloc}" if request else ""),
-        connect=[
-            (transport, _handshake(path))
-            for transport, paths in (
-                ("websocket", parsed.ws),
-                ("sse", parsed.sse),
-                ("socketio", parsed.socketio),
-            )
-            for path in paths or ()
-        ],
+        connect=connect,
         send=request,
         har=parsed.har,
         login=[curl.parse(with_plain_names(each)) for each in parsed.login],
-        subscribe=[*map(with_plain_names, parsed.subscribe)],
+        subscribe=subscribe,
         like=parsed.like,
         out=out,
     )
-
-
-def _handshake(text: str) -> curl.CopiedRequest:
-    """Return the handshake that a path says, or a request that a browser copied."""
-    text = with_plain_names(text)
-    if text.lstrip().startswith("curl "):
-        return curl.parse(text)
-    return curl.CopiedRequest("GET", text, ())
-
-
-def _ask(option: str, question: str, missing: str) -> str:
-    if not sys.stdin.isatty():
-        raise ConfigError(f"{option} is missing. {missing}")
-    return input(question)
 
 
 def _write(asked: Asked, given: Options) -> int:
@@ -185,7 +177,7 @@ def _write(asked: Asked, given: Options) -> int:
         if recording.emits is not None:
             draft.tables["ingest"] = {"over": "listener", "send": recording.emits, "echo": True}
             draft.comments["ingest"] = "Clients send the codes, as in a chat."
-    with tempfile.TemporaryDirectory(prefix="sseload-init-") as folder:
+    with interruptible(), tempfile.TemporaryDirectory(prefix="sseload-init-") as folder:
         draft = Watch(
             draft, given, host, Path(folder),
             places=places, login=asked.login, subscribe=asked.subscribe,
