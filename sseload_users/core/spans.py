@@ -26,7 +26,8 @@ class Span:
         joined_ns: since when it is owed the channel's codes; NEVER before that is confirmed.
         leaving_ns: until when it is; NEVER unless it is about to leave.
         left_ns: when the server had confirmed that it left; NEVER before.
-        begun_ns: when it asked to join: a copy that arrived before that is of an earlier span.
+        begun_ns: when it asked to join: a copy that arrived before that, of a code that was sent
+            before that, is of an earlier span.
     """
 
     asked_ns: int
@@ -87,7 +88,7 @@ def relation_in(spans: Sequence[Span], sent_ns: int, arrived_ns: int) -> Relatio
         arrived_ns: when it arrived (wall clock, ns); NEVER if it did not.
     """
     for span in reversed(spans):
-        if span.asked_ns <= sent_ns and span.begun_ns <= arrived_ns:
+        if span.asked_ns <= sent_ns and span.begun_ns <= max(sent_ns, arrived_ns):
             relation = span.relation(sent_ns)
             break
     else:

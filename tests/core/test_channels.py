@@ -141,6 +141,18 @@ def test_what_came_before_a_session_asked_to_join_again_keeps_its_outcome() -> N
     assert (taken.codes[2].released, taken.codes[2].owed) == (1, 0)
 
 
+def test_a_clock_that_is_behind_moves_no_copy_to_an_earlier_span() -> None:
+    ledger = Ledger(1.0, channels=ChannelPlan(["a"]))
+    session = ledger.open_session(ledger.add_connection(), T0, T0, ("b",))
+    ledger.ask_to_join(session, "a", T0 + 5 * MS)
+    ledger.announce(1, T0 + 6 * MS)
+    ledger.set_status(1, "accepted", 1)
+    session.receive(ledger.code(1), T0 + 4 * MS)
+    ledger.settle(T0 + 3000 * MS)
+    taken = ledger.take().codes[1]
+    assert (taken.owed, taken.delivered, taken.leaked) == (1, 1, 0)
+
+
 def test_a_run_without_channels_has_none_to_join() -> None:
     ledger = Ledger(1.0)
     session = ledger.open_session(ledger.add_connection(), T0, T0)
