@@ -54,6 +54,18 @@ def test_a_profile_is_learned_by_watching(
     assert re.search(r"sseload.* 50 10 60 --host \S+ --target \S+mine\.toml\n$", done.stdout)
 
 
+def test_a_built_in_profile_needs_no_request_and_keeps_the_options_given(tmp_path: Path) -> None:
+    with target(tmp_path) as (server, _):
+        done, profile = init(
+            tmp_path, "--like", "websocket", "--host", server.url,
+            "--header", "X-Trace: s3cret-value", "--delivery-timeout", "4",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert profile["transport"] == "websocket"
+    assert "s3cret-value" not in done.stdout
+    assert done.stdout.endswith("mine.toml --header '…' --delivery-timeout 4\n")
+
+
 def test_codes_that_share_a_message_are_seen(tmp_path: Path) -> None:
     server = CoalescingServer(
         lambda codes: "\n".join(json.dumps({"batch": [{"c": code}]}) for code in codes)

@@ -36,6 +36,10 @@ from sseload_users.run.program import typed
 _HEAD = "The server at {}, as `sseload init` found it. docs/targets.md explains each key."
 
 
+#: A run's options whose values may be secrets.
+_SECRET = ("--value", "--header", "--ingest-header", "--client-key-password", "--proxy")
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What the user said.
@@ -73,7 +77,7 @@ def main(arguments: Sequence[str]) -> int:
     made = parser()
     parsed = made.parse_args(list(arguments))
     try:
-        return _write(_asked(parsed), Options.read(parsed))
+        return _write(_asked(parsed), Options.read(parsed), _of_run(arguments))
     except ConfigError as error:
         print(f"sseload: {clean(error)}", file=sys.stderr)
         return 2
@@ -95,6 +99,13 @@ def parser() -> LocustArgumentParser:
         epilog="All options of a run that say how to reach a server are known, too: --header, "
         "--insecure, --proxy and more.",
     )
+    _add_own(made)
+    options.add_to(made)
+    return made
+
+
+def _add_own(made: argparse.ArgumentParser) -> None:
+    """Add the options that are not those of a run."""
     add = made.add_argument
     add("-H", "--host", help="the server's URL; that of the copied request if not given")
     add("--ws", metavar="PATH", action="append", help="clients connect there by WebSocket: a path, "
@@ -115,8 +126,25 @@ def parser() -> LocustArgumentParser:
     add("--like", metavar="NAME", default="", help="begin with this built-in profile")
     add("--out", metavar="FILE", type=Path, default=Path("target.toml"),
         help="where to write the profile (default: target.toml)")  # fmt: skip
-    options.add_to(made)
-    return made
+
+
+def _of_run(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments that are options of a run, for the check and the test."""
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    _add_own(own)
+    return own.parse_known_args(list(arguments))[1]
+
+
+def _shown(arguments: Sequence[str]) -> list[str]:
+    """Return a run's options as they can be printed: without what may be a secret."""
+    shown: list[str] = []
+    for each in arguments:
+        option, equals, _ = each.partition("=")
+        if shown and shown[-1] in _SECRET:
+            shown.append("…")
+        else:
+            shown.append(f"{option}=…" if equals and option in _SECRET else each)
+    return shown
 
 
 def _asked(parsed: argparse.Namespace) -> Asked:
@@ -166,7 +194,7 @@ def _asked(parsed: argparse.Namespace) -> Asked:
     )
 
 
-def _write(asked: Asked, given: Options) -> int:
+def _write(asked: Asked, given: Options, of_run: Sequence[str]) -> int:
     draft, host, places = Draft(_base(asked)), asked.host, _places(asked.send)
     if asked.har is not None:
         recording = understand(har.read(asked.har))
@@ -187,7 +215,7 @@ def _write(asked: Asked, given: Options) -> int:
     except OSError as error:
         why = (error.strerror or type(error).__name__).lower()
         raise ConfigError(f"{clean(asked.out)}: cannot write the profile ({why}).") from error
-    return _conclude(asked.out, host, draft)
+    return _conclude(asked.out, host, draft, of_run)
 
 
 def _base(asked: Asked) -> dict[str, Any]:
@@ -213,8 +241,14 @@ def _settings(names: Iterable[str]) -> str:
     return pairs[0] if len(pairs) == 1 else f"[{', '.join(pairs)}]"
 
 
-def _conclude(out: Path, host: str, draft: Draft) -> int:
+def _conclude(out: Path, host: str, draft: Draft, of_run: Sequence[str]) -> int:
     """Check a profile that was written, and print how to use it.
+
+    Args:
+        out: the profile.
+        host: the server's URL.
+        draft: has the secrets that are not in the profile.
+        of_run: options of a run that say how to reach the server.
 
     Returns:
         The exit status of the check.
@@ -222,7 +256,8 @@ def _conclude(out: Path, host: str, draft: Draft) -> int:
     line = ["--host", host, "--target", str(out)]
     secrets = [f"{name}={value}" for name, value in draft.values.items()]
     print(f"\nWrote {out}. Checking it:\n", flush=True)
-    status = check.main([*line, *(word for each in secrets for word in ("--value", each))])
+    status = check.main([*line, *of_run, *(word for each in secrets for word in ("--value", each))])
+    line += _shown(of_run)
     print()
     if secrets:
         print(
