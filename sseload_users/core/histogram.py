@@ -124,14 +124,20 @@ class Histogram:
             found.append(self._highest_ms(buckets[bisect_left(ranks, rank)]))
         return found
 
-    def cumulative_ms(self) -> list[tuple[float, int]]:
-        """Return how many values there are up to the highest one of each bucket.
+    def cumulative(self) -> tuple[list[int], list[int]]:
+        """Return the highest value of each bucket in microseconds, and how many values go up to it.
 
-        Pairs of milliseconds, as `percentile_ms` has them, and a count; in order.
+        Highest values are never above the true maximum, as in `percentile_ms`.
         """
         buckets = sorted(self.counts)
-        ranks = accumulate(map(self.counts.__getitem__, buckets))
-        return [(self._highest_ms(each), rank) for each, rank in zip(buckets, ranks, strict=True)]
+        ranks = list(accumulate(map(self.counts.__getitem__, buckets)))
+        bits, exact = self.BITS, 1 << self.BITS
+        highest = [
+            low if low < exact else low + (1 << low.bit_length() - bits) - 1 for low in buckets
+        ]
+        if highest:
+            highest[-1] = min(highest[-1], self.max_us)
+        return highest, ranks
 
     def ranges(self) -> array[int]:
         """Return how many values are in which range: its lowest value, the number, and so on.

@@ -115,7 +115,7 @@ class Views:
         """Return the part of it that changes."""
         return self._fragment.get(
             self._key(),
-            lambda: delivery_page.fragment(self.shown(), self._timeline, _pause),
+            lambda: delivery_page.fragment(self.shown(), self._timeline, self._fragment.pause),
             changes=self._is_live(),
         )
 

@@ -159,6 +159,9 @@ def test_two_runs_from_start_to_stop(chromium: Browser, tmp_path: Path) -> None:
         assert console == []
         run.interrupt()
         outcome = run.finish()
+        # A leader that is gone is said on the page, which still shows what was known.
+        expect(page.locator("#lost")).to_be_visible(timeout=PATIENCE_MS)
+        assert heading(page)
     assert outcome.stdout.count("Verdict") == 2
 
 

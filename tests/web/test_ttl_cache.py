@@ -12,9 +12,13 @@ class Clock:
 
     def __init__(self) -> None:
         self.now_s = 100.0
+        self.worked_s = 0.0
 
     def monotonic(self) -> float:
         return self.now_s
+
+    def thread_time(self) -> float:
+        return self.worked_s
 
 
 @pytest.fixture
@@ -36,6 +40,24 @@ def test_a_value_that_changes_is_computed_again_once_it_has_expired(clock: Clock
     assert get() == 0
     clock.now_s += 0.1
     assert [get(), get()] == [1, 1]
+
+
+def test_a_value_that_takes_long_to_compute_is_kept_for_longer(clock: Clock) -> None:
+    cache: TtlCache[float] = TtlCache(1.0)
+
+    def compute() -> float:
+        clock.worked_s += 0.07
+        # What others do meanwhile does not count.
+        others = gevent.spawn(setattr, clock, "worked_s", clock.worked_s + 9.0)
+        cache.pause()
+        others.join()
+        return clock.now_s
+
+    first = cache.get("run", compute, changes=True)
+    clock.now_s += 3.4
+    assert cache.get("run", compute, changes=True) == first
+    clock.now_s += 0.2
+    assert cache.get("run", compute, changes=True) == clock.now_s > first
 
 
 def test_a_value_that_does_not_change_is_kept_until_its_key_changes(clock: Clock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from sseload_users.report.charts.palette import SERIES
 from sseload_users.report.model import CodeReach, CodeRow
 
 #: Steps of a curve that can be told apart at any width of the picture.
-_STEPS = 400
+_STEPS = 250
 _HITS = 40
 
 
@@ -26,27 +27,34 @@ class _Curve:
 
     Attributes:
         code: the code.
-        after_ms: times after its sending, in milliseconds, in order.
+        after_us: times after its sending, in microseconds, in order.
         reached: how many sessions had it by each of them.
         is_measured: whether these are all arrivals; otherwise nothing is known between them.
     """
 
     code: CodeRow
-    after_ms: Sequence[float]
+    after_us: Sequence[float]
     reached: Sequence[int]
     is_measured: bool
 
     def by(self, after_ms: float) -> int:
         """Return how many sessions are known to have had the code by a time."""
-        index = bisect_right(self.after_ms, after_ms)
+        index = bisect_right(self.after_us, after_ms * 1000)
         return self.reached[index - 1] if index else 0
 
-    def points(self) -> list[Point]:
-        """Return the known points, as (milliseconds, share of the owed)."""
-        return [
-            (after, reached / self.code.owed)
-            for after, reached in zip(self.after_ms, self.reached, strict=True)
-        ]
+    def points(self, x: scale.Scale) -> Iterator[Point]:
+        """Yield the known points that can be told apart, as (milliseconds, share of the owed).
+
+        Of those that cannot, the last one, so that no reach is early.
+        """
+        before = 0
+        for step in range(1, _STEPS + 1):
+            # The last step has all that is left, whatever rounding makes of the axis' end.
+            end_us = x.value(step / _STEPS) * 1000 if step < _STEPS else math.inf
+            index = bisect_right(self.after_us, end_us, before)
+            if index > before:
+                yield self.after_us[index - 1] / 1000, self.reached[index - 1] / self.code.owed
+                before = index
 
     def words(self, after_ms: float) -> str:
         """Return how far the code had come by a time."""
@@ -70,7 +78,7 @@ def reach(per_code: Sequence[CodeRow], measured: Sequence[CodeReach]) -> Markup:
     found = {each.seq: each for each in measured}
     owed = [code for code in per_code if code.owed][-len(SERIES) :]
     curves = [_curve(code, found) for code in owed]
-    x = scale.latencies(value for curve in curves for value in curve.after_ms)
+    x = scale.latencies(value for code in owed for value in _arrivals(code) if value)
     panel = Panel("of the sessions owed", scale.shares(), x)
     # The latest has the first colour, and is drawn last, above the others.
     styles = SERIES[: len(curves)][::-1]
@@ -104,7 +112,7 @@ def _about(curves: Sequence[_Curve]) -> str:
         return "No code was owed to anybody yet."
     last = curves[-1].code
     about = f"Code {number(last.seq)} reached {of(last.delivered, last.owed)} sessions"
-    if curves[-1].after_ms:
+    if curves[-1].after_us:
         about += f": half of them within {ms(last.p50_ms)} ms, the last after {ms(last.last_ms)} ms"
     if not all(curve.is_measured for curve in curves):
         about += ". Only the points were kept, not what is between them"
@@ -119,10 +127,9 @@ def _curve(code: CodeRow, measured: Mapping[int, CodeReach]) -> _Curve:
     found = measured.get(code.seq)
     histogram = hdr.histogram(found.delivery_ms) if found is not None else None
     if histogram is not None and histogram.total == code.delivered:
-        buckets = histogram.cumulative_ms()
-        return _Curve(code, [at for at, _ in buckets], [many for _, many in buckets], True)
+        return _Curve(code, *histogram.cumulative(), True)
     known = [
-        (value, rank)
+        (value * 1000, rank)
         for value, rank in zip(_arrivals(code), _ranks(code.delivered), strict=True)
         if code.delivered and value is not None
     ]
@@ -137,7 +144,7 @@ def _ranks(delivered: int) -> Iterator[int]:
 
 
 def _draw(panel: Panel, curve: _Curve, style: str, *, is_latest: bool) -> None:
-    points = curve.points()
+    points = list(curve.points(panel.x))
     # Nothing came later: that was measured as well.
     end = points[-1] if points else (panel.x.low, 0.0)
     panel.line([end, (panel.x.high, end[1])], style, "faint")
@@ -145,12 +152,7 @@ def _draw(panel: Panel, curve: _Curve, style: str, *, is_latest: bool) -> None:
         for point in points:
             panel.dot(point, style, 3.5 if is_latest else 2.5)
     elif points:
-        panel.line(_stairs(_thinned(points, panel.x)), style, "" if is_latest else "thin")
-
-
-def _thinned(points: Sequence[Point], x: scale.Scale) -> list[Point]:
-    """Return the last of the points that cannot be told apart, so that no reach is early."""
-    return list({int(x.at(point[0]) * _STEPS): point for point in points}.values())
+        panel.line(_stairs(points), style, "" if is_latest else "thin")
 
 
 def _stairs(points: Sequence[Point]) -> Iterator[Point]:
