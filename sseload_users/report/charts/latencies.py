@@ -162,7 +162,7 @@ def changes(rows: Sequence[Change]) -> Markup:
     )
     # No latency falls by more than itself.
     lowest = max(-furthest.high, -100.0)
-    sides = [value for value, _ in furthest.ticks[2::2]]
+    sides = [value for value, _ in furthest.ticks[1:]]
     x = scale.Scale(
         lowest,
         furthest.high,
