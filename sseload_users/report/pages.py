@@ -36,8 +36,8 @@ def page(template: str, **context: object) -> str:
     """Render a template.
 
     Control characters are removed from all texts, which are escaped unless they are `Markup`.
-    The page's policy allows its own style sheet and script by their hashes, and nothing else: no
-    other script, no request, no form, no inline style.
+    The page's policy allows its own style sheet and script by their hashes, images that the
+    script makes, and nothing else: no other script, no request, no form, no inline style.
     """
     return _ENVIRONMENT.get_template(template).render(context)
 
@@ -95,6 +95,8 @@ def _environment() -> Environment:
     )
     allowed = (
         f"default-src 'none'; style-src '{_digest(STYLE)}'; script-src '{_digest(SCRIPT)}'; "
+        # Of its own charts, to make pixels of them.
+        "img-src blob:; "
         "base-uri 'none'; form-action"
     )
     environment.globals.update(

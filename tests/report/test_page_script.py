@@ -94,6 +94,15 @@ def test_a_chart_is_downloaded_as_csv_and_svg(page: Page, report: Report, tmp_pa
     with page.expect_download() as begun:
         chart.get_by_role("button", name="Chart as SVG").click()
     begun.value.save_as(tmp_path / "chart.svg")
+    with page.expect_download() as begun:
+        chart.get_by_role("button", name="Chart as PNG").click()
+    begun.value.save_as(tmp_path / "chart.png")
+    png = (tmp_path / "chart.png").read_bytes()
+    assert png.startswith(b"\x89PNG")
+    wide = chart.locator(".plot svg").first.bounding_box()
+    assert wide is not None
+    # Two pixels for each of the page's, with room for the labels.
+    assert int.from_bytes(png[16:20], "big") == pytest.approx(2 * (wide["width"] + 70), abs=2)
     root = ET.parse(tmp_path / "chart.svg").getroot()
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert len(list(root.iter("{http://www.w3.org/2000/svg}rect"))) >= len(report.per_code)

@@ -92,6 +92,7 @@ def inert(page: str) -> ET.Element:
     (policy,) = (each.get("content") for each in policies)
     assert policy == (
         f"default-src 'none'; style-src 'sha256-{digest}'; script-src 'sha256-{script}'; "
+        "img-src blob:; "
         "base-uri 'none'; form-action 'none'"
     )
     return root

@@ -5,13 +5,14 @@
 (() => {
   "use strict";
 
+  const CSV = "text/csv";
   const LONG = 10; // rows from which on a table can be filtered
 
   const made = (name, properties) => Object.assign(document.createElement(name), properties);
   const plain = (element) => element.textContent.replaceAll("\u00a0", " ").trim();
 
-  function download(name, type, text) {
-    const href = URL.createObjectURL(new Blob([text], { type }));
+  function download(name, blob) {
+    const href = URL.createObjectURL(blob);
     made("a", { href, download: name }).click();
     setTimeout(() => URL.revokeObjectURL(href), 1000);
   }
@@ -37,7 +38,20 @@
       inner.setAttribute(name, value);
     }
     whole.append(style, inner);
-    return new XMLSerializer().serializeToString(whole);
+    return new Blob([new XMLSerializer().serializeToString(whole)], { type: "image/svg+xml" });
+  }
+
+  async function pixels(figure, svg) {
+    const image = made("img", { src: URL.createObjectURL(picture(svg)) });
+    await image.decode();
+    const [width, height] = [2 * image.width, 2 * image.height];
+    const canvas = made("canvas", { width, height });
+    const context = canvas.getContext("2d");
+    context.fillStyle = getComputedStyle(figure.closest(".card") ?? document.body).backgroundColor;
+    context.fillRect(0, 0, width, height);
+    context.drawImage(image, 0, 0, width, height);
+    URL.revokeObjectURL(image.src);
+    return new Promise((resolve) => canvas.toBlob(resolve));
   }
 
   function readable(figure, plot) {
@@ -93,9 +107,10 @@
       tools.append(button);
     };
     offer("Figures as CSV", () => {
-      download(`${figure.id}.csv`, "text/csv", csv(figure.querySelector("table")));
+      download(`${figure.id}.csv`, new Blob([csv(figure.querySelector("table"))], { type: CSV }));
     });
-    offer("Chart as SVG", () => download(`${figure.id}.svg`, "image/svg+xml", picture(svg)));
+    offer("Chart as SVG", () => download(`${figure.id}.svg`, picture(svg)));
+    offer("Chart as PNG", async () => download(`${figure.id}.png`, await pixels(figure, svg)));
     plot.after(tools);
     readable(figure, plot);
     figure.querySelectorAll(".legend li").forEach((item) => switchable(item, plot));
