@@ -191,8 +191,10 @@ def test_a_refused_page_fails_all_connections_that_wait_for_it(
 ) -> None:
     server = TokenServer(pages=0)
     with server.serving() as url:
+        # All start at once, so that they wait for each other's requests.
         outcome = run(
-            tmp_path / "run", "40", "2", "1", *QUICK, "--host", url, "--target", profile,
+            tmp_path / "run", "40", "2", "1", "-r", "5000", *QUICK, "--host", url,
+            "--target", profile,
         )  # fmt: skip
     connections = outcome.report["connections"]
     assert (connections["attempted"], connections["failed"]) == (40, 40)

@@ -157,9 +157,11 @@ NOES = [
         processes=("--processes", "2"),
     ),
     No(
-        # Whoever asks for a wrong name once more is told only that this is too much.
+        # Whoever asks for a wrong name once more is told only that this is too much: all start at
+        # once, and wait for one request.
         "an unknown user of the page", SSE, "before", "HTTP 403", "Unknown username",
         words=(*LINES[SSE], *MIXED), check=("--username", "mallory"), failed=4,
+        processes=("-r", "5000"),
     ),
     No(
         "a wrong token of a stream", SSE, "handshake", "HTTP 401", "Invalid or expired token",

@@ -74,8 +74,8 @@ class TestGraphQLTransportWs(GraphQL):
     }  # fmt: skip
 
     def test_no_code_is_missing_while_the_server_subscribes(self, tmp_path: Path) -> None:
-        """The server takes half a second to subscribe; codes of that time are not owed."""
-        with node_server("graphql.js", self.module, "500") as served:
+        """The server takes 0.9 s to subscribe; codes of that time are not owed."""
+        with node_server("graphql.js", self.module, "900") as served:
             outcome = run(
                 tmp_path, "20", "20", "1", "-r", "200", *QUICK, "--settle", "0",
                 "--target", self.profile, "--host", served.url,
