@@ -101,15 +101,30 @@ def test_ports_run_out(tmp_path: Path) -> None:
     assert own_failures(report) == report["errors"]["failed"]
 
 
-def test_memory_runs_out(tmp_path: Path) -> None:
-    with target(tmp_path) as (server, path):
+def run_out_of_memory(folder: Path) -> Outcome | None:
+    """Take a run's memory away; return None if Python itself never comes back from that.
+
+    CPython 3.11 tries again for ever when, while it handles an exception, not even an integer
+    can be allocated (Python/ceval.c, exception_unwind).
+    """
+    with target(folder) as (server, path):
         arguments = ("400", "4", "2", *QUICK, "--target", "websocket", "--host", server.url)
-        with running(tmp_path, *arguments) as started:
+        with running(folder, *arguments) as started:
             started.wait_until(lambda: opened(path, 50), "connections")
             pid = started.child.pid
             limit = psutil.Process(pid).memory_info().vms + (256 << 10)
             resource.prlimit(pid, resource.RLIMIT_AS, (limit, limit))
-            outcome = started.finish()
+            try:
+                started.child.wait(timeout=8)
+            except subprocess.TimeoutExpired:
+                return None
+            return started.finish()
+
+
+def test_memory_runs_out(tmp_path: Path) -> None:
+    attempts = (run_out_of_memory(tmp_path / str(number)) for number in range(6))
+    outcome = next((each for each in attempts if each is not None), None)
+    assert outcome is not None, "no run came back"
     assert outcome.status == 2
     (complaint,) = outcome.error_messages
     assert "This machine's memory is used up" in complaint
