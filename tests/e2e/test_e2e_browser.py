@@ -24,7 +24,7 @@ from tests.support.reports import WORST, sample
 from tests.support.runs import PATIENCE, Run, target
 from tests.support.web_ui import web_ui
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 HOSTILE = '<script>window.stolen=1</script><img src=x onerror="window.stolen=1">'
 
@@ -222,7 +222,6 @@ def check_phone(chromium: Browser, url: str) -> None:
         assert console == []
 
 
-@pytest.mark.dear
 def test_axe_finds_nothing_during_a_run_and_after_it(chromium: Browser, tmp_path: Path) -> None:
     arguments = ("--codes", "40", "--duration", "40", "--stop-timeout", "3")
     with locust(tmp_path, *arguments, faults=("--lose", "0.02")) as (_, url):

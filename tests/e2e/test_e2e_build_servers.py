@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.runs import QUICK, Outcome, run, run_against_target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 LOAD = ("6", "20", "1", *QUICK, "--target", "websocket")
 

@@ -18,7 +18,7 @@ from sseload_users.demo.record import CodeRecord, Record
 from tests.support.ground_truth import sequence_of
 from tests.support.runs import Outcome, running, target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 CONNECTIONS = 30
 #: Age of a pair, in seconds, beyond which a cut does not excuse it if deliveries take no time.

@@ -10,7 +10,7 @@ import pytest
 from sseload_users.demo import record
 from tests.support.runs import QUICK, Outcome, run_against_target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 CODES = 3
 #: Options of each run, and of its target.

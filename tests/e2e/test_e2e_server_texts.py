@@ -14,7 +14,7 @@ from sseload_users.demo import process
 from tests.support.runs import PATIENCE, QUICK, ROOT, SSELOAD, Outcome, clean_environment, run
 from tests.support.socket_servers import read_until, serving
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 CONNECTIONS, CODES = 6, 2
 LOAD = (str(CONNECTIONS), str(CODES), "1", *QUICK)

@@ -20,7 +20,7 @@ from tests.servers.socketio_servers import socketio_server
 from tests.support.runs import QUICK, Outcome, run
 from tests.support.socket_servers import CERTIFICATES
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 CONNECTIONS, CODES = 300, 4
 TRUSTED = ("--ca-file", str(CERTIFICATES / "ca.pem"))

@@ -18,7 +18,7 @@ import pytest
 from tests.support.runs import QUICK, SSELOAD, Outcome, run
 from tests.support.socket_servers import serving
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 HEADER, INGEST_HEADER = "Hd-aaaa-hunter2-Zz", "Ih/bbbb+hunter2=Zz"
 COLUMN, QUERY_COLUMN = "Co cccc hunter2 Zz", 'Qu"dddd"hunter2&Zz'

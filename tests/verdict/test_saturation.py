@@ -206,6 +206,7 @@ def starved(folder: Path) -> tuple[Outcome, dict[str, Any], dict[str, Any]]:
     return outcome, reported_figures(outcome.report, wanted), wanted
 
 
+@pytest.mark.dear
 @linux
 @pytest.mark.e2e
 def test_a_starved_generator_is_reported_without_blame(tmp_path: Path) -> None:
@@ -232,6 +233,7 @@ def test_a_starved_generator_is_reported_without_blame(tmp_path: Path) -> None:
     assert min(row["cpu_percent"] for row in first) < 50
 
 
+@pytest.mark.dear
 @linux
 @pytest.mark.e2e
 def test_a_worker_that_could_not_read_is_reported_without_blame(tmp_path: Path) -> None:
@@ -263,6 +265,7 @@ def test_a_worker_that_could_not_read_is_reported_without_blame(tmp_path: Path) 
     assert outcome.grade == "warning"
 
 
+@pytest.mark.dear
 @linux
 @pytest.mark.e2e
 def test_one_of_several_workers_that_stood_still_is_noticed(tmp_path: Path) -> None:
