@@ -14,7 +14,7 @@ import pytest
 from tests.servers.coalescing import CoalescingServer
 from tests.support.runs import ROOT, SSELOAD, clean_environment, target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 
 def init(folder: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:

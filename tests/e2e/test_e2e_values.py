@@ -15,7 +15,7 @@ from tests.support.runs import PATIENCE, QUICK, SSELOAD, run
 from tests.support.scripted_server import ScriptedServer, accept, code_frame
 from tests.support.web_ui import form_fields, web_ui
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 SECRET = "hunter2, or 'so' $HOME"
 
