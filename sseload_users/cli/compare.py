@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sseload_users.cli.page_file import write_page
 from sseload_users.core.errors import ConfigError
-from sseload_users.core.formatting import clean
 from sseload_users.report.comparison import TOLERANCE_PERCENT, compare
 from sseload_users.report.comparison_views import document, print_comparison
 from sseload_users.report.history import DEFAULT_FOLDER, find
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
         before, after = _read(asked.a), _read(asked.b)
         result = compare(before, after, asked.tolerance)
         if asked.html:
-            _write(asked.html, document(before, after, result, asked.tolerance))
+            write_page(asked.html, document(before, after, result, asked.tolerance))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
@@ -83,13 +83,3 @@ def _tolerance(text: str) -> float:
     if not 0 <= value <= 1000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a percentage from 0 to 1000")
     return value
-
-
-def _write(place: str, text: str) -> None:
-    try:
-        Path(place).write_text(text, encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise ConfigError(
-            f"{clean(place)}: the page cannot be written "
-            f"({(error.strerror or type(error).__name__).lower()}); name another file with --html."
-        ) from error

@@ -6,12 +6,12 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sseload_users.cli.page_file import write_page
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean, count, number, shorten
 from sseload_users.report.history import DEFAULT_FOLDER, KeptRun, load
@@ -58,7 +58,7 @@ def trend(arguments: Sequence[str]) -> int:
         runs = _enough(load(parsed.history, parsed.name), parsed.history, parsed.name)
         found = trends(runs, parsed.tolerance)
         if parsed.html:
-            _write(parsed.html, document(runs, found))
+            write_page(parsed.html, document(runs, found))
     except ConfigError as error:
         print(f"sseload: {clean(error)}", file=sys.stderr)
         return 2
@@ -176,11 +176,3 @@ def _print_trends(runs: Sequence[KeptRun], found: Sequence[Trend]) -> None:
 def _rounded(noise: float) -> str:
     percent = 100 * noise
     return f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}"
-
-
-def _write(place: str, text: str) -> None:
-    try:
-        Path(place).write_text(text, encoding="utf-8", errors="replace")
-    except OSError as error:
-        why = (error.strerror or type(error).__name__).lower()
-        raise ConfigError(f"{clean(place)}: the page cannot be written ({why}).") from error
