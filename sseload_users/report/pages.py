@@ -26,8 +26,16 @@ def source(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 
+def _script() -> str:
+    """Return the parts of the script as one, which leaves no names behind."""
+    folder = Path(__file__).parent / "static" / "page"
+    parts = ("zoom", "downloads", "charts", "tables", "start")
+    texts = [(folder / f"{name}.js").read_text(encoding="utf-8") for name in parts]
+    return "\n".join(('(() => {\n"use strict";\n', *texts, "})();\n"))
+
+
 #: The script of pages that consist of one file. They are complete without it.
-SCRIPT = (Path(__file__).parent / "static" / "figures.js").read_text(encoding="utf-8")
+SCRIPT = _script()
 #: The style sheet of pages that consist of one file.
 STYLE = charts.STYLE + source("page.css")
 

@@ -3,6 +3,10 @@
 Horizontal lengths are shares of the width, so that a picture fills its container; vertical
 lengths are pixels. Lines and areas are drawn in an inner SVG that is stretched by its viewBox,
 except for stroke widths (``vector-effect``); texts, dots and bars are outside of it.
+
+Where the horizontal axis is the run's time, all that depends on it is in an SVG of its own, class
+``run``, inside one that cuts off what is beside the plot, class ``window``. The page's script
+widens and moves the inner one to show a part of the run.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ _ABOVE, _BETWEEN, _BELOW = 24, 34, 42  # pixels, for units, ticks and the axis' 
 _NARROW, _LETTER = 270, 6.6  # pixels, of a narrow plot and of a letter
 
 _LINE, _MARGIN = 13, 14  # pixels, the height of a label and what is free beside a plot
+_NAMES, _EDGE = 24, 4  # pixels, above a plot for names of phases, and below it for half a dot
 
 Point = tuple[float, float]
 
@@ -151,25 +156,28 @@ class Panel:
 
     def moment(self, start: float, end: float) -> None:
         """Add a moment, or a stretch of time, behind the marks."""
-        left, right = self.x.at(start), self.x.at(end)
-        self._fixed.insert(
-            0,
-            f'<rect class="fill-moment" x="{left:.2%}" width="{max(right - left, 0.003):.2%}" '
-            f'y="0" height="{self.height}"/>',
-        )
-        self.across(start, "moment")
+        if end > start:
+            left, right = self.x.at(start), self.x.at(end)
+            self._fixed.insert(
+                0,
+                f'<rect class="fill-moment" x="{left:.2%}" width="{right - left:.2%}" y="0" '
+                f'height="{self.height}"/>',
+            )
+        self.across(start, "moment stroke-moment")
 
     def mark(self, start: float, end: float, name: str) -> None:
-        """Add the bounds of a phase, and its name if the phase is wide enough."""
+        """Add the bounds of a phase, and its name, which is visible if the phase is wide enough."""
         left, right = self.x.at(start), self.x.at(end)
         for at in (start, end):
             if 0 < self.x.at(at) < 1:
                 self.across(at, "phase")
         # The name must fit between the bounds of its phase, and beside the unit.
         room = min(right - left, right - len(self.unit + self.y.note) * _LETTER / _NARROW)
-        if name and room > (len(name) + 2) * _LETTER / _NARROW:
+        if name:
+            off = "" if room > (len(name) + 2) * _LETTER / _NARROW else ' data-off=""'
             self._fixed.append(
-                f'<text x="{right:.2%}" dx="-4" y="-11" text-anchor="end">{text(name)}</text>'
+                f'<text class="phase-name" data-left="{left:.4f}" data-right="{right:.4f}"{off} '
+                f'x="{right:.2%}" dx="-4" y="-11" text-anchor="end">{text(name)}</text>'
             )
 
     def nothing(self, words: str) -> None:
@@ -195,7 +203,10 @@ class Panel:
             if self._stretched
             else ""
         )
-        return f'<g transform="translate(0 {top:g})">{unit}{grid}{marks}{"".join(self._fixed)}</g>'
+        marks += "".join(self._fixed)
+        if self.x.is_time:
+            marks = _window(marks, self.height)
+        return f'<g transform="translate(0 {top:g})">{unit}{grid}{marks}</g>'
 
     def _down(self, value: float) -> float:
         return (1 - self.y.at(value)) * self.height
@@ -293,18 +304,33 @@ def figure(
         f'<text x="{x.at(value):.2%}" y="{foot + 17:g}" text-anchor="middle">{text(label)}</text>'
         for value, label in _fitting(x)
     )
-    ticks += f'<text x="50%" y="{foot + 36:g}" text-anchor="middle">{text(x_name + x.note)}</text>'
+    ticks = f'<g class="ticks">{ticks}</g>' if x.is_time else ticks
+    ticks += (
+        f'<text class="x-name" x="50%" y="{foot + 36:g}" text-anchor="middle">'
+        f"{text(x_name + x.note)}</text>"
+    )
     slices = "".join(_hit(hit, x, _ABOVE, foot - _ABOVE) for hit in hits)
+    if x.is_time:
+        slices = _window(slices, foot)
+    seconds = f' data-seconds="{x.high:g}"' if x.is_time else ""
     legend = f'<ul class="legend">{"".join(key.html() for key in keys)}</ul>' if keys else ""
     return Markup(  # noqa: S704, since each text was escaped by `text`
         f'<figure class="chart" id="{name}">'
         f'<figcaption><h2 id="{name}-title">{text(title)}</h2>'
         f'<p id="{name}-about">{text(about)}</p></figcaption>{legend}'
-        f'<div class="plot"><svg role="img" aria-labelledby="{name}-title {name}-about" '
+        f'<div class="plot"{seconds}><svg role="img" aria-labelledby="{name}-title {name}-about" '
         f'width="100%" height="{foot + _BELOW:g}">{"".join(drawn)}{ticks}{slices}</svg></div>'
         f"<details><summary>The figures as a table</summary>"
         f'<div class="rows" tabindex="0" role="group" aria-labelledby="{name}-title">'
         f"{table.html()}</div></details></figure>"
+    )
+
+
+def _window(marks: str, height: float) -> str:
+    """Return marks over time so that the page's script can show those of a part of the run."""
+    return (
+        f'<svg class="window" y="-{_NAMES}" width="100%" height="{_NAMES + height + _EDGE:g}">'
+        f'<svg class="run" y="{_NAMES}" width="100%" height="{height:g}">{marks}</svg></svg>'
     )
 
 

@@ -27,12 +27,14 @@ class Scale:
         high: the value at 1; more than `low`, and both above 0 where it is logarithmic.
         ticks: the values that have a label.
         logarithmic: whether equal factors are equally far apart, rather than equal sums.
+        is_time: whether these are seconds since the run began.
     """
 
     low: float
     high: float
     ticks: Ticks
     logarithmic: bool = False
+    is_time: bool = False
 
     def at(self, value: float) -> float:
         """Return a value's position, from 0 to 1; values outside are at the nearer end."""
@@ -135,7 +137,10 @@ def time(end: float, most_ticks: int = 6) -> Scale:
     every = math.ceil(end / step / most_ticks)
     ticks = [index * step for index in range(0, int(end / step) + 1, every)]
     return Scale(
-        0.0, end, tuple((tick, f"{tick // unit:,} {name}" if tick else "0") for tick in ticks)
+        0.0,
+        end,
+        tuple((tick, f"{tick // unit:,} {name}" if tick else "0") for tick in ticks),
+        is_time=True,
     )
 
 
