@@ -26,6 +26,8 @@ MOST_CHANNELS = 20
 MOST_CODES = 60
 _FIRST, _LAST, _WORST = 10, 10, 30
 _MOST_CAUSES = 200
+#: Parts in which the timeline is drawn, at most: the page's script shows some of them closer.
+_MOST_BINS = 600
 
 
 class _Outcome(NamedTuple):
@@ -114,19 +116,19 @@ def _over_rate(report: Report) -> bool:
 
 
 def _charts(report: Report) -> list[Markup]:
-    timeline, phases, marks = report.timeline, report.phases, moments(report)
+    run = charts.RunTime(report.timeline, report.phases, moments(report), _MOST_BINS)
     return [
         *([charts.sizes(report.steps)] if report.steps and not _over_rate(report) else []),
-        charts.latency(timeline, phases, marks),
-        *([charts.heat(timeline, phases, marks)] if _has_latencies(timeline) else []),
+        charts.latency(run),
+        *([charts.heat(run)] if _has_latencies(report.timeline) else []),
         charts.reach(report.per_code, report.reach),
         charts.distribution({"delivery": report.delivery_ms}),
         charts.deliveries(report.per_code),
         *([charts.losses(report.losses)] if report.losses else []),
-        charts.connections(timeline, phases, marks),
-        charts.traffic(timeline, phases, marks),
-        charts.generator(timeline, phases, marks),
-        *([charts.vitals(timeline, report.vitals, phases, marks)] if report.vitals else []),
+        charts.connections(run),
+        charts.traffic(run),
+        charts.generator(run),
+        *([charts.vitals(run, report.vitals)] if report.vitals else []),
     ]
 
 

@@ -156,16 +156,16 @@ def _drawn(report: Report, marks: Sequence[Moment], pause: Callable[[], None]) -
 
 
 def _charts(report: Report, marks: Sequence[Moment], pause: Callable[[], None]) -> list[Markup]:
-    timeline, phases = report.timeline, report.phases
+    run = charts.RunTime(report.timeline, report.phases, marks)
     drawn = []
     for chart in (charts.latency, charts.connections, charts.traffic, charts.generator):
-        drawn.append(chart(timeline, phases, marks))
+        drawn.append(chart(run))
         pause()
     drawn.insert(1, charts.reach(report.per_code, report.reach))
     drawn.append(charts.distribution({"delivery": report.delivery_ms}))
     pause()
     if report.vitals:
-        drawn.append(charts.vitals(timeline, report.vitals, phases, marks))
+        drawn.append(charts.vitals(run, report.vitals))
         pause()
     return drawn
 

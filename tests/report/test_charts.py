@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -16,19 +16,24 @@ from markupsafe import Markup
 from sseload_users.core.figures import StormRecovery, VitalsSeries
 from sseload_users.core.histogram import Histogram
 from sseload_users.report import charts, hdr
-from sseload_users.report.charts import palette, scale
+from sseload_users.report.charts import RunTime, palette, scale
 from sseload_users.report.charts.bins import MOST_BINS, bins, chunks
 from sseload_users.report.model import CodeRow, Phase, Report, TimelinePoint
-from sseload_users.report.moments import moments
+from sseload_users.report.moments import Moment, moments
 from sseload_users.verdict.symptoms import Finding
 from tests.support.pages import cells, classes, parse, words
 from tests.support.reports import sample, samples
 
+
+def over_time(report: Report, moments: Sequence[Moment] = ()) -> RunTime:
+    return RunTime(report.timeline, report.phases, moments)
+
+
 CHARTS: dict[str, Callable[[Report], Markup]] = {
-    "connections": lambda report: charts.connections(report.timeline, report.phases),
-    "traffic": lambda report: charts.traffic(report.timeline, report.phases),
-    "latency": lambda report: charts.latency(report.timeline, report.phases),
-    "generator": lambda report: charts.generator(report.timeline, report.phases),
+    "connections": lambda report: charts.connections(over_time(report)),
+    "traffic": lambda report: charts.traffic(over_time(report)),
+    "latency": lambda report: charts.latency(over_time(report)),
+    "generator": lambda report: charts.generator(over_time(report)),
     "reach": lambda report: charts.reach(report.per_code, report.reach),
     "deliveries": lambda report: charts.deliveries(report.per_code),
     "distribution": lambda report: charts.distribution({"delivery": report.delivery_ms}),
@@ -102,7 +107,7 @@ def test_latencies_over_time_are_drawn_at_their_values() -> None:
         interval(5.0, p50_ms=4.0, p99_ms=8.0),
         interval(10.0, p50_ms=2.0, p99_ms=6.0),
     ]
-    figure = parse(charts.latency(timeline))
+    figure = parse(charts.latency(RunTime(timeline)))
     assert path(figure, "s1") == [(500.0, 85.0), (1000.0, 127.5)]
     assert path(figure, "s2") == [(500.0, 0.0), (1000.0, 42.5)]
     assert cells(figure)[1:] == [["0-5 s", "4.00", "8.00", "0"], ["5-10 s", "2.00", "6.00", "0"]]
@@ -113,7 +118,7 @@ def test_latencies_over_time_are_drawn_at_their_values() -> None:
 def test_all_percentiles_that_are_known_are_drawn() -> None:
     values = {"p50": 2.0, "p90": 4.0, "p95": 5.0, "p99": 8.0, "max": 10.0}
     changes = {f"{name}_ms": value for name, value in values.items()}
-    figure = parse(charts.latency([interval(5.0, **changes), interval(10.0, **changes)]))
+    figure = parse(charts.latency(RunTime([interval(t, **changes) for t in (5.0, 10.0)])))
     keys = [words(item) for item in figure.iter("li")]
     assert keys == list(values)
     for style, value in zip(("s1", "s4", "s3", "s2", "s5"), values.values(), strict=True):
@@ -126,7 +131,7 @@ def test_the_heat_map_has_a_cell_for_each_range_of_latencies() -> None:
         interval(5.0, received=100, latencies=[2048, 96, 16384, 4]),
         interval(10.0, received=3, latencies=[3072, 3]),
     ]
-    figure = parse(charts.heat(timeline))
+    figure = parse(charts.heat(RunTime(timeline)))
     found = {}
     for mark in classes(plot(figure), "fill-s1"):
         for box in re.findall(r"M([\d.]+) ([\d.]+)H([\d.]+)V([\d.]+)", mark.get("d", "")):
@@ -150,14 +155,14 @@ def test_the_heat_map_has_a_cell_for_each_range_of_latencies() -> None:
 
 def test_a_long_silence_interrupts_the_line() -> None:
     came = [*range(1, 10), 100, 101]
-    figure = parse(charts.latency([interval(t, p50_ms=4.0, p99_ms=5.0) for t in came]))
+    figure = parse(charts.latency(RunTime([interval(t, p50_ms=4.0, p99_ms=5.0) for t in came])))
     lines = [each for each in classes(plot(figure), "stroke-s1") if each.tag == "path"]
     assert [len(re.findall("[ML]", line.get("d", ""))) for line in lines] == [9, 2]
 
 
 def test_bars_show_sums_and_small_ones_stay_visible() -> None:
     timeline = [interval(1.0, received=1), interval(2.0, received=1000, sent=2), interval(3.0)]
-    figure = parse(charts.traffic(timeline))
+    figure = parse(charts.traffic(RunTime(timeline)))
     heights = [float(bar.get("height", "")) for bar in classes(plot(figure), "fill-s1")]
     assert heights == [1.5, 130.0]
     assert cells(figure)[1:] == [["0-1 s", "0", "1"], ["1-2 s", "2", "1,000"], ["2-3 s", "0", "0"]]
@@ -165,8 +170,8 @@ def test_bars_show_sums_and_small_ones_stay_visible() -> None:
 
 
 def test_failed_operations_get_a_panel_only_if_there_are_any() -> None:
-    calm = parse(charts.connections([interval(1.0), interval(2.0)]))
-    bad = parse(charts.connections([interval(1.0), interval(2.0, errors=3, connecting=7)]))
+    calm = parse(charts.connections(RunTime([interval(1.0), interval(2.0)])))
+    bad = parse(charts.connections(RunTime([interval(1.0), interval(2.0, errors=3, connecting=7)])))
     assert "no operation failed" in words(calm)
     assert not classes(calm, "fill-missing")
     assert len(classes(plot(bad), "fill-missing")) == 1
@@ -175,7 +180,7 @@ def test_failed_operations_get_a_panel_only_if_there_are_any() -> None:
 
 
 def test_drops_get_their_own_panel_and_count_as_failures() -> None:
-    figure = parse(charts.connections([interval(1.0), interval(2.0, dropped=2, errors=5)]))
+    figure = parse(charts.connections(RunTime([interval(1.0), interval(2.0, dropped=2, errors=5)])))
     assert len(classes(plot(figure), "fill-interrupted")) == 1
     assert "50 connections open at most, 2 dropped; 5 operations failed." in words(figure)
     keys = [words(item) for item in figure.iter("li")]
@@ -191,7 +196,7 @@ def test_each_vitals_series_gets_a_panel_on_the_run_time_axis() -> None:
         VitalsSeries(source="process", name="rss", unit="MiB", values=[80.0, 80.0, 100.0]),
         VitalsSeries(source="metrics", name='<b>"', unit="", values=[None, None, None]),
     ]
-    figure = parse(charts.vitals(timeline, vitals))
+    figure = parse(charts.vitals(RunTime(timeline), vitals))
     assert path(figure, "s1") == [(333.3, 63.0), (666.7, 35.0)]
     assert [y for _, y in path(figure, "s2")] == [14.0, 14.0, 0.0]
     assert path(figure, "s3") == []
@@ -296,7 +301,7 @@ def test_large_reports_are_drawn_quickly_and_small() -> None:
         # CPU time, with a wide margin: a page of all charts takes less than a second.
         assert time.process_time() - started < 0.5, name
         assert len(drawn) < 120_000, name
-    figure = parse(charts.latency(timeline))
+    figure = parse(charts.latency(RunTime(timeline)))
     assert "p99 was 777 ms at most, at 5:33:21." in words(figure)
     assert min(down for _, down in path(figure, "s2")) < 60
     assert len(path(figure, "s2")) <= 300
@@ -351,9 +356,9 @@ def test_moments_are_marked_and_named_in_every_chart_over_time() -> None:
     assert [(each.start_s, each.end_s) for each in found] == [(7.5, 7.5), (12.0, 13.5)]
     vitals = [VitalsSeries(source="process", name="cpu", unit="%", values=loads)]
     for drawn in (
-        *(draw(report.timeline, report.phases, found)
+        *(draw(over_time(report, found))
           for draw in (charts.connections, charts.traffic, charts.latency, charts.generator)),
-        charts.vitals(report.timeline, vitals, report.phases, found),
+        charts.vitals(over_time(report, found), vitals),
     ):  # fmt: skip
         figure = parse(drawn)
         panels = len([each for each in plot(figure).findall("g") if each.get("transform")])
@@ -398,13 +403,10 @@ def test_phase_names_are_escaped() -> None:
     hostile = '<b>" onload="\x1b\u202e'
     phases = [Phase(name=hostile, started_at="2026-11-24T09:30:00Z", seconds=9.0)]
     for draw in (charts.connections, charts.traffic, charts.latency, charts.generator):
-        figure = draw(
-            [
-                interval(t, p50_ms=1.0, p99_ms=1.0, received=1, cpu_percent=1.0)
-                for t in range(1, 10)
-            ],
-            phases,
-        )
+        timeline = [
+            interval(t, p50_ms=1.0, p99_ms=1.0, received=1, cpu_percent=1.0) for t in range(1, 10)
+        ]
+        figure = draw(RunTime(timeline, phases))
         assert "<b>" not in figure
         assert not [each for each in parse(figure).iter() if "onload" in each.attrib]
         assert not re.search("[\x1b\u202e]", figure)
@@ -417,7 +419,7 @@ def test_with_many_steps_only_broadcasts_are_marked() -> None:
         Phase(name=name, started_at=f"2026-11-24T09:30:{second:02}Z", seconds=1.0)
         for second, name in enumerate(names)
     ]
-    figure = charts.traffic([interval(t, sent=1) for t in range(1, 25)], phases)
+    figure = charts.traffic(RunTime([interval(t, sent=1) for t in range(1, 25)], phases))
     # In each of its two panels, the beginning and the end of each.
     assert str(figure).count('class="phase"') == 2 * 4 * 2
 
@@ -427,7 +429,7 @@ def test_phase_names_appear_only_where_they_fit() -> None:
         Phase(name=name, started_at=f"2026-11-24T09:30:{at:02}Z", seconds=seconds)
         for name, at, seconds in (("one", 0, 2.0), ("two", 2, 0.5), ("three", 3, 7.0))
     ]
-    figure = charts.traffic([interval(t, sent=1) for t in range(1, 11)], phases)
+    figure = charts.traffic(RunTime([interval(t, sent=1) for t in range(1, 11)], phases))
     names = [words(each) for each in parse(figure).iter("text") if "data-off" not in each.attrib]
     assert "three" in names
     assert not {"one", "two"} & set(names)

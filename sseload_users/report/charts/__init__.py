@@ -2,8 +2,8 @@
 
 Each function takes a part of a report and returns a ``<figure>``: a title, a sentence that
 describes it, the picture, and a table of the same figures. Texts keep their size at any width,
-as only marks are stretched. Each series has at most 300 points, the highest and lowest among
-them.
+as only marks are stretched. Charts over time put neighbouring intervals together where there are
+many, and keep the highest and the lowest values.
 
 A page with such figures needs `STYLE`. It follows the system's dark or light theme, unless the
 root element has ``data-theme="dark"`` or ``"light"``.
@@ -15,6 +15,7 @@ from sseload_users.report.charts.latency import heat, latency
 from sseload_users.report.charts.losses import losses
 from sseload_users.report.charts.palette import STYLE
 from sseload_users.report.charts.reach import reach
+from sseload_users.report.charts.run_time import RunTime
 from sseload_users.report.charts.server import vitals
 from sseload_users.report.charts.sizes import sizes
 from sseload_users.report.charts.timeline import connections, generator, traffic
@@ -22,6 +23,7 @@ from sseload_users.report.charts.timeline import connections, generator, traffic
 __all__ = [
     "STYLE",
     "Change",
+    "RunTime",
     "changes",
     "connections",
     "deliveries",

@@ -15,7 +15,7 @@ from sseload_users.report.model import CodeRow
 
 Codes: TypeAlias = Sequence[CodeRow]
 
-_BARS_WITH_GAPS = 80
+_BARS_WITH_GAPS = 40
 
 
 class _Sums(NamedTuple):

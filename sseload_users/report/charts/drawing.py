@@ -29,6 +29,8 @@ _NARROW, _LETTER = 270, 6.6  # pixels, of a narrow plot and of a letter
 _LINE, _MARGIN = 13, 14  # pixels, the height of a label and what is free beside a plot
 _NAMES, _EDGE = 24, 4  # pixels, above a plot for names of phases, and below it for half a dot
 
+_DENSE = 300  # points of a line from which on it is thin
+
 Point = tuple[float, float]
 
 
@@ -71,9 +73,11 @@ class Panel:
     _labels: list[_Box] = field(default_factory=list)
 
     def line(self, points: Iterable[Point], style: str, extra: str = "") -> None:
-        """Add a line through points, from left to right."""
-        path = self._path(points)
-        if path:
+        """Add a line through points, from left to right; many points make it thin."""
+        points = [*points]
+        if points:
+            extra = extra or ("thin" if len(points) > _DENSE else "")
+            path = self._path(points)
             self._stretched.append(f'<path class="line stroke-{style} {extra}" d="M{path}"/>')
 
     def area(self, points: Sequence[Point], style: str) -> None:

@@ -12,22 +12,15 @@ from sseload_users.core.histogram import RANGE_BITS
 from sseload_users.report.charts import scale
 from sseload_users.report.charts.bins import Bin
 from sseload_users.report.charts.drawing import ChartTable, Key, Panel, Point, figure
-from sseload_users.report.charts.time_axis import (
+from sseload_users.report.charts.run_time import (
     X_NAME,
     Column,
-    Timeline,
-    bins_of,
+    RunTime,
     broken_line,
     clock,
-    hits_of,
-    marked,
-    moment_keys,
     span,
     when,
-    x_axis,
 )
-from sseload_users.report.model import Phase
-from sseload_users.report.moments import Moment
 
 #: From the highest to the lowest, so that the median is drawn above the others.
 _STYLES = {"max": "s5", "p99": "s2", "p95": "s3", "p90": "s4", "p50": "s1"}
@@ -35,25 +28,22 @@ _STYLES = {"max": "s5", "p99": "s2", "p95": "s3", "p90": "s4", "p50": "s1"}
 _SHADES = ((0.01, 0.2), (0.05, 0.4), (0.2, 0.6), (0.5, 0.8), (1.0, 1.0))
 
 
-def latency(
-    timeline: Timeline, phases: Sequence[Phase] = (), moments: Sequence[Moment] = ()
-) -> Markup:
+def latency(run: RunTime) -> Markup:
     """Draw the percentiles of the delivery latency in each interval, and its highest value.
 
     Args:
-        timeline: as in the report.
-        phases: as in the report; their bounds are marked.
-        moments: of the run; they are marked as well.
+        run: its time.
     """
-    parts = bins_of(timeline)
-    columns = _columns(timeline)
-    received, p99 = [row.received for row in timeline], columns["p99"]
-    slowest = max(((row.p99_ms, row.t) for row in timeline if row.p99_ms is not None), default=None)
+    parts = run.parts
+    columns = _columns(run)
+    received, p99 = [row.received for row in run.timeline], columns["p99"]
+    slowest = max(
+        ((row.p99_ms, row.t) for row in run.timeline if row.p99_ms is not None), default=None
+    )
     known = [value for column in columns.values() for value in column if value]
-    panel = Panel("ms", scale.latencies(known), x_axis(timeline))
+    panel = Panel("ms", scale.latencies(known), run.x)
     for name, column in columns.items():
-        points = [point for part in parts for point in part.points(column)]
-        broken_line(panel, points, _STYLES[name])
+        broken_line(panel, run.points(column), _STYLES[name])
     names = list(reversed(columns))
     shown = [part for part in parts if part.span(p99)]
     return figure(
@@ -63,7 +53,7 @@ def latency(
         f"p99 was {ms(slowest[0])} ms at most, at {clock(slowest[1])}."
         if slowest
         else "Nothing arrived.",
-        marked([panel], phases, moments, "" if slowest else "No delivery yet."),
+        run.marked([panel], "" if slowest else "No delivery yet."),
         ChartTable(
             ("time", *(f"{name}, ms" for name in names), "deliveries"),
             [
@@ -76,19 +66,18 @@ def latency(
             ],
         ),
         x_name=X_NAME,
-        keys=[*(Key(_STYLES[name], name) for name in names), *moment_keys(moments)],
-        hits=hits_of(
+        keys=[*(Key(_STYLES[name], name) for name in names), *run.keys()],
+        hits=run.hits(
             shown,
-            moments,
             lambda part: ", ".join(f"{name} {span(part, columns[name], ms)} ms" for name in names),
         ),
     )
 
 
-def _columns(timeline: Timeline) -> dict[str, Column]:
+def _columns(run: RunTime) -> dict[str, Column]:
     """Return the figures that are known; an older report has only two of them."""
     columns: dict[str, Column] = {
-        name: [getattr(row, f"{name}_ms") for row in timeline] for name in _STYLES
+        name: [getattr(row, f"{name}_ms") for row in run.timeline] for name in _STYLES
     }
     return {
         name: column
@@ -97,21 +86,17 @@ def _columns(timeline: Timeline) -> dict[str, Column]:
     }
 
 
-def heat(
-    timeline: Timeline, phases: Sequence[Phase] = (), moments: Sequence[Moment] = ()
-) -> Markup:
+def heat(run: RunTime) -> Markup:
     """Draw how many deliveries of each interval took how long.
 
     Args:
-        timeline: as in the report, with latencies in at least one interval.
-        phases: as in the report; their bounds are marked.
-        moments: of the run; they are marked as well.
+        run: its time, with latencies in at least one interval.
     """
-    columns = [(part, _ranges(timeline, part)) for part in bins_of(timeline)]
+    columns = [(part, _ranges(run, part)) for part in run.parts]
     columns = [(part, found) for part, found in columns if found]
     lows = sorted({low for _, found in columns for low in found})
     y = scale.logarithmic(max(1, lows[0]) / 1000, _end(lows[-1]) / 1000)
-    panel = Panel("ms", y, x_axis(timeline))
+    panel = Panel("ms", y, run.x)
     for shade, (most, opacity) in enumerate(_SHADES):
         least = _SHADES[shade - 1][0] if shade else 0.0
         panel.cells(_boxes(columns, least, most), "s1", opacity)
@@ -121,7 +106,7 @@ def heat(
         "Deliveries by latency over time",
         "Each column is an interval; the darker, the larger the share of its deliveries that took "
         "so long.",
-        marked([panel], phases, moments, ""),
+        run.marked([panel], ""),
         ChartTable(
             ("time", "deliveries", "most of them took, ms", "share", "the slowest took, ms"),
             [
@@ -136,17 +121,15 @@ def heat(
             ],
         ),
         x_name=X_NAME,
-        keys=moment_keys(moments),
-        hits=hits_of(
-            [part for part, _ in columns], moments, lambda part: _words(by_start[part.first])
-        ),
+        keys=run.keys(),
+        hits=run.hits([part for part, _ in columns], lambda part: _words(by_start[part.first])),
     )
 
 
-def _ranges(timeline: Timeline, part: Bin) -> Mapping[int, int]:
+def _ranges(run: RunTime, part: Bin) -> Mapping[int, int]:
     """Return how many latencies of a bin were in which range, by its lowest value in µs."""
     total: Counter[int] = Counter()
-    for row in timeline[part.first : part.first + len(part.ends)]:
+    for row in run.timeline[part.first : part.first + len(part.ends)]:
         total.update(dict(zip(row.latencies[::2], row.latencies[1::2], strict=False)))
     return total
 

@@ -12,56 +12,41 @@ from sseload_users.core.vitals import sentences
 from sseload_users.report.charts import scale
 from sseload_users.report.charts.drawing import ChartTable, Panel, figure
 from sseload_users.report.charts.palette import SERIES
-from sseload_users.report.charts.time_axis import (
+from sseload_users.report.charts.run_time import (
     X_NAME,
-    Timeline,
-    bins_of,
+    RunTime,
     broken_line,
-    hits_of,
-    marked,
-    moment_keys,
     span,
     when,
-    x_axis,
 )
-from sseload_users.report.model import Phase
-from sseload_users.report.moments import Moment
 
 #: Most series that are drawn; the report has them all.
 _MOST = 8
 
 
-def vitals(
-    timeline: Timeline,
-    series: Sequence[VitalsSeries],
-    phases: Sequence[Phase] = (),
-    moments: Sequence[Moment] = (),
-) -> Markup:
+def vitals(run: RunTime, series: Sequence[VitalsSeries]) -> Markup:
     """Draw the server's CPU, memory and whatever else was watched.
 
     Args:
-        timeline: as in the report.
+        run: its time.
         series: as in the report, one or more.
-        phases: as in the report; their bounds are marked.
-        moments: of the run; they are marked as well.
     """
     shown = series[:_MOST]
-    parts, x = bins_of(timeline), x_axis(timeline)
+    parts, x = run.parts, run.x
     named = [(f"{each.name}, {each.unit}" if each.unit else each.name, each) for each in shown]
     panels = []
     for index, (name, each) in enumerate(named):
         known = [value for value in each.values if value is not None]
         least = 100.0 if each.name == "cpu" else 1.0
         panel = Panel(name, scale.linear(known, least=least), x, height=70)
-        points = [point for part in parts for point in part.points(each.values)]
-        broken_line(panel, points, SERIES[index % len(SERIES)])
+        broken_line(panel, run.points(each.values), SERIES[index % len(SERIES)])
         panels.append(panel)
-    about = "; ".join(sentences(shown, [row.open for row in timeline]))
+    about = "; ".join(sentences(shown, [row.open for row in run.timeline]))
     return figure(
         "chart-server",
         "Server",
         f"{about[:1].upper()}{about[1:]}." if about else "Nothing is known of the server.",
-        marked(panels, phases, moments, "" if about else "Nothing was read."),
+        run.marked(panels, "" if about else "Nothing was read."),
         ChartTable(
             ("time", *(name for name, _ in named)),
             [
@@ -70,10 +55,9 @@ def vitals(
             ],
         ),
         x_name=X_NAME,
-        keys=moment_keys(moments),
-        hits=hits_of(
+        keys=run.keys(),
+        hits=run.hits(
             parts,
-            moments,
             lambda part: "; ".join(
                 f"{name} {span(part, each.values, _rough)}" for name, each in named
             ),

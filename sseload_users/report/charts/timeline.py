@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from statistics import median
 
 from markupsafe import Markup
@@ -10,42 +10,31 @@ from markupsafe import Markup
 from sseload_users.core.formatting import count, ms, number
 from sseload_users.report.charts import scale
 from sseload_users.report.charts.bins import Bin
-from sseload_users.report.charts.drawing import ChartTable, Key, Panel, Point, figure
-from sseload_users.report.charts.time_axis import (
+from sseload_users.report.charts.drawing import ChartTable, Key, Panel, figure
+from sseload_users.report.charts.run_time import (
     DOTS_UP_TO,
     X_NAME,
     Column,
-    Timeline,
-    bins_of,
+    RunTime,
     broken_line,
-    hits_of,
-    marked,
-    moment_keys,
     span,
     when,
-    x_axis,
 )
-from sseload_users.report.model import Phase
-from sseload_users.report.moments import Moment
 
 
-def connections(
-    timeline: Timeline, phases: Sequence[Phase] = (), moments: Sequence[Moment] = ()
-) -> Markup:
+def connections(run: RunTime) -> Markup:
     """Draw how many connections were open, connecting and dropped, and the failed operations.
 
     Args:
-        timeline: as in the report.
-        phases: as in the report; their bounds are marked.
-        moments: of the run; they are marked as well.
+        run: its time.
     """
-    parts, x = bins_of(timeline), x_axis(timeline)
-    opens, connecting = [row.open for row in timeline], [row.connecting for row in timeline]
-    dropped, errors = [row.dropped for row in timeline], [row.errors for row in timeline]
+    parts, x = run.parts, run.x
+    opens, connecting = [row.open for row in run.timeline], [row.connecting for row in run.timeline]
+    dropped, errors = [row.dropped for row in run.timeline], [row.errors for row in run.timeline]
     opened = Panel("connections", scale.linear([*opens, *connecting], whole=True), x)
-    opened.line(_points(parts, connecting), "s2")
-    opened.line(_points(parts, opens), "s1")
-    opened.area(_points(parts, opens), "s1")
+    opened.line(run.points(connecting), "s2")
+    opened.line(run.points(opens), "s1")
+    opened.area(run.points(opens), "s1")
     panels, keys = [opened], [Key("s1", "open"), Key("s2", "connecting")]
     drops, failures = sum(dropped), sum(errors)
     if drops:
@@ -63,7 +52,7 @@ def connections(
         "chart-connections",
         "Connections",
         about,
-        marked(panels, phases, moments, "No time has passed yet." if not parts else ""),
+        run.marked(panels, "No time has passed yet." if not parts else ""),
         ChartTable(
             ("time", "open", "connecting", "dropped", "failed operations"),
             [
@@ -78,10 +67,9 @@ def connections(
             ],
         ),
         x_name=X_NAME,
-        keys=[*keys, *moment_keys(moments)],
-        hits=hits_of(
+        keys=[*keys, *run.keys()],
+        hits=run.hits(
             parts,
-            moments,
             lambda part: (
                 f"{span(part, opens, _integer)} open, "
                 f"{span(part, connecting, _integer)} connecting, "
@@ -91,20 +79,16 @@ def connections(
     )
 
 
-def traffic(
-    timeline: Timeline, phases: Sequence[Phase] = (), moments: Sequence[Moment] = ()
-) -> Markup:
+def traffic(run: RunTime) -> Markup:
     """Draw how many codes were sent, and how many deliveries arrived.
 
     Args:
-        timeline: as in the report.
-        phases: as in the report; their bounds are marked.
-        moments: of the run; they are marked as well.
+        run: its time.
     """
-    parts = bins_of(timeline)
-    x = x_axis(timeline)
+    parts = run.parts
+    x = run.x
     each = f" each {_length(parts)}" if parts else ""
-    sent, received = [row.sent for row in timeline], [row.received for row in timeline]
+    sent, received = [row.sent for row in run.timeline], [row.received for row in run.timeline]
     panels = [
         _bars(parts, received, f"deliveries{each}", "s1", x=x, height=130),
         _bars(parts, sent, f"codes sent{each}", "s2", x=x, height=60),
@@ -114,9 +98,7 @@ def traffic(
         "Codes and deliveries",
         f"{count(sum(sent), 'code')} sent, "
         f"{count(sum(received), 'delivery', 'deliveries')} received.",
-        marked(
-            panels, phases, moments, "" if any(received) or any(sent) else "Nothing was sent yet."
-        ),
+        run.marked(panels, "" if any(received) or any(sent) else "Nothing was sent yet."),
         ChartTable(
             ("time", "codes sent", "deliveries"),
             [
@@ -125,10 +107,9 @@ def traffic(
             ],
         ),
         x_name=X_NAME,
-        keys=moment_keys(moments),
-        hits=hits_of(
+        keys=run.keys(),
+        hits=run.hits(
             parts,
-            moments,
             lambda part: (
                 f"{count(part.total(sent), 'code')} sent, "
                 f"{count(part.total(received), 'delivery', 'deliveries')} received"
@@ -137,37 +118,31 @@ def traffic(
     )
 
 
-def generator(
-    timeline: Timeline, phases: Sequence[Phase] = (), moments: Sequence[Moment] = ()
-) -> Markup:
+def generator(run: RunTime) -> Markup:
     """Draw the load generator's own condition: its lag, its CPU, and its waits for a core.
 
     Args:
-        timeline: as in the report.
-        phases: as in the report; their bounds are marked.
-        moments: of the run; they are marked as well.
+        run: its time.
     """
-    parts = bins_of(timeline)
-    x = x_axis(timeline)
-    lag, cpu = [row.lag_p99_ms for row in timeline], [row.cpu_percent for row in timeline]
-    waited = [row.waited_percent for row in timeline]
+    parts = run.parts
+    x = run.x
+    lag, cpu = [row.lag_p99_ms for row in run.timeline], [row.cpu_percent for row in run.timeline]
+    waited = [row.waited_percent for row in run.timeline]
     lags, loads, waits = (_known(column) for column in (lag, cpu, waited))
     lag_panel = Panel("lag p99, ms", scale.latencies(lags), x, height=95)
     cpu_panel = Panel("CPU, %", scale.linear(loads, least=100.0), x, height=95)
     wait_panel = Panel("waited for a core, %", scale.linear(waits, least=100.0), x, height=95)
-    broken_line(lag_panel, _points(parts, lag), "s4")
+    broken_line(lag_panel, run.points(lag), "s4")
     for panel, column, style in ((cpu_panel, cpu, "s3"), (wait_panel, waited, "s2")):
-        points = _points(parts, column)
+        points = run.points(column)
         panel.line(points, style)
         panel.area(points, style)
     return figure(
         "chart-generator",
         "Generator",
         _condition(lags, loads, waits),
-        marked(
+        run.marked(
             [lag_panel, cpu_panel, wait_panel] if waits else [lag_panel, cpu_panel],
-            phases,
-            moments,
             "" if lags or loads else "Nothing was measured yet.",
         ),
         ChartTable(
@@ -183,10 +158,9 @@ def generator(
             ],
         ),
         x_name=X_NAME,
-        keys=moment_keys(moments),
-        hits=hits_of(
+        keys=run.keys(),
+        hits=run.hits(
             parts,
-            moments,
             lambda part: (
                 f"lag p99 {span(part, lag, ms)} ms, "
                 f"CPU {span(part, cpu, _whole)} %, waited {span(part, waited, _whole)} %"
@@ -209,10 +183,6 @@ def _condition(lags: Sequence[float], loads: Sequence[float], waits: Sequence[fl
 
 def _known(column: Column) -> list[float]:
     return [value for value in column if value is not None]
-
-
-def _points(parts: Iterable[Bin], column: Column) -> list[Point]:
-    return [point for part in parts for point in part.points(column)]
 
 
 def _bars(
