@@ -343,11 +343,17 @@ class Target:
 
     def ingest_has_code(self, step: int) -> bool:
         """Whether a request for a code contains the code's text; see `ingest`."""
-        spec = self._spec.ingest_request
-        given = {"before": (), "sign": None} if spec.requests[step] is spec else {}
-        call = spec.requests[step].model_copy(update=given)
-        names = {name for each in texts(call) for name in names_in(each.value)}
-        return "code" in names | self.ingest_names()
+        return self._have_code[step]
+
+    @cached_property
+    def _have_code(self) -> tuple[bool, ...]:
+        """Which of the requests for a code contain the code's text."""
+        spec, found = self._spec.ingest_request, []
+        for each in spec.requests:
+            own = each.model_copy(update={"before": (), "sign": None}) if each is spec else each
+            names = {name for each in texts(own) for name in names_in(each.value)}
+            found.append("code" in names | self.ingest_names())
+        return tuple(found)
 
     def ingest_needs_login(self) -> bool:
         """Whether the request for codes contains values that requests before connecting give."""

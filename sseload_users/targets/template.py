@@ -21,6 +21,8 @@ Json: TypeAlias = Any
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ENDS_NAMESPACE = re.compile(r"[,?\x00-\x1f\x7f]")
 _NOT_IN_HEADERS = re.compile(r"[^\x20-\x7e]+")
+# json.dumps would make a new one for each text.
+_compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,8 @@ def fill_json(value: Json, values: Mapping[str, str]) -> Json:
     if isinstance(value, str):
         if "{" not in value or _FIELD.search(value) is None:
             return value
-        return dump(fill_json(read_json(value), values)) if is_json(value) else fill(value, values)
+        parsed = _json_in(value)
+        return fill(value, values) if parsed is None else dump(fill_json(parsed, values))
     if isinstance(value, Mapping):
         return {
             fill(key, values) if isinstance(key, str) else key: fill_json(each, values)
@@ -195,18 +198,24 @@ def fill_form(fields: Mapping[str, Json], values: Mapping[str, str]) -> str:
     return urlencode(pairs, errors="replace")
 
 
-@lru_cache(maxsize=256)
 def is_json(text: str) -> bool:
     """Whether a text is a JSON object, array or string."""
+    return _json_in(text) is not None
+
+
+@lru_cache(maxsize=256)
+def _json_in(text: str) -> Json:
+    """Return the object, array or string that a text is as JSON; do not change it. Else None."""
     try:
-        return isinstance(read_json(text), dict | list | str)
+        value = read_json(text)
     except ValueError:
-        return False
+        return None
+    return value if isinstance(value, dict | list | str) else None
 
 
 def dump(value: Json) -> str:
     """Encode as compact JSON in ASCII, so that the server's charset does not matter."""
-    return json.dumps(value, separators=(",", ":"))
+    return _compact(value)
 
 
 def read_json(text: str | bytes) -> Json:
