@@ -101,7 +101,7 @@ class BeforeRequests:
             request = step.request({**captured, **found})
             responses: list[HttpResponse] = []
             try:
-                for sent, response in client.follow(request):
+                for sent, response in client.follow(request, anonymous=step.anonymous):
                     on_response(sent, response)
                     responses.append(response)
             except OSError as error:
@@ -109,13 +109,14 @@ class BeforeRequests:
             found |= step.read(responses[-1], responses[:-1])
         return found
 
-    def client(self, turn: int | None = None) -> RequestClient:
+    def client(self, identity: Identity, turn: int | None = None) -> RequestClient:
         """Return a client without cookies.
 
         Args:
+            identity: the user; one of the same name may have left it a connection.
             turn: which of a host's addresses comes first; see `AddressTurns.order`.
         """
-        return RequestClient(self.network, self.timeout_s, turn)
+        return RequestClient(self.network, self.timeout_s, turn, user=identity.username)
 
     def shared(self, target: Target, identity: Identity, on_response: OnResponse) -> SharedValues:
         """Return a user's shared values; request them if there are none or they have expired.
@@ -185,7 +186,7 @@ class BeforeRequests:
         began_s = time.monotonic()
         try:
             steps = [each for each in key[0].before(identity) if each.per_user]
-            client = self.client()
+            client = self.client(identity)
             values = self.capture(steps, {}, on_response, client)
             expires_s = began_s + min(each.valid_for for each in steps)
         except Exception as error:  # noqa: BLE001 - raised in the greenlets that wait

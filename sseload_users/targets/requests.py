@@ -54,10 +54,12 @@ class BeforeStep:
     Attributes:
         request: builds it from the values captured by the previous steps.
         call: its description in the profile.
+        anonymous: whether it is the same for all users and connections.
     """
 
     request: Callable[[Mapping[str, str]], HttpRequest]
     call: BeforeSpec
+    anonymous: bool = False
 
     @property
     def per_user(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -39,7 +40,7 @@ from sseload_users.targets.template import (
     fill_namespace,
     names_in,
 )
-from sseload_users.targets.texts import texts
+from sseload_users.targets.texts import same_for_all, texts
 from sseload_users.targets.value_types import check_header
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.http_request import HttpRequest
@@ -146,8 +147,7 @@ class Target:
         spec = self._spec
         if any((spec.confirms, spec.after, spec.refuse, spec.reply, spec.resume)):
             return None
-        given = [*(each.value for each in texts(spec.connect)), *self._headers]
-        if not {"host", "origin"}.issuperset(name for each in given for name in names_in(each)):
+        if not same_for_all(spec.connect, (text for _, text in self._headers)):
             return None
         return self._endpoint(Identity(""), {}, "", lambda _: None, None, {})
 
@@ -259,18 +259,25 @@ class Target:
 
     def before(self, identity: Identity) -> tuple[BeforeStep, ...]:
         """Return the requests to make before connecting, in order."""
-        if not self._spec.before:
+        if not self._before:
             return ()
 
-        def step(request: BeforeSpec) -> BeforeStep:
+        def step(request: BeforeSpec, anonymous: bool) -> BeforeStep:
             return BeforeStep(
                 lambda captured: self.filler.request(
                     request, identity, captured, "before", self._headers
                 ),
                 request,
+                anonymous,
             )
 
-        return tuple(map(step, self._spec.before))
+        return tuple(itertools.starmap(step, self._before))
+
+    @cached_property
+    def _before(self) -> tuple[tuple[BeforeSpec, bool], ...]:
+        """The requests to make before connecting, and whether each is the same for all."""
+        headers = [text for _, text in self._headers]
+        return tuple((each, same_for_all(each, headers)) for each in self._spec.before)
 
     def upkeep(self, identity: Identity, captured: Mapping[str, str]) -> tuple[UpkeepAction, ...]:
         """Return what a connection does periodically.

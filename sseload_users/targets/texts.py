@@ -6,13 +6,13 @@ The search follows the tables' types, so it includes every key.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel
 
 from sseload_users.targets.paths import JsonPath
-from sseload_users.targets.template import BinaryTemplate, Json
+from sseload_users.targets.template import BinaryTemplate, Json, names_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,17 @@ def texts(table: BaseModel, key: str = "") -> Iterator[Text]:
     for name in type(table).model_fields:
         place = f"{key}.{name}" if key else name
         yield from _texts_in(getattr(table, name), place, filled=name not in literal)
+
+
+def same_for_all(table: BaseModel, further: Iterable[str] = ()) -> bool:
+    """Whether what a table describes is the same for all users and connections of a target.
+
+    Args:
+        table: a `schema.Model`.
+        further: texts that are filled as well.
+    """
+    given = [*(each.value for each in texts(table) if each.filled), *further]
+    return {"host", "origin"}.issuperset(name for each in given for name in names_in(each))
 
 
 def _texts_in(value: object, key: str, *, filled: bool) -> Iterator[Text]:

@@ -16,7 +16,7 @@ from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.connect_times import ConnectTimes
 from sseload_users.transports.proxies import Proxies, Proxy, ProxyFailed, open_tunnel
-from sseload_users.transports.resolver import Resolver
+from sseload_users.transports.resolver import Address, Resolver
 from sseload_users.transports.tcp_connect import connect_tcp
 from sseload_users.transports.turns import AddressTurns
 
@@ -71,6 +71,20 @@ class Dialer:
         found = self._resolver.resolve(host, port, deadline)
         own = {address[0] for family, address in found if family == found[0][0]}
         return sorted(own, key=ipaddress.ip_address)
+
+    def first_address(self, origin: tuple[str, int, bool], turn: int | None) -> Address | None:
+        """Return the address that a connection would try first; None if any of them.
+
+        Args:
+            origin: host, port, and whether TLS will be used.
+            turn: see `dial`.
+        """
+        host, port, _ = origin
+        known = self._resolver.known(host, port)
+        if turn is None and len(known) > 1:
+            return None
+        ordered = self.turns.order(_name(host, port), known, turn)
+        return ordered[0] if ordered else None
 
     def pinned(self, host: str, port: int, address: str) -> Dialer:
         """Return a dialer that knows only one address of a host; they count together."""

@@ -1,4 +1,4 @@
-"""Single HTTP requests beside the load: health checks, token pages, keep-alive requests."""
+"""HTTP requests beside the load: health checks, token pages, keep-alive requests."""
 
 from __future__ import annotations
 
@@ -29,41 +29,50 @@ _TURN_BYTES = 65536
 
 
 def fetch(
-    request: HttpRequest, network: Network, timeout_s: float, *, turn: int | None = None
+    request: HttpRequest,
+    network: Network,
+    timeout_s: float,
+    *,
+    turn: int | None = None,
+    kept_for: str | None = None,
 ) -> HttpResponse:
-    """Make a request on its own connection; follow no redirect.
+    """Make a request; follow no redirect.
 
     Args:
-        request: is sent.
-        network: opens the connection.
+        request: is sent. If the server closes a kept connection instead of responding, it is sent
+            again, as browsers do.
+        network: opens the connection, or has kept it.
         timeout_s: seconds for the whole exchange.
         turn: which of the host's addresses comes first; see `AddressTurns.order`.
+        kept_for: whose connection to use, and to keep if the server allows it; None for a
+            connection of its own.
 
     Raises:
         OSError: there was no valid response; a TimeoutError if it took too long.
     """
-    parts = urlsplit(request.url)
-    host, port = parts.hostname or "", parts.port
-    # The class knows which port the Host header leaves out.
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(host, port, timeout=timeout_s)
-    connection.response_class = _Response
+    connection: http.client.HTTPConnection | None = None
+    response: _Response | None = None
+    deadline = time.monotonic() + timeout_s
     try:
         with PatientTimeout(timeout_s, TimeoutError("timed out")):
-            connection.sock = network.open_for_request(
-                request.url, time.monotonic() + timeout_s, turn=turn
-            )
-            # Applies where gevent has not patched the sockets.
-            connection.sock.settimeout(timeout_s + ONCE_MORE_S)
-            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            headers = with_accepted_codings(
-                request.headers, request.url, compression=network.compression
-            )
-            connection.request(request.method, path, request.body or None, headers)
-            response = connection.getresponse()
+            while response is None:
+                kept = None
+                if kept_for is not None:
+                    kept = network.kept.take((kept_for, *network.route(request.url, turn)))
+                connection = kept or _open(request.url, network, deadline, turn)
+                try:
+                    response = _ask(connection, request, network, timeout_s)
+                except (ConnectionResetError, ConnectionAbortedError, BrokenPipeError):
+                    if kept is None:
+                        raise
+                    connection.close()
             coding = response.headers.get("Content-Encoding", "")
             body = decoded_content(response.read(_BODY_BYTES), coding, _BODY_BYTES)
-            return HttpResponse(response.status, body, tuple(response.getheaders()))
+            answer = HttpResponse(response.status, body, tuple(response.getheaders()))
+            if kept_for is not None and connection is not None and response.leaves_connection:
+                network.kept.keep((kept_for, *network.route(request.url, turn)), connection)
+                connection = None
+            return answer
     except BadContent as error:
         raise ConnectionError("bad compressed data") from error
     except OSError:
@@ -71,7 +80,39 @@ def fetch(
     except (http.client.HTTPException, ValueError) as error:
         raise ConnectionError(f"bad answer: {type(error).__name__}") from error
     finally:
-        connection.close()
+        if connection is not None:
+            connection.close()
+
+
+def _open(
+    url: str, network: Network, deadline: float, turn: int | None
+) -> http.client.HTTPConnection:
+    """Open a connection to a URL's host."""
+    parts = urlsplit(url)
+    # The class knows which port the Host header leaves out.
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port)
+    connection.response_class = _Response
+    connection.sock = network.open_for_request(url, deadline, turn=turn)
+    return connection
+
+
+def _ask(
+    connection: http.client.HTTPConnection,
+    request: HttpRequest,
+    network: Network,
+    timeout_s: float,
+) -> _Response:
+    """Send a request; return the response once its head has come."""
+    # Applies where gevent has not patched the sockets.
+    connection.sock.settimeout(timeout_s + ONCE_MORE_S)
+    parts = urlsplit(request.url)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    headers = with_accepted_codings(request.headers, request.url, compression=network.compression)
+    connection.request(request.method, path, request.body or None, headers)
+    response = connection.getresponse()
+    assert isinstance(response, _Response)  # noqa: S101
+    return response
 
 
 class _Response(http.client.HTTPResponse):
@@ -80,7 +121,20 @@ class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         unlimited: Any = self.fp
-        self.fp = io.BufferedReader(_LimitedStream(unlimited.detach()))
+        self._stream = _LimitedStream(unlimited.detach())
+        self.fp = io.BufferedReader(self._stream)
+        self._surplus = False
+
+    @property
+    def leaves_connection(self) -> bool:
+        """Whether the connection can be used for another request, now that this has been read."""
+        switched = self.status == http.client.SWITCHING_PROTOCOLS
+        return self.isclosed() and not (self.will_close or self._surplus or switched)
+
+    def _close_conn(self) -> None:
+        """Note whether more has been read than belongs to the response; see http.client's."""
+        self._surplus = self._stream.tell() != self.fp.tell()
+        super()._close_conn()  # type: ignore[misc]
 
     def _read_status(self) -> tuple[str, int, str]:
         """Read the status line of the final response: http.client skips only status 100."""
@@ -105,6 +159,10 @@ class _LimitedStream(io.RawIOBase):
     def readable(self) -> bool:
         """Return True."""
         return True
+
+    def tell(self) -> int:
+        """Return the number of bytes that were read."""
+        return self._read
 
     def readinto(self, buffer: Any) -> int | None:
         """Read into a buffer; see `io.RawIOBase.readinto`.

@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import time
+from collections.abc import Hashable
 from functools import cached_property
 from typing import Literal
 
@@ -21,6 +22,7 @@ from sseload_users.transports.dialer import Dialer
 from sseload_users.transports.endpoint import parse_origin
 from sseload_users.transports.http2_pool import Http2Pool
 from sseload_users.transports.inflation import Inflation
+from sseload_users.transports.kept_connections import KeptConnections
 from sseload_users.transports.lag import LagRecorder
 from sseload_users.transports.reader import make_reader
 from sseload_users.transports.reading import Reader
@@ -53,6 +55,7 @@ class Network:
         dialer: as given.
         silent: connections that were lost without the server's knowledge; they stay open.
         http2: connections that event streams share.
+        kept: connections that wait for another HTTP request.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Network:
         self.dialer = dialer or Dialer()
         self.silent: list[Carrier] = []
         self.http2 = Http2Pool(self.lag.share, compression=compression)
+        self.kept = KeptConnections()
 
     def pinned(self, origin: tuple[str, int, bool], address: str) -> Network:
         """Return a network that shares all, and reaches one host at one of its addresses."""
@@ -212,6 +216,19 @@ class Network:
         except BaseException:
             sock.close()
             raise
+
+    def route(self, url: str, turn: int | None) -> tuple[Hashable, ...]:
+        """Return what connections for HTTP requests that can replace each other have in common.
+
+        Args:
+            url: see `open`; like the rest.
+            turn: see `open`.
+
+        Raises:
+            ConnectFailed: at "resolve": the URL is invalid.
+        """
+        origin = parse_origin(url)
+        return *origin, self.dialer.first_address(origin, turn)
 
     def keep_tls_session(self, url: str, connection: StampedSocket) -> None:
         """Keep a connection's TLS session for later ones, if they are to resume it."""

@@ -12,6 +12,9 @@ from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.network import Network
 from sseload_users.transports.redirects import MAX_REDIRECTS, REDIRECTS, BadRedirect, redirected
 
+#: The user whose connections all users share, for requests that do not say who makes them.
+ANYBODY = ""
+
 
 class RequestClient:
     """The requests of one user, with the user's cookies.
@@ -20,16 +23,25 @@ class RequestClient:
         network: opens the connections.
         timeout_s: timeout of each request with its redirects, in seconds.
         turn: which of a host's addresses comes first; see `AddressTurns.order`.
+        user: whose kept connections the requests use; None for a connection for each request.
 
     Attributes:
         cookies: what the responses have set.
     """
 
-    def __init__(self, network: Network, timeout_s: float, turn: int | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        timeout_s: float,
+        turn: int | None = None,
+        *,
+        user: str | None = None,
+    ) -> None:
         self.cookies = Cookies()
         self._network = network
         self._timeout_s = timeout_s
         self._turn = turn
+        self._user = user
 
     def answer(self, request: HttpRequest, timeout_s: float | None = None) -> HttpResponse:
         """Make a request and follow its redirects; return the last response.
@@ -44,13 +56,15 @@ class RequestClient:
         return [response for _, response in self.follow(request, timeout_s)][-1]
 
     def follow(
-        self, request: HttpRequest, timeout_s: float | None = None
+        self, request: HttpRequest, timeout_s: float | None = None, *, anonymous: bool = False
     ) -> Iterator[tuple[HttpRequest, HttpResponse]]:
         """Make a request and follow its redirects; yield each request with its response.
 
         Args:
             request: the first request.
             timeout_s: another timeout, in seconds.
+            anonymous: whether all users make the same request, so that one of them can use the
+                connection of another.
 
         Raises:
             OSError: there was no valid response, a redirect cannot be followed, or there were
@@ -58,7 +72,8 @@ class RequestClient:
         """
         deadline = time.monotonic() + (timeout_s or self._timeout_s)
         for _ in range(MAX_REDIRECTS + 1):
-            response = self._fetch(request, max(deadline - time.monotonic(), 0.001))
+            left_s = max(deadline - time.monotonic(), 0.001)
+            response = self._fetch(request, left_s, anonymous=anonymous)
             yield request, response
             location = response.header("Location")
             if response.status not in REDIRECTS - request.unfollowed or not location:
@@ -69,10 +84,13 @@ class RequestClient:
                 raise ConnectionError(error.cause) from error
         raise ConnectionError("too many redirects")
 
-    def _fetch(self, request: HttpRequest, timeout_s: float) -> HttpResponse:
+    def _fetch(self, request: HttpRequest, timeout_s: float, *, anonymous: bool) -> HttpResponse:
         """Make a request with the cookies that belong to its URL, and keep those it sets."""
-        sent = replace(request, headers=self.cookies.add_to(request.url, request.headers))
-        response = fetch(sent, self._network, timeout_s, turn=self._turn)
+        headers = self.cookies.add_to(request.url, request.headers)
+        # A cookie tells who it is.
+        user = ANYBODY if self._user and anonymous and headers == request.headers else self._user
+        sent = replace(request, headers=headers)
+        response = fetch(sent, self._network, timeout_s, turn=self._turn, kept_for=user)
         self.cookies.take(
             request.url,
             [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers],

@@ -51,7 +51,7 @@ class Resolver:
             ConnectFailed: at "resolve": no such host, or no answer before the deadline.
         """
         key = (host, port)
-        if known := self._given.get(key) or self._resolved.get(key):
+        if known := self.known(host, port):
             return known
         try:
             # A numeric address needs neither the resolver nor a thread.
@@ -74,6 +74,11 @@ class Resolver:
             raise ConnectFailed("resolve", cause, f"{host}: {text_of(error)}") from error
         except UnicodeError as error:
             raise ConnectFailed("resolve", "no such host", f"{host}: {error}") from error
+
+    def known(self, host: str, port: int) -> list[Address]:
+        """Return the addresses of a host as far as they are known; do not change the list."""
+        key = (host, port)
+        return self._given.get(key) or self._resolved.get(key) or []
 
     def forget(self, host: str, port: int) -> None:
         """Look the host up again when it is next asked for."""

@@ -46,7 +46,7 @@ class Login:
         self._identity = identity
         self._before = before
         self._on_response = on_response
-        self.client = before.client(turn)
+        self.client = before.client(identity, turn)
         steps = target.before(identity)
         self._own = [each for each in steps if not each.per_user]
         self._uses_shared = len(self._own) < len(steps)
