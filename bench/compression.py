@@ -19,7 +19,7 @@ from sseload_users.core.config_path import config_path
 from tests.servers.compressing import CompressingServer, compressing_server
 
 #: Bytes beside the code in each message.
-_PADDING = 400
+PADDING = 400
 #: Connections that are opened in a second, and seconds that a run has beside its codes.
 _RATE, _PATIENCE = 100, 120.0
 
@@ -36,12 +36,14 @@ class Kind:
         options: of the server, see compressing_node.js.
         target: the profile.
         batch: how many codes a message has.
+        field: where it has its code.
     """
 
     title: str
     options: dict[str, Any]
     target: str = "websocket"
     batch: int = 1
+    field: str = "code"
 
 
 KINDS = (
@@ -114,20 +116,30 @@ def run(*, quick: bool, rounds: int) -> Table:
         )
     table.notes.append(
         f"CPU of the whole program, user and system, for each receipt. {connections:,} connections "
-        f"to a server on Node, {codes} codes, one each {interval * 1000:g} ms, with {_PADDING} "
+        f"to a server on Node, {codes} codes, one each {interval * 1000:g} ms, with {PADDING} "
         f"bytes beside each; {lost} deliveries lost; {in_rounds(rounds)}."
     )
     return table
 
 
-def measure(kind: Kind, connections: int, codes: int, interval: float) -> Measured:
-    """Run sseload against a new server; see `bench.measure.measure`."""
+def measure(
+    kind: Kind, connections: int, codes: int, interval: float, *, padding: int = PADDING
+) -> Measured:
+    """Run sseload against a new server; see `bench.measure.measure`.
+
+    Args:
+        kind: the way in which it sends codes.
+        connections: of sseload.
+        codes: sent to each connection and measured.
+        interval: seconds between codes.
+        padding: bytes beside each code.
+    """
     first = _whole(WARM_UP, kind.batch)
     last = first + _whole(codes, kind.batch)
     whole = last + kind.batch
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        compressing_server(padding=_PADDING, batch=kind.batch, **kind.options) as server,
+        compressing_server(padding=padding, batch=kind.batch, **kind.options) as server,
     ):
         command = [
             *python("-m", "locust", "-f", str(ROOT / "locustfile.py"), "--headless"),
@@ -184,9 +196,10 @@ def _whole(codes: int, batch: int) -> int:
 
 def _profile(kind: Kind, folder: Path) -> str:
     """Return the profile that reads the server's messages."""
-    if kind.batch == 1:
+    field = kind.field if kind.batch == 1 else "[*].code"
+    if field == "code":
         return kind.target
-    path = folder / "batches.toml"
+    path = folder / "target.toml"
     single = config_path(f"targets/{kind.target}.toml").read_text("utf-8")
-    path.write_text(single.replace('field = "code"', 'field = "[*].code"'), "utf-8")
+    path.write_text(single.replace('field = "code"', f'field = "{field}"'), "utf-8")
     return str(path)

@@ -8,7 +8,8 @@
 //   flushGreeting  flush it after the first event
 //   padding   bytes beside the code in each message
 //   batch     codes that are collected for one message to WebSockets, which is then a list
-//   own       number the messages to each WebSocket, so that no two copies are alike
+//   own       number the messages to each client, so that no two copies are alike
+//   nested    send the message as a text within another one, as chat servers do
 //
 // WebSockets connect at /ws, event streams at /stream; what is posted to /api/ingest goes to all
 // of them. /truth tells how many messages were sent to them, and their bytes. It writes its port
@@ -49,7 +50,8 @@ function count(text) {
 }
 
 function writeEvent(stream, text) {
-  const event = `data: ${text}\n\n`;
+  const id = options.own ? `id: ${stream.number}-${++stream.sent}\n` : "";
+  const event = `${id}data: ${text}\n\n`;
   count(event);
   stream.write(event);
   const flush = text === CONNECTED ? options.flush || options.flushGreeting : options.flush;
@@ -60,6 +62,8 @@ const http = createServer((request, response) => {
   const json = { "Content-Type": "application/json" };
   if (request.url.startsWith("/stream")) {
     const stream = body(request, response, { "Content-Type": "text/event-stream" });
+    stream.number = numbers++;
+    stream.sent = 0;
     streams.add(stream);
     request.on("close", () => streams.delete(stream));
     response.flushHeaders();
@@ -77,7 +81,8 @@ const http = createServer((request, response) => {
         return;
       }
       const content = collected.splice(0);
-      const message = JSON.stringify(options.batch > 1 ? content : content[0]);
+      const plain = JSON.stringify(options.batch > 1 ? content : content[0]);
+      const message = options.nested ? JSON.stringify({ event: "posted", data: { post: plain } }) : plain;
       for (const client of sockets.clients) {
         const copy = options.own ? `{"to":${client.number},${message.slice(1)}` : message;
         count(copy);
