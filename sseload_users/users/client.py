@@ -198,7 +198,7 @@ class SimulatedClient:
     def _return(self, hold: Hold) -> bool:
         """Start the session that follows one that sseload ended; return whether there is one."""
         operations, at_once = self._worker_run.operations, hold.why != "over"
-        late_us = 0
+        late_us, wait_s = 0, 0.0
         if at_once:
             wait_s = random.uniform(0, self._worker_run.options.storm_jitter)
             gevent.sleep(wait_s)
@@ -209,7 +209,12 @@ class SimulatedClient:
         if at_once and connected and self._transport is not None:
             back_us = max(self._transport.subscribed_ns - hold.ended_ns, 0) // 1000
             if hold.why == "storm":
-                operations.count_storm_reconnect(back_us, late_us + self._own_us)
+                times = self._transport.times
+                assert times is not None  # noqa: S101
+                # What passed after the arrival of what confirmed the session delayed nobody.
+                spare_us = back_us - round(wait_s * 1e6) - times.connect_ns // 1000
+                own_us = min(late_us + self._own_us, max(spare_us, 0))
+                operations.count_storm_reconnect(back_us, own_us)
             else:
                 operations.count_flap_reconnect(back_us)
         return connected

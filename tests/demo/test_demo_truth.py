@@ -177,7 +177,7 @@ def test_a_share_of_handshakes_is_refused(
     tmp_path: Path, how: str, ended: str, status: int | None
 ) -> None:
     with target(tmp_path, "--refuse", "0.5", "--refuse-how", how) as server:
-        listening = clients(server, 2, timeout=1 if how == "hang" else PATIENCE)
+        listening = clients(server, 2, timeout=3 if how == "hang" else PATIENCE)
         server.post("C-1")
         wait_until(lambda: settled(server, 1), "the code")
         truth = server.stop()

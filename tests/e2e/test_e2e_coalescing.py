@@ -11,7 +11,7 @@ import pytest
 from tests.servers.coalescing import Client, CoalescingServer
 from tests.support.runs import QUICK, Outcome, run
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 CONNECTIONS, CODES = 6, 40
 LOAD = (str(CONNECTIONS), str(CODES), "1", *QUICK, "--delivery-timeout", "3")

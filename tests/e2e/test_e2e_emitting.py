@@ -9,7 +9,7 @@ import pytest
 from tests.support.chat_server import ECHOES, ChatServer
 from tests.support.runs import QUICK, Outcome, run
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 PROFILE = """\
 transport = "websocket"

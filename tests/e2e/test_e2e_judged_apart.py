@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.runs import QUICK, Outcome, run_against_target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 WEBSOCKET = (*QUICK, "--target", "websocket")
 

@@ -18,7 +18,7 @@ import redis
 from tests.support.login_server import LoginServer
 from tests.support.runs import LOCUST, QUICK, ROOT, Run, run, target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 PAGE = (ROOT / "docs" / "locustfile.md").read_text("utf-8")
 EXAMPLES = dict(re.findall(r"### ([^\n]+)\n\n(?:[^\n#]+\n\n)?```python\n(.*?)```", PAGE, re.DOTALL))

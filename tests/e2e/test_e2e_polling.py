@@ -10,7 +10,7 @@ from sseload_users.core.config_path import config_path
 from tests.support.ground_truth import expected_figures, reported_figures
 from tests.support.runs import QUICK, run_against_target
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
 CONNECTIONS, CODES = 30, 6
 FAULTS = ("--lose", "0.1", "--duplicate", "0.1", "--drop", "0.2", "--drop-after", "3")

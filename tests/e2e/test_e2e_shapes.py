@@ -27,6 +27,8 @@ from tests.support.runs import (
 )
 from tests.support.web_ui import form_fields, web_ui
 
+pytestmark = [pytest.mark.e2e, pytest.mark.dear]
+
 CONFIGS = sorted(path.stem for path in (ROOT / "config").glob("*.conf"))
 CONNECTIONS = 30
 
@@ -83,7 +85,6 @@ def check_flawless(outcome: Outcome) -> None:
     assert outcome.status == 0
 
 
-@pytest.mark.e2e
 @pytest.mark.parametrize("name", ["basic", "stress", "soak", "burst", "idle"])
 def test_shapes_without_faults_deliver_everything(shapes: Shapes, name: str) -> None:
     outcome, truth = shapes[name].result()
@@ -99,7 +100,6 @@ def test_shapes_without_faults_deliver_everything(shapes: Shapes, name: str) -> 
     assert max(rss) < 1.2 * min(rss)
 
 
-@pytest.mark.e2e
 def test_rooms_get_their_own_codes(shapes: Shapes) -> None:
     outcome, truth = shapes["rooms"].result()
     check_flawless(outcome)
@@ -109,14 +109,12 @@ def test_rooms_get_their_own_codes(shapes: Shapes) -> None:
     assert deliveries["delivered"] + deliveries["released"] == truth.sent == truth.subscribers
 
 
-@pytest.mark.e2e
 def test_flapping_connections_get_what_they_missed(shapes: Shapes) -> None:
     outcome, truth = shapes["flap"].result()
     assert outcome.report["flap"]["ended"] > 8
     assert outcome.report["deliveries"]["missing"] == truth.withheld == 0
 
 
-@pytest.mark.e2e
 def test_a_burst_is_sent_back_to_back(shapes: Shapes) -> None:
     outcome, truth = shapes["burst"].result()
     assert len(truth.ingests) == 50
@@ -125,7 +123,6 @@ def test_a_burst_is_sent_back_to_back(shapes: Shapes) -> None:
     assert "back to back" in outcome.stderr
 
 
-@pytest.mark.e2e
 def test_slow_consumers_do_not_affect_others(shapes: Shapes) -> None:
     outcome, _ = shapes["slow-consumers"].result()
     received = sorted(int(row["delivered"]) for row in outcome.table("connections"))
@@ -136,7 +133,6 @@ def test_slow_consumers_do_not_affect_others(shapes: Shapes) -> None:
     assert note.startswith("3 connections read slowly, at 300 bytes a second")
 
 
-@pytest.mark.e2e
 def test_heartbeats_keep_idle_connections(shapes: Shapes) -> None:
     outcome, truth = shapes["idle"].result()
     first, last = (row["sent_at"] for row in outcome.report["per_code"])
@@ -145,7 +141,6 @@ def test_heartbeats_keep_idle_connections(shapes: Shapes) -> None:
     assert all(each.dropped is None for each in truth.connections.values())
 
 
-@pytest.mark.e2e
 def test_churn_replaces_sessions_and_loses_nothing(shapes: Shapes) -> None:
     outcome, truth = shapes["churn"].result()
     check_flawless(outcome)
@@ -166,7 +161,6 @@ def test_churn_replaces_sessions_and_loses_nothing(shapes: Shapes) -> None:
     assert sum(int(row["sessions"]) for row in rows) == connections["succeeded"]
 
 
-@pytest.mark.e2e
 def test_a_storm_reports_how_soon_connections_are_back(shapes: Shapes) -> None:
     outcome, truth = shapes["storm"].result()
     check_flawless(outcome)
@@ -190,7 +184,6 @@ def test_a_storm_reports_how_soon_connections_are_back(shapes: Shapes) -> None:
     assert "All sessions end at once" in outcome.stderr
 
 
-@pytest.mark.e2e
 def test_jitter_spreads_a_storm(shapes: Shapes) -> None:
     at_once, spread = (
         shapes[name].result()[0].report["storm"] for name in ("storm", "storm with jitter")
@@ -202,7 +195,6 @@ def test_jitter_spreads_a_storm(shapes: Shapes) -> None:
     assert spread["back_50_s"] > at_once["back_50_s"]
 
 
-@pytest.mark.e2e
 def test_a_storm_that_the_server_does_not_handle(shapes: Shapes) -> None:
     outcome, _ = shapes["storm on a slow server"].result()
     report = outcome.report
@@ -244,7 +236,6 @@ def test_configurations_fill_the_web_form(name: str) -> None:
     }
 
 
-@pytest.mark.e2e
 def test_a_shape_runs_from_the_web_form(tmp_path: Path) -> None:
     arguments = ("--config", "config/storm.conf", "--headful")
     with (

@@ -14,6 +14,8 @@ from sseload_users.transports.engine_transport import EngineTransport
 from tests.servers.socketio_servers import Server, socketio_server
 from tests.support.listener import DISCONNECTED, LEFT, Listener, events_listener
 
+pytestmark = pytest.mark.dear
+
 # The differences between the two servers.
 NO_NAMESPACE = {"python": "unable to connect", "node": "invalid namespace"}
 NO_PATH = {"python": "HTTP 404", "node": "connection closed"}
