@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -445,8 +446,11 @@ def _add(group: Any, declared: Field[Any], spec: OptionSpec) -> None:
     name = declared.name
     # argparse formats the help: a percent sign is doubled.
     text = text.replace("%", "%%")
+    variable = f"SSELOAD_{name.upper()}"
+    # Build servers set a variable or secret that has no value to an empty text.
+    is_empty = os.environ.get(variable) == ""
     action = group.add_argument(
-        flag(name), help=text, env_var=f"SSELOAD_{name.upper()}", **arguments
+        flag(name), help=text, env_var=None if is_empty else variable, **arguments
     )
     # Locust's parser sets these on its own options only, not on those in groups.
     action.include_in_web_ui = spec.in_form

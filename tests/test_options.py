@@ -51,6 +51,12 @@ def test_every_option_has_its_word_and_its_variable(monkeypatch: pytest.MonkeyPa
         assert read("--codes", "78").codes == 78
 
 
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in fields(Options):
+        monkeypatch.setenv(f"SSELOAD_{each.name.upper()}", "")
+    assert read() == Options()
+
+
 def test_a_configuration_file_says_them_in_locusts_way(tmp_path: Path) -> None:
     path = tmp_path / "test.conf"
     path.write_text("codes = 5\nduration = 2.5 # seconds\nreconnect = true\ntarget = nchan\n")
