@@ -116,7 +116,7 @@ class Options:
     )  # fmt: skip
     embedded: str = option(
         "", _TEST, "options of the embedded target, which a run without --host and --nodes tests: "
-        "--embedded='--nodes 3 --lose 0.01'; python -m sseload_users.demo --help explains them",
+        "--embedded='--nodes 3 --lose 0.01'; sseload demo --help explains them",
         unit="OPTIONS", in_form=False,
     )  # fmt: skip
     payload_bytes: str = option(

@@ -52,21 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         0 if every connection received every code, 1 if a step failed, 2 for invalid arguments.
     """
-    parser = LocustArgumentParser(
-        prog="sseload check",
-        description="Opens a few connections, broadcasts one code and then two at the same time, "
-        "and prints each step.",
-    )
-    parser.add_argument("-H", "--host", help="the server's URL")
-    parser.add_argument(
-        "--connections",
-        type=int,
-        default=_CONNECTIONS,
-        metavar="N",
-        help=f"number of connections to open (default: {_CONNECTIONS})",
-    )
-    options.add_to(parser)
-    parsed = parser.parse_args(list(arguments))
+    parsed = parser().parse_args(list(arguments))
     try:
         _check_number(parsed.connections)
         resources = Resources.of(_read(parsed), parsed.host or "")
@@ -84,6 +70,25 @@ def main(arguments: Sequence[str]) -> int:
     except ConfigError as error:
         print(f"sseload: {clean(error)}", file=sys.stderr)
         return 2
+
+
+def parser() -> LocustArgumentParser:
+    """Return the command's parser."""
+    made = LocustArgumentParser(
+        prog="sseload check",
+        description="Opens a few connections, broadcasts one code and then two at the same time, "
+        "and prints each step.",
+    )
+    made.add_argument("-H", "--host", help="the server's URL")
+    made.add_argument(
+        "--connections",
+        type=int,
+        default=_CONNECTIONS,
+        metavar="N",
+        help=f"number of connections to open (default: {_CONNECTIONS})",
+    )
+    options.add_to(made)
+    return made
 
 
 def _read(parsed: argparse.Namespace) -> Options:

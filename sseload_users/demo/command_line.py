@@ -82,7 +82,7 @@ def _add_general(parser: argparse.ArgumentParser) -> None:
     )
     add("--exit-with-parent", action="store_true", help="exit at the end of standard input")
     add("--record", type=Path, metavar="FILE", help="write the ground-truth record, as JSON lines")
-    add("--seed", type=int, default=0, help="seed of the faults (default: 0)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the faults (default: 0)")
 
 
 def _add_nodes(group: argparse._ArgumentGroup) -> None:
@@ -221,30 +221,35 @@ def _add_heartbeats(group: argparse._ArgumentGroup) -> None:
         "--ping-interval",
         type=option_types.seconds,
         default=25.0,
+        metavar="SECONDS",
         help="Engine.IO ping interval (default: 25 s)",
     )
     add(
         "--ping-timeout",
         type=option_types.seconds,
         default=20.0,
+        metavar="SECONDS",
         help="Engine.IO ping timeout (default: 20 s)",
     )
     add(
         "--sse-ping",
         type=option_types.seconds,
         default=10.0,
+        metavar="SECONDS",
         help="interval between pings on event streams (default: 10 s)",
     )
     add(
         "--pong-timeout",
         type=option_types.seconds,
         default=120.0,
+        metavar="SECONDS",
         help="after this time without /sse-pong, a stream gets no more codes (default: 120 s)",
     )
     add(
         "--token-lifetime",
         type=option_types.seconds,
         default=900.0,
+        metavar="SECONDS",
         help="validity of a token of /embed-stream (default: 900 s)",
     )
 
@@ -330,6 +335,7 @@ def _add_connection_faults(group: argparse._ArgumentGroup) -> None:
         "--drop-code",
         type=option_types.close_code,
         default=1001,
+        metavar="CODE",
         help="WebSocket close code of dropped connections (default: 1001)",
     )
     add(

@@ -300,7 +300,11 @@ def _channels(channels: Sequence[ChannelFigures]) -> Iterator[Metric]:
 
 
 def _errors(errors: ErrorFigures) -> Iterator[Metric]:
-    yield _counter("operations", "Connect attempts and codes that were due.", errors.operations)
+    yield _counter(
+        "operations",
+        "Connect attempts, codes that were due, upkeep, and joins and leaves of channels.",
+        errors.operations,
+    )
     counted: dict[tuple[str, str], int] = {}
     for cause in errors.causes[:MOST_CAUSES]:
         key = (clean(cause.operation), clean(cause.cause))

@@ -1,16 +1,13 @@
-"""Print docs/profile-reference.md, which is generated from the JSON Schema of profiles.
-
-make schema
-"""
+"""The page of a profile's keys, from the JSON Schema of profiles."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from docs.generators.markdown import anchor, any_of, row
 from sseload_users.targets.profile_schema import schema
 
 _Node: TypeAlias = Mapping[str, Any]
@@ -20,8 +17,8 @@ _INTRODUCTION = """\
 
 `make schema` generates this page and the \
 [JSON Schema](targets.md#complete-and-check-a-profile-in-an-editor) from the types in \
-`sseload_users/targets/`. [targets.md](targets.md) shows how to write a profile; \
-[target-details.md](target-details.md) explains how names, requests, logins and publishing work.
+`sseload_users/targets/`. [Targets](targets.md) shows how to write a profile; \
+[Profiles in detail](target-details.md) explains how names, requests, logins and publishing work.
 
 ## Types
 
@@ -74,8 +71,7 @@ class _Section:
     @property
     def link(self) -> str:
         """A link to the section, by GitHub's rule for anchors."""
-        anchor = re.sub(r"[^\w\- ]", "", self.title.lower()).replace(" ", "-")
-        return f"[{self.one}](#{anchor})"
+        return f"[{self.one}](#{anchor(self.title)})"
 
     @property
     def keys(self) -> _Node:
@@ -155,7 +151,7 @@ class _Reference:
         for key in sorted(own, key=lambda key: key not in required):
             each = own[key]
             default = "required" if key in required else _default(each)
-            yield _row(f"`{key}`", self._type(each), default, each["description"])
+            yield row(f"`{key}`", self._type(each), default, each["description"])
         if own:
             yield ""
         rule = _rule(section.node)
@@ -186,10 +182,10 @@ class _Reference:
             return str(node["title"])
         if "oneOf" in node:
             # A table or several of the same.
-            return _or(dict.fromkeys(self._type(each) for each in node["oneOf"]))
+            return any_of(dict.fromkeys(self._type(each) for each in node["oneOf"]))
         if "enum" in node or "const" in node:
             values = node.get("enum", [node.get("const")])
-            return _or(f"`{_toml(each)}`" for each in values)
+            return any_of(f"`{_toml(each)}`" for each in values)
         if node["type"] == "array":
             inner = self._type(node["items"])
             return inner if "$ref" in node["items"] else f"list of {_PLURALS.get(inner, inner)}"
@@ -246,11 +242,6 @@ def _with_article(section: _Section) -> str:
     return section.link if "`" in section.one else f"a {section.link}"
 
 
-def _or(words: Iterable[str]) -> str:
-    *most, last = words
-    return f"{', '.join(most)} or {last}" if most else last
-
-
 def _default(node: _Node) -> str:
     return f"`{_toml(node['default'])}`" if "default" in node else ""
 
@@ -260,14 +251,6 @@ def _toml(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _row(*cells: str) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
 def page() -> str:
     """Return the text of docs/profile-reference.md."""
     return "\n".join(_Reference(schema()).lines()).rstrip() + "\n"
-
-
-if __name__ == "__main__":
-    print(page(), end="")
