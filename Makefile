@@ -11,7 +11,7 @@ ARGS ?=
 
 host = $(if $(HOST),--host $(HOST))
 
-.PHONY: load stress ladder capacity shape ui test test-protocols test-matrix test-campaign test-diagnosis fuzz check format schema bench lock pictures diagnosis-pictures clean help
+.PHONY: load stress ladder capacity shape ui test test-protocols test-matrix test-campaign test-diagnosis fuzz check format schema docs bench lock pictures diagnosis-pictures clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -64,13 +64,15 @@ format: .venv/dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-schema: .venv/dev ## Generate the JSON Schemas of report.json and of profiles, and the reference of keys
+schema: .venv/dev ## Generate the JSON Schemas of report.json and of profiles, and pages of docs/
 	$(BIN)/python -m sseload_users.report.serialization > schema.tmp
 	mv schema.tmp sseload_users/report/schema.json
 	$(BIN)/python -m sseload_users.targets.profile_schema > schema.tmp
 	mv schema.tmp config/targets/profile.schema.json
-	$(BIN)/python -m docs.make_reference > reference.tmp
-	mv reference.tmp docs/profile-reference.md
+	$(BIN)/python -m docs.generators
+
+docs: .venv/docs ## Build the documentation as a site in site/, and check its links
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: .venv/dev ## Measure the receive path (needs nginx with nchan; see docs/performance.md)
 	$(BIN)/python -m bench $(ARGS)
@@ -78,6 +80,7 @@ bench: .venv/dev ## Measure the receive path (needs nginx with nchan; see docs/p
 lock: .venv/dev ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --upgrade -o requirements.txt pyproject.toml
 	$(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --upgrade -o requirements-dev.txt requirements-dev.in
+	$(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --upgrade -o requirements-docs.txt requirements-docs.in
 	$(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --upgrade -o tests/protocols/aiosignalr.txt tests/protocols/aiosignalr.in
 
 .venv/bin/python:
@@ -92,6 +95,10 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install -q --require-hashes -r requirements-dev.txt
 	@touch $@ .venv/run
 
+.venv/docs: requirements-docs.txt | .venv/bin/sseload
+	$(BIN)/python -m pip install -q --require-hashes -r requirements-docs.txt
+	@touch $@
+
 # The command, for this checkout. To install it, pip would have to download a build backend.
 .venv/bin/sseload: | .venv/bin/python
 	@printf '%s\n' '#!/bin/sh' \
@@ -105,4 +112,4 @@ diagnosis-pictures: .venv/dev ## Make the pictures in docs/diagnosis.md anew (ne
 	$(BIN)/python -m docs.make_diagnosis_pictures $(ARGS)
 
 clean: ## Remove what was built
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
