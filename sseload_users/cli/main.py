@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from sseload_users.core.garbage import kept
+from sseload_users.core.version import VERSION
 
 _HEAD = """\
 usage: sseload [run] [connections] [codes] [duration] [options]
@@ -202,9 +203,5 @@ def _usage() -> int:
 
 
 def _versions() -> str:
-    try:
-        own = metadata.version("sseload")
-    except metadata.PackageNotFoundError:
-        own = "(a checkout)"
     python = sys.version.split()[0]
-    return f"sseload {own}, Locust {metadata.version('locust')}, Python {python}"
+    return f"sseload {VERSION}, Locust {metadata.version('locust')}, Python {python}"

@@ -15,12 +15,14 @@ from sseload_users.core.objective import Objective
 from sseload_users.core.plan import Ladder, RunPlan, SingleStep
 from sseload_users.core.schedule import Schedule
 from sseload_users.core.search import Search
+from sseload_users.core.version import VERSION
 from sseload_users.options import Options
 from sseload_users.report.account import Run
 from sseload_users.run.limits import fitting
 from sseload_users.run.resources import Resources
 
-_DISTRIBUTIONS = ("sseload", "locust", "gevent", "wsproto")
+#: Packages whose versions the report states beside sseload's own.
+_DISTRIBUTIONS = ("locust", "gevent", "wsproto")
 #: Options of Locust that the report states.
 _LOCUST_OPTIONS = ("spawn_rate", "run_time", "processes", "stop_timeout")
 
@@ -105,13 +107,8 @@ def _locust_options(environment: Environment) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    versions = {}
-    for name in _DISTRIBUTIONS:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # a checkout is not installed
-            versions[name] = "checkout"
-    return {**versions, "python": platform.python_version()}
+    others = {name: metadata.version(name) for name in _DISTRIBUTIONS}
+    return {"sseload": VERSION, **others, "python": platform.python_version()}
 
 
 def _way_in(environment: Environment) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Action
 from dataclasses import fields
 
@@ -12,7 +13,9 @@ from sseload_users import plugin
 from sseload_users.cli import main as cli
 from sseload_users.cli import run
 from sseload_users.core.errors import ConfigError
+from sseload_users.core.version import VERSION
 from sseload_users.options import Options
+from tests.support.runs import ROOT
 
 
 def locust_arguments(words: list[str]) -> list[str]:
@@ -151,4 +154,11 @@ def test_help_all_lists_every_option_of_both(capsys: pytest.CaptureFixture[str])
 
 def test_the_version_is_sseloads_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--version"]) == 0
-    assert capsys.readouterr().out.startswith("sseload ")
+    assert capsys.readouterr().out.startswith(f"sseload {VERSION}, Locust ")
+
+
+def test_the_changelog_begins_with_the_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    newest = re.search(r"^## \[(.+?)\]", changelog, re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == VERSION
