@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import re
-import subprocess
 import sys
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sseload_users.core.version import VERSION
 from sseload_users.demo import record
 from sseload_users.demo.record import Record
 from tests.support.runs import (
@@ -22,11 +21,11 @@ from tests.support.runs import (
     ROOT,
     SSELOAD,
     Outcome,
-    clean_environment,
     run,
     run_against_target,
     target,
 )
+from tests.support.wheel import build_wheel, install
 
 pytestmark = pytest.mark.e2e
 
@@ -338,36 +337,7 @@ def test_the_table_is_the_same_with_and_without_a_listener(custom_runs: CustomRu
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel and install it outside the repository; return the directory."""
     folder = tmp_path_factory.mktemp("installed")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(folder), str(ROOT)],
-        check=True, capture_output=True, env=clean_environment(), timeout=60,
-    )  # fmt: skip
-    (wheel,) = folder.glob("sseload-*.whl")
-    subprocess.run(
-        [
-            sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index",
-            "--disable-pip-version-check", "--target", str(folder / "site"), str(wheel),
-        ],
-        check=True, capture_output=True, env=clean_environment(), timeout=60,
-    )  # fmt: skip
-    return folder / "site"
-
-
-def test_the_wheel_contains_the_defaults_and_nothing_else(installed: Path) -> None:
-    (wheel,) = installed.parent.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
-    assert {
-        "sseload_users/locustfile.py",
-        "sseload_users/py.typed",
-        "sseload_users/config/thresholds.toml",
-        "sseload_users/config/stress.conf",
-        "sseload_users/config/targets/code-server.toml",
-        "sseload_users/config/targets/profile.schema.json",
-        "sseload_users/report/schema.json",
-    } <= names
-    for name in names:
-        assert name.startswith(("sseload_users/", "sseload-")), name
-        assert "__pycache__" not in name
+    return install(build_wheel(folder), folder / "site")
 
 
 @pytest.mark.parametrize("command", ["sseload", "python -m sseload_users"])
@@ -384,7 +354,7 @@ def test_the_wheel_works_outside_the_repository(
     )  # fmt: skip
     assert outcome.status == 0
     assert outcome.report["deliveries"]["delivered"] == 5 * 2
-    assert re.fullmatch(r"\d+\.\d+\.\d+", outcome.report["run"]["versions"]["sseload"])
+    assert outcome.report["run"]["versions"]["sseload"] == VERSION
 
 
 @pytest.mark.parametrize(
