@@ -19,16 +19,18 @@ from locust.argument_parser import LocustArgumentParser
 
 from sseload_users import options
 from sseload_users.cli import check_findings as findings
+from sseload_users.cli.check_conclusion import conclude, show_others
 from sseload_users.cli.check_connection import CheckedConnection
 from sseload_users.cli.check_diagnosis import diagnose_failures, diagnose_receipts
 from sseload_users.cli.check_nodes import check_nodes
 from sseload_users.cli.check_output import CheckOutput, StepFailed, span
+from sseload_users.cli.check_places import place
 from sseload_users.cli.check_publisher import CodeToSend, SentCode, make_publisher
 from sseload_users.cli.check_requests import CheckedRequests
 from sseload_users.cli.check_ways import check_polling
 from sseload_users.core.codes import CodeShape, new_run_id
 from sseload_users.core.errors import ConfigError
-from sseload_users.core.formatting import clean, count
+from sseload_users.core.formatting import clean
 from sseload_users.core.payload_sizes import PayloadSizes
 from sseload_users.options import Options
 from sseload_users.run.before_requests import BeforeRequests
@@ -42,8 +44,6 @@ from sseload_users.transports.http_request import HttpRequest, HttpResponse
 _CONNECTIONS, _MAX_CONNECTIONS = 5, 100
 #: Seconds to wait, after codes have come, for further copies and the end of sessions.
 _AFTERMATH_S = 0.5
-#: Most messages without a code that are shown.
-_MAX_OTHERS = 5
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -169,14 +169,14 @@ class _Check:
             self._broadcast()
         except StepFailed as failed:
             self._output.failure(failed)
-            self._show_others()
+            show_others(self._output, self._connections)
             return 1
         finally:
             self._publisher.close()
             gevent.joinall([gevent.spawn(each.close) for each in self._connections])
-        self._show_others()
+        show_others(self._output, self._connections)
         check_polling(self._target, self._users, self._before, self._output)
-        self._conclude()
+        conclude(self._output, self._target.profile, self._codes, self._connections, self._users)
         return 0
 
     # Steps
@@ -366,9 +366,7 @@ class _Check:
                         f"{len(each.found)}: {shown}",
                         findings.batch_hint(each.payload, each.codes),
                     )
-                where, hint = findings.place(
-                    self._target.profile.transport, each.payload, each.codes
-                )
+                where, hint = place(self._target.profile.transport, each.payload, each.codes)
                 raise StepFailed(
                     "receive",
                     "the code came in a message, but not where the profile looks for it"
@@ -406,32 +404,6 @@ class _Check:
                 f"sessions, give more users with --users-file, or use --connections 1. {hint}"
             ).rstrip()
         raise StepFailed(step, said, hint)
-
-    def _conclude(self) -> None:
-        codes, many = len(self._codes), len(self._connections)
-        reached = "the connection" if many == 1 else f"all {many} connections"
-        self._output.step(
-            "ok", f"all {codes} codes reached {reached}, and the profile fits the server."
-        )
-        if len(findings.orders(self._codes[1:], self._arrivals)) > 1:
-            self._output.detail(
-                "The two codes that were sent at the same time did not come in the same order to "
-                "all connections."
-            )
-        if further := findings.further_copies(self._arrivals):
-            self._output.detail(
-                f"{count(further, 'copy', 'copies')} came more than once: clients see duplicates."
-            )
-        users = [each.username for each in self._users]
-        self._output.detail(findings.limits(codes, many, users))
-
-    def _show_others(self) -> None:
-        # The first connection stands for all: they receive much the same.
-        for payload in self._connections[0].received.others[:_MAX_OTHERS]:
-            self._output.detail(f"message without a code: {self._output.excerpt(payload)}")
-        malformed = [cause for each in self._connections for cause in each.received.malformed]
-        for cause in sorted(set(malformed)):
-            self._output.detail(f"malformed, {count(malformed.count(cause), 'time')}: {cause}")
 
     def _tell_before(self, request: HttpRequest, response: HttpResponse) -> None:
         # Not its text, which may be a page with secrets.

@@ -22,8 +22,8 @@ _MAX_OTHERS = 5
 
 
 @dataclass(slots=True)
-class Overlooked:
-    """A message with codes that the profile does not find in it.
+class Carrier:
+    """A message with codes.
 
     Attributes:
         payload: the message.
@@ -42,13 +42,15 @@ class Received:
 
     Attributes:
         arrivals: arrivals of each code (wall clock, ns), by its text, in the order of the first.
+        carrier: the first message of which the profile finds all codes.
         overlooked: messages with codes that the profile does not find.
         others: the first messages without a code of this check.
         malformed: causes of what could not be decoded.
     """
 
     arrivals: dict[str, list[int]] = field(default_factory=dict)
-    overlooked: list[Overlooked] = field(default_factory=list)
+    carrier: Carrier | None = None
+    overlooked: list[Carrier] = field(default_factory=list)
     others: list[bytes] = field(default_factory=list)
     malformed: list[str] = field(default_factory=list)
 
@@ -196,8 +198,10 @@ class CheckedConnection:
         for text in found:
             self.received.arrivals.setdefault(text, []).append(arrived_ns)
         if set(there) - {*found}:
-            self.received.overlooked.append(Overlooked(payload, found, there))
-        elif not found and len(malformed) == before:
+            self.received.overlooked.append(Carrier(payload, found, there))
+        elif found:
+            self.received.carrier = self.received.carrier or Carrier(payload, found, found)
+        elif len(malformed) == before:
             self._keep(payload)
         self._news.set()
 

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sseload_users.cli.check_output import span
-from sseload_users.cli.locate import content_of, locate
-from sseload_users.core.formatting import clean, count
-from sseload_users.transports import TransportName
+from sseload_users.core.formatting import count
 from sseload_users.verdict.patterns.loss_matrix import ISOLATED
 
 #: Arrivals of each code at one connection (wall clock, ns), by the code's text, in the order of
@@ -171,12 +169,3 @@ _BATCHES = (
     (r"\x00", 'Set separator = "\\u0000", which is between them.'),
     (r"[}\]]\s*[{\[]", "They are JSON values back to back: set concatenated = true."),
 )
-
-
-def place(transport: TransportName, payload: bytes, codes: Sequence[str]) -> tuple[str, str]:
-    """Return where codes are in a message, to end a sentence, and what to write in the profile."""
-    content = content_of(transport, payload)
-    if content is None:
-        return "", "Say in the profile's [code] where it is; docs/targets.md shows how."
-    found = locate(content, codes)
-    return f"; the code is {clean(found)}", f"{clean(found.hint)}."

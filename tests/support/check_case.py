@@ -23,6 +23,7 @@ class Case:
         username: of the connection.
         status: the exit status.
         ingest: how codes are published, if changed from the built-in profile.
+        where: the lines on where the code is, if the profile does not look for its path.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Case:
     username: str = "loadtest"
     status: int = 1
     ingest: str = ""
+    where: tuple[str, ...] = ()
 
     @property
     def lines(self) -> list[str]:
@@ -60,7 +62,11 @@ class Case:
                     "in N ms"
                 )
             lines.append(line)
-        return [*lines, *self.says]
+        for line in self.says:
+            lines.append(line)
+            if line == OK:
+                lines += self.where or [f"          The code is at {WHERE[transport]}."]
+        return lines
 
 
 SOCKETIO = "Socket.IO message at /socket.io/, namespace /ws/ingest"
@@ -95,6 +101,8 @@ OVER_SOCKETIO = (
     "publish   connected at WS/socket.io/, in N ms",
     f"send      {SOCKETIO}: acknowledged, in N ms",
 )
+#: Where the embedded target has the code, by transport.
+WHERE = {"websocket": "code", "sse": "code", "socketio": "[0].code of the event new_code"}
 #: Three codes arrived everywhere.
 OK = "ok        all 3 codes reached all 5 connections, and the profile fits the server."
 SMALL = (

@@ -27,6 +27,17 @@ RECEIVED = (GOOD["receive"], GOOD["pair"], GOOD["both"])
 CASES = [
     Case("well", "health connect send receive pair both", (OK, ONE_USER), status=0),
     Case(
+        "well by a regular expression",
+        "health connect send receive pair both",
+        (OK, ONE_USER),
+        changed=(('field = "code"', "regex = 'LT-[0-9a-z-]+'"),),
+        status=0,
+        where=(
+            "          The code is at code; the profile finds it by a regex.",
+            """          → A path costs less. Write in the profile's [code]: field = "code".""",
+        ),
+    ),
+    Case(
         "well by Socket.IO",
         "health verify connect send receive pair both",
         (GREETED, OK, ONE_USER),
