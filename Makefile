@@ -11,7 +11,7 @@ ARGS ?=
 
 host = $(if $(HOST),--host $(HOST))
 
-.PHONY: load stress ladder capacity shape ui test test-protocols test-matrix test-campaign test-diagnosis fuzz check format schema docs bench lock dist pictures diagnosis-pictures clean help
+.PHONY: load stress ladder capacity shape ui test test-protocols test-matrix test-campaign test-diagnosis fuzz check format schema docs bench lock dist test-pythons pictures diagnosis-pictures clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ test-campaign: .venv/dev ## Make random runs for ten minutes, and compare each w
 
 test-diagnosis: .venv/dev ## Plant faults, each with SEEDS=5, and print how often each is named
 	ALL=1 DIAGNOSIS_SEEDS=$(or $(SEEDS),5) $(BIN)/python -m pytest tests/diagnosis $(ARGS)
+
+test-pythons: .venv/dev ## Install the wheel for each Python that is there, with the oldest and newest dependencies
+	ALL=1 PYTHONS=all $(BIN)/python -m pytest tests/test_installation.py $(ARGS)
 
 fuzz: .venv/dev ## Fuzz what takes a server's bytes: ARGS='frames -max_total_time=60'
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from tests.support.runs import QUICK, ROOT, SSELOAD, clean_environment, run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
-CONNECTIONS, CODES = 20, 5
+#: Of a run; channels if there are any.
+CONNECTIONS, CODES, CHANNELS = 20, 6, 2
 
 
 @pytest.mark.parametrize("stranger", STRANGERS, ids=lambda each: each.program)
@@ -36,8 +38,13 @@ def test_a_newcomer_gets_a_profile_that_needs_no_edit(tmp_path: Path, stranger: 
             assert secret not in done.stdout + profile.read_text("utf-8")
         outcome = run(
             tmp_path / "run", str(CONNECTIONS), str(CODES), "1", *QUICK,
+            *(("--channels", str(CHANNELS)) if stranger.channel else ()),
             "--target", str(profile), "--host", f"http://{address}",
             env={"SSELOAD_VALUE": stranger.values} if secret else {},
         )  # fmt: skip
-    assert outcome.report["deliveries"]["delivered"] == CONNECTIONS * CODES
-    assert outcome.report["deliveries"]["owed"] == CONNECTIONS * CODES
+    learned = tomllib.loads(profile.read_text("utf-8"))
+    assert learned.get("values", {}).get("channel", "") == stranger.channel
+    owed = CONNECTIONS * CODES // (CHANNELS if stranger.channel else 1)
+    assert outcome.report["deliveries"]["delivered"] == owed
+    assert outcome.report["deliveries"]["owed"] == owed
+    assert not outcome.report["leaks"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import signal
 import sys
@@ -51,6 +52,7 @@ class Asked:
         har: a browser's recording; None without one.
         login: requests before connecting, in order.
         subscribe: messages to send once connected.
+        channel: the channel's name in these; empty if that is not known.
         like: the built-in profile to begin with; empty for none.
         out: where the profile is written.
     """
@@ -61,6 +63,7 @@ class Asked:
     har: Path | None
     login: Sequence[curl.CopiedRequest]
     subscribe: Sequence[str]
+    channel: str
     like: str
     out: Path
 
@@ -123,6 +126,8 @@ def _add_own(made: argparse.ArgumentParser) -> None:
         "receives a message, in place of the other arguments")  # fmt: skip
     add("--subscribe", metavar="TEXT", action="append", default=[],
         help="a message that clients send once connected; may be repeated")  # fmt: skip
+    add("--channel", metavar="NAME", default="", help="the word in --ws, --subscribe and others, "
+        "and in --send, that names one channel of several (default: likely words)")  # fmt: skip
     add("--like", metavar="NAME", default="", help="begin with this built-in profile")
     add("--out", metavar="FILE", type=Path, default=Path("target.toml"),
         help="where to write the profile (default: target.toml)")  # fmt: skip
@@ -189,6 +194,7 @@ def _asked(parsed: argparse.Namespace) -> Asked:
         har=parsed.har,
         login=[curl.parse(with_plain_names(each)) for each in parsed.login],
         subscribe=subscribe,
+        channel=parsed.channel,
         like=parsed.like,
         out=out,
     )
@@ -206,10 +212,16 @@ def _write(asked: Asked, given: Options, of_run: Sequence[str]) -> int:
             draft.tables["ingest"] = {"over": "listener", "send": recording.emits, "echo": True}
             draft.comments["ingest"] = "Clients send the codes, as in a chat."
     with interruptible(), tempfile.TemporaryDirectory(prefix="sseload-init-") as folder:
-        draft = Watch(
+        watch = Watch(
             draft, given, host, Path(folder),
-            places=places, login=asked.login, subscribe=asked.subscribe,
-        ).learn(asked.connect)  # fmt: skip
+            places=places, login=asked.login, subscribe=asked.subscribe, channel=asked.channel,
+        )  # fmt: skip
+        try:
+            draft = watch.learn(asked.connect)
+        except (ConfigError, WatchFailed) as error:
+            # What the user gets has another name than what is tried meanwhile.
+            named = re.sub(rf"{re.escape(folder)}/\w+\.toml", lambda _: str(asked.out), str(error))
+            raise type(error)(named) from error
     try:
         asked.out.write_text(draft.toml(_HEAD.format(host)), encoding="utf-8")
     except OSError as error:

@@ -41,6 +41,12 @@ class Draft:
         self.comments: dict[str, str] = {}
         self.values: dict[str, str] = {}
 
+    def copy(self, tables: Mapping[str, Any]) -> Draft:
+        """Return a draft with other tables and the same secrets."""
+        made = Draft(tables)
+        made.comments, made.values = {**self.comments}, {**self.values}
+        return made
+
     def secret(self, name: str, value: str) -> str:
         """Return what stands for a secret in the profile, and remember its value.
 
@@ -94,6 +100,11 @@ class Draft:
         if split.query:
             table["query"] = self.query(split.query)
         body, headers = self.body(request), self.headers(request.headers)
+        # A page of the server itself: that of whatever host a run is given.
+        headers = {
+            name: "{origin}" if name.lower() == "origin" and value == host else value
+            for name, value in headers.items()
+        }
         if isinstance(body, dict | list) and not _is_form(request):
             # sseload adds this one.
             headers = {

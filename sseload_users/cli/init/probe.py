@@ -20,6 +20,7 @@ from sseload_users.cli.locate import content_of
 from sseload_users.core.codes import DEFAULT_TEMPLATE, CodeShape, new_run_id
 from sseload_users.options import Options
 from sseload_users.run.before_requests import BeforeRequests
+from sseload_users.run.channel_assignment import ChannelAssignment
 from sseload_users.run.resources import Resources
 from sseload_users.transports import Closed
 
@@ -31,6 +32,8 @@ _CONNECT_S, _DELIVERY_S = 5.0, 3.0
 
 class Probe:
     """A few clients of a server, connected as a draft says.
+
+    With --channels, they are in these in turn; otherwise, all are the same user.
 
     Args:
         draft: its [connect] and what comes before it; its [code] is ignored.
@@ -49,6 +52,9 @@ class Probe:
         self._connections: list[CheckedConnection] = []
         self._draft = draft
         self._resources = self._load(draft)
+        self._assignment = ChannelAssignment(
+            self._options, self._resources.target, self._resources.identities
+        )
 
     def open(self, many: int) -> None:
         """Connect further clients.
@@ -60,7 +66,7 @@ class Probe:
         for _ in range(many):
             connection = CheckedConnection(
                 self._resources.target,
-                self._resources.identities[0],
+                self._assignment.identity(len(self._connections), self._resources.identities[0]),
                 before,
                 self._codes,
                 self._news,
@@ -68,8 +74,16 @@ class Probe:
             connection.open()
             self._connections.append(connection)
 
-    def send(self, draft: Draft, many: int = 1) -> list[SentCode]:
+    def send(
+        self, draft: Draft, many: int = 1, *, channel: str | None = None, wanted: int | None = None
+    ) -> list[SentCode]:
         """Hand codes in at the same time, as a draft's [ingest] says; wait until they come.
+
+        Args:
+            draft: the draft.
+            many: the number of codes.
+            channel: the channel that they go to; None without channels.
+            wanted: how many clients must get them; None for all.
 
         Returns:
             What became of each.
@@ -81,7 +95,7 @@ class Probe:
         before = BeforeRequests(resources.network, _CONNECT_S)
         output = CheckOutput(resources.target, self.redact)
         publisher = make_publisher(
-            resources, before, resources.sender, None, output, self._connections
+            resources, before, resources.sender, channel, output, self._connections
         )
         try:
             publisher.open()
@@ -94,7 +108,8 @@ class Probe:
         finally:
             publisher.close()
         accepted = [each.text for each in sent if each.cause is None]
-        self.wait(lambda: all(self.reached(each) == len(self._connections) for each in accepted))
+        wanted = len(self._connections) if wanted is None else wanted
+        self.wait(lambda: all(self.reached(each) >= wanted for each in accepted))
         return sent
 
     def wait(self, enough: Callable[[], bool], seconds: float = _DELIVERY_S) -> None:
@@ -106,7 +121,11 @@ class Probe:
 
     def reached(self, code: str) -> int:
         """Return the number of clients that have a message with a code."""
-        return sum(each.has(code) for each in self._connections)
+        return sum(self.who_has(code))
+
+    def who_has(self, code: str) -> list[bool]:
+        """Return for each client whether it has a message with a code."""
+        return [each.has(code) for each in self._connections]
 
     @property
     def messages(self) -> list[Message]:

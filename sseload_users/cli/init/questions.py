@@ -15,6 +15,7 @@ _CONNECT = (
     "to try the usual places): "
 )
 _SUBSCRIBE = "A message that clients send once connected (Enter for none): "
+_CHANNEL = "Is {} the name of a channel (a room, a topic, a group) of several? (y/N): "
 
 
 def can_ask() -> bool:
@@ -54,6 +55,11 @@ def ask_subscribe() -> list[str]:
     """Return the messages that clients send once connected."""
     answer = _answer(_SUBSCRIBE).strip()
     return [with_plain_names(answer)] if answer else []
+
+
+def ask_whether_channel(name: str) -> bool:
+    """Whether a word is the name of a channel; False if nobody can answer."""
+    return can_ask() and _answer(_CHANNEL.format(name)).strip().lower() in ("y", "yes")
 
 
 def handshake(text: str) -> curl.CopiedRequest:

@@ -9,6 +9,7 @@ from typing import Any
 import gevent
 
 from sseload_users.cli.check_output import StepFailed
+from sseload_users.cli.init.channel_search import ChannelSearch
 from sseload_users.cli.init.conclude import Message, conclude
 from sseload_users.cli.init.connecting import Way, ways, with_token
 from sseload_users.cli.init.curl import CopiedRequest
@@ -44,6 +45,7 @@ class Watch:
             the draft says how.
         login: requests before connecting.
         subscribe: messages to send once connected.
+        channel: the channel's name, of which each run may have others; empty if that is not known.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Watch:
         places: Sequence[Placement],
         login: Sequence[CopiedRequest] = (),
         subscribe: Sequence[str] = (),
+        channel: str = "",
     ) -> None:
         self._draft = draft
         self._given = given
@@ -64,6 +67,7 @@ class Watch:
         self._places = places
         self._login = login
         self._subscribe = subscribe
+        self._channel = channel
         self._output = Output(draft.values)
         self._logins = Logins(draft, given, self._host, folder, self._output)
         self._known = (*BUILT_IN_NAMES, *dict(given.value))
@@ -91,6 +95,7 @@ class Watch:
             self._watch(probe)
         finally:
             probe.close()
+        ChannelSearch(draft, self._given, self._host, self._folder, self._output).run(self._channel)
         return draft
 
     def _connect(self, places: Sequence[tuple[str, CopiedRequest]]) -> Probe:

@@ -30,11 +30,13 @@ class Stranger:
         program: the file in this folder.
         arguments: of `sseload init`; `HOST` stands for host and port.
         values: the secrets that `init` asks to set in the environment, `name=value`.
+        channel: the word that names one channel of several; empty if there are none.
     """
 
     program: str
     arguments: tuple[str, ...]
     values: str = ""
+    channel: str = ""
 
 
 def chrome(url: str, body: str, kind: str = "application/json", headers: str = "") -> str:
@@ -62,6 +64,7 @@ STRANGERS = (
         "chat_rooms.py",
         ("--ws", "/ws/rooms/lobby", "--send",
          chrome("/api/rooms/lobby/messages", '{"author":"ann","text":"hello"}')),
+        channel="lobby",
     ),
     Stranger(
         "ticker.js",
@@ -69,11 +72,13 @@ STRANGERS = (
          chrome("/v1/news", '{"symbol":"ACME","headline":"Record quarter"}',
                 headers="  -H 'X-Api-Key: k-3141592653' \\\n")),
         "api_key=k-3141592653",
+        channel="ACME",
     ),
     Stranger(
         "lobby.js",
         ("--socketio", "--subscribe", '42["join","kitchen"]', "--send",
          chrome("/rooms/kitchen/say", '{"from":"ann","body":"hello there"}')),
+        channel="kitchen",
     ),
     Stranger(
         "notices.py",
@@ -118,6 +123,7 @@ STRANGERS = (
          chrome("/orders", '{"shop":"north","items":[{"name":"tea","n":2}]}',
                 headers=JWT)),
         "password=hunter22",
+        channel="north",
     ),
     Stranger(
         "negotiated.js",
