@@ -34,12 +34,14 @@ PATIENCE = 600.0
 def python(version: str) -> str | None:
     """Return the program of a version of Python; None if it is not installed."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    candidates = [shutil.which(f"python{version}"), *sorted(pyenv.glob(f"{version}.*/bin/python"))]
-    for each in filter(None, candidates):
+    candidates = [str(each) for each in sorted(pyenv.glob(f"{version}.*/bin/python"))]
+    for each in (shutil.which(f"python{version}"), *candidates):
         # pyenv's shim is there for versions that are not active, too.
-        said = subprocess.run([each, "-c", "import venv"], check=False, capture_output=True)
-        if said.returncode == 0:
-            return str(each)
+        if (
+            each
+            and not subprocess.run([each, "-c", ""], check=False, capture_output=True).returncode
+        ):
+            return each
     return None
 
 
