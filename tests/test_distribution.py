@@ -72,7 +72,6 @@ def test_the_wheel_has_the_package_and_its_defaults(built: tuple[Path, Path]) ->
     assert {
         "sseload_users/py.typed",
         "sseload_users/report/schema.json",
-        "sseload_users/report/static/figures.js",
         "sseload_users/report/templates/report.html",
         "sseload_users/config/stress.conf",
         "sseload_users/config/targets/profile.schema.json",
