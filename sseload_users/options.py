@@ -16,6 +16,7 @@ from sseload_users import targets
 from sseload_users.core import objective, option_texts
 from sseload_users.core.channels import CHANNEL_ORDERS, ChannelOrder
 from sseload_users.core.errors import ConfigError
+from sseload_users.core.fail_on import FailOn
 from sseload_users.core.loss_kind import LossKind
 from sseload_users.core.metric_selectors import MetricSelector, parse_selectors
 from sseload_users.core.option_spec import (
@@ -30,7 +31,6 @@ from sseload_users.core.payload_sizes import PayloadSizes
 from sseload_users.core.streams import StreamPlan
 from sseload_users.targets import Target
 from sseload_users.targets.hosts import parse_nodes
-from sseload_users.verdict.rules import FailOn
 
 _HEADERS = ("header", "ingest_header")
 

@@ -16,8 +16,7 @@ from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.endpoint import Endpoint
-from sseload_users.transports.engine_transport import Passage
-from sseload_users.transports.socketio import SocketIOTransport
+from sseload_users.transports.engine_transport import EngineTransport, Passage
 from sseload_users.users.session_requests import SessionRequests
 
 #: Seconds that a session has to go over from polling to WebSocket.
@@ -63,6 +62,8 @@ def _try_to_poll(
     target: Target, identity: Identity, before: BeforeRequests
 ) -> ConnectFailed | None:
     """Connect by polling and go over to WebSocket; return why that failed, if it did."""
+    from sseload_users.transports.socketio import SocketIOTransport
+
     requests = SessionRequests(target, identity, before)
     passed: AsyncResult[ConnectFailed | None] = AsyncResult()
 
@@ -72,7 +73,7 @@ def _try_to_poll(
         elif passage == "failed":
             passed.set(ConnectFailed("upgrade", cause, server_text=server_text))
 
-    def make(endpoint: Endpoint) -> SocketIOTransport:
+    def make(endpoint: Endpoint) -> EngineTransport:
         transport = SocketIOTransport(
             replace(endpoint, transports=("polling", "websocket")),
             before.network,

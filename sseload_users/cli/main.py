@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 
 from sseload_users.core.garbage import kept
 from sseload_users.core.version import VERSION
@@ -203,5 +202,7 @@ def _usage() -> int:
 
 
 def _versions() -> str:
+    from importlib import metadata
+
     python = sys.version.split()[0]
     return f"sseload {VERSION}, Locust {metadata.version('locust')}, Python {python}"

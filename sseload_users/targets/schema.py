@@ -74,6 +74,8 @@ class Table(BaseModel):
         extra="forbid",
         frozen=True,
         arbitrary_types_allowed=True,
+        # Most tables are only used within others, whose validators contain theirs.
+        defer_build=True,
     )
 
     literal: ClassVar[frozenset[str]] = frozenset()

@@ -17,8 +17,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from sseload_users.transports import Malformed, Revision
-from sseload_users.transports.packets import countable_cause
-from sseload_users.transports.server_text import body_text
+from sseload_users.transports.server_text import body_text, countable_cause
 
 OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 #: What both sides say before the connection goes over to another carrier.

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,8 +22,6 @@ from sseload_users.transports import Malformed, ParsedMessage
 _HEADER = re.compile(rb"4[0-6](?:(\d{1,4})-)?(/[^,?]*)?")
 #: An event up to the ID of the acknowledgement that it requests.
 _ID = re.compile(rb"4[25](?:\d{1,4}-)?(?:/[^,]*,)?(\d{1,20})\[")
-_DIGITS, _PUNCTUATION = frozenset(string.digits), string.punctuation
-_LONGEST_CAUSE, _LONGEST_WORD, _LONGEST_NUMBER = 80, 30, 3
 # A joined binary event is its packet and then, for each attachment, this byte, the length and
 # the attachment. JSON does not contain this byte.
 _ATTACHMENT = b"\0"
@@ -107,13 +104,6 @@ def error_message(data: object) -> str:
     return data if isinstance(data, str) else ""
 
 
-def countable_cause(text: str) -> str:
-    """Return a server's message as a short cause that is the same for all connections."""
-    plain = "".join(each if each.isprintable() else " " for each in text[:500]).lower()
-    kept = ("…" if _is_specific(word.strip(_PUNCTUATION)) else word for word in plain.split())
-    return " ".join(kept)[:_LONGEST_CAUSE].rstrip(" .!")
-
-
 def join_attachments(frames: Sequence[bytes]) -> bytes:
     """Return a binary event and its attachments as one payload for ``parse_packet``."""
     packet, *attachments = frames
@@ -157,17 +147,6 @@ def _decode(payload: bytes) -> Any:
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise Malformed("bad packet") from error
     return packet
-
-
-def _is_specific(word: str) -> bool:
-    """Whether a word may differ between connections, or be a secret.
-
-    These are IDs, addresses, tokens and names with numbers. Short numbers, such as an HTTP
-    status, are kept.
-    """
-    if len(word) > _LONGEST_WORD or "@" in word:
-        return True
-    return len(word) > _LONGEST_NUMBER and not _DIGITS.isdisjoint(word)
 
 
 def _split_attachments(payload: bytes) -> list[bytes]:

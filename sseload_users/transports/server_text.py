@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import string
 
 from sseload_users.transports import ParsedMessage
 
@@ -18,6 +19,8 @@ _HIDDEN = re.compile(
 )
 _TITLE = re.compile(r"<title\b[^>]*>(.*?)(?:</title|\Z)", re.S | re.I)
 _TAG = re.compile(r"<[^>]*(?:>|\Z)")
+_DIGITS, _PUNCTUATION = frozenset(string.digits), string.punctuation
+_LONGEST_CAUSE, _LONGEST_WORD, _LONGEST_NUMBER = 80, 30, 3
 
 
 def body_text(body: bytes) -> str:
@@ -61,3 +64,21 @@ def text_beyond(cause: str, text: str) -> str:
     """Return a server's text if it says more than the cause; else an empty text."""
     plain = text.casefold().strip(" .!")
     return "" if plain in cause.casefold() else text
+
+
+def countable_cause(text: str) -> str:
+    """Return a server's message as a short cause that is the same for all connections."""
+    plain = "".join(each if each.isprintable() else " " for each in text[:500]).lower()
+    kept = ("…" if _is_specific(word.strip(_PUNCTUATION)) else word for word in plain.split())
+    return " ".join(kept)[:_LONGEST_CAUSE].rstrip(" .!")
+
+
+def _is_specific(word: str) -> bool:
+    """Whether a word may differ between connections, or be a secret.
+
+    These are IDs, addresses, tokens and names with numbers. Short numbers, such as an HTTP
+    status, are kept.
+    """
+    if len(word) > _LONGEST_WORD or "@" in word:
+        return True
+    return len(word) > _LONGEST_NUMBER and not _DIGITS.isdisjoint(word)

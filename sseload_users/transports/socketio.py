@@ -22,7 +22,6 @@ from sseload_users.transports.msgpack_parser import is_packed, pack, unpack
 from sseload_users.transports.network import Network
 from sseload_users.transports.packets import (
     connect_packet,
-    countable_cause,
     disconnect_packet,
     error_message,
     event_prefix,
@@ -41,7 +40,7 @@ from sseload_users.transports.recovery import (
     recovery_text,
     with_recovery,
 )
-from sseload_users.transports.server_text import MAX_TEXT, data_text
+from sseload_users.transports.server_text import MAX_TEXT, countable_cause, data_text
 
 _CONNECT, _DISCONNECT, _EVENT, _ACK, _CONNECT_ERROR = b"40", b"41", b"42", b"43", b"44"
 # Socket.IO 2 puts every client into the default namespace, unasked and without a session ID.

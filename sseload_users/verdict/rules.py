@@ -6,9 +6,9 @@ Everything is judged by counts, not by rounded rates.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 from sseload_users.core.causes import CONNECTING
+from sseload_users.core.fail_on import FailOn
 from sseload_users.core.figures import (
     Account,
     CodeFigures,
@@ -34,8 +34,6 @@ from sseload_users.verdict.observation import judge_observation
 from sseload_users.verdict.reasons import GRADES, Reason, StepReport, Verdict, make_reason
 from sseload_users.verdict.receipts import judge_codes_received, loss_clause
 from sseload_users.verdict.thresholds import JudgedShare, Rule, Thresholds
-
-FailOn = Literal["issues", "warning", "never"]
 
 
 def judge(

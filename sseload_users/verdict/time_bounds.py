@@ -79,7 +79,9 @@ _Bound = Annotated[TimeBound, PlainValidator(TimeBound.parse)]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True
+    )
 
 
 class TimeRule(_Model):

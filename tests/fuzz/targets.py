@@ -30,7 +30,6 @@ from sseload_users.transports.http_body import Body, ChunkedBody
 from sseload_users.transports.inflation import Inflation
 from sseload_users.transports.msgpack_parser import unpack
 from sseload_users.transports.packets import (
-    countable_cause,
     error_message,
     is_connect_acknowledgement,
     join_attachments,
@@ -45,6 +44,7 @@ from sseload_users.transports.permessage_deflate import (
     MessageInflater,
     read_answer,
 )
+from sseload_users.transports.server_text import countable_cause
 from sseload_users.transports.sse_handshake import StreamRequest
 from tests.support.ingest_answers import ingest_failure
 

@@ -1,4 +1,4 @@
-"""A worker renders nothing, so it loads no renderer."""
+"""A process loads what it needs, and not what a report or another protocol might."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 
 #: Locust loads Flask and Jinja itself; what loads them here is listed instead.
 _RENDERERS = ("sseload_users.report", "sseload_users.web", "rich", "prometheus_client")
+#: What only a run with Socket.IO needs, and what nobody does.
+_SOCKETIO = ("socketio", "engineio", "aiohttp", "redis")
 
 _SCRIPT = """
 import importlib, sys
@@ -20,7 +22,9 @@ print(*(name for name in sys.modules if name.startswith(tuple(sys.argv[2:]))))
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
-        ("sseload_users.plugin", _RENDERERS),
+        ("sseload_users.cli.main", ("gevent", "locust", "pydantic", "socket")),
+        ("sseload_users.plugin", (*_RENDERERS, *_SOCKETIO, "sseload_users.verdict.rules")),
+        ("sseload_users.run.leader", _SOCKETIO),
         ("sseload_users.run.worker", _RENDERERS),
         ("sseload_users.users.listener", _RENDERERS),
         ("sseload_users.users.broadcaster", _RENDERERS),

@@ -14,7 +14,6 @@ from sseload_users.transports import Malformed, ParsedMessage
 from sseload_users.transports.engineio import parse_opening
 from sseload_users.transports.packets import (
     connect_packet,
-    countable_cause,
     disconnect_packet,
     error_message,
     event_prefix,
@@ -25,6 +24,7 @@ from sseload_users.transports.packets import (
     parse_packet,
     requested_acknowledgement,
 )
+from sseload_users.transports.server_text import countable_cause
 
 
 def test_the_clients_packets() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from sseload_users.core.fail_on import FailOn
 from sseload_users.core.figures import Probe, SearchResult, StormRecovery
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.totals import Totals
@@ -83,7 +84,7 @@ def found(**changes: Any) -> Report:
     return report
 
 
-def status(report: Report, fail_on: verdict.FailOn = "issues") -> int:
+def status(report: Report, fail_on: FailOn = "issues") -> int:
     return verdict.exit_status(
         report.verdict,
         fail_on,

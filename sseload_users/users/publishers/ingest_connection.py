@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import gevent
 from gevent.event import AsyncResult
@@ -23,11 +23,13 @@ from sseload_users.transports import Closed, ConnectFailed
 from sseload_users.transports.endpoint import Endpoint
 from sseload_users.transports.patience import ONCE_MORE_S
 from sseload_users.transports.registry import transport_for
-from sseload_users.transports.socketio import SocketIOTransport
 from sseload_users.transports.transport import Transport
 from sseload_users.users.publishers.answers import AnswerMatcher, AwaitedCode, PublishOutcome
 from sseload_users.users.resumption import Resumption
 from sseload_users.users.session_requests import SessionRequests
+
+if TYPE_CHECKING:
+    from sseload_users.transports.socketio import SocketIOTransport
 
 #: Seconds to wait for a refusal if nothing else answers a code.
 _REFUSAL_WAIT_S = 0.5
@@ -229,8 +231,8 @@ class IngestConnection:
             resumption.taking(self._on_message),
             self._observer.on_malformed,
         )
-        if isinstance(transport, SocketIOTransport):
-            transport.on_acknowledgement = self._on_acknowledgement
+        if transport.kind == "SIO":
+            cast("SocketIOTransport", transport).on_acknowledgement = self._on_acknowledgement
         return transport
 
     def _check_values(
