@@ -22,6 +22,7 @@ from bench import (
     receipt,
     scaling,
     soak,
+    start,
     storm,
     truth,
 )
@@ -46,6 +47,7 @@ PARTS: dict[str, Callable[..., Table]] = {
     "protocols": protocols.run,
     "scaling": scaling.run,
     "soak": soak.run,
+    "start": start.run,
 }
 #: The most files that one process opens, in the largest part.
 _FILES = 17_000

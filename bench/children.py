@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 
 #: Seconds that a child has to exit after SIGTERM.
 _STOP_TIMEOUT = 30.0
+#: Seconds from one look whether a child has exited to the next.
+_EXIT_POLL = 0.001
 
 #: The repository.
 ROOT = Path(__file__).parent.parent
@@ -84,6 +87,25 @@ class Child:
             return self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise BenchError(f"the program did not exit within {timeout:g} s") from None
+
+    def wait_for_usage(self, timeout: float) -> resource.struct_rusage:
+        """Wait until it exits; return the resources that it has used.
+
+        Raises:
+            BenchError: the timeout has passed, or it failed.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+            if pid:
+                break
+            if time.monotonic() > deadline:
+                raise BenchError(f"the program did not exit within {timeout:g} s")
+            time.sleep(_EXIT_POLL)
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        if self._process.returncode:
+            raise BenchError(f"the program failed, with status {self._process.returncode}")
+        return usage
 
     def stop(self) -> None:
         """Terminate it and wait until it has exited; kill it after a timeout."""
