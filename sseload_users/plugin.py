@@ -16,7 +16,7 @@ from sseload_users import options as run_options
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.garbage import kept
 from sseload_users.options import Options
-from sseload_users.run import master_port, memory
+from sseload_users.run import master_port, memory, stats_memory
 from sseload_users.run.link import Link
 from sseload_users.run.worker import Worker
 from sseload_users.users.broadcaster import CodeBroadcaster
@@ -143,6 +143,7 @@ def _end_in_order_on_signals(environment: Environment) -> None:
 
 
 def _attach_leader(environment: Environment, leader: Leader) -> None:
+    gevent.spawn(stats_memory.keep_small, environment)
     hooks = environment.events
     hooks.test_start.add_listener(lambda **_: leader.begin())
     hooks.spawning_complete.add_listener(lambda **_: leader.on_spawned())

@@ -7,7 +7,7 @@ the leader merges them all, in any order.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import astuple
 from typing import Any, TypedDict
 
@@ -159,8 +159,8 @@ class Tally:
         self.lag = Histogram()
         self.stamp_error = Histogram()
         self.stalls = Histogram()
-        self.codes: dict[int, CodeTally] = {}
-        self.seconds: dict[int, Second] = {}
+        self.codes: MutableMapping[int, CodeTally] = {}
+        self.seconds: MutableMapping[int, Second] = {}
         self.leaks: list[Leak] = []
         self.evidence = Evidence()
         self.addresses: AddressCounts = Counter()

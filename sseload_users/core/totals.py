@@ -15,10 +15,10 @@ from sseload_users.core.evidence import Evidence
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.node_totals import NodeTotals
 from sseload_users.core.payload_sizes import PayloadSizes
-from sseload_users.core.percentiles import PercentileHistory
+from sseload_users.core.percentile_history import PercentileHistory
+from sseload_users.core.run_tally import RunTally
 from sseload_users.core.second import highest
 from sseload_users.core.streams import ONE_STREAM, StreamPlan
-from sseload_users.core.tally import Tally
 from sseload_users.core.unusual_pairs import Pair
 from sseload_users.core.worker_report import Gauges, WorkerReport
 
@@ -101,7 +101,7 @@ class Totals:
         streams: StreamPlan = ONE_STREAM,
     ) -> None:
         self.workers: dict[str, WorkerTotals] = {}
-        self.tally = Tally()
+        self.tally = RunTally()
         self.percentiles = PercentileHistory(self.tally)
         self.outcomes = Outcomes()
         self.channels = None if plan is None else ChannelTotals(plan)
@@ -270,7 +270,7 @@ class Totals:
         return total
 
     def fold(self, now_ns: int) -> None:
-        """Fold old histograms, so that the memory of a long run stays small.
+        """Archive old codes and seconds, so that the memory of a long run stays small.
 
         Args:
             now_ns: the time (wall clock, ns).
@@ -290,8 +290,8 @@ class Totals:
         """Return each delivered code's time from first to last arrival, in microseconds."""
         total = Histogram()
         total.add_all(
-            (code.last_ns - code.first_ns) // 1000
-            for code in self.tally.codes.values()
-            if code.first_ns
+            (last_ns - first_ns) // 1000
+            for first_ns, last_ns in self.tally.codes.values_of("first_ns", "last_ns")
+            if first_ns
         )
         return total

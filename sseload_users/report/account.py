@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from sseload_users.core.causes import CONNECTING, UPGRADE, Cause
-from sseload_users.core.code_tally import OWED_STATUSES, CodeTally
+from sseload_users.core.code_tally import OWED_STATUSES
 from sseload_users.core.figure_types import LatencySummary
 from sseload_users.core.figures import (
     Account,
@@ -112,7 +112,7 @@ def account_of(run: Run, totals: Totals, *, so_far: bool = False) -> Account:
     tally, counters = totals.tally, totals.tally.counters
     causes = _failed_operations(tally.causes)
     if not so_far:
-        causes["ingest", "left"] += sum(map(was_cut_off, tally.codes.values()))
+        causes["ingest", "left"] += _cut_off(totals)
     summarize = counted if so_far else Histogram.summary
     codes = _codes(run, totals, summarize, so_far=so_far)
     attempted = counters.succeeded + counters.failed if so_far else counters.attempted
@@ -246,7 +246,11 @@ def _deliveries(totals: Totals) -> DeliveryFigures:
         recovered=outcomes.recovered,
         interrupted=outcomes.interrupted,
         missing=outcomes.missing,
-        overlooked=sum(code.missing for code in totals.tally.codes.values() if code.overlooked),
+        overlooked=sum(
+            missing
+            for missing, overlooked in totals.tally.codes.values_of("missing", "overlooked")
+            if overlooked
+        ),
         released=outcomes.released,
         duplicate=outcomes.duplicate,
         replayed=outcomes.replayed,
@@ -264,7 +268,7 @@ def _codes(run: Run, totals: Totals, summarize: _Summarize, *, so_far: bool) -> 
     tally, statuses = totals.tally, totals.statuses
     unanswered = statuses["unanswered"]
     if not so_far:
-        unanswered += sum(map(was_cut_off, tally.codes.values()))
+        unanswered += _cut_off(totals)
     unknown = statuses["unknown"]
     sent = statuses["accepted"] + statuses["rejected"] + unanswered + unknown
     return CodeFigures(
@@ -292,17 +296,19 @@ def _unowed(run: Run, totals: Totals, *, so_far: bool) -> int:
         timeout_s = float(run.options.get("delivery_timeout", 0))
         before_ns = run.finished_ns - round((timeout_s + _REPORTED_AFTER_S) * 1e9)
     return sum(
-        code.status in OWED_STATUSES
-        and not code.owed
-        and not code.released
-        and 0 < code.sent_ns < before_ns
-        for code in totals.tally.codes.values()
+        status in OWED_STATUSES and not owed and not released and 0 < sent_ns < before_ns
+        for status, owed, released, sent_ns in totals.tally.codes.values_of(
+            "status", "owed", "released", "sent_ns"
+        )
     )
 
 
-def was_cut_off(code: CodeTally) -> bool:
-    """Whether the end of the run cut off a code's request: it was sent, and not answered."""
-    return code.status == "pending" and code.sent_ns > 0
+def _cut_off(totals: Totals) -> int:
+    """Return how many codes were sent whose request the end of the run cut off."""
+    return sum(
+        status == "pending" and sent_ns > 0
+        for status, sent_ns in totals.tally.codes.values_of("status", "sent_ns")
+    )
 
 
 def _generator(

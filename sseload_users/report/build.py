@@ -181,7 +181,7 @@ def per_code(totals: Totals, latest: int | None = None) -> Iterator[CodeRow]:
     """
     codes = totals.tally.codes
     if latest is None:
-        due = sorted(seq for seq, code in codes.items() if _was_due(code))
+        due = sorted(codes)
     else:
         # Codes are numbered nearly without gaps, so there is no need to visit all; only the
         # numbers of observed messages can be large.
@@ -194,6 +194,8 @@ def per_code(totals: Totals, latest: int | None = None) -> Iterator[CodeRow]:
         due.reverse()
     for sequence in due:
         code = codes[sequence]
+        if not _was_due(code):
+            continue
         percentiles = totals.percentiles.code(sequence)
         yield CodeRow(
             seq=sequence,

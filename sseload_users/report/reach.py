@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from sseload_users.core.figure_types import LatencySummary
 from sseload_users.core.histogram import Histogram
-from sseload_users.core.percentiles import KEPT_CODES
+from sseload_users.core.percentile_history import KEPT_CODES
 from sseload_users.core.totals import Totals
 from sseload_users.report.model import CodeReach, CodeRow
 

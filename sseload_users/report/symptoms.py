@@ -28,10 +28,10 @@ def symptoms_of(
     # The numbers of observed messages can be large.
     numbers = sorted(codes) if latest is None else range(first, newest + 1)
     due = (sequence for sequence in numbers if sequence > 0 and sequence in codes)
-    owed = [each for each in due if codes[each].owed and codes[each].sent_ns]
+    owed = ((each, code) for each in due if (code := codes[each]).owed and code.sent_ns)
     return Symptoms(
         account,
-        [_code(totals, sequence, codes[sequence], started_ns) for sequence in owed],
+        [_code(totals, sequence, code, started_ns) for sequence, code in owed],
         {worker.name or name: worker.evidence for name, worker in totals.workers.items()},
         started_ns,
         {} if totals.channels is None else totals.channels.losses(),

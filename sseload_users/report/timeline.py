@@ -65,15 +65,16 @@ def timeline(
 def _point(
     started_ns: int, unix_s: Sequence[int], seconds: Mapping[int, Second], totals: Totals
 ) -> TimelinePoint:
-    last = seconds[unix_s[-1]]
+    own = [seconds[each] for each in unix_s]
+    last = own[-1]
     percentiles = [totals.percentiles.second(each) for each in unix_s]
     return TimelinePoint(
         t=round(max(0.0, unix_s[-1] + 1 - started_ns / _S), 3),
         open=last.open,
         connecting=last.connecting,
-        dropped=sum(seconds[each].dropped for each in unix_s),
-        sent=sum(seconds[each].sent for each in unix_s),
-        received=sum(seconds[each].received for each in unix_s),
+        dropped=sum(each.dropped for each in own),
+        sent=sum(each.sent for each in own),
+        received=sum(each.received for each in own),
         # Where several seconds share a point: the middle one's median, the worst one's others.
         p50_ms=_middle(each.delivery.p50 for each in percentiles),
         p90_ms=highest(each.delivery.p90 for each in percentiles),
@@ -81,11 +82,11 @@ def _point(
         p99_ms=highest(each.delivery.p99 for each in percentiles),
         max_ms=highest(each.delivery.max for each in percentiles),
         latencies=_ranges(each.ranges for each in percentiles),
-        errors=sum(seconds[each].errors for each in unix_s),
+        errors=sum(each.errors for each in own),
         lag_p99_ms=highest(each.lag.p99 for each in percentiles),
-        cpu_percent=max(seconds[each].cpu_percent for each in unix_s),
-        waited_percent=highest(seconds[each].waited_percent for each in unix_s),
-        rss_mib=round(max(seconds[each].rss_mib for each in unix_s), 1),
+        cpu_percent=max(each.cpu_percent for each in own),
+        waited_percent=highest(each.waited_percent for each in own),
+        rss_mib=round(max(each.rss_mib for each in own), 1),
     )
 
 

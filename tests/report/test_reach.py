@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sseload_users.core.histogram import Histogram
-from sseload_users.core.percentiles import KEPT_CODES
+from sseload_users.core.percentile_history import KEPT_CODES
 from sseload_users.core.tally import Tally
 from sseload_users.core.totals import Totals
 from sseload_users.core.worker_report import Gauges, WorkerReport

@@ -15,6 +15,7 @@ from locust.env import Environment
 from locust.stats import RequestStats, StatsEntry
 
 from sseload_users.run.locust_stats import NAME, ReceiptStats, fire
+from sseload_users.run.stats_memory import drop_old
 
 #: What happens: codes come with these latencies (µs), or so many failed for a reason, or a
 #: request of another name is made; and so many seconds pass.
@@ -151,3 +152,31 @@ def test_a_batch_of_nothing_leaves_nothing(clock: Clock) -> None:
     ReceiptStats(made, "WS").failed("missing", 0)
     assert not made.stats.entries
     assert made.stats.total.num_requests == 0
+
+
+def test_old_seconds_are_dropped_and_no_figure_changes(clock: Clock) -> None:
+    made, _ = environment(clock, somebody_listens=False)
+    receipts = ReceiptStats(made, "WS")
+    for _ in range(1000):
+        clock.now += 1
+        receipts.delivered([1000, 2000], 100)
+        receipts.failed("missing", 1)
+        made.stats.history.append({"time": clock.now})
+    before = everything(made.stats)
+    rates = made.stats.total.current_rps, made.stats.total.current_fail_per_sec
+    drop_old(made.stats, keep_history=True)
+    assert len(made.stats.history) == 1000
+    drop_old(made.stats, keep_history=False)
+    assert made.stats.history[-1]["time"] == clock.now
+    assert len(made.stats.history) < 1000
+    for entry in (made.stats.total, *made.stats.entries.values()):
+        assert 100 < len(entry.num_reqs_per_sec) < 400
+        assert 100 < len(entry.num_fail_per_sec) < 400
+        entry.num_reqs_per_sec[1] += 0  # as Locust counts
+    assert (made.stats.total.current_rps, made.stats.total.current_fail_per_sec) == rates
+    assert rates == (3.0, 1.0)
+    after = everything(made.stats)
+    for state in (before, after):
+        for entry_state in (state["total"], *state["entries"].values()):
+            del entry_state["num_reqs_per_sec"], entry_state["num_fail_per_sec"]
+    assert after == before
