@@ -49,8 +49,8 @@ def _parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:
 
         import sseload_users.plugin  # noqa: F401
         from sseload_users.cli import compare, history
-        from sseload_users.cli.kept_configs import descriptions
         from sseload_users.demo import command_line
+        from sseload_users.run.kept_configs import descriptions
         from sseload_users.targets.profile import names
 
     test = _without_help(get_parser())

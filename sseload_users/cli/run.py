@@ -14,7 +14,7 @@ from argparse import Action
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sseload_users.cli.kept_configs import with_paths
+from sseload_users.cli.config_option import with_paths
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.garbage import kept
 from sseload_users.report.history import DEFAULT_FOLDER

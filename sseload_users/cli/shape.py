@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from sseload_users.cli import run
-from sseload_users.cli.kept_configs import descriptions
+from sseload_users.run.kept_configs import descriptions
 
 
 def ladder(words: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean, shorten
-from sseload_users.targets.profile import built_in_text, load, names
+from sseload_users.targets.profile import built_in_text, describe, load, names
 
 #: Columns of a terminal beyond which a line is hard to read.
 _WIDEST = 100
@@ -53,21 +53,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("show", nargs="?", metavar="show", help="print a profile")
     made.add_argument("name", nargs="?", metavar="NAME", help="which one")
     return made
-
-
-def describe(text: str) -> str:
-    """Return what a profile speaks to: the first sentence of its first comment.
-
-    Args:
-        text: the profile's.
-    """
-    words: list[str] = []
-    for line in text.splitlines():
-        if line.startswith("# "):
-            words.append(line[2:])
-        elif words:
-            break
-    return " ".join(words).partition(". ")[0].removesuffix(".")
 
 
 def _text(action: str, name: str | None) -> str:

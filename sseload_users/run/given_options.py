@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,10 +30,26 @@ class GivenOptions:
         Raises:
             ConfigError: a value is invalid.
         """
-        # The form's data lacks the values of the command line, which it does not show.
         parsed: Any = self._environment.parsed_options
-        self._values |= option_texts.parse_values(parsed.value or ())
-        parsed.value = option_texts.join_values(self._values)
+        self._values = self._completed_values(parsed)
+        self._complete(parsed, self._values)
+
+    def completed(self, parsed: Namespace) -> Namespace:
+        """Return options of a run that has not begun, completed by those that were given.
+
+        Raises:
+            ConfigError: a value is invalid.
+        """
+        copied = Namespace(**vars(parsed))
+        self._complete(copied, self._completed_values(copied))
+        return copied
+
+    def _completed_values(self, parsed: Any) -> dict[str, str]:
+        # The form's data lacks the values of the command line, which it does not show.
+        return self._values | dict(option_texts.parse_values(parsed.value or ()))
+
+    def _complete(self, parsed: Any, values: dict[str, str]) -> None:
+        parsed.value = option_texts.join_values(values)
         parsed.nodes = self._nodes
 
     def replace_nodes(self, nodes: Iterable[str]) -> None:

@@ -15,26 +15,23 @@ from sseload_users.core.codes import new_run_id
 from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
-from sseload_users.core.objective import Objective
 from sseload_users.core.search import Search
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
 from sseload_users.monitor.server_monitor import ServerMonitor
 from sseload_users.options import Options
-from sseload_users.report import files
 from sseload_users.report.build import build
 from sseload_users.report.model import Report
 from sseload_users.run import embedded_target
 from sseload_users.run.channel_assignment import ChannelAssignment
 from sseload_users.run.conductor import Conductor
 from sseload_users.run.given_options import GivenOptions
-from sseload_users.run.limits import make_room
 from sseload_users.run.link import Link
 from sseload_users.run.messages import JoinRequest, NoRun, RunAssigned, ToLeader, ToWorker
 from sseload_users.run.population import Population
-from sseload_users.run.resources import Resources
-from sseload_users.run.run_facts import check_way_in, run_facts, run_plan
-from sseload_users.run.run_result import RunResult, read_baseline
+from sseload_users.run.run_facts import run_facts, run_plan
+from sseload_users.run.run_result import RunResult
+from sseload_users.run.run_settings import RunSettings, SettingsCheck
 from sseload_users.run.run_users import RunUsers, StartEmbedded
 from sseload_users.run.run_view import RunView
 from sseload_users.run.server_sources import server_sources
@@ -109,11 +106,11 @@ class Leader:
             environment.host = first or self._start_target(options)
         self._given = GivenOptions(environment)
         self._given.restore()
-        resources = self._read()
+        settings = self._read()
         # In the web form, missing values can still be entered.
         if self._headless or getattr(environment.parsed_options, "autostart", False):
-            self._check_identities(resources)
-        server_sources(resources, self._embedded_pid)
+            settings.check_identities(self._users)
+        server_sources(settings.resources, self._embedded_pid)
 
     def _start_target(self, options: Options) -> str:
         """Start the embedded target; return the URL of its first node.
@@ -135,55 +132,36 @@ class Leader:
             parsed.nodes = ",".join(embedded.urls)
         return embedded.urls[0]
 
-    def _read(self) -> Resources:
-        """Read all settings of a run, and check each.
+    def _read(self) -> RunSettings:
+        settings = RunSettings.read(self._environment, self._users)
+        self._thresholds, self._baseline = settings.thresholds, settings.baseline
+        return settings
+
+    def _read_with_nodes(self) -> RunSettings:
+        """Read all settings of a run; each address of a node's name is a node, for all workers.
+
+        Names are looked up once a run.
 
         Raises:
             ConfigError: a setting is invalid, or a file cannot be used.
         """
-        options = self._users.options(self._environment)
-        check_way_in(options, self._environment)
-        if self._environment.shape_class is not None and (options.ladder or options.search):
-            raise ConfigError(
-                f"{type(self._environment.shape_class).__name__}: a LoadTestShape sets the number "
-                f"of users, and so does --{'ladder' if options.ladder else 'search'}; use one of "
-                "them."
-            )
-        self._thresholds = load_thresholds(options.thresholds)
-        if options.objective and not options.search:
-            self._thresholds = self._thresholds.with_objective(Objective.parse(options.objective))
-        resources = Resources.of(options, self._users.host(self._environment) or "")
-        for directory in (options.delivery_report, options.history):
-            if directory:
-                files.prepare(directory)
-        self._baseline = read_baseline(options)
-        return resources
-
-    def _read_with_nodes(self) -> Resources:
-        """Read all settings of a run; each address of a node's name is a node, for all workers.
-
-        Names are looked up once a run.
-        """
         self._given.restore()
-        resources = self._read()
-        nodes = resources.expanded_nodes()
-        if nodes == resources.options.nodes:
-            return resources
+        settings = self._read()
+        nodes = settings.resources.expanded_nodes()
+        if nodes == settings.resources.options.nodes:
+            return settings
         self._given.replace_nodes(nodes)
         return self._read()
 
-    def _check_identities(self, resources: Resources) -> None:
-        """Check that the profile gets all that it needs of whoever connects or broadcasts.
-
-        Raises:
-            ConfigError: something is missing.
-        """
-        assignment = ChannelAssignment(resources.options, resources.target, resources.identities)
-        resources.target.check(
-            [*resources.identities, *resources.senders, *self._users.identities()],
-            has_channels=assignment.has_channels,
+    def settings_check(self) -> SettingsCheck:
+        """Return what checks the settings of a run before it begins, for the web form."""
+        return SettingsCheck(
+            self._environment,
+            self._users,
+            self._given,
+            is_local=self._link.role == "local",
+            embedded_pid=self._embedded_pid,
         )
-        assignment.check(max(resources.options.channels, len(resources.identities)))
 
     # A run
 
@@ -211,13 +189,14 @@ class Leader:
 
     def _begin(self) -> None:
         environment = self._environment
-        resources = self._read_with_nodes()
-        self._check_identities(resources)
+        settings = self._read_with_nodes()
+        settings.check_identities(self._users)
+        resources = settings.resources
         sources = server_sources(resources, self._embedded_pid)
         asked = getattr(environment.runner, "target_user_count", 0)
-        users = max(asked, *(size + 1 for size in resources.options.ladder), 0)
+        users = settings.most_users(asked)
         if self._link.role == "local":
-            make_room(users, resources.target.profile.most_sockets)
+            settings.make_room(asked)
         run_id = new_run_id()
         population = Population(environment, self._users.listeners, self._users.broadcasters)
         listeners = population.listeners_among(users)

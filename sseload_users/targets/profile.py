@@ -89,6 +89,21 @@ def built_in_text(name: str) -> str:
     return _built_in(name).read_text(encoding="utf-8")
 
 
+def describe(text: str) -> str:
+    """Return what a profile speaks to: the first sentence of its first comment.
+
+    Args:
+        text: the profile's.
+    """
+    words: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("# "):
+            words.append(line[2:])
+        elif words:
+            break
+    return " ".join(words).partition(". ")[0].removesuffix(".")
+
+
 def _built_in(name: str) -> Path:
     return config_path(f"targets/{name}.toml")
 

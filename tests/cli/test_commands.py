@@ -12,11 +12,11 @@ from unittest import mock
 
 import pytest
 
-from sseload_users.cli import kept_configs, run, shape
+from sseload_users.cli import config_option, run, shape
 from sseload_users.cli import main as cli
 from sseload_users.core.config_path import config_path
 from sseload_users.core.errors import ConfigError
-from sseload_users.run import program
+from sseload_users.run import kept_configs, program
 
 
 @pytest.fixture
@@ -110,12 +110,12 @@ def test_a_folder_does_not_hide_a_set_of_its_name(
 ) -> None:
     (tmp_path / "storm").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert kept_configs.with_paths(["--config", "storm"]) == [
+    assert config_option.with_paths(["--config", "storm"]) == [
         "--config", str(config_path("storm.conf")),
     ]  # fmt: skip
     (tmp_path / "storm").rmdir()
     (tmp_path / "storm").write_text("", "utf-8")
-    assert kept_configs.with_paths(["--config=storm"]) == ["--config=storm"]
+    assert config_option.with_paths(["--config=storm"]) == ["--config=storm"]
 
 
 def test_every_set_is_described(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from sseload_users import targets as target
 from sseload_users.cli import main as cli
-from sseload_users.cli.targets import describe
 from sseload_users.core.config_path import config_path
+from sseload_users.targets.profile import describe
 
 
 def test_all_profiles_are_listed_with_what_they_speak_to(

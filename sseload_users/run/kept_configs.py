@@ -1,9 +1,8 @@
-"""The sets of options that sseload ships, `config/*.conf`, by name."""
+"""The sets of options that sseload ships, `config/*.conf`, by name: shapes of a test."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -41,33 +40,15 @@ def path_of(name: str) -> Path:
     raise ConfigError(f"Unknown set of options {shorten(clean(name), 40)!r}: {meant}")
 
 
-def with_paths(words: Sequence[str]) -> list[str]:
-    """Return a command line in which `--config NAME` has become `--config PATH`.
-
-    A file of this name in the current folder has priority.
+def options_of(name: str) -> dict[str, str]:
+    """Return the options that a set gives, as texts by the names that Locust's parser has for them.
 
     Raises:
-        ConfigError: the value is neither a file nor the name of a set.
+        ConfigError: there is none of this name.
     """
-    line: list[str] = []
-    remaining = iter(words)
-    for word in remaining:
-        if word == "--config":
-            line.append(word)
-            value = next(remaining, None)
-            if value is not None:
-                line.append(_path(value))
-        elif word.startswith("--config="):
-            line.append(f"--config={_path(word.partition('=')[2])}")
-        else:
-            line.append(word)
-    return line
+    # Imported here: listing the sets needs no Locust, which takes long to import.
+    from locust.argument_parser import LocustConfigParser
 
-
-def _path(value: str) -> str:
-    path = Path(value)
-    if path.exists() and not path.is_dir():
-        return value
-    if path.name != value or "." in value:
-        raise ConfigError(f"Cannot read --config {shorten(clean(value), 80)!r}: no such file.")
-    return str(path_of(value))
+    with path_of(name).open(encoding="utf-8") as file:
+        found = LocustConfigParser().parse(file)
+    return {key.replace("-", "_"): str(value) for key, value in found.items()}
