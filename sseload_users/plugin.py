@@ -97,7 +97,7 @@ def _show(environment: Environment, leader: Leader, options: Options) -> None:
     if environment.web_ui is not None:
         # Locust listens later, and would fail with a traceback.
         listen(environment.web_ui.host, environment.web_ui.port, "--web-port", "--web-host").close()
-        routes.attach(environment.web_ui, views)
+        routes.attach(environment.web_ui, views, leader.next_run())
     if options.metrics_port is not None:
         metrics_server.serve(views.metrics, options.metrics_host, options.metrics_port)
 

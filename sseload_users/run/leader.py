@@ -28,10 +28,11 @@ from sseload_users.run.conductor import Conductor
 from sseload_users.run.given_options import GivenOptions
 from sseload_users.run.link import Link
 from sseload_users.run.messages import JoinRequest, NoRun, RunAssigned, ToLeader, ToWorker
+from sseload_users.run.next_run import NextRun
 from sseload_users.run.population import Population
 from sseload_users.run.run_facts import run_facts, run_plan
 from sseload_users.run.run_result import RunResult
-from sseload_users.run.run_settings import RunSettings, SettingsCheck
+from sseload_users.run.run_settings import RunSettings
 from sseload_users.run.run_users import RunUsers, StartEmbedded
 from sseload_users.run.run_view import RunView
 from sseload_users.run.server_sources import server_sources
@@ -153,9 +154,9 @@ class Leader:
         self._given.replace_nodes(nodes)
         return self._read()
 
-    def settings_check(self) -> SettingsCheck:
-        """Return what checks the settings of a run before it begins, for the web form."""
-        return SettingsCheck(
+    def next_run(self) -> NextRun:
+        """Return what the web form needs to know of the run that it describes."""
+        return NextRun(
             self._environment,
             self._users,
             self._given,

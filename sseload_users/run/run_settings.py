@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-from copy import copy
 from dataclasses import dataclass
 
 from locust.env import Environment
@@ -14,12 +12,10 @@ from sseload_users.report import files
 from sseload_users.report.model import Report
 from sseload_users.run import limits
 from sseload_users.run.channel_assignment import ChannelAssignment
-from sseload_users.run.given_options import GivenOptions
 from sseload_users.run.resources import Resources
 from sseload_users.run.run_facts import check_way_in
 from sseload_users.run.run_result import read_baseline
 from sseload_users.run.run_users import RunUsers
-from sseload_users.run.server_sources import server_sources
 from sseload_users.run.thresholds_file import load_thresholds
 from sseload_users.verdict.thresholds import Thresholds
 
@@ -101,48 +97,3 @@ class RunSettings:
             ConfigError: they do not.
         """
         limits.make_room(self.most_users(users), self.resources.target.profile.most_sockets)
-
-
-class SettingsCheck:
-    """Checks the settings of a run that has not begun, without changing anything.
-
-    Args:
-        environment: Locust's environment.
-        users: the user classes.
-        given: the options that a run keeps from the command line.
-        is_local: whether this process holds all connections.
-        embedded_pid: PID of the embedded target, if there is one.
-    """
-
-    def __init__(
-        self,
-        environment: Environment,
-        users: RunUsers,
-        given: GivenOptions,
-        *,
-        is_local: bool,
-        embedded_pid: int | None,
-    ) -> None:
-        self._environment = environment
-        self._users = users
-        self._given = given
-        self._is_local = is_local
-        self._embedded_pid = embedded_pid
-
-    def __call__(self, parsed: Namespace, host: str | None) -> None:
-        """Check that a run with these options is possible, as far as that is known before it.
-
-        Args:
-            parsed: the options, as Locust's parser would return them.
-            host: the server's URL; None for what the options or the user classes say.
-
-        Raises:
-            ConfigError: it is not.
-        """
-        environment = copy(self._environment)
-        environment.parsed_options, environment.host = self._given.completed(parsed), host
-        settings = RunSettings.read(environment, self._users)
-        settings.check_identities(self._users)
-        server_sources(settings.resources, self._embedded_pid)
-        if self._is_local:
-            settings.make_room(getattr(parsed, "num_users", None) or 0)

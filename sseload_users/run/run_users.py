@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from locust import User
 from locust.env import Environment
@@ -28,6 +28,13 @@ class RunUsers(Protocol):
 
         Raises:
             ConfigError: an option is invalid, or two classes disagree.
+        """
+
+    def set_in_code(self) -> Mapping[str, Any]:
+        """Return the options that the classes set, by name.
+
+        Raises:
+            ConfigError: two classes disagree.
         """
 
     def identities(self) -> Sequence[Identity]:

@@ -67,15 +67,7 @@ class UserClasses:
             ConfigError: one cannot be, or two classes disagree.
         """
         options = Options.read(environment.parsed_options)
-        said: dict[str, Any] = {}
-        for each in (*self.listeners, *self.broadcasters):
-            for name in _ATTRIBUTES:
-                value = getattr(each, name, None)
-                if value is not None and said.setdefault(name, value) != value:
-                    raise ConfigError(
-                        f"{each.__name__}.{name} is {value!r}, but another user class says "
-                        f"{said[name]!r}: a run has one."
-                    )
+        said = self.set_in_code()
         for each in self.broadcasters:
             if options.nodes and getattr(each, "ingest_way", str)():
                 raise ConfigError(
@@ -89,6 +81,23 @@ class UserClasses:
         options.check_times()
         self._check_ineffective()
         return options
+
+    def set_in_code(self) -> dict[str, Any]:
+        """Return the options that the classes set, by name.
+
+        Raises:
+            ConfigError: two classes disagree.
+        """
+        said: dict[str, Any] = {}
+        for each in (*self.listeners, *self.broadcasters):
+            for name in _ATTRIBUTES:
+                value = getattr(each, name, None)
+                if value is not None and said.setdefault(name, value) != value:
+                    raise ConfigError(
+                        f"{each.__name__}.{name} is {value!r}, but another user class says "
+                        f"{said[name]!r}: a run has one."
+                    )
+        return said
 
     def _check_ineffective(self) -> None:
         """Refuse what Locust lets a user class set, and what would have no effect here.

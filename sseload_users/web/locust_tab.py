@@ -1,4 +1,4 @@
-"""Add a tab with a row for each code to Locust's own page, and a link to /delivery."""
+"""Add to Locust's own page: a bar with the result so far, a tab of codes, and downloads."""
 
 from __future__ import annotations
 
@@ -6,53 +6,45 @@ import logging
 from typing import Any
 
 from flask import Flask, Response, current_app, request
+from locust.runners import STATE_RUNNING, STATE_STOPPED
 from locust.web import WebUI
 
+from sseload_users.web.standing import COLUMNS, Standing
 from sseload_users.web.views import Views
 
 _logger = logging.getLogger(__name__)
 
 _KEY = "delivery"
 
-#: Locust converts keys to camel case, so each is a single word.
-_COLUMNS = {
-    "code": "Code",
-    "sent": "Sent (UTC)",
-    "status": "Status",
-    "owed": "Owed",
-    "delivered": "Delivered",
-    "missing": "Missing",
-    "first": "First (ms)",
-    "median": "Median (ms)",
-    "p99": "99%ile (ms)",
-    "last": "Last (ms)",
-}
-
-#: Locust's page has no place for links of plugins, so this one floats above it.
-_LINK = (
-    '<a href="./delivery" style="position:fixed;right:16px;bottom:56px;z-index:1200;'
-    "padding:8px 16px;border-radius:99px;background:#15803d;color:#fff;text-decoration:none;"
-    'font:500 14px/1.4 Roboto,system-ui,sans-serif;box-shadow:0 2px 6px #0006">'
-    "Delivery charts</a>"
+#: Locust's page has no place for what plugins have to say, so it stands above it.
+_HEAD = (
+    '<link rel="stylesheet" href="./delivery/bar.css">'
+    '<script src="./delivery/bar.js" defer></script>'
+)
+_BAR = (
+    '<section id="sseload" data-source="./delivery/bar" aria-label="sseload">{bar}</section>'
+    '<p id="sseload-lost" role="status" hidden>Locust does not respond: this page may be out of '
+    "date.</p>"
 )
 
 
 def attach(web_ui: WebUI, app: Flask, views: Views) -> None:
-    """Add the tab, the downloads and the link.
+    """Add the bar, the tab and the downloads.
 
     Args:
         web_ui: Locust's.
         app: its Flask application.
         views: what is shown.
     """
-    structure = [{"key": key, "title": title} for key, title in _COLUMNS.items()]
+    structure = [{"key": key, "title": title} for key, title in COLUMNS.items()]
     given: dict[str, Any] = web_ui.template_args
     added: dict[str, list[Any]] = {
         "extended_tabs": [{"title": "Delivery", "key": _KEY}],
         "extended_tables": [{"key": _KEY, "structure": structure}],
         "extended_csv_files": [
+            {"href": "./delivery/report.html?download", "title": "Download delivery report"},
+            {"href": "./delivery/report.json?download", "title": "Download delivery report JSON"},
             {"href": "./delivery/codes.csv", "title": "Download codes CSV"},
-            {"href": "./delivery", "title": "Delivery charts"},
         ],
     }
     for name, more in added.items():
@@ -64,9 +56,9 @@ def attach(web_ui: WebUI, app: Flask, views: Views) -> None:
             return answer
         try:
             if request.endpoint == "locust.request_stats":
-                _add_rows(answer, views.tab())
+                _add_rows(answer, views)
             elif request.endpoint == "locust.index":
-                _add_link(answer)
+                _add_bar(answer, views.standing())
         except Exception:
             # Locust's own page must work without it.
             _logger.exception("the delivery tab cannot be shown")
@@ -75,7 +67,7 @@ def attach(web_ui: WebUI, app: Flask, views: Views) -> None:
     app.after_request(after)
 
 
-def _add_rows(answer: Response, rows: list[dict[str, Any]]) -> None:
+def _add_rows(answer: Response, views: Views) -> None:
     """Add the table to the statistics.
 
     Locust caches the response for two seconds, with this table in it.
@@ -84,12 +76,17 @@ def _add_rows(answer: Response, rows: list[dict[str, Any]]) -> None:
     if not isinstance(stats, dict):
         return  # a login page
     others = [each for each in stats.get("extended_stats", ()) if each.get("key") != _KEY]
-    stats["extended_stats"] = [*others, {"key": _KEY, "data": rows}]
+    stats["extended_stats"] = [*others, {"key": _KEY, "data": views.tab()}]
+    if views.is_live and stats.get("state") == STATE_STOPPED:
+        # Locust's page asks no more once it has read this, and the account is still being closed.
+        stats["state"] = STATE_RUNNING
     answer.set_data(current_app.json.dumps(stats))
 
 
-def _add_link(answer: Response) -> None:
+def _add_bar(answer: Response, standing: Standing) -> None:
     page = answer.get_data(as_text=True)
-    head, end, rest = page.rpartition("</body>")
-    if end and not answer.is_streamed:
-        answer.set_data(f"{head}{_LINK}{end}{rest}")
+    head, end, body = page.partition("</head>")
+    before, root, rest = body.partition('<div id="root">')
+    if root and not answer.is_streamed:
+        bar = _BAR.format(bar=standing.bar())
+        answer.set_data(f"{head}{_HEAD}{end}{before}{bar}{root}{rest}")

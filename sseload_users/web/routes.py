@@ -12,24 +12,28 @@ from locust.web import WebUI
 from werkzeug.wrappers import Response as AnyResponse
 
 from sseload_users.report import pages
+from sseload_users.run.next_run import NextRun
 from sseload_users.web import kept, locust_tab, start_form
+from sseload_users.web.new_run import NewRun
 from sseload_users.web.views import Views
 
 _logger = logging.getLogger(__name__)
 
 _STATIC = Path(pages.__file__).parent / "static"
 
-#: The page loads its own style sheet and script, asks its own server, and nothing else.
+#: The pages load their own style sheet and script, ask their own server, and nothing else.
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 )
 _NOT_YET = "There is no report yet: it is written when a run ends."
+
+_KINDS = {"report.html": "text/html", "report.json": "application/json"}
 
 View = Callable[..., AnyResponse]
 
 
-def attach(web_ui: WebUI, views: Views) -> None:
+def attach(web_ui: WebUI, views: Views, next_run: NextRun) -> None:
     """Add a tab to Locust's page, and pages of our own.
 
     They have the same base path (``--web-base-path``) and login as Locust's own pages.
@@ -37,6 +41,7 @@ def attach(web_ui: WebUI, views: Views) -> None:
     Args:
         web_ui: before its first request.
         views: what is shown.
+        next_run: what is known of the run that a form describes.
     """
     app = web_ui.app
     assert app is not None  # noqa: S101 - Locust makes it with the web UI
@@ -46,25 +51,30 @@ def attach(web_ui: WebUI, views: Views) -> None:
         guarded: View = web_ui.auth_required_if_enabled(_guarded(view))
         return guarded
 
-    def route(path: str, name: str, view: View) -> None:
-        blueprint.add_url_rule(path, name, guard(view), strict_slashes=True)
+    def route(path: str, name: str, view: View, method: str = "GET") -> None:
+        blueprint.add_url_rule(path, name, guard(view), strict_slashes=True, methods=[method])
 
     route("/delivery", "delivery", lambda: _page(views.document()))
     route("/delivery/", "slash", lambda: redirect(url_for("sseload.delivery")))
     route("/delivery/now", "now", lambda: _page(views.fragment()))
     route("/delivery/page.css", "css", lambda: _text(_style(), "text/css"))
-    route("/delivery/page.js", "js", lambda: _text(_script(), "text/javascript"))
+    route("/delivery/page.js", "js", lambda: _text(_source("delivery.js"), "text/javascript"))
+    route("/delivery/bar", "bar", lambda: _page(views.standing().bar()))
+    route("/delivery/bar.css", "bar_css", lambda: _text(pages.source("bar.css"), "text/css"))
+    route("/delivery/bar.js", "bar_js", lambda: _text(_source("bar.js"), "text/javascript"))
     route("/delivery/codes.csv", "codes", lambda: _codes(views))
-    route("/delivery/report.html", "html", lambda: _report(views.report_html(), "text/html"))
-    route("/delivery/report.json", "json", lambda: _report(views.report_json(), _JSON))
+    route("/delivery/report.html", "html", lambda: _report(views.report_html(), "report.html"))
+    route("/delivery/report.json", "json", lambda: _report(views.report_json(), "report.json"))
+    form = NewRun(web_ui, views, next_run)
+    route("/delivery/new", "new", form.show)
+    route("/delivery/new", "start", form.submit, "POST")
+    route("/delivery/stop", "stop", form.stop, "POST")
+    route("/delivery/new.js", "new_js", lambda: _text(_source("new_run.js"), "text/javascript"))
     kept.attach(blueprint, guard, views.history)
     route("/metrics", "metrics", lambda: _metrics(views))
     app.register_blueprint(blueprint)
     locust_tab.attach(web_ui, app, views)
-    start_form.attach(web_ui, app)
-
-
-_JSON = "application/json"
+    start_form.attach(web_ui, app, next_run)
 
 
 def _guarded(view: View) -> View:
@@ -80,7 +90,8 @@ def _guarded(view: View) -> View:
             answer.status_code = 500
         answer.headers.setdefault("Content-Security-Policy", _POLICY)
         answer.headers["X-Content-Type-Options"] = "nosniff"
-        answer.headers["Referrer-Policy"] = "no-referrer"
+        # Without a referrer, browsers send no origin with a form, either.
+        answer.headers["Referrer-Policy"] = "same-origin"
         answer.headers["Cache-Control"] = "no-cache"
         return answer
 
@@ -99,12 +110,14 @@ def _page(html: str) -> Response:
     return _text(html, "text/html")
 
 
-def _report(text: str | None, kind: str) -> Response:
+def _report(text: str | None, name: str) -> Response:
     if text is None:
         answer = _text(f"{_NOT_YET}\n")
         answer.status_code = 404
         return answer
-    answer = Response(text.encode("utf-8", "replace"), mimetype=kind)
+    answer = Response(text.encode("utf-8", "replace"), mimetype=_KINDS[name])
+    if "download" in request.args:
+        _as_attachment(answer, name)
     # report.html contains a policy of its own, which is stricter.
     answer.headers["Content-Security-Policy"] = "frame-ancestors 'self'"
     return answer
@@ -112,8 +125,12 @@ def _report(text: str | None, kind: str) -> Response:
 
 def _codes(views: Views) -> Response:
     answer = Response(views.codes_csv(), mimetype="text/csv")
-    answer.headers["Content-Disposition"] = 'attachment; filename="codes.csv"'
+    _as_attachment(answer, "codes.csv")
     return answer
+
+
+def _as_attachment(answer: Response, name: str) -> None:
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
 
 
 def _metrics(views: Views) -> Response:
@@ -122,8 +139,8 @@ def _metrics(views: Views) -> Response:
 
 
 def _style() -> str:
-    return pages.STYLE + pages.source("delivery.css")
+    return pages.STYLE + pages.source("delivery.css") + pages.source("form.css")
 
 
-def _script() -> str:
-    return (_STATIC / "delivery.js").read_text(encoding="utf-8")
+def _source(name: str) -> str:
+    return (_STATIC / name).read_text(encoding="utf-8")

@@ -3,89 +3,59 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Mapping
-from dataclasses import fields
-from typing import Any, TypeGuard
+from collections.abc import Callable
+from typing import Any
 
 from flask import Flask, Response, jsonify, request
 from locust.web import WebUI
 from werkzeug.datastructures import ImmutableMultiDict
 
-from sseload_users.core.errors import ConfigError
-from sseload_users.core.option_spec import flag, to_number
-from sseload_users.options import Options
-
-#: Fields that Locust checks itself.
-_LOCUSTS_OWN = {"user_count", "spawn_rate", "run_time", "host", "user_classes", "profile"}
+from sseload_users.run.next_run import NextRun
+from sseload_users.web import entries
+from sseload_users.web.entries import LOCUSTS_OWN
+from sseload_users.web.run_form import CONNECTIONS, SPAWN_RATE
 
 
-def attach(web_ui: WebUI, app: Flask) -> None:
+def attach(web_ui: WebUI, app: Flask, next_run: NextRun) -> None:
     """Check the form before Locust reads it, and show the last values in it.
 
     Args:
         web_ui: Locust's.
         app: its Flask application.
+        next_run: checks the run that the form describes.
     """
-    defaults = {each.name: each.default for each in fields(Options)}
 
     def check() -> Response | None:
         parsed: Any = web_ui.environment.parsed_options
         if request.endpoint != "locust.swarm" or request.method != "POST" or parsed is None:
             return None
-        known = vars(parsed)
-        entered = {
-            key: _completed(text, known[key], defaults.get(key))
-            for key, text in request.form.items(multi=True)
-            if key in known and key not in _LOCUSTS_OWN
-        }
-        try:
-            for key, text in entered.items():
-                # Locust converts it to the type of the value that it has.
-                if _is_number(known[key]):
-                    to_number(flag(key), text, type(known[key]))
-            options = Options.read({**known, **_typed(entered, known)})
-            if host := request.form.get("host") or web_ui.environment.host:
-                options.make_target(host)
-        except ConfigError as error:
-            return jsonify(success=False, message=str(error), host=web_ui.environment.host)
+        own = {key: text for key, text in request.form.items() if key not in LOCUSTS_OWN}
+        texts = entries.completed(own, vars(parsed))
+        host = request.form.get("host") or web_ui.environment.host or ""
+        users = _whole(request.form.get("user_count", ""))
+        errors = entries.mistakes(texts, parsed, next_run, host=host, users=users)
+        if errors:
+            sentences = " ".join(errors.values())
+            return jsonify(success=False, message=sentences, host=web_ui.environment.host)
+        entries.forget_cleared(texts, parsed)
         # Locust keeps the last run's limit if the field is empty, although none applies.
         if not request.form.get("run_time"):
             parsed.run_time = None
-        request.form = _replaced(request.form, entered)
+        request.form = ImmutableMultiDict(
+            [(key, texts.get(key, text)) for key, text in request.form.items(multi=True)]
+        )
         return None
 
     app.before_request(check)
-    _show_last_values(web_ui)
+    _show_last_values(web_ui, next_run)
 
 
-def _completed(text: str, current: object, default: object) -> str:
-    """Return a field's text; for an empty number field, its default."""
-    if text.strip() or not _is_number(current):
-        return text
-    return str(current if default is None else default)
+def _whole(text: str) -> int:
+    """Return a number of users; 0 if it is not valid, which Locust says itself."""
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _typed(entered: Mapping[str, str], known: Mapping[str, object]) -> dict[str, object]:
-    """Return the entered values as Locust is going to convert them, as far as types matter."""
-    return {
-        key: text == "true" if isinstance(known[key], bool) else text
-        for key, text in entered.items()
-    }
-
-
-def _replaced(
-    form: ImmutableMultiDict[str, str], entered: Mapping[str, str]
-) -> ImmutableMultiDict[str, str]:
-    return ImmutableMultiDict(
-        [(key, entered.get(key, text)) for key, text in form.items(multi=True)]
-    )
-
-
-def _show_last_values(web_ui: WebUI) -> None:
+def _show_last_values(web_ui: WebUI, next_run: NextRun) -> None:
     """Show the values of the latest run in the form, but no secret.
 
     Locust shows those of the command line. It masks secrets, but writes them into the page.
@@ -95,7 +65,11 @@ def _show_last_values(web_ui: WebUI) -> None:
     def update_with_last_values() -> None:
         update()
         known = vars(web_ui.environment.parsed_options or Namespace())
-        options: dict[str, Any] = web_ui.template_args["extra_options"]
+        arguments: dict[str, Any] = web_ui.template_args
+        # Locust's own defaults are a single user, who would be the broadcaster.
+        arguments["num_users"] = arguments["num_users"] or CONNECTIONS + next_run.fixed_users
+        arguments["spawn_rate"] = arguments["spawn_rate"] or SPAWN_RATE
+        options: dict[str, Any] = arguments["extra_options"]
         for name, option in options.items():
             if option["is_secret"]:
                 option["default_value"] = ""

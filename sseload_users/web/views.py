@@ -20,13 +20,13 @@ from sseload_users.report.account import Run
 from sseload_users.report.build import per_code
 from sseload_users.report.live import LatestCode, Live
 from sseload_users.report.model import Report
-from sseload_users.report.pages import clock
 from sseload_users.report.prometheus import Exposition
 from sseload_users.report.snapshot import Snapshot
 from sseload_users.verdict.reasons import StepReport
 from sseload_users.verdict.thresholds import Thresholds
 from sseload_users.web import delivery_page
 from sseload_users.web.delivery_page import Shown
+from sseload_users.web.standing import Standing, rows
 from sseload_users.web.ttl_cache import TtlCache
 
 #: Seconds for which a result of a run that is going on is served again.
@@ -95,10 +95,24 @@ class Views:
         self.history = history
         self._timeline = live.TimelineCache()
         self._fragment: TtlCache[str] = TtlCache(_TTL_S)
+        self._standing: TtlCache[Standing] = TtlCache(_TTL_S)
         self._tab: TtlCache[list[dict[str, Any]]] = TtlCache(_TTL_S)
         self._metrics: TtlCache[list[Metric]] = TtlCache(_TTL_S)
         self._report_html: TtlCache[str] = TtlCache(_TTL_S)
         self._report_json: TtlCache[str] = TtlCache(_TTL_S)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a run is going on."""
+        return self._led.live_run is not None
+
+    @property
+    def key(self) -> Hashable:
+        """What distinguishes the things to show."""
+        led, conductor = self._led, self._led.live_run
+        if conductor is not None:
+            return conductor.so_far().run_id, "live"
+        return led.report.run.id if led.report else None, led.trouble
 
     def shown(self) -> Shown:
         """Return what there is to show."""
@@ -114,14 +128,18 @@ class Views:
     def fragment(self) -> str:
         """Return the part of it that changes."""
         return self._fragment.get(
-            self._key(),
+            self.key,
             lambda: delivery_page.fragment(self.shown(), self._timeline, self._fragment.pause),
-            changes=self._is_live(),
+            changes=self.is_live,
         )
+
+    def standing(self) -> Standing:
+        """Return what the run amounts to."""
+        return self._standing.get(self.key, lambda: Standing.of(self.shown()), changes=self.is_live)
 
     def tab(self) -> list[dict[str, Any]]:
         """Return the rows of the tab in Locust's own page, the newest code first."""
-        return self._tab.get(self._key(), self._tab_rows, changes=self._is_live())
+        return self._tab.get(self.key, self._tab_rows, changes=self.is_live)
 
     def metrics(self, accept: str = "") -> Exposition:
         """Return the metrics for Prometheus; none before the first run.
@@ -129,7 +147,7 @@ class Views:
         Args:
             accept: the request's Accept header.
         """
-        found = self._metrics.get(self._key(), self._metrics_now, changes=self._is_live())
+        found = self._metrics.get(self.key, self._metrics_now, changes=self.is_live)
         return prometheus.exposition(found, accept)
 
     def codes_csv(self) -> Iterator[str]:
@@ -146,26 +164,14 @@ class Views:
         report = self._led.report
         if report is None:
             return None
-        return self._report_html.get(self._key(), lambda: html.document(report), changes=False)
+        return self._report_html.get(self.key, lambda: html.document(report), changes=False)
 
     def report_json(self) -> str | None:
         """Return report.json of the latest run; None before it has ended."""
         report = self._led.report
         if report is None:
             return None
-        return self._report_json.get(
-            self._key(), lambda: serialization.to_json(report), changes=False
-        )
-
-    def _is_live(self) -> bool:
-        return self._led.live_run is not None
-
-    def _key(self) -> Hashable:
-        """Return what distinguishes the things to show."""
-        led, conductor = self._led, self._led.live_run
-        if conductor is not None:
-            return conductor.so_far().run_id, "live"
-        return led.report.run.id if led.report else None, led.trouble
+        return self._report_json.get(self.key, lambda: serialization.to_json(report), changes=False)
 
     def _live(self, conductor: Conducted) -> Live:
         return Live(
@@ -185,33 +191,12 @@ class Views:
             codes = live.latest_codes(shown.live, _TAB_ROWS)
         elif shown.report is not None:
             codes = [LatestCode(row) for row in shown.report.per_code[-_TAB_ROWS:]]
-        return [_tab_row(code) for code in reversed(codes)]
+        return list(rows(self.standing(), codes[::-1]))
 
     def _metrics_now(self) -> list[Metric]:
         shown = self.shown()
         report = live.report_for_metrics(shown.live) if shown.live is not None else shown.report
         return list(prometheus.metrics_of(report)) if report is not None else []
-
-
-def _tab_row(code: LatestCode) -> dict[str, Any]:
-    """Return a row as Locust's page takes it, with the keys of `locust_tab`'s columns."""
-    row = code.row
-    return {
-        "code": row.seq,
-        "sent": clock(row.sent_at),
-        "status": code.status,
-        "owed": row.owed,
-        "delivered": row.delivered,
-        "missing": row.missing,
-        "first": _rounded(row.first_ms),
-        "median": _rounded(row.p50_ms),
-        "p99": _rounded(row.p99_ms),
-        "last": _rounded(row.last_ms),
-    }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 2)
 
 
 def _pause() -> None:

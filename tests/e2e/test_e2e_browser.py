@@ -5,7 +5,6 @@ With SSELOAD_SHOTS=DIR, the tests leave screenshots there.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from sseload_users.report import html
 from tests.support import browser as browsers
 from tests.support.axe import violations
-from tests.support.browser import LAPTOP, PATIENCE_MS, PHONE, tab
+from tests.support.browser import LAPTOP, PATIENCE_MS, PHONE, shot, tab
 from tests.support.metrics import families, values
 from tests.support.reports import WORST, sample
 from tests.support.runs import PATIENCE, Run, target
@@ -77,11 +76,6 @@ def locust(
         yield started
 
 
-def shot(page: Page, name: str) -> None:
-    if folder := os.environ.get("SSELOAD_SHOTS"):
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
-
-
 def start(page: Page, users: int) -> None:
     """Fill in Locust's form and press its start button."""
     page.locator("input[name=userCount]").fill(str(users))
@@ -131,7 +125,7 @@ def test_two_runs_from_start_to_stop(chromium: Browser, tmp_path: Path) -> None:
         start(page, 26)
         check_delivery_tab(page)
 
-        page.get_by_role("link", name="Delivery charts").click()
+        page.get_by_role("link", name="Delivery page").click()
         expect(page.locator(".phases .now")).to_have_text("broadcast")
         first = run_id(page)
         check_refresh_preserves_open_tables(page)

@@ -147,7 +147,7 @@ def test_locust_in_the_repository_needs_no_further_option(tmp_path: Path) -> Non
     # One of the users broadcasts.
     assert report["connections"]["succeeded"] == 19
     assert report["deliveries"]["delivered"] == 19 * 3
-    assert report["run"]["options"]["spawn_rate"] == 50
+    assert report["run"]["options"]["spawn_rate"] == 100
     assert report["run"]["complete"] is True
     assert report["run"]["notes"] == []
     assert 0 < report["run"]["options"]["duration"] <= 2.5

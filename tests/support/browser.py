@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +54,12 @@ def tab(browser: Browser, **context: Any) -> Iterator[tuple[Page, list[str]]]:
         page.on("console", lambda message: _add(message, complaints))
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         yield page, complaints
+
+
+def shot(page: Page, name: str) -> None:
+    """Leave a screenshot in the folder that SSELOAD_SHOTS names, if it does."""
+    if folder := os.environ.get("SSELOAD_SHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
 def _add(message: ConsoleMessage, complaints: list[str]) -> None:

@@ -3,106 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import html
 import io
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from locust import User, events, task
-from locust.argument_parser import LocustArgumentParser, get_parser
 from locust.env import Environment
 from locust.runners import LocalRunner
 from locust.web import WebUI
 
-from sseload_users import options
-from sseload_users.core.vitals import ServerVitals
 from sseload_users.options import Options
 from sseload_users.report import files, history, prometheus
-from sseload_users.report.account import Run
-from sseload_users.report.live import Live
-from sseload_users.report.model import Report
-from sseload_users.report.snapshot import Snapshot
-from sseload_users.run.thresholds_file import load_thresholds
-from sseload_users.verdict.reasons import StepReport
-from sseload_users.verdict.thresholds import Thresholds
-from sseload_users.web import routes as web
+from sseload_users.web.standing import Standing
 from sseload_users.web.views import Views
 from tests.support import lives
 from tests.support.metrics import text_of
 from tests.support.pages import parse
 from tests.support.reports import as_data, sample
+from tests.support.web_client import Conducted, Idle, Led, attach, client, ui
 from tests.support.web_ui import form_fields
 
 PAGES = (
     "/delivery", "/delivery/now", "/delivery/page.css", "/delivery/page.js",
-    "/delivery/codes.csv", "/metrics",
+    "/delivery/codes.csv", "/delivery/new", "/delivery/new.js", "/delivery/bar",
+    "/delivery/bar.css", "/delivery/bar.js", "/metrics",
 )  # fmt: skip
+OUTCOMES = ("owed", "delivered", "late", "recovered", "interrupted", "missing")
 FILES = ("/delivery/report.html", "/delivery/report.json")
-
-
-class Conducted:
-    """A run that is going on."""
-
-    def __init__(self, live: Live) -> None:
-        self.totals = live.totals
-        self.doing = live.doing
-        self._live = live
-
-    def so_far(self) -> Run:
-        return self._live.run
-
-    def snapshot(self) -> Snapshot:
-        return self._live.now
-
-    def step_reports(self) -> list[StepReport]:
-        return []
-
-
-@dataclass
-class Led:
-    """What a `Leader` knows."""
-
-    live_run: Conducted | None = None
-    report: Report | None = None
-    thresholds: Thresholds = field(default_factory=load_thresholds)
-    trouble: str = ""
-    vitals: ServerVitals | None = None
-
-
-class Idle(User):
-    @task
-    def rest(self) -> None:
-        """Nothing."""
-
-
-def ui(led: Led, *, base: str | None = None, login: bool = False, kept_in: str = "") -> WebUI:
-    environment = Environment(user_classes=[Idle])
-    environment.create_local_runner()
-    made = WebUI(
-        environment, "127.0.0.1", 0, web_base_path=base, web_login=login, delayed_start=True
-    )
-    assert made.app is not None
-    made.app.secret_key = "a test's"
-    web.attach(made, Views(led, kept_in))
-    return made
-
-
-def client(led: Led, **how: Any) -> FlaskClient:
-    app = ui(led, **how).app
-    assert app is not None
-    return app.test_client()
-
-
-@pytest.fixture(autouse=True)
-def _command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Locust's form shows what it was called with.
-    monkeypatch.setattr("sys.argv", ["locust"])
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +113,7 @@ def rows_of(visitor: FlaskClient) -> list[dict[str, Any]]:
     return rows
 
 
-def test_the_tab_has_a_row_for_each_code_newest_first(going_on: Led) -> None:
+def test_the_tab_has_the_verdict_and_a_row_for_each_code_newest_first(going_on: Led) -> None:
     made = ui(going_on)
     assert made.app is not None
     visitor = made.app.test_client()
@@ -190,16 +122,24 @@ def test_the_tab_has_a_row_for_each_code_newest_first(going_on: Led) -> None:
     assert tab["key"] == table["key"] == "delivery"
     columns = [each["key"] for each in table["structure"]]
     assert all(each.isalnum() and each.islower() for each in columns)
-    rows = rows_of(visitor)
+    whole, *rows = rows_of(visitor)
     assert [row.keys() for row in rows] == [dict.fromkeys(columns).keys()] * 28
     assert [row["code"] for row in rows] == list(range(28, 0, -1))
-    assert {name: rows[-1][name] for name in ("status", "owed", "delivered", "missing")} == {
-        "status": "accepted", "owed": 50, "delivered": 48, "missing": 2,
+    assert {name: rows[-1][name] for name in ("status", *OUTCOMES)} == {
+        "status": "accepted", "owed": 50, "delivered": 48, "late": 0, "recovered": 0,
+        "interrupted": 0, "missing": 2,
     }  # fmt: skip
+    assert going_on.live_run is not None
+    so_far = Standing.of(Views(going_on).shown())
+    assert so_far.report is not None
+    assert whole["status"] == f"{so_far.grade} so far" != "good so far"
+    assert {name: whole[name] for name in OUTCOMES} == {
+        name: getattr(so_far.report.deliveries, name) for name in OUTCOMES
+    }
     assert rows[-1]["sent"] == "09:30:02.250"
     assert 0 < rows[-1]["first"] <= rows[-1]["median"] <= rows[-1]["p99"] <= rows[-1]["last"]
     # Locust remembers its answer, and ours is in it.
-    assert len(rows_of(visitor)) == 28
+    assert len(rows_of(visitor)) == 29
 
 
 def test_additions_of_other_plugins_are_kept() -> None:
@@ -209,7 +149,7 @@ def test_additions_of_other_plugins_are_kept() -> None:
     theirs = {"key": "theirs", "data": [{"a": 1}]}
     made.template_args["extended_tabs"] = [{"title": "Theirs", "key": "theirs"}]
     assert made.app is not None
-    web.attach(made, Views(Led(report=sample(5, 2))))
+    attach(made, Views(Led(report=sample(5, 2))))
 
     @made.app.after_request
     def add(answer: Any) -> Any:
@@ -224,11 +164,39 @@ def test_additions_of_other_plugins_are_kept() -> None:
     assert [each["key"] for each in stats["extended_stats"]] == ["theirs", "delivery"]
 
 
-def test_locusts_page_links_to_the_delivery_page() -> None:
-    page = client(Led(), base="/load").get("/load/").text
-    assert page.count('href="./delivery"') == 1
-    assert page.index('href="./delivery"') < page.index("</body>")
+def test_a_bar_stands_above_locusts_page() -> None:
+    led = Led(trouble="--codes 0 cannot be.")
+    visitor = client(led, base="/load")
+    page = visitor.get("/load/").text
+    for link in ("./delivery", "./delivery/new"):
+        assert page.count(f'href="{link}"') == 1
+        assert page.index(f'href="{link}"') < page.index('<div id="root">')
+    assert "--codes 0 cannot be." in page
     assert "extended_tabs" in page
+    led.report, led.trouble = sample(5, 2, missing=1), ""
+    bar = visitor.get("/load/delivery/bar").text
+    assert "Issues" in bar
+    assert "of what connected clients were owed" in bar
+    assert "./delivery/report.html" in bar
+
+
+def test_locusts_page_is_told_of_the_end_once_the_account_is_closed(
+    going_on: Led, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    led = Led(live_run=going_on.live_run)
+    made = ui(led)
+    assert made.app is not None
+    runner = made.environment.runner
+    assert runner is not None
+    runner.state = "stopped"
+    assert made.app.test_client().get("/stats/requests").get_json()["state"] == "running"
+    later = ui(Led(report=sample(5, 2)))
+    assert later.app is not None
+    assert later.environment.runner is not None
+    later.environment.runner.state = "stopped"
+    stats = later.app.test_client().get("/stats/requests").get_json()
+    assert stats["state"] == "stopped"
+    assert stats["extended_stats"][0]["data"][0]["status"] == "good"
 
 
 def test_a_finished_run_keeps_all_its_files() -> None:
@@ -241,7 +209,12 @@ def test_a_finished_run_keeps_all_its_files() -> None:
     assert page.headers["Content-Security-Policy"] == "frame-ancestors 'self'"
     assert visitor.get("/metrics").text == text_of(report)
     rows = rows_of(visitor)
-    assert (rows[0]["code"], len(rows)) == (250, 100)
+    assert (rows[1]["code"], len(rows)) == (250, 101)
+    for name, kind in (("report.html", "text/html"), ("report.json", "application/json")):
+        kept = visitor.get(f"/delivery/{name}?download")
+        assert kept.headers["Content-Type"].startswith(kind)
+        assert kept.headers["Content-Disposition"] == f'attachment; filename="{name}"'
+        assert "Content-Disposition" not in visitor.get(f"/delivery/{name}").headers
     assert "150 earlier codes" not in visitor.get("/delivery").text
     assert "230 earlier codes" in visitor.get("/delivery").text
 
@@ -298,7 +271,7 @@ def broken() -> FlaskClient:
     environment.create_local_runner()
     made = WebUI(environment, "127.0.0.1", 0, delayed_start=True)
     assert made.app is not None
-    web.attach(made, Broken(Led()))
+    attach(made, Broken(Led()))
     return made.app.test_client()
 
 
@@ -314,21 +287,13 @@ def test_a_bug_in_sseload_does_not_break_locust(
 
 
 @pytest.fixture
-def form(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FlaskClient, argparse.Namespace]]:
-    """A client of the web UI with sseload's options and one of another plugin, and its options."""
-
-    def add(parser: LocustArgumentParser, **_: object) -> None:
-        options.add_to(parser)
-        parser.add_argument("--pace", type=float, default=1.5, help="100 %% is everything")
-
-    with monkeypatch.context() as context:
-        context.setattr(events.init_command_line_parser, "_handlers", [add])
-        made = ui(Led())
-        parsed = made.environment.parsed_options = get_parser().parse_args(
-            ["--value", "token=hunter2"]
-        )
-        assert made.app is not None
-        yield made.app.test_client(), parsed
+def form() -> tuple[FlaskClient, argparse.Namespace]:
+    """A client of the web UI, and Locust's options."""
+    made = ui(Led())
+    parsed = made.environment.parsed_options
+    assert parsed is not None
+    assert made.app is not None
+    return made.app.test_client(), parsed
 
 
 @pytest.mark.parametrize(
@@ -343,13 +308,15 @@ def form(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FlaskClient, argpars
         ("pace", "fast", "Invalid --pace 'fast': use a number."),
         ("target", "nobody", "nobody"),
         ("host", "ftp://x", "ftp://x"),
+        ("users_file", "no-such-file.csv", "no-such-file.csv: "),
+        ("user_count", "9999999", "do not fit"),
     ],
 )
 def test_the_form_refuses_an_invalid_value_in_one_sentence(
     form: tuple[FlaskClient, argparse.Namespace], field: str, text: str, sentence: str
 ) -> None:
     browser, parsed = form
-    before = dict(vars(parsed))
+    before = copy.deepcopy(vars(parsed))
     entered = {"user_count": "3", "spawn_rate": "1", "host": "http://127.0.0.1:1", field: text}
     answer = browser.post("/swarm", data=entered)
     assert answer.status_code == 200
@@ -366,11 +333,13 @@ def test_the_form_keeps_what_was_entered_and_no_secret(
     monkeypatch.setattr(LocalRunner, "start", lambda *_, **__: None)
     shown = form_fields(browser.get("/").text)
     assert shown["duration"]["default_value"] in (None, "")
-    assert shown["value"]["default_value"] == ""
     assert "delivery>=99.9%, " in shown["objective"]["help_text"]
     assert shown["pace"]["help_text"] == "100 % is everything"
     parsed.run_time = 30
-    entered = {"codes": "7", "duration": "9", "reconnect": "true", "pace": "2", "settle": ""}
+    entered = {
+        "codes": "7", "duration": "9", "reconnect": "true", "pace": "2", "settle": "",
+        "host": "http://127.0.0.1:1",
+    }  # fmt: skip
     answer = browser.post("/swarm", data={"user_count": "3", "spawn_rate": "1", **entered})
     assert answer.json is not None
     assert answer.json["success"] is True, answer.json
@@ -381,7 +350,15 @@ def test_the_form_keeps_what_was_entered_and_no_secret(
     shown = form_fields(browser.get("/").text)
     for name, value in (("codes", 7), ("duration", "9"), ("reconnect", True), ("pace", 2.0)):
         assert shown[name]["default_value"] == value
-    assert "hunter2" not in browser.get("/").text
+    # A number without a default that is cleared is forgotten.
+    assert browser.post(
+        "/swarm", data={"user_count": "3", "spawn_rate": "1", **entered, "duration": ""}
+    ).get_json()["success"]
+    assert Options.read(parsed).duration is None
+    parsed.value = "token=hunter2"
+    assert form_fields(browser.get("/").text)["value"]["default_value"] == ""
+    for page in ("/", "/delivery/new"):
+        assert "hunter2" not in browser.get(page).text
 
 
 def test_runs_that_were_kept_are_listed_shown_and_compared(tmp_path: Path) -> None:

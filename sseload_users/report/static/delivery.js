@@ -22,7 +22,7 @@
   }
 
   const shown = new WeakMap(); // each part's original HTML, before the user opened anything in it
-  const FOCUSABLE = "a, summary, [tabindex]";
+  const FOCUSABLE = "a, button, summary, [tabindex]";
 
   function replacePart(before, after) {
     const pairs = (selector) => {

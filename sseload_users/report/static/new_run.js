@@ -1,0 +1,36 @@
+// Fill in the form as soon as a shape is chosen, without loading the page anew.
+(() => {
+  "use strict";
+
+  function followTheme() {
+    let theme = null;
+    try {
+      theme = localStorage.getItem("theme");
+    } catch {
+      // Without access to the storage there is no choice.
+    }
+    if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
+  }
+
+  // What the server answers is put in place part by part: the list of shapes keeps the focus.
+  async function fill(form) {
+    const entered = new FormData(form);
+    entered.set("fill", "yes");
+    const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(entered) });
+    if (!answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const open = [...form.querySelectorAll("details[open]")].map((each) => each.dataset.group);
+    for (const id of ["notices", "first", "groups"]) {
+      document.getElementById(id).replaceWith(fresh.getElementById(id));
+    }
+    for (const each of form.querySelectorAll("details")) {
+      each.open ||= open.includes(each.dataset.group);
+    }
+    form.elements.filled.value = fresh.forms[0].elements.filled.value;
+  }
+
+  followTheme();
+  addEventListener("storage", followTheme);
+  const form = document.forms[0];
+  document.getElementById("shape").addEventListener("change", () => fill(form));
+})();
