@@ -128,16 +128,18 @@ def _run(folder: Path, faults: tuple[str, ...], *words: str) -> None:
 
 
 def _live(browser: Browser) -> None:
-    """Take pictures of a run in progress: the tab in Locust's page, and /delivery."""
+    """Take pictures of the form, and of a run in progress: the tab in Locust's page, /delivery."""
     with (
         process.start("--drop", "0.0004", "--cost-per-delivery", "0.00002") as server,
         _locust(server.url) as url,
         _page(browser) as page,
     ):
+        page.goto(f"{url}/delivery/new")
+        page.get_by_label("Connections", exact=True).fill("300")
+        page.locator("summary", has_text="Connections").click()
+        _shoot(page, "form")
+        page.get_by_role("button", name="Start the run").click()
         page.goto(url)
-        page.locator("input[name=userCount]").fill("301")
-        page.locator("input[name=spawnRate]").fill("60")
-        page.get_by_role("button", name="Start").click()
         page.get_by_role("tab", name="Delivery").click()
         expect(page.locator("tbody tr").nth(13)).to_be_visible(timeout=_PATIENCE_MS)
         _shoot(page, "tab")
@@ -157,7 +159,8 @@ def _locust(host: str) -> Iterator[str]:
         port = free.getsockname()[1]
     child = subprocess.Popen(  # noqa: S603 - Locust from this environment
         [_LOCUST, "--web-host", "127.0.0.1", "--web-port", str(port), "--host", host,
-         "--target", "websocket", "--codes", "60", "--duration", "60", "--reconnect"],
+         "--target", "websocket", "--codes", "60", "--duration", "60", "--reconnect",
+         "--spawn-rate", "60"],
         cwd=_HERE.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     url = f"http://127.0.0.1:{port}"

@@ -256,7 +256,7 @@ def _first(shapes: Sequence[Choice]) -> Iterable[FormField]:
         ),
         FormField(
             "connections", "Connections", "clients that connect; Locust's number of users also "
-            f"counts the broadcaster; 1 or more; {CONNECTIONS} if empty",
+            f"counts the broadcaster; 1 or more, {CONNECTIONS} if empty",
             "whole", "", str(CONNECTIONS), "-u",
         ),
         codes,
@@ -275,7 +275,7 @@ def _locusts_own() -> Iterable[FormField]:
         FormField(
             "spawn_rate", "Ramp up, users per second",
             "connections that Locust starts each second; --connect-concurrency bounds how many "
-            f"connect at the same time; more than 0; {SPAWN_RATE} if empty",
+            f"connect at the same time; more than 0, {SPAWN_RATE} if empty",
             "number", "", str(SPAWN_RATE), "-r",
         ),
         FormField(
@@ -303,13 +303,13 @@ def _field(declared: Field[Any]) -> FormField:
         label += f", {unit}"
     # A default of None is described in the option's help.
     as_text = "" if default in (None, ()) else shown(default)
-    hint = [spec.help, _bounds(spec.lowest, spec.highest)]
+    bounds = _bounds(spec.lowest, spec.highest)
     if as_text and number is not None:
-        hint.append(f"{as_text} if empty")
+        bounds += f", {as_text} if empty" if bounds else f"{as_text} if empty"
     return FormField(
         declared.name,
         label,
-        "; ".join(filter(None, hint)),
+        "; ".join(filter(None, (spec.help, bounds))),
         kind,
         "",
         as_text,

@@ -194,7 +194,7 @@ def test_locusts_page_shows_the_verdict_all_outcomes_and_downloads(
                 page.get_by_role("link", name=name).first.click()
             assert Path(started.value.path()).read_text("utf-8").startswith(begin)
         assert bar_violations(page) == []
-        page.set_viewport_size(PHONE)
+        page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
         check_nothing_is_covered(page)
         assert bar_violations(page) == []
         assert console == []

@@ -126,8 +126,8 @@ def test_every_field_has_a_label_a_flag_and_its_bounds(form: Form) -> None:
             assert each.get("id") in labels | wrapped
             for described in (each.get("aria-describedby") or "").split():
                 assert hints[described]
-    assert hints["slow_share-hint"].endswith("0 to 1; 0 if empty --slow-share")
-    assert "1 or more; 10 if empty" in hints["codes-hint"]
+    assert hints["slow_share-hint"].endswith("0 to 1, 0 if empty --slow-share")
+    assert "1 or more, 10 if empty" in hints["codes-hint"]
     # Locust's form has each of these fields, too, and those of other plugins.
     options = form.ui.template_args["extra_options"]
     assert options.keys() <= {each.get("name") for each in form.root.iter()}
