@@ -1,10 +1,8 @@
-"""An independent witness of connects: the first packets of each connection, both ways.
+"""An independent witness of connects: all packets of each connection that open it or have data.
 
-Like capture.py, but for each client's port: when its SYN, the SYN-ACK, the first data of the client
-and the first data of the server left (wall clock, ns), as array('Q') with the port before them.
-Connections whose first data is another request are left out.
-Arguments: the server's port, how the request begins, and the file to write on SIGTERM. Needs root
-privileges.
+Like capture.py, but both ways: for each packet the client's port, who sent it (0: the client, 1:
+the server), the number of bytes (0: SYN or SYN-ACK), and the time (wall clock, ns), as array('Q').
+Arguments: the server's port, and the file to write on SIGTERM. Needs root privileges.
 """
 
 from __future__ import annotations
@@ -28,14 +26,13 @@ from bench.clients.capture import (
     accept_only,
 )
 
-_SYN, _SYN_ACK, _REQUEST, _RESPONSE = range(4)
+_SYN_FLAG = 0x02
 
 
-def main(port: int, request: bytes, path: Path) -> None:
-    """Collect the first packets of each connection until SIGTERM, then write them."""
+def main(port: int, path: Path) -> None:
+    """Collect packets until SIGTERM, then write them."""
     os.nice(-5)
-    seen: dict[int, list[int]] = {}
-    earlier: list[tuple[int, list[int]]] = []
+    seen = array.array("Q")
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL)) as packets:
         accept_only(packets, port, both_ways=True)
         packets.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
@@ -49,37 +46,22 @@ def main(port: int, request: bytes, path: Path) -> None:
                 packet, ancillary, _, _ = packets.recvmsg(SNAP_BYTES, 64)
                 at = (packet[0] & 0x0F) * 4
                 headers = at + (packet[at + 12] >> 4) * 4
-                has_data = (packet[2] << 8 | packet[3]) > headers
-                syn = packet[at + 13] & 0x02
-                if not (has_data or syn):
+                size = (packet[2] << 8 | packet[3]) - headers
+                if not size and not packet[at + 13] & _SYN_FLAG:
                     continue
-                source = packet[at] << 8 | packet[at + 1], packet[at + 2] << 8 | packet[at + 3]
-                by_server = source[0] == port
-                which = (
-                    (_SYN_ACK if syn else _RESPONSE) if by_server else (_SYN if syn else _REQUEST)
-                )
-                times = seen.setdefault(source[by_server], [0, 0, 0, 0])
-                if which == _SYN and all(times):
-                    # A later connection from the same port.
-                    earlier.append((source[by_server], times))
-                    times = seen[source[by_server]] = [0, 0, 0, 0]
-                is_first = which == _REQUEST and not times[which]
-                if is_first and not packet.startswith(request, headers):
-                    del seen[source[by_server]]
-                    continue
-                if not times[which]:
-                    seconds, nanoseconds = timespec.unpack(ancillary[0][2])
-                    times[which] = seconds * 1_000_000_000 + nanoseconds
+                source, target = struct.unpack_from("!HH", packet, at)
+                by_server = source == port
+                seconds, nanoseconds = timespec.unpack(ancillary[0][2])
+                seen.append(target if by_server else source)
+                seen.append(by_server)
+                seen.append(size)
+                seen.append(seconds * 1_000_000_000 + nanoseconds)
         finally:
-            rows = array.array("Q")
-            for number, times in [*earlier, *seen.items()]:
-                if all(times):
-                    rows.extend([number, *times])
             with path.open("wb") as file:
-                rows.tofile(file)
+                seen.tofile(file)
             statistics = packets.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)
             print(f"dropped {struct.unpack('@II', statistics)[1]}", flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2].encode(), Path(sys.argv[3]))
+    main(int(sys.argv[1]), Path(sys.argv[2]))
