@@ -109,8 +109,9 @@ SHAPELESS: tuple[Callable[[random.Random], Script], ...] = (
 
 
 def isolated_instances(draw: random.Random) -> Script:
-    many = draw.choice([2, 3])
-    return Script(_unless(lambda code, _, client: (code + client.place) % many > 0, draw))
+    many, turns = draw.choice([2, 3]), draw.choice([0, 1])
+    # Codes are handed in at each of them in turn, or at one.
+    return Script(_unless(lambda code, _, client: (turns * code + client.place) % many > 0, draw))
 
 
 def same_connections(draw: random.Random) -> Script:

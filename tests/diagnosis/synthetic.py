@@ -139,6 +139,7 @@ class Play:
             ledger = self._ledgers[place % self.workers]
             connection = ledger.add_connection(f"user {place}")
             connection.slow = client.slow
+            connection.source = "127.0.0.1"
             connection.node = client.node if script.nodes else None
             began_s = script.ramp_s * (place + draw.random()) / script.connections
             self._at(began_s, lambda *args, pair=(client, connection): self._open(*pair))

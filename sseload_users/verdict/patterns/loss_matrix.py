@@ -32,6 +32,11 @@ ISOLATED = (
     "give it a shared broker (Redis adapter, message queue, publish/subscribe), or one process."
 )
 
+_ONE_WORKER = (
+    " Those that got nothing are all of one worker; repeat the run with another number of workers "
+    "to see whether that is a coincidence."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LossMatrix:
@@ -115,11 +120,14 @@ def isolated_instances(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None
         place for lacking, places in large if len(lacking) == len(matrix.codes) for place in places
     ]
     everything = len(matrix.codes) >= (1 - SPARES) * len(matrix.all_codes)
+    shared = _shared(symptoms, starved)
+    # As workers connect in turn, a balancer that takes its instances in turn may give one to each.
+    by_turns = shared is not None and shared[0] == "worker" and _look_like_others(symptoms, starved)
     if starved and (
         len(starved) < _STARVED * len(whole)
         or len(large) > 2
         or not everything
-        or _shared(symptoms, starved) is not None
+        or not (shared is None or by_turns)
     ):
         return None  # connections that miss what they miss whatever instance they are at
     explained = sum(len(lacking) * len(places) for lacking, places in large)
@@ -130,7 +138,7 @@ def isolated_instances(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None
         f"{' and '.join(map(number, sizes))} in the sample), and all of that group.",
         explained / matrix.losses,
         {"groups": len(large), "codes": len(matrix.codes), "starved": len(starved)},
-        ISOLATED,
+        f"{ISOLATED}{_ONE_WORKER}" if by_turns else ISOLATED,
     )
 
 
@@ -172,8 +180,15 @@ def same_connections(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
         "Look at these connections on the server: are they subscribed, allowed to listen, and "
         "where the server looks for them? connections.csv names them."
         if shared is None
-        else f"Look at what is special about this {shared[0]} on the server.",
+        else _WHAT_THEY_SHARE.get(
+            shared[0], f"Look at what is special about this {shared[0]} on the server."
+        ),
     )
+
+
+_WHAT_THEY_SHARE = {
+    "worker": "A server does not know workers: look at this one's log, machine and network.",
+}
 
 
 def by_channel(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
@@ -322,6 +337,24 @@ def _shared(symptoms: Symptoms, bad: list[Place]) -> tuple[str, str] | None:
     """Return what the bad connections share, and few others: a name and its value."""
     if len(bad) < 2:
         return None
+    for name, values in _labels(symptoms).items():
+        found = Counter(values.get(place, "") for place in bad)
+        value, most = found.most_common(1)[0]
+        others = sum(each == value for each in values.values()) - most
+        if value and most == len(bad) and others <= SPARES * max(1, len(values) - len(bad)):
+            return name, value
+    return None
+
+
+def _look_like_others(symptoms: Symptoms, bad: list[Place]) -> bool:
+    """Whether a server sees connections come from addresses from which others come, too."""
+    sources = _labels(symptoms)["source address"]
+    others = {source for place, source in sources.items() if place not in bad}
+    return all(sources.get(place, "") in others - {""} for place in bad)
+
+
+def _labels(symptoms: Symptoms) -> dict[str, dict[Place, str]]:
+    """Return what connections may have in common: by its name, the value for each."""
     labels: dict[str, dict[Place, str]] = {
         name: {} for name in ("user", "channel", "source address", "worker")
     }
@@ -333,13 +366,7 @@ def _shared(symptoms: Symptoms, bad: list[Place]) -> tuple[str, str] | None:
             labels["channel"][worker, place] = channel
         for source, connections in evidence.sources.items():
             labels["source address"].update(((worker, each), source) for each in _bits(connections))
-    for name, values in labels.items():
-        found = Counter(values.get(place, "") for place in bad)
-        value, most = found.most_common(1)[0]
-        others = sum(each == value for each in values.values()) - most
-        if value and most == len(bad) and others <= SPARES * max(1, len(values) - len(bad)):
-            return name, value
-    return None
+    return labels
 
 
 def _bits(connections: int) -> Iterator[int]:
