@@ -38,6 +38,7 @@ _HISTOGRAMS = (
     "storm",
     "storm_own",
     "herd",
+    "failed_returns",
     "flap",
     "slip",
     "ingest",
@@ -86,6 +87,7 @@ class Tally:
         storm: from the beginning of a storm to the first subscription after it.
         storm_own: how much of that was a delay of the generator.
         herd: from the beginning of a storm to each attempt to return that failed.
+        failed_returns: from a session's drop to each attempt to return that failed.
         flap: from the loss of a flapping connection to its next subscription.
         slip: how much later than scheduled codes were sent.
         ingest: from a code's sending to the server's response.
@@ -117,6 +119,7 @@ class Tally:
         "connect_tls",
         "counters",
         "evidence",
+        "failed_returns",
         "flap",
         "herd",
         "ingest",
@@ -153,6 +156,7 @@ class Tally:
         self.storm = Histogram()
         self.storm_own = Histogram()
         self.herd = Histogram()
+        self.failed_returns = Histogram()
         self.flap = Histogram()
         self.slip = Histogram()
         self.ingest = Histogram()

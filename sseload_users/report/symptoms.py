@@ -40,6 +40,8 @@ def symptoms_of(
         herd=totals.tally.herd,
         storm_ended=totals.tally.counters.stormed,
         storm_returned=totals.tally.storm.total,
+        failed_returns=totals.tally.failed_returns,
+        returns=totals.tally.recovery,
         compression={name: many for name, many in totals.tally.compression.items() if many > 0},
         wire_bytes=totals.tally.counters.compressed_bytes,
         inflated_bytes=totals.tally.counters.inflated_bytes,

@@ -198,6 +198,15 @@ class OperationCounters:
         if not self._is_closed():
             self._ledger.tally.herd.add(after_us)
 
+    def count_failed_return(self, after_us: int) -> None:
+        """Note that a failed attempt was one to return after a drop.
+
+        Args:
+            after_us: time since the drop, in microseconds.
+        """
+        if not self._is_closed():
+            self._ledger.tally.failed_returns.add(after_us)
+
     def count_flap_reconnect(self, down_us: int) -> None:
         """Count a session that follows one whose connection flapped.
 

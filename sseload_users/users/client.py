@@ -94,8 +94,8 @@ class SimulatedClient:
         self._due_ns = 0
         self._queue_us: int | None = None
         self._own_us = 0
-        # When a storm ended its session, until it is back; 0 otherwise.
-        self._stormed_ns = 0
+        # When a storm, or else a drop, ended its session, until it is back; 0 otherwise.
+        self._stormed_ns = self._lost_ns = 0
 
     @property
     def membership(self) -> Membership:
@@ -301,7 +301,7 @@ class SimulatedClient:
             compression=transport.compression,
             http_version=transport.http_version,
         )
-        self._due_ns = 0
+        self._due_ns = self._lost_ns = 0
         run.operations.count_at_node(connection.node, "connected")
         # Another worker's codes may have been announced meanwhile.
         meant_since_ns = min(meant_since_ns, codes.oldest_unreceived_ns(began_ns) or began_ns)
@@ -358,6 +358,8 @@ class SimulatedClient:
         cause = operations.count_connect_failure(error.operation, cause, text)
         if self._stormed_ns:
             operations.count_storm_failure((wall_ns() - self._stormed_ns) // 1000)
+        elif self._lost_ns:
+            operations.count_failed_return((wall_ns() - self._lost_ns) // 1000)
         operations.count_at_node(connection.node, "failed")
         failed = ConnectFailed(error.operation, cause)
         _logger.debug("%s: %s", failed, clean(requests.redact(error.detail)))
@@ -412,7 +414,7 @@ class SimulatedClient:
             end = run.ledger.pause_session if returns else run.ledger.close_session
             end(session, ended_ns, released=not dropped, planned=planned)
             if dropped and not run.finished:
-                self._dropped_ns = ended_ns
+                self._dropped_ns = self._lost_ns = ended_ns
                 if planned:
                     cause = closed.cause
                     run.operations.count_planned_end(self._connection, ended_ns)

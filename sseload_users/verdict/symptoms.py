@@ -64,6 +64,9 @@ class Symptoms:
         herd: from the beginning of a storm to each attempt to return that failed, in microseconds.
         storm_ended: connections that storms ended.
         storm_returned: how many of them returned.
+        failed_returns: from a session's drop to each attempt to return that failed, in
+            microseconds.
+        returns: from a session's drop to the next session's subscription, in microseconds.
         compression: number of sessions by the compression that was negotiated; "none" for none.
         wire_bytes: bytes of compressed messages and streams, as they came.
         inflated_bytes: bytes that they became.
@@ -80,6 +83,8 @@ class Symptoms:
     herd: Histogram = field(default_factory=Histogram)
     storm_ended: int = 0
     storm_returned: int = 0
+    failed_returns: Histogram = field(default_factory=Histogram)
+    returns: Histogram = field(default_factory=Histogram)
     compression: Mapping[str, int] = field(default_factory=dict)
     wire_bytes: int = 0
     inflated_bytes: int = 0

@@ -131,6 +131,19 @@ def test_a_worker_that_gets_nothing_is_not_an_instance() -> None:
     assert "the same worker, b" in finding.sentence
 
 
+@pytest.mark.parametrize(
+    ("address", "pattern"), [("10.0.0.1", "isolated_instances"), ("10.0.0.2", "same_connections")]
+)
+def test_each_worker_may_be_at_an_instance_of_its_own(address: str, pattern: str) -> None:
+    # As the workers connect in turn, a balancer that takes two instances in turn deals them so.
+    symptoms = run_of(lambda place, _code: place >= 20)
+    for name, source in (("a", "10.0.0.1"), ("b", address)):
+        symptoms.workers[name].move_to(source, (1 << 20) - 1)
+    finding = one(symptoms)
+    assert finding.pattern == pattern
+    assert "worker" in finding.hint or "source address" in finding.hint
+
+
 def test_connections_that_fell_silent_early_are_not_instances() -> None:
     finding = one(run_of(lambda place, code: place % 2 == 0 and code > 3))
     assert finding.pattern == "silent_cut"
@@ -654,6 +667,54 @@ def test_failed_connects_after_a_storm_are_a_thundering_herd() -> None:
 def test_failed_connects_before_a_storm_are_something_else() -> None:
     assert found(after_a_storm([0.2] * 30, other=20)) == ["admission"]
     assert found(after_a_storm([0.2] * 30, back=0)) == ["admission"]
+
+
+def after_a_drop(
+    failed_at_s: Iterable[float],
+    back_at_s: Iterable[float],
+    *,
+    dropped_at_s: Callable[[int], float] = lambda place: 9 + place / 1000,
+    connections: int = 40,
+) -> Symptoms:
+    """A run whose sessions were dropped, with when connects failed and succeeded after that."""
+    symptoms = run_of()
+    for each in failed_at_s:
+        symptoms.failed_returns.add(round(each * 1e6))
+    for each in back_at_s:
+        symptoms.returns.add(round(each * 1e6))
+    failed = symptoms.failed_returns.total
+    causes = causes_of([("handshake", "HTTP 503", failed)])
+    figures = replace(symptoms.account.connections, causes=causes, attempted=100 + failed)
+    drops = [Drop(round(1e3 * dropped_at_s(place)), 1000 + 70 * place, 400 + 37 * place)
+             for place in range(connections)]  # fmt: skip
+    account = replace(symptoms.account, connections=figures)
+    return with_drops(replace(symptoms, account=account), drops)
+
+
+def test_failed_connects_after_the_server_ended_all_are_a_thundering_herd() -> None:
+    finding = one(after_a_drop([0.3 + each / 50 for each in range(90)],
+                               [each / 10 for each in range(40)]))  # fmt: skip
+    assert (finding.pattern, finding.explains) == ("thundering_herd", 1.0)
+    assert (finding.evidence["failed"], finding.evidence["connections"]) == (90, 40)
+
+
+def test_a_server_that_was_away_is_no_thundering_herd() -> None:
+    # Until it is back, a proxy in front of it may answer with 503.
+    assert (
+        found(
+            after_a_drop([each / 30 for each in range(90)], [3 + each / 40 for each in range(40)])
+        )
+        == []
+    )
+    assert found(after_a_drop([each / 30 for each in range(90)], [])) == []
+
+
+def test_drops_one_by_one_are_no_thundering_herd() -> None:
+    failed, back = [0.3 + each / 50 for each in range(90)], [each / 10 for each in range(40)]
+    assert found(after_a_drop(failed, back, dropped_at_s=lambda place: 5 + place / 7)) == [
+        "admission"
+    ]
+    assert found(after_a_drop(failed, back, connections=9)) == ["admission"]
 
 
 # Publishers and slow readers
