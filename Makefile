@@ -46,8 +46,8 @@ test-matrix: .venv/dev ## Run each fault, alone and in pairs, and of channels, r
 test-campaign: .venv/dev ## Make random runs for ten minutes, and compare each with the target's record
 	CAMPAIGN_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest tests/campaign $(ARGS)
 
-test-diagnosis: .venv/dev ## Plant faults, each with SEEDS=5, and print how often each is named
-	ALL=1 DIAGNOSIS_SEEDS=$(or $(SEEDS),5) $(BIN)/python -m pytest tests/diagnosis $(ARGS)
+test-diagnosis: .venv/dev ## Plant faults, each with SEEDS=5, and print how often each is named; JOBS=2, RESULTS=path
+	ALL=1 DIAGNOSIS_SEEDS=$(or $(SEEDS),5) DIAGNOSIS_JOBS=$(or $(JOBS),2) DIAGNOSIS_RESULTS=$(RESULTS) $(BIN)/python -m pytest tests/diagnosis $(ARGS)
 
 test-pythons: .venv/dev ## Install the wheel for each Python that is there, with the oldest and newest dependencies
 	ALL=1 PYTHONS=all $(BIN)/python -m pytest tests/test_installation.py $(ARGS)

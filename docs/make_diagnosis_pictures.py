@@ -21,8 +21,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from sseload_users.demo.record import Record
 from sseload_users.report.charts import STYLE, scale
 from sseload_users.report.charts.drawing import ChartTable, Key, Panel, figure
+from tests.diagnosis.planting import perform
 from tests.diagnosis.plants import PLANTS
-from tests.diagnosis.test_diagnosis_campaign import perform
 
 _OUT = Path(__file__).parent / "pictures" / "diagnosis"
 _SIZE = {"width": 640, "height": 700}

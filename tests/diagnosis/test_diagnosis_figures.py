@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.diagnosis.planting import CONNECTIONS, Named, perform
 from tests.diagnosis.plants import PLANTS
-from tests.diagnosis.test_diagnosis_campaign import CONNECTIONS, Named, perform
 from tests.support.ground_truth import listeners_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.dear]
@@ -18,7 +18,7 @@ def planted(name: str, folder: Path, processes: int = 1) -> tuple[Named, dict[st
     """A run with a plant, and the evidence of its finding."""
     (plant,) = (each for each in PLANTS if each.name == name)
     named = perform(plant, 3, processes, folder)
-    if "generator" in named.patterns:
+    if not named.judged:
         pytest.skip("the machine is too busy")
     assert not named.missed, named
     assert not named.wrong, named

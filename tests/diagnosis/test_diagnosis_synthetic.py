@@ -10,9 +10,10 @@ import pytest
 from tests.diagnosis.scripts import SHAPELESS, SHAPES
 from tests.diagnosis.synthetic import Play
 
+_CAMPAIGN = int(os.environ.get("DIAGNOSIS_SEEDS", "0"))
 #: Runs without a shape, and seeds of each shape.
-SHAPELESS_RUNS = 200
-SEEDS = max(3, 4 * int(os.environ.get("DIAGNOSIS_SEEDS", "0")))
+SHAPELESS_RUNS = max(200, 50 * _CAMPAIGN)
+SEEDS = max(3, 4 * _CAMPAIGN)
 
 pytestmark = pytest.mark.dear
 
@@ -32,7 +33,7 @@ def test_what_has_no_shape_gets_no_name(first: int) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize("pattern", SHAPES)
 def test_each_shape_gets_its_name_and_no_other(pattern: str, workers: int) -> None:
     wrong = {}
