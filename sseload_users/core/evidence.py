@@ -133,6 +133,7 @@ class Evidence:
         sources: the connections whose latest session is from a local address, by the address.
         ages_owed: number of pairs by the session's age when the code was sent; see `age_bin`.
         ages_lacking: the same of pairs without a delivery.
+        lacking_later: those of them whose session had received a code that was sent before.
         apart: pairs of successive codes at one connection that were sent well apart.
         together: those of them that arrived at nearly the same time.
         fans: when some of the latest codes arrived.
@@ -150,6 +151,7 @@ class Evidence:
     sources: dict[str, int] = field(default_factory=dict)
     ages_owed: list[int] = field(default_factory=lambda: [0] * (len(AGES_S) + 1))
     ages_lacking: list[int] = field(default_factory=lambda: [0] * (len(AGES_S) + 1))
+    lacking_later: int = 0
     apart: int = 0
     together: int = 0
     fans: list[Fan] = field(default_factory=list)
@@ -204,6 +206,7 @@ class Evidence:
             (self.ages_lacking, other.ages_lacking),
         ):
             own[:] = map(sum, zip(own, further, strict=True))
+        self.lacking_later += other.lacking_later
         self.apart += other.apart
         self.together += other.together
         self.fans = [*self.fans, *other.fans][-MAX_FANS:]
@@ -227,6 +230,7 @@ class Evidence:
             self.sources,
             self.ages_owed,
             self.ages_lacking,
+            self.lacking_later,
             self.apart,
             self.together,
             [each.pack() for each in self.fans],
@@ -241,8 +245,8 @@ class Evidence:
     def unpack(cls, data: list[Any]) -> Evidence:
         """Return the evidence that was packed."""
         (
-            codes, users, channels, nodes, sources, ages_owed, ages_lacking, apart, together,
-            fans, paces, copies, altered, first_ms, drops,
+            codes, users, channels, nodes, sources, ages_owed, ages_lacking, lacking_later, apart,
+            together, fans, paces, copies, altered, first_ms, drops,
         ) = data  # fmt: skip
         pairs = [
             (sequence, owed, lacking)
@@ -258,6 +262,7 @@ class Evidence:
             sources=dict(sources),
             ages_owed=list(ages_owed),
             ages_lacking=list(ages_lacking),
+            lacking_later=lacking_later,
             apart=apart,
             together=together,
             fans=[Fan.unpack(each) for each in fans],

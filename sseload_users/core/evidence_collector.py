@@ -38,12 +38,14 @@ class EvidenceCollector:
     def __init__(self, timeout_ns: int) -> None:
         self._timeout_ns = timeout_ns
         self._evidence = Evidence()
-        # Of the connections in the sample: their sessions, earlier ones, their local addresses, and
-        # the send time and the arrival of the latest code that each of them received.
+        # Of the connections in the sample: their sessions, earlier ones, their local addresses, the
+        # send time and the arrival of the latest code that each of them received, and the earliest
+        # send time of these.
         self._sessions: dict[int, Session] = {}
         self._earlier: dict[int, list[Session]] = {}
         self._sources: dict[int, str] = {}
         self._latest: dict[int, tuple[int, int]] = {}
+        self._first_sent_ns: dict[int, int] = {}
 
     def opened(self, session: Session) -> None:
         """Note that a session was opened."""
@@ -60,6 +62,7 @@ class EvidenceCollector:
                 self._evidence.nodes[number] = session.connection.node
         self._sessions[number] = session
         self._latest.pop(number, None)
+        self._first_sent_ns.pop(number, None)
         source = session.connection.source
         if source != self._sources.get(number, ""):
             self._sources[number] = source
@@ -115,6 +118,8 @@ class EvidenceCollector:
             if arrived_ns is None or arrived_ns > latest_ns:
                 lacking |= 1 << number
                 evidence.ages_lacking[age] += 1
+                # All codes that were sent before are settled.
+                evidence.lacking_later += self._first_sent_ns.get(number, sent_ns) < sent_ns
             elif session.gaps is None or not session.gaps.brought(sent_ns, arrived_ns):
                 # Recovered codes arrive together, and when the connection returns.
                 arrivals.append((number, arrived_ns))
@@ -178,5 +183,6 @@ class EvidenceCollector:
             self._evidence.apart += 1
             if abs(arrived_ns - before[1]) < _TOGETHER * (sent_ns - before[0]):
                 self._evidence.together += 1
+        self._first_sent_ns[number] = min(sent_ns, self._first_sent_ns.get(number, sent_ns))
         if before is None or sent_ns > before[0]:
             self._latest[number] = sent_ns, arrived_ns

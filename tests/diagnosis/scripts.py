@@ -172,7 +172,7 @@ def first_seconds(draw: random.Random) -> Script:
 
 
 def one_moment(draw: random.Random) -> Script:
-    begin_s = draw.uniform(2.5, 4.0)
+    begin_s = draw.uniform(1.7, 4.0)
     return Script(
         _unless(lambda _code, at_s, _client: begin_s < at_s < begin_s + 0.9, draw, 0.002), codes=30
     )

@@ -312,6 +312,12 @@ def test_the_first_seconds_are_found() -> None:
     assert finding.evidence["seconds"] == 0.05
 
 
+def test_sessions_that_received_a_code_are_past_their_first_seconds() -> None:
+    symptoms = run_of(lambda _place, code: code == 1, age_s=lambda code: 0.05 + 1.0 * (code - 1))
+    symptoms.workers["a"].lacking_later = 20
+    assert found(symptoms) == []
+
+
 def test_the_first_seconds_may_end_between_two_steps_of_ages() -> None:
     finding = one(run_of(lambda _place, code: code <= 4, age_s=lambda code: 0.4 + 0.2 * code))
     assert finding.pattern == "first_seconds"

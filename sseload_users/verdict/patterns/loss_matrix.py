@@ -282,8 +282,9 @@ def first_seconds(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
     del matrix
     owed, lacking = _ages(symptoms)
     total = sum(lacking)
-    if total < _MIN_CODES:
-        return None
+    later = sum(each.lacking_later for each in symptoms.workers.values())
+    if total < _MIN_CODES or later > (1 - EXPLAINS) * total:
+        return None  # a session that has received a code is subscribed
     for at, bound_s in enumerate(_BOUNDS_S):
         young, young_owed = sum(lacking[: at + 1]), sum(owed[: at + 1])
         old, old_owed = total - young, sum(owed) - young_owed
