@@ -57,7 +57,7 @@ _TITLES = {
     "sseload: the run": "The run",
 }
 
-_COMMANDS: Mapping[str, Callable[[], argparse.ArgumentParser]] = {
+PARSERS: Mapping[str, Callable[[], argparse.ArgumentParser]] = {
     "check": check.parser,
     "init": init.parser,
     "compare": compare.parser,
@@ -95,7 +95,7 @@ def _lines() -> Iterator[str]:
         yield from (_row(each, spec_of(each)) for each in declared)
         yield ""
     of_runs = {flag(each.name) for each in fields(Options)}
-    for name, parser in _COMMANDS.items():
+    for name, parser in PARSERS.items():
         yield f"## sseload {name}\n\n{_ABOUT[name]}\n"
         yield from _command(parser(), of_runs if name in _WITH_OPTIONS_OF_RUNS else set())
 
