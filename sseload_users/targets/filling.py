@@ -10,7 +10,7 @@ from sseload_users.targets.hosts import origin
 from sseload_users.targets.identities import Identity
 from sseload_users.targets.needs import missing_value
 from sseload_users.targets.profile import Profile
-from sseload_users.targets.requests import Headers, fill_request
+from sseload_users.targets.requests import Headers, RequestTemplate
 from sseload_users.targets.schema import RequestSpec
 from sseload_users.targets.template import (
     BinaryTemplate,
@@ -42,6 +42,7 @@ class Filler:
         self._host = host
         self._given = given
         self._origin = origin(host)
+        self._templates: dict[tuple[int, int], RequestTemplate] = {}
 
     @property
     def constants(self) -> dict[str, str]:
@@ -87,8 +88,13 @@ class Filler:
             ConfigError: a name has no value.
             ConnectFailed: at "subscribe": the server did not give a value.
         """
+        # By identity: a template keeps both, and neither is changed.
+        template = self._templates.get((id(request), id(headers)))
+        if template is None:
+            template = RequestTemplate(request, self._host, headers)
+            self._templates[id(request), id(headers)] = template
         try:
-            return fill_request(request, self._host, self.values(identity, captured), headers)
+            return template.fill(self.values(identity, captured))
         except UnknownNameError as error:
             raise self.missing(error.name, key) from None
 

@@ -28,6 +28,7 @@ from sseload_users.targets.template import (
     fill_text,
     fill_url,
     is_json,
+    names_in,
 )
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
@@ -113,56 +114,86 @@ class UpkeepAction:
         return refusal(self.expect, status, body)
 
 
-def fill_request(
-    call: RequestSpec, host: str, values: Mapping[str, str], headers: Headers
-) -> HttpRequest:
-    """Build a request.
+class RequestTemplate:
+    """Builds the requests that a profile describes at one place.
+
+    What has no names is filled once: one of these builds the requests for all codes.
 
     Args:
-        call: its description in the profile.
+        call: their description.
         host: "scheme://host[:port][/base]".
-        values: values by name.
         headers: additional headers; they replace the profile's of the same name.
-
-    Raises:
-        UnknownNameError: a name has no value.
     """
-    own, body = fill_body(call.body, call.headers, values)
-    return HttpRequest(
-        call.method,
-        filled_url(host, call.path, call.query, values),
-        merge_headers(own, headers, values),
-        body,
+
+    def __init__(self, call: RequestSpec, host: str, headers: Headers) -> None:
+        self._call = call
+        self._host = host
+        self._further = headers
         # A profile that wants a redirect as the answer does not want it followed.
-        _named_statuses(call) & REDIRECTS,
-    )
+        self._unfollowed = _named_statuses(call) & REDIRECTS
+        own = body_headers(call.body, call.headers)
+        self._own = own
+        names = (*names_in(call.path), *names_in(call.query))
+        self._url = None if names else filled_url(host, call.path, call.query, {})
+        texts = (*own.values(), *(text for _, text in headers))
+        fixed = not any(True for text in texts for _ in names_in(text))
+        self._headers = merge_headers(own, headers, {}) if fixed else None
+
+    def fill(self, values: Mapping[str, str]) -> HttpRequest:
+        """Return a request.
+
+        Args:
+            values: values by name.
+
+        Raises:
+            UnknownNameError: a name has no value.
+        """
+        call, url, headers = self._call, self._url, self._headers
+        return HttpRequest(
+            call.method,
+            filled_url(self._host, call.path, call.query, values) if url is None else url,
+            merge_headers(self._own, self._further, values) if headers is None else headers,
+            filled_body(call.body, self._own, values),
+            self._unfollowed,
+        )
 
 
-def fill_body(
-    body: Json, headers: Mapping[str, str], values: Mapping[str, str]
-) -> tuple[dict[str, str], bytes]:
-    """Fill a request's body; return the headers with its type, and the body.
+def body_headers(body: Json, headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of a request, with the type of its body.
 
     Args:
         body: its description in the profile; None for no body.
         headers: the profile's; a ``Content-Type`` among them says what the body is.
+    """
+    own = dict(headers)
+    if body is not None and _content_type(own) is None:
+        json_body = not isinstance(body, str) or is_json(body)
+        own["Content-Type"] = "application/json" if json_body else "text/plain; charset=utf-8"
+    return own
+
+
+def filled_body(body: Json, headers: Mapping[str, str], values: Mapping[str, str]) -> bytes:
+    """Fill a request's body; empty if there is none.
+
+    Args:
+        body: its description in the profile; None for no body.
+        headers: see `body_headers`; their ``Content-Type`` says what the body is.
         values: values by name.
 
     Raises:
         UnknownNameError: a name has no value.
     """
-    own = dict(headers)
     if body is None:
-        return own, b""
-    kind = next((own[name] for name in own if name.lower() == "content-type"), None)
-    json_body = not isinstance(body, str) or is_json(body)
-    if kind is None:
-        kind = "application/json" if json_body else "text/plain; charset=utf-8"
-        own["Content-Type"] = kind
+        return b""
+    kind = _content_type(headers) or ""
     form = kind.partition(";")[0].strip().lower() == _FORM
     if form and isinstance(body, Mapping):
-        return own, fill_form(body, values).encode()
-    return own, fill_text(body, values, quote_plus if form else str).encode("utf-8", "replace")
+        return fill_form(body, values).encode()
+    return fill_text(body, values, quote_plus if form else str).encode("utf-8", "replace")
+
+
+def _content_type(headers: Mapping[str, str]) -> str | None:
+    return next((headers[name] for name in headers if name.lower() == "content-type"), None)
 
 
 def _named_statuses(call: RequestSpec) -> frozenset[int]:

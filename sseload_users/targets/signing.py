@@ -119,24 +119,3 @@ SignSpec: TypeAlias = Annotated[
         custom_error_message="scheme must be 'pusher' or 'hmac'",
     ),
 ]
-
-
-def with_signature(head: bytes, request: HttpRequest) -> bytes:
-    """Return a request's head with the URL and the headers that it has when it is sent.
-
-    Args:
-        head: the head as it was made when the request was queued.
-        request: the request as it is sent.
-    """
-    first, *lines = head.split(b"\r\n")
-    method, target, version = first.split(b" ")
-    parts = urlsplit(request.url)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    # Through a proxy, the target is a whole URL (RFC 9112 §3.2.2).
-    now = path if target.startswith(b"/") else request.url
-    fresh = {name.lower().encode(): (name, value) for name, value in request.headers}
-    for index, line in enumerate(lines):
-        found = fresh.get(line.partition(b":")[0].lower())
-        if found is not None:
-            lines[index] = ": ".join(found).encode("utf-8")
-    return b"\r\n".join((b" ".join((method, now.encode(), version)), *lines))

@@ -24,7 +24,8 @@ from sseload_users.targets.requests import (
     BeforeStep,
     Headers,
     UpkeepAction,
-    fill_body,
+    body_headers,
+    filled_body,
     filled_url,
     merge_headers,
 )
@@ -172,11 +173,11 @@ class Target:
         talk = Conversation(self.filler, identity, self._headers, captured, on_captured, errands)
         base = self.host if spec.transport == "sse" else "ws" + self.host.removeprefix("http")
         try:
-            own, body = fill_body(connect.body, connect.headers, values)
+            own = body_headers(connect.body, connect.headers)
             return Endpoint(
                 url=filled_url(base, connect.path, connect.query, values),
                 method=connect.method,
-                body=body,
+                body=filled_body(connect.body, own, values),
                 http=connect.http,
                 multiplex=connect.multiplex,
                 headers=merge_headers(own, self._headers, values),

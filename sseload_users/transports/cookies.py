@@ -5,8 +5,10 @@ from __future__ import annotations
 import email.message
 import http.cookiejar
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
+
+from sseload_users.transports.http_request import HttpResponse
 
 #: Most bytes of cookies that are kept: a server that sets more gets none back.
 _MAX_BYTES = 16384
@@ -26,12 +28,20 @@ class Cookies:
 
     def take(self, url: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Take the cookies that the response of a URL sets."""
-        message = email.message.Message()
-        for name, value in headers:
-            if name.lower() == b"set-cookie":
-                message["Set-Cookie"] = value.decode("latin-1")
-        if len(message) == 0:
+        values = [value for name, value in headers if name.lower() == b"set-cookie"]
+        self._take(url, [each.decode("latin-1") for each in values])
+
+    def take_from(self, url: str, response: HttpResponse) -> None:
+        """Take the cookies that the response of a URL sets."""
+        values = (value for name, value in response.headers if name.lower() == "set-cookie")
+        self._take(url, [*values])
+
+    def _take(self, url: str, values: Sequence[str]) -> None:
+        if not values:
             return
+        message = email.message.Message()
+        for each in values:
+            message["Set-Cookie"] = each
         if self._jar is None:
             self._jar = http.cookiejar.CookieJar()
         self._jar.extract_cookies(_Response(message), _request(url))  # type: ignore[arg-type]

@@ -81,10 +81,11 @@ class Dialer:
         """
         host, port, _ = origin
         known = self._resolver.known(host, port)
-        if turn is None and len(known) > 1:
+        if len(known) == 1:
+            return known[0]
+        if turn is None or not known:
             return None
-        ordered = self.turns.order(_name(host, port), known, turn)
-        return ordered[0] if ordered else None
+        return self.turns.order(_name(host, port), known, turn)[0]
 
     def pinned(self, host: str, port: int, address: str) -> Dialer:
         """Return a dialer that knows only one address of a host; they count together."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable
-from http.client import HTTPConnection
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import gevent
 import gevent.monkey
@@ -17,11 +17,29 @@ import gevent.monkey
 _IDLE_S = 1.5
 #: Most connections that are kept, as each takes a file descriptor.
 _MOST = 256
-#: Linux's POLLIN: gevent's patching takes poll(2) out of the select module.
+#: The system's calls, which gevent's patching replaces by its own. Windows has no poll.
+_select: Callable[..., Any] = gevent.monkey.get_original("select", "select")
+_poll: Callable[[], Any] | None = getattr(select, "poll", None) and gevent.monkey.get_original(
+    "select", "poll"
+)
 _POLLIN = 0x001
 
 
-class KeptConnections:
+class Keepable(Protocol):
+    """A connection that can be kept."""
+
+    @property
+    def sock(self) -> Any:
+        """Its socket; None once it is closed."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+_Kept = TypeVar("_Kept", bound=Keepable)
+
+
+class KeptConnections(Generic[_Kept]):
     """The connections of a process that wait for another request, by what they can be used for.
 
     Args:
@@ -32,15 +50,15 @@ class KeptConnections:
     def __init__(self, idle_s: float = _IDLE_S, most: int = _MOST) -> None:
         self._idle_s = idle_s
         self._most = most
-        self._by_use: dict[Hashable, list[HTTPConnection]] = defaultdict(list)
+        self._by_use: dict[Hashable, list[_Kept]] = defaultdict(list)
         # Their uses, and since when they wait (monotonic clock, s): the longest first.
-        self._waiting: dict[HTTPConnection, tuple[Hashable, float]] = {}
+        self._waiting: dict[_Kept, tuple[Hashable, float]] = {}
         self._timer: Any = None
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def take(self, use: Hashable) -> HTTPConnection | None:
+    def take(self, use: Hashable) -> _Kept | None:
         """Return the connection that was used last and is still open; None if there is none."""
         while own := self._by_use.get(use):
             connection = own[-1]
@@ -50,7 +68,7 @@ class KeptConnections:
             _close(connection)
         return None
 
-    def keep(self, use: Hashable, connection: HTTPConnection) -> None:
+    def keep(self, use: Hashable, connection: _Kept) -> None:
         """Keep a connection whose last response is complete.
 
         Args:
@@ -85,7 +103,7 @@ class KeptConnections:
         self._forget(connection)
         _close(connection)
 
-    def _forget(self, connection: HTTPConnection) -> None:
+    def _forget(self, connection: _Kept) -> None:
         use, _ = self._waiting.pop(connection)
         own = self._by_use[use]
         own.remove(connection)
@@ -107,16 +125,13 @@ def is_quiet(sock: Any) -> bool:
     descriptor = sock.fileno()
     if descriptor < 0:
         return False
-    try:
-        poll: Callable[[], Any] = gevent.monkey.get_original("select", "poll")
-    except AttributeError:  # Windows
-        original: Callable[..., Any] = gevent.monkey.get_original("select", "select")
-        return not original([descriptor], [], [], 0)[0]
-    watched = poll()
+    if _poll is None:
+        return not _select([descriptor], [], [], 0)[0]
+    watched = _poll()
     watched.register(descriptor, _POLLIN)
     return not watched.poll(0)
 
 
-def _close(connection: HTTPConnection) -> None:
+def _close(connection: Keepable) -> None:
     with contextlib.suppress(OSError):
         connection.close()

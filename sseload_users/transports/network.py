@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Hashable
 from functools import cached_property
+from http.client import HTTPConnection
 from typing import Literal
 
 import gevent
@@ -87,7 +88,7 @@ class Network:
         self.dialer = dialer or Dialer()
         self.silent: list[Carrier] = []
         self.http2 = Http2Pool(self.lag.share, compression=compression)
-        self.kept = KeptConnections()
+        self.kept: KeptConnections[HTTPConnection] = KeptConnections()
 
     def pinned(self, origin: tuple[str, int, bool], address: str) -> Network:
         """Return a network that shares all, and reaches one host at one of its addresses."""

@@ -91,8 +91,5 @@ class RequestClient:
         user = ANYBODY if self._user and anonymous and headers == request.headers else self._user
         sent = replace(request, headers=headers)
         response = fetch(sent, self._network, timeout_s, turn=self._turn, kept_for=user)
-        self.cookies.take(
-            request.url,
-            [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers],
-        )
+        self.cookies.take_from(request.url, response)
         return response

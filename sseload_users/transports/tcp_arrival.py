@@ -30,9 +30,7 @@ def latest_arrival_ns(sock: Any) -> int:
     Args:
         sock: a TCP socket. If nothing is known of it, this is the current time.
     """
-    now_ns = wall_ns()
-    since_ms = max(min(_since_ms(sock, (0, 0))) - _TICK_MS, 0)
-    return now_ns - since_ms * 1_000_000
+    return arrival_bounds_ns(sock)[1]
 
 
 def earliest_arrival_ns(sock: Any) -> int:
@@ -41,9 +39,19 @@ def earliest_arrival_ns(sock: Any) -> int:
     Args:
         sock: a TCP socket. If nothing is known of it, this is the current time.
     """
+    return arrival_bounds_ns(sock)[0]
+
+
+def arrival_bounds_ns(sock: Any) -> tuple[int, int]:
+    """Return both `earliest_arrival_ns` and `latest_arrival_ns`."""
     now_ns = wall_ns()
-    since_ms, _ = _since_ms(sock, (-_TICK_MS, 0))
-    return now_ns - (since_ms + _TICK_MS) * 1_000_000
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, struct.error):
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+            data_ms, ack_ms = _TCP_INFO.unpack(info)
+            latest_ms = max(min(data_ms, ack_ms) - _TICK_MS, 0)
+            return now_ns - (data_ms + _TICK_MS) * 1_000_000, now_ns - latest_ms * 1_000_000
+    return now_ns, now_ns
 
 
 def has_input_since(sock: Any, deadline: float) -> bool:
@@ -59,13 +67,3 @@ def has_input_since(sock: Any, deadline: float) -> bool:
         return False
     late_ns = round((time.monotonic() - deadline) * 1e9)
     return earliest_arrival_ns(sock) <= wall_ns() - late_ns
-
-
-def _since_ms(sock: Any, unknown: tuple[int, int]) -> tuple[int, int]:
-    """Return the milliseconds since the last data and since the last acknowledgement came."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, struct.error):
-            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-            data_ms, ack_ms = _TCP_INFO.unpack(info)
-            return int(data_ms), int(ack_ms)
-    return unknown

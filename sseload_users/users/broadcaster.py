@@ -11,7 +11,6 @@ import gevent
 import gevent.pool
 from gevent.event import Event
 from locust import FastHttpUser, task
-from locust.contrib.fasthttp import FastHttpSession
 from locust.env import Environment
 
 from sseload_users.core.clock import wall_ns
@@ -29,7 +28,6 @@ from sseload_users.targets import Emitting, Identity, Publishing, Target
 from sseload_users.targets.hosts import split_node
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
-from sseload_users.transports.network import Network
 from sseload_users.users.ingest_client import IngestClient
 from sseload_users.users.login import Login
 from sseload_users.users.publishers import NAME, IngestFailed, Publisher
@@ -151,11 +149,9 @@ class CodeBroadcaster(FastHttpUser):
         node = self._streams.node(stream) if nodes else None
         host = self.host if node is None else split_node(nodes[node])[0]
         target = run.targets.target(self.target, host)
-        return _Line(self._make_publisher(target, identity, node, stream), target, identity)
+        return _Line(self._make_publisher(target, identity, node), target, identity)
 
-    def _make_publisher(
-        self, target: Target, identity: Identity, node: int | None, stream: int
-    ) -> Publisher:
+    def _make_publisher(self, target: Target, identity: Identity, node: int | None) -> Publisher:
         run = self._worker_run
         before = run.before_at(node)
         if self.ingest_way():
@@ -168,27 +164,10 @@ class CodeBroadcaster(FastHttpUser):
             return EmittingPublisher(self.environment, run, emitting, node)
         login = Login(target, identity, before)
         timeout_s = run.options.ingest_timeout
+        client = IngestClient(before.network, timeout_s)
         return HttpPublisher(
-            self._http_session(stream, before.network),
-            target,
-            identity,
-            login,
-            timeout_s,
-            compression=before.network.compression,
+            self.environment, client, target, identity, login, timeout_s, self.context
         )
-
-    def _http_session(self, stream: int, network: Network) -> FastHttpSession:
-        """Return the session of a stream's requests; each has its own cookies."""
-        run, session = self._worker_run, self.client
-        if stream:
-            session = FastHttpSession(self.host, self.environment.events.request, self)
-        session.client = IngestClient(
-            session.cookiejar,
-            network,
-            concurrency=_IN_FLIGHT,
-            timeout_s=run.options.ingest_timeout,
-        )
-        return session
 
     def _open(self) -> None:
         """Open all publishers. If one fails, have the run ended and wait for its end."""

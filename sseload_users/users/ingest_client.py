@@ -1,24 +1,30 @@
-"""The HTTP client that codes go in by: one that no answer can keep, fill or lead astray."""
+"""The HTTP client that codes go in by: one that no answer can keep, fill or lead astray.
+
+It has its own way through a request, which takes a fraction of the CPU time that Locust's client
+takes, and leaves connections open in processes with many. llhttp parses the answer, as there.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import socket
 import time
-from http.cookiejar import CookieJar
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import gevent.local
 import h11
-from geventhttpclient.client import HTTPClient, HTTPClientPool
-from geventhttpclient.connectionpool import ConnectionPool
-from geventhttpclient.response import HTTPParseError
-from geventhttpclient.url import URL
-from locust.contrib.fasthttp import FastRequest, FastResponse, LocustUserAgent
+from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTPResponse
 
 from sseload_users.core.clock import wall_ns
-from sseload_users.transports.content_coding import BadContent, decoded_content
-from sseload_users.transports.http_request import HttpRequest
-from sseload_users.transports.kept_connections import is_quiet
+from sseload_users.transports.content_coding import (
+    BadContent,
+    accepted_codings,
+    decoded_content,
+)
+from sseload_users.transports.cookies import Cookies
+from sseload_users.transports.http_request import HttpRequest, HttpResponse
+from sseload_users.transports.kept_connections import KeptConnections
 from sseload_users.transports.network import Network
 from sseload_users.transports.redirects import (
     MAX_REDIRECTS,
@@ -26,18 +32,28 @@ from sseload_users.transports.redirects import (
     BadRedirect,
     redirected,
 )
-from sseload_users.transports.tcp_arrival import earliest_arrival_ns, latest_arrival_ns
+from sseload_users.transports.request_head import request_bytes, request_headers
+from sseload_users.transports.tcp_arrival import arrival_bounds_ns
 
 #: Most bytes of an answer, its head and all interim ones included: it says whether a code was
 #: accepted, and no more.
 _ANSWER_BYTES = 1 << 20
-#: Most bytes of cookies that are sent back.
-_COOKIE_BYTES = 16384
-#: How each response begins.
-_VERSION = b"HTTP/1."
+#: Most bytes that one read takes.
+_READ_BYTES = 16384
+#: Seconds for which an unused connection is kept.
+_IDLE_S = 120.0
+#: The methods whose requests may be sent again if a kept connection ends without an answer (RFC
+#: 9110 §9.2.2). Otherwise, the server could broadcast a code twice.
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+#: The methods whose requests usually have no body, and then no length.
+_BODILESS = frozenset({"GET", "HEAD"})
+#: Headers that say where a body ends: the client's own.
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
+#: The lowest status of an answer that no other one follows.
+_FINAL = 200
 
-# When the newest bytes that each greenlet has read arrived.
-_arrival = gevent.local.local()
+#: Builds a request as it is if it is sent at a time (wall clock, ns).
+Build = Callable[[int], HttpRequest]
 
 
 class AnswerTooLarge(HTTPParseError):  # noqa: N818 - the server's failure
@@ -48,222 +64,269 @@ class RedirectRefused(HTTPParseError):  # noqa: N818 - the server's failure
     """A redirect that a browser does not follow."""
 
 
-class _Request(FastRequest):
-    """A request that follows redirects by a browser's rules."""
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer to a request.
 
-    _redirects = 0
+    Attributes:
+        url: of the request that was answered, after all redirects.
+        answer: the answer.
+        redirects: the answers that led to it.
+        earliest_ns: before when its last bytes cannot have arrived (wall clock, ns).
+        latest_ns: by when they had arrived (wall clock, ns).
+    """
 
-    def redirect(self, code: int, location: str) -> None:
-        """Take on another URL; see geventhttpclient's `CompatRequest.redirect`.
+    url: str
+    answer: HttpResponse
+    redirects: Sequence[HttpResponse]
+    earliest_ns: int
+    latest_ns: int
+
+
+class IngestClient:
+    """Makes the requests for the codes of one stream, with its cookies.
+
+    Args:
+        network: opens the connections.
+        timeout_s: seconds to connect within; limit the rest outside, by `PatientTimeout`.
+
+    Attributes:
+        cookies: what the answers have set.
+    """
+
+    def __init__(self, network: Network, timeout_s: float) -> None:
+        self.cookies = Cookies()
+        self._network = network
+        self._timeout_s = timeout_s
+        self._kept: KeptConnections[_Connection] = KeptConnections(_IDLE_S)
+
+    def request(self, build: Build, on_written: Callable[[int], None]) -> Answered:
+        """Make a request, and follow its redirects as browsers do.
+
+        Args:
+            build: is called once more if the request has to wait for a connection.
+            on_written: called once the kernel has taken the request's first bytes, with the time
+                for which it was built. A redirected request is sent with the same code.
 
         Raises:
-            RedirectRefused: it is not followed.
+            ConnectFailed: at "resolve" or "handshake": the URL or a header is invalid.
+            HTTPParseError: the answer is invalid.
+            OSError: there is no connection, or it broke.
         """
-        self._redirects += 1
-        if self._redirects > MAX_REDIRECTS:
-            raise RedirectRefused("too many redirects")
-        try:
-            target = redirected(HttpRequest(self.method, self.url, (), b""), code, location)
-        except BadRedirect as error:
-            raise RedirectRefused(error.cause) from error
-        super().redirect(code, target.url)
+        outgoing = _Outgoing(build, on_written)
+        unfollowed = outgoing.request.unfollowed
+        redirects: list[HttpResponse] = []
+        while True:
+            answer, bounds_ns = self._exchange(outgoing)
+            url = outgoing.request.url
+            location = answer.header("Location") if answer.status in REDIRECTS else None
+            if not location or answer.status in unfollowed:
+                return Answered(url, answer, redirects, *bounds_ns)
+            if len(redirects) == MAX_REDIRECTS:
+                raise RedirectRefused("too many redirects")
+            redirects.append(answer)
+            try:
+                outgoing.redirect(answer.status, location.partition("\n")[0])
+            except BadRedirect as error:
+                raise RedirectRefused(error.cause) from error
+
+    def close(self) -> None:
+        """Close the unused connections."""
+        self._kept.close()
+
+    def _exchange(self, outgoing: _Outgoing) -> tuple[HttpResponse, tuple[int, int]]:
+        """Send a request and receive the answer; return it with the bounds of its arrival."""
+        url = outgoing.request.url
+        while True:
+            use = self._network.route(url, None)
+            kept = self._kept.take(use)
+            connection = kept or self._open(outgoing)
+            try:
+                answer = connection.exchange(outgoing, self._bytes_of(outgoing.request))
+            except BaseException as error:
+                connection.close()
+                if kept is None or not isinstance(error, _Unanswered):
+                    raise
+                if outgoing.written and outgoing.request.method not in _IDEMPOTENT:
+                    raise
+                continue
+            bounds_ns, value = arrival_bounds_ns(connection.sock), answer.as_value()
+            self.cookies.take_from(url, value)
+            if answer.should_close():
+                connection.close()
+            else:
+                # The first connection finds out which addresses the host has.
+                self._kept.keep(use if kept else self._network.route(url, None), connection)
+            return value, bounds_ns
+
+    def _open(self, outgoing: _Outgoing) -> _Connection:
+        deadline = time.monotonic() + self._timeout_s
+        sock = self._network.open_for_request(outgoing.request.url, deadline)
+        sock.settimeout(None)
+        outgoing.rebuild()
+        return _Connection(sock)
+
+    def _bytes_of(self, request: HttpRequest) -> bytes:
+        headers = self.cookies.add_to(request.url, request.headers)
+        head = _head(request.method, request.url, headers, self._network.compression)
+        if not request.body and request.method in _BODILESS:
+            return head + b"\r\n"
+        return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(request.body), request.body)
 
 
-def newest_arrival_ns() -> tuple[int, int]:
-    """Return when the newest bytes that this greenlet has read arrived (wall clock, ns).
+class _Outgoing:
+    """A request that is under way.
 
-    Returns:
-        The earliest time that is possible, and the latest.
+    Args:
+        build: see `IngestClient.request`.
+        on_written: see there.
+
+    Attributes:
+        request: the request as it is now.
+        written: whether its bytes were handed to the kernel.
     """
-    bounds_ns: tuple[int, int] | None = getattr(_arrival, "bounds_ns", None)
-    return bounds_ns or (wall_ns(), wall_ns())
+
+    def __init__(self, build: Build, on_written: Callable[[int], None]) -> None:
+        self.written = False
+        self._build = build
+        self._on_written = on_written
+        self._built_ns = wall_ns()
+        self.request = build(self._built_ns)
+
+    def rebuild(self) -> None:
+        """Build it anew for the current time, unless it was written, as its code has a time."""
+        if not self.written:
+            self._built_ns = wall_ns()
+            self.request = self._build(self._built_ns)
+
+    def note_written(self) -> None:
+        """Note that the kernel has taken its bytes."""
+        if not self.written:
+            self.written = True
+            self._on_written(self._built_ns)
+
+    def redirect(self, status: int, location: str) -> None:
+        """Take on another URL; see `redirected`."""
+        self.request = redirected(self.request, status, location)
 
 
-class _Bounded(FastResponse):
-    """An answer whose content is decoded up to a limit: a few bytes can become gigabytes."""
+class _Connection:
+    """A connection to a server, for one request after the other.
 
-    def _content(self) -> bytes:
-        content: bytes = self._response.read() if self._response is not None else b""
-        self.release()
-        named = self.headers.get("content-encoding", "") if self.headers else ""
-        coding = named if isinstance(named, str) else ", ".join(named)
+    Args:
+        sock: waits cooperatively.
+
+    Attributes:
+        sock: as given.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+
+    def exchange(self, outgoing: _Outgoing, data: bytes) -> _Answer:
+        """Send a request, and receive the answer.
+
+        Raises:
+            _Unanswered: the connection ended before any byte of an answer.
+            HTTPParseError: the answer is invalid.
+            OSError: the connection broke.
+        """
+        try:
+            sent = self.sock.send(data)
+            outgoing.note_written()
+            if sent < len(data):
+                # A server that refuses a request need not read all of it.
+                with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                    self.sock.sendall(data[sent:])
+            first = self.sock.recv(_READ_BYTES)
+        except (ConnectionResetError, ConnectionAbortedError, BrokenPipeError) as error:
+            raise _Unanswered("connection closed") from error
+        if not first:
+            raise _Unanswered("connection closed")
+        answer = _Answer(outgoing.request.method)
+        answer.take(first)
+        while not answer.is_whole:
+            answer.take(self.sock.recv(_READ_BYTES))
+        return answer
+
+    def close(self) -> None:
+        """Close it."""
+        self.sock.close()
+
+
+class _Unanswered(HTTPConnectionClosed):
+    """The connection ended before any byte of an answer."""
+
+
+class _Answer(HTTPResponse):
+    """The final answer to one request, after any interim ones (RFC 9110 §15.2).
+
+    Args:
+        method: of the request.
+    """
+
+    def __init__(self, method: str) -> None:
+        super().__init__(method)
+        self._status = self._bytes = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it has come."""
+        return self.message_complete and self._status >= _FINAL
+
+    def take(self, data: bytes) -> None:
+        """Parse the next bytes; empty at the end of the connection.
+
+        Raises:
+            HTTPParseError: they are invalid, or too many.
+        """
+        self._bytes += len(data)
+        if self._bytes > _ANSWER_BYTES:
+            raise AnswerTooLarge("answer too large")
+        try:
+            self.feed(data)
+        except (ValueError, LookupError) as error:
+            # What the library does not expect.
+            raise HTTPParseError(type(error).__name__) from error
+        except HTTPParseError:
+            # What follows the answer is another matter: the connection is not used again.
+            if not self.is_whole:
+                raise
+        if not data and not self.is_whole:
+            raise HTTPParseError("connection closed before the end of the answer")
+
+    def as_value(self) -> HttpResponse:
+        """Return it as a value, with its content decoded: a few bytes can become gigabytes."""
+        headers, body = tuple(self.headers), bytes(self._body_buffer)
+        coding = ", ".join(value for name, value in headers if name.lower() == "content-encoding")
         # The status counts even if the content cannot be decoded.
         with contextlib.suppress(BadContent):
-            content = decoded_content(content, coding, _ANSWER_BYTES)
-        return content
+            body = decoded_content(body, coding, _ANSWER_BYTES)
+        return HttpResponse(self._status, body, headers)
+
+    def _on_message_begin(self) -> None:
+        if self.is_whole:
+            raise HTTPParseError("another answer")
+        super()._on_message_begin()
+
+    def _on_headers_complete(self) -> int | bool | None:
+        self._status = self.get_code()
+        return super()._on_headers_complete()
 
 
-class IngestClient(LocustUserAgent):
-    """Locust's client, which takes every answer as it is.
+@functools.lru_cache(maxsize=256)
+def _head(method: str, url: str, headers: tuple[tuple[str, str], ...], compression: bool) -> bytes:
+    """Return the head of a request, without its length and the empty line.
 
-    It follows redirects as browsers do. To it every status is an answer.
-
-    Args:
-        cookies: where cookies are kept.
-        network: opens the connections.
-        concurrency: most requests at a time.
-        timeout_s: seconds to connect within; limit the rest outside, by `PatientTimeout`.
+    Raises:
+        ConnectFailed: see `IngestClient.request`.
     """
-
-    response_type = _Bounded
-    request_type = _Request
-    redirect_response_codes = REDIRECTS
-    valid_response_codes = frozenset(range(1000))
-
-    def __init__(
-        self, cookies: CookieJar, network: Network, *, concurrency: int, timeout_s: float
-    ) -> None:
-        super().__init__(
-            client_pool=_Pool(network, concurrency, timeout_s),
-            cookiejar=cookies,
-            max_redirects=MAX_REDIRECTS + 1,  # its request counts them, and says so
-            max_retries=0,
-        )
-
-    def urlopen(self, *args: Any, **options: Any) -> Any:
-        """Make a request; see geventhttpclient's `UserAgent.urlopen`."""
-        jar: Any = self.cookiejar
-        if sum(len(each.name) + len(each.value or "") for each in jar) > _COOKIE_BYTES:
-            jar.clear()
-        return super().urlopen(*args, **options)
-
-    def _urlopen(self, request: Any) -> Any:
-        try:
-            return super()._urlopen(request)  # type: ignore[no-untyped-call]
-        except (ValueError, LookupError) as error:
-            # What its parser does not expect.
-            raise HTTPParseError(type(error).__name__) from error
-
-
-class _Pool(HTTPClientPool):
-    """Clients whose connections are the network's.
-
-    Args:
-        network: opens the connections.
-        concurrency: most requests at a time.
-        timeout_s: seconds to connect within.
-    """
-
-    def __init__(self, network: Network, concurrency: int, timeout_s: float) -> None:
-        super().__init__()
-        self._network = network
-        self._concurrency = concurrency
-        self._timeout_s = timeout_s
-
-    def get_client(self, url: str | URL) -> HTTPClient:
-        """Return the client for a URL's origin."""
-        if not isinstance(url, URL):
-            url = URL(url)
-        key = url.host, url.port
-        if key not in self.clients:
-            client = self.clients[key] = HTTPClient(url.host, port=url.port)
-            # There is no other way to give it one.
-            client._connection_pool = _Connections(  # noqa: SLF001
-                self._network, f"{url.scheme}://{url.netloc}", self._concurrency, self._timeout_s
-            )
-        return self.clients[key]
-
-
-class _Connections(ConnectionPool):
-    """The connections to one origin; each takes only so much of an answer.
-
-    Args:
-        network: opens them.
-        origin: scheme, host and port.
-        size: how many there may be.
-        timeout_s: seconds to connect within.
-    """
-
-    def __init__(self, network: Network, origin: str, size: int, timeout_s: float) -> None:
-        super().__init__("", 0, "", 0, size=size)
-        self._network = network
-        self._origin = origin
-        self._timeout_s = timeout_s
-
-    def _create_socket(self) -> Any:
-        deadline = time.monotonic() + self._timeout_s
-        sock = self._network.open_for_request(self._origin, deadline)
-        sock.settimeout(None)
-        return _Limited(sock)
-
-    def _is_socket_alive(self, sock: Any) -> bool:
-        """Whether a kept connection can be used again.
-
-        The library asks by select(2), which knows no file descriptor above 1023. In a process with
-        a thousand connections, each request would open a connection of its own.
-        """
-        return is_quiet(sock)
-
-
-class _Limited:
-    """A socket that breaks where there is too much for one answer, and ends with the answer.
-
-    geventhttpclient takes the last response of a read for the answer, not the first.
-
-    Args:
-        sock: the unlimited one.
-    """
-
-    def __init__(self, sock: Any) -> None:
-        self._sock = sock
-        self._answer = bytearray()
-        self._framing: _Framing | None = None
-        self._out_of_step = False
-
-    def sendall(self, data: bytes) -> None:
-        """Send a request; the next bytes are its answer."""
-        self._answer.clear()
-        self._framing = None
-        self._sock.sendall(data)
-
-    def recv(self, size: int) -> bytes:
-        """Receive up to so many bytes.
-
-        Raises:
-            AnswerTooLarge: there were too many already.
-        """
-        data: bytes = self._sock.recv(size)
-        _arrival.bounds_ns = earliest_arrival_ns(self._sock), latest_arrival_ns(self._sock)
-        known = len(self._answer)
-        self._answer += data
-        if len(self._answer) > _ANSWER_BYTES:
-            # The pool may take it for one that can be used again: the interim answer was whole.
-            self._sock.close()
-            raise AnswerTooLarge("answer too large")
-        if self._framing is not None:
-            surplus = self._framing.surplus(data)
-        elif self._answer.find(_VERSION, max(known - len(_VERSION) + 1, 1)) >= 0:
-            self._framing = _Framing()
-            surplus = self._framing.surplus(bytes(self._answer))
-        else:
-            return data
-        self._out_of_step = self._out_of_step or surplus > 0
-        return data[: max(len(data) - surplus, 0)]
-
-    def fileno(self) -> int:
-        """Return the file descriptor; -1 if the pool must not use this socket again."""
-        return -1 if self._out_of_step else int(self._sock.fileno())
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-
-class _Framing:
-    """Finds the end of an answer of which there may be several responses."""
-
-    def __init__(self) -> None:
-        self._client = h11.Connection(h11.CLIENT, max_incomplete_event_size=_ANSWER_BYTES)
-        self._client.send(h11.Request(method="POST", target="/", headers=[("Host", "any")]))
-        self._client.send(h11.EndOfMessage())
-
-    def surplus(self, data: bytes) -> int:
-        """Return how many of the next bytes follow the first final response."""
-        try:
-            self._client.receive_data(data)
-            while (event := self._client.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
-                if isinstance(event, h11.EndOfMessage):
-                    break
-        except h11.RemoteProtocolError:
-            return 0  # geventhttpclient says what it is
-        ended = self._client.their_state in (h11.DONE, h11.MUST_CLOSE)
-        return len(self._client.trailing_data[0]) if ended else 0
+    own = {
+        "User-Agent": "sseload",
+        "Accept-Encoding": accepted_codings(url, compression=compression),
+    }
+    given = [each for each in headers if each[0].lower() not in _FRAMING]
+    client = h11.Connection(h11.CLIENT)
+    return request_bytes(client, method, url, request_headers(url, own, given)).removesuffix(
+        b"\r\n"
+    )

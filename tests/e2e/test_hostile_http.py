@@ -25,9 +25,9 @@ import gevent.monkey
 gevent.monkey.patch_all()
 import json, sys, time
 import gevent, psutil
-from http.cookiejar import CookieJar
-from locust.contrib.fasthttp import FAILURE_EXCEPTIONS
+from geventhttpclient.response import HTTPParseError
 from sseload_users.users.ingest_client import IngestClient
+from sseload_users.transports.patience import PatientTimeout
 from sseload_users.transports.fetch import fetch
 from sseload_users.transports.http_request import HttpRequest
 from sseload_users.transports.network import Network
@@ -49,13 +49,13 @@ def by_fetch(url):
         return str(error)
 
 def by_ingest_client(url):
-    client = IngestClient(CookieJar(), network, concurrency=1, timeout_s={TIMEOUT_S})
+    client = IngestClient(network, {TIMEOUT_S})
+    request = HttpRequest("POST", url, (), b"code")
     try:
-        with gevent.Timeout({TIMEOUT_S}, TimeoutError("timed out")):
-            answer = client.urlopen(url, "POST", payload=b"code")
-            return [answer.status_code, len(answer.content)]
-    except FAILURE_EXCEPTIONS as error:
-        error = getattr(error, "original", None) or error
+        with PatientTimeout({TIMEOUT_S}, TimeoutError("timed out")):
+            answer = client.request(lambda _: request, lambda _: None).answer
+            return [answer.status, len(answer.body)]
+    except (OSError, HTTPParseError) as error:
         return type(error).__name__
 
 gevent.spawn(take_turns)
@@ -277,11 +277,13 @@ def test_the_ingest_client_limits_cookies() -> None:
             connection.sendall(OK + cookies + b"Content-Length: 0\r\n\r\n")
 
     script = (
-        "import sys\nfrom http.cookiejar import CookieJar\n"
+        "import sys\n"
         "from sseload_users.users.ingest_client import IngestClient\n"
+        "from sseload_users.transports.http_request import HttpRequest\n"
         "from sseload_users.transports.network import Network\n"
-        "client = IngestClient(CookieJar(), Network(), concurrency=1, timeout_s=10)\n"
-        "for _ in range(8): client.urlopen(sys.argv[1], 'POST', payload=b'code').content\n"
+        "client = IngestClient(Network(), 10)\n"
+        "request = HttpRequest('POST', sys.argv[1], (), b'code')\n"
+        "for _ in range(8): client.request(lambda _: request, lambda _: None)\n"
     )
     with serving(handle) as port:
         subprocess.run(

@@ -12,7 +12,7 @@ from sseload_users import targets as target
 from sseload_users.core.errors import ConfigError
 from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
-from sseload_users.targets.signing import HmacSignSpec, PusherSignSpec, with_signature
+from sseload_users.targets.signing import HmacSignSpec, PusherSignSpec
 from sseload_users.transports.http_request import HttpRequest
 
 S = 10**9
@@ -60,16 +60,6 @@ def test_a_published_hmac_is_made(encoding: str, signature: str) -> None:
     request = HttpRequest("POST", "http://h/in", (("x-signature", "old"), ("A", "b")), body)
     signed = spec.sign(request, {}, 5 * S)
     assert signed.headers == (("A", "b"), ("X-Signature", f"v={signature} 5"))
-
-
-def test_a_queued_head_gets_the_signature_of_the_time_of_writing() -> None:
-    head = b"POST /in?sig=old HTTP/1.1\r\nHost: h\r\nx-sign: old\r\nContent-Length: 2\r\n\r\n"
-    request = HttpRequest("POST", "http://h/in?sig=new", (("X-Sign", "new"),), b"ab")
-    assert with_signature(head, request) == (
-        b"POST /in?sig=new HTTP/1.1\r\nHost: h\r\nX-Sign: new\r\nContent-Length: 2\r\n\r\n"
-    )
-    proxied = head.replace(b"/in", b"http://h/in")
-    assert with_signature(proxied, request).startswith(b"POST http://h/in?sig=new HTTP/1.1\r\n")
 
 
 PROFILE = """\

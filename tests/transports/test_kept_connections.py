@@ -33,7 +33,7 @@ Pairs = list[tuple[http.client.HTTPConnection, socket.socket]]
 
 
 def test_a_connection_is_used_again_for_the_same_use_only(pairs: Pairs) -> None:
-    kept = KeptConnections()
+    kept: KeptConnections[http.client.HTTPConnection] = KeptConnections()
     first, second = pairs[0][0], pairs[1][0]
     kept.keep("ann", first)
     kept.keep("ann", second)
@@ -44,7 +44,7 @@ def test_a_connection_is_used_again_for_the_same_use_only(pairs: Pairs) -> None:
 
 
 def test_a_connection_that_has_ended_or_has_unasked_bytes_is_not_used_again(pairs: Pairs) -> None:
-    kept = KeptConnections()
+    kept: KeptConnections[http.client.HTTPConnection] = KeptConnections()
     for connection, _ in pairs[:3]:
         kept.keep("ann", connection)
     pairs[2][1].close()
@@ -55,7 +55,7 @@ def test_a_connection_that_has_ended_or_has_unasked_bytes_is_not_used_again(pair
 
 
 def test_the_number_is_bounded(pairs: Pairs) -> None:
-    kept = KeptConnections(most=2)
+    kept: KeptConnections[http.client.HTTPConnection] = KeptConnections(most=2)
     for index, (connection, _) in enumerate(pairs):
         kept.keep(index, connection)
     assert len(kept) == 2
@@ -63,7 +63,7 @@ def test_the_number_is_bounded(pairs: Pairs) -> None:
 
 
 def test_unused_ones_are_closed_after_a_time(pairs: Pairs) -> None:
-    kept = KeptConnections(idle_s=0.05)
+    kept: KeptConnections[http.client.HTTPConnection] = KeptConnections(idle_s=0.05)
     kept.keep("ann", pairs[0][0])
     with gevent.Timeout(10):
         while pairs[0][0].sock is not None:

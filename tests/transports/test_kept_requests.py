@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -15,55 +10,14 @@ from sseload_users.run.before_requests import BeforeRequests
 from sseload_users.targets import Target
 from sseload_users.targets import load as load_profile
 from sseload_users.targets.identities import Identity
-from sseload_users.transports.http_request import HttpRequest
 from sseload_users.transports.network import Network
 from sseload_users.transports.request_client import RequestClient
 from sseload_users.users.login import Login
-from tests.support.socket_servers import read_until, serving
-
-OK = b"HTTP/1.1 200 OK\r\n"
-EMPTY = OK + b"Content-Length: 2\r\n\r\n{}"
-
-
-@dataclass
-class Server:
-    """Answers requests; it records the target of each, by connection.
-
-    Attributes:
-        answers: the answers to the requests of each connection, in turn; it closes the connection
-            after the last one. An empty one closes it without an answer.
-        connections: the targets that were requested, by connection.
-    """
-
-    answers: list[bytes] = field(default_factory=lambda: [EMPTY] * 100)
-    connections: list[list[str]] = field(default_factory=list)
-    port: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[Server]:
-        with serving(self._handle) as self.port:
-            yield self
-
-    def request(self, path: str = "/", method: str = "GET") -> HttpRequest:
-        return HttpRequest(method, f"http://127.0.0.1:{self.port}{path}", (), b"")
-
-    def _handle(self, connection: socket.socket) -> None:
-        with self._lock:
-            targets: list[str] = []
-            self.connections.append(targets)
-        for answer in self.answers:
-            head = read_until(connection, b"\r\n\r\n")
-            if not head:
-                return
-            targets.append(head.split()[1].decode())
-            if not answer:
-                return
-            connection.sendall(answer)
+from tests.support.recording_server import EMPTY, OK, RecordingServer
 
 
 def test_requests_of_one_user_share_a_connection() -> None:
-    with Server().running() as server:
+    with RecordingServer().running() as server:
         network = Network()
         ann, again = (RequestClient(network, 5, user="ann") for _ in range(2))
         ann.answer(server.request("/1"))
@@ -87,7 +41,7 @@ def test_requests_of_one_user_share_a_connection() -> None:
     ids=["close", "HTTP/1.0", "a second answer", "a long answer", "another protocol"],
 )
 def test_a_connection_that_cannot_be_used_again_is_closed(answer: bytes) -> None:
-    with Server([answer, EMPTY]).running() as server:
+    with RecordingServer([answer, EMPTY]).running() as server:
         client = RequestClient(Network(), 5, user="ann")
         for _ in range(2):
             client.answer(server.request())
@@ -106,7 +60,7 @@ def test_a_connection_that_cannot_be_used_again_is_closed(answer: bytes) -> None
     ids=["length", "chunks", "nothing", "interim", "redirect"],
 )
 def test_a_whole_answer_leaves_the_connection(answer: bytes) -> None:
-    with Server([answer, EMPTY, EMPTY]).running() as server:
+    with RecordingServer([answer, EMPTY, EMPTY]).running() as server:
         network = Network()
         client = RequestClient(network, 5, user="ann")
         for _ in range(2):
@@ -117,7 +71,7 @@ def test_a_whole_answer_leaves_the_connection(answer: bytes) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_request_that_a_kept_connection_did_not_take_is_sent_again(method: str) -> None:
-    with Server([EMPTY, b""]).running() as server:
+    with RecordingServer([EMPTY, b""]).running() as server:
         network = Network()
         client = RequestClient(network, 5, user="ann")
         for path in ("/1", "/2"):
@@ -127,7 +81,7 @@ def test_a_request_that_a_kept_connection_did_not_take_is_sent_again(method: str
 
 
 def test_a_request_that_a_new_connection_did_not_take_fails() -> None:
-    with Server([b""]).running() as server, pytest.raises(ConnectionError):
+    with RecordingServer([b""]).running() as server, pytest.raises(ConnectionError):
         RequestClient(Network(), 5, user="ann").answer(server.request())
     assert len(server.connections) == 1
 
@@ -156,7 +110,7 @@ path = "/in/{code}"
 """
 
 
-def log_in(server: Server, folder: Path, *names: str) -> None:
+def log_in(server: RecordingServer, folder: Path, *names: str) -> None:
     """Make the requests before connecting of some users, one after the other."""
     path = folder / "target.toml"
     path.write_text(PROFILE, "utf-8")
@@ -169,7 +123,7 @@ def log_in(server: Server, folder: Path, *names: str) -> None:
 
 
 def test_all_users_share_the_connections_of_anonymous_requests(tmp_path: Path) -> None:
-    with Server().running() as server:
+    with RecordingServer().running() as server:
         log_in(server, tmp_path, "ann", "bob", "ann")
     assert server.connections == [
         ["/page", "/ticket", "/page", "/ticket", "/page", "/ticket"],
@@ -180,7 +134,7 @@ def test_all_users_share_the_connections_of_anonymous_requests(tmp_path: Path) -
 
 def test_a_cookie_makes_requests_those_of_its_user(tmp_path: Path) -> None:
     cookie = OK + b"Set-Cookie: session=1\r\nContent-Length: 2\r\n\r\n{}"
-    with Server([cookie] * 100).running() as server:
+    with RecordingServer([cookie] * 100).running() as server:
         log_in(server, tmp_path, "ann", "bob")
     assert server.connections == [
         ["/page", "/page"],

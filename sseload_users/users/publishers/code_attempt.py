@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from sseload_users.targets import Identity, Target
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.users.publishers import Draft
-from sseload_users.users.publishers.stamped_body import StampedBody
+
+_NONE = HttpRequest("", "", (), b"")
 
 
 class CodeAttempt:
@@ -24,6 +25,8 @@ class CodeAttempt:
 
     Attributes:
         given: values that the answers gave so far, by name.
+        request: the request in progress, as it was last built.
+        sent_ns: when it was written (wall clock, ns); None before.
     """
 
     def __init__(
@@ -36,6 +39,8 @@ class CodeAttempt:
         self._draft = draft
         self._requests = target.profile.spec.ingest_request.requests
         self._step = 0
+        self.request = _NONE
+        self.sent_ns: int | None = None
         # The time in the code's text (wall clock, ns) once a request with it was written.
         self._text_ns: int | None = None
 
@@ -48,10 +53,6 @@ class CodeAttempt:
     def what(self) -> str:
         """Method and path of the next request."""
         return self._requests[self._step].what
-
-    def body(self) -> StampedBody:
-        """Return the body of the next request, which stamps the code as it is written."""
-        return StampedBody.of(self._request_at, self._on_written)
 
     def read(self, answer: HttpResponse, redirects: Sequence[HttpResponse] = ()) -> str | None:
         """Take what an answer gives.
@@ -70,10 +71,16 @@ class CodeAttempt:
     def go_on(self) -> None:
         """Go on to the next request."""
         self._step += 1
+        self.sent_ns = None
 
-    def _request_at(self, sent_ns: int) -> HttpRequest:
+    def request_at(self, sent_ns: int) -> HttpRequest:
+        """Return the next request as it is if it is sent at a time (wall clock, ns).
+
+        Raises:
+            ConfigError: a name has no value.
+        """
         draft = self._draft
-        return self._target.ingest(
+        self.request = self._target.ingest(
             draft.text(sent_ns if self._text_ns is None else self._text_ns),
             self._identity,
             {**self._captured, **self.given},
@@ -82,8 +89,11 @@ class CodeAttempt:
             draft.payload_bytes,
             self._step,
         )
+        return self.request
 
-    def _on_written(self, sent_ns: int) -> None:
+    def note_written(self, sent_ns: int) -> None:
+        """Note that the next request was written, as it was built for that time."""
+        self.sent_ns = sent_ns
         if self._text_ns is None and self._target.ingest_has_code(self._step):
             self._text_ns = sent_ns
         if self.is_last:

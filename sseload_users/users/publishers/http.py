@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
-from locust.contrib.fasthttp import FastHttpSession, FastResponse, ResponseContextManager
+from locust.env import Environment
 
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.code_tally import Status
 from sseload_users.targets import Identity, Target
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
-from sseload_users.transports.content_coding import with_accepted_codings
-from sseload_users.transports.endpoint import parse_origin
-from sseload_users.transports.http_request import HttpResponse
+from sseload_users.transports.http_request import HttpRequest
 from sseload_users.transports.patience import PatientTimeout
-from sseload_users.transports.redirects import MAX_REDIRECTS
 from sseload_users.transports.server_text import body_text
-from sseload_users.users.ingest_client import AnswerTooLarge, RedirectRefused, newest_arrival_ns
+from sseload_users.users.ingest_client import (
+    Answered,
+    AnswerTooLarge,
+    IngestClient,
+    RedirectRefused,
+)
 from sseload_users.users.login import Login
 from sseload_users.users.publishers import NAME, Draft, IngestFailed
 from sseload_users.users.publishers.code_attempt import CodeAttempt
-from sseload_users.users.publishers.stamped_body import StampedBody
 
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 #: The cause of a code that was redirected to the page for logging in.
@@ -54,30 +57,32 @@ class HttpPublisher:
     expired is sent again after a new one.
 
     Args:
-        client: Locust's client, which reports each request to Locust.
-        target: builds the requests.
+        environment: Locust's; each request is reported to it.
+        client: makes the requests.
+        target: builds them.
         identity: the user that makes them.
         login: the user's login.
         timeout_s: seconds within which the server must respond.
-        compression: whether to offer to compress responses.
+        context: returns what Locust's events have of the user.
     """
 
     def __init__(
         self,
-        client: FastHttpSession,
+        environment: Environment,
+        client: IngestClient,
         target: Target,
         identity: Identity,
         login: Login,
         timeout_s: float,
-        *,
-        compression: bool,
+        context: Callable[[], Mapping[str, object]] = dict,
     ) -> None:
+        self._environment = environment
         self._client = client
         self._target = target
         self._identity = identity
         self._login = login
         self._timeout_s = timeout_s
-        self._compression = compression
+        self._context = context
         # Version of the login whose cookies the client has.
         self._cookies_of = 0
 
@@ -102,7 +107,8 @@ class HttpPublisher:
             self._try(draft, may_renew=False)
 
     def close(self) -> None:
-        """Do nothing: Locust's client closes its own connections."""
+        """Close the unused connections."""
+        self._client.close()
 
     def _try(self, draft: Draft, *, may_renew: bool) -> bool:
         """Make the requests for a code, up to the first one that fails.
@@ -122,67 +128,63 @@ class HttpPublisher:
         self._take_cookies(version)
         attempt = CodeAttempt(self._target, self._identity, self._login.captured, draft)
         while True:
-            body = attempt.body()
-            with self._request(body, attempt) as response:
-                status, cause = self._outcome(response, body, attempt)
-                took_us = _took_us(status, body.sent_ns)
-                if cause is None:
-                    self._login.accept()
-                    response.success()
-                    if not attempt.is_last:
-                        attempt.go_on()
-                        continue
-                elif may_renew and self._refuses_login(response.status_code, cause):
-                    failure = self._renew(version)
-                    if failure is None:
-                        response.request_meta["name"] = _EXPIRED
-                        response.success()
-                        return True
-                    cause += failure
-                if cause is not None and not attempt.is_last:
-                    status, cause = "unsent", f"{cause} ({attempt.what})"
-                if status == "unsent" and draft.sent:
-                    # It was sent before, and refused as the login had expired.
-                    status = "rejected"
-                text = "" if cause is None else self._server_text(response, attempt)
-                cause = draft.record_outcome(status, took_us, cause, text)
-                if cause is not None:
-                    response.failure(IngestFailed(f"{status}: {cause}"))
+            exchange = self._exchange(attempt)
+            status, cause = exchange.status, exchange.cause
+            if cause is None:
+                self._login.accept()
+                if not attempt.is_last:
+                    self._report(exchange, BEFORE_NAME)
+                    attempt.go_on()
+                    continue
+            elif may_renew and self._refuses_login(exchange):
+                failure = self._renew(version)
+                if failure is None:
+                    self._report(exchange, _EXPIRED)
+                    return True
+                cause += failure
+            if cause is not None and not attempt.is_last:
+                status, cause = "unsent", f"{cause} ({attempt.what})"
+            if status == "unsent" and draft.sent:
+                # It was sent before, and refused as the login had expired.
+                status = "rejected"
+            text = "" if cause is None else self._server_text(exchange, attempt)
+            cause = draft.record_outcome(status, _took_us(exchange, attempt), cause, text)
+            failed = None if cause is None else IngestFailed(f"{status}: {cause}")
+            self._report(exchange, NAME if attempt.is_last else BEFORE_NAME, failed)
             return False
 
-    def _request(self, body: StampedBody, attempt: CodeAttempt) -> ResponseContextManager:
-        """Make a request.
+    def _exchange(self, attempt: CodeAttempt) -> _Exchange:
+        """Make the next request of an attempt.
 
         Raises:
-            ConnectFailed: at "resolve": the URL is invalid.
+            ConnectFailed: at "resolve" or "handshake": the URL or a header is invalid.
         """
-        request = body.request
-        parse_origin(request.url)
-        headers = with_accepted_codings(request.headers, request.url, compression=self._compression)
-        if not request.body and request.method != "GET":
-            headers["Content-Length"] = "0"
-        with PatientTimeout(self._timeout_s, TimeoutError(_LATE)):
-            return self._client.request(
-                request.method,
-                request.url,
-                name=NAME if attempt.is_last else BEFORE_NAME,
-                data=body,  # type: ignore[arg-type]
-                headers=headers,
-                catch_response=True,
-                # A profile that wants a redirect as the answer does not want it followed.
-                max_redirects=0 if request.unfollowed else MAX_REDIRECTS + 1,
-            )
+        began_s, began = time.time(), time.perf_counter()
+        answered: Answered | None = None
+        status: Status
+        cause: str | None
+        try:
+            with PatientTimeout(self._timeout_s, TimeoutError(_LATE)):
+                answered = self._client.request(attempt.request_at, attempt.note_written)
+        except (OSError, HTTPParseError) as error:
+            status, cause = _failure(error, attempt)
+        else:
+            status, cause = self._meaning(answered, attempt)
+        took_ms = (time.perf_counter() - began) * 1000
+        return _Exchange(attempt.request, answered, status, cause, began_s, took_ms)
 
     def _take_cookies(self, version: int) -> None:
         """Take over the cookies of a login, once."""
         if version != self._cookies_of:
-            for each in self._login.client.cookies:
-                self._client.cookiejar.set_cookie(each)
+            self._client.cookies.add(self._login.client.cookies)
             self._cookies_of = version
 
-    def _refuses_login(self, status: int, cause: str) -> bool:
+    def _refuses_login(self, exchange: _Exchange) -> bool:
         """Whether an answer says that nobody is logged in, or that the login has expired."""
-        return refuses_login(status, cause, logged_in=bool(self._login.version))
+        if exchange.answered is None or exchange.cause is None:
+            return False
+        status = exchange.answered.answer.status
+        return refuses_login(status, exchange.cause, logged_in=bool(self._login.version))
 
     def _renew(self, version: int) -> str | None:
         """Log in again.
@@ -198,54 +200,86 @@ class HttpPublisher:
         except ConnectFailed as error:
             return self._login.redact(f", and the login failed: {error.cause}")
 
-    def _outcome(
-        self, response: ResponseContextManager, body: StampedBody, attempt: CodeAttempt
-    ) -> tuple[Status, str | None]:
-        """Return what became of a request, and the cause if it failed."""
-        broken = response.request_meta["exception"]
-        if response.status_code and broken is None:
-            if newest_arrival_ns()[0] - body.sent_ns > self._timeout_s * 1e9:
-                return "unanswered", _LATE
-            redirected = response.url != response.request_meta["url"]
-            if redirected and self._target.is_login(response.url or ""):
-                return "rejected", TO_LOGIN
-            answer = response.request_meta["response"]
-            followed = [_as_value(each, b"") for each in answer.history]
-            cause = attempt.read(_as_value(answer, response.content or b""), followed)
-            return ("accepted", None) if cause is None else ("rejected", cause)
-        error = broken or getattr(response, "error", None)
-        # geventhttpclient wraps some errors in one which says that it does not retry.
-        error = getattr(error, "original", None) or error
-        if isinstance(error, RedirectRefused):
-            return "rejected", str(error)
-        if isinstance(error, TimeoutError | socket.timeout):
-            cause = _LATE if body.written else "timed out"
-        elif isinstance(error, HTTPConnectionClosed):
-            cause = "connection closed"
-        elif isinstance(error, AnswerTooLarge):
-            cause = "answer too large"
-        elif isinstance(error, HTTPParseError):
-            cause = "bad answer"
-        elif isinstance(error, OSError):
-            cause = cause_of(error)
-        else:
-            cause = type(error).__name__
-        return "unanswered" if body.written else "unsent", cause
+    def _meaning(self, answered: Answered, attempt: CodeAttempt) -> tuple[Status, str | None]:
+        """Return what an answer says of a request, and the cause if that failed."""
+        assert attempt.sent_ns is not None  # noqa: S101
+        if answered.earliest_ns - attempt.sent_ns > self._timeout_s * 1e9:
+            return "unanswered", _LATE
+        if answered.redirects and self._target.is_login(answered.url):
+            return "rejected", TO_LOGIN
+        cause = attempt.read(answered.answer, answered.redirects)
+        return ("accepted", None) if cause is None else ("rejected", cause)
 
-    def _server_text(self, response: ResponseContextManager, attempt: CodeAttempt) -> str:
+    def _server_text(self, exchange: _Exchange, attempt: CodeAttempt) -> str:
         """Return the text of a response that does not accept a code."""
-        body = response.content if response.status_code else b""
+        if exchange.answered is None:
+            return ""
         secrets = {*self._login.secrets, *attempt.given.values()}
-        return self._target.redact(body_text(body or b""), self._identity, secrets)
+        text = body_text(exchange.answered.answer.body)
+        return self._target.redact(text, self._identity, secrets)
+
+    def _report(self, exchange: _Exchange, name: str, failed: IngestFailed | None = None) -> None:
+        """Report a request to Locust."""
+        answer = None if exchange.answered is None else exchange.answered.answer
+        request = exchange.request
+        self._environment.events.request.fire(
+            request_type=request.method,
+            name=name,
+            response_time=exchange.took_ms,
+            response_length=0 if answer is None else len(answer.body),
+            response=answer,
+            exception=failed,
+            context={**self._context()},
+            start_time=exchange.began_s,
+            url=request.url,
+        )
 
 
-def _as_value(response: FastResponse, body: bytes) -> HttpResponse:
-    """Return a response of Locust's client as a value, with its body."""
-    headers = response.headers
-    return HttpResponse(response.status_code, body, tuple(headers.items() if headers else ()))
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """One request for a code, and what became of it.
+
+    Attributes:
+        request: the request, before any redirect.
+        answered: the answer; None if there was none.
+        status: what became of the code, if this was the last request.
+        cause: why it failed; None if it did not.
+        began_s: when it began (Unix time, s).
+        took_ms: how long it took, a new connection included, in milliseconds.
+    """
+
+    request: HttpRequest
+    answered: Answered | None
+    status: Status
+    cause: str | None
+    began_s: float
+    took_ms: float
 
 
-def _took_us(status: Status, sent_ns: int) -> int:
+def _took_us(exchange: _Exchange, attempt: CodeAttempt) -> int:
     """Return the time from a code's sending to its answer, however late that was read, in µs."""
-    ended_ns = newest_arrival_ns()[1] if status in ("accepted", "rejected") else wall_ns()
-    return max(ended_ns - sent_ns, 0) // 1000
+    if attempt.sent_ns is None:
+        return 0
+    answered = None if exchange.status == "unanswered" else exchange.answered
+    ended_ns = wall_ns() if answered is None else answered.latest_ns
+    return max(ended_ns - attempt.sent_ns, 0) // 1000
+
+
+def _failure(error: Exception, attempt: CodeAttempt) -> tuple[Status, str]:
+    """Return what became of a request without a valid answer, and the cause."""
+    written = attempt.sent_ns is not None
+    if isinstance(error, RedirectRefused):
+        return "rejected", str(error)
+    if isinstance(error, TimeoutError):
+        cause = _LATE if written else "timed out"
+    elif isinstance(error, HTTPConnectionClosed):
+        cause = "connection closed"
+    elif isinstance(error, AnswerTooLarge):
+        cause = "answer too large"
+    elif isinstance(error, HTTPParseError):
+        cause = "bad answer"
+    elif isinstance(error, OSError):
+        cause = cause_of(error)
+    else:
+        cause = type(error).__name__
+    return "unanswered" if written else "unsent", cause
