@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+
+from sseload_users.core.field_values import field_values
 
 
 @dataclass(slots=True)
@@ -90,7 +92,7 @@ class Counters:
 
     def pack(self) -> tuple[int, ...]:
         """Return the counts as plain data, for `unpack`."""
-        return astuple(self)
+        return field_values(self)
 
     @classmethod
     def unpack(cls, data: tuple[int, ...]) -> Counters:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
+
+from sseload_users.core.field_values import field_values
 
 #: Number of a worker's connections that are in the sample: the first ones.
 SAMPLE = 64
@@ -234,8 +236,8 @@ class Evidence:
             self.apart,
             self.together,
             [each.pack() for each in self.fans],
-            [astuple(each) for each in self.paces],
-            astuple(self.copies),
+            [field_values(each) for each in self.paces],
+            field_values(self.copies),
             dict(self.altered),
             first_ms,
             [(each.at_ms - first_ms, each.age_ms, each.idle_ms) for each in self.drops],

@@ -80,6 +80,8 @@ class Histogram:
 
     def merge(self, other: Histogram) -> None:
         """Add another histogram's values."""
+        if not other.total:
+            return  # as most of those in a report
         self.counts.update(other.counts)
         self.total += other.total
         self.total_us += other.total_us

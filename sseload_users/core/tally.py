@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, MutableMapping, Sequence
-from dataclasses import astuple
 from typing import Any, TypedDict
 
 from sseload_users.core.address_counts import AddressCounts
@@ -16,6 +15,7 @@ from sseload_users.core.causes import Cause, bounded_cause
 from sseload_users.core.code_tally import CodeTally
 from sseload_users.core.counters import Counters
 from sseload_users.core.evidence import Evidence
+from sseload_users.core.field_values import field_values
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.leaks import MAX_EXAMPLES, Leak
 from sseload_users.core.node_counts import NodeCounts, NodeEvent
@@ -279,7 +279,7 @@ class Tally:
             "ramp": self.ramp.pack(),
             "histograms": [getattr(self, name).pack() for name in _HISTOGRAMS],
             "evidence": self.evidence.pack(),
-            "leaks": [astuple(leak) for leak in self.leaks],
+            "leaks": [field_values(leak) for leak in self.leaks],
         }
 
     @classmethod

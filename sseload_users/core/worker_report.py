@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from sseload_users.core.connection_row import ConnectionRow
+from sseload_users.core.field_values import field_values
 from sseload_users.core.tally import PackedTally, Tally
 from sseload_users.core.unusual_pairs import Pair, pack_pairs, unpack_pairs
 
@@ -108,8 +109,8 @@ class WorkerReport:
             "final": self.final,
             "tally": self.tally.pack(),
             "received": dict(self.received),
-            "gauges": astuple(self.gauges),
-            "connections": [astuple(row) for row in self.connections],
+            "gauges": field_values(self.gauges),
+            "connections": [field_values(row) for row in self.connections],
             "unusual": pack_pairs(self.unusual),
         }
 

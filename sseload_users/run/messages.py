@@ -7,22 +7,23 @@ times are nanoseconds since the Unix epoch, on the leader's clock unless a field
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 from sseload_users.core.code_tally import Status
+from sseload_users.core.field_values import field_values
 from sseload_users.core.sightings import Numbered, Sighting
 from sseload_users.core.worker_report import WorkerReport
 
 
 class Message:
-    """Base of all messages: encodes the fields as they are."""
+    """Base of all messages, whose fields are plain data unless it says how they are packed."""
 
     __slots__ = ()
 
     def pack(self) -> tuple[Any, ...]:
         """Return the fields as plain data, for `unpack`."""
-        return astuple(self)  # type: ignore[call-overload,no-any-return]
+        return field_values(self)
 
     @classmethod
     def unpack(cls, fields: Sequence[Any]) -> Self:
@@ -139,6 +140,10 @@ class CodesSighted(Message):
     """
 
     sightings: Sequence[Sighting]
+
+    def pack(self) -> tuple[Any, ...]:
+        """Return the fields as plain data, for `unpack`."""
+        return ([*map(field_values, self.sightings)],)
 
     @classmethod
     def unpack(cls, fields: Sequence[Any]) -> Self:
@@ -368,6 +373,10 @@ class CodesNumbered(Message):
     """
 
     numbered: Sequence[Numbered]
+
+    def pack(self) -> tuple[Any, ...]:
+        """Return the fields as plain data, for `unpack`."""
+        return ([*map(field_values, self.numbered)],)
 
     @classmethod
     def unpack(cls, fields: Sequence[Any]) -> Self:
