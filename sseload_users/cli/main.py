@@ -36,8 +36,10 @@ common options:
   --version             print the version
 
 `sseload help WORD` explains a command or option, --help-all lists every option of sseload and of
-Locust. Exit status: 0 good or warning, 1 issues, 2 the test could not be carried out, 3 a ladder
-or search came to no answer.
+Locust.
+
+exit status: 0 good or warning, 1 issues, 2 the test could not be carried out or judged, 3 a ladder
+or search came to no answer, 4 only --objective is missed, 5 clearly worse than --baseline.
 """
 
 
