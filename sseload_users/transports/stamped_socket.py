@@ -16,7 +16,11 @@ import gevent
 
 from sseload_users.core.clock import from_kernel, wall_ns
 from sseload_users.transports.reading import OnBytes, OnEnd, Reader, end_watch, receive
-from sseload_users.transports.tcp_arrival import has_input_since, latest_arrival_ns
+from sseload_users.transports.tcp_arrival import (
+    earliest_send_ns,
+    has_input_since,
+    latest_arrival_ns,
+)
 from sseload_users.transports.waiting import wait_readable, wait_writable
 
 #: Most bytes that wait for a slow receiver before ``send_now`` refuses more.
@@ -24,6 +28,8 @@ _BACKLOG_BYTES = 65536
 #: A greenlet yields after this many reads in a row without waiting, so that a server that
 #: never stops sending neither blocks other greenlets nor outlasts the deadline.
 _TURN_READS = 16
+#: A write that takes longer leaves open when the bytes left.
+_PREEMPTED_NS = 20_000_000
 #: The most plaintext that one TLS record carries (RFC 8446 §5.1).
 _RECORD_BYTES = 16384
 
@@ -361,11 +367,18 @@ class StampedSocket:
         self._count_delay()
         data = self.backlog + data
         self.backlog = b""
+        at_once = True
         while data:
             try:
                 data = data[self.sock.send(data) :]
             except BlockingIOError:
+                at_once = False
                 wait_writable(self.sock.fileno(), self._deadline)
+        if at_once and wall_ns() - self._written_ns > _PREEMPTED_NS:
+            # The process may have lost its core before the kernel got the bytes.
+            sent_ns = earliest_send_ns(self.sock)
+            self.late_ns += max(sent_ns - self._written_ns, 0)
+            self._written_ns = max(sent_ns, self._written_ns)
 
 
 class _TlsLayer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import struct
+import sys
 import threading
 import time
 
@@ -63,6 +64,38 @@ def test_blocking_calls_let_other_greenlets_run(shared: Network) -> None:
         connection = open_to(shared, port)
         gevent.spawn(go.set)
         assert connection.recv(1) == b"x"
+        connection.close()
+
+
+class _Preempted:
+    """A socket of a process that loses its core just before it sends."""
+
+    def __init__(self, sock: socket.socket, for_s: float) -> None:
+        self._sock = sock
+        self._for_s = for_s
+
+    def send(self, data: bytes) -> int:
+        time.sleep(self._for_s)
+        return self._sock.send(data)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._sock, name)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's TCP_INFO")
+def test_a_write_that_left_late_is_not_the_networks_delay(shared: Network) -> None:
+    def server(connection: socket.socket) -> None:
+        read_until(connection, b"\n")
+        time.sleep(0.1)
+        connection.sendall(b"x")
+
+    with serving(server) as port:
+        connection = open_to(shared, port)
+        began_ns = connection.network_ns
+        connection.sock = _Preempted(connection.sock, 0.4)  # type: ignore[arg-type, assignment]
+        connection.sendall(b"a\n")
+        assert connection.recv(1) == b"x"
+        assert 0.09 < (connection.network_ns - began_ns) / 1e9 < 0.3
         connection.close()
 
 
