@@ -14,7 +14,7 @@ from sseload_users.report.serialization import parse, schema
 _Node: TypeAlias = Mapping[str, Any]
 
 _INTRODUCTION = """\
-# Reference of metrics
+# Metrics reference
 
 `make schema` generates this page from the exposition of a report that has everything. [The web \
 UI](web.md#metrics-for-prometheus) says where Prometheus finds the metrics.

@@ -17,7 +17,7 @@ from sseload_users.demo import command_line as demo
 from sseload_users.options import Options
 
 _INTRODUCTION = """\
-# Reference of options
+# Options reference
 
 `make schema` generates this page from the tables of options in the code. `sseload help WORD` \
 explains a command or an option on the terminal, and `sseload --help-all` lists all of Locust's, \

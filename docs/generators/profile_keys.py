@@ -13,7 +13,7 @@ from sseload_users.targets.profile_schema import schema
 _Node: TypeAlias = Mapping[str, Any]
 
 _INTRODUCTION = """\
-# Reference of profile keys
+# Profile reference
 
 `make schema` generates this page and the \
 [JSON Schema](targets.md#complete-and-check-a-profile-in-an-editor) from the types in \

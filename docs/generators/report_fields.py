@@ -12,7 +12,7 @@ from sseload_users.report.serialization import schema
 _Node: TypeAlias = Mapping[str, Any]
 
 _INTRODUCTION = """\
-# Reference of report.json
+# Report reference
 
 `make schema` generates this page and \
 [`schema.json`](../sseload_users/report/schema.json) from the types in `sseload_users/report/` and \
