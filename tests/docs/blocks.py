@@ -67,3 +67,8 @@ def blocks(page: Path) -> Iterator[Block]:
             found["text"],
             found["reason"] or "",
         )
+
+
+def without_blocks(text: str) -> str:
+    """Return a document's text without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)

@@ -26,7 +26,7 @@ from locust.argument_parser import get_parser
 from docs.generators.option_table import PARSERS
 from sseload_users import plugin  # noqa: F401 - registers the options
 from sseload_users.demo import process
-from tests.docs.blocks import PAGES, ROOT, SHELL, Block, blocks
+from tests.docs.blocks import PAGES, ROOT, SHELL, Block, blocks, without_blocks
 from tests.docs.supposed_server import supposed_server
 from tests.servers.nchan import missing, nchan
 from tests.support.installation import new_environment
@@ -55,6 +55,10 @@ SUPPOSED = {
 COPIES = ("my-server.toml", "path/to/mine.toml")
 #: Hosts that are not the embedded target.
 SUPPOSED_HOSTS = ("https://chat.example.org", "https://example.com")
+
+#: Options of other programs that the text names, of `make bench`, and one that no parser has.
+OTHER_PROGRAMS = ("curl", "mypy", "npm", "pip", "pipx", "uvicorn")
+OTHER_OPTIONS = {"--help-all", "--quick", "--rounds", "--write-docs"}
 
 OPTION = re.compile(r"(?<!\S)--?[a-zA-Z][\w-]*")
 
@@ -94,6 +98,20 @@ def test_commands_have_only_options_that_there_are() -> None:
             if programs and programs[0] in ("sseload", "locust"):
                 given = {word.split("=")[0] for word in words if OPTION.match(word)}
                 assert given <= known, f"{block.page}:{block.line}"
+
+
+def test_the_text_names_only_options_and_make_targets_that_there_are() -> None:
+    known = known_options() | OTHER_OPTIONS
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = {*re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)}
+    for page in PAGES:
+        for code in re.findall(r"`([^`\n]+)`", without_blocks(page.read_text("utf-8"))):
+            if code.startswith(OTHER_PROGRAMS):
+                continue
+            options = {*re.findall(r"(?<![\w-])--[a-z][\w-]*", code)}
+            assert options <= known, f"{page.name}: {code}"
+            target = re.match(r"make ([a-z][a-z-]*)", code)
+            assert target is None or target[1] in targets, f"{page.name}: {code}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,25 +5,20 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PAGES = [*sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("*.md"))]
-
-
-def without_code(text: str) -> str:
-    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+from tests.docs.blocks import PAGES, without_blocks
 
 
 def anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings, by GitHub's rule."""
     headings = re.findall(
-        r"^#+ (.*)$", without_code(page.read_text(encoding="utf-8")), re.MULTILINE
+        r"^#+ (.*)$", without_blocks(page.read_text(encoding="utf-8")), re.MULTILINE
     )
     return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text(encoding="utf-8"))):
+    for link in re.findall(r"\]\(([^)\s]+)\)", without_blocks(page.read_text(encoding="utf-8"))):
         if link.startswith(("http://", "https://")):
             continue
         file, _, anchor = link.partition("#")
