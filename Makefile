@@ -85,6 +85,7 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --upgrade -o requirements-dev.txt requirements-dev.in
 	$(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --upgrade -o requirements-docs.txt requirements-docs.in
 	$(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --upgrade -o tests/protocols/aiosignalr.txt tests/protocols/aiosignalr.in
+	$(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --upgrade -o deploy/build.txt deploy/build.in
 
 dist: .venv/dev ## Build the sdist and the wheel of the last commit: the same bytes wherever it is built
 	rm -rf build && mkdir -p build/source

@@ -16,7 +16,7 @@ from sseload_users import options as run_options
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.garbage import kept
 from sseload_users.options import Options
-from sseload_users.run import master_port, memory, stats_memory
+from sseload_users.run import early_signals, master_port, memory, stats_memory
 from sseload_users.run.link import Link
 from sseload_users.run.worker import Worker
 from sseload_users.users.broadcaster import CodeBroadcaster
@@ -42,6 +42,7 @@ def _on_init(environment: Environment, **_: Any) -> None:
     if not users.listeners and not users.broadcasters:
         return
     _end_in_order_on_signals(environment)
+    early_signals.handle_signals_while_waiting(environment, _CANNOT_RUN)
     link = Link(environment)
     worker = Worker(environment, link, users) if link.role != "master" else None
     leader = _make_leader(environment, link, users) if link.role != "worker" else None
@@ -116,6 +117,8 @@ def _end_in_order_on_signals(environment: Environment) -> None:
         nonlocal leaving
         end()
         leaving = True
+        if early_signals.is_waiting(environment):
+            cast("Any", environment.runner).quit()
         gevent.kill(main, KeyboardInterrupt)
 
     def end(**_: Any) -> None:
@@ -155,5 +158,6 @@ def _attach_leader(environment: Environment, leader: Leader) -> None:
 
 
 master_port.explain_failures(_CANNOT_RUN)
+early_signals.handle_early_signals(_CANNOT_RUN)
 events.init_command_line_parser.add_listener(_on_parser)
 events.init.add_listener(_on_init)
