@@ -57,7 +57,7 @@ COPIES = ("my-server.toml", "path/to/mine.toml")
 SUPPOSED_HOSTS = ("https://chat.example.org", "https://example.com")
 
 #: Options of other programs that the text names, of `make bench`, and one that no parser has.
-OTHER_PROGRAMS = ("curl", "mypy", "npm", "pip", "pipx", "uvicorn")
+OTHER_PROGRAMS = ("curl", "docker", "mypy", "npm", "pip", "pipx", "uvicorn")
 OTHER_OPTIONS = {"--help-all", "--quick", "--rounds", "--write-docs"}
 
 OPTION = re.compile(r"(?<!\S)--?[a-zA-Z][\w-]*")
