@@ -11,6 +11,7 @@ from collections.abc import Callable
 from bench import (
     batches,
     channels,
+    closing,
     compression,
     connect,
     growth,
@@ -46,6 +47,7 @@ PARTS: dict[str, Callable[..., Table]] = {
     "channels": channels.run,
     "protocols": protocols.run,
     "scaling": scaling.run,
+    "closing": closing.run,
     "soak": soak.run,
     "start": start.run,
 }

@@ -10,7 +10,7 @@ import csv
 import io
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from operator import attrgetter
@@ -83,6 +83,8 @@ def write(
     connections: Iterable[ConnectionRow],
     against: AgainstBaseline | None = None,
     deliveries: Iterable[DeliveryRow] | None = None,
+    *,
+    copies: Sequence[str | os.PathLike[str]] = (),
 ) -> list[Path]:
     """Write report.json, its tables and its renderings, replacing older ones.
 
@@ -94,11 +96,12 @@ def write(
         connections: a row for each connection, in order.
         against: the run compared with its baseline, if it has one.
         deliveries: the rows of deliveries.csv; None if it is not wanted.
+        copies: further directories for the same files.
 
     Returns:
-        report.json, codes.csv, connections.csv, channels.csv, nodes.csv, node_pairs.csv, junit.xml,
-        report.md and report.html; deliveries.csv, if it is wanted, and baseline.html, if there is a
-        baseline.
+        In each directory: report.json, codes.csv, connections.csv, channels.csv, nodes.csv,
+        node_pairs.csv, junit.xml, report.md and report.html; deliveries.csv, if it is wanted, and
+        baseline.html, if there is a baseline.
 
     Raises:
         ReportError: some cannot be written; the others are, see `ReportError.written`.
@@ -117,24 +120,47 @@ def write(
     if against is not None:
         page = partial(comparison_views.document, against.baseline, report, against.result)
         files["baseline.html"] = page
-    path, written, failed = Path(directory), [], []
+    paths = [Path(each) for each in (directory, *copies)]
     if deliveries is not None:
         files["deliveries.csv"] = lambda: deliveries_csv(deliveries)
     else:
-        _remove(path / "deliveries.csv")
+        for path in paths:
+            _remove(path / "deliveries.csv")
+    return _write_all(files, paths)
+
+
+def _write_all(files: Mapping[str, Callable[[], str]], paths: Sequence[Path]) -> list[Path]:
+    """Write files to directories, each made once; see `write`.
+
+    Args:
+        files: makes the text of each, by name.
+        paths: the directories.
+    """
+    written: list[Path] = []
+    failed: dict[Path, list[str]] = {path: [] for path in paths}
     for name, text in files.items():
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            _replace(path / name, text().encode("utf-8", "replace"))
-            written.append(path / name)
-        except OSError as error:
-            failed.append(f"{name} ({_why(error)})")
+            content = text().encode("utf-8", "replace")
         except Exception as error:
             # A bug in this program must not keep the other files from being written.
             _logger.exception("%s could not be made", name)
-            failed.append(f"{name} ({type(error).__name__}, see the log)")
-    if failed:
-        raise ReportError(f"{clean(path)}: could not write {', '.join(failed)}.", written)
+            for failures in failed.values():
+                failures.append(f"{name} ({type(error).__name__}, see the log)")
+            continue
+        for path, failures in failed.items():
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                _replace(path / name, content)
+                written.append(path / name)
+            except OSError as error:
+                failures.append(f"{name} ({_why(error)})")
+    sentences = [
+        f"{clean(path)}: could not write {', '.join(failures)}."
+        for path, failures in failed.items()
+        if failures
+    ]
+    if sentences:
+        raise ReportError(" ".join(sentences), written)
     return written
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -29,32 +29,64 @@ def loss_map(symptoms: Symptoms, channel_of: Callable[[int], str]) -> LossMap | 
         return None
     order = [code.sequence for code in matrix.all_codes]
     columns = _parts(order, MOST_COLUMNS)
-    first_codes = [part[0] for part in columns]
     rows = _parts(_alike(symptoms, matrix), MOST_ROWS)
-    owed, lost = [], []
-    for places in rows:
-        here, lacking = Counter[int](), Counter[int]()
-        for worker, number in places:
-            place = worker, number
-            evidence = symptoms.workers[worker]
-            channels = evidence.channels.get(number, "").split(",")
-            # Of the other codes, none of this worker's connections lacks any.
-            here.update(
-                sequence
-                for sequence in order
-                if sequence not in evidence.owed and channel_of(sequence) in channels
-            )
-            here.update(matrix.owed.get(place, ()))
-            lacking.update(matrix.lacking.get(place, ()))
-        owed.append(_in_columns(here, first_codes))
-        lost.append(_in_columns(lacking, first_codes))
+    pairs = _Pairs(symptoms, matrix, columns, channel_of)
+    cells = [pairs.of(places) for places in rows]
     return LossMap(
         connections=[len(each) for each in rows],
         codes=[len(each) for each in columns],
-        first_codes=first_codes,
-        owed=owed,
-        lost=lost,
+        first_codes=[part[0] for part in columns],
+        owed=[owed for owed, _ in cells],
+        lost=[lost for _, lost in cells],
     )
+
+
+class _Pairs:
+    """Counts the pairs of codes and connections in each column.
+
+    A run has many codes and a sample many connections: each is gone through once, not each code
+    for each connection.
+    """
+
+    def __init__(
+        self,
+        symptoms: Symptoms,
+        matrix: LossMatrix,
+        columns: Sequence[Sequence[int]],
+        channel_of: Callable[[int], str],
+    ) -> None:
+        self._workers, self._matrix = symptoms.workers, matrix
+        self._column = {code: column for column, codes in enumerate(columns) for code in codes}
+        self._columns = len(columns)
+        # By channel, how many codes are in each column; and by worker, how many of them are among
+        # those of which it knows whom they are owed to.
+        self._codes: dict[str, list[int]] = {}
+        for code, column in self._column.items():
+            self._codes.setdefault(channel_of(code), [0] * self._columns)[column] += 1
+        self._told = {
+            worker: Counter(
+                (channel_of(code), self._column[code])
+                for code in evidence.owed
+                if code in self._column
+            )
+            for worker, evidence in self._workers.items()
+        }
+
+    def of(self, places: Sequence[Place]) -> tuple[list[int], list[int]]:
+        """Return how many pairs of some connections were owed in each column, and how many lost."""
+        owed, lost = [0] * self._columns, [0] * self._columns
+        for place in places:
+            worker, number = place
+            told = self._told[worker]
+            # Of the codes that are not told of, none of this worker's connections lacks any.
+            for channel in self._workers[worker].channels.get(number, "").split(","):
+                for column, many in enumerate(self._codes.get(channel, ())):
+                    owed[column] += many - told[channel, column]
+            for code in self._matrix.owed.get(place, ()):
+                owed[self._column[code]] += 1
+            for code in self._matrix.lacking.get(place, ()):
+                lost[self._column[code]] += 1
+        return owed, lost
 
 
 def _alike(symptoms: Symptoms, matrix: LossMatrix) -> list[Place]:
@@ -65,23 +97,10 @@ def _alike(symptoms: Symptoms, matrix: LossMatrix) -> list[Place]:
         for number in sorted(evidence.users)
     ]
     # The earlier and the more they lack, the further up.
-    return sorted(
-        places,
-        key=lambda place: [code not in matrix.lacking.get(place, ()) for code in matrix.codes],
-    )
+    return sorted(places, key=lambda place: [*sorted(matrix.lacking.get(place, ())), math.inf])
 
 
 def _parts(whole: Sequence[_T], most: int) -> list[Sequence[_T]]:
     """Return the parts of a sequence, of one size but for the last."""
     size = -(-len(whole) // most)
     return [whole[start : start + size] for start in range(0, len(whole), size)]
-
-
-def _in_columns(codes: Counter[int], first_codes: Sequence[int]) -> list[int]:
-    """Return how many pairs fall into each column."""
-    counts = [0] * len(first_codes)
-    for sequence, pairs in codes.items():
-        at = bisect_right(first_codes, sequence) - 1
-        if at >= 0:
-            counts[at] += pairs
-    return counts

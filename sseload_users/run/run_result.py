@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.delivery_row import DeliveryRow
-from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
 from sseload_users.options import Options
 from sseload_users.report import console, files, history
@@ -84,14 +83,9 @@ class RunResult:
         folders = [options.delivery_report] if options.delivery_report is not None else []
         if options.history:
             folders.append(str(history.folder_of(options.history, self.report)))
-        failures = []
-        for folder in folders:
-            try:
-                files.write(self.report, folder, connections, self.against, deliveries)
-            except ConfigError as error:
-                failures.append(str(error))
-        if failures:
-            raise ConfigError(" ".join(failures))
+        if folders:
+            first, *copies = folders
+            files.write(self.report, first, connections, self.against, deliveries, copies=copies)
 
     def show(self, *, headless: bool, embedded: bool, kept_in: str) -> None:
         """Print the summary, and tell the build server, if there is one.

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import unicodedata
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -321,6 +322,29 @@ def test_a_file_that_cannot_be_rendered_does_not_prevent_the_others(
     assert {each.name for each in tmp_path.iterdir()} == there
     assert {each.name for each in raised.value.written} == there
     assert "codes.csv could not be made" in caplog.text
+
+
+def test_copies_are_made_once_and_written_to_each_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, calls = sample(), Counter[str]()
+
+    def document(rendered: Any) -> str:
+        calls["html"] += 1
+        return f"<p>{rendered.run.id}"
+
+    monkeypatch.setattr(html, "document", document)
+    (tmp_path / "file").write_text("in the way")
+    first, second, no_folder = (tmp_path / name for name in ("a", "b", "file"))
+    with pytest.raises(ReportError) as raised:
+        files.write(report, first, connection_rows(report), copies=[no_folder, second])
+    assert calls == {"html": 1}
+    assert str(raised.value).startswith(f"{no_folder}: could not write report.json (")
+    for name in NAMES:
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    assert sorted(raised.value.written) == sorted(
+        path / name for path in (first, second) for name in NAMES
+    )
 
 
 def test_all_channels_are_in_a_file_the_worst_first(tmp_path: Path) -> None:
