@@ -222,7 +222,9 @@ class Checkout:
         except subprocess.TimeoutExpired:
             child.kill()
             raise
-        return child.returncode, output
+        # make has a status of its own for commands that fail.
+        failed = re.search(r"^make: \*\*\* \[.*\] Error (\d+)$", output, re.MULTILINE)
+        return int(failed[1]) if failed else child.returncode, output
 
     def keep_two_runs(self, host: str) -> tuple[str, str]:
         """Make two runs that are kept; return their ids. `before/` and `after/` have them, too."""

@@ -39,6 +39,17 @@ def test_every_page_is_in_the_navigation_once() -> None:
     )
 
 
+def test_mkdocs_and_the_tests_pin_the_same_versions() -> None:
+    def pins(name: str) -> dict[str, str]:
+        return dict(re.findall(r"^(\S+)==(\S+)", (ROOT / name).read_text("utf-8"), re.MULTILINE))
+
+    docs, dev = pins("requirements-docs.txt"), pins("requirements-dev.txt")
+    assert "mkdocs-material" in docs
+    assert {
+        name: version for name, version in docs.items() if dev.get(name, version) != version
+    } == {}, "run make lock"
+
+
 @pytest.mark.dear
 def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(
     tmp_path: Path,
