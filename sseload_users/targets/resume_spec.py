@@ -46,7 +46,7 @@ class ResumeSpec(Table):
     message, from 1 on, or 0. Only this table and `[[upkeep]]` can use them."""
     before: StrictBool = True
     """Whether a connection that returns makes the requests of `[[before]]` again. If not, it uses
-    what they gave at first; if the server then refuses it, it starts anew."""
+    what they returned at first; if the server then refuses it, it starts anew."""
     query: dict[str, str] = Field(default_factory=dict)
     """Parameters to add to the URL, beside those of `[connect]`."""
     headers: HeaderTable = Field(default_factory=dict)

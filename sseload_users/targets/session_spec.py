@@ -73,8 +73,8 @@ class SendTable(Table):
     """A binary message as hexadecimal digits; a name stands for its value in UTF-8. Only for
     WebSocket."""
     send_base64: BinaryBase64 | None = None
-    """A binary message in base 64; a name stands for its value in UTF-8. What is before and after
-    a name is in base 64 each for itself. Only for WebSocket."""
+    """A binary message in base 64; a name stands for its value in UTF-8. The texts before
+    and after a name are in base 64 separately. Only for WebSocket."""
 
     @model_validator(mode="after")
     def _one_message(self) -> SendTable:
@@ -108,7 +108,7 @@ class ConnectSpec(Table):
     and is HTTP/1.1 without; `"2"` is HTTP/2 only, without TLS by prior knowledge; `"1.1"` is
     HTTP/1.1 only."""
     multiplex: int = Field(1, gt=0, strict=True)
-    """How many event streams at most share one TCP connection, by HTTP/2, as tabs of a browser do.
+    """The most event streams that share one TCP connection, by HTTP/2, as tabs of a browser do.
     By default, each has its own. Only for server-sent events."""
     subprotocols: tuple[str, ...] = ()
     """Subprotocols to offer; the server must select one. Only for WebSocket."""
