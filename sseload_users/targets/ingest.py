@@ -123,8 +123,8 @@ class CodeMessageTable(SendTable):
     """A binary message with `{code}` as hexadecimal digits; a name stands for its value in UTF-8.
     Only for WebSocket."""
     send_base64: BinaryBase64 | None = None
-    """A binary message with `{code}` in base 64; a name stands for its value in UTF-8. The texts before
-    and after a name are in base 64 separately. Only for WebSocket."""
+    """A binary message with `{code}` in base 64; a name stands for its value in UTF-8. The texts
+    before and after a name are in base 64 separately. Only for WebSocket."""
 
     payload: Frame | None = None
     """What `{payload}` in the message stands for, for protocols that wrap what they pass on: a
