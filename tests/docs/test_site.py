@@ -39,6 +39,13 @@ def test_every_page_is_in_the_navigation_once() -> None:
     )
 
 
+def test_the_readme_names_every_page() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = [each.name for each in (ROOT / "docs").glob("*.md")]
+    assert [name for name in pages if f"(docs/{name})" not in text] == []
+    assert len(text.splitlines()) < 200
+
+
 def test_mkdocs_and_the_tests_pin_the_same_versions() -> None:
     def pins(name: str) -> dict[str, str]:
         return dict(re.findall(r"^(\S+)==(\S+)", (ROOT / name).read_text("utf-8"), re.MULTILINE))
