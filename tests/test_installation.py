@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -88,9 +89,10 @@ def test_the_wheel_runs_in_an_empty_environment(
     programs = install(program, tmp_path / "environment", words)
     outcome = run(
         tmp_path / "run", "20", "5", "2", *QUICK, command=(str(programs / "sseload"),),
-        cwd=tmp_path, env={"PYTHONWARNINGS": "error::DeprecationWarning:sseload_users"},
+        cwd=tmp_path, env={"PYTHONWARNINGS": "default"},
     )  # fmt: skip
     assert outcome.status == 0, outcome.stderr
     assert outcome.report["deliveries"]["delivered"] == 20 * 5
     assert outcome.report["run"]["versions"]["python"].startswith(f"{version}.")
-    assert "Warning" not in outcome.stderr
+    # What a newer Python deprecates; other packages have to mend their own.
+    assert not re.findall(r".*sseload_users/.*Warning: .*", outcome.stderr)
