@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -71,6 +72,14 @@ def kitchen(page: Page, host: str) -> None:
     )
 
 
+def init(recording: Path, profile: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*SSELOAD, "init", "--har", str(recording), "--out", str(profile)],
+        check=False, cwd=recording.parent, env={**clean_environment(), "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("program", "use"),
     [("members.py", board), ("notices.py", announcement), ("lobby.js", kitchen)],
@@ -88,13 +97,49 @@ def test_a_recording_of_chromium_gives_a_profile_that_fits(
         recorder.write(recording)
     # Another process of the server knows no session and no token of the recording.
     with serving(program, int(address.rpartition(":")[2])):
-        done = subprocess.run(
-            [*SSELOAD, "init", "--har", str(recording), "--out", str(profile)],
-            check=False, cwd=tmp_path, env={**clean_environment(), "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+        done = init(recording, profile)
     assert done.returncode == 0, (
         done.stdout + done.stderr + profile.read_text() if profile.exists() else done.stderr
     )
     assert "the profile fits the server" in done.stdout
     assert "correct horse" not in done.stdout + profile.read_text("utf-8")
+
+
+def sanitized(recording: Path, *, without: str = "") -> None:
+    """Leave out of a recording what Chromium leaves out by default, and requests to a path."""
+    har = json.loads(recording.read_text("utf-8"))
+    entries = har["log"]["entries"]
+    if without:
+        entries[:] = [each for each in entries if not each["request"]["url"].endswith(without)]
+    for entry in entries:
+        for part in (entry["request"], entry["response"]):
+            part["headers"] = [
+                each
+                for each in part["headers"]
+                if each["name"].lower() not in ("cookie", "set-cookie", "authorization")
+            ]
+    recording.write_text(json.dumps(har), "utf-8")
+
+
+def test_a_recording_without_cookies_logs_in_anew_or_says_what_is_missing(
+    tmp_path: Path, chromium: Browser
+) -> None:
+    recording = tmp_path / "page.har"
+    with serving("members.py") as address:
+        with tab(chromium) as (page, _):
+            recorder = HarRecorder(page)
+            board(page, f"http://{address}")
+            recorder.wait_for(TEXT)
+            recorder.write(recording)
+        sanitized(recording)
+        done = init(recording, tmp_path / "mine.toml")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "the profile fits the server" in done.stdout
+        # The page was recorded by somebody who had logged in before.
+        sanitized(recording, without="/login")
+        done = init(recording, tmp_path / "other.toml")
+    assert done.returncode == 1
+    assert "has neither cookies nor Authorization headers" in done.stderr
+    assert "“Allow to generate HAR with sensitive data”" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "other.toml").exists()

@@ -36,6 +36,12 @@ from sseload_users.run.program import typed
 #: The comment at the top of a profile.
 _HEAD = "The server at {}, as `sseload init` found it. docs/targets.md explains each key."
 
+#: What to do about a recording that lacks what a login gave.
+_SANITIZED = (
+    "The recording has neither cookies nor Authorization headers, which Chromium leaves out by "
+    "default. If clients log in, switch on “Allow to generate HAR with sensitive data” in the "
+    "settings of its developer tools and save the recording anew, or give --login, or --header."
+)
 
 #: A run's options whose values may be secrets.
 _SECRET = ("--value", "--header", "--ingest-header", "--client-key-password", "--proxy")
@@ -202,10 +208,13 @@ def _asked(parsed: argparse.Namespace) -> Asked:
 
 def _write(asked: Asked, given: Options, of_run: Sequence[str]) -> int:
     draft, host, places = Draft(_base(asked)), asked.host, _places(asked.send)
+    login, advice = asked.login, ""
     if asked.har is not None:
         recording = understand(har.read(asked.har))
         draft, host = recording.draft, asked.host or recording.host
         print(f"The recording has a client at {recording.place}.", flush=True)
+        if recording.sanitized:
+            login, advice = login or recording.logins, f" {_SANITIZED}"
         if not places:
             places = [each for request in recording.sends for each in placements(request)]
         if recording.emits is not None:
@@ -214,14 +223,14 @@ def _write(asked: Asked, given: Options, of_run: Sequence[str]) -> int:
     with interruptible(), tempfile.TemporaryDirectory(prefix="sseload-init-") as folder:
         watch = Watch(
             draft, given, host, Path(folder),
-            places=places, login=asked.login, subscribe=asked.subscribe, channel=asked.channel,
+            places=places, login=login, subscribe=asked.subscribe, channel=asked.channel,
         )  # fmt: skip
         try:
             draft = watch.learn(asked.connect)
         except (ConfigError, WatchFailed) as error:
             # What the user gets has another name than what is tried meanwhile.
-            named = re.sub(rf"{re.escape(folder)}/\w+\.toml", lambda _: str(asked.out), str(error))
-            raise type(error)(named) from error
+            said = re.sub(rf"{re.escape(folder)}/\w+\.toml", lambda _: str(asked.out), str(error))
+            raise type(error)(said + advice * isinstance(error, WatchFailed)) from error
     try:
         asked.out.write_text(draft.toml(_HEAD.format(host)), encoding="utf-8")
     except OSError as error:

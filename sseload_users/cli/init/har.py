@@ -17,6 +17,8 @@ from sseload_users.core.formatting import clean
 
 #: Most bytes of a recording.
 _MOST_BYTES = 200_000_000
+#: Headers that Chromium leaves out unless sensitive data is asked for.
+_SENSITIVE = ("cookie", "set-cookie", "authorization")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,18 @@ def read(place: Path) -> list[Exchange]:
             "“Save all as HAR”."
         ) from error
     return sorted(made, key=lambda each: each.at_s)
+
+
+def is_sanitized(exchanges: Sequence[Exchange]) -> bool:
+    """Whether the browser may have left out cookies and tokens, as Chromium does by default.
+
+    Then there are none at all: none that were sent, and none that were set.
+    """
+    return not any(
+        name.lower() in _SENSITIVE
+        for each in exchanges
+        for name, _ in (*each.request.headers, *each.headers)
+    )
 
 
 def _exchange(entry: Mapping[str, Any]) -> Exchange:

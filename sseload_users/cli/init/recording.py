@@ -15,10 +15,11 @@ from urllib.parse import parse_qsl, urlsplit
 from sseload_users.cli.init.connecting import ENGINE_PARAMETERS
 from sseload_users.cli.init.curl import SUBPROTOCOLS, CopiedRequest
 from sseload_users.cli.init.draft import Draft
-from sseload_users.cli.init.har import Exchange, Frame
+from sseload_users.cli.init.har import Exchange, Frame, is_sanitized
 from sseload_users.cli.init.login import capture_of, source_of
+from sseload_users.cli.init.packets import client_packets
 from sseload_users.cli.init.placements import Placement, placements
-from sseload_users.cli.init.renewal import renewed
+from sseload_users.cli.init.renewal import is_login, renewed
 from sseload_users.cli.locate import Content, kind_fields
 from sseload_users.core.errors import ConfigError
 from sseload_users.transports.http_request import HttpResponse
@@ -41,6 +42,8 @@ class Recording:
         sends: requests that may hand a code in, the likeliest first.
         emits: the message that hands a code in over the clients' connection; None if it is a
             request.
+        sanitized: whether cookies and tokens may have been left out of it.
+        logins: if they were, requests that may give them anew.
     """
 
     host: str
@@ -48,6 +51,8 @@ class Recording:
     place: str
     sends: Sequence[CopiedRequest]
     emits: Any = None
+    sanitized: bool = False
+    logins: Sequence[CopiedRequest] = ()
 
 
 def understand(exchanges: Sequence[Exchange]) -> Recording:
@@ -90,7 +95,12 @@ def understand(exchanges: Sequence[Exchange]) -> Recording:
         )
     sends = [noted.renewed(each, math.inf) for each in sends]
     noted.note_before()
-    return Recording(host, draft, split._replace(query="").geturl(), sends, emits)
+    place = split._replace(query="").geturl()
+    sanitized = is_sanitized(exchanges)
+    # What follows from a login cannot be traced back to it without cookies.
+    untraced = sanitized and "before" not in draft.tables
+    logins = [each.request for each in earlier if untraced and is_login(each.request)]
+    return Recording(host, draft, place, sends, emits, sanitized, logins)
 
 
 def _connection(exchanges: Sequence[Exchange]) -> Exchange:
@@ -201,19 +211,15 @@ class _Connect:
         )
         if not polled:
             connect["transports"] = ["websocket"]
-        events = []
-        for _, text in self._opening():
-            packet = re.match(r"4([02])(?:(/[^,]*),)?(.*)", text, re.DOTALL)
-            if packet is None:
-                continue
-            if packet[2]:
-                connect["namespace"] = packet[2]
-            if packet[1] == "0" and packet[3]:
-                connect["auth"] = self._traced_message(packet[3])
-            elif packet[1] == "2":
-                events.append(self._traced_message(packet[3].lstrip("0123456789")))
-        if events:
-            connect["send"] = events
+        # Packets of the transport itself, such as 5 for an upgrade, are none of Socket.IO's.
+        opening = [text for _, text in self._opening() if text.startswith(("40", "42"))]
+        packets = client_packets(opening)
+        if packets.namespace:
+            connect["namespace"] = packets.namespace
+        if packets.auth is not None:
+            connect["auth"] = self._traced_value("", packets.auth)
+        if packets.events:
+            connect["send"] = [self._traced_value("", each) for each in packets.events]
 
     def _note_upkeep(self) -> None:
         """Note a message that the client sends again and again."""

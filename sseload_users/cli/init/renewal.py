@@ -56,6 +56,11 @@ def forgery_names(request: CopiedRequest) -> list[str]:
     return [identifier(name.lower().removeprefix("x-")) for name in found if _FORGERY.search(name)]
 
 
+def is_login(request: CopiedRequest) -> bool:
+    """Whether a request sends a password."""
+    return request.method != "GET" and any("pass" in each.lower() for each in _names(request.body))
+
+
 def _has_value(header: tuple[str, str]) -> bool:
     return bool(header[1])
 
