@@ -52,6 +52,7 @@ class SentCode:
         cause: why it was not accepted; None if it was.
         server_text: the server's own words if it was not.
         status: of the HTTP response that did not accept it; 0 if there is none.
+        redirected: status of the redirect that led to that response; 0 if there is none.
         before: the requests that preceded the one that had it broadcast, and their answers.
     """
 
@@ -61,6 +62,7 @@ class SentCode:
     cause: str | None = None
     server_text: str = ""
     status: int = 0
+    redirected: int = 0
     before: tuple[str, ...] = ()
 
 
@@ -175,7 +177,7 @@ class _RequestPublisher:
             if answer.cause is not None:
                 return SentCode(
                     text, sent_ns, answer.said, answer.cause, answer.words, answer.status,
-                    tuple(said),
+                    answer.redirected, tuple(said),
                 )  # fmt: skip
             said.append(f"{answer.said}, in {ms((wall_ns() - sent_ns) / 1e6)} ms")
         self._login.accept()
@@ -201,7 +203,9 @@ class _RequestPublisher:
         if cause_or_none is None:
             return _Answer(said, found)
         said += f": not accepted ({cause_or_none})"
-        return _Answer(said, {}, cause_or_none, body_text(response.body), response.status)
+        first = redirects[0].status if redirects else 0
+        words = body_text(response.body)
+        return _Answer(said, {}, cause_or_none, words, response.status, first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +222,7 @@ class _Answer:
     cause: str | None = None
     words: str = ""
     status: int = 0
+    redirected: int = 0
 
 
 class _ConnectionPublisher:

@@ -14,7 +14,10 @@ from sseload_users.transports.registry import transport_for
 CODE_REGEX = "LT-[0-9a-z]+-[0-9]+-[0-9a-z]+"
 
 #: Names of fields that say what kind of message this is.
-_KINDS = ("type", "event", "op", "kind", "t", "action", "cmd", "messageType", "topic", "channel")
+_KINDS = (
+    "type", "event", "eventtype", "event_type", "messagetype", "message_type", "op", "kind", "t",
+    "action", "cmd", "method", "topic", "channel",
+)  # fmt: skip
 #: Names of fields that a code is in more likely than in others, the likeliest first.
 _LIKELY = ("code", "message", "msg", "text", "content", "body", "value", "data", "payload")
 #: A step into a list of which every element may carry a code.
@@ -223,7 +226,9 @@ def _text(steps: Sequence[str]) -> str:
 def _kind(value: Any) -> tuple[tuple[str, object], ...]:
     if not isinstance(value, Mapping):
         return ()
-    return tuple((name, value[name]) for name in _KINDS if _is_label(value.get(name)))
+    named = [name for name in value if name.lower() in _KINDS and _is_label(value[name])]
+    named.sort(key=lambda name: _KINDS.index(name.lower()))
+    return tuple((name, value[name]) for name in named)
 
 
 def _is_label(value: object) -> bool:

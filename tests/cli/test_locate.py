@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sseload_users.cli.init.conclude import Message, conclude
+from sseload_users.cli.init.conclude import conclude
+from sseload_users.cli.init.message import Message
 from sseload_users.cli.locate import CODE_REGEX, Content, locate
 from sseload_users.targets.filling import Filler
 from sseload_users.targets.profile import Profile
@@ -130,7 +131,7 @@ def test_a_first_message_of_one_kind_confirms() -> None:
         [],
         messages('{"type":"ping"}'),
         messages("hello", connections=2),
-        [Message(each, Content("", f"you are {each}")) for each in range(3)],
+        [Message(each, Content("", f"{each} is you")) for each in range(3)],
     ],
 )
 def test_what_not_every_client_gets_confirms_nothing(early: list[Message]) -> None:

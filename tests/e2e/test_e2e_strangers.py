@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.strangers.running import STRANGERS, Stranger, serving
+from tests.servers.strangers.running import NEWCOMERS, STRANGERS, Stranger, serving
 from tests.support.runs import QUICK, ROOT, SSELOAD, clean_environment, run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.dear]
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 CONNECTIONS, CODES, CHANNELS = 20, 6, 2
 
 
-@pytest.mark.parametrize("stranger", STRANGERS, ids=lambda each: each.program)
+@pytest.mark.parametrize("stranger", [*STRANGERS, *NEWCOMERS], ids=lambda each: each.program)
 def test_a_newcomer_gets_a_profile_that_needs_no_edit(tmp_path: Path, stranger: Stranger) -> None:
     profile = tmp_path / "mine.toml"
     with serving(stranger.program) as address:

@@ -72,14 +72,14 @@ class ChannelSearch:
             self._check(name)
             self._note(name, self._try(name))
             return
-        for each in channel_names(tables)[:_MOST_NAMES]:
+        found = channel_names(tables)
+        for each in [*found][:_MOST_NAMES]:
             result = self._try(each)
-            if result is TrialResult.CHANNEL or (
-                result is TrialResult.REFUSED and questions.ask_whether_channel(each)
-            ):
+            may_be = result is TrialResult.REFUSED and found[each]
+            if result is TrialResult.CHANNEL or (may_be and questions.ask_whether_channel(each)):
                 self._note(each, result)
                 return
-            if result is TrialResult.REFUSED:
+            if may_be:
                 self._output.step(
                     "channel",
                     f"{each}: clients and codes name it, but the server does not take other names. "

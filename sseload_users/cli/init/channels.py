@@ -29,6 +29,8 @@ _GENERAL = frozenset({
     "subscribe", "subscription", "text", "token", "topic", "type", "update", "user",
     "websocket", "ws",
 })  # fmt: skip
+#: How likely a word names a channel, by where it is.
+_IN_PATH, _IN_TEXT, _WHOLE = 1, 2, 3
 #: Fewest and most characters of a channel's name.
 _LENGTHS = range(2, 61)
 #: A name in braces, which stands for something else.
@@ -37,18 +39,24 @@ _NAME = re.compile(r"\{[A-Za-z_]\w*\}")
 _PART = re.compile(r"[^\s:/,;|#\"'\[\](){}=&?]+")
 
 
-def channel_names(tables: Mapping[str, Any]) -> list[str]:
+def channel_names(tables: Mapping[str, Any]) -> dict[str, bool]:
     """Return words that may name a channel, the likeliest first.
 
     These are in what clients send to subscribe, and in the request for a code.
 
     Args:
         tables: a profile's.
+
+    Returns:
+        For each word whether it is anywhere but in paths, where it may as well be a folder.
     """
     subscribing, sending = _words(tables, _SUBSCRIBING), _words(tables, _SENDING)
     # A whole text is likelier than a part of one, and a value than a part of a path.
-    common = [each for each in subscribing if each in sending]
-    return sorted(common, key=lambda each: -(subscribing[each] + sending[each]))
+    likely = {each: subscribing[each] + sending[each] for each in subscribing if each in sending}
+    in_paths = 2 * _IN_PATH
+    return {
+        each: likely[each] > in_paths for each in sorted(likely, key=lambda each: -likely[each])
+    }
 
 
 def with_channel(tables: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -104,7 +112,7 @@ def _words(tables: Mapping[str, Any], some: Sequence[str]) -> dict[str, int]:
             in_path = keys[-1] == "path"
             for part in _PART.findall(urlsplit(text).path if in_path else text):
                 if _may_name(part):
-                    likely = 1 if in_path else 2 if part != text else 3
+                    likely = _IN_PATH if in_path else _IN_TEXT if part != text else _WHOLE
                     found[part] = max(likely, found.get(part, 0))
     return found
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sseload_users.cli.init.confirmation import find_confirmation
+from sseload_users.cli.init.message import Message, labels
 from sseload_users.cli.locate import (
     CODE_REGEX,
-    Content,
     Location,
     kind_fields,
     kind_of,
@@ -17,23 +18,6 @@ from sseload_users.cli.locate import (
 )
 
 _PINGS = ("ping", "PING", "Ping")
-#: Kinds of messages that come again and again, so that they confirm nothing.
-_PERIODIC = (*_PINGS, "heartbeat", "keepalive", "keep-alive", "hb", "tick")
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message that a client received.
-
-    Attributes:
-        connection: the client's number, from 0.
-        content: the message.
-        codes: codes that are in it.
-    """
-
-    connection: int
-    content: Content
-    codes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -51,20 +35,31 @@ class Conclusion:
     notes: list[str] = field(default_factory=list)
 
 
-def conclude(early: Sequence[Message], carriers: Sequence[Message], connections: int) -> Conclusion:
+def conclude(
+    early: Sequence[Message],
+    carriers: Sequence[Message],
+    connections: int,
+    sent: Sequence[Any] = (),
+) -> Conclusion:
     """Return what a profile must say.
 
     Args:
         early: messages that came before the first code was handed in, by client, in order.
         carriers: messages with codes, by client, in order.
         connections: the number of clients.
+        sent: messages that the clients sent to subscribe.
     """
     made = Conclusion()
     location = _find_code(carriers, connections, made)
     for key, value in location.framing:
         made.tables[key] = value
         made.comments[key] = "A payload can hold several messages."
-    _find_confirmation(early, connections, made)
+    confirm = find_confirmation(early, connections, sent)
+    if confirm is not None:
+        made.tables["confirm"] = confirm
+        made.comments["confirm"] = (
+            "Codes are owed once this message has come, which every new client gets."
+        )
     _find_pings(early, made)
     return made
 
@@ -100,32 +95,9 @@ def _reach(some: Iterable[Message]) -> int:
     return len({each.connection for each in some})
 
 
-def _find_confirmation(early: Sequence[Message], connections: int, made: Conclusion) -> None:
-    firsts: dict[int, Content] = {}
-    for each in early:
-        firsts.setdefault(each.connection, each.content)
-    if len(firsts) < connections:
-        return
-    kinds = {kind_of(each) for each in firsts.values()}
-    first = next(iter(firsts.values()))
-    if len(kinds) > 1 or _is_periodic(first):
-        return
-    if first.event not in ("", "message"):
-        made.tables["confirm"] = {"event": first.event}
-    elif kind_fields(first):
-        made.tables["confirm"] = {"fields": kind_fields(first)}
-    elif len({str(each.data) for each in firsts.values()}) == 1 and isinstance(first.data, str):
-        made.tables["confirm"] = {"text": first.data}
-    else:
-        return
-    made.comments["confirm"] = (
-        "Codes are owed once this message has come, which every new client gets."
-    )
-
-
 def _find_pings(early: Sequence[Message], made: Conclusion) -> None:
     for each in early:
-        if not any(word in _labels(each.content) for word in _PINGS):
+        if not any(word in labels(each.content) for word in _PINGS):
             continue
         content = each.content
         if isinstance(content.data, list) or content.event:
@@ -140,15 +112,6 @@ def _find_pings(early: Sequence[Message], made: Conclusion) -> None:
             made.tables["reply"] = [{"fields": kind_fields(content), "send": answer}]
         made.comments["reply"] = "A guess: the server sends pings, and expects pongs."
         return
-
-
-def _is_periodic(content: Content) -> bool:
-    return not {*_PERIODIC}.isdisjoint(_labels(content))
-
-
-def _labels(content: Content) -> set[str]:
-    texts = {str(value) for value in kind_fields(content).values()}
-    return texts | {content.event} | ({content.data} if isinstance(content.data, str) else set())
 
 
 def _pong(text: str) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sseload_users.cli.init.curl import SUBPROTOCOLS, CopiedRequest
-from sseload_users.cli.init.draft import Draft
+from sseload_users.cli.init.draft import Draft, mapped
 from sseload_users.cli.init.login import names_used
+from sseload_users.cli.init.packets import client_packets
 
 #: Where servers often have clients connect.
 _USUAL = (
@@ -51,8 +52,7 @@ def ways(
     for transport, request in places or usual:
         own = {**base} if transport == kept else {}
         own |= handshake(draft, host, transport, request)
-        if subscribe and transport != "sse":
-            own["send"] = [_message(each) for each in subscribe]
+        own |= _subscribing(draft, transport, subscribe)
         yield {"transport": transport, "connect": own}
 
 
@@ -82,6 +82,7 @@ def handshake(draft: Draft, host: str, transport: str, request: CopiedRequest) -
         query = table.pop("query", {})
         own = {name: text for name, text in query.items() if name not in ENGINE_PARAMETERS}
         table |= {"query": own} if own else {}
+        table |= {"engine": 3} if query.get("EIO") == "3" else {}
     if offered and transport == "websocket":
         table["subprotocols"] = [each.strip() for each in ",".join(offered).split(",")]
     return table
@@ -106,6 +107,23 @@ def with_token(way: Way, name: str | None) -> Iterator[Way]:
     for key in dict.fromkeys((name, "token", "access_token")):
         query = {**connect.get("query", {}), key: value}
         yield {**way, "connect": {**connect, "query": query}}
+
+
+def _subscribing(draft: Draft, transport: str, subscribe: Sequence[str]) -> dict[str, Any]:
+    """Return what clients send once connected, as keys of [connect], without its secrets."""
+    if not subscribe or transport == "sse":
+        return {}
+    if transport != "socketio":
+        return {"send": [mapped(_message(each), draft.hide) for each in subscribe]}
+    packets = client_packets(subscribe)
+    made: dict[str, Any] = {}
+    if packets.namespace:
+        made["namespace"] = packets.namespace
+    if packets.auth is not None:
+        made["auth"] = mapped(packets.auth, draft.hide)
+    if packets.events:
+        made["send"] = [mapped(each, draft.hide) for each in packets.events]
+    return made
 
 
 def _message(text: str) -> Any:

@@ -14,8 +14,8 @@ from gevent.event import Event
 from sseload_users.cli.check_connection import CheckedConnection
 from sseload_users.cli.check_output import CheckOutput
 from sseload_users.cli.check_publisher import CodeToSend, SentCode, make_publisher
-from sseload_users.cli.init.conclude import Message
 from sseload_users.cli.init.draft import Draft
+from sseload_users.cli.init.message import Message
 from sseload_users.cli.locate import content_of
 from sseload_users.core.codes import DEFAULT_TEMPLATE, CodeShape, new_run_id
 from sseload_users.options import Options
@@ -107,9 +107,10 @@ class Probe:
             sent = [each.get() for each in gevent.joinall(sending)]
         finally:
             publisher.close()
-        accepted = [each.text for each in sent if each.cause is None]
+        # A redirect may have been the answer, whatever the page behind it says.
+        handed_in = [each.text for each in sent if each.cause is None or each.redirected]
         wanted = len(self._connections) if wanted is None else wanted
-        self.wait(lambda: all(self.reached(each) >= wanted for each in accepted))
+        self.wait(lambda: all(self.reached(each) >= wanted for each in handed_in))
         return sent
 
     def wait(self, enough: Callable[[], bool], seconds: float = _DELIVERY_S) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gevent
 
 from sseload_users.cli.check_output import StepFailed
+from sseload_users.cli.check_publisher import SentCode
 from sseload_users.cli.init.channel_search import ChannelSearch
-from sseload_users.cli.init.conclude import Message, conclude
+from sseload_users.cli.init.conclude import conclude
 from sseload_users.cli.init.connecting import Way, ways, with_token
 from sseload_users.cli.init.curl import CopiedRequest
 from sseload_users.cli.init.draft import Draft
 from sseload_users.cli.init.login import names_used
 from sseload_users.cli.init.logins import Logins
+from sseload_users.cli.init.message import Message
 from sseload_users.cli.init.output import Output, WatchFailed
 from sseload_users.cli.init.placements import Placement
 from sseload_users.cli.init.probe import Probe
@@ -31,6 +34,8 @@ _CLIENTS = 3
 _TOGETHER = 3
 #: Refusals after which a token is tried in another place.
 _NOT_LOGGED_IN = ("HTTP 400", "HTTP 401", "HTTP 403")
+#: Refusals of a code after which it is sent with a token.
+_UNAUTHORIZED = ("HTTP 401", "HTTP 403")
 
 
 class Watch:
@@ -68,6 +73,8 @@ class Watch:
         self._login = login
         self._subscribe = subscribe
         self._channel = channel
+        # Whether codes are refused without a login's token.
+        self._sends_token = False
         self._output = Output(draft.values)
         self._logins = Logins(draft, given, self._host, folder, self._output)
         self._known = (*BUILT_IN_NAMES, *dict(given.value))
@@ -154,7 +161,8 @@ class Watch:
         self._hand_in(probe)
         probe.send(self._draft, _TOGETHER)
         carriers = [each for each in probe.messages if each.codes]
-        made = conclude(early, carriers, _CLIENTS)
+        sent = self._draft.tables["connect"].get("send", ())
+        made = conclude(early, carriers, _CLIENTS, sent)
         for name in ("confirm", "reply"):
             # A profile to begin with knows better.
             if name in self._draft.tables:
@@ -170,20 +178,16 @@ class Watch:
         tried = []
         places: Sequence[Placement | None] = self._places or [None]
         for each in places:
-            place = "the message"
-            if each is not None:
-                place = each.place
-                self._place(each)
-            try:
-                (sent,) = probe.send(self._draft)
-            except StepFailed as error:
-                raise WatchFailed(f"No code can be handed in: {error.said}.") from error
+            place = "the message" if each is None else each.place
+            sent = self._send(probe, each)
             came = probe.reached(sent.text)
             self._output.step("send", f"code in {place}: {sent.said}, came to {came} of {_CLIENTS}")
             if came:
                 if each is None and came == _CLIENTS - 1:
                     # The one that sent it does not get it back.
                     self._draft.tables["ingest"]["echo"] = False
+                if sent.redirected:
+                    self._accept_redirect(sent.redirected)
                 return
             tried.append(f"{place} ({sent.cause or 'accepted'})")
         raise WatchFailed(
@@ -192,9 +196,38 @@ class Watch:
             "(--subscribe TEXT), or another --ws, --sse or --socketio."
         )
 
+    def _accept_redirect(self, status: int) -> None:
+        """Note that a redirect is the answer to a code: only what follows it is not accepted."""
+        self._draft.tables["ingest"]["expect"] = {"status": [status]}
+        self._output.step(
+            "", f"→ The code came, so the profile accepts HTTP {status} and does not follow it."
+        )
+
+    def _send(self, probe: Probe, placement: Placement | None) -> SentCode:
+        """Hand a code in; with a login's token in the usual place, if it is refused without."""
+        if placement is not None:
+            self._place(placement)
+        try:
+            (sent,) = probe.send(self._draft)
+        except StepFailed as error:
+            raise WatchFailed(f"No code can be handed in: {error.said}.") from error
+        token = self._logins.token
+        if placement is None or self._sends_token or token is None:
+            return sent
+        names = {name.lower() for name, _ in placement.request.headers}
+        if "authorization" in names or not (sent.cause or "").startswith(_UNAUTHORIZED):
+            return sent
+        self._output.step("send", f"{sent.said}: trying again with the login's token")
+        self._sends_token = True
+        return self._send(probe, placement)
+
     def _place(self, placement: Placement) -> None:
         """Note in the draft how a code is handed in."""
-        table = self._draft.request(self._logins.renewed(placement.request), self._host)
+        request = self._logins.renewed(placement.request)
+        if self._sends_token:
+            bearer = ("Authorization", f"Bearer {{{self._logins.token}}}")
+            request = replace(request, headers=(*request.headers, bearer))
+        table = self._draft.request(request, self._host)
         self._draft.tables["ingest"] = table
         given = self._draft.tables.get("before", ())
         known = (*self._known, *self._draft.values, "code")

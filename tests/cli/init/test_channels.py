@@ -43,7 +43,7 @@ def tables(connect: dict[str, Any], ingest: dict[str, Any]) -> dict[str, Any]:
 def test_words_in_both_places_may_name_a_channel(
     connect: dict[str, Any], ingest: dict[str, Any], names: list[str]
 ) -> None:
-    assert channel_names(tables(connect, ingest)) == names
+    assert [*channel_names(tables(connect, ingest))] == names
 
 
 def test_the_name_is_replaced_wherever_it_is_a_word() -> None:
@@ -86,3 +86,8 @@ def test_where_a_given_name_is_missing_is_known() -> None:
     found = tables({"path": "/ws/lobby"}, {"path": "/say"})
     assert names_channel(found, "lobby") == (True, False)
     assert names_channel(found, "say") == (False, True)
+
+
+def test_a_word_of_paths_alone_may_be_a_folder() -> None:
+    both = tables({"path": "/acme/ws", "send": ["join lobby"]}, {"path": "/acme/lobby"})
+    assert channel_names(both) == {"lobby": True, "acme": False}

@@ -132,6 +132,63 @@ STRANGERS = (
     ),
 )  # fmt: skip
 
+#: Servers of the same shapes, which were written after `init` was.
+NEWCOMERS = (
+    Stranger(
+        "support_desk.py",
+        ("--ws", ("curl 'http://HOST/desk/socket' -H 'Sec-WebSocket-Protocol: desk.v2' "
+         "-H 'Origin: http://HOST' -H 'Upgrade: websocket'"),
+         "--subscribe", '["watch",{"queue":"billing"}]', "--send",
+         chrome("/desk/queues/billing/tickets/41", '{"status":"open","note":"hello there"}',
+                headers="  -X 'PATCH' \\\n  -H 'X-Workspace: w-17' \\\n")),
+        channel="billing",
+    ),
+    Stranger(
+        "scoreboard.js",
+        ("--ws", "/scores", "--send",
+         chrome("/admin/say?match=fin-ger", "line=hello+there", FORM)),
+    ),
+    Stranger(
+        "classroom.js",
+        ("--socketio", "curl 'http://HOST/socket.io/?EIO=4&transport=websocket'",
+         "--subscribe", '40/lessons,{"token":"t-2718281828"}',
+         "--subscribe", '42/lessons,0["attend","algebra"]', "--send",
+         chrome("/present", '{"lesson":"algebra","slide":{"number":3,"note":"hello there"}}')),
+        "token=t-2718281828",
+        channel="algebra",
+    ),
+    Stranger(
+        "departures.py",
+        ("--login", "curl http://HOST/board", "--sse", "/board/kgx/events?ticket={board-ticket}",
+         "--send", chrome("/board/kgx/remarks", '{"remark":"hello there"}')),
+        channel="kgx",
+    ),
+    Stranger(
+        "sensors.py",
+        ("--ws", "/query/live", "--send",
+         chrome("/write", 'note text="hello there"', "text/plain")),
+    ),
+    Stranger(
+        "outbox.py",
+        ("--ws", "/outbox", "--send",
+         chrome("/articles/12/comments", '{"comment":{"markdown":"hello there","notify":true}}')),
+    ),
+    Stranger(
+        "telemetry.js",
+        ("--ws", "/telemetry/pump-4", "--send",
+         chrome("/devices/pump-4/commands", '{"command":{"name":"hello there","retries":2}}')),
+        channel="pump-4",
+    ),
+    Stranger(
+        "intranet.py",
+        ("--login", chrome("/api/session", '{"login":"ann","password":"tr0ub4dor"}'),
+         "--ws", "/api/wire", "--send",
+         chrome("/api/posts", '{"title":"News","body":"hello there"}',
+                headers="  -b 'sid=0a1b2c3d4e5f' \\\n  -H 'X-CSRF-Token: 6f5e4d3c2b1a' \\\n")),
+        "password=tr0ub4dor",
+    ),
+)  # fmt: skip
+
 
 @contextlib.contextmanager
 def serving(program: str, port: int = 0) -> Iterator[str]:
