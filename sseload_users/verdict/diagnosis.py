@@ -134,6 +134,9 @@ def _of_losses(symptoms: Symptoms) -> Finding | None:
     if slow and (buffering.buffered(symptoms) or times.falling_behind(symptoms)):
         return None  # they explain it
     excluded = set(_NEVER) if slow else set()
+    if connecting.sticky_sessions(symptoms) is not None:
+        # There are several nodes, and a connection may be at one that gets no codes.
+        excluded.add(same_connections)
     if times.idle_cut(symptoms) is not None:
         # A session that lacks a code soon ends: what it lacked is known of new ones only.
         excluded.add(first_seconds)

@@ -33,6 +33,7 @@ class Named:
         processes: that held the connections.
         patterns: what was named.
         sentences: how.
+        complete: whether the run was carried out to its end, and no worker was lost.
         report: the run's report; empty for an earlier run.
         records: what the embedded targets recorded, in the order of the plant's servers.
         symptoms: what the diagnosis looked at, as `keeping_symptoms` keeps it.
@@ -43,6 +44,7 @@ class Named:
     processes: int
     patterns: frozenset[str]
     sentences: tuple[str, ...]
+    complete: bool
     report: dict[str, Any] = field(default_factory=dict, repr=False)
     records: list[Record] = field(default_factory=list, repr=False)
     symptoms: bytes = field(default=b"", repr=False)
@@ -50,7 +52,8 @@ class Named:
     @property
     def judged(self) -> bool:
         """Whether what was named says something: it may be this machine's doing."""
-        return "generator" not in self.patterns or self.plant.pattern == "generator"
+        kept_up = "generator" not in self.patterns or self.plant.pattern == "generator"
+        return self.complete and kept_up
 
     @property
     def missed(self) -> bool:
@@ -111,7 +114,17 @@ def perform(plant: Plant, seed: int, processes: int, folder: Path) -> Named:
     findings = report["diagnosis"]
     patterns = frozenset(each["pattern"] for each in findings)
     sentences = tuple(f"{each['pattern']}: {each['sentence']}" for each in findings)
-    return Named(plant, seed, processes, patterns, sentences, report, records, kept.read_bytes())
+    return Named(
+        plant,
+        seed,
+        processes,
+        patterns,
+        sentences,
+        report["run"]["complete"],
+        report,
+        records,
+        kept.read_bytes(),
+    )
 
 
 _SOCKET = 'transport = "websocket"\n[connect]\npath = "/ws"\n'

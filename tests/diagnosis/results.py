@@ -49,7 +49,9 @@ class Results:
         findings = diagnose(loaded(symptoms))
         patterns = frozenset(each.pattern for each in findings)
         sentences = tuple(f"{each.pattern}: {each.sentence}" for each in findings)
-        return Named(plant, seed, processes, patterns, sentences, symptoms=symptoms)
+        return Named(
+            plant, seed, processes, patterns, sentences, found["complete"], symptoms=symptoms
+        )
 
     def add(self, named: Named, seconds: float) -> None:
         """Write down a run that took so many seconds."""
@@ -61,6 +63,7 @@ class Results:
             "named": sorted(named.patterns),
             "missed": named.missed,
             "wrong": sorted(named.wrong),
+            "complete": named.complete,
             "judged": named.judged,
             "seconds": round(seconds, 1),
             "sentences": named.sentences,

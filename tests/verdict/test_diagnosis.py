@@ -530,6 +530,22 @@ def test_admission_and_sticky_sessions_are_found() -> None:
     assert found(failing("HTTP 500")) == []
 
 
+def test_connections_at_nodes_that_do_not_share_sessions_are_no_bad_ones() -> None:
+    symptoms = run_of(lambda place, _code: place in (2, 5), connections=8)
+    assert found(symptoms) == ["same_connections"]
+    causes = causes_of([("handshake", "HTTP 400: Session ID unknown", 30)])
+    errors = replace(symptoms.account.errors, causes=causes)
+    unknown = replace(symptoms, account=replace(symptoms.account, errors=errors))
+    assert found(unknown) == ["sticky_sessions"]
+
+
+@pytest.mark.parametrize(("bad", "maybe"), [(2, False), (4, False), (12, True)])
+def test_many_connections_that_miss_everything_may_be_at_an_instance(bad: int, maybe: bool) -> None:
+    finding = one(run_of(lambda place, _code: place % 3 == 0 and place < 3 * bad))
+    assert finding.pattern == "same_connections"
+    assert ("an instance" in finding.hint) == maybe
+
+
 def test_a_saturated_generator_is_the_only_finding() -> None:
     symptoms = run_of(lambda place, code: (place + code) % 2 == 0)
     account = symptoms.account

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -177,18 +178,30 @@ def same_connections(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
             "sample": everybody,
             **dict([shared] if shared else []),
         },
-        "Look at these connections on the server: are they subscribed, allowed to listen, and "
-        "where the server looks for them? connections.csv names them."
-        if shared is None
-        else _WHAT_THEY_SHARE.get(
-            shared[0], f"Look at what is special about this {shared[0]} on the server."
-        ),
+        _where_to_look(shared, len(bad), everybody),
     )
 
 
-_WHAT_THEY_SHARE = {
-    "worker": "A server does not know workers: look at this one's log, machine and network.",
-}
+def _where_to_look(shared: tuple[str, str] | None, bad: int, of: int) -> str:
+    """Return what to look at where a few connections get nothing.
+
+    Args:
+        shared: what they share, and its value; None without that.
+        bad: their number.
+        of: number of all connections.
+    """
+    if shared is not None:
+        if shared[0] == "worker":
+            return "A server does not know workers: look at this one's log, machine and network."
+        return f"Look at what is special about this {shared[0]} on the server."
+    hint = (
+        "Look at these connections on the server: are they subscribed, allowed to listen, and "
+        "where the server looks for them? connections.csv names them."
+    )
+    # Three standard deviations of how many of them chance sends to one of two instances.
+    if bad < of / 2 - 1.5 * math.sqrt(of):
+        return hint
+    return f"{hint} Or a balancer sent them to an instance that does not get these codes."
 
 
 def by_channel(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
