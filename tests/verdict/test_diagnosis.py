@@ -242,6 +242,12 @@ def test_a_silent_cut_is_found() -> None:
     assert (finding.evidence["connections"], finding.evidence["from_s"]) == (2, 13.0)
 
 
+@pytest.mark.parametrize(("early", "patterns"), [(3, ["silent_cut"]), (14, [])])
+def test_some_may_be_cut_before_the_first_code(early: int, patterns: list[str]) -> None:
+    finding = found(run_of(lambda place, code: place < early or (place < early + 5 and code > 4)))
+    assert finding == patterns
+
+
 def test_a_quarter_that_gets_nothing_is_not_an_instance() -> None:
     finding = one(run_of(lambda place, _code: place % 4 == 0))
     assert finding.pattern == "same_connections"

@@ -22,6 +22,8 @@ _GROUP = 0.025
 #: Smallest share of connections that get nothing which is taken for instances: where codes are
 #: handed in at one instance, those at the others get nothing, at least about half.
 _STARVED = 0.35
+#: Smallest share of the connections without further codes that received some before.
+_SEEN_CUT = 0.3
 #: How many channels a sentence names.
 _NAMED = 5
 #: Most groups of connections that are taken for instances.
@@ -272,6 +274,10 @@ def silent_cut(_: Symptoms, matrix: LossMatrix) -> Finding | None:
     if len(order) < _MIN_CODES + 2:
         return None
     begins = [len(order) - tail for tail in _tails(order, matrix) if tail >= 2]
+    # Some may have been cut before the first code.
+    never = sum(lacking.issuperset(order) for lacking in matrix.lacking.values())
+    if len(begins) >= _SEEN_CUT * (len(begins) + never):
+        begins += [0] * never
     explained, cut = sum(len(order) - first for first in begins), len(begins)
     if cut < 1 or explained < EXPLAINS * matrix.losses:
         return None
