@@ -16,7 +16,7 @@ from sseload_users import options as run_options
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.garbage import kept
 from sseload_users.options import Options
-from sseload_users.run import early_signals, master_port, memory, stats_memory
+from sseload_users.run import early_signals, master_port, memory, spawn_messages, stats_memory
 from sseload_users.run.link import Link
 from sseload_users.run.worker import Worker
 from sseload_users.users.broadcaster import CodeBroadcaster
@@ -50,6 +50,7 @@ def _on_init(environment: Environment, **_: Any) -> None:
         _attach_leader(environment, leader)
     if worker is not None:
         memory.watch(environment, worker.give_up, _CANNOT_RUN)
+        spawn_messages.cheapen()
         environment.events.test_start.add_listener(lambda **_: worker.begin())
         worker.begin_if_late()
         # The last handler of this event runs first: before Locust takes leave of the master.
