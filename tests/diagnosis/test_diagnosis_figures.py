@@ -27,8 +27,11 @@ def planted(name: str, folder: Path, processes: int = 1) -> tuple[Named, dict[st
     )
 
 
-def test_the_failures_of_a_thundering_herd_are_those_that_were_refused(tmp_path: Path) -> None:
-    named, evidence = planted("a storm", tmp_path, processes=2)
+@pytest.mark.parametrize(("name", "processes"), [("a storm", 2), ("a herd of the server's", 3)])
+def test_the_failures_of_a_thundering_herd_are_those_that_were_refused(
+    tmp_path: Path, name: str, processes: int
+) -> None:
+    named, evidence = planted(name, tmp_path, processes)
     refused = sum(each.refused == "too fast" for each in listeners_of(named.records[0]).values())
     assert evidence["failed"] == refused > 0
     assert evidence["connections"] == CONNECTIONS
