@@ -272,6 +272,10 @@ class Options:
     metrics_host: str = option(
         "127.0.0.1", _RUN, "address on which to serve it", in_form=False, public=False
     )
+    metrics_wait: float = option(
+        0.0, _RUN, "seconds for which a headless run waits at its end until its final metrics have "
+        "been scraped from that port", lowest=0, in_form=False, public=False,
+    )  # fmt: skip
 
     @classmethod
     def read(cls, parsed: argparse.Namespace | Mapping[str, Any] | None) -> Options:
@@ -379,6 +383,8 @@ class Options:
             raise ConfigError("--client-key needs --client-certificate: give both.")
         if self.client_key_password is not None and self.client_certificate is None:
             raise ConfigError("--client-key-password needs --client-certificate: give both.")
+        if self.metrics_wait and self.metrics_port is None:
+            raise ConfigError("--metrics-wait needs a port: give --metrics-port, too.")
         if bool(self.watch_metrics) != bool(self.watch_series):
             raise ConfigError("--watch-metrics and --watch-series go together: give both.")
         if self.watch_metrics and not option_texts.is_plain_url(self.watch_metrics):

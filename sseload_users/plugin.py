@@ -46,8 +46,6 @@ def _on_init(environment: Environment, **_: Any) -> None:
     link = Link(environment)
     worker = Worker(environment, link, users) if link.role != "master" else None
     leader = _make_leader(environment, link, users) if link.role != "worker" else None
-    if leader is not None:
-        _attach_leader(environment, leader)
     if worker is not None:
         memory.watch(environment, worker.give_up, _CANNOT_RUN)
         spawn_messages.cheapen()
@@ -70,6 +68,8 @@ def _make_leader(environment: Environment, link: Link, users: UserClasses) -> Le
     try:
         leader = Leader(environment, link, users, demo.start)
         leader.prepare()
+        # Its handlers come first, so that the summary is printed before the last scrape.
+        _attach_leader(environment, leader)
         _show(environment, leader, users.options(environment))
     except ConfigError as error:
         complain(str(error))
@@ -101,7 +101,12 @@ def _show(environment: Environment, leader: Leader, options: Options) -> None:
         listen(environment.web_ui.host, environment.web_ui.port, "--web-port", "--web-host").close()
         routes.attach(environment.web_ui, views, leader.next_run())
     if options.metrics_port is not None:
-        metrics_server.serve(views.metrics, options.metrics_host, options.metrics_port)
+        server = metrics_server.MetricsServer(
+            views.metrics, options.metrics_host, options.metrics_port
+        )
+        if options.metrics_wait and getattr(environment.parsed_options, "headless", False):
+            wait = options.metrics_wait
+            environment.events.quit.add_listener(lambda **_: server.wait_for_scrape(wait))
 
 
 def _end_in_order_on_signals(environment: Environment) -> None:

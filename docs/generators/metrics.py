@@ -16,8 +16,8 @@ _Node: TypeAlias = Mapping[str, Any]
 _INTRODUCTION = """\
 # Metrics reference
 
-`make schema` generates this page from the exposition of a report that has everything. [The web \
-UI](web.md#metrics-for-prometheus) says where Prometheus finds the metrics.
+`make schema` generates this page from the exposition of a report that has everything. \
+[Observability](observability.md) says where Prometheus finds the metrics.
 
 - Times are in seconds. A figure that is not known is NaN.
 - A histogram has ten buckets to a decade, from {lowest:g} s to {highest:g} s: a quantile computed \
@@ -27,7 +27,8 @@ from it is off by a quarter at most.
 `other`.
 - Some metrics are there only where they have a meaning: those of nodes with `--nodes`, of \
 channels in a run with channels, of recovery where the profile promises resumption, of the server \
-with `--watch-process` and the like, of health checks with `--watch-health`.
+with `--watch-process` and the like, of health checks with `--watch-health`, of patterns where the \
+diagnosis names one.
 """
 
 #: Labels whose values are not listed, and what they are.
@@ -39,12 +40,16 @@ _LABELS = {
     "name": "the series",
     "node": "the node's URL",
     "operation": "what failed, as in the report",
+    "pattern": "the name of the pattern",
     "received_at": "the URL of the session's node",
+    "region": "the worker's `--region`",
+    "rule": "the name of the rule",
     "sent_to": "the URL of the node that took the code",
     "source": "what is watched",
     "target": "the server's URL",
     "transport": "`websocket`, `socketio` or `sse`",
     "unit": "the unit of the value",
+    "worker": "the name of the worker",
 }
 
 

@@ -17,6 +17,7 @@ from sseload_users.report.model import SCHEMA, CodeRow, Report, TimelinePoint
 from sseload_users.report.snapshot import Snapshot
 from sseload_users.report.symptoms import LATEST, symptoms_of
 from sseload_users.report.timeline import Points, timeline
+from sseload_users.report.workers import worker_shares
 from sseload_users.verdict.diagnosis import diagnose
 from sseload_users.verdict.reasons import StepReport, Verdict
 from sseload_users.verdict.rules import judge
@@ -212,4 +213,5 @@ def report_for_metrics(live: Live) -> Report:
     vitals = [] if live.vitals is None else live.vitals.latest()
     # However well it goes: the run has not reached its end.
     running = replace(report.run, complete=False)
-    return replace(report, run=running, timeline=[point], vitals=vitals)
+    workers = worker_shares(live.totals.workers.values(), counted)
+    return replace(report, run=running, timeline=[point], vitals=vitals, workers=workers)

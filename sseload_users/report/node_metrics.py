@@ -2,68 +2,67 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
+from sseload_users.report.metric_families import counters, gauges, scaled
 from sseload_users.report.model import Report
 
 
 def node_metrics(report: Report) -> Iterator[Metric]:
     """Yield the metrics of a run's nodes."""
-    connects = CounterMetricFamily(
-        "sseload_node_connects",
+    nodes = report.nodes
+    yield counters(
+        "node_connects",
         "Connect attempts at each node, by result.",
-        labels=("node", "result"),
+        ("node", "result"),
+        [
+            ((node.url, result), getattr(node, result))
+            for node in nodes
+            for result in ("succeeded", "failed")
+        ],
     )
-    drops = CounterMetricFamily(
-        "sseload_node_drops",
+    yield counters(
+        "node_drops",
         "Sessions at each node that the server or the network ended.",
-        labels=("node",),
+        ("node",),
+        [((node.url,), node.dropped) for node in nodes],
     )
-    planned = CounterMetricFamily(
-        "sseload_node_planned_ends",
+    yield counters(
+        "node_planned_ends",
         "Sessions at each node that the server ended as planned.",
-        labels=("node",),
+        ("node",),
+        [((node.url,), node.planned_ends) for node in nodes],
     )
-    gaps = GaugeMetricFamily(
-        "sseload_node_longest_gap_seconds",
+    yield gauges(
+        "node_longest_gap_seconds",
         "Longest time from the end of a session at each node, not by sseload, to the next one.",
-        labels=("node",),
+        ("node",),
+        [((node.url,), scaled(node.gap_max_ms, 0.001)) for node in nodes],
     )
-    for node in report.nodes:
-        planned.add_metric((node.url,), node.planned_ends)
-        gap_ms = node.gap_max_ms
-        gaps.add_metric((node.url,), math.nan if gap_ms is None else gap_ms / 1000)
-        connects.add_metric((node.url, "succeeded"), node.succeeded)
-        connects.add_metric((node.url, "failed"), node.failed)
-        drops.add_metric((node.url,), node.dropped)
-    yield from (connects, drops, planned, gaps)
     yield from _pairs(report)
 
 
 def _pairs(report: Report) -> Iterator[Metric]:
     labels = ("sent_to", "received_at")
+    pairs = [((pair.sent_to, pair.received_at), pair) for pair in report.node_pairs]
     # A missing delivery can still arrive late, so the counts may fall.
-    owed = GaugeMetricFamily(
-        "sseload_node_deliveries_owed",
+    yield gauges(
+        "node_deliveries_owed",
         "Owed pairs of a code, by the node that it was sent to, and a session, by its node.",
-        labels=labels,
+        labels,
+        [(names, pair.owed) for names, pair in pairs],
     )
-    delivered = GaugeMetricFamily(
-        "sseload_node_deliveries",
+    yield gauges(
+        "node_deliveries",
         "The owed pairs of nodes that were delivered.",
-        labels=labels,
+        labels,
+        [(names, pair.delivered) for names, pair in pairs],
     )
-    p99 = GaugeMetricFamily(
-        "sseload_node_delivery_latency_p99_seconds",
+    yield gauges(
+        "node_delivery_latency_p99_seconds",
         "The 99th percentile of the delivery latency between nodes.",
-        labels=labels,
+        labels,
+        [(names, scaled(pair.delivery_ms.p99, 0.001)) for names, pair in pairs],
     )
-    for pair in report.node_pairs:
-        names, p99_ms = (pair.sent_to, pair.received_at), pair.delivery_ms.p99
-        owed.add_metric(names, pair.owed)
-        delivered.add_metric(names, pair.delivered)
-        p99.add_metric(names, math.nan if p99_ms is None else p99_ms / 1000)
-    yield from (owed, delivered, p99)

@@ -6,18 +6,13 @@ from counters that code increments.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import accumulate
 from typing import NamedTuple
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -34,9 +29,11 @@ from sseload_users.core.figures import (
 )
 from sseload_users.core.formatting import clean
 from sseload_users.report import hdr
+from sseload_users.report.metric_families import Sample, counter, counters, gauge, gauges, scaled
 from sseload_users.report.model import CompressionFigures, Report, TimelinePoint
 from sseload_users.report.node_metrics import node_metrics
-from sseload_users.verdict.reasons import GRADES
+from sseload_users.report.verdict_metrics import verdict_metrics
+from sseload_users.report.worker_metrics import worker_metrics
 
 #: Upper bounds of the histograms' buckets, in seconds: ten to a decade (the Renard series R10),
 #: so that a quantile computed from them is off by a quarter at most, from 0.1 ms to 100 s.
@@ -56,9 +53,6 @@ MOST_CAUSES = 50
 
 #: The most channels that are exposed, the worst of them.
 MOST_CHANNELS = 20
-
-#: The values of a family's labels, and a figure; None is exposed as NaN.
-_Sample = tuple[Sequence[object], float | None]
 
 
 class Exposition(NamedTuple):
@@ -103,14 +97,14 @@ def metrics_of(report: Report) -> Iterator[Metric]:
 
     The last interval of the timeline has the current figures.
     """
-    run, verdict = report.run, report.verdict
+    run = report.run
     labels = ("id", "target", "transport")
-    yield _gauges("run_info", "The run.", labels, [((run.id, run.target, run.transport), 1)])
-    yield _gauge("run_complete", "Whether the run went to its end.", run.complete)
-    yield _gauge("workers", "Processes that hold the connections.", run.workers)
-    if verdict.is_judged:
-        grades: list[_Sample] = [((grade,), verdict.grade == grade) for grade in GRADES]
-        yield _gauges("verdict", "The grade of the run: 1 for its grade.", ("grade",), grades)
+    yield gauges("run_info", "The run.", labels, [((run.id, run.target, run.transport), 1)])
+    started = datetime.fromisoformat(run.started_at).timestamp()
+    yield gauge("run_start_time_seconds", "When the run started, as Unix time.", started)
+    yield gauge("run_complete", "Whether the run went to its end.", run.complete)
+    yield gauge("workers", "Processes that hold the connections.", run.workers)
+    yield from verdict_metrics(report)
     if report.timeline:
         yield from _now(report.timeline[-1])
     yield from _connections(report.connections)
@@ -129,6 +123,7 @@ def metrics_of(report: Report) -> Iterator[Metric]:
         yield from _channels(report.channels[:MOST_CHANNELS])
     if report.nodes:
         yield from node_metrics(report)
+    yield from worker_metrics(report.workers)
     yield from _errors(report.errors)
     yield from _generator(report.generator)
     if report.vitals:
@@ -138,28 +133,28 @@ def metrics_of(report: Report) -> Iterator[Metric]:
 
 
 def _now(point: TimelinePoint) -> Iterator[Metric]:
-    yield _gauge("connections_open", "Connections that are subscribed.", point.open)
-    yield _gauge("connections_connecting", "Connections that are connecting.", point.connecting)
-    yield _gauge(
+    yield gauge("connections_open", "Connections that are subscribed.", point.open)
+    yield gauge("connections_connecting", "Connections that are connecting.", point.connecting)
+    yield gauge(
         "generator_cpu_ratio",
         "CPU use of the busiest generator process, 1 for one whole core.",
-        _scaled(point.cpu_percent, 0.01),
+        scaled(point.cpu_percent, 0.01),
     )
-    yield _gauge(
+    yield gauge(
         "generator_wait_ratio",
         "The share of the time in which a generator process waited for a core.",
-        _scaled(point.waited_percent, 0.01),
+        scaled(point.waited_percent, 0.01),
     )
 
 
 def _connections(connections: ConnectionFigures) -> Iterator[Metric]:
-    yield _counters(
+    yield counters(
         "connects",
         "Connect attempts, by result.",
         ("result",),
         [(("succeeded",), connections.succeeded), (("failed",), connections.failed)],
     )
-    yield _counters(
+    yield counters(
         "connections",
         "Connections, by whether they were ever subscribed.",
         ("result",),
@@ -168,23 +163,23 @@ def _connections(connections: ConnectionFigures) -> Iterator[Metric]:
             (("gave_up",), connections.never_connected),
         ],
     )
-    yield _counter(
+    yield counter(
         "connections_ended",
         "Connections that the server told not to come again.",
         connections.ended,
     )
-    yield _counter(
+    yield counter(
         "sessions_dropped",
         "Sessions that the server or the network ended.",
         connections.dropped,
     )
-    yield _counter(
+    yield counter(
         "sessions_reconnected",
         "Sessions that followed a dropped one of the same connection.",
         connections.reconnected,
     )
     polling = connections.polling
-    yield _counters(
+    yield counters(
         "sessions_polling",
         "Sessions that began by long polling, by what became of them.",
         ("result",),
@@ -193,14 +188,14 @@ def _connections(connections: ConnectionFigures) -> Iterator[Metric]:
             (("stayed",), 0 if polling is None else polling.sessions - polling.upgraded),
         ],
     )
-    yield _counter(
+    yield counter(
         "sessions_resumed",
         "Sessions in which the server restored the state of the one before.",
         connections.resumed,
     )
     over_http2 = "Sessions of event streams that came over HTTP/2."
-    yield _counter("sessions_over_http2", over_http2, connections.over_http2)
-    yield _gauge(
+    yield counter("sessions_over_http2", over_http2, connections.over_http2)
+    yield gauge(
         "connections_peak",
         "The most connections that were subscribed at once.",
         connections.peak_open,
@@ -213,22 +208,22 @@ def _connections(connections: ConnectionFigures) -> Iterator[Metric]:
 
 
 def _compression(compression: CompressionFigures) -> Iterator[Metric]:
-    yield _counters(
+    yield counters(
         "sessions",
         "Subscribed sessions, by the compression that was negotiated.",
         ("compression",),
         [((clean(name),), many) for name, many in compression.negotiated.items()],
     )
-    yield _counter(
+    yield counter(
         "compressed_bytes",
         "Bytes of compressed messages and streams, as they came.",
         compression.wire_bytes,
     )
-    yield _counter("inflated_bytes", "Bytes that they became.", compression.inflated_bytes)
+    yield counter("inflated_bytes", "Bytes that they became.", compression.inflated_bytes)
 
 
 def _codes(codes: CodeFigures) -> Iterator[Metric]:
-    yield _counters(
+    yield counters(
         "codes",
         "Codes that were due, by the outcome of their requests.",
         ("status",),
@@ -246,8 +241,8 @@ def _codes(codes: CodeFigures) -> Iterator[Metric]:
 def _deliveries(deliveries: DeliveryFigures) -> Iterator[Metric]:
     # What is owed and what is missing are not counters: a session that is closed, or a code
     # that arrives late after all, takes from them.
-    yield _gauge("deliveries_owed", "Pairs of a code and a session it is owed to.", deliveries.owed)
-    yield _gauges(
+    yield gauge("deliveries_owed", "Pairs of a code and a session it is owed to.", deliveries.owed)
+    yield gauges(
         "deliveries",
         "Owed deliveries, by outcome.",
         ("outcome",),
@@ -259,7 +254,7 @@ def _deliveries(deliveries: DeliveryFigures) -> Iterator[Metric]:
             (("missing",), deliveries.missing),
         ],
     )
-    yield _counters(
+    yield counters(
         "messages_beside",
         "Messages beside owed deliveries, by kind.",
         ("kind",),
@@ -281,7 +276,7 @@ def _channels(channels: Sequence[ChannelFigures]) -> Iterator[Metric]:
 
     They are gauges: which channels are the worst changes in the course of a run.
     """
-    yield _gauges(
+    yield gauges(
         "channel_deliveries",
         "Deliveries of the worst channels, by outcome; leaked beside the owed.",
         ("channel", "outcome"),
@@ -291,16 +286,16 @@ def _channels(channels: Sequence[ChannelFigures]) -> Iterator[Metric]:
             for outcome in _CHANNEL_OUTCOMES
         ],
     )
-    yield _gauges(
+    yield gauges(
         "channel_delivery_p99_seconds",
         "99th percentile of the delivery latency of the worst channels.",
         ("channel",),
-        [((each.name,), _scaled(each.p99, 0.001)) for each in channels],
+        [((each.name,), scaled(each.p99, 0.001)) for each in channels],
     )
 
 
 def _errors(errors: ErrorFigures) -> Iterator[Metric]:
-    yield _counter(
+    yield counter(
         "operations",
         "Connect attempts, codes that were due, upkeep, and joins and leaves of channels.",
         errors.operations,
@@ -313,22 +308,22 @@ def _errors(errors: ErrorFigures) -> Iterator[Metric]:
         counted["other", "other"] = sum(cause.count for cause in rest)
     if counted:
         labels = ("operation", "cause")
-        yield _counters("errors", "Failed operations, by cause.", labels, [*counted.items()])
+        yield counters("errors", "Failed operations, by cause.", labels, [*counted.items()])
 
 
 def _generator(generator: GeneratorFigures) -> Iterator[Metric]:
     yield _histogram("generator_lag", "From the kernel's timestamp to the read.", generator.lag_ms)
-    yield _gauge(
+    yield gauge(
         "generator_resident_memory_bytes",
         "Peak resident memory of all generator processes.",
-        _scaled(generator.rss_mib, 1 << 20),
+        scaled(generator.rss_mib, 1 << 20),
     )
-    yield _gauge(
+    yield gauge(
         "generator_clock_error_seconds",
         "How wrong a latency between two machines can be because of their clocks.",
-        _scaled(generator.clock_error_ms, 0.001),
+        scaled(generator.clock_error_ms, 0.001),
     )
-    yield _gauge(
+    yield gauge(
         "generator_saturated",
         "Whether the generator is too busy for its load.",
         generator.saturated,
@@ -336,12 +331,12 @@ def _generator(generator: GeneratorFigures) -> Iterator[Metric]:
 
 
 def _vitals(vitals: Iterable[VitalsSeries]) -> Metric:
-    samples: list[_Sample] = []
+    samples: list[Sample] = []
     for each in vitals:
         known = [value for value in each.values if value is not None]
         if known:
             samples.append(((each.source, each.name, each.unit), known[-1]))
-    return _gauges(
+    return gauges(
         "server",
         "The server's condition, as far as it is watched, in the unit of the label.",
         ("source", "name", "unit"),
@@ -350,41 +345,12 @@ def _vitals(vitals: Iterable[VitalsSeries]) -> Metric:
 
 
 def _health(health: HealthFigures) -> Metric:
-    return _counters(
+    return counters(
         "health_checks",
         "Health checks of the server during the run, by result.",
         ("result",),
         [(("succeeded",), health.checks - health.failed), (("failed",), health.failed)],
     )
-
-
-def _gauge(name: str, about: str, value: float | None) -> Metric:
-    return _gauges(name, about, (), [((), value)])
-
-
-def _counter(name: str, about: str, value: int) -> Metric:
-    return _counters(name, about, (), [((), value)])
-
-
-def _gauges(
-    name: str, about: str, labels: Sequence[str], samples: Iterable[_Sample]
-) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(f"sseload_{name}", about, labels=labels)
-    _fill(family, samples)
-    return family
-
-
-def _counters(
-    name: str, about: str, labels: Sequence[str], samples: Iterable[_Sample]
-) -> CounterMetricFamily:
-    family = CounterMetricFamily(f"sseload_{name}", about, labels=labels)
-    _fill(family, samples)
-    return family
-
-
-def _fill(family: GaugeMetricFamily | CounterMetricFamily, samples: Iterable[_Sample]) -> None:
-    for labels, value in samples:
-        family.add_metric([clean(each) for each in labels], math.nan if value is None else value)
 
 
 def _histogram(name: str, about: str, latency: LatencySummary) -> HistogramMetricFamily:
@@ -401,7 +367,3 @@ def _histogram(name: str, about: str, latency: LatencySummary) -> HistogramMetri
         buckets=[*buckets, ("+Inf", total)],
         sum_value=(latency.mean or 0.0) * total / 1000,
     )
-
-
-def _scaled(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from sseload_users.core.code_tally import Outcomes
 from sseload_users.core.counters import Counters
+from sseload_users.core.figure_types import LatencySummary
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.second import highest
 from sseload_users.core.totals import WorkerTotals
@@ -16,10 +17,22 @@ from sseload_users.report.model import RegionShare, WorkerShare
 _T = TypeVar("_T", WorkerShare, RegionShare)
 
 
-def worker_shares(workers: Iterable[WorkerTotals]) -> list[WorkerShare]:
-    """Return each worker's share."""
+def worker_shares(
+    workers: Iterable[WorkerTotals],
+    summarize: Callable[[Histogram], LatencySummary] = Histogram.summary,
+) -> list[WorkerShare]:
+    """Return each worker's share.
+
+    Args:
+        workers: their accounts.
+        summarize: how a histogram is summed up.
+    """
     return [
-        _share([each], partial(WorkerShare, name=each.name, region=each.region, lost=each.lost))
+        _share(
+            [each],
+            partial(WorkerShare, name=each.name, region=each.region, lost=each.lost),
+            summarize,
+        )
         for each in workers
     ]
 
@@ -35,12 +48,17 @@ def region_shares(workers: Iterable[WorkerTotals]) -> list[RegionShare]:
         _share(
             own,
             partial(RegionShare, name=name, workers=len(own), lost=sum(each.lost for each in own)),
+            Histogram.summary,
         )
         for name, own in sorted(regions.items())
     ]
 
 
-def _share(workers: Sequence[WorkerTotals], make: Callable[..., _T]) -> _T:
+def _share(
+    workers: Sequence[WorkerTotals],
+    make: Callable[..., _T],
+    summarize: Callable[[Histogram], LatencySummary],
+) -> _T:
     counters, outcomes = Counters(), Outcomes()
     connect, delivery = Histogram(), Histogram()
     for each in workers:
@@ -61,8 +79,8 @@ def _share(workers: Sequence[WorkerTotals], make: Callable[..., _T]) -> _T:
         interrupted=outcomes.interrupted,
         missing=outcomes.missing,
         leaked=outcomes.leaked,
-        connect_ms=connect.summary(),
-        delivery_ms=delivery.summary(),
+        connect_ms=summarize(connect),
+        delivery_ms=summarize(delivery),
         clock_error_ms=(max(each.clock_error_ns for each in gauges) / 1e6 if gauges else None),
         cpu_percent=highest(each.cpu_percent for each in workers),
         waited_percent=highest(each.waited_percent for each in workers),

@@ -178,6 +178,15 @@ SERIES = {
     "generator_resident_memory_bytes": (),
     "generator_clock_error_seconds": (),
     "generator_saturated": (),
+    "rule_grade": ("rule",),
+    "run_start_time_seconds": (),
+    "worker_connects_total": ("region", "result", "worker"),
+    "worker_deliveries": ("outcome", "region", "worker"),
+    **{
+        f"worker_{name}": ("region", "worker")
+        for name in ("lost", "sessions_dropped_total", "delivery_latency_p99_seconds",
+                     "cpu_peak_ratio", "wait_peak_ratio")
+    },
     **{
         f"{name}_seconds_{part}": ("le",) if part == "bucket" else ()
         for name in ("connect_time", "ingest_time", "delivery_latency", "code_spread",

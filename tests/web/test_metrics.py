@@ -10,32 +10,31 @@ from pathlib import Path
 
 import pytest
 import requests
-from gevent.pywsgi import WSGIServer
 
 from sseload_users.core.errors import ConfigError
 from sseload_users.report.prometheus import Exposition
-from sseload_users.web import metrics_server as metrics
+from sseload_users.web.metrics_server import MetricsServer
 from tests.support.metrics import families, values
 from tests.support.ports import free_port
 from tests.support.runs import LOCUST, PATIENCE, QUICK, SSELOAD, run, running, target
 
 
 @pytest.fixture
-def server() -> Iterator[WSGIServer]:
-    started = metrics.serve(
+def server() -> Iterator[MetricsServer]:
+    started = MetricsServer(
         lambda accept: Exposition(b"sseload_workers 1\n", f"text/plain; of={accept}"),
         "127.0.0.1",
         0,
     )
     yield started
-    started.stop(timeout=0)
+    started.close()
 
 
-def ask(server: WSGIServer, path: str, method: str = "GET") -> bytes:
+def ask(server: MetricsServer, path: str, method: str = "GET") -> bytes:
     """The whole response, read by hand because the server is in this process."""
     import gevent.socket as gsocket
 
-    with closing(gsocket.create_connection(("127.0.0.1", server.server_port), 10)) as to:
+    with closing(gsocket.create_connection(("127.0.0.1", server.port), 10)) as to:
         to.sendall(f"{method} {path} HTTP/1.0\r\n\r\n".encode())
         answer = b""
         while piece := to.recv(65536):
@@ -43,7 +42,7 @@ def ask(server: WSGIServer, path: str, method: str = "GET") -> bytes:
     return answer
 
 
-def test_only_the_metrics_path_is_served(server: WSGIServer) -> None:
+def test_only_the_metrics_path_is_served(server: MetricsServer) -> None:
     answer = ask(server, "/metrics")
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"Content-Type: text/plain; of=\r\n" in answer
@@ -52,9 +51,9 @@ def test_only_the_metrics_path_is_served(server: WSGIServer) -> None:
     assert b" 405 " in ask(server, "/metrics", "DELETE")
 
 
-def test_a_port_in_use_is_one_sentence(server: WSGIServer) -> None:
+def test_a_port_in_use_is_one_sentence(server: MetricsServer) -> None:
     with pytest.raises(ConfigError, match=r"--metrics-port \d+: cannot listen on 127\.0\.0\.1"):
-        metrics.serve(lambda _: Exposition(b"", ""), "127.0.0.1", server.server_port or 0)
+        MetricsServer(lambda _: Exposition(b"", ""), "127.0.0.1", server.port)
 
 
 @pytest.mark.e2e
@@ -121,3 +120,21 @@ def test_locusts_opentelemetry_is_independent(tmp_path: Path) -> None:
     assert outcome.status == 0
     said = outcome.stderr + outcome.stdout
     assert "OpenTelemetry SDK is not installed" in said or "OpenTelemetry enabled" in said
+
+
+@pytest.mark.e2e
+def test_a_headless_run_waits_for_the_scrape_of_its_final_metrics(tmp_path: Path) -> None:
+    port = free_port()
+    with running(
+        tmp_path, "6", "3", "1", *QUICK, "--target", "websocket", "--metrics-port", str(port),
+        "--metrics-wait", "45",
+    ) as going:  # fmt: skip
+        going.wait_until(lambda: "Verdict" in going.stdout, "the summary")
+        answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE)
+        outcome = going.finish()
+    assert outcome.status == 0
+    assert outcome.seconds < 40
+    found = families(answer.text)
+    assert values(found["sseload_run_complete"]) == {(): 1}
+    assert values(found["sseload_deliveries"])["delivered",] == 18
+    assert values(found["sseload_worker_deliveries"])["delivered", "", "local"] == 18
