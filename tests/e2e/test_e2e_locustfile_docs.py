@@ -55,6 +55,16 @@ def test_an_example_runs_as_it_stands(tmp_path: Path, title: str) -> None:
         assert all(0 < each < 1000 for each in slowest)
 
 
+def test_the_example_in_the_readme_runs(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (text,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    small = text.replace("codes = 100", "codes = 3").replace("duration = 300", "duration = 1")
+    assert small != text
+    status, output, _ = run_locustfile(tmp_path, small)
+    assert status == 0, output
+    assert len(re.findall(r"^LT-\S+ [\d.]+$", output, re.MULTILINE)) == 3 * 6
+
+
 @pytest.mark.parametrize(
     ("base", "line", "instead"),
     [
