@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -82,8 +83,8 @@ class Outcomes:
 
 
 @dataclass(slots=True)
-class NodeOutcomes(Outcomes):
-    """How the owed pairs of codes and of sessions at one node ended.
+class GroupOutcomes(Outcomes):
+    """How the owed pairs of codes and of a group of sessions ended: at one node, or of one pace.
 
     Attributes:
         latencies: of the deliveries, in microseconds.
@@ -91,7 +92,7 @@ class NodeOutcomes(Outcomes):
 
     latencies: Histogram = field(default_factory=Histogram)
 
-    def merge(self, other: NodeOutcomes) -> None:
+    def merge(self, other: GroupOutcomes) -> None:
         """Add another's account."""
         self.add(other)
         self.latencies.merge(other.latencies)
@@ -104,7 +105,7 @@ class NodeOutcomes(Outcomes):
         ]  # fmt: skip
 
     @classmethod
-    def unpack(cls, data: list[Any]) -> NodeOutcomes:
+    def unpack(cls, data: list[Any]) -> GroupOutcomes:
         """Return the account that was packed."""
         *values, latencies = data
         new = cls(*values)
@@ -126,6 +127,8 @@ class CodeTally(Outcomes):
         overlooked: it came in messages in which the profile does not look for it.
         latencies: of its deliveries, in microseconds.
         at_nodes: how its owed pairs at each node ended, by the node's index; None without nodes.
+        paces: the same of connections that read slowly (True), and of the others; None in a run
+            without slow readers.
             `merge` leaves it out, as `NodeTotals` adds it up for all codes together.
     """
 
@@ -135,13 +138,28 @@ class CodeTally(Outcomes):
     last_ns: int = 0
     overlooked: bool = False
     latencies: Histogram = field(default_factory=Histogram)
-    at_nodes: dict[int, NodeOutcomes] | None = None
+    at_nodes: dict[int, GroupOutcomes] | None = None
+    paces: dict[bool, GroupOutcomes] | None = None
 
-    def at_node(self, node: int) -> NodeOutcomes:
+    def at_node(self, node: int) -> GroupOutcomes:
         """Return the account of a node's sessions; create it if there is none."""
         if self.at_nodes is None:
             self.at_nodes = {}
-        return self.at_nodes.setdefault(node, NodeOutcomes())
+        return self.at_nodes.setdefault(node, GroupOutcomes())
+
+    def groups(self, node: int | None, slow: bool | None) -> Iterator[GroupOutcomes]:
+        """Yield the accounts of the groups of a session; create those that are not there.
+
+        Args:
+            node: index of its node; None in a run without nodes.
+            slow: whether its connection reads slowly; None in a run without such.
+        """
+        if node is not None:
+            yield self.at_node(node)
+        if slow is not None:
+            if self.paces is None:
+                self.paces = {}
+            yield self.paces.setdefault(slow, GroupOutcomes())
 
     def merge(self, other: CodeTally) -> None:
         """Add another's account of the same code."""
@@ -173,15 +191,18 @@ class CodeTally(Outcomes):
             self.overlooked,
             self.latencies.pack() if self.latencies.total else None,
             self.at_nodes and {node: each.pack() for node, each in self.at_nodes.items()},
+            self.paces and {slow: each.pack() for slow, each in self.paces.items()},
         ]  # fmt: skip
 
     @classmethod
     def unpack(cls, data: list[Any]) -> CodeTally:
         """Return the account that was packed."""
-        *values, latencies, at_nodes = data
+        *values, latencies, at_nodes, paces = data
         new = cls(*values)
         if latencies:
             new.latencies = Histogram.unpack(latencies)
         if at_nodes:
-            new.at_nodes = {node: NodeOutcomes.unpack(each) for node, each in at_nodes.items()}
+            new.at_nodes = {node: GroupOutcomes.unpack(each) for node, each in at_nodes.items()}
+        if paces:
+            new.paces = {slow: GroupOutcomes.unpack(each) for slow, each in paces.items()}
         return new

@@ -42,10 +42,10 @@ def count_owed(
     setattr(account, outcome, getattr(account, outcome) + pairs)
     setattr(connection, outcome, getattr(connection, outcome) + pairs)
     account.owed += pairs
-    if connection.node is not None:
-        at_node = account.at_node(connection.node)
-        setattr(at_node, outcome, getattr(at_node, outcome) + pairs)
-        at_node.owed += pairs
+    if connection.is_grouped:
+        for group in account.groups(connection.node, connection.slow):
+            setattr(group, outcome, getattr(group, outcome) + pairs)
+            group.owed += pairs
 
 
 def _note_pair(
@@ -103,16 +103,25 @@ def count_new_arrivals(code: TrackedCode, timeout_ns: int) -> tuple[list[int], l
     return latencies_us, in_time
 
 
-def count_delivered_at_node(account: CodeTally, node: int, latencies_us: list[int]) -> None:
-    """Count deliveries of a code at a node, with their latencies in microseconds."""
-    at_node = account.at_node(node)
-    at_node.owed += len(latencies_us)
-    at_node.delivered += len(latencies_us)
-    at_node.latencies.add_all(latencies_us)
+def count_delivered_to(
+    account: CodeTally, node: int | None, slow: bool | None, latencies_us: list[int]
+) -> None:
+    """Count deliveries of a code, with their latencies in microseconds, for groups of sessions.
+
+    Args:
+        account: the code's account.
+        node: index of the sessions' node; None in a run without nodes.
+        slow: whether their connections read slowly; None in a run without such.
+        latencies_us: the latencies.
+    """
+    for group in account.groups(node, slow):
+        group.owed += len(latencies_us)
+        group.delivered += len(latencies_us)
+        group.latencies.add_all(latencies_us)
 
 
-def count_deliveries_at_nodes(rules: PairRules, account: CodeTally, code: TrackedCode) -> None:
-    """Count the copies of an owed code that came in time, for the nodes of their sessions.
+def count_deliveries_to_groups(rules: PairRules, account: CodeTally, code: TrackedCode) -> None:
+    """Count the copies of an owed code that came in time, for the groups of their sessions.
 
     Args:
         rules: have the delivery timeout.
@@ -120,13 +129,14 @@ def count_deliveries_at_nodes(rules: PairRules, account: CodeTally, code: Tracke
         code: the code; all its copies are counted.
     """
     sent_ns = code.sent_ns or 0
-    by_node: dict[int | None, list[tuple[Session, int]]] = {}
+    by_group: dict[tuple[int | None, bool | None], list[tuple[Session, int]]] = {}
     for session, arrived_ns in code.counted_copies().items():
-        by_node.setdefault(session.connection.node, []).append((session, arrived_ns))
-    for node, copies in by_node.items():
+        own = session.connection.node, session.connection.slow
+        by_group.setdefault(own, []).append((session, arrived_ns))
+    for (node, slow), copies in by_group.items():
         in_time = arrivals_in_time(code, copies, sent_ns, rules.timeout_ns)
-        if node is not None and in_time:
-            count_delivered_at_node(account, node, [(each - sent_ns) // 1000 for each in in_time])
+        if in_time:
+            count_delivered_to(account, node, slow, [(each - sent_ns) // 1000 for each in in_time])
 
 
 def count_leak(tally: Tally, session: Session, code: TrackedCode, copies: int) -> None:
@@ -193,8 +203,8 @@ def count_first_copies(
         else:
             count_owed("late", account, session, code, arrived_ns=arrived_ns)
     some = next(iter(code.copies or ()), None)
-    if some is not None and some.connection.node is not None:
-        count_deliveries_at_nodes(rules, account, code)
+    if some is not None and some.connection.is_grouped:
+        count_deliveries_to_groups(rules, account, code)
 
 
 def count_further_copies(

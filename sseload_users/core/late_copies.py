@@ -6,7 +6,7 @@ from sseload_users.core.code_tally import STRAY, CodeTally
 from sseload_users.core.counting import (
     count_before,
     count_delivered,
-    count_delivered_at_node,
+    count_delivered_to,
     count_duplicates,
     count_leak,
     count_owed,
@@ -73,8 +73,7 @@ def count_copy_of_settled(
     in_time_ns = min(arrived_ns, latest_ns)
     latencies_us = [(in_time_ns - sent_ns) // 1000]
     count_delivered(account, latencies_us, [in_time_ns])
-    if connection.node is not None:
-        count_delivered_at_node(account, connection.node, latencies_us)
+    count_delivered_to(account, connection.node, connection.slow, latencies_us)
     return in_time_ns
 
 

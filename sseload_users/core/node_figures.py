@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from pydantic import with_config
+from pydantic import Field, with_config
 
 from sseload_users.core.figure_types import FIGURES, Amount, Count, LatencySummary, Name
+
+
+@with_config(FIGURES)
+@dataclass(slots=True, kw_only=True)
+class NodeOutage:
+    """A time in which most of a node's sessions were away.
+
+    It or the network ended at least half of them within a few seconds.
+    """
+
+    from_s: Annotated[float, Field(ge=0)]
+    """When the first of them ended, in seconds since the run began, rounded down to a second of
+    the clock."""
+    to_s: Amount
+    """When half of them were back, rounded up; null if they never were."""
 
 
 @with_config(FIGURES)
@@ -54,6 +70,8 @@ class NodeFigures:
     """Owed pairs whose session closed before the code arrived and before the timeout."""
     missing: Count
     """Owed pairs whose code never arrived."""
+    outages: list[NodeOutage]
+    """When most of its sessions were away, in order."""
 
     @property
     def has_gaps(self) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from sseload_users.core.code_tally import STRAY, CodeTally, NodeOutcomes, Outcomes
+from sseload_users.core.code_tally import STRAY, CodeTally, GroupOutcomes, Outcomes
 from sseload_users.core.figure_types import LatencySummary
 from sseload_users.core.histogram import Histogram
-from sseload_users.core.node_figures import NodeFigures, NodePairFigures
+from sseload_users.core.node_figures import NodeFigures, NodeOutage, NodePairFigures
+from sseload_users.core.outages import Outage, changes_at_nodes, outages
 from sseload_users.core.streams import StreamPlan
 from sseload_users.core.tally import Tally
 
@@ -30,7 +31,7 @@ class NodeTotals:
         # How many of the latest codes of each node's turn were such, without one between them.
         self._refused: Counter[int] = Counter()
         self._pairs = {
-            (source, to): NodeOutcomes() for source in range(len(urls)) for to in range(len(urls))
+            (source, to): GroupOutcomes() for source in range(len(urls)) for to in range(len(urls))
         }
 
     def count_sent(self, sequence: int, node: int | None = None) -> None:
@@ -55,20 +56,25 @@ class NodeTotals:
         for to, outcomes in (code.at_nodes or {}).items():
             self._pairs[self._source(sequence), to].merge(outcomes)
 
-    def figures(self, tally: Tally) -> list[NodeFigures]:
+    def figures(self, tally: Tally, started_ns: int) -> list[NodeFigures]:
         """Return the figures of the nodes, in order.
 
         Args:
             tally: has the numbers of their connections.
+            started_ns: when the run began (wall clock, ns).
         """
         diverted = Counter(map(self._due, self._diverted))
-        return [self._node(node, tally, diverted[node]) for node in range(len(self._urls))]
+        changes = changes_at_nodes(tally.seconds, started_ns / 1e9)
+        return [
+            self._node(node, tally, diverted[node], outages(changes.get(node, ())))
+            for node in range(len(self._urls))
+        ]
 
     def refused_at_end(self) -> dict[str, int]:
         """Return how many of the latest codes a node did not take, by the URLs of such nodes."""
         return {self._urls[node]: many for node, many in sorted((+self._refused).items())}
 
-    def _node(self, node: int, tally: Tally, diverted: int) -> NodeFigures:
+    def _node(self, node: int, tally: Tally, diverted: int, away: Sequence[Outage]) -> NodeFigures:
         gaps, all_owed = tally.node_gaps.get(node, Histogram()), Outcomes()
         for (_, to), pair in self._pairs.items():
             if to == node:
@@ -92,6 +98,13 @@ class NodeTotals:
             recovered=all_owed.recovered,
             interrupted=all_owed.interrupted,
             missing=all_owed.missing,
+            outages=[
+                NodeOutage(
+                    from_s=round(max(0.0, each.from_s), 3),
+                    to_s=None if each.to_s is None else round(each.to_s, 3),
+                )
+                for each in away
+            ],
         )
 
     def pairs(self, summarize: Callable[[Histogram], LatencySummary]) -> list[NodePairFigures]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sseload_users.core.causes import is_local
-from sseload_users.core.figures import Probe, SearchResult
 from sseload_users.core.objective import Objective
 from sseload_users.core.plan import RunStep, StepResult
+from sseload_users.core.run_figures import Probe, SearchResult
 from sseload_users.core.schedule import Schedule
 
 #: What a search varies: the number of connections, or of codes a second.

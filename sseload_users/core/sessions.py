@@ -40,7 +40,7 @@ class Connection:
         number: number within its worker, from 1.
         username: user it connects as.
         node: index of the node that it connects to; None in a run without nodes.
-        slow: whether it reads slowly on purpose.
+        slow: whether it reads slowly on purpose; None in a run where no connection does.
         source: local address of its latest session; empty if unknown.
         away_ns: since when it is away after a planned end (wall clock, ns); None if it is not.
         unusual: keeps its pairs that were not simply delivered; None if they are not wanted.
@@ -69,7 +69,7 @@ class Connection:
     channels: Sequence[str] = ()
     session: Session | None = None
     node: int | None = None
-    slow: bool = False
+    slow: bool | None = None
     source: str = ""
     away_ns: int | None = None
     unusual: UnusualPairs | None = None
@@ -79,6 +79,11 @@ class Connection:
         """Pairs of settled codes that its sessions were owed."""
         undelivered = self.late + self.missing + self.interrupted
         return self.delivered + self.recovered + undelivered
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether its pairs are counted for groups of connections as well: nodes or paces."""
+        return self.node is not None or self.slow is not None
 
 
 class Session:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sseload_users.core.channel_totals import ChannelTotals
 from sseload_users.core.channels import ChannelPlan
-from sseload_users.core.code_tally import Outcomes, Status
+from sseload_users.core.code_tally import GroupOutcomes, Outcomes, Status
 from sseload_users.core.connection_row import ConnectionRow
 from sseload_users.core.counters import Counters
 from sseload_users.core.evidence import Evidence
@@ -83,6 +83,8 @@ class Totals:
         tally: sum of all that was counted.
         percentiles: percentiles of each code and each second.
         outcomes: sum of the outcomes of all codes.
+        paces: of connections that read slowly (True), and of the others; empty in a run without
+            slow readers.
         channels: the account of each channel; None for a run without channels.
         nodes: as given.
         statuses: number of codes by status.
@@ -104,6 +106,7 @@ class Totals:
         self.tally = RunTally()
         self.percentiles = PercentileHistory(self.tally)
         self.outcomes = Outcomes()
+        self.paces: dict[bool, GroupOutcomes] = {}
         self.channels = None if plan is None else ChannelTotals(plan)
         self.nodes = nodes
         self.statuses: Counter[Status] = Counter()
@@ -207,6 +210,8 @@ class Totals:
                 self.channels.add(sequence, code)
             if self.nodes is not None:
                 self.nodes.add(sequence, code)
+            for slow, outcomes in (code.paces or {}).items():
+                self.paces.setdefault(slow, GroupOutcomes()).merge(outcomes)
             self.percentiles.touch_code(sequence)
         for second in news.seconds:
             self.percentiles.touch_second(second)

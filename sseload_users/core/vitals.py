@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sseload_users.core.figures import VitalsSeries
 from sseload_users.core.formatting import count, number
+from sseload_users.core.run_figures import VitalsSeries
 
 Source = Literal["process", "metrics", "health"]
 

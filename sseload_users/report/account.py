@@ -20,13 +20,13 @@ from sseload_users.core.figures import (
     ErrorFigures,
     FailureCause,
     GeneratorFigures,
-    HealthFigures,
     ObservationFigures,
     PollingFigures,
     RampFigures,
 )
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.ramp import Ramp
+from sseload_users.core.run_figures import HealthFigures
 from sseload_users.core.second import highest
 from sseload_users.core.tally import Tally
 from sseload_users.core.totals import Totals

@@ -10,14 +10,10 @@ from itertools import islice
 from typing import Literal
 
 from sseload_users.core.code_tally import CodeTally
-from sseload_users.core.figures import (
-    DeliveryFigures,
-    FlapRecovery,
-    SearchResult,
-    StormRecovery,
-)
+from sseload_users.core.figures import DeliveryFigures
 from sseload_users.core.formatting import ms
 from sseload_users.core.histogram import Histogram
+from sseload_users.core.run_figures import FlapRecovery, PaceFigures, SearchResult, StormRecovery
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
 from sseload_users.report.account import Run, account_of, health_of, parts_of, rate
@@ -83,9 +79,10 @@ def build(
         storm=_storm(run, totals) if run.storms_ns else None,
         flap=_flap(run, totals) if totals.tally.counters.flapped else None,
         vitals=vitals.columns(run.started_ns, ends_s) if vitals is not None else [],
+        paces=list(_paces(totals)),
         health=health,
         addresses=address_figures(totals.tally.addresses),
-        nodes=totals.nodes.figures(totals.tally) if totals.nodes else [],
+        nodes=totals.nodes.figures(totals.tally, run.started_ns) if totals.nodes else [],
         node_pairs=totals.nodes.pairs(Histogram.summary) if totals.nodes else [],
         workers=worker_shares(totals.workers.values()),
         regions=region_shares(totals.workers.values()),
@@ -254,6 +251,21 @@ def _limit_of_storm(run: Run, totals: Totals) -> Literal["generator", "server"]:
     waited_us = tally.storm.total * run.options["storm_jitter"] / 2 * 1e6
     others_us = tally.storm.total_us - tally.storm_own.total_us - waited_us
     return "generator" if tally.storm_own.total_us > others_us else "server"
+
+
+def _paces(totals: Totals) -> Iterator[PaceFigures]:
+    """Yield what became of the deliveries of slow readers, and of the others."""
+    for slow, outcomes in sorted(totals.paces.items(), reverse=True):
+        yield PaceFigures(
+            slow=slow,
+            owed=outcomes.owed,
+            delivered=outcomes.delivered,
+            late=outcomes.late,
+            recovered=outcomes.recovered,
+            interrupted=outcomes.interrupted,
+            missing=outcomes.missing,
+            delivery_ms=outcomes.latencies.summary(),
+        )
 
 
 def _flap(run: Run, totals: Totals) -> FlapRecovery:

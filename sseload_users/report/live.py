@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from sseload_users.core.code_tally import OWED_STATUSES
-from sseload_users.core.figures import Account, HealthFigures
+from sseload_users.core.figures import Account
+from sseload_users.core.run_figures import HealthFigures
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import ServerVitals
 from sseload_users.report.account import Run, account_of, counted, health_of, parts_of
@@ -98,9 +99,10 @@ def report_so_far(live: Live) -> Report:
         storm=None,
         flap=None,
         vitals=[],
+        paces=[],
         health=_health(live),
         addresses=[],
-        nodes=nodes.figures(live.totals.tally) if nodes else [],
+        nodes=nodes.figures(live.totals.tally, live.run.started_ns) if nodes else [],
         node_pairs=nodes.pairs(counted) if nodes else [],
         workers=[],
         regions=[],

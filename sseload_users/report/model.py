@@ -17,15 +17,16 @@ from sseload_users.core.figure_types import (
     Percent,
     Timestamp,
 )
-from sseload_users.core.figures import (
-    Account,
+from sseload_users.core.figures import Account
+from sseload_users.core.node_figures import NodeFigures, NodePairFigures
+from sseload_users.core.run_figures import (
     FlapRecovery,
     HealthFigures,
+    PaceFigures,
     SearchResult,
     StormRecovery,
     VitalsSeries,
 )
-from sseload_users.core.node_figures import NodeFigures, NodePairFigures
 from sseload_users.verdict.reasons import StepReport, Verdict
 from sseload_users.verdict.symptoms import Finding
 
@@ -377,6 +378,9 @@ class Report(Account, _Head):
     """How soon the connections were back that --flap lost one by one; null without it."""
     vitals: list[VitalsSeries]
     """The server's condition, as far as it was watched."""
+    paces: list[PaceFigures]
+    """Connections that read slowly on purpose (--slow-share), and the others; empty without
+    such."""
     health: HealthFigures | None
     """The target's health checks during the run; null where --watch-health was not given."""
     addresses: list[AddressFigures]

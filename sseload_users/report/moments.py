@@ -1,12 +1,16 @@
-"""Find the moments of a run to mark in its charts: storms, and diagnoses that name a time."""
+"""Find the moments of a run to mark in its charts over time.
+
+They are storms, outages, and diagnoses that name a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sseload_users.report.model import Report
+from sseload_users.core.outages import Change, outages
+from sseload_users.report.model import Report, TimelinePoint
 from sseload_users.verdict.symptoms import Finding
 
 
@@ -25,26 +29,47 @@ class Moment:
     name: str
 
 
-def moments(report: Report) -> list[Moment]:
-    """Return the moments of a report, in order of time."""
-    storms = report.storm.started_at if report.storm else []
-    began = datetime.fromisoformat(report.run.started_at)
-    return in_order(
-        ((datetime.fromisoformat(each) - began).total_seconds() for each in storms),
-        report.diagnosis,
-    )
-
-
-def in_order(storms_s: Iterable[float], findings: Sequence[Finding]) -> list[Moment]:
-    """Return the moments of storms and of findings, in order of time.
+def moments(report: Report, storms_s: Iterable[float] | None = None) -> list[Moment]:
+    """Return the moments of a report, in order of time.
 
     Args:
-        storms_s: when storms began, in seconds since the run began.
-        findings: as in the report.
+        report: of a run that has ended, or is going on.
+        storms_s: when storms began, in seconds since the run began; None for those of the report.
     """
+    if storms_s is None:
+        began = datetime.fromisoformat(report.run.started_at)
+        storms = report.storm.started_at if report.storm else []
+        storms_s = ((datetime.fromisoformat(each) - began).total_seconds() for each in storms)
     found = [Moment(at, at, "storm") for at in storms_s]
+    found += _of_findings(report.diagnosis)
+    found += _of_nodes(report) if report.nodes else _of_all(report.timeline)
+    return sorted(found, key=lambda moment: (moment.start_s, moment.end_s, moment.name))
+
+
+def _of_findings(findings: Sequence[Finding]) -> Iterator[Moment]:
     for each in findings:
         start, end = (each.evidence.get(name) for name in ("from_s", "to_s"))
         if isinstance(start, float | int) and isinstance(end, float | int):
-            found.append(Moment(start, max(start, end), each.pattern.replace("_", " ")))
-    return sorted(found, key=lambda moment: (moment.start_s, moment.end_s, moment.name))
+            yield Moment(start, max(start, end), each.pattern.replace("_", " "))
+
+
+def _of_nodes(report: Report) -> Iterator[Moment]:
+    for node in report.nodes:
+        for each in node.outages:
+            end = _end(report.timeline) if each.to_s is None else each.to_s
+            yield Moment(each.from_s, max(each.from_s, end), f"node {node.node} away")
+
+
+def _of_all(timeline: Sequence[TimelinePoint]) -> Iterator[Moment]:
+    """Yield when most sessions ended in a run without nodes, as if its server were one."""
+    changes, before = [], 0.0
+    for point in timeline:
+        changes.append(Change(before, point.t, point.dropped, point.open))
+        before = point.t
+    for each in outages(changes):
+        end = before if each.to_s is None else each.to_s
+        yield Moment(each.from_s, end, "most sessions dropped")
+
+
+def _end(timeline: Sequence[TimelinePoint]) -> float:
+    return timeline[-1].t if timeline else 0.0

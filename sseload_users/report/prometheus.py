@@ -24,10 +24,9 @@ from sseload_users.core.figures import (
     DeliveryFigures,
     ErrorFigures,
     GeneratorFigures,
-    HealthFigures,
-    VitalsSeries,
 )
 from sseload_users.core.formatting import clean
+from sseload_users.core.run_figures import HealthFigures, VitalsSeries
 from sseload_users.report import hdr
 from sseload_users.report.metric_families import Sample, counter, counters, gauge, gauges, scaled
 from sseload_users.report.model import CompressionFigures, Report, TimelinePoint

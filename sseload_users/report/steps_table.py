@@ -8,8 +8,8 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from sseload_users.core.figures import Probe, SearchResult
 from sseload_users.core.formatting import ms, number, share
+from sseload_users.core.run_figures import Probe, SearchResult
 from sseload_users.report.glue import glued
 from sseload_users.report.model import Report
 from sseload_users.verdict.capacity import ladder_sentence

@@ -20,12 +20,12 @@ class Part:
 
     Attributes:
         identity: the user that it connects as, with its channels.
-        slow: it reads slowly.
+        slow: whether it reads slowly; None in a run where no connection does.
         node: index of the node that it connects to; None in a run without nodes.
     """
 
     identity: Identity
-    slow: bool
+    slow: bool | None
     node: int | None = None
 
 
@@ -96,5 +96,5 @@ class ConnectionPlan:
 
     def _part_at(self, place: int, user: Identity | None) -> Part:
         share = self._slow_share
-        slow = math.floor((place + 1) * share) > math.floor(place * share)
+        slow = math.floor((place + 1) * share) > math.floor(place * share) if share else None
         return Part(self._assignment.identity(place, user), slow, self._assignment.node(place))

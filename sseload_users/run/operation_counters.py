@@ -53,8 +53,7 @@ class OperationCounters:
             node: index of the node; None in a run without nodes.
             event: what became of it.
         """
-        if node is not None and not self._is_closed():
-            self._ledger.tally.nodes[node, event] += 1
+        self._add_at_node(node, event, 1)
 
     def count_node_gap(self, node: int | None, down_us: int) -> None:
         """Count the time that a connection to a node was without a session; see `count_at_node`.
@@ -231,8 +230,7 @@ class OperationCounters:
         """Take back a planned end: the client could not return at once, so it was a drop."""
         connection.away_ns = None
         self.counters.planned_ends -= 1
-        if connection.node is not None and not self._is_closed():
-            self._ledger.tally.nodes[connection.node, "planned"] -= 1
+        self._add_at_node(connection.node, "planned", -1)
 
     def drop_absent(self, before_ns: int) -> None:
         """Count as dropped the connections that are still away after a planned end.
@@ -298,6 +296,12 @@ class OperationCounters:
         found = bounded_cause((operation, clean(cause)), self._causes)
         self._causes.add(found)
         return found[1]
+
+    def _add_at_node(self, node: int | None, event: NodeEvent, many: int) -> None:
+        if node is not None and not self._is_closed():
+            tally = self._ledger.tally
+            tally.nodes[node, event] += many
+            tally.second(wall_ns()).at_nodes()[node, event] += many
 
     def _count_failure(self, operation: str, cause: str, server_text: str = "") -> str:
         cause = self.bounded(operation, cause)

@@ -128,7 +128,7 @@ class SimulatedClient:
 
     def _play(self, part: Part) -> None:
         """Take on what this connection is in the run."""
-        self._membership.identity, self._slow = part.identity, part.slow
+        self._membership.identity, self._slow = part.identity, bool(part.slow)
         self._connection.username = part.identity.username
         self._connection.slow = part.slow
         if part.slow:
@@ -413,7 +413,9 @@ class SimulatedClient:
             returns = bool(hold.why) or planned or (dropped and may_return)
             end = run.ledger.pause_session if returns else run.ledger.close_session
             end(session, ended_ns, released=not dropped, planned=planned)
-            if dropped and not run.finished:
+            if not dropped:
+                run.operations.count_at_node(self._connection.node, "left")
+            elif not run.finished:
                 self._dropped_ns = self._lost_ns = ended_ns
                 if planned:
                     cause = closed.cause

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sseload_users.core.figures import (
-    Account,
-    ConnectionFigures,
-    FlapRecovery,
-    RampFigures,
-    SearchResult,
-    StormRecovery,
-)
+from sseload_users.core.figures import Account, ConnectionFigures, RampFigures
 from sseload_users.core.formatting import clean, count, ms, number, of, seconds, shorten
 from sseload_users.core.objective import Objective, measure
+from sseload_users.core.run_figures import FlapRecovery, SearchResult, StormRecovery
 from sseload_users.verdict.reasons import GRADES, Reason, StepReport, make_reason
 from sseload_users.verdict.receipts import came
 from sseload_users.verdict.thresholds import Grade, JudgedShare, Rule, Thresholds

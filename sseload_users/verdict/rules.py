@@ -14,11 +14,10 @@ from sseload_users.core.figures import (
     CodeFigures,
     ConnectionFigures,
     ErrorFigures,
-    HealthFigures,
-    SearchResult,
     went_out,
 )
 from sseload_users.core.formatting import clean, count, number
+from sseload_users.core.run_figures import HealthFigures, SearchResult
 from sseload_users.verdict import capacity, saturation
 from sseload_users.verdict.defects import judge_defects, judge_several_per_frame
 from sseload_users.verdict.failures import (

@@ -20,7 +20,7 @@ from sseload_users.report.live import (
     report_so_far,
 )
 from sseload_users.report.model import Report
-from sseload_users.report.moments import Moment, in_order, moments
+from sseload_users.report.moments import Moment, moments
 from sseload_users.report.reach import latest_reach
 from sseload_users.report.reason_links import links
 from sseload_users.report.snapshot import Snapshot, extent
@@ -144,7 +144,7 @@ def _finished(report: Report, pause: Callable[[], None]) -> dict[str, object]:
 
 def _moments(live: Live, report: Report) -> list[Moment]:
     storms_s = ((each - live.run.started_ns) / 1e9 for each in live.run.storms_ns)
-    return in_order(storms_s, report.diagnosis)
+    return moments(report, storms_s)
 
 
 def _drawn(report: Report, marks: Sequence[Moment], pause: Callable[[], None]) -> dict[str, object]:

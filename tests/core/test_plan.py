@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sseload_users.core.figures import SearchResult
 from sseload_users.core.objective import Objective
 from sseload_users.core.plan import Ladder, RunPlan, RunStep, SingleStep, StepResult
+from sseload_users.core.run_figures import SearchResult
 from sseload_users.core.schedule import Schedule
 from sseload_users.core.search import Search
 from tests.support.reports import causes_of, sample

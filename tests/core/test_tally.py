@@ -12,6 +12,7 @@ from sseload_users.core.causes import bounded_cause
 from sseload_users.core.code_tally import CodeTally
 from sseload_users.core.counters import Counters
 from sseload_users.core.histogram import CoarseHistogram, Histogram
+from sseload_users.core.node_counts import NodeEvent
 from sseload_users.core.second import Second
 from sseload_users.core.tally import PackedTally, Tally
 from tests.support.ledger_model import OUTCOMES, total_of
@@ -50,16 +51,27 @@ def code_tallies(draw: st.DrawFn) -> CodeTally:
     return new
 
 
+at_nodes_in_a_second: st.SearchStrategy[dict[tuple[int, NodeEvent], int]] = st.dictionaries(
+    st.tuples(st.integers(0, 3), st.sampled_from(["connected", "dropped"])), st.integers(1, 9)
+)
+
+
 @st.composite
 def seconds(draw: st.DrawFn) -> Second:
-    return Second(
-        **{each.name: draw(st.integers(0, 10**6)) for each in fields(Second) if each.type == "int"},
+    numbers: Any = {
+        each.name: draw(st.integers(0, 10**6)) for each in fields(Second) if each.type == "int"
+    }
+    new = Second(
+        **numbers,
         cpu_percent=draw(st.floats(0, 100)),
         waited_percent=draw(st.none() | st.floats(0, 100)),
         busy_percent=draw(st.floats(0, 200)),
         delivery=draw(latencies.map(coarse)),
         lag=draw(latencies.map(coarse)),
     )
+    if at_nodes := draw(at_nodes_in_a_second):
+        new.at_nodes().update(at_nodes)
+    return new
 
 
 @st.composite

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sseload_users.core import vitals
-from sseload_users.core.figures import VitalsSeries
+from sseload_users.core.run_figures import VitalsSeries
 from sseload_users.core.vitals import Series, ServerVitals
 
 S = 10**9

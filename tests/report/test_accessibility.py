@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from sseload_users.core.figures import VitalsSeries
+from sseload_users.core.run_figures import VitalsSeries
 from sseload_users.report import comparison_views, html, trend_page
 from sseload_users.report.comparison import compare
 from sseload_users.report.history import KeptRun, summary

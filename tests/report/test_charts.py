@@ -13,8 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from sseload_users.core.figures import StormRecovery, VitalsSeries
 from sseload_users.core.histogram import Histogram
+from sseload_users.core.run_figures import StormRecovery, VitalsSeries
 from sseload_users.report import charts, hdr
 from sseload_users.report.charts import RunTime, palette, scale
 from sseload_users.report.charts.bins import MOST_BINS, bins, chunks

@@ -12,9 +12,10 @@ from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as openmetrics,
 )
 
-from sseload_users.core.figures import FailureCause, HealthFigures, VitalsSeries
+from sseload_users.core.figures import FailureCause
 from sseload_users.core.formatting import clean
 from sseload_users.core.histogram import Histogram
+from sseload_users.core.run_figures import HealthFigures, VitalsSeries
 from sseload_users.report import prometheus
 from sseload_users.report.model import Report
 from tests.support.hostile import HOSTILE, hostile_report

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sseload_users.core.figures import (
-    FailureCause,
+from sseload_users.core.figures import FailureCause
+from sseload_users.core.formatting import ms, share
+from sseload_users.core.histogram import Histogram
+from sseload_users.core.run_figures import (
     Probe,
     SearchResult,
     StormRecovery,
     VitalsSeries,
 )
-from sseload_users.core.formatting import ms, share
-from sseload_users.core.histogram import Histogram
 from sseload_users.report import html
 from sseload_users.report.model import Report
 from sseload_users.report.summary_figures import figures

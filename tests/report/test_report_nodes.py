@@ -37,7 +37,7 @@ def report_of(nodes: int, losses: dict[tuple[int, int], int], name: str = "node"
         tally.nodes[source, "connected"] = 10
     tally.nodes[nodes - 1, "failed"], tally.nodes[nodes - 1, "dropped"] = 2, 1
     report = sample()
-    report.nodes, report.node_pairs = totals.figures(tally), totals.pairs(counted)
+    report.nodes, report.node_pairs = totals.figures(tally, 0), totals.pairs(counted)
     return report
 
 
@@ -98,7 +98,7 @@ def test_gaps_and_diverted_codes_have_a_table_of_their_own() -> None:
         tally.nodes[0, event] += 1
     tally.gaps_of(0).add_all([2_000_000, 3_500_000, 1_000_000])
     report = sample()
-    report.nodes, report.node_pairs = totals.figures(tally), totals.pairs(counted)
+    report.nodes, report.node_pairs = totals.figures(tally, 0), totals.pairs(counted)
     first, second = report.nodes
     assert (first.codes, first.diverted, second.codes, second.diverted) == (3, 0, 1, 1)
     assert (first.owed, second.owed, second.recovered) == (0, 4, 4)

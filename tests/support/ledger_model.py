@@ -20,7 +20,7 @@ from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.code_tally import (
     OPEN_STATUSES,
     STRAY,
-    NodeOutcomes,
+    GroupOutcomes,
     Outcomes,
     Status,
 )
@@ -102,6 +102,11 @@ class ModelCode:
         return newest > (NEVER if unlimited else self.overtakable_by)
 
 
+def reads_slowly(connection: int) -> bool:
+    """Whether a connection, by its number, is a slow reader in a run with nodes."""
+    return connection % 3 == 0
+
+
 @dataclass
 class Expected:
     """The account that a ledger must have at the end."""
@@ -113,6 +118,8 @@ class Expected:
     latencies_us: dict[int, list[int]] = field(default_factory=dict)
     at_nodes: dict[tuple[int, int], Counter[str]] = field(default_factory=dict)
     latencies_at_nodes: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+    paces: dict[bool, Counter[str]] = field(default_factory=dict)
+    latencies_of_paces: dict[bool, list[int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -160,7 +167,9 @@ class Model:
                 continue
             place = sequence, session.connection % self.nodes
             there = result.at_nodes.setdefault(place, Counter())
-            for count in (row, mine, there):
+            slow = reads_slowly(session.connection)
+            pace = result.paces.setdefault(slow, Counter())
+            for count in (row, mine, there, pace):
                 count["owed"] += 1
                 count[outcome] += 1
                 count["duplicate"] += max(0, len(arrivals) - 1)
@@ -171,6 +180,7 @@ class Model:
                 latency_us = (arrivals[0] - sent_ns) // 1000
                 result.latencies_us.setdefault(sequence, []).append(latency_us)
                 result.latencies_at_nodes.setdefault(place, []).append(latency_us)
+                result.latencies_of_paces.setdefault(slow, []).append(latency_us)
         newest: Counter[tuple[int, str | None, int]] = Counter()
         for index, (at, sequence, _) in enumerate(self.receipts):
             if index not in duplicates:
@@ -382,6 +392,7 @@ class World:
                 owner = group.of(len(group.connections)).ledger
                 new = owner.add_connection()
                 new.node = len(group.connections) % self.nodes if self.nodes else None
+                new.slow = reads_slowly(len(group.connections)) if self.nodes else None
                 group.connections.append(new)
             opened = group.of(connection).ledger.open_session(
                 group.connections[connection], started_ns, subscribed_ns, own
@@ -597,14 +608,15 @@ class World:
         check_pairs(pairs, total)
         self._check_reported(group, expected)
         self._check_nodes(group, expected)
+        self._check_paces(group, expected)
 
     def _check_nodes(self, group: Group, expected: Expected) -> None:
         """Compare the account of each code at each node with the model's."""
-        found: dict[tuple[int, int], NodeOutcomes] = {}
+        found: dict[tuple[int, int], GroupOutcomes] = {}
         for tally in (each for worker in group.workers for each in worker.taken):
             for sequence, code in tally.codes.items():
                 for node, outcomes in (code.at_nodes or {}).items():
-                    found.setdefault((sequence, node), NodeOutcomes()).merge(outcomes)
+                    found.setdefault((sequence, node), GroupOutcomes()).merge(outcomes)
         if not self.nodes:
             assert not found
             return
@@ -621,6 +633,25 @@ class World:
         for place, outcomes in found.items():
             latencies = Histogram()
             latencies.add_all(expected.latencies_at_nodes.get(place, ()))
+            assert outcomes.latencies.pack() == latencies.pack()
+
+    def _check_paces(self, group: Group, expected: Expected) -> None:
+        """Compare the accounts of slow readers, and of the others, with the model's."""
+        found: dict[bool, GroupOutcomes] = {}
+        for tally in (each for worker in group.workers for each in worker.taken):
+            for code in tally.codes.values():
+                for slow, outcomes in (code.paces or {}).items():
+                    found.setdefault(slow, GroupOutcomes()).merge(outcomes)
+        if not self.nodes:
+            assert not found
+            return
+        names = ("owed", "delivered", "late", "missing", "interrupted")
+        for slow in (True, False):
+            outcomes = found.get(slow, GroupOutcomes())
+            wanted = expected.paces.get(slow, Counter())
+            assert [getattr(outcomes, name) for name in names] == [wanted[name] for name in names]
+            latencies = Histogram()
+            latencies.add_all(expected.latencies_of_paces.get(slow, ()))
             assert outcomes.latencies.pack() == latencies.pack()
 
     def _check_reported(self, group: Group, expected: Expected) -> None:

@@ -308,6 +308,7 @@ def sample(
         storm=None,
         flap=None,
         vitals=[],
+        paces=[],
         health=None,
         steps=[],
         search=None,

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from hypothesis import strategies as st
 
-from sseload_users.core.code_tally import NodeOutcomes, Status
+from sseload_users.core.code_tally import GroupOutcomes, Status
 from sseload_users.core.ledger import Ledger
 from sseload_users.core.sessions import Connection, Session
 from sseload_users.core.tally import Tally
@@ -92,7 +92,7 @@ class ResumeWorld:
         self.codes: dict[int, tuple[int, Status]] = {}
         self.now_ns = 1_700_000_000 * 10**9
         self.total = Tally()
-        self.at_nodes = [NodeOutcomes() for _ in range(2)]
+        self.at_nodes = [GroupOutcomes() for _ in range(2)]
         for index, client in enumerate(self.clients):
             client.connection.node = index % 2
 

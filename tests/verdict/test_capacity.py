@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 
 from sseload_users.core.fail_on import FailOn
-from sseload_users.core.figures import Probe, SearchResult, StormRecovery
 from sseload_users.core.histogram import Histogram
+from sseload_users.core.run_figures import Probe, SearchResult, StormRecovery
 from sseload_users.core.totals import Totals
 from sseload_users.report.account import Run
 from sseload_users.report.build import build, step_report

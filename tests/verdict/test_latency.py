@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sseload_users.core.figures import FailureCause, HealthFigures
+from sseload_users.core.figures import FailureCause
 from sseload_users.core.objective import Objective
+from sseload_users.core.run_figures import HealthFigures
 from sseload_users.report.model import Report
 from sseload_users.run.thresholds_file import load_thresholds
 from sseload_users.verdict.latency import judge_latency

@@ -83,7 +83,8 @@ class RunTime:
             start, end = clock(each.start_s), clock(each.end_s)
             when = start if start == end else f"{start} - {end}"
             keys.append(Key("moment", f"{each.name}, {when}"))
-        return keys
+        further = len(self.moments) - _MOST_MOMENTS
+        return [*keys, Key("moment", f"{further} more")] if further > 0 else keys
 
     def hits(self, parts: Iterable[Bin], in_words: Callable[[Bin], str]) -> Iterator[Hit]:
         """Yield the tooltip of each part: its time, its figures, and the moments that lie in it.

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from sseload_users.core.figures import VitalsSeries
 from sseload_users.core.formatting import number
+from sseload_users.core.run_figures import VitalsSeries
 from sseload_users.core.vitals import sentences
 from sseload_users.report.charts import scale
 from sseload_users.report.charts.drawing import ChartTable, Panel, figure

@@ -89,7 +89,7 @@ def session_age(symptoms: Symptoms) -> Finding | None:
         f"Sessions end {age_s:.1f} s after they were subscribed ({share(own, len(drops))} of "
         f"{count(len(drops), 'drop')} in the sample).",
         own / len(drops),
-        {"seconds": round(age_s, 1), "drops": len(drops)},
+        {"seconds": round(age_s, 1), "drops": len(drops), **_when(symptoms)},
         "Something limits the lifetime of a connection: a balancer's or server's maximum, or a "
         "token that expires.",
     )
@@ -113,7 +113,7 @@ def idle_cut(symptoms: Symptoms) -> Finding | None:
         f"Sessions end {idle_s:.1f} s after they last received something "
         f"({share(own, len(drops))} of {count(len(drops), 'drop')} in the sample).",
         own / len(drops),
-        {"seconds": round(idle_s, 1), "drops": len(drops)},
+        {"seconds": round(idle_s, 1), "drops": len(drops), **_when(symptoms)},
         "A proxy or balancer closes idle connections: raise its timeout, or send pings more often "
         "than that ([[upkeep]] in the profile, if real clients do)."
         + (
@@ -161,6 +161,12 @@ def _constant(values_s: Sequence[float]) -> tuple[float, int] | None:
     middle = median(values_s)
     own = sum(abs(each - middle) <= _tolerance(middle) for each in values_s)
     return (middle, own) if middle >= 0.5 and own >= _EXPLAINS * len(values_s) else None
+
+
+def _when(symptoms: Symptoms) -> dict[str, float]:
+    """Return when the first and the last session of the sample ended, as evidence."""
+    times_s = [drop.at_ms / 1e3 - symptoms.started_ns / 1e9 for drop in symptoms.drops]
+    return {"from_s": round(min(times_s), 1), "to_s": round(max(times_s), 1)}
 
 
 def _at_once(drops: Sequence[Drop]) -> bool:
