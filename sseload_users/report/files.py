@@ -10,7 +10,7 @@ import csv
 import io
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from operator import attrgetter
@@ -191,7 +191,8 @@ def channels_csv(channels: Iterable[ChannelFigures]) -> str:
 
 def nodes_csv(nodes: Iterable[NodeFigures]) -> str:
     """Return nodes.csv: a line for each node (RFC 4180)."""
-    return _csv(NodeFigures, nodes)
+    # A list has no place in a cell; the page marks outages in its charts.
+    return _csv(NodeFigures, nodes, without={"outages"})
 
 
 def node_pairs_csv(pairs: Iterable[NodePairFigures]) -> str:
@@ -199,8 +200,10 @@ def node_pairs_csv(pairs: Iterable[NodePairFigures]) -> str:
     return _csv(NodePairRow, node_pair_rows(pairs))
 
 
-def _csv(kind: type[_Row], rows: Iterable[_Row], *, head: bool = True) -> str:
-    columns = [field.name for field in fields(kind)]
+def _csv(
+    kind: type[_Row], rows: Iterable[_Row], *, head: bool = True, without: Container[str] = ()
+) -> str:
+    columns = [field.name for field in fields(kind) if field.name not in without]
     values = attrgetter(*columns)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from sseload_users.core.formatting import count, ms, number, of, seconds, share
 from sseload_users.report import charts
-from sseload_users.report.charts.drawing import text
+from sseload_users.report.charts.texts import text
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

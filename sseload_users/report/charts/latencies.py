@@ -12,8 +12,9 @@ from sseload_users.core.figure_types import LatencySummary
 from sseload_users.core.formatting import ms, number
 from sseload_users.report import hdr
 from sseload_users.report.charts import scale
-from sseload_users.report.charts.drawing import ChartTable, Hit, Key, Panel, figure
+from sseload_users.report.charts.drawing import ChartTable, Hit, Key, figure
 from sseload_users.report.charts.palette import SERIES
+from sseload_users.report.charts.panel import Panel
 
 _POINTS = 200
 _HITS = 50

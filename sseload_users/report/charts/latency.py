@@ -11,7 +11,8 @@ from sseload_users.core.formatting import count, ms, number, share
 from sseload_users.core.histogram import RANGE_BITS
 from sseload_users.report.charts import scale
 from sseload_users.report.charts.bins import Bin
-from sseload_users.report.charts.drawing import ChartTable, Key, Panel, Point, figure
+from sseload_users.report.charts.drawing import ChartTable, Key, figure
+from sseload_users.report.charts.panel import Panel, Point
 from sseload_users.report.charts.run_time import (
     X_NAME,
     Column,

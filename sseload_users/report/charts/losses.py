@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from sseload_users.core.formatting import count, number, of, share
 from sseload_users.report.charts import scale
-from sseload_users.report.charts.drawing import ChartTable, Hit, Key, Panel, figure
+from sseload_users.report.charts.drawing import ChartTable, Hit, Key, figure
+from sseload_users.report.charts.panel import Panel
 from sseload_users.report.model import LossMap
 
 #: Height of the picture, in pixels.

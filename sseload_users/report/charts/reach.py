@@ -12,8 +12,9 @@ from markupsafe import Markup
 from sseload_users.core.formatting import ms, number, of, share
 from sseload_users.report import hdr
 from sseload_users.report.charts import scale
-from sseload_users.report.charts.drawing import ChartTable, Hit, Key, Panel, Point, figure
+from sseload_users.report.charts.drawing import ChartTable, Hit, Key, figure
 from sseload_users.report.charts.palette import SERIES
+from sseload_users.report.charts.panel import Panel, Point
 from sseload_users.report.model import CodeReach, CodeRow
 
 #: Steps of a curve that can be told apart at any width of the picture.

@@ -12,7 +12,8 @@ from typing import TypeAlias
 
 from sseload_users.report.charts import scale
 from sseload_users.report.charts.bins import MOST_BINS, Bin, bins
-from sseload_users.report.charts.drawing import Hit, Key, Panel, Point
+from sseload_users.report.charts.drawing import Hit, Key
+from sseload_users.report.charts.panel import Panel, Point
 from sseload_users.report.model import Phase, TimelinePoint
 from sseload_users.report.moments import Moment
 

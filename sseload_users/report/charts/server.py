@@ -10,8 +10,9 @@ from sseload_users.core.formatting import number
 from sseload_users.core.run_figures import VitalsSeries
 from sseload_users.core.vitals import sentences
 from sseload_users.report.charts import scale
-from sseload_users.report.charts.drawing import ChartTable, Panel, figure
+from sseload_users.report.charts.drawing import ChartTable, figure
 from sseload_users.report.charts.palette import SERIES
+from sseload_users.report.charts.panel import Panel
 from sseload_users.report.charts.run_time import (
     X_NAME,
     RunTime,

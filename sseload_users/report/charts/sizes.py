@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from sseload_users.core.formatting import count, ms, number, share
 from sseload_users.report.charts import scale
-from sseload_users.report.charts.drawing import ChartTable, Hit, Key, Panel, figure
+from sseload_users.report.charts.drawing import ChartTable, Hit, Key, figure
+from sseload_users.report.charts.panel import Panel
 from sseload_users.verdict.reasons import StepReport
 
 _PERCENTILES = (("max", "s5"), ("p99", "s2"), ("p95", "s3"), ("p50", "s1"))

@@ -10,7 +10,8 @@ from markupsafe import Markup
 from sseload_users.core.formatting import count, ms, number
 from sseload_users.report.charts import scale
 from sseload_users.report.charts.bins import Bin
-from sseload_users.report.charts.drawing import ChartTable, Key, Panel, figure
+from sseload_users.report.charts.drawing import ChartTable, Key, figure
+from sseload_users.report.charts.panel import Panel
 from sseload_users.report.charts.run_time import (
     DOTS_UP_TO,
     X_NAME,

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from markupsafe import Markup
 
 from sseload_users.report.charts import scale
-from sseload_users.report.charts.drawing import ChartTable, Hit, Key, Panel, figure
+from sseload_users.report.charts.drawing import ChartTable, Hit, Key, figure
+from sseload_users.report.charts.panel import Panel
 from sseload_users.report.intervals import Interval
 
 
