@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
 
+from sseload_users.core.figure_types import LatencySummary
 from sseload_users.core.figures import DeliveryFigures
 from sseload_users.core.formatting import count, share
-from sseload_users.report import charts
+from sseload_users.report import charts, groups
 from sseload_users.report.accuracy import accuracy
 from sseload_users.report.compression import compression_sentences
 from sseload_users.report.distribution import distribution
@@ -28,6 +29,8 @@ _FIRST, _LAST, _WORST = 10, 10, 30
 _MOST_CAUSES = 200
 #: Parts in which the timeline is drawn, at most: the page's script shows some of them closer.
 _MOST_BINS = 600
+#: The most groups of connections that are drawn side by side, the worst of them.
+_MOST_GROUPS = 20
 
 
 class _Outcome(NamedTuple):
@@ -122,14 +125,39 @@ def _charts(report: Report) -> list[Markup]:
         charts.latency(run),
         *([charts.heat(run)] if _has_latencies(report.timeline) else []),
         charts.reach(report.per_code, report.reach),
-        charts.distribution({"delivery": report.delivery_ms}),
+        charts.distribution(_distributions(report)),
         charts.deliveries(report.per_code),
         *([charts.losses(report.losses)] if report.losses else []),
+        *_groups(report),
         charts.connections(run),
         charts.traffic(run),
         charts.generator(run),
         *([charts.vitals(run, report.vitals)] if report.vitals else []),
     ]
+
+
+def _distributions(report: Report) -> dict[str, LatencySummary]:
+    """Return the latencies to draw as a whole: those of slow readers apart from the others."""
+    if not report.paces:
+        return {"delivery": report.delivery_ms}
+    return {"slow readers" if each.slow else "others": each.delivery_ms for each in report.paces}
+
+
+def _groups(report: Report) -> Iterator[Markup]:
+    """Yield the charts that compare groups of connections, as far as there are several."""
+    compared = (
+        ("nodes", "Node by node", groups.nodes(report), "node of the connections"),
+        ("channels", "Channel by channel", groups.channels(report), "channel"),
+        ("regions", "Region by region", groups.regions(report), "region"),
+        ("workers", "Worker by worker", groups.workers(report), "worker"),
+        ("paces", "Slow readers and the others", groups.paces(report), "connections"),
+    )
+    for name, title, rows, what in compared:
+        if len(rows) > 1:
+            shown = groups.worst(rows, _MOST_GROUPS)
+            yield charts.groups(f"chart-{name}", title, shown, of_all=len(rows), x_name=what)
+        if name == "channels" and len(rows) > _MOST_GROUPS:
+            yield charts.channel_spread(rows)
 
 
 def _returns(report: Report) -> dict[str, str]:

@@ -10,6 +10,7 @@ root element has ``data-theme="dark"`` or ``"light"``.
 """
 
 from sseload_users.report.charts.codes import deliveries
+from sseload_users.report.charts.groups import channel_spread, groups
 from sseload_users.report.charts.latencies import Change, changes, distribution
 from sseload_users.report.charts.latency import heat, latency
 from sseload_users.report.charts.losses import losses
@@ -25,10 +26,12 @@ __all__ = [
     "Change",
     "RunTime",
     "changes",
+    "channel_spread",
     "connections",
     "deliveries",
     "distribution",
     "generator",
+    "groups",
     "heat",
     "latency",
     "losses",

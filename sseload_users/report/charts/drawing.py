@@ -13,6 +13,7 @@ from sseload_users.report.charts.scale import Scale
 from sseload_users.report.charts.texts import LETTER, NARROW, text
 
 _ABOVE, _BETWEEN, _BELOW = 24, 34, 42  # pixels, for units, ticks and the axis' name
+_LONG, _SLOPE = 13, 0.9  # letters of a slanted name at most, and the sine of its angle
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,30 +99,61 @@ def figure(
         drawn.append(panel.svg(top))
         top += panel.height + _BETWEEN
     foot, x = top - _BETWEEN, panels[0].x
-    ticks = "".join(
-        f'<text x="{x.at(value):.2%}" y="{foot + 17:g}" text-anchor="middle">{text(label)}</text>'
-        for value, label in _fitting(x)
-    )
-    ticks = f'<g class="ticks">{ticks}</g>' if x.is_time else ticks
+    ticks = _names(x, foot) if x.kind == "names" else _numbers(x, foot)
+    slices = "".join(_hit(hit, x, _ABOVE, foot - _ABOVE) for hit in hits)
+    seconds = ""
+    if x.kind == "time":
+        ticks, seconds = f'<g class="ticks">{ticks}</g>', f' data-seconds="{x.high:g}"'
+        slices = window(slices, foot)
+    below = _BELOW
+    if x.kind == "names" and not _fit(x):
+        longest = max(len(_middle_out(label)) for _, label in x.ticks)
+        below += max(0, round(longest * LETTER * _SLOPE) - 12)
     ticks += (
-        f'<text class="x-name" x="50%" y="{foot + 36:g}" text-anchor="middle">'
+        f'<text class="x-name" x="50%" y="{foot + below - 6:g}" text-anchor="middle">'
         f"{text(x_name + x.note)}</text>"
     )
-    slices = "".join(_hit(hit, x, _ABOVE, foot - _ABOVE) for hit in hits)
-    if x.is_time:
-        slices = window(slices, foot)
-    seconds = f' data-seconds="{x.high:g}"' if x.is_time else ""
     legend = f'<ul class="legend">{"".join(key.html() for key in keys)}</ul>' if keys else ""
     return Markup(  # noqa: S704, since each text was escaped by `text`
         f'<figure class="chart" id="{name}">'
         f'<figcaption><h2 id="{name}-title">{text(title)}</h2>'
         f'<p id="{name}-about">{text(about)}</p></figcaption>{legend}'
         f'<div class="plot"{seconds}><svg role="img" aria-labelledby="{name}-title {name}-about" '
-        f'width="100%" height="{foot + _BELOW:g}">{"".join(drawn)}{ticks}{slices}</svg></div>'
+        f'width="100%" height="{foot + below:g}">{"".join(drawn)}{ticks}{slices}</svg></div>'
         f"<details><summary>The figures as a table</summary>"
         f'<div class="rows" tabindex="0" role="group" aria-labelledby="{name}-title">'
         f"{table.html()}</div></details></figure>"
     )
+
+
+def _numbers(x: Scale, foot: float) -> str:
+    """Return the labels of an axis of numbers or of time, as far as they fit."""
+    return "".join(
+        f'<text x="{x.at(value):.2%}" y="{foot + 17:g}" text-anchor="middle">{text(label)}</text>'
+        for value, label in _fitting(x)
+    )
+
+
+def _names(x: Scale, foot: float) -> str:
+    """Return the labels of an axis of names: all of them, slanted where there are many."""
+    if _fit(x):
+        return _numbers(x, foot)
+    return "".join(
+        f'<text class="slanted" x="{x.at(value):.2%}" y="{foot + 17:g}" text-anchor="end">'
+        f"{text(_middle_out(label))}</text>"
+        for value, label in x.ticks
+    )
+
+
+def _fit(x: Scale) -> bool:
+    """Whether all labels fit side by side, even in a narrow plot."""
+    return len(list(_fitting(x))) == len(x.ticks)
+
+
+def _middle_out(label: str) -> str:
+    """Return a name without its middle if it is long: names differ at their ends."""
+    half = (_LONG - 1) // 2
+    return label if len(label) <= _LONG else f"{label[:half]}…{label[-half:]}"
 
 
 def _fitting(x: Scale) -> Iterator[tuple[float, str]]:

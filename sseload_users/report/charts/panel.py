@@ -195,7 +195,7 @@ class Panel:
             else ""
         )
         marks += "".join(self._fixed)
-        if self.x.is_time:
+        if self.x.kind == "time":
             marks = window(marks, self.height)
         return f'<g transform="translate(0 {top:g})">{unit}{grid}{marks}</g>'
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 #: Values and their labels.
 Ticks = tuple[tuple[float, str], ...]
@@ -27,14 +28,14 @@ class Scale:
         high: the value at 1; more than `low`, and both above 0 where it is logarithmic.
         ticks: the values that have a label.
         logarithmic: whether equal factors are equally far apart, rather than equal sums.
-        is_time: whether these are seconds since the run began.
+        kind: what the values are: seconds since the run began, places of names, or numbers.
     """
 
     low: float
     high: float
     ticks: Ticks
     logarithmic: bool = False
-    is_time: bool = False
+    kind: Literal["numbers", "names", "time"] = "numbers"
 
     def at(self, value: float) -> float:
         """Return a value's position, from 0 to 1; values outside are at the nearer end."""
@@ -116,9 +117,9 @@ def sizes(values: Iterable[float]) -> Scale:
 def percentages(values: Iterable[float]) -> Scale:
     """Return a scale to 100 %, which begins above 0 where all values are near 100."""
     least = min([100.0, *values])
-    below = linear([100 - least], least=0.01)
-    if least < 50:
+    if least < 50 or least == 100:
         return linear([100.0])
+    below = linear([100 - least], least=0.02)
     ticks = [(100 - value, f"{100 - value:.6g}") for value, _ in below.ticks]
     return Scale(100 - below.high, 100.0, tuple(reversed(ticks)))
 
@@ -126,6 +127,12 @@ def percentages(values: Iterable[float]) -> Scale:
 def shares() -> Scale:
     """Return a scale from 0 to 100 %."""
     return Scale(0.0, 1.0, tuple((share / 4, f"{share * 25} %") for share in range(5)))
+
+
+def names(each: Sequence[str]) -> Scale:
+    """Return a scale with an equal place for each of some names: the first from 0 to 1."""
+    ticks = tuple((at + 0.5, name) for at, name in enumerate(each))
+    return Scale(0.0, float(max(len(each), 1)), ticks, kind="names")
 
 
 def time(end: float, most_ticks: int = 6) -> Scale:
@@ -140,7 +147,7 @@ def time(end: float, most_ticks: int = 6) -> Scale:
         0.0,
         end,
         tuple((tick, f"{tick // unit:,} {name}" if tick else "0") for tick in ticks),
-        is_time=True,
+        kind="time",
     )
 
 
