@@ -64,7 +64,7 @@ class NodeTotals:
             started_ns: when the run began (wall clock, ns).
         """
         diverted = Counter(map(self._due, self._diverted))
-        changes = changes_at_nodes(tally.seconds, started_ns / 1e9)
+        changes = changes_at_nodes(tally.node_seconds, started_ns / 1e9)
         return [
             self._node(node, tally, diverted[node], outages(changes.get(node, ())))
             for node in range(len(self._urls))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from sseload_users.core.second import Second
+from sseload_users.core.node_counts import NodeCounts
 
 #: Seconds within which half of the sessions end if a node goes away: some end them one by one.
 _WITHIN_S = 5.0
@@ -55,7 +55,8 @@ def outages(changes: Iterable[Change]) -> list[Outage]:
     for change in changes:
         if since_s is None:
             if change.lost:
-                recent.append((change, before))
+                # Some may have begun in the same second.
+                recent.append((change, max(before, change.lost)))
             while recent and recent[0][0].end_s < change.end_s - _WITHIN_S:
                 recent.popleft()
             lost = sum(each.lost for each, _ in recent)
@@ -80,16 +81,18 @@ def _append(found: list[Outage], further: Outage) -> None:
         found.append(further)
 
 
-def changes_at_nodes(seconds: Mapping[int, Second], started_s: float) -> dict[int, list[Change]]:
+def changes_at_nodes(
+    seconds: Mapping[int, NodeCounts], started_s: float
+) -> dict[int, list[Change]]:
     """Return how the number of sessions at each node changed, by its index.
 
     Args:
-        seconds: by whole seconds since the Unix epoch.
+        seconds: what became of connections, by whole seconds since the Unix epoch.
         started_s: when the run began (Unix time).
     """
     found: dict[int, list[Change]] = {}
-    for at in sorted(each for each, second in seconds.items() if second.nodes):
-        counts = seconds[at].nodes or Counter()
+    for at in sorted(seconds):
+        counts = seconds[at]
         for node in {node for node, _ in counts}:
             changes = found.setdefault(node, [])
             lost = counts[node, "dropped"] + counts[node, "planned"]

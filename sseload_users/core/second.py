@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from sseload_users.core.histogram import CoarseHistogram
-from sseload_users.core.node_counts import NodeCounts
 
 
 def highest(values: Iterable[float | None]) -> float | None:
@@ -36,7 +34,6 @@ class Second:
             microseconds.
         delivery: latencies of what arrived, in microseconds, within 1 %.
         lag: generator lag, in microseconds, within 1 %.
-        nodes: connections by node; None if nothing became of any.
     """
 
     open: int = 0
@@ -52,13 +49,6 @@ class Second:
     stall_us: int = 0
     delivery: CoarseHistogram = field(default_factory=CoarseHistogram)
     lag: CoarseHistogram = field(default_factory=CoarseHistogram)
-    nodes: NodeCounts | None = None
-
-    def at_nodes(self) -> NodeCounts:
-        """Return the connections by node, to count into."""
-        if self.nodes is None:
-            self.nodes = Counter()
-        return self.nodes
 
     def merge(self, other: Second) -> None:
         """Add another worker's same second, or more of this one."""
@@ -75,8 +65,6 @@ class Second:
         self.stall_us = max(self.stall_us, other.stall_us)
         self.delivery.merge(other.delivery)
         self.lag.merge(other.lag)
-        if other.nodes:
-            self.at_nodes().update(other.nodes)
 
     def pack(self) -> list[Any]:
         """Return the second as plain data, for `unpack`."""
@@ -86,18 +74,13 @@ class Second:
             self.stall_us,
             self.delivery.pack() if self.delivery.total else None,
             self.lag.pack() if self.lag.total else None,
-            self.nodes and sorted((*key, many) for key, many in self.nodes.items()),
         ]  # fmt: skip
 
     @classmethod
     def unpack(cls, data: list[Any]) -> Second:
         """Return the second that was packed."""
-        *counts, delivery, lag, nodes = data
-        new = cls(*counts)
-        if delivery:
-            new.delivery = CoarseHistogram.unpack(delivery)
-        if lag:
-            new.lag = CoarseHistogram.unpack(lag)
-        if nodes:
-            new.nodes = Counter({(node, event): many for node, event, many in nodes})
-        return new
+        *counts, delivery, lag = data
+        return cls(
+            *counts,
+            *(CoarseHistogram.unpack(h) if h else CoarseHistogram() for h in (delivery, lag)),
+        )

@@ -62,6 +62,7 @@ class PackedTally(TypedDict):
     evidence: list[Any]
     addresses: list[tuple[str, str, str, int]]
     nodes: list[tuple[int, NodeEvent, int]]
+    node_seconds: list[tuple[int, int, NodeEvent, int]]
     node_gaps: dict[int, list[object]]
 
 
@@ -99,6 +100,7 @@ class Tally:
         leaks: the first examples of leaks.
         addresses: connections by address.
         nodes: connections by node.
+        node_seconds: the same of each whole second since the Unix epoch that has any.
         node_gaps: by node, from a session's end that was not sseload's to the connection's next
             subscription, in microseconds.
         evidence: what losses and drops have in common; only in what one worker has counted.
@@ -126,6 +128,7 @@ class Tally:
         "lag",
         "leaks",
         "node_gaps",
+        "node_seconds",
         "nodes",
         "ramp",
         "recovery",
@@ -169,6 +172,7 @@ class Tally:
         self.evidence = Evidence()
         self.addresses: AddressCounts = Counter()
         self.nodes: NodeCounts = Counter()
+        self.node_seconds: dict[int, NodeCounts] = {}
         self.node_gaps: dict[int, Histogram] = {}
 
     def code(self, sequence: int) -> CodeTally:
@@ -189,6 +193,18 @@ class Tally:
     def gaps_of(self, node: int) -> Histogram:
         """Return the gaps of the connections to a node; create an empty histogram if needed."""
         return self.node_gaps.setdefault(node, Histogram())
+
+    def count_at_node(self, node: int, event: NodeEvent, at_ns: int, number: int = 1) -> None:
+        """Count what became of connect attempts, or of sessions, at a node.
+
+        Args:
+            node: its index.
+            event: what became of them.
+            at_ns: when (wall clock, ns).
+            number: how many; below 0 to take them back.
+        """
+        self.nodes[node, event] += number
+        self.node_seconds.setdefault(at_ns // _S, Counter())[node, event] += number
 
     def count_failure(self, operation: str, cause: str, at_ns: int, server_text: str = "") -> None:
         """Count a failed operation.
@@ -239,6 +255,8 @@ class Tally:
                 self.keep_leak(leak)
         self.addresses.update(other.addresses)
         self.nodes.update(other.nodes)
+        for key, counts in other.node_seconds.items():
+            self.node_seconds.setdefault(key, Counter()).update(counts)
         for node, gaps in other.node_gaps.items():
             self.gaps_of(node).merge(gaps)
 
@@ -261,6 +279,10 @@ class Tally:
         seconds, self.seconds = self.seconds, {}
         for key, second in seconds.items():
             self.second(roughly(key * _S + _S // 2)).merge(second)
+        node_seconds, self.node_seconds = self.node_seconds, {}
+        for key, counts in node_seconds.items():
+            there = roughly(key * _S + _S // 2) // _S
+            self.node_seconds.setdefault(there, Counter()).update(counts)
 
     def pack(self) -> PackedTally:
         """Return the tally as plain data, for `unpack`."""
@@ -275,6 +297,11 @@ class Tally:
             "seconds": {key: second.pack() for key, second in self.seconds.items()},
             "addresses": [(*key, number) for key, number in self.addresses.items()],
             "nodes": [(*key, number) for key, number in self.nodes.items()],
+            "node_seconds": [
+                (key, *which, number)
+                for key, counts in self.node_seconds.items()
+                for which, number in counts.items()
+            ],
             "node_gaps": {node: gaps.pack() for node, gaps in self.node_gaps.items()},
             "ramp": self.ramp.pack(),
             "histograms": [getattr(self, name).pack() for name in _HISTOGRAMS],
@@ -299,6 +326,8 @@ class Tally:
             new.addresses[name, address, what] = number
         for node, event, number in data["nodes"]:
             new.nodes[node, event] = number
+        for key, node, event, number in data["node_seconds"]:
+            new.node_seconds.setdefault(key, Counter())[node, event] = number
         new.node_gaps = {node: Histogram.unpack(gaps) for node, gaps in data["node_gaps"].items()}
         for name, histogram in zip(_HISTOGRAMS, data["histograms"], strict=True):
             setattr(new, name, Histogram.unpack(histogram))

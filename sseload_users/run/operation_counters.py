@@ -299,9 +299,7 @@ class OperationCounters:
 
     def _add_at_node(self, node: int | None, event: NodeEvent, many: int) -> None:
         if node is not None and not self._is_closed():
-            tally = self._ledger.tally
-            tally.nodes[node, event] += many
-            tally.second(wall_ns()).at_nodes()[node, event] += many
+            self._ledger.tally.count_at_node(node, event, wall_ns(), many)
 
     def _count_failure(self, operation: str, cause: str, server_text: str = "") -> str:
         cause = self.bounded(operation, cause)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sseload_users.core.node_counts import NodeEvent
+from sseload_users.core.node_counts import NodeCounts
 from sseload_users.core.outages import Change, Outage, changes_at_nodes, outages
-from sseload_users.core.second import Second
 
 
 def course(*counts: tuple[int, int]) -> list[Change]:
@@ -29,6 +30,10 @@ def test_few_drops_single_ones_and_slow_losses_are_no_outage() -> None:
     assert outages(course((0, 1), (1, 0), (0, 1))) == []
     trickle = [(1 if at % 3 == 0 else 0, 12 - at // 3) for at in range(1, 25)]
     assert outages(course((0, 12), *trickle)) == []
+
+
+def test_sessions_that_began_in_the_second_of_their_end_count() -> None:
+    assert outages(course((3, 0), (0, 1), (0, 3))) == [Outage(0, 3)]
 
 
 def test_sessions_that_return_at_once_have_a_short_outage() -> None:
@@ -66,20 +71,11 @@ def test_any_restart_is_found(
 
 
 def test_the_sessions_of_each_node_are_followed_from_second_to_second() -> None:
-    def second(**events: int) -> Second:
-        made = Second()
-        names: tuple[NodeEvent, ...] = ("connected", "failed", "dropped", "planned", "left")
-        for name in names:
-            if name in events:
-                made.at_nodes()[1, name] = events[name]
-        return made
-
-    seconds = {
-        104: second(connected=3, dropped=1),
-        100: second(connected=10),
-        102: second(planned=4, dropped=4, failed=9),
-        101: Second(),
-        105: second(left=5),
+    seconds: dict[int, NodeCounts] = {
+        104: Counter({(1, "connected"): 3, (1, "dropped"): 1}),
+        100: Counter({(1, "connected"): 10}),
+        102: Counter({(1, "planned"): 4, (1, "dropped"): 4, (1, "failed"): 9}),
+        105: Counter({(1, "left"): 5}),
     }
     assert changes_at_nodes(seconds, 99.5) == {
         1: [

@@ -41,6 +41,11 @@ counts = st.integers(-5, 10**12)
 spans = st.none() | st.tuples(st.integers(T0, T0 + S), st.integers(0, S))
 
 
+events_at_nodes: st.SearchStrategy[tuple[int, NodeEvent, int]] = st.tuples(
+    st.integers(0, 2), st.sampled_from(["connected", "dropped"]), st.integers(T0, T0 + 3 * S)
+)
+
+
 @st.composite
 def code_tallies(draw: st.DrawFn) -> CodeTally:
     new = CodeTally(latencies=draw(histograms))
@@ -51,27 +56,16 @@ def code_tallies(draw: st.DrawFn) -> CodeTally:
     return new
 
 
-at_nodes_in_a_second: st.SearchStrategy[dict[tuple[int, NodeEvent], int]] = st.dictionaries(
-    st.tuples(st.integers(0, 3), st.sampled_from(["connected", "dropped"])), st.integers(1, 9)
-)
-
-
 @st.composite
 def seconds(draw: st.DrawFn) -> Second:
-    numbers: Any = {
-        each.name: draw(st.integers(0, 10**6)) for each in fields(Second) if each.type == "int"
-    }
-    new = Second(
-        **numbers,
+    return Second(
+        **{each.name: draw(st.integers(0, 10**6)) for each in fields(Second) if each.type == "int"},
         cpu_percent=draw(st.floats(0, 100)),
         waited_percent=draw(st.none() | st.floats(0, 100)),
         busy_percent=draw(st.floats(0, 200)),
         delivery=draw(latencies.map(coarse)),
         lag=draw(latencies.map(coarse)),
     )
-    if at_nodes := draw(at_nodes_in_a_second):
-        new.at_nodes().update(at_nodes)
-    return new
 
 
 @st.composite
@@ -87,6 +81,8 @@ def tallies(draw: st.DrawFn) -> Tally:
     for name in HISTOGRAMS:
         setattr(new, name, draw(histograms))
     new.codes = draw(st.dictionaries(st.integers(0, 4), code_tallies(), max_size=3))
+    for node, event, at in draw(st.lists(events_at_nodes, max_size=4)):
+        new.count_at_node(node, event, at)
     new.seconds = draw(st.dictionaries(st.integers(T0 // S, T0 // S + 4), seconds(), max_size=3))
     return new
 
@@ -95,6 +91,8 @@ def seen(tally: Tally) -> PackedTally:
     """All that it says, comparable."""
     packed = tally.pack()
     packed["causes"] = sorted(packed["causes"])
+    packed["nodes"] = sorted(packed["nodes"])
+    packed["node_seconds"] = sorted(packed["node_seconds"])
     return packed
 
 

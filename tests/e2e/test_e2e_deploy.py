@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,13 @@ def compare(report: Mapping[str, Any], truth: Record) -> None:
         assert node["planned_ends"] + node["dropped"] == restarted[number] == CLIENTS / NODES
         assert node["returned"] == restarted[number]
         assert AWAY * 1000 <= node["gap_p50_ms"] <= node["gap_max_ms"]
+        (outage,) = node["outages"]
+        began_ns = datetime.fromisoformat(report["run"]["started_at"]).timestamp() * 1e9
+        stopped_s = (truth.nodes[number].stopped_ns[0] - began_ns) / 1e9
+        again_s = (truth.nodes[number].started_ns[1] - began_ns) / 1e9
+        # It names whole seconds of the clock.
+        assert stopped_s - 1.5 <= outage["from_s"] <= stopped_s + 0.5
+        assert again_s <= outage["to_s"] <= again_s + 3
     assert sum(node["diverted"] for node in report["nodes"]) == sum(
         (int(each.code.split("-")[2]) - 1) % NODES + 1 != each.node for each in truth.ingests
     )
@@ -173,6 +181,8 @@ def test_a_node_that_does_not_come_back_is_named(tmp_path: Path) -> None:
     assert note.startswith(f"{first['url']} accepted no connection for codes at the end of the run")
     # Its clients have been told to wait, but for longer than this run lasts.
     assert (first["planned_ends"], first["dropped"]) == (0, 2)
+    assert [each["to_s"] for each in first["outages"]] == [None]
+    assert second["outages"] == []
     assert outcome.causes == {("session", "away at the end of the run"): 2}
     assert outcome.report["connections"]["planned_ends"] == 0
     assert outcome.grade == "issues"

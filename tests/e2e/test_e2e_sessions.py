@@ -215,6 +215,15 @@ def test_slow_readers_do_not_affect_others(
     slow = {number for number, codes in received.items() if codes < 7}
     assert slow == {4, 8}
     assert all(codes == 7 for number, codes in received.items() if number not in slow)
+    readers, others = report["paces"]
+    assert (readers["slow"], others["slow"]) == (True, False)
+    assert readers["owed"] == 7 * len(slow)
+    assert readers["delivered"] == sum(received[number] for number in slow)
+    assert others["owed"] == others["delivered"] == 7 * (len(received) - len(slow))
+    assert (
+        readers["delivery_ms"]["count"] + others["delivery_ms"]["count"]
+        == (report["delivery_ms"]["count"])
+    )
     # The server still held what did not fit into the socket buffers.
     unwritten = Counter(number for code in truth.codes.values() for number in code.failed)
     assert len(unwritten) == 2

@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from sseload_users.core.histogram import Histogram
-from sseload_users.core.run_figures import StormRecovery, VitalsSeries
+from sseload_users.core.run_figures import VitalsSeries
 from sseload_users.report import charts, hdr
 from sseload_users.report.charts import RunTime, palette, scale
 from sseload_users.report.charts.bins import MOST_BINS, bins, chunks
 from sseload_users.report.model import CodeRow, Phase, Report, TimelinePoint
-from sseload_users.report.moments import Moment, moments
-from sseload_users.verdict.symptoms import Finding
+from sseload_users.report.moments import Moment
 from tests.support.pages import cells, classes, parse, words
 from tests.support.reports import sample, samples
 
@@ -337,37 +336,6 @@ def test_labels_do_not_collide_in_a_narrow_plot() -> None:
         ]
         assert all(a + w / 2 <= b - v / 2 for (a, w), (b, v) in itertools.pairwise(sorted(spans)))
     assert [words(each) for each in classes(figure, "value")][:2] == ["p50 5.00 ms", "p99 5.00 ms"]
-
-
-def test_moments_are_marked_and_named_in_every_chart_over_time() -> None:
-    report = sample(20, 5)
-    report.storm = StormRecovery(
-        started_at=["2026-11-24T09:30:07.500Z"], ended=20, back=20,
-        back_50_s=1.0, back_95_s=2.0, back_100_s=3.0,
-        own_ms=Histogram().summary(), limited_by="server",
-    )  # fmt: skip
-    report.run.started_at = "2026-11-24T09:30:00Z"
-    report.diagnosis = [
-        Finding("one_moment", "s", 1.0, {"from_s": 12.0, "to_s": 13.5, "codes": 3}),
-        Finding("idle_cut", "s", 1.0, {"seconds": 60.0}),
-    ]
-    found = moments(report)
-    loads: list[float | None] = [1.0] * len(report.timeline)
-    assert [(each.start_s, each.end_s) for each in found] == [(7.5, 7.5), (12.0, 13.5)]
-    vitals = [VitalsSeries(source="process", name="cpu", unit="%", values=loads)]
-    for drawn in (
-        *(draw(over_time(report, found))
-          for draw in (charts.connections, charts.traffic, charts.latency, charts.generator)),
-        charts.vitals(over_time(report, found), vitals),
-    ):  # fmt: skip
-        figure = parse(drawn)
-        panels = len([each for each in plot(figure).findall("g") if each.get("transform")])
-        assert len(classes(plot(figure), "moment")) == 2 * panels
-        # Only one of them has a length.
-        assert len(classes(plot(figure), "fill-moment")) == panels
-        keys = [words(item) for item in figure.iter("li")]
-        assert keys[-2:] == ["storm, 7.5 s", "one moment, 12 s - 13.5 s"]
-        assert any(each.endswith("; storm") for each in say(figure))
 
 
 @given(st.lists(st.floats(0, 1e9), max_size=20), st.booleans())

@@ -25,6 +25,7 @@ from sseload_users.report.charts.run_time import (
 
 #: From the highest to the lowest, so that the median is drawn above the others.
 _STYLES = {"max": "s5", "p99": "s2", "p95": "s3", "p90": "s4", "p50": "s1"}
+_NOTHING = "nothing arrived"
 #: Upper ends of the shares that have one shade, and how opaque it is.
 _SHADES = ((0.01, 0.2), (0.05, 0.4), (0.2, 0.6), (0.5, 0.8), (1.0, 1.0))
 
@@ -46,7 +47,7 @@ def latency(run: RunTime) -> Markup:
     for name, column in columns.items():
         broken_line(panel, run.points(column), _STYLES[name])
     names = list(reversed(columns))
-    shown = [part for part in parts if part.span(p99)]
+    shown = [part for part in parts if part.span(p99) or run.names_of_moments(part)]
     return figure(
         "chart-latency",
         "Delivery latency over time",
@@ -70,7 +71,11 @@ def latency(run: RunTime) -> Markup:
         keys=[*(Key(_STYLES[name], name) for name in names), *run.keys()],
         hits=run.hits(
             shown,
-            lambda part: ", ".join(f"{name} {span(part, columns[name], ms)} ms" for name in names),
+            lambda part: (
+                ", ".join(f"{name} {span(part, columns[name], ms)} ms" for name in names)
+                if part.span(p99)
+                else _NOTHING
+            ),
         ),
     )
 
@@ -94,7 +99,7 @@ def heat(run: RunTime) -> Markup:
         run: its time, with latencies in at least one interval.
     """
     columns = [(part, _ranges(run, part)) for part in run.parts]
-    columns = [(part, found) for part, found in columns if found]
+    columns = [(part, found) for part, found in columns if found or run.names_of_moments(part)]
     lows = sorted({low for _, found in columns for low in found})
     y = scale.logarithmic(max(1, lows[0]) / 1000, _end(lows[-1]) / 1000)
     panel = Panel("ms", y, run.x)
@@ -111,13 +116,7 @@ def heat(run: RunTime) -> Markup:
         ChartTable(
             ("time", "deliveries", "most of them took, ms", "share", "the slowest took, ms"),
             [
-                (
-                    when(part),
-                    number(sum(found.values())),
-                    _range(_most(found)),
-                    share(found[_most(found)], sum(found.values())),
-                    _range(max(found)),
-                )
+                (when(part), *(_row(found) if found else ("0", "-", "-", "-")))
                 for part, found in columns
             ],
         ),
@@ -159,7 +158,14 @@ def _most(found: Mapping[int, int]) -> int:
     return max(found, key=lambda low: (found[low], -low))
 
 
+def _row(found: Mapping[int, int]) -> tuple[str, ...]:
+    total, most = sum(found.values()), _most(found)
+    return number(total), _range(most), share(found[most], total), _range(max(found))
+
+
 def _words(found: Mapping[int, int]) -> str:
+    if not found:
+        return _NOTHING
     total, most = sum(found.values()), _most(found)
     return (
         f"{count(total, 'delivery', 'deliveries')}, {share(found[most], total)} of them in "

@@ -87,20 +87,23 @@ class RunTime:
         further = len(self.moments) - _MOST_MOMENTS
         return [*keys, Key("moment", f"{further} more")] if further > 0 else keys
 
+    def names_of_moments(self, part: Bin) -> list[str]:
+        """Return the names of the moments that lie in a part."""
+        return [
+            each.name
+            for each in self.moments
+            if each.start_s < part.end and each.end_s >= part.start
+        ]
+
     def hits(self, parts: Iterable[Bin], in_words: Callable[[Bin], str]) -> Iterator[Hit]:
         """Yield the tooltip of each part: its time, its figures, and the moments that lie in it.
 
         Args:
-            parts: those that have figures.
+            parts: those that have figures, or in which a moment lies.
             in_words: returns the figures of a part.
         """
         for part in parts:
-            here = [
-                each.name
-                for each in self.moments
-                if each.start_s < part.end and each.end_s >= part.start
-            ]
-            words = "; ".join([in_words(part), *here])
+            words = "; ".join([in_words(part), *self.names_of_moments(part)])
             yield Hit(part.start, part.end, f"{when(part)}: {words}")
 
 
