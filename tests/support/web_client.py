@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -81,9 +84,16 @@ def ui(
     return made
 
 
+@cache
+def _parsed() -> argparse.Namespace:
+    """Locust's options as they are by default; parsing takes long."""
+    parsed: argparse.Namespace = get_parser().parse_args([])
+    return parsed
+
+
 def attach(made: WebUI, views: Views) -> None:
     environment = made.environment
-    environment.parsed_options = get_parser().parse_args([])
+    environment.parsed_options = copy.deepcopy(_parsed())
     users = UserClasses.of(environment)
     web.attach(made, views, NextRun(environment, users, GivenOptions(environment), is_local=True))
 

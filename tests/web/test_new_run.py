@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
+import gevent
 import pytest
 from flask.testing import FlaskClient
 from locust import User, task
@@ -18,6 +19,7 @@ from sseload_users.targets.profile import names
 from sseload_users.web.new_run import NewRun
 from tests.support import lives
 from tests.support.pages import classes, parse, words
+from tests.support.ports import free_port
 from tests.support.web_client import Conducted, Led, ui
 
 HOST = "http://127.0.0.1:1"
@@ -302,32 +304,29 @@ def test_the_command_lines_shape_is_chosen() -> None:
     assert chosen == "storm"
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({"Origin": "http://localhost"}, 303),
-        ({"Sec-Fetch-Site": "same-origin"}, 303),
-        ({}, 303),
-        ({"Origin": "http://localhost.example"}, 403),
-        ({"Origin": "null"}, 403),
-        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"}, 403),
-        ({"Sec-Fetch-Site": "same-site"}, 403),
-    ],
-)
 def test_pages_of_other_sites_start_and_stop_nothing(
-    form: Form, led: Led, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], status: int
+    form: Form, led: Led, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = Started(monkeypatch, led)
-    answer = form.client.post("/delivery/new", data=form.values(), headers=headers)
-    assert answer.status_code == status
-    assert len(started.users) == (status == 303)
     stopped: list[bool] = []
     monkeypatch.setattr(LocalRunner, "stop", lambda _: stopped.append(True))
-    assert form.client.post("/delivery/stop", headers=headers).status_code == status
-    import gevent
-
-    gevent.sleep(0)
-    assert len(stopped) == (status == 303)
+    for headers, allowed in (
+        ({"Origin": "http://localhost"}, True),
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({}, True),
+        ({"Origin": "http://localhost.example"}, False),
+        ({"Origin": "null"}, False),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"}, False),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+    ):
+        led.live_run = None
+        started.users.clear()
+        stopped.clear()
+        for path in ("new", "stop"):
+            answer = form.client.post(f"/delivery/{path}", data=form.values(), headers=headers)
+            assert answer.status_code == (303 if allowed else 403), headers
+        gevent.sleep(0)
+        assert len(started.users) == len(stopped) == allowed, headers
     assert form.client.get("/delivery/stop").status_code == 405
 
 
@@ -362,3 +361,15 @@ def test_locusts_refusal_is_shown(form: Form, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(NewRun, "_mistakes", lambda *_: {})
     form.send(spawn_rate="-1")
     assert "Missing or invalid user_count or spawn_rate" in words(form.root)
+
+
+def test_a_master_without_workers_starts_nothing(led: Led) -> None:
+    form = Form(led)
+    environment = form.ui.environment
+    environment.runner = None
+    runner = environment.create_master_runner("127.0.0.1", free_port())
+    try:
+        assert form.send().status_code == 409
+        assert "No worker has connected yet" in words(form.root)
+    finally:
+        runner.quit()

@@ -101,6 +101,8 @@ def test_everything_requires_the_login() -> None:
         answer = visitor.get(path)
         assert answer.status_code == 302, path
         assert "/login" in answer.headers["Location"]
+    for path in ("/delivery/new", "/delivery/stop"):
+        assert "/login" in visitor.post(path).headers["Location"], path
     assert "k3x9q2" not in visitor.get("/stats/requests").text
 
 
