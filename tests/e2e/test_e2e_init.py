@@ -114,3 +114,30 @@ def test_invalid_arguments_are_one_sentence(
     assert done.returncode == 2
     assert done.stderr.startswith(f"sseload: {sentence}")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_mistake_names_the_file_that_the_user_gets(tmp_path: Path) -> None:
+    send = ("--send", "curl http://127.0.0.1:9/ -d a=b")
+    done, profile = init(tmp_path, "--ws", "no slash", *send)
+    assert (done.returncode, profile) == (2, {})
+    assert done.stderr.startswith(f"sseload: {tmp_path / 'mine.toml'}: connect.path: 'no slash'")
+    done, _ = init(tmp_path, "--ws", "/ws", "--subscribe", "{unknown}", *send)
+    assert done.stderr.startswith(f"sseload: target {tmp_path / 'mine.toml'}: connect needs {{unkn")
+
+
+def test_a_channel_that_is_named_is_looked_for_in_both_places(tmp_path: Path) -> None:
+    with target(tmp_path) as (server, _):
+        send = ("--send", copied(server.url, {"username": "loadtest", "code": "hello"}))
+        done, profile = init(tmp_path, "--ws", "/ws?username=loadtest", *send, "--channel", "lobby")
+        assert (done.returncode, profile) == (1, {})
+        assert done.stderr.startswith(
+            "sseload: --channel lobby: the name is not in what clients send to subscribe or in the "
+        )
+        # The target knows no other users, but this one's name is in both.
+        done, profile = init(
+            tmp_path, "--ws", "/ws?username=loadtest", *send, "--channel", "loadtest"
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert profile["values"] == {"channel": "loadtest"}
+    assert profile["connect"]["query"] == {"username": "{channel}"}
+    assert profile["ingest"]["body"] == {"username": "{channel}", "code": "{code}"}

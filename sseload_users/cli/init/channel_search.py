@@ -90,10 +90,11 @@ class ChannelSearch:
         subscribing, sending = names_channel(self._draft.tables, name)
         if subscribing and sending:
             return
-        where = "the request for a code" if subscribing else "what clients send to subscribe"
+        lacking = {"what clients send to subscribe": subscribing, "the request for a code": sending}
+        where = " or in ".join(each for each, there in lacking.items() if not there)
         raise WatchFailed(
-            f"--channel {clean(name)}: the name is not in {where}; it must be there, too, for "
-            "codes to go to their channel."
+            f"--channel {clean(name)}: the name is not in {where}; it must be in both, so that "
+            "codes go to their channel."
         )
 
     def _note(self, name: str, result: TrialResult) -> None:

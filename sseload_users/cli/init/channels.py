@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,15 +19,17 @@ _REPLACED = (*_SUBSCRIBING, *_SENDING, "confirm", "upkeep")
 _PROTOCOL = ("method", "transports", "subprotocols", "over", "capture", "expect", "confirm")
 #: Headers whose texts name no channel.
 _HEADERS = ("origin", "referer", "content-type", "cookie", "authorization")
-#: Words that say what kind of thing something is, and not which one; in plural, too.
+#: Words that say what is to be done, and nothing of where; in plural, too.
+_ACTIONS = frozenset({
+    "broadcast", "code", "connect", "data", "event", "in", "ingest", "join", "json", "listen",
+    "message", "msg", "notify", "out", "ping", "post", "publish", "push", "query", "say", "send",
+    "sender", "sub", "subscribe", "subscription", "text", "token", "type", "update",
+})  # fmt: skip
+#: Words that say what kind of thing something is, and not which one, unless they are a text alone.
 _GENERAL = frozenset({
-    "api", "app", "ask", "broadcast", "cable", "channel", "chat", "client", "code", "connect",
-    "data", "event", "feed", "graphql", "group", "hub", "in", "ingest", "join", "json",
-    "listen", "live", "message", "msg", "news", "notice", "notification", "notify", "online",
-    "out", "ping", "post", "public", "publish", "push", "query", "realtime", "rest", "room",
-    "rpc", "say", "send", "sender", "service", "session", "socket", "sse", "stream", "sub",
-    "subscribe", "subscription", "text", "token", "topic", "type", "update", "user",
-    "websocket", "ws",
+    "api", "app", "ask", "cable", "channel", "chat", "client", "feed", "graphql", "group", "hub",
+    "live", "news", "notice", "notification", "online", "public", "realtime", "rest", "room",
+    "rpc", "service", "session", "socket", "sse", "stream", "topic", "user", "websocket", "ws",
 })  # fmt: skip
 #: How likely a word names a channel, by where it is.
 _IN_PATH, _IN_TEXT, _WHOLE = 1, 2, 3
@@ -111,17 +113,17 @@ def _words(tables: Mapping[str, Any], some: Sequence[str]) -> dict[str, int]:
         for keys, text in _texts(tables.get(table), (table,)):
             in_path = keys[-1] == "path"
             for part in _PART.findall(urlsplit(text).path if in_path else text):
-                if _may_name(part):
-                    likely = _IN_PATH if in_path else _IN_TEXT if part != text else _WHOLE
+                likely = _IN_PATH if in_path else _IN_TEXT if part != text else _WHOLE
+                if _may_name(part, _ACTIONS if likely == _WHOLE else _ACTIONS | _GENERAL):
                     found[part] = max(likely, found.get(part, 0))
     return found
 
 
-def _may_name(word: str) -> bool:
+def _may_name(word: str, excluded: Set[str]) -> bool:
     plain = word.lower()
     return (
         len(word) in _LENGTHS
-        and not {plain, plain.removesuffix("s")} & _GENERAL
+        and not {plain, plain.removesuffix("s")} & excluded
         and re.fullmatch(r"v?\d+(\.\d+)*", plain) is None
         and any(map(str.isalnum, word))
     )

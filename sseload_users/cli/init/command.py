@@ -215,6 +215,8 @@ def _write(asked: Asked, given: Options, of_run: Sequence[str]) -> int:
         print(f"The recording has a client at {recording.place}.", flush=True)
         if recording.sanitized:
             login, advice = login or recording.logins, f" {_SANITIZED}"
+            if login:
+                print("It has neither cookies nor tokens: clients log in anew.", flush=True)
         if not places:
             places = [each for request in recording.sends for each in placements(request)]
         if recording.emits is not None:

@@ -25,8 +25,9 @@ def find_confirmation(
 ) -> dict[str, Any] | None:
     """Return what describes the message that confirms a subscription; None if there is none.
 
-    It is the first message that repeats a word of what the clients sent to subscribe, or else
-    the first one of all, if every client got one that can be described alike.
+    It is the first message that repeats a word of the last message that the clients sent to
+    subscribe. Without one, it is the first message of all, or the second one for clients that
+    sent two messages. Every client must have got one that can be described alike.
 
     Args:
         early: messages that came before the first code was handed in, by client, in order.
@@ -39,16 +40,19 @@ def find_confirmation(
     if len(received) < connections:
         return None
     first, *others = received.values()
-    words = {each for message in sent for each in _words(message)}
+    words = {*_words(sent[-1])} if sent else set()
     answers = [each for each in first if any(word in str(each.data) for word in words)]
     own, *places = [[_described(each) for each in some] for some in (first, *others)]
-    for content in [*answers[:1], first[0]]:
+    for content in [*answers[:1], *first[max(0, len(sent) - 1) :][:1], first[0]]:
         found = None if _is_periodic(content) else _described(content)
         # What comes more often than it was asked for is data.
         if found is None or own.count(found) > max(1, len(sent)):
             continue
-        # Without a word of theirs, only what comes first is known to be for the client itself.
-        if all(found in some if content in answers else some[0] == found for some in places):
+        # Without a word of theirs, only its place shows that it is for the client itself.
+        at = own.index(found)
+        if all(
+            found in some if content in answers else some[at:][:1] == [found] for some in places
+        ):
             return found
     return None
 

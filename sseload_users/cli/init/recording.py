@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -18,7 +18,7 @@ from sseload_users.cli.init.draft import Draft
 from sseload_users.cli.init.har import Exchange, Frame, is_sanitized
 from sseload_users.cli.init.login import capture_of, source_of
 from sseload_users.cli.init.packets import client_packets
-from sseload_users.cli.init.placements import Placement, placements
+from sseload_users.cli.init.recorded_sends import SENDING, SOON_S, emitted, sending_requests
 from sseload_users.cli.init.renewal import is_login, renewed
 from sseload_users.cli.locate import Content, kind_fields
 from sseload_users.core.errors import ConfigError
@@ -26,9 +26,6 @@ from sseload_users.transports.http_request import HttpResponse
 
 #: Fewest characters of a value that is taken for one from an earlier answer.
 _SHORTEST_VALUE = 8
-_SENDING = ("POST", "PUT", "PATCH")
-#: Seconds for which a message may follow the request that made it appear.
-_SOON_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +73,17 @@ def understand(exchanges: Sequence[Exchange]) -> Recording:
         draft.tables["transport"] = "sse"
     if is_socketio:
         connection = _with_polled(connection, exchanges)
-    sends = [*_sends(exchanges, connection)]
+    sends = [*sending_requests(exchanges, connection)]
     emits, emitted_at_s = None, math.inf
     if connection.is_socket and not sends:
-        emits, emitted_at_s = _emitted(connection.frames)
+        emits, emitted_at_s = emitted(connection.frames)
     noted = _Connect(draft, connection, earlier, host, emitted_at_s)
     noted.note(is_socketio=is_socketio)
     if not sends and emits is None:
         sends = [
             each.request
             for each in reversed(exchanges)
-            if each.request.method in _SENDING and each.at_s > connection.at_s
+            if each.request.method in SENDING and each.at_s > connection.at_s
         ]
     if not sends and emits is None:
         raise ConfigError(
@@ -182,7 +179,7 @@ class _Connect:
         for each in frames:
             if not each.sent:
                 last = each
-            elif each.at_s >= min(self._emitted_at_s, self._connection.at_s + _SOON_S):
+            elif each.at_s >= min(self._emitted_at_s, self._connection.at_s + SOON_S):
                 break
             elif isinstance(each.data, str) and many[each.data] < 3:
                 opening.append((last, each.data))
@@ -342,51 +339,6 @@ class _Connect:
 
 def _response(exchange: Exchange) -> HttpResponse:
     return HttpResponse(exchange.status, exchange.text.encode(), exchange.headers)
-
-
-def _sends(exchanges: Sequence[Exchange], connection: Exchange) -> Iterator[CopiedRequest]:
-    """Yield requests of which a text came back in a message soon after, with {code} for it."""
-    for each in exchanges:
-        if each.request.method not in _SENDING or each.at_s < connection.at_s:
-            continue
-        for placed in placements(each.request):
-            if _came(placed, each.at_s, connection.frames):
-                yield placed.request
-                break
-
-
-def _came(placed: Placement, at_s: float, frames: Sequence[Frame]) -> bool:
-    text = placed.replaced
-    return len(text) > 1 and any(
-        not frame.sent and 0 <= frame.at_s - at_s < _SOON_S and _contains(frame.data, text)
-        for frame in frames
-    )
-
-
-def _contains(data: str | bytes, text: str) -> bool:
-    if isinstance(data, bytes):
-        return text.encode() in data
-    return text in data or json.dumps(text)[1:-1] in data
-
-
-def _emitted(frames: Sequence[Frame]) -> tuple[Any, float]:
-    """Return the message that hands a code in, with {code}, and when it was sent.
-
-    It is None, and never sent, if there is none.
-    """
-    repeated = {data for data, many in Counter(each.data for each in frames).items() if many > 2}
-    for index, frame in enumerate(frames):
-        if not frame.sent or not isinstance(frame.data, str) or frame.data in repeated:
-            continue
-        packet = re.match(r"42(?:/[^,]*,)?\d*(\[.*)", frame.data, re.DOTALL)
-        request = CopiedRequest("POST", "", (), packet[1] if packet else frame.data)
-        for placed in placements(request):
-            if _came(placed, frame.at_s, frames[index + 1 :]):
-                try:
-                    return json.loads(placed.request.body), frame.at_s
-                except ValueError:
-                    return placed.request.body, frame.at_s
-    return None, math.inf
 
 
 def _with_polled(connection: Exchange, exchanges: Sequence[Exchange]) -> Exchange:

@@ -29,6 +29,10 @@ def tables(connect: dict[str, Any], ingest: dict[str, Any]) -> dict[str, Any]:
             {"path": "/acme/send", "body": {"to": "sports"}},
             ["sports", "acme"],
         ),
+        # "news" is a channel where it is all that a text says.
+        ({"send": [{"params": ["news"]}]}, {"body": {"params": ["news", "{code}"]}}, ["news"]),
+        ({"path": "/news/ws"}, {"path": "/news/send"}, []),
+        ({"send": [{"op": "subscribe"}]}, {"body": {"op": "subscribe"}}, []),
         # Words that only say what something is, versions, names of the protocol, secrets.
         ({"path": "/api/v1/messages/stream"}, {"path": "/api/v1/messages"}, []),
         ({"query": {"token": "abcd1234"}}, {"query": {"token": "abcd1234"}}, []),

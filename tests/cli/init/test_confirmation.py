@@ -52,6 +52,15 @@ def test_an_answer_to_the_subscription_goes_before_a_greeting() -> None:
     }
 
 
+def test_the_last_message_of_several_has_to_be_answered() -> None:
+    early = received('{"type":"authenticated"}', '{"type":"ok","ref":1}')
+    sent = [{"type": "auth", "token": "{token}"}, {"type": "subscribe", "ref": 1}]
+    assert find_confirmation(early, 3, sent) == {"fields": {"type": "ok"}}
+    assert find_confirmation(early, 3, sent[:1]) == {"fields": {"type": "authenticated"}}
+    only = received('{"type":"authenticated"}')
+    assert find_confirmation(only, 3, sent) == {"fields": {"type": "authenticated"}}
+
+
 def test_a_message_that_one_client_lacks_confirms_nothing() -> None:
     answer = json.dumps({"type": "joined", "room": "lobby"})
     early = [*received('{"type":"hello"}'), Message(0, Content("", answer))]
