@@ -168,5 +168,6 @@ def test_the_web_form_takes_values_and_does_not_show_them(
 
 
 _PAGES = (
-    "/stats/requests", "/delivery/new", "/delivery", "/delivery/report.html", "/delivery/report.json",
+    "/stats/requests", "/delivery/new", "/delivery", "/delivery/report.html",
+    "/delivery/report.json",
 )  # fmt: skip
