@@ -88,12 +88,17 @@ def locust_arguments(words: Sequence[str], options: Mapping[str, Action]) -> lis
         options: what each option string stands for.
 
     Raises:
-        ConfigError: a number is invalid, or there is one too many.
+        ConfigError: a number is invalid, or there is one too many; or options exclude each other.
     """
     numbers, rest = _split(words, options)
     if len(numbers) > len(_NAMES):
         raise ConfigError(
             f"Unexpected argument {numbers[3]!r}: a test takes connections, codes and duration."
+        )
+    if _has(rest, None, "--otel") and _has(rest, None, "--processes"):
+        raise ConfigError(
+            "--otel does not go with --processes: their figures could not be told apart; start a "
+            "master and workers, each with --otel and an OTEL_RESOURCE_ATTRIBUTES of its own."
         )
     line = ["-f", str(_locustfile()), "--headless", "--only-summary"]
     values = dict(zip(_NAMES, map(_number, _NAMES, numbers), strict=False))

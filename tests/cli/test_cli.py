@@ -37,6 +37,12 @@ def options(words: list[str]) -> dict[str, str]:
     return found
 
 
+def test_otel_and_processes_exclude_each_other() -> None:
+    for processes in (["--processes", "2"], ["--processes=-1"]):
+        with pytest.raises(ConfigError, match="--otel does not go with --processes"):
+            locust_arguments(["--otel", *processes])
+
+
 @pytest.mark.parametrize(
     ("words", "users", "codes", "duration"),
     [
