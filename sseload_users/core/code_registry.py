@@ -136,6 +136,8 @@ class CodeRegistry:
         Returns:
             The time (wall clock, ns); None if there is no such code in flight.
         """
+        if not self.in_flight:
+            return None
         return min(
             (
                 code.sent_ns

@@ -411,6 +411,7 @@ class Ledger:
     def take(self) -> Tally:
         """Return what was counted since the last call."""
         taken, self.tally = self.tally, Tally()
+        taken.count_connects()
         taken.evidence = self.evidence.take()
         return taken
 

@@ -24,8 +24,8 @@ from sseload_users.core.second import Second
 
 _S = 1_000_000_000
 
-#: The histograms beside those of codes and seconds.
-_HISTOGRAMS = (
+#: The histograms of connects.
+_OF_CONNECTS = (
     "connect",
     "connect_tcp",
     "connect_tls",
@@ -33,6 +33,10 @@ _HISTOGRAMS = (
     "connect_subscription",
     "connect_own",
     "connect_queue",
+)
+#: The histograms beside those of codes and seconds.
+_HISTOGRAMS = (
+    *_OF_CONNECTS,
     "recovery",
     "catch_up",
     "storm",
@@ -107,6 +111,7 @@ class Tally:
     """
 
     __slots__ = (
+        "_connects",
         "addresses",
         "catch_up",
         "causes",
@@ -142,6 +147,8 @@ class Tally:
     )
 
     def __init__(self) -> None:
+        # Values of connects that are not counted yet, in the order of _OF_CONNECTS.
+        self._connects: list[tuple[int | None, ...]] = []
         self.counters = Counters()
         self.causes: Counter[Cause] = Counter()
         self.compression: Counter[str] = Counter()
@@ -174,6 +181,22 @@ class Tally:
         self.nodes: NodeCounts = Counter()
         self.node_seconds: dict[int, NodeCounts] = {}
         self.node_gaps: dict[int, Histogram] = {}
+
+    def add_connect(self, *values_us: int | None) -> None:
+        """Count a connect, at the latest when `count_connects` is called.
+
+        Args:
+            *values_us: the connect time, its parts for TCP, TLS, handshake and subscription, the
+                generator's own delays meanwhile, and the wait for its turn, in microseconds; None
+                for what it did not have.
+        """
+        self._connects.append(values_us)
+
+    def count_connects(self) -> None:
+        """Enter the connects in their histograms: several times cheaper than one by one."""
+        connects, self._connects = self._connects, []
+        for name, values_us in zip(_OF_CONNECTS, zip(*connects, strict=True), strict=False):
+            getattr(self, name).add_all(each for each in values_us if each is not None)
 
     def code(self, sequence: int) -> CodeTally:
         """Return a code's account; create it if there is none."""

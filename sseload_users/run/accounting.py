@@ -44,7 +44,7 @@ class Accounting:
         options: the run's options.
         make_ledger: makes the ledger, which calls its argument with arrivals.
         network: has the generator's lag.
-        receipts: enters deliveries in Locust's statistics.
+        receipts: enters deliveries and connects in Locust's statistics.
         clock: converts times to the leader's clock.
         users: returns what the users are doing at the moment.
         phase: returns the number of the phase that this worker knows of.
@@ -96,6 +96,7 @@ class Accounting:
         now = wall_ns()
         # These attempts will be interrupted: neither successes nor failures.
         self.ledger.tally.counters.attempted -= self._users().connecting
+        self._receipts.enter_connects()
         self.ledger.report_arrivals()
         self.ledger.release_all(now)
         self.ledger.settle(now, final=True)
@@ -149,6 +150,7 @@ class Accounting:
             self._send(ClockStepped(self._clock.host, step_ns))
             # Seconds that the clock skipped or repeats have no samples of their own.
             self._sampled_s = now // _S
+        self._receipts.enter_connects()
         self.ledger.report_arrivals()
         self.ledger.settle(now)
         if now // _S > self._sampled_s:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from gevent.event import AsyncResult
@@ -54,9 +54,9 @@ class ConnectionPlan:
         self._send = send
         self._worker_index = worker_index
         self._requested: dict[int, AsyncResult[int]] = {}
+        self._alike: dict[str | None, Part] = {}
 
-    @contextmanager
-    def part(self, number: int, username: str | None = None) -> Iterator[Part]:
+    def part(self, number: int, username: str | None = None) -> AbstractContextManager[Part]:
         """Hold this while there is a connection; wait until it has a place.
 
         Args:
@@ -66,8 +66,13 @@ class ConnectionPlan:
         user = None if username is None else Identity(username)
         if self._assignment.is_same_for_all(user) and self._slow_share in (0, 1):
             # All such connections are alike.
-            yield self._part_at(0, user)
-            return
+            if username not in self._alike:
+                self._alike[username] = self._part_at(0, user)
+            return nullcontext(self._alike[username])
+        return self._placed(number, user)
+
+    @contextmanager
+    def _placed(self, number: int, user: Identity | None) -> Iterator[Part]:
         result: AsyncResult[int] = AsyncResult()
         self._requested[number] = result
         self._send(PlaceRequest(number))

@@ -1,7 +1,7 @@
-"""Receipts as Locust requests: in its table, charts and files, and for request listeners.
+"""Receipts and connects as Locust requests: in its table, charts and files, and for listeners.
 
-An event for each receipt costs more than reading it. As long as only Locust's own
-statistics listen, receipts are entered there in batches, with the same outcome.
+An event for each receipt costs more than reading it. As long as only Locust's own statistics
+listen, they are entered there in batches, with the same outcome.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from locust import stats as locust_stats
 from locust.env import Environment
 from locust.stats import StatsEntry, StatsError
 
-#: The name of receipts in Locust's table.
-NAME = "code"
+#: The names of receipts and connects in Locust's table.
+NAME, CONNECT = "code", "connect"
 
 
 class DeliveryError(Exception):
@@ -23,7 +23,7 @@ class DeliveryError(Exception):
 
 
 class ReceiptStats:
-    """Enters deliveries in Locust's statistics.
+    """Enters deliveries and connects in Locust's statistics.
 
     Args:
         environment: Locust's.
@@ -33,6 +33,23 @@ class ReceiptStats:
     def __init__(self, environment: Environment, kind: str) -> None:
         self._environment = environment
         self.kind = kind
+        self._connects_us: list[int] = []
+
+    def connected(self, took_us: int) -> None:
+        """Enter a connect that succeeded; at the latest `enter_connects` does.
+
+        Args:
+            took_us: the connect time, in microseconds.
+        """
+        if self._only_locust_listens():
+            self._connects_us.append(took_us)
+        else:
+            fire(self._environment, self.kind, CONNECT, took_us / 1000)
+
+    def enter_connects(self) -> None:
+        """Enter the connects that were not entered yet."""
+        connects_us, self._connects_us = sorted(self._connects_us), []
+        self._enter(CONNECT, connects_us, 0)
 
     def delivered(self, latencies_us: Sequence[int], size: int) -> None:
         """Enter codes that were delivered.
@@ -42,12 +59,7 @@ class ReceiptStats:
             size: bytes of one message.
         """
         if self._only_locust_listens():
-            if not latencies_us:
-                return
-            times = list(_in_buckets(latencies_us))
-            stats = self._environment.stats
-            for entry in (stats.total, stats.entries[NAME, self.kind]):
-                _log_many(entry, latencies_us, times, size)
+            self._enter(NAME, latencies_us, size)
             return
         for latency_us in latencies_us:
             fire(self._environment, self.kind, NAME, latency_us / 1000, size=size)
@@ -84,6 +96,14 @@ class ReceiptStats:
                 known = stats.errors[key] = StatsError(self.kind, NAME, error)
             known.occurred()
             known.occurrences += count - 1
+
+    def _enter(self, name: str, latencies_us: Sequence[int], size: int) -> None:
+        if not latencies_us:
+            return
+        times = list(_in_buckets(latencies_us))
+        stats = self._environment.stats
+        for entry in (stats.total, stats.entries[name, self.kind]):
+            _log_many(entry, latencies_us, times, size)
 
     def _only_locust_listens(self) -> bool:
         handlers = self._environment.events.request._handlers  # noqa: SLF001 - there is no other way

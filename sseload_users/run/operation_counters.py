@@ -96,16 +96,15 @@ class OperationCounters:
         tally, connect_us, own_us = (
             self._ledger.tally, times.connect_ns // 1000, times.own_ns // 1000,
         )  # fmt: skip
-        tally.connect.add(connect_us)
-        tally.connect_tcp.add(times.tcp_ns // 1000)
-        tally.connect_handshake.add(times.handshake_ns // 1000)
-        tally.connect_own.add(own_us)
-        if times.tls_ns:
-            tally.connect_tls.add(times.tls_ns // 1000)
-        if times.subscription_ns:
-            tally.connect_subscription.add(times.subscription_ns // 1000)
-        if queue_us is not None:
-            tally.connect_queue.add(queue_us)
+        tally.add_connect(
+            connect_us,
+            times.tcp_ns // 1000,
+            times.tls_ns // 1000 if times.tls_ns else None,
+            times.handshake_ns // 1000,
+            times.subscription_ns // 1000 if times.subscription_ns else None,
+            own_us,
+            queue_us,
+        )
         if due_ns:
             tally.ramp.add(due_ns, subscribed_ns, own_us, connect_us)
         tally.compression[compression or "none"] += 1

@@ -81,6 +81,7 @@ class WorkerRun:
         ledger: the account.
         operations: counts what the users do.
         users: what the users are doing at the moment.
+        receipts: enters deliveries and connects in Locust's statistics.
         emitters: listeners over whose connections codes can be emitted.
         targets: the users' targets.
         senders: the users that codes are sent as, by publisher.
@@ -118,11 +119,12 @@ class WorkerRun:
         channels = assignment.plan(assigned.listeners, self.run_id)
         self.channel_churn = self._make_channel_churn(channels, assigned.listeners)
         spec = resources.target.profile.spec
+        self.receipts = ReceiptStats(environment, kind)
         self._accounting = Accounting(
             options,
             partial(_make_ledger, options, spec, channels),
             self.network,
-            ReceiptStats(environment, kind),
+            self.receipts,
             self._clock,
             users=self.users.counts,
             phase=lambda: self._phase,

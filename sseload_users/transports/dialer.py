@@ -163,10 +163,12 @@ class Dialer:
         counted: bool,
     ) -> tuple[_socket.socket, int]:
         name, turns = _name(host, port), self.turns
-        asked_ns = wall_ns()
-        addresses = self._resolver.resolve(host, port, deadline)
-        resolved_ns = wall_ns()
-        times.resolve_ns += resolved_ns - asked_ns
+        asked_ns = resolved_ns = wall_ns()
+        addresses = self._resolver.known(host, port)
+        if not addresses:
+            addresses = self._resolver.resolve(host, port, deadline)
+            resolved_ns = wall_ns()
+            times.resolve_ns += resolved_ns - asked_ns
         left = turns.order(name, addresses, turn)
         failed: OSError | None = None
         while left:

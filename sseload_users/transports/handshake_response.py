@@ -170,7 +170,8 @@ class HandshakeResponse:
     def keep_cookies(self, endpoint: Endpoint) -> None:
         """Have the endpoint's jar take the cookies that the response sets."""
         if endpoint.jar is not None and self.head is not None:
-            endpoint.jar.take(endpoint.url, self.head.headers)
+            # Several times cheaper than to iterate over the headers themselves.
+            endpoint.jar.take(endpoint.url, self.head.headers.raw_items())
 
     def header(self, name: str) -> str:
         """Return a header's value; empty if there is none."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import select
 import time
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -132,7 +131,8 @@ class EpollWaits:
         self._timer.start(self._on_timer, update=True)
 
 
-_waits: weakref.WeakKeyDictionary[Any, EpollWaits] = weakref.WeakKeyDictionary()
+#: By hub. Each holds its hub.
+_waits: dict[Any, EpollWaits] = {}
 
 
 def _wait(fd: int, events: int, deadline: float | None) -> None:

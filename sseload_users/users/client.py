@@ -267,7 +267,7 @@ class SimulatedClient:
         """Make one attempt; return why it failed, None if it did not."""
         run, connection = self._worker_run, self._connection
         run.operations.count_attempt()
-        kind, began_ns = self._transport_type.kind, wall_ns()
+        began_ns = wall_ns()
         codes = run.ledger.codes
         meant_since_ns = codes.oldest_unreceived_ns(began_ns) or began_ns
         requests = self._requests = self._new_requests()
@@ -319,7 +319,7 @@ class SimulatedClient:
             None if before is None else before.closed_ns,
         )
         self._take_confirmation()
-        fire(self._environment, kind, "connect", connect_us / 1000)
+        run.receipts.connected(connect_us)
         self._calls.on_connected()
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import ClassVar
 
 from locust import User, task
@@ -15,6 +15,17 @@ from sseload_users.users.client import SimulatedClient
 from sseload_users.users.client_calls import ClientCalls
 from sseload_users.users.delivery import Delivery
 from sseload_users.users.hooks import HookCalls
+
+#: What a subclass may override; what it does not costs nothing.
+_HOOKS = ("on_connected", "on_code", "on_closed", "find_codes")
+
+
+@cache
+def _overridden(users: type[CodeListener]) -> frozenset[str]:
+    """Return which hooks a class of users overrides."""
+    return frozenset(
+        each for each in _HOOKS if getattr(users, each) is not getattr(CodeListener, each)
+    )
 
 
 class CodeListener(User):
@@ -151,7 +162,7 @@ class CodeListener(User):
         return bool(super().stop(force=True))
 
     def _overrides(self, hook: str) -> bool:
-        return getattr(type(self), hook) is not getattr(CodeListener, hook)
+        return hook in _overridden(type(self))
 
     def _on_connected(self) -> None:
         if self._hooks is not None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from random import Random
 from typing import TypeAlias
 
@@ -87,10 +88,14 @@ class Membership:
         self._watch = watch
         self._held: HeldSession | None = None
         self._pending: list[_Pending] = []
-        self._one_at_a_time = RLock()
         self._number = number
         # It takes kilobytes, and most runs move no connection.
         self._chance: Random | None = None
+
+    @cached_property
+    def _one_at_a_time(self) -> RLock:
+        """Held while it joins or leaves a channel."""
+        return RLock()
 
     @contextmanager
     def during(self, held: HeldSession) -> Iterator[None]:

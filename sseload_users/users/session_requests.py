@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 
 import gevent
 from gevent.pool import Group
@@ -145,15 +144,8 @@ class SessionRequests:
         )
         endpoint = resumption.confirming(endpoint)
         headers = login.client.cookies.add_to(endpoint.url, endpoint.headers)
-        transport = make(
-            replace(
-                endpoint,
-                headers=headers,
-                jar=resumption.cookies,
-                turn=self._turn,
-                slow=self._slow,
-            )
-        )
+        cookies = resumption.cookies
+        transport = make(endpoint.of_connection(headers, cookies, self._turn, slow=self._slow))
         self._connect_by_s = time.monotonic() + self._before.timeout_s
         try:
             transport.connect()

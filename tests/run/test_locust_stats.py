@@ -28,6 +28,9 @@ deeds = st.lists(
         ),
         st.tuples(st.just("failed"), st.sampled_from(["missing", "late"]), st.integers(0, 5)),
         st.tuples(st.just("recovered"), st.integers(0, 5), st.just(0)),
+        st.tuples(
+            st.just("connected"), st.lists(st.integers(0, 70_000_000), max_size=8), st.just(0)
+        ),
         st.tuples(st.just("other"), st.integers(0, 10_000_000), st.integers(0, 3)),
         st.tuples(st.just("wait"), st.floats(0.01, 3), st.just(0)),
     ),
@@ -73,6 +76,10 @@ def do(made: Environment, clock: Clock, what: list[tuple[str, Any, int]]) -> Non
                 receipts.failed(first, second)
             case "recovered":
                 receipts.recovered(first)
+            case "connected":
+                for each in first:
+                    receipts.connected(each)
+                receipts.enter_connects()
             case "other":
                 for _ in range(second):
                     fire(made, "WS", "connect", first / 1000)
