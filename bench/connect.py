@@ -5,24 +5,35 @@ from __future__ import annotations
 import contextlib
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
 
 from bench import machine
 from bench.children import ROOT, child, python
 from bench.generators import CLIENTS
 from bench.progress import print_row
 from bench.tables import Table, in_rounds, spread
-from bench.traffic import CHANNEL, publishing, wait_for_subscribers
-from tests.servers.nchan import Nchan, nchan
+from bench.traffic import CHANNEL, connect_timeout, publishing, wait_for_subscribers
+from sseload_users.core.config_path import config_path
+from tests.servers.nchan import nchan
+from tests.servers.socketio_servers import socketio_server
 
 #: Connections of the run whose cost is that of starting a program.
 _FEW = 10
 #: How many connect at a time.
 _AT_A_TIME = 200
+#: What sseload says when all of its connections are there.
+_SETTLING = "before the first code"
 AUTHORITY = str(ROOT / "tests" / "certificates" / "ca.pem")
-KINDS = {"ws": "WebSocket", "wss": "WebSocket, TLS", "sse": "event stream"}
+KINDS = {
+    "ws": "WebSocket",
+    "wss": "WebSocket, TLS",
+    "sse": "event stream",
+    "sio": "Socket.IO over WebSocket",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +41,7 @@ class Connects:
     """What is connected.
 
     Attributes:
-        kind: "ws", "wss" or "sse".
+        kind: a key of `KINDS`.
         connections: how many.
         at_a_time: how many connect at the same time.
     """
@@ -40,13 +51,41 @@ class Connects:
     at_a_time: int = _AT_A_TIME
 
 
+class Server(Protocol):
+    """What is connected to."""
+
+    @property
+    def port(self) -> int:
+        """The plain port."""
+
+    @property
+    def tls_port(self) -> int:
+        """The TLS port."""
+
+    def origin(self, *, tls: bool = False) -> str:
+        """Return its URL for HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class _SocketIO:
+    """A Socket.IO server, which has no TLS port."""
+
+    port: int
+    tls_port: int = 0
+
+    def origin(self, *, tls: bool = False) -> str:
+        """Return its URL for HTTP."""
+        del tls
+        return f"http://127.0.0.1:{self.port}"
+
+
 class BareConnect:
     """An epoll loop that sends one request for all: the lower bound in Python."""
 
     title = "bare epoll loop"
     broadcasts = False
 
-    def command(self, server: Nchan, load: Connects, folder: Path) -> Sequence[str]:
+    def command(self, server: Server, load: Connects, folder: Path) -> Sequence[str]:
         """Return the command of the client script."""
         del folder
         port = server.tls_port if load.kind == "wss" else server.port
@@ -60,11 +99,10 @@ class SseloadConnect:
     title = "sseload"
     broadcasts = True
 
-    def command(self, server: Nchan, load: Connects, folder: Path, *more: str) -> Sequence[str]:
+    def command(self, server: Server, load: Connects, folder: Path, *more: str) -> Sequence[str]:
         """Return the command of Locust with one more user, the broadcaster."""
-        profile = (CLIENTS / "nchan.toml").read_text()
         path = folder / "target.toml"
-        path.write_text(profile.replace('"websocket"', '"sse"') if load.kind == "sse" else profile)
+        path.write_text(_profile(load.kind))
         count = load.connections
         return [
             *python("-m", "locust", "-f", str(ROOT / "locustfile.py"), "--headless"),
@@ -82,14 +120,14 @@ class PlainLocustConnect:
     title = "plain Locust user"
     broadcasts = False
 
-    def command(self, server: Nchan, load: Connects, folder: Path) -> Sequence[str]:
+    def command(self, server: Server, load: Connects, folder: Path) -> Sequence[str]:
         """Return the command of a headless Locust."""
         del folder
-        count = str(load.connections)
+        count, origin = str(load.connections), server.origin(tls=load.kind == "wss")
         return [
             *python("-m", "locust", "-f", str(CLIENTS / "plain_locustfile.py"), "--headless"),
             *("-u", count, "-r", count, "--only-summary", "LoopUser"),
-            *("--host", server.subscriber(CHANNEL, tls=load.kind == "wss")),
+            *("--host", f"ws{origin.removeprefix('http')}/sub?id={CHANNEL}"),
         ]
 
 
@@ -108,7 +146,7 @@ def run(*, quick: bool, rounds: int) -> Table:
     for number in range(rounds):
         for kind in KINDS:
             for program in PROGRAMS:
-                if kind == "sse" and isinstance(program, PlainLocustConnect):
+                if kind in ("sse", "sio") and isinstance(program, PlainLocustConnect):
                     continue
                 many, few = (_cpu_s(program, Connects(kind, each)) for each in (count, _FEW))
                 each_us = (many - few) / (count - _FEW) * 1e6
@@ -143,6 +181,15 @@ def _cpu_s(program: BareConnect | SseloadConnect | PlainLocustConnect, load: Con
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        if load.kind == "sio":
+            command = program.command(stack.enter_context(_socketio()), load, folder)
+            running = stack.enter_context(child(command, machine.GENERATOR_CORE, folder))
+            running.wait_until(
+                lambda: any(each in running.output() for each in ("connected within", _SETTLING)),
+                connect_timeout(load.connections),
+                "the connections",
+            )
+            return machine.cpu_seconds(running.pid)
         server = stack.enter_context(
             nchan(connections=load.connections + _FEW, core=machine.SERVER_CORE)
         )
@@ -151,3 +198,19 @@ def _cpu_s(program: BareConnect | SseloadConnect | PlainLocustConnect, load: Con
         running = stack.enter_context(child(command, machine.GENERATOR_CORE, folder))
         wait_for_subscribers(publisher, running, load.connections)
         return machine.cpu_seconds(running.pid)
+
+
+@contextlib.contextmanager
+def _socketio() -> Iterator[_SocketIO]:
+    """Run Socket.IO's reference server, on Node."""
+    with socketio_server("node") as server:
+        yield _SocketIO(urlsplit(server.url).port or 0)
+
+
+def _profile(kind: str) -> str:
+    """Return the profile for a kind of connects."""
+    if kind == "sio":
+        text = config_path("targets/socketio.toml").read_text("utf-8")
+        return text.replace('# transports = ["websocket"]', 'transports = ["websocket"]')
+    text = (CLIENTS / "nchan.toml").read_text("utf-8")
+    return text.replace('"websocket"', '"sse"') if kind == "sse" else text

@@ -1,7 +1,7 @@
 """The minimum that a program can do to connect: an epoll loop with one request for all.
 
-Arguments: the server's port, "ws", "wss" or "sse", the number of connections, how many of them
-connect at a time, and the file of the certificate authority.
+Arguments: the server's port, "ws", "wss", "sse" or "sio" (Socket.IO over WebSocket), the number of
+connections, how many of them connect at a time, and the file of the certificate authority.
 Prints how many seconds that took, and stays until SIGTERM.
 """
 
@@ -20,12 +20,18 @@ _UPGRADE = (
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 )
 _STREAM = "Accept: text/event-stream\r\n"
+_SOCKETIO = "/socket.io/?EIO=4&transport=websocket&username=bench"
+# A masked text frame with the packet that joins the default namespace, and what the server sends
+# before and after it (the payloads of frames).
+_JOIN, _OPEN, _JOINED = b"\x81\x82\0\0\0\x0040", b"0{", b"40{"
 
 
 def main(port: int, kind: str, connections: int, at_a_time: int, authority: str) -> None:
     """Open the connections, and stay until SIGTERM."""
     headers = _STREAM if kind == "sse" else _UPGRADE
-    request = f"GET /sub?id={_CHANNEL} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{headers}\r\n".encode()
+    path = _SOCKETIO if kind == "sio" else f"/sub?id={_CHANNEL}"
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{headers}\r\n".encode()
+    received: dict[int, bytes] = {}
     context = ssl.create_default_context(cafile=authority) if kind == "wss" else None
     epoll = select.epoll()
     sockets: dict[int, socket.socket] = {}
@@ -58,8 +64,15 @@ def main(port: int, kind: str, connections: int, at_a_time: int, authority: str)
                 answer = sock.recv(4096)
             except ssl.SSLWantReadError:
                 continue
+            before = received.get(fd, b"")
+            answer = before + answer
             if not answer.startswith(b"HTTP/1.1 200" if kind == "sse" else b"HTTP/1.1 101"):
                 raise ConnectionError(f"the server answered {answer[:40]!r}")
+            if kind == "sio" and _JOINED not in answer:
+                if _OPEN in answer and _OPEN not in before:
+                    sock.send(_JOIN)
+                received[fd] = answer
+                continue
             epoll.unregister(fd)
             connecting.remove(-fd)
             done += 1
