@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from urllib.parse import urlsplit
@@ -12,7 +12,8 @@ from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
 from sseload_users.targets import needs
 from sseload_users.targets.answers import HttpAnswers
-from sseload_users.targets.conversation import Conversation, Errands
+from sseload_users.targets.conversation import Errands
+from sseload_users.targets.endpoints import Endpoints
 from sseload_users.targets.filling import Filler, channel_values
 from sseload_users.targets.hosts import normalize_host
 from sseload_users.targets.identities import Identity
@@ -24,21 +25,12 @@ from sseload_users.targets.requests import (
     BeforeStep,
     Headers,
     UpkeepAction,
-    body_headers,
-    filled_body,
-    filled_url,
-    merge_headers,
 )
 from sseload_users.targets.schema import BeforeSpec, ExpectedAnswer
-from sseload_users.targets.session_spec import ConnectSpec
 from sseload_users.targets.spec import ProfileSpec
 from sseload_users.targets.template import (
-    BinaryTemplate,
     UnknownNameError,
-    encode,
     fill,
-    fill_json,
-    fill_namespace,
     names_in,
 )
 from sseload_users.targets.texts import same_for_all, texts
@@ -99,6 +91,9 @@ class Target:
         self.filler = Filler(profile, self.host, values)
         self.reader = MessageReader(profile, self.filler)
         self.answers = HttpAnswers(profile.spec)
+        self._endpoints = Endpoints(
+            profile.spec, self.host, self._headers, self.filler, self.reader, self.redact
+        )
 
     def check(self, identities: Sequence[Identity], *, has_channels: bool = False) -> None:
         """Check, before anything connects, that every name has a value.
@@ -138,76 +133,7 @@ class Target:
             ConfigError: a name has no value.
             ConnectFailed: at "subscribe": the server did not give a value.
         """
-        if self._shared_endpoint is not None and not last_event_id:
-            return self._shared_endpoint
-        return self._endpoint(identity, captured, last_event_id, on_captured, errands, position)
-
-    @cached_property
-    def _shared_endpoint(self) -> Endpoint | None:
-        """The endpoint of all first connects, if nothing in it depends on the connection."""
-        spec = self._spec
-        if any((spec.confirms, spec.after, spec.refuse, spec.reply, spec.resume)):
-            return None
-        if not same_for_all(spec.connect, (text for _, text in self._headers)):
-            return None
-        return self._endpoint(Identity(""), {}, "", lambda _: None, None, {})
-
-    def _endpoint(
-        self,
-        identity: Identity,
-        captured: Mapping[str, str],
-        last_event_id: str,
-        on_captured: Callable[[Mapping[str, str]], None],
-        errands: Errands | None,
-        position: Mapping[str, str],
-    ) -> Endpoint:
-        """Fill an endpoint; see `endpoint`."""
-        spec, connect = self._spec, self._spec.connect
-        values = self.filler.values(identity, captured)
-        if spec.resume is not None and position.keys() >= spec.resume.names:
-            connect, values = spec.resume.applied(connect), {**values, **position}
-
-        def hide(text: str) -> str:
-            return self.redact(text, identity, captured.values())
-
-        talk = Conversation(self.filler, identity, self._headers, captured, on_captured, errands)
-        base = self.host if spec.transport == "sse" else "ws" + self.host.removeprefix("http")
-        try:
-            own = body_headers(connect.body, connect.headers)
-            return Endpoint(
-                url=filled_url(base, connect.path, connect.query, values),
-                method=connect.method,
-                body=filled_body(connect.body, own, values),
-                http=connect.http,
-                multiplex=connect.multiplex,
-                headers=merge_headers(own, self._headers, values),
-                subprotocols=tuple(fill(each, values, encode) for each in connect.subprotocols),
-                hello=tuple(self._hello(connect, values, identity)),
-                confirm=self.reader.subscribes(values, talk),
-                refuse=self.reader.refuses(values, hide),
-                end=self.reader.ends(values, hide),
-                reply=self.reader.replies(values, talk),
-                max_message=connect.max_message,
-                namespace=fill_namespace(connect.namespace, values),
-                auth=fill_json(connect.auth, values),
-                engine=connect.engine,
-                parser=connect.parser,
-                transports=connect.transports,
-                last_event_id=last_event_id,
-            )
-        except UnknownNameError as error:
-            raise self.filler.missing(error.name, "connect") from None
-
-    def _hello(
-        self, connect: ConnectSpec, values: Mapping[str, str], identity: Identity
-    ) -> Iterator[str | bytes]:
-        """Yield the messages to send first: those that name the channel once for each channel."""
-        for each in connect.frames:
-            text = each.digits if isinstance(each, BinaryTemplate) else each
-            own = identity.channels if "channel" in names_in(text) else ()
-            for channel in own or (None,):
-                name = {} if channel is None else {"channel": channel}
-                yield self.filler.message(each, {**values, **name})
+        return self._endpoints.of(identity, captured, last_event_id, on_captured, errands, position)
 
     def with_channels(self, identity: Identity, numbered: str | None) -> Identity:
         """Return a user with the channels that it subscribes to.

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -79,6 +80,7 @@ def is_revision_3(body: bytes) -> bool:
     return re.match(rb"\d{1,9}:0\{|[\0\1][\0-\x09]{1,9}\xff0\{", body) is not None
 
 
+@lru_cache(maxsize=256)
 def with_query(url: str, **given: str) -> str:
     """Return a URL with parameters added to its query where they are missing."""
     try:

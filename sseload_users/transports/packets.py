@@ -69,9 +69,8 @@ def parse_header(payload: bytes) -> tuple[int, bytes] | None:
     return int(found[1] or 0), found[2] or b"/"
 
 
-def is_connect_acknowledgement(payload: bytes) -> bool:
-    """Whether a connect packet is a server's acknowledgement: it contains a session ID."""
-    data = packet_data(payload)
+def is_connect_acknowledgement(data: object) -> bool:
+    """Whether a connect packet's data are a server's acknowledgement: they have a session ID."""
     return isinstance(data, dict) and isinstance(data.get("sid"), str)
 
 

@@ -11,12 +11,11 @@ import json
 from collections.abc import Mapping
 
 from sseload_users.transports import Malformed
-from sseload_users.transports.packets import packet_data, parse_packet
+from sseload_users.transports.packets import parse_packet
 
 
-def recovery_id(acknowledgement: bytes) -> str:
-    """Return the private ID in an acknowledgement of a namespace; empty if there is none."""
-    data = packet_data(acknowledgement)
+def recovery_id(data: object) -> str:
+    """Return the private ID in the data of an acknowledgement; empty if there is none."""
     found = data.get("pid") if isinstance(data, Mapping) else None
     return found if isinstance(found, str) else ""
 

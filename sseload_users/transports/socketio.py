@@ -312,14 +312,15 @@ class SocketIOTransport(EngineTransport):
             self.end(refused, arrived=True)
 
     def _on_connected(self, payload: bytes, arrived_ns: int) -> None:
-        if self.endpoint.engine == 4 and not is_connect_acknowledgement(payload):
+        data = packet_data(payload)
+        if self.endpoint.engine == 4 and not is_connect_acknowledgement(data):
             # Socket.IO 2 sends no session ID, and accepts no ``auth``.
             self._refusal = (OLD_SERVER, payload[:200].decode(errors="replace"))
             self._hang_up()
             self.end(Closed("client", OLD_SERVER))
         elif not self._acknowledged_ns:
             self._acknowledged_ns = arrived_ns
-            self._recovery_id = recovery_id(payload)
+            self._recovery_id = recovery_id(data)
             before, _ = recovery_of(self.endpoint.last_event_id)
             self._resumed = before != "" and before == self._recovery_id
 

@@ -240,7 +240,7 @@ def packets(data: bytes) -> None:
     """Socket.IO packets, with attachments after blank lines."""
     opening = parse_opening(data)
     assert opening is None or opening.ping_interval_s + opening.ping_timeout_s > 0
-    assert isinstance(is_connect_acknowledgement(data), bool)
+    assert isinstance(is_connect_acknowledgement(packet_data(data)), bool)
     text = error_message(packet_data(data))
     assert len(countable_cause(text)) <= 80
     assert countable_cause(text).isprintable()

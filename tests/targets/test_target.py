@@ -540,3 +540,24 @@ def test_connections_share_an_endpoint_only_if_nothing_in_it_differs(
     assert (one == two) is alike
     assert found.endpoint(rooms[0], last_event_id="7").last_event_id == "7"
     assert found.endpoint(rooms[0]).last_event_id == ""
+
+
+def test_connections_of_a_user_share_an_endpoint_unless_a_value_was_captured(
+    tmp_path: Path,
+) -> None:
+    found = mine(tmp_path, connect='query = { "user" = "{username}" }')
+    assert found.endpoint(ALICE) is found.endpoint(ALICE)
+    captured = mine(tmp_path, connect='query = { "room" = "{room}" }')
+    urls = [captured.endpoint(ALICE, {"room": each}).url for each in ("a", "b")]
+    assert [urlsplit(each).query for each in urls] == ["room=a", "room=b"]
+    nonces = mine(tmp_path, connect='query = { "nonce" = "{nonce}" }')
+    assert nonces.endpoint(ALICE).url != nonces.endpoint(ALICE).url
+
+
+def test_what_ends_a_session_can_depend_on_its_user(tmp_path: Path) -> None:
+    more = '[[end]]\nfields = { "kicked" = "{username}" }\n'
+    found = mine(tmp_path, more=more)
+    ends = found.endpoint(ALICE).end
+    assert ends is not None
+    assert ends(b'{"kicked":"alice"}') is not None
+    assert ends(b'{"kicked":"bob"}') is None

@@ -216,7 +216,7 @@ def test_any_bytes_are_an_event_or_none_or_malformed(payload: bytes) -> None:
     ],
 )
 def test_an_acknowledgement_contains_a_session_id(payload: bytes, is_one: bool) -> None:
-    assert is_connect_acknowledgement(payload) is is_one
+    assert is_connect_acknowledgement(packet_data(payload)) is is_one
 
 
 @pytest.mark.parametrize(
