@@ -7,11 +7,12 @@ encodes them for the report.
 
 from __future__ import annotations
 
+import operator
 from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import ClassVar, Self
 
 from hdrh.histogram import HdrHistogram
@@ -86,7 +87,10 @@ class Histogram:
         """Add another histogram's values."""
         if not other.total:
             return  # as most of those in a report
-        self.counts.update(other.counts)
+        counts, added = self.counts, other.counts
+        # What Counter.update does, without a step of Python for each bucket.
+        sums = map(operator.add, map(counts.get, added, repeat(0)), added.values())
+        dict.update(counts, zip(added, sums, strict=False))
         self.total += other.total
         self.total_us += other.total_us
         self.min_us = min(self.min_us, other.min_us)

@@ -7,6 +7,8 @@ time or before, but not before this process last found the buffer empty.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class SharedStamp(int):
     """The latest possible arrival time of a message (wall clock, ns).
@@ -34,6 +36,7 @@ def earliest(arrived_ns: int) -> int:
     return arrived_ns.earliest_ns if isinstance(arrived_ns, SharedStamp) else arrived_ns
 
 
-def is_imprecise(arrived_ns: int) -> bool:
-    """Whether a message may have arrived sooner than its stamp by a tenth of a second or more."""
-    return arrived_ns - earliest(arrived_ns) >= IMPRECISE_NS
+def count_imprecise(arrivals_ns: Iterable[int]) -> int:
+    """Return how many messages may have arrived sooner than their stamps by a tenth of a second."""
+    shared = (each for each in arrivals_ns if isinstance(each, SharedStamp))
+    return sum(each - each.earliest_ns >= IMPRECISE_NS for each in shared)

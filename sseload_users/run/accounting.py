@@ -13,7 +13,7 @@ from sseload_users.core.clock import wall_ns
 from sseload_users.core.connection_row import connection_row, received_per_connection
 from sseload_users.core.histogram import CoarseHistogram
 from sseload_users.core.ledger import Ledger, OnArrivals
-from sseload_users.core.timestamps import is_imprecise
+from sseload_users.core.timestamps import count_imprecise
 from sseload_users.core.worker_report import Gauges, UserCounts, WorkerReport
 from sseload_users.options import Options
 from sseload_users.run.generator_load import GeneratorLoad
@@ -166,7 +166,7 @@ class Accounting:
         if latencies_us[0] < earliest_us:
             tally.counters.before_sent += sum(each < earliest_us for each in latencies_us)
         if self._network.lag.imprecise:
-            tally.counters.imprecise += sum(map(is_imprecise, arrived_ns))
+            tally.counters.imprecise += count_imprecise(arrived_ns)
         first, last = arrived_ns[0] // _S, arrived_ns[-1] // _S
         if first == last:
             second = tally.second(arrived_ns[0])

@@ -21,6 +21,7 @@ from wsproto.frame_protocol import Opcode, ParseFailed
 
 from sseload_users.transports import Closed, OnMessage
 from sseload_users.transports.client_frames import close_frame, pong_frame
+from sseload_users.transports.frame_memo import FrameMemo
 from sseload_users.transports.lag import ShareStamp
 from sseload_users.transports.permessage_deflate import BadCompressedData, InflatedTooLarge
 
@@ -92,6 +93,7 @@ class FrameDecoder:
         max_message: size limit of a message in bytes; a larger one ends the session.
         share: makes the stamp of messages that lie before the last bytes of a read.
         inflate: `MessageInflater.inflate`; None if no compression was negotiated.
+        memo: shared with decoders that have the same limit; None for one of its own.
 
     Attributes:
         ended: whether decoding has stopped; set it to stop in the middle of a read.
@@ -103,6 +105,7 @@ class FrameDecoder:
         "_have",
         "_inflate",
         "_max_message",
+        "_memo",
         "_need",
         "_send",
         "_share",
@@ -119,7 +122,9 @@ class FrameDecoder:
         max_message: int,
         share: ShareStamp,
         inflate: Callable[[bytes], bytes] | None = None,
+        memo: FrameMemo | None = None,
     ) -> None:
+        self._memo = memo or FrameMemo()
         self.on_message = on_message
         self.on_close = on_close
         self.ended = False
@@ -148,6 +153,10 @@ class FrameDecoder:
             empty_ns: before when none of them had arrived; None if that is not known.
         """
         if self.ended:
+            return
+        memo = self._memo
+        if data == memo.frame and not self._need and self._fragments is None:
+            self.on_message(memo.payload, arrived_ns)
             return
         if self._need:
             # Join only once the frame is complete: the cost stays linear in its length.
@@ -206,6 +215,8 @@ class FrameDecoder:
             if first == _TEXT and self._fragments is None:
                 payload = data[start:end]
                 if payload.isascii() or is_text(payload):
+                    if not at and end == size:
+                        memo.frame, memo.payload = data, payload
                     self.on_message(payload, stamp)
                 else:
                     self._fail(FrameError("invalid UTF-8", _INVALID_PAYLOAD))

@@ -21,6 +21,7 @@ from sseload_users.transports.client_certificate import ClientCertificate
 from sseload_users.transports.connect_times import ConnectTimes
 from sseload_users.transports.dialer import Dialer
 from sseload_users.transports.endpoint import parse_origin
+from sseload_users.transports.frame_memo import FrameMemo
 from sseload_users.transports.http2_pool import Http2Pool
 from sseload_users.transports.inflation import Inflation
 from sseload_users.transports.kept_connections import KeptConnections
@@ -89,6 +90,7 @@ class Network:
         self.silent: list[Carrier] = []
         self.http2 = Http2Pool(self.lag.share, compression=compression)
         self.kept: KeptConnections[HTTPConnection] = KeptConnections()
+        self._frame_memos: dict[int, FrameMemo] = {}
 
     def pinned(self, origin: tuple[str, int, bool], address: str) -> Network:
         """Return a network that shares all, and reaches one host at one of its addresses."""
@@ -143,6 +145,10 @@ class Network:
     def slow_reader(self) -> SlowReader:
         """Reads this process's slow connections."""
         return SlowReader(self.lag, self._slow_rate)
+
+    def frame_memo(self, max_message: int) -> FrameMemo:
+        """Return what all decoders of frames share that have a limit of that many bytes."""
+        return self._frame_memos.setdefault(max_message, FrameMemo())
 
     def close_silent(self) -> None:
         """Close the connections that were lost without the server's knowledge."""

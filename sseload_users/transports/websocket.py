@@ -77,6 +77,7 @@ class WebSocketTransport(Transport):
             max_message,
             network.lag.share,
             inflate,
+            network.frame_memo(max_message),
         )
         if rest:
             decoder.feed(rest, connection.arrived_ns, connection.emptied_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 import time
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
 from sseload_users.transports import Closed
 from sseload_users.transports.client_frames import close_frame, message_frame, ping_frame
+from sseload_users.transports.frame_memo import FrameMemo
 from sseload_users.transports.frames import (
     FrameDecoder,
     FrameError,
@@ -75,6 +77,16 @@ def readable(stream: bytes) -> bytes:
 
 
 def by_decoder(reads: list[bytes], max_message: int = NO_LIMIT) -> Outcome:
+    outcome, decoder = new_decoder(max_message)
+    for read in reads:
+        decoder.feed(read, 0, None)
+    return outcome
+
+
+def new_decoder(
+    max_message: int = NO_LIMIT, memo: FrameMemo | None = None
+) -> tuple[Outcome, FrameDecoder]:
+    """Return a decoder, and what comes out of it."""
     outcome = Outcome()
 
     def on_close(closed: Closed, error: FrameError | None) -> None:
@@ -93,10 +105,9 @@ def by_decoder(reads: list[bytes], max_message: int = NO_LIMIT) -> Outcome:
         lambda answer: outcome.answers.append(unmask(answer)),
         max_message,
         share,
+        memo=memo,
     )
-    for read in reads:
-        decoder.feed(read, 0, None)
-    return outcome
+    return outcome, decoder
 
 
 payloads = st.one_of(
@@ -174,6 +185,23 @@ def cut(draw: st.DrawFn, data: st.SearchStrategy[bytes]) -> list[bytes]:
 @example([frame(0x89, b"p" * 126)])
 def test_frames_decode_as_by_wsproto_alone(reads: list[bytes]) -> None:
     assert by_decoder(reads) == by_wsproto(reads)
+
+
+@settings(max_examples=200, deadline=None)
+@given(cut(streams), cut(streams))
+@example([frame(0x81, b"one")] * 2, [frame(0x01, b"fo"), frame(0x81, b"one")])
+@example([frame(0x81, b"one")], [frame(0x81, b"one")[:3], frame(0x81, b"one")[3:]])
+def test_connections_that_share_a_memo_decode_as_if_alone(
+    one: list[bytes], other: list[bytes]
+) -> None:
+    memo = FrameMemo()
+    both = [(*new_decoder(memo=memo), reads) for reads in (one, other, one)]
+    for each in itertools.zip_longest(*(reads for _, _, reads in both)):
+        for (_, decoder, _), read in zip(both, each, strict=True):
+            if read is not None:
+                decoder.feed(read, 0, None)
+    for outcome, _, reads in both:
+        assert outcome == by_wsproto(reads)
 
 
 @settings(max_examples=200, deadline=None)
