@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -153,9 +154,9 @@ class Node:
             )
         except OSError as error:
             # asyncio replaces strerror by its own text; resolver errors have negative numbers.
-            reason = error.strerror
-            if error.errno is not None and error.errno > 0:
-                reason = os.strerror(error.errno)
+            # Newer versions of it leave out the number if the machine has no such address.
+            number = errno.EADDRNOTAVAIL if error.errno is None else error.errno
+            reason = os.strerror(number) if number > 0 else error.strerror
             raise ConfigError(
                 f"Cannot listen on {host}:{self._port}: {reason}. Use another --port or --host."
             ) from error
