@@ -72,9 +72,9 @@ def kitchen(page: Page, host: str) -> None:
     )
 
 
-def init(recording: Path, profile: Path) -> subprocess.CompletedProcess[str]:
+def init(recording: Path, profile: Path, *further: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*SSELOAD, "init", "--har", str(recording), "--out", str(profile)],
+        [*SSELOAD, "init", "--har", str(recording), "--out", str(profile), *further],
         check=False, cwd=recording.parent, env={**clean_environment(), "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
@@ -131,6 +131,9 @@ def test_a_recording_without_cookies_logs_in_anew_or_says_what_is_missing(
             board(page, f"http://{address}")
             recorder.wait_for(TEXT)
             recorder.write(recording)
+            (session,) = (
+                each["value"] for each in page.context.cookies() if each["name"] == "session"
+            )
         sanitized(recording)
         done = init(recording, tmp_path / "mine.toml")
         assert done.returncode == 0, done.stdout + done.stderr
@@ -138,8 +141,11 @@ def test_a_recording_without_cookies_logs_in_anew_or_says_what_is_missing(
         # The page was recorded by somebody who had logged in before.
         sanitized(recording, without="/login")
         done = init(recording, tmp_path / "other.toml")
+        given = init(recording, tmp_path / "given.toml", "--header", f"Cookie: session={session}")
     assert done.returncode == 1
     assert "has neither cookies nor Authorization headers" in done.stderr
     assert "“Allow to generate HAR with sensitive data”" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "other.toml").exists()
+    assert given.returncode == 0, given.stdout + given.stderr
+    assert session not in given.stdout + (tmp_path / "given.toml").read_text("utf-8")
