@@ -132,6 +132,7 @@ class Evidence:
         users: user of each connection, by its number.
         channels: channels of each connection, by its number, joined by commas.
         nodes: node of each connection, by its number; empty in a run without nodes.
+        slow: the connections that read slowly.
         sources: the connections whose latest session is from a local address, by the address.
         ages_owed: number of pairs by the session's age when the code was sent; see `age_bin`.
         ages_lacking: the same of pairs without a delivery.
@@ -150,6 +151,7 @@ class Evidence:
     users: dict[int, str] = field(default_factory=dict)
     channels: dict[int, str] = field(default_factory=dict)
     nodes: dict[int, int] = field(default_factory=dict)
+    slow: int = 0
     sources: dict[str, int] = field(default_factory=dict)
     ages_owed: list[int] = field(default_factory=lambda: [0] * (len(AGES_S) + 1))
     ages_lacking: list[int] = field(default_factory=lambda: [0] * (len(AGES_S) + 1))
@@ -201,6 +203,7 @@ class Evidence:
         self.users.update(other.users)
         self.channels.update(other.channels)
         self.nodes.update(other.nodes)
+        self.slow |= other.slow
         for source, connections in other.sources.items():
             self.move_to(source, connections)
         for own, further in (
@@ -229,6 +232,7 @@ class Evidence:
             self.users,
             self.channels,
             self.nodes,
+            self.slow,
             self.sources,
             self.ages_owed,
             self.ages_lacking,
@@ -247,8 +251,8 @@ class Evidence:
     def unpack(cls, data: list[Any]) -> Evidence:
         """Return the evidence that was packed."""
         (
-            codes, users, channels, nodes, sources, ages_owed, ages_lacking, lacking_later, apart,
-            together, fans, paces, copies, altered, first_ms, drops,
+            codes, users, channels, nodes, slow, sources, ages_owed, ages_lacking, lacking_later,
+            apart, together, fans, paces, copies, altered, first_ms, drops,
         ) = data  # fmt: skip
         pairs = [
             (sequence, owed, lacking)
@@ -261,6 +265,7 @@ class Evidence:
             users=dict(users),
             channels=dict(channels),
             nodes=dict(nodes),
+            slow=slow,
             sources=dict(sources),
             ages_owed=list(ages_owed),
             ages_lacking=list(ages_lacking),

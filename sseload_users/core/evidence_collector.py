@@ -58,6 +58,8 @@ class EvidenceCollector:
         else:
             # They stay the same.
             self._evidence.users[number] = session.connection.username
+            if session.connection.slow:
+                self._evidence.slow |= 1 << number
             if session.connection.node is not None:
                 self._evidence.nodes[number] = session.connection.node
         self._sessions[number] = session

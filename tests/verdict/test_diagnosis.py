@@ -254,6 +254,16 @@ def test_a_quarter_that_gets_nothing_is_not_an_instance() -> None:
     assert finding.evidence["connections"] == 10
 
 
+def test_what_slow_readers_have_not_read_yet_is_no_silent_cut() -> None:
+    symptoms = run_of(lambda place, code: place in (3, 30) and code > 12)
+    for name, slow in (("a", 3), ("b", 10)):
+        symptoms.workers[name].slow = 1 << slow
+    assert found(symptoms) == []
+    also = run_of(lambda place, code: place in (3, 4, 30) and code > 12)
+    also.workers["a"].slow = 1 << 3
+    assert one(also).evidence["connections"] == 2
+
+
 def test_connections_whose_codes_come_late_are_not_cut() -> None:
     symptoms = run_of(lambda _place, code: code > 12)
     assert found(symptoms) == ["silent_cut"]
@@ -571,11 +581,13 @@ def test_evidence_is_merged_and_packed() -> None:
     one_run.owed[1], one_run.lacking[1], one_run.users[0] = 3, 1, "ann"
     other.owed[2], other.lacking[2], other.channels[1] = 1 << (SAMPLE - 1), 0, "a"
     other.drops, other.fans, other.apart = [Drop(1, 2, 3)], [Fan(9, {0: -3, 63: 250})], 4
-    other.ages_owed[len(AGES_S)] = 6
+    other.ages_owed[len(AGES_S)], other.lacking_later = 6, 2
+    one_run.slow, other.slow = 1, 1 << (SAMPLE - 1)
     one_run.merge(other)
     assert Evidence.unpack(one_run.pack()) == one_run
     assert (one_run.owed, one_run.apart) == ({1: 3, 2: 1 << (SAMPLE - 1)}, 4)
     assert one_run.users == {0: "ann"}
+    assert (one_run.slow, one_run.lacking_later) == (1 | 1 << (SAMPLE - 1), 2)
 
 
 @given(st.dictionaries(st.integers(0, SAMPLE - 1), st.integers(-(10**6), 10**8), min_size=1))

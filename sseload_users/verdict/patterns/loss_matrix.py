@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sseload_users.core.formatting import clean, count, number, share
+from sseload_users.verdict.patterns import in_common
 from sseload_users.verdict.patterns.buffering import most_held_back
 from sseload_users.verdict.symptoms import CodeSymptoms, Finding, Place, Symptoms
 
@@ -45,7 +46,10 @@ _ONE_WORKER = (
 class LossMatrix:
     """Which connections of the sample lack which codes.
 
+    Those that read slowly are left out: what they lack may still wait for them.
+
     Attributes:
+        connections: their number.
         owed: for each connection, the codes that it was owed and that somebody lacks.
         lacking: for each connection, those of them that it lacks.
         codes: the codes that somebody lacks, in order.
@@ -54,6 +58,7 @@ class LossMatrix:
         partial: whether there were codes before these.
     """
 
+    connections: int
     owed: Mapping[Place, frozenset[int]]
     lacking: Mapping[Place, frozenset[int]]
     codes: tuple[int, ...]
@@ -70,22 +75,22 @@ class LossMatrix:
         sequences = {code.sequence for code in known}
         owed: dict[Place, set[int]] = defaultdict(set)
         lacking: dict[Place, set[int]] = defaultdict(set)
-        steady = set[Place]()
+        connections, steady = 0, set[Place]()
         for worker, evidence in symptoms.workers.items():
             # A worker tells only of codes that its own connections lack.
             told = sequences & evidence.owed.keys()
             for sequence in told:
-                connections = evidence.owed[sequence]
-                for place in _bits(connections):
+                for place in in_common.bits(evidence.owed[sequence] & ~evidence.slow):
                     owed[worker, place].add(sequence)
-                for place in _bits(evidence.lacking[sequence]):
+                for place in in_common.bits(evidence.lacking[sequence] & ~evidence.slow):
                     lacking[worker, place].add(sequence)
+            own = [place for place in evidence.users if not evidence.slow >> place & 1]
+            connections += len(own)
             steady.update(
-                (worker, place)
-                for place in evidence.users
-                if len(owed.get((worker, place), ())) == len(told)
+                (worker, place) for place in own if len(owed.get((worker, place), ())) == len(told)
             )
         return cls(
+            connections,
             {place: frozenset(codes) for place, codes in owed.items()},
             {place: frozenset(lacking[place]) for place in owed},
             tuple(sorted({code for codes in owed.values() for code in codes})),
@@ -123,9 +128,13 @@ def isolated_instances(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None
         place for lacking, places in large if len(lacking) == len(matrix.codes) for place in places
     ]
     everything = len(matrix.codes) >= (1 - SPARES) * len(matrix.all_codes)
-    shared = _shared(symptoms, starved)
+    shared = in_common.shared(symptoms, starved)
     # As workers connect in turn, a balancer that takes its instances in turn may give one to each.
-    by_turns = shared is not None and shared[0] == "worker" and _look_like_others(symptoms, starved)
+    by_turns = (
+        shared is not None
+        and shared[0] == "worker"
+        and in_common.look_like_others(symptoms, starved)
+    )
     if starved and (
         len(starved) < _STARVED * len(whole)
         or len(large) > 2
@@ -156,7 +165,7 @@ def same_connections(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
         if len(lacking) >= 0.9 * total and len(matrix.owed[place]) >= 0.9 * total
     ]
     explained = sum(len(matrix.lacking[place]) for place in bad)
-    everybody = sum(len(each.users) for each in symptoms.workers.values())
+    everybody = matrix.connections
     good_losses = matrix.losses - explained
     good_owed = (everybody - len(bad)) * total
     if (
@@ -167,7 +176,7 @@ def same_connections(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None:
         or good_losses > SPARES * good_owed
     ):
         return None
-    shared = _shared(symptoms, bad)
+    shared = in_common.shared(symptoms, bad)
     latest = f", in the latest {number(total)} codes" if matrix.partial else ""
     common = "" if shared is None else f"; they have the same {shared[0]}, {shared[1]}"
     return Finding(
@@ -351,46 +360,3 @@ def _ages(symptoms: Symptoms) -> tuple[list[int], list[int]]:
         [sum(each) for each in zip(*(worker.ages_owed for worker in workers), strict=True)],
         [sum(each) for each in zip(*(worker.ages_lacking for worker in workers), strict=True)],
     )
-
-
-def _shared(symptoms: Symptoms, bad: list[Place]) -> tuple[str, str] | None:
-    """Return what the bad connections share, and few others: a name and its value."""
-    if len(bad) < 2:
-        return None
-    for name, values in _labels(symptoms).items():
-        found = Counter(values.get(place, "") for place in bad)
-        value, most = found.most_common(1)[0]
-        others = sum(each == value for each in values.values()) - most
-        if value and most == len(bad) and others <= SPARES * max(1, len(values) - len(bad)):
-            return name, value
-    return None
-
-
-def _look_like_others(symptoms: Symptoms, bad: list[Place]) -> bool:
-    """Whether a server sees connections come from addresses from which others come, too."""
-    sources = _labels(symptoms)["source address"]
-    others = {source for place, source in sources.items() if place not in bad}
-    return all(sources.get(place, "") in others - {""} for place in bad)
-
-
-def _labels(symptoms: Symptoms) -> dict[str, dict[Place, str]]:
-    """Return what connections may have in common: by its name, the value for each."""
-    labels: dict[str, dict[Place, str]] = {
-        name: {} for name in ("user", "channel", "source address", "worker")
-    }
-    for worker, evidence in symptoms.workers.items():
-        for place, user in evidence.users.items():
-            labels["user"][worker, place] = user
-            labels["worker"][worker, place] = worker
-        for place, channel in evidence.channels.items():
-            labels["channel"][worker, place] = channel
-        for source, connections in evidence.sources.items():
-            labels["source address"].update(((worker, each), source) for each in _bits(connections))
-    return labels
-
-
-def _bits(connections: int) -> Iterator[int]:
-    while connections:
-        lowest = connections & -connections
-        yield lowest.bit_length() - 1
-        connections ^= lowest
