@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import product
 
@@ -495,6 +495,36 @@ def test_arrivals_in_random_order_are_no_serial_fan_out() -> None:
             for fan in evidence.fans
         ]
     assert found(symptoms) == []
+
+
+@pytest.mark.parametrize(
+    ("together", "slopes_us", "named"),
+    [
+        ((3,), [480] * 5, True),
+        ((3, 4), [480] * 5, False),
+        ((), [480, 480, 900, 200, 1400], False),
+    ],
+)
+def test_a_busy_machine_lets_some_codes_arrive_together(
+    together: tuple[int, ...], slopes_us: list[int], named: bool
+) -> None:
+    symptoms = in_order(480)
+
+    def stalled(arrivals_us: Mapping[int, int]) -> dict[int, int]:
+        # The first few come, and all others after a stall.
+        return {
+            place: us if us < 2_500 else 20_000 + us // 100 for place, us in arrivals_us.items()
+        }
+
+    for evidence in symptoms.workers.values():
+        evidence.fans = [
+            replace(fan, arrivals_us=stalled(fan.arrivals_us)) if fan.sequence in together else fan
+            for fan in evidence.fans
+        ]
+    codes = [
+        replace(code, spread_us=40 * slopes_us[(code.sequence - 1) % 5]) for code in symptoms.codes
+    ]
+    assert found(replace(symptoms, codes=codes)) == (["serial_fanout"] if named else [])
 
 
 def test_nodes_send_at_the_same_time() -> None:

@@ -10,8 +10,11 @@ from sseload_users.core.formatting import ms
 from sseload_users.verdict.patterns.buffering import buffered
 from sseload_users.verdict.symptoms import Finding, Place, Symptoms
 
-#: Share of the variance of arrivals that their order must explain, and of codes that show that.
-_FITS, _EXPLAINS = 0.8, 0.8
+#: Share of the variance of arrivals that their order must explain, and of codes that show that:
+#: a busy machine lets some arrive together.
+_FITS, _MOST = 0.8, 0.5
+#: Share of these codes whose slope is about the same, and by how much it may differ.
+_STEADY, _ABOUT = 0.8, 0.25
 #: Fewest connections whose order is compared, and fewest codes.
 _MIN_PLACES, _MIN_FANS = 8, 3
 #: Smallest slope of a fan-out that is worth a finding, in microseconds for each connection.
@@ -27,9 +30,12 @@ def serial_fanout(symptoms: Symptoms) -> Finding | None:
     """Find that a broadcast takes a fixed time for each connection, one after the other."""
     fans = list(_fans(symptoms))
     fits = [(fit, slope_us) for fit, slope_us in fans if fit >= _FITS]
-    if len(fits) < _MIN_FANS or len(fits) < _EXPLAINS * len(fans):
+    if len(fits) < _MIN_FANS or len(fits) < _MOST * len(fans):
         return None
     slope_us = median(slope_us for _, slope_us in fits)
+    steady = sum(abs(each - slope_us) <= _ABOUT * slope_us for _, each in fits)
+    if steady < _STEADY * len(fits):
+        return None
     if slope_us < _FAN_US or buffered(symptoms) is not None:
         return None  # buffers of different ages pass a code on in the same order each time
     return Finding(
