@@ -35,6 +35,8 @@ _CANNOT_RUN = 2
 
 def _on_parser(parser: LocustArgumentParser, **_: Any) -> None:
     run_options.add_to(parser)
+    # Not on import: other programs import the package, too.
+    early_signals.handle_early_signals(_CANNOT_RUN)
 
 
 def _on_init(environment: Environment, **_: Any) -> None:
@@ -164,6 +166,5 @@ def _attach_leader(environment: Environment, leader: Leader) -> None:
 
 
 master_port.explain_failures(_CANNOT_RUN)
-early_signals.handle_early_signals(_CANNOT_RUN)
 events.init_command_line_parser.add_listener(_on_parser)
 events.init.add_listener(_on_init)

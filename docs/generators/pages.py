@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generators import causes, metrics, option_table, profile_keys, report_fields
+from docs.generators import causes, dashboard, metrics, option_table, profile_keys, report_fields
 
 DOCS = Path(__file__).parents[1]
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "dashboard-reference.md": dashboard.page,
     "metrics-reference.md": metrics.page,
     "options-reference.md": option_table.page,
     "profile-reference.md": profile_keys.page,

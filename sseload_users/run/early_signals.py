@@ -6,6 +6,8 @@ of a container would ignore it, and a master's workers would stay.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import signal
 import sys
 from collections.abc import Callable
@@ -18,13 +20,19 @@ from locust.env import Environment
 _Hook = Callable[[type[BaseException], BaseException, TracebackType | None], object]
 
 
+@functools.cache
 def handle_early_signals(status: int) -> None:
     """Let SIGINT and SIGTERM end the process in order, until Locust handles them itself.
+
+    Only the first call has an effect: after it, the handler may be Locust's.
 
     Args:
         status: its exit status.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(status))
+    # Another thread may not, and a program that handles the signal keeps its handler.
+    with contextlib.suppress(ValueError):
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(status))
     sys.excepthook = _make_hook(sys.excepthook, status)
 
 

@@ -33,7 +33,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Container:
 @contextmanager
 def container(image: Container, *words: str) -> Iterator[subprocess.Popen[str]]:
     """Run the image's entry point; its metrics are at a free port."""
-    running = image.start(*words, env=metrics())
+    # As in deploy/kubernetes, where the rest of the files cannot be written to.
+    running = image.start(*words, env=metrics(), volume="/report")
     try:
         wait_until(lambda: Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text())
         yield running

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.ports import free_port
-from tests.support.runs import LOCUST, running
+from tests.support.runs import LOCUST, ROOT, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.dear]
 
@@ -34,6 +36,15 @@ def test_a_waiting_master_ends_with_the_workers_that_it_has(
     assert outcome.status == 2
     assert not outcome.has_report
     assert outcome.error_messages == ["sseload: Interrupted before the run began."]
+
+
+def test_importing_the_package_leaves_signals_alone() -> None:
+    code = (
+        "import signal, sys\nfrom sseload_users import CodeListener\n"
+        "assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL\n"
+        "assert 'early_signals' not in sys.excepthook.__module__"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
 
 
 def test_a_worker_that_waits_for_its_master_ends_on_sigterm(tmp_path: Path) -> None:

@@ -28,7 +28,11 @@ _ENTER = """
 mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root" &&
 mount -t proc proc "$1/root/proc" && mount --rbind /dev "$1/root/dev" &&
 mount --bind /etc/resolv.conf "$1/root/etc/resolv.conf" &&
-exec chroot --userspec="$2" "$1/root" /bin/sh -c 'cd "$0" && exec "$@"' "$3" "${@:4}"
+if [ -n "$4" ]; then
+    mount -t tmpfs tmpfs "$1/root/tmp" && mount --bind "$1/upper$4" "$1/root$4" &&
+    mount -o remount,ro "$1/root"
+fi &&
+exec chroot --userspec="$2" "$1/root" /bin/sh -c 'cd "$0" && exec "$@"' "$3" "${@:5}"
 """
 
 
@@ -73,17 +77,25 @@ class Container:
         """Return where a file of the image is, if it differs from this machine's."""
         return self.folder / "upper" / name.lstrip("/")
 
-    def start(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start the image's entry point with arguments."""
-        return self.execute(*self.entrypoint, *words, env=env)
+    def start(self, *words: str, env: Mapping[str, str], volume: str = "") -> subprocess.Popen[str]:
+        """Start the image's entry point with arguments; see `execute`."""
+        return self.execute(*self.entrypoint, *words, env=env, volume=volume)
 
-    def execute(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start a command as the first process of a container."""
+    def execute(
+        self, *words: str, env: Mapping[str, str], volume: str = ""
+    ) -> subprocess.Popen[str]:
+        """Start a command as the first process of a container.
+
+        Args:
+            *words: of the command.
+            env: variables beside the image's.
+            volume: the only folder besides /tmp that can be written to; all of them without it.
+        """
         user = f"{self.user}:{self.user}"
-        enter = ["bash", "-c", _ENTER, "enter", str(self.folder), user, self.directory, *words]
+        enter = ["bash", "-c", _ENTER, "enter", str(self.folder), user, self.directory]
         return subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", *enter],
-            env={**self.environment, **(env or {})},
+            ["unshare", "--mount", "--pid", "--fork", *enter, volume, *words],
+            env={**self.environment, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

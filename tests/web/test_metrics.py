@@ -123,6 +123,7 @@ def test_locusts_opentelemetry_is_independent(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.dear
 def test_a_headless_run_waits_for_the_scrape_of_its_final_metrics(tmp_path: Path) -> None:
     port = free_port()
     with running(
