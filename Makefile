@@ -88,7 +88,7 @@ lock: .venv/dev ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --upgrade -o deploy/build.txt deploy/build.in
 
 dist: .venv/dev ## Build the sdist and the wheel of the last commit: the same bytes wherever it is built
-	rm -rf build && mkdir -p build/source
+	rm -rf build dist && mkdir -p build/source
 	git archive HEAD | tar -x -C build/source
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build -q --no-isolation -o dist build/source
 	rm -rf build

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sseload_users.core.version import VERSION
 from tests.support.runs import ROOT
 from tests.support.wheel import checkout, make_dist
 
@@ -50,7 +51,8 @@ def test_the_sdist_has_what_the_repository_has(built: tuple[Path, Path]) -> None
     sdist, _ = built
     with tarfile.open(sdist) as archive:
         members = archive.getmembers()
-    root = sdist.name.removesuffix(".tar.gz")
+    root = f"sseload-{VERSION}"
+    assert sdist.name == f"{root}.tar.gz"
     assert {each.name.partition("/")[0] for each in members} == {root}
     names = {each.name.partition("/")[2] for each in members if each.isfile()}
     assert names == tracked() | {"PKG-INFO"}
