@@ -163,8 +163,14 @@ def test_the_version_is_sseloads_own(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out.startswith(f"sseload {VERSION}, Locust ")
 
 
-def test_the_changelog_begins_with_the_version() -> None:
-    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
-    newest = re.search(r"^## \[(.+?)\]", changelog, re.MULTILINE)
-    assert newest is not None
-    assert newest[1] == VERSION
+@pytest.mark.parametrize(
+    ("file", "place"),
+    [
+        ("CHANGELOG.md", r"^## \[(.+?)\]"),
+        ("deploy/kubernetes/kustomization.yaml", r"^ +newTag: (\S+)$"),
+    ],
+)
+def test_what_repeats_the_version_has_the_right_one(file: str, place: str) -> None:
+    found = re.search(place, (ROOT / file).read_text("utf-8"), re.MULTILINE)
+    assert found is not None
+    assert found[1] == VERSION

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sseload_users.core.version import VERSION
 from tests.support.image import Container, build, first_process, kill, no_containers
 from tests.support.ports import free_port
 from tests.support.runs import BIN, QUICK, ROOT, Outcome, target
@@ -84,7 +85,7 @@ def test_a_container_is_healthy_runs_a_test_and_ends_with_its_status(
     assert running.returncode == 0, output
     outcome = Outcome(0, output, "", report, 0)
     assert outcome.report["deliveries"]["delivered"] == 6 * 5
-    assert outcome.report["run"]["versions"]["sseload"] == "0.2.0"
+    assert outcome.report["run"]["versions"]["sseload"] == VERSION
     assert {each.stat().st_uid for each in report.iterdir()} == {10001}
 
 
