@@ -150,7 +150,7 @@ def form(
         if spec.in_form and name not in first:
             groups.setdefault(spec.group, []).append(completed(_field(declared)))
     made = [Group(_title(option_group), fields) for option_group, fields in groups.items()]
-    made.append(Group("Locust", [completed(each) for each in _locusts_own()]))
+    made.append(Group("Ramp up and time limit", [completed(each) for each in _locusts_own()]))
     if others:
         own = [completed(_other(name, each)) for name, each in others.items()]
         made.append(Group("The locustfile", own))

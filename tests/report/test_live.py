@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from sseload_users.core.channels import ChannelPlan
 from sseload_users.core.counters import Counters
 from sseload_users.core.histogram import Histogram
+from sseload_users.core.node_totals import NodeTotals
+from sseload_users.core.streams import ONE_STREAM
 from sseload_users.core.tally import Tally
 from sseload_users.core.totals import Totals
 from sseload_users.core.vitals import HealthChecks, Series, ServerVitals
@@ -278,6 +280,23 @@ def test_the_page_has_states_before_and_after_a_run() -> None:
             "#chart-traffic",
     }  # fmt: skip
     assert "delivery/report.html" not in {each.get("href") for each in begun.iter("a")}
+
+
+def test_charts_stand_above_tables_however_many_nodes_there_are() -> None:
+    plan = ChannelPlan([f"c{number}" for number in range(1, 31)])
+    totals = lives.account(5, plan=plan)
+    totals.nodes = NodeTotals([f"http://127.0.0.1:{9000 + each}" for each in range(10)], ONE_STREAM)
+    root = fragment(Shown(live=lives.live(totals, 5)))
+    parts = [each.get("data-part", "") for each in root.iter() if each.get("data-part")]
+    assert parts.index("chart-6") < parts.index("channels") < parts.index("nodes")
+    # A hundred pairs of nodes scroll in a box of their own.
+    (pairs,) = (
+        each
+        for each in part(root, "nodes").iter("div")
+        if each.get("aria-labelledby") == "node-pairs"
+    )
+    assert len(list(pairs.iter("tr"))) == 101
+    assert "tall" in (pairs.get("class") or "").split()
 
 
 def safe(root: ET.Element) -> None:

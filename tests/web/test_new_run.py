@@ -166,7 +166,7 @@ def test_mistakes_are_shown_by_their_fields_before_anything_starts(
     assert set(links) == form.errors().keys()
     assert {each.get("id") for each in form.root.iter()} >= set(links)
     opened = [each.get("data-group") for each in form.root.iter("details") if "open" in each.attrib]
-    assert opened == ["Connections", "Locust", "The locustfile"]
+    assert opened == ["Connections", "Ramp up and time limit", "The locustfile"]
     assert started.users == []
 
 

@@ -13,6 +13,10 @@
     let lost = false;
     try {
       const answer = await fetch(bar.dataset.source, { redirect: "manual" });
+      if (answer.type === "opaqueredirect") {
+        location.reload(); // leads to the login
+        return;
+      }
       if (!answer.ok) throw new Error(answer.statusText);
       const fresh = await answer.text();
       const next = new DOMParser().parseFromString(fresh, "text/html").body;

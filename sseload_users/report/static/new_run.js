@@ -12,16 +12,27 @@
     if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
   }
 
+  let latest = 0;
+
   // What the server answers is put in place part by part: the list of shapes keeps the focus.
   async function fill(form) {
+    latest += 1;
+    const number = latest;
     const entered = new FormData(form);
     entered.set("fill", "yes");
-    const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(entered) });
-    if (!answer.ok) return;
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    let answer = null;
+    try {
+      answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(entered) });
+    } catch {
+      return; // The button beside the list says what is wrong.
+    }
+    const text = await answer.text();
+    // Another shape was chosen meanwhile.
+    if (!answer.ok || number !== latest) return;
+    const fresh = new DOMParser().parseFromString(text, "text/html");
     const open = [...form.querySelectorAll("details[open]")].map((each) => each.dataset.group);
     for (const id of ["notices", "first", "groups"]) {
-      document.getElementById(id).replaceWith(fresh.getElementById(id));
+      document.getElementById(id).replaceChildren(...fresh.getElementById(id).childNodes);
     }
     for (const each of form.querySelectorAll("details")) {
       each.open ||= open.includes(each.dataset.group);
