@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gevent.event import AsyncResult
@@ -56,8 +55,8 @@ class ConnectionPlan:
         self._requested: dict[int, AsyncResult[int]] = {}
         self._alike: dict[str | None, Part] = {}
 
-    def part(self, number: int, username: str | None = None) -> AbstractContextManager[Part]:
-        """Hold this while there is a connection; wait until it has a place.
+    def take_part(self, number: int, username: str | None = None) -> Part:
+        """Return the part of a connection, once it has a place; see `give_back`.
 
         Args:
             number: number of the connection in this process.
@@ -68,20 +67,21 @@ class ConnectionPlan:
             # All such connections are alike.
             if username not in self._alike:
                 self._alike[username] = self._part_at(0, user)
-            return nullcontext(self._alike[username])
-        return self._placed(number, user)
-
-    @contextmanager
-    def _placed(self, number: int, user: Identity | None) -> Iterator[Part]:
+            return self._alike[username]
         result: AsyncResult[int] = AsyncResult()
         self._requested[number] = result
         self._send(PlaceRequest(number))
-        try:
-            place = result.get()
-            assert place is not None  # noqa: S101
-            yield self._part_at(place, user)
-        finally:
-            del self._requested[number]
+        place = result.get()
+        assert place is not None  # noqa: S101
+        return self._part_at(place, user)
+
+    def give_back(self, number: int) -> None:
+        """Give back the place of a connection that has ended, if it has or awaits one.
+
+        Args:
+            number: number of the connection in this process.
+        """
+        if self._requested.pop(number, None) is not None:
             self._send(PlaceReturned(number))
 
     def assign(self, number: int, place: int) -> None:

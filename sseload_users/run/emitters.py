@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sseload_users.core.sessions import Session
@@ -40,14 +39,13 @@ class Emitters:
         # In the order of turns.
         self._waiting: dict[Emitter, None] = {}
 
-    @contextlib.contextmanager
-    def taking_turns(self, emitter: Emitter) -> Iterator[None]:
-        """Hold this while a listener is subscribed."""
+    def add(self, emitter: Emitter) -> None:
+        """Let a listener that is subscribed have its turns."""
         self._waiting[emitter] = None
-        try:
-            yield
-        finally:
-            self._waiting.pop(emitter, None)
+
+    def remove(self, emitter: Emitter) -> None:
+        """Give a listener no further turns."""
+        self._waiting.pop(emitter, None)
 
     def next(self, channel: str | None = None, node: int | None = None) -> Emitter | None:
         """Return the next emitter that can send at once; None if there is none.

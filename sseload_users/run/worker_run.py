@@ -55,8 +55,10 @@ from sseload_users.run.publication import Publication
 from sseload_users.run.resources import Resources
 from sseload_users.run.run_clock import RunClock
 from sseload_users.run.run_targets import RunTargets
+from sseload_users.run.stack_pool import StackPool
 from sseload_users.run.user_gauges import UserGauges
 from sseload_users.targets.spec import ProfileSpec
+from sseload_users.transports import ConnectFailed
 from sseload_users.transports.registry import transport_for
 
 #: Phases in which nobody connects; the first is that of a worker that knows of none.
@@ -92,6 +94,7 @@ class WorkerRun:
         channel_churn: decides about the connections' moves to other channels.
         may_connect: set once the server is known to be healthy.
         connect_turns: when each user may connect.
+        stacks: stacks on which users connect.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class WorkerRun:
         self.users = UserGauges()
         self.emitters = Emitters()
         self.may_connect = Event()
+        self.stacks: StackPool[ConnectFailed | None] = StackPool(options.connect_concurrency)
         self.connect_turns = ConnectTurns(
             options.connect_concurrency, assigned.rate / max(assigned.workers, 1)
         )
@@ -241,6 +245,7 @@ class WorkerRun:
         # What they were to get meanwhile would have been late: that is no planned end.
         self.operations.drop_absent(wall_ns() - round(self.options.delivery_timeout * 1e9))
         self._accounting.close()
+        self.stacks.close()
 
     def _make_channel_churn(self, channels: ChannelPlan | None, connections: int) -> ChannelChurn:
         seed = f"{self.run_id} {self._index}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import gevent.event
+import gevent
 
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.loss_kind import LossKind
@@ -61,10 +61,10 @@ class Transport(ABC):
         "_connecting",
         "_connection",
         "_decoder",
-        "_done",
         "_held",
         "_on_malformed",
         "_on_message",
+        "_waiter",
         "compression",
         "ended_ns",
         "endpoint",
@@ -101,7 +101,8 @@ class Transport(ABC):
         self._decoder: StreamDecoder | None = None
         # Messages that arrived before they could be handed over.
         self._held: deque[tuple[bytes, int]] | None = None
-        self._done: gevent.event.Event | None = None
+        # The greenlet that listens.
+        self._waiter: Any = None
         self._closed: Closed | None = None
 
     # What the protocols differ in
@@ -310,7 +311,7 @@ class Transport(ABC):
         connection, decoder, held = self._connection, self._decoder, self._held
         if connection is None or decoder is None or held is None:
             return self._closed or _LEFT
-        self._done = gevent.event.Event()
+        self._waiter = gevent.getcurrent()
         self.times = None
         try:
             decoder.on_message = self._on_message
@@ -322,13 +323,17 @@ class Transport(ABC):
             del held
             if self._closed is None:
                 connection.watch(decoder.feed, self._on_end)
-                self._done.wait()
+                # As many wait here as there are connections: an event would double what each
+                # keeps of its stack.
+                hub: Any = gevent.get_hub()
+                while self._closed is None:
+                    hub.switch()
         finally:
             # A greenlet that is killed while it waits still says goodbye.
             self.leave()
             if self._connection is not None:
                 self._connection.close()
-            self._connection = self._decoder = self._done = None
+            self._connection = self._decoder = self._waiter = None
         return self._closed or _LEFT
 
     def _answer(self, payload: bytes) -> None:
@@ -429,7 +434,12 @@ class Transport(ABC):
         if self._connection is not None:
             self._connection.unwatch()
             self._connection.shutdown()
-            if self._done is None and not self._connecting:
+            if self._waiter is None and not self._connecting:
                 self._connection.close()
-        if self._done is not None:
-            self._done.set()
+        if self._waiter is not None:
+            loop: Any = gevent.get_hub().loop
+            loop.run_callback(self._wake)
+
+    def _wake(self) -> None:
+        if self._waiter is not None:
+            self._waiter.switch()

@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 
 import gevent
 from gevent.event import Event
@@ -110,21 +110,24 @@ class SimulatedClient:
     def live(self) -> None:
         """Connect and listen for as long as there is a session to follow."""
         run = self._worker_run
-        with run.users.listening, ExitStack() as stack:
-            # If the user is stopped, nobody waits for its connection.
-            stack.callback(setattr, self._connection, "away_ns", None)
-            with run.users.pending:
-                number = self._connection.number
-                self._play(stack.enter_context(run.connections.part(number, self._username)))
-                run.may_connect.wait()
-                self._due_ns = run.connect_turns.wait_until_due()
-                connected = self._connect(run.options.connect_attempts)
-            if not connected and not run.finished:
-                run.operations.count_never_connected()
-            while connected:
-                connected = self._follow(*self._hold_session())
-            # Locust keeps the number of users: it would start another one instead.
-            Event().wait()
+        number = self._connection.number
+        with run.users.listening:
+            try:
+                with run.users.pending:
+                    self._play(run.connections.take_part(number, self._username))
+                    run.may_connect.wait()
+                    self._due_ns = run.connect_turns.wait_until_due()
+                    connected = self._connect(run.options.connect_attempts)
+                if not connected and not run.finished:
+                    run.operations.count_never_connected()
+                while connected:
+                    connected = self._follow(*self._hold_session())
+                # Locust keeps the number of users: it would start another one instead.
+                Event().wait()
+            finally:
+                run.connections.give_back(number)
+                # If the user is stopped, nobody waits for its connection.
+                self._connection.away_ns = None
 
     def _play(self, part: Part) -> None:
         """Take on what this connection is in the run."""
@@ -237,7 +240,7 @@ class SimulatedClient:
             with run.connect_turns if queued else nullcontext(), run.users.connecting:
                 waited_us = round((time.monotonic() - asked_s) * 1e6)
                 self._queue_us = waited_us if queued else None
-                failed = self._failed = self._try_to_connect()
+                failed = self._failed = run.stacks.call(self._try_to_connect)
             if failed is None:
                 return True
             if attempt == attempts or (failed.final and again) or isinstance(failed, StayAway):
@@ -395,13 +398,15 @@ class SimulatedClient:
         try:
             captured = {} if self._requests is None else self._requests.captured
             emitter = Emitter(transport, session, self._membership.identity, captured)
-            held = HeldSession(transport, session, self._target, captured)
-            with (
-                run.churn.holding(transport, session) as hold,
-                run.emitters.taking_turns(emitter),
-                self._membership.during(held),
-            ):
-                closed = transport.listen()
+            # As many of these wait as there are connections: generators would take a kilobyte.
+            with run.churn.holding(transport, session) as hold:
+                run.emitters.add(emitter)
+                self._membership.begin(HeldSession(transport, session, self._target, captured))
+                try:
+                    closed = transport.listen()
+                finally:
+                    self._membership.end()
+                    run.emitters.remove(emitter)
         finally:
             server_text = self._redacted(closed.reason)
             if self._requests is not None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
@@ -88,6 +87,7 @@ class Membership:
         self._watch = watch
         self._held: HeldSession | None = None
         self._pending: list[_Pending] = []
+        self._moving: gevent.Greenlet[..., None] | None = None
         self._number = number
         # It takes kilobytes, and most runs move no connection.
         self._chance: Random | None = None
@@ -97,20 +97,21 @@ class Membership:
         """Held while it joins or leaves a channel."""
         return RLock()
 
-    @contextmanager
-    def during(self, held: HeldSession) -> Iterator[None]:
-        """Hold this while a session listens."""
+    def begin(self, held: HeldSession) -> None:
+        """Take a session that begins to listen."""
         self._held = held
-        moving = gevent.spawn(self._move_about, held) if self._run.channel_churn else None
-        try:
-            yield
-        finally:
-            self._held = None
-            if moving is not None:
-                moving.kill(block=False)
-            for each in self._pending:
-                each.failure.set("")
-            self._done()
+        if self._run.channel_churn:
+            self._moving = gevent.spawn(self._move_about, held)
+
+    def end(self) -> None:
+        """Leave the session, which has ended."""
+        self._held = None
+        if self._moving is not None:
+            self._moving.kill(block=False)
+            self._moving = None
+        for each in self._pending:
+            each.failure.set("")
+        self._done()
 
     def join(self, channel: str) -> bool:
         """Join a channel; return whether the server has confirmed that.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -63,12 +62,15 @@ def test_identities_and_slow_connections_are_spread_evenly_over_workers(
         ConnectionPlan(no_channels(identities), share, partial(to_leader, worker))
         for worker in range(len(per_worker))
     ]
-    with contextlib.ExitStack() as stack:
-        parts = [
-            stack.enter_context(plans[worker].part(number))
-            for worker, connections in enumerate(per_worker)
-            for number in range(1, connections + 1)
-        ]
+    numbers = [
+        (plans[worker], number)
+        for worker, connections in enumerate(per_worker)
+        for number in range(1, connections + 1)
+    ]
+    parts = [plan.take_part(number) for plan, number in numbers]
+    for plan, number in numbers:
+        plan.give_back(number)
+        plan.give_back(number)
     used = Counter(part.identity.username for part in parts)
     assert len(used) == min(people, len(parts))
     assert max(used.values(), default=0) - min(used.values(), default=0) <= 1
@@ -80,9 +82,10 @@ def test_identities_and_slow_connections_are_spread_evenly_over_workers(
 def test_connections_that_are_alike_need_no_place() -> None:
     sent: list[ToLeader] = []
     plan = ConnectionPlan(no_channels([Identity("ann")]), 0, sent.append)
-    with plan.part(1) as part, plan.part(2, "eve") as other:
-        assert (part.identity.username, part.slow) == ("ann", None)
-        assert other.identity.username == "eve"
+    part, other = plan.take_part(1), plan.take_part(2, "eve")
+    assert (part.identity.username, part.slow) == ("ann", None)
+    assert other.identity.username == "eve"
+    plan.give_back(1)
     assert sent == []
 
 
