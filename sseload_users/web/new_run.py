@@ -111,9 +111,10 @@ class NewRun:
             texts[name] = request.form.get(name, "" if name in switches else default).strip()
         if texts["target"] == OWN_PROFILE:
             texts["target"] = request.form.get("target_file", "").strip()
+        texts |= {name: value for name, (value, _) in self._set_by().items()}
         texts["connections"] = texts["connections"] or str(CONNECTIONS)
         texts["spawn_rate"] = texts["spawn_rate"] or str(SPAWN_RATE)
-        return {**texts, **{name: value for name, (value, _) in self._set_by().items()}}
+        return texts
 
     def _filled(self, texts: dict[str, str]) -> AnyResponse:
         """Answer with the form, with what a set of options says in it."""
@@ -143,9 +144,10 @@ class NewRun:
             name: (run_form.shown(value), "the locustfile")
             for name, value in self._next_run.set_in_code().items()
         }
-        if self._web_ui.environment.shape_class is not None:
-            name = type(self._web_ui.environment.shape_class).__name__
-            said |= dict.fromkeys(("connections", "spawn_rate"), ("1", name))
+        shape = self._web_ui.environment.shape_class
+        if shape is not None and not shape.use_common_options:
+            name = type(shape).__name__
+            said |= {each: ("", name) for each in ("connections", "spawn_rate", "run_time")}
         return said
 
     def _obstacle(self) -> str:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 import gevent
 import pytest
 from flask.testing import FlaskClient
-from locust import User, task
+from locust import LoadTestShape, User, task
 from locust.runners import LocalRunner
 from locust.web import WebUI
 from werkzeug.test import TestResponse
@@ -355,6 +355,28 @@ def test_what_the_locustfile_sets_cannot_be_entered(
     started = Started(monkeypatch, led)
     assert form.send().status_code == 303
     assert started.users == [(51, 100.0)]
+
+
+def test_a_load_shape_sets_the_number_of_connections(
+    form: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Steps(LoadTestShape):
+        def tick(self) -> None:
+            """Never."""
+
+    started: list[bool] = []
+    monkeypatch.setattr(LocalRunner, "start_shape", lambda _: started.append(True))
+    form.ui.environment.shape_class = Steps()  # type: ignore[no-untyped-call]
+    form.root = parse(form.client.get("/delivery/new").text)
+    for name in ("connections", "spawn_rate", "run_time"):
+        assert "disabled" in form.control(name).attrib
+        assert form.control(name).get("value") == ""
+    form.client.post("/delivery/new", data=form.values(), headers=SAME)
+    assert started == [True]
+    Steps.use_common_options = True
+    form.root = parse(form.client.get("/delivery/new").text)
+    assert "disabled" not in form.control("connections").attrib
+    assert form.control("connections").get("value") == "50"
 
 
 def test_locusts_refusal_is_shown(form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
