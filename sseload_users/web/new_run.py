@@ -147,7 +147,7 @@ class NewRun:
         shape = self._web_ui.environment.shape_class
         if shape is not None and not shape.use_common_options:
             name = type(shape).__name__
-            said |= {each: ("", name) for each in ("connections", "spawn_rate", "run_time")}
+            said |= dict.fromkeys(("connections", "spawn_rate", "run_time"), ("", name))
         return said
 
     def _obstacle(self) -> str:
