@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import gevent
-from flask import Response, copy_current_request_context, current_app, redirect, request, url_for
+from flask import Response, copy_current_request_context, current_app, redirect, request
 from locust.argument_parser import ui_extra_args_dict
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
 from locust.web import WebUI
@@ -28,6 +28,8 @@ from sseload_users.web.views import Views
 
 #: Seconds to wait for a run to begin, so that the page that follows shows it.
 _PATIENCE_S = 3.0
+#: Relative, as all links are: a proxy may serve the pages below a path of its own.
+_SHOWN = "../delivery"
 _RUNNING = "A run is going on: stop it, or wait for its end."
 
 
@@ -76,7 +78,7 @@ class NewRun:
             return _foreign()
         # It takes as long as codes are on their way, and the page shows it.
         gevent.spawn(copy_current_request_context(current_app.view_functions["locust.stop"]))
-        return redirect(url_for("sseload.delivery"), 303)
+        return redirect(_SHOWN, 303)
 
     def _parsed(self) -> Namespace:
         parsed: Namespace = self._web_ui.environment.parsed_options or Namespace()
@@ -194,7 +196,7 @@ class NewRun:
             return self._page(texts, {"": str(said.get("message", "The run cannot start."))})
         self._shape = texts["shape"]
         _wait_until(lambda: self._views.is_live or self._views.key != before)
-        return redirect(url_for("sseload.delivery"), 303)
+        return redirect(_SHOWN, 303)
 
     def _page(
         self,

@@ -117,7 +117,11 @@ def test_two_runs_and_an_invalid_one_in_one_process(session: Session) -> None:
     assert session.report() == first
 
     # The values of the form apply to another run, which has a new account.
-    session.swarm(6, codes="4", duration="0.8", username="alice", users_file="")
+    fields = {"connections": 5, "codes": 4, "duration": 0.8, "username": "alice", "users_file": ""}
+    fields |= {"target": "websocket", "settle": 0.1, "delivery_timeout": 1, "spawn_rate": 50}
+    answer = requests.post(f"{session.url}/delivery/new", data=fields, timeout=PATIENCE)
+    assert answer.url == f"{session.url}/delivery"
+    assert 'data-running="yes"' in answer.text
     session.wait_for_end(2)
     second = session.report()
     assert second["run"]["id"] != first["run"]["id"]

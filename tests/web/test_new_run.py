@@ -204,7 +204,7 @@ def test_a_run_starts_and_what_was_typed_stays(
         settle="0.5", run_time="2m", pace="3",
     )  # fmt: skip
     assert answer.status_code == 303
-    assert answer.headers["Location"] == "/delivery"
+    assert answer.headers["Location"] == "../delivery"
     assert started.users == [(21, 100.0)]
     parsed = form.ui.environment.parsed_options
     assert parsed is not None
