@@ -27,3 +27,11 @@ class ClientCalls:
     on_closed: Callable[[str], None]
     on_message: Callable[[bytes, int, Session, int], None] | None
     find_codes: Callable[[bytes], list[str]] | None
+
+
+def _nothing(*_: object) -> None:
+    """Do nothing."""
+
+
+#: For all clients whose class overrides nothing.
+NO_CALLS = ClientCalls(_nothing, _nothing, _nothing, None, None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from functools import cache, partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from locust import User, task
 from locust.env import Environment
@@ -12,12 +13,12 @@ from locust.env import Environment
 from sseload_users.core.sessions import Session
 from sseload_users.run.worker_run import worker_run_of
 from sseload_users.users.client import SimulatedClient
-from sseload_users.users.client_calls import ClientCalls
+from sseload_users.users.client_calls import NO_CALLS, ClientCalls
 from sseload_users.users.delivery import Delivery
 from sseload_users.users.hooks import HookCalls
 
 #: What a subclass may override; what it does not costs nothing.
-_HOOKS = ("on_connected", "on_code", "on_closed", "find_codes")
+_HOOKS = ("before_connect", "on_connected", "on_code", "on_closed", "find_codes")
 
 
 @cache
@@ -60,20 +61,23 @@ class CodeListener(User):
         super().__init__(environment)
         self._worker_run = worker_run_of(environment)
         self._hooks: HookCalls | None = None
-        self._received: tuple[Session | None, set[int]] = (None, set())
+        self._received: tuple[Session, set[int]] | None = None
         self._client = SimulatedClient(
             environment,
             self._worker_run,
             self.host,
             self.target,
             self.username,
-            ClientCalls(
-                before_connect=self.before_connect,
-                on_connected=self._on_connected,
-                on_closed=self._on_closed,
-                on_message=self._on_message if self._overrides("on_code") else None,
-                find_codes=self.find_codes if self._overrides("find_codes") else None,
-            ),
+            self._calls() if _overridden(type(self)) else NO_CALLS,
+        )
+
+    def _calls(self) -> ClientCalls:
+        return ClientCalls(
+            before_connect=self.before_connect,
+            on_connected=self._on_connected,
+            on_closed=self._on_closed,
+            on_message=self._on_message if self._overrides("on_code") else None,
+            find_codes=self.find_codes if self._overrides("find_codes") else None,
         )
 
     def before_connect(self) -> Mapping[str, str] | None:
@@ -150,9 +154,14 @@ class CodeListener(User):
         """Connect and listen until the run ends: the only task, and it never returns."""
         if any(map(self._overrides, ("on_connected", "on_code", "on_closed"))):
             self._hooks = HookCalls(self._worker_run.operations.count_hook_error)
+        # Locust's queue of tasks takes as much memory as a session's account, and is needed only
+        # if this one ends by an error.
+        taskset: Any = self._taskset_instance
+        taskset._task_queue = ()  # noqa: SLF001
         try:
             self._client.live()
         finally:
+            taskset._task_queue = deque()  # noqa: SLF001
             if self._hooks is not None:
                 self._hooks.close()
 
@@ -178,7 +187,7 @@ class CodeListener(User):
 
     def _deliver(self, payload: bytes, arrived_ns: int, session: Session, number: int) -> None:
         """Call `on_code` for each code of this run in a message."""
-        if self._received[0] is not session:
+        if self._received is None or self._received[0] is not session:
             self._received = (session, set())
         received = self._received[1]
         for text, code in self._client.finder.find(payload):

@@ -52,8 +52,8 @@ class Login:
         self._uses_shared = len(self._own) < len(steps)
         self._shared: SharedValues | None = None
         self._captured: dict[str, str] = {}
-        # The server may repeat values that were replaced since.
-        self._secrets: set[str] = set()
+        # The server may repeat values that were replaced since. Most connections have none.
+        self._replaced: set[str] | None = None
         self._requested_s = 0.0
         self._accepted = False
 
@@ -70,7 +70,8 @@ class Login:
     @property
     def secrets(self) -> Collection[str]:
         """All values captured from the server so far, those that were replaced included."""
-        return self._secrets.union(self._captured.values(), self.client.cookies.values)
+        replaced = self._replaced or ()
+        return {*replaced, *self._captured.values(), *self.client.cookies.values}
 
     def redact(self, text: str) -> str:
         """Return a text of the server's with the secrets removed."""
@@ -78,7 +79,9 @@ class Login:
 
     def add(self, found: Mapping[str, str]) -> None:
         """Add captured values; they replace those of the same name."""
-        self._secrets.update(self._captured.values())
+        if self._captured:
+            self._replaced = self._replaced or set()
+            self._replaced.update(self._captured.values())
         self._captured |= found
         self.version += 1
 
