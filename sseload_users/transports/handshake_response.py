@@ -63,6 +63,8 @@ class HandshakeResponse:
         self._client = client
         self._accepted = accepted
         self._body = b""
+        # The values of its headers by name, in lower case; None before one was asked for.
+        self._fields: dict[bytes, bytes] | None = None
         self.head: h11.Response | h11.InformationalResponse | None = None
 
     @property
@@ -175,10 +177,16 @@ class HandshakeResponse:
 
     def header(self, name: str) -> str:
         """Return a header's value; empty if there is none."""
-        if self.head is None:
-            return ""
-        values = (value for key, value in self.head.headers if key == name.encode())
-        return ", ".join(value.decode(errors="replace") for value in values)
+        if self._fields is None:
+            if self.head is None:
+                return ""
+            # In one pass, as each connect asks for several.
+            fields: dict[bytes, bytes] = {}
+            for raw, value in self.head.headers.raw_items():
+                key = raw.lower()
+                fields[key] = fields[key] + b", " + value if key in fields else value
+            self._fields = fields
+        return self._fields.get(name.encode(), b"").decode(errors="replace")
 
     @property
     def text(self) -> str:
