@@ -115,8 +115,9 @@ dist: .venv/dev ## Build the sdist and the wheel of the last commit: the same by
 		'PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" exec "$(CURDIR)/$(BIN)/python" -m sseload_users "$$@"' >$@
 	@chmod +x $@
 
-pictures: .venv/dev ## Make the pictures in docs/ anew (needs chromium)
+pictures: .venv/dev ## Make the pictures in docs/ anew, and those of all kinds of pages in build/pages (needs chromium)
 	$(BIN)/python -m docs.make_pictures
+	$(BIN)/python -m docs.make_page_pictures $(ARGS)
 
 diagnosis-pictures: .venv/dev ## Make the pictures in docs/diagnosis.md anew (needs chromium)
 	$(BIN)/python -m docs.make_diagnosis_pictures $(ARGS)

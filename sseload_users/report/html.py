@@ -146,10 +146,10 @@ def _distributions(report: Report) -> dict[str, LatencySummary]:
 def _groups(report: Report) -> Iterator[Markup]:
     """Yield the charts that compare groups of connections, as far as there are several."""
     compared = (
-        ("nodes", "Node by node", groups.nodes(report), "node of the connections"),
-        ("channels", "Channel by channel", groups.channels(report), "channel"),
-        ("regions", "Region by region", groups.regions(report), "region"),
-        ("workers", "Worker by worker", groups.workers(report), "worker"),
+        ("nodes", "Nodes compared", groups.nodes(report), "node of the connections"),
+        ("channels", "Channels compared", groups.channels(report), "channel"),
+        ("regions", "Regions compared", groups.regions(report), "region"),
+        ("workers", "Workers compared", groups.workers(report), "worker"),
         ("paces", "Slow readers and the others", groups.paces(report), "connections"),
     )
     for name, title, rows, what in compared:
