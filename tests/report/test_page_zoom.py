@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -180,6 +181,33 @@ def test_the_shortest_part_is_two_seconds(page: Page) -> None:
     assert 1 <= len(times) <= 3
     page.locator("#chart-heat").get_by_role("button", name="Whole run").click()
     expect(page.locator("#chart-latency .x-name")).to_have_text("time since the run began")
+
+
+@pytest.mark.dear
+def test_a_part_of_a_long_run_has_finer_lines(
+    chromium: Browser, report: Report, tmp_path: Path
+) -> None:
+    rows = [row for row in report.timeline if row.p99_ms is not None]
+    timeline = [replace(rows[at % len(rows)], t=at + 1.0) for at in range(1200)]
+    written = tmp_path / "long.html"
+    written.write_text(html.document(replace(report, timeline=timeline)), encoding="utf-8")
+    with tab(chromium) as (page, console):
+        page.goto(written.as_uri())
+        chart = page.locator("#chart-latency")
+        whole, close = (
+            chart.locator(f".plot path.stroke-s2.{name}") for name in ("whole", "close")
+        )
+        counts = [(each.get_attribute("d") or "").count("L") for each in (whole.first, close.first)]
+        assert counts[1] > 3 * counts[0]
+        expect(whole).to_have_css("display", "inline")
+        expect(close).to_have_css("display", "none")
+        for _ in range(2):
+            chart.get_by_role("button", name="Zoom in").click()
+        expect(close).to_have_css("display", "inline")
+        expect(whole).to_have_css("display", "none")
+        chart.get_by_role("button", name="p99").click()
+        expect(close).to_have_css("display", "none")
+        assert console == []
 
 
 @pytest.mark.dear

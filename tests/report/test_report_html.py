@@ -285,7 +285,7 @@ def test_an_empty_run_has_a_page_as_well() -> None:
     assert figures[0].startswith("Delivered ✗ issues -0 of 0")
     assert "No connection was ever subscribed." in words(section(root, "received"))
     assert "No code was due." in words(section(root, "codes"))
-    assert "Nothing was measured yet." in words(root)
+    assert "Nothing was measured." in words(root)
 
 
 def test_foreign_texts_are_escaped() -> None:

@@ -85,7 +85,7 @@ def deliveries(per_code: Codes) -> Markup:
         _stack(whole, place, ((each.delivered, "s1"), (each.recovered, "s3"), *each.losses), gap)
         _stack(lost, place, each.losses, gap)
     if not total.owed:
-        whole.nothing("No code was owed to anybody yet.")
+        whole.nothing("No code was owed to anybody.")
     losses = [(many, name) for many, name in total.losses if many]
     shown = [name for name in _Sums._fields if name != "recovered" or total.recovered]
     return figure(

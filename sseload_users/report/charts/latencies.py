@@ -100,7 +100,7 @@ def _curves(
                 label = f"{label} {ms(values[percent])} ms" if label else ""
                 panel.dot((_nines(percent), values[percent]), styles[name], label=label)
     if not measured:
-        panel.nothing("Nothing was measured yet.")
+        panel.nothing("Nothing was measured.")
     return panel
 
 

@@ -17,7 +17,6 @@ from sseload_users.report.charts.run_time import (
     X_NAME,
     Column,
     RunTime,
-    broken_line,
     clock,
     span,
     when,
@@ -45,7 +44,7 @@ def latency(run: RunTime) -> Markup:
     known = [value for column in columns.values() for value in column if value]
     panel = Panel("ms", scale.latencies(known), run.x)
     for name, column in columns.items():
-        broken_line(panel, run.points(column), _STYLES[name])
+        run.draw(panel, column, _STYLES[name])
     names = list(reversed(columns))
     shown = [part for part in parts if part.span(p99) or run.names_of_moments(part)]
     return figure(
@@ -55,7 +54,7 @@ def latency(run: RunTime) -> Markup:
         f"p99 was {ms(slowest[0])} ms at most, at {clock(slowest[1])}."
         if slowest
         else "Nothing arrived.",
-        run.marked([panel], "" if slowest else "No delivery yet."),
+        run.marked([panel], "" if slowest else "Nothing was delivered."),
         ChartTable(
             ("time", *(f"{name}, ms" for name in names), "deliveries"),
             [

@@ -21,7 +21,6 @@ from sseload_users.report.charts.texts import LETTER, LINE, NARROW, text
 _WIDE = 1000  # the width of the inner SVG's viewBox
 _MARGIN = 14  # pixels that are free beside a plot
 _NAMES, _EDGE = 24, 4  # pixels, above a plot for names of phases, and below it for half a dot
-_DENSE = 300  # points of a line from which on it is thin
 
 Point = tuple[float, float]
 
@@ -60,10 +59,9 @@ class Panel:
     _labels: list[_Box] = field(default_factory=list)
 
     def line(self, points: Iterable[Point], style: str, extra: str = "") -> None:
-        """Add a line through points, from left to right; many points make it thin."""
+        """Add a line through points, from left to right."""
         points = [*points]
         if points:
-            extra = extra or ("thin" if len(points) > _DENSE else "")
             path = self._path(points)
             self._stretched.append(f'<path class="line stroke-{style} {extra}" d="M{path}"/>')
 
@@ -89,7 +87,7 @@ class Panel:
         # Latencies rise from left to right, so there is room above to the left of a dot and
         # below to its right.
         left = [("end", -7, -7), ("end", -7, 15)]
-        right = [("start", 7, 15), ("start", 7, -7)]
+        right = [("start", 7, 15), ("start", 7, -16)]
         long = len(label) * LETTER
         for anchor, dx, dy in left + right if across > 0.3 else right + left:
             foot = max(10.0, down + dy)

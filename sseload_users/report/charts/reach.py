@@ -86,7 +86,7 @@ def reach(per_code: Sequence[CodeRow], measured: Sequence[CodeReach]) -> Markup:
     for curve, style in zip(curves, styles, strict=True):
         _draw(panel, curve, style, is_latest=curve is curves[-1])
     if not curves:
-        panel.nothing("No code was owed to anybody yet.")
+        panel.nothing("No code was owed to anybody.")
     return figure(
         "chart-reach",
         "Reach of the latest codes",
@@ -110,7 +110,7 @@ def reach(per_code: Sequence[CodeRow], measured: Sequence[CodeReach]) -> Markup:
 
 def _about(curves: Sequence[_Curve]) -> str:
     if not curves:
-        return "No code was owed to anybody yet."
+        return "No code was owed to anybody."
     last = curves[-1].code
     about = f"Code {number(last.seq)} reached {of(last.delivered, last.owed)} sessions"
     if curves[-1].after_us:

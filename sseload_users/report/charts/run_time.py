@@ -22,7 +22,7 @@ Column: TypeAlias = Sequence[float | None]
 
 #: The name of the horizontal axis.
 X_NAME = "time since the run began"
-DOTS_UP_TO = 80  # beyond that, dots would be a second line
+_DOTS_UP_TO = 80  # beyond that, dots would be a second line
 _MOST_MOMENTS = 6  # in a legend
 _PHASES_UP_TO = 12  # beyond that, as in a run of many steps, only when codes were sent
 
@@ -53,9 +53,41 @@ class RunTime:
         """The axis of the run's time."""
         return scale.time(self.timeline[-1].t if self.timeline else 0.0)
 
-    def points(self, column: Column) -> list[Point]:
-        """Return the lowest and the highest figure of each part."""
-        return [point for part in self.parts for point in part.points(column)]
+    @cached_property
+    def _whole(self) -> list[Bin]:
+        """The parts in which lines are drawn while the whole run is shown: no more than fit."""
+        if len(self.parts) <= MOST_BINS:
+            return self.parts
+        return bins([row.t for row in self.timeline])
+
+    def draw(
+        self, panel: Panel, column: Column, style: str, *, filled: bool = False, dots: bool = True
+    ) -> None:
+        """Draw a line through the lowest and the highest figure of each part.
+
+        It is interrupted where nothing arrived for far longer than usual. With more parts than
+        fit, there is a second line, which the page's script shows instead if it shows a part of
+        the run.
+
+        Args:
+            panel: where to draw it.
+            column: the figures.
+            style: the name of its colour.
+            filled: whether to fill the area below it instead of drawing dots.
+            dots: whether to draw dots, if there are few.
+        """
+        whole = [point for part in self._whole for point in part.points(column)]
+        for stretch in _stretches(whole):
+            panel.line(stretch, style, "" if self._whole is self.parts else "whole")
+        if filled:
+            panel.area(whole, style)
+        elif dots and len(whole) <= _DOTS_UP_TO:
+            for point in whole:
+                panel.dot(point, style)
+        if self._whole is not self.parts:
+            close = [point for part in self.parts for point in part.points(column)]
+            for stretch in _stretches(close):
+                panel.line(stretch, style, "close")
 
     def marked(self, panels: list[Panel], nothing: str) -> list[Panel]:
         """Return the panels with the phases and moments, or with a text where they are empty."""
@@ -107,8 +139,8 @@ class RunTime:
             yield Hit(part.start, part.end, f"{when(part)}: {words}")
 
 
-def broken_line(panel: Panel, points: Sequence[Point], style: str) -> None:
-    """Draw a line that is interrupted where nothing arrived for far longer than usual."""
+def _stretches(points: Sequence[Point]) -> Iterator[list[Point]]:
+    """Yield successive points, in parts where nothing arrived for far longer than usual."""
     if not points:
         return
     steps = [after[0] - before[0] for before, after in pairwise(points)]
@@ -116,13 +148,10 @@ def broken_line(panel: Panel, points: Sequence[Point], style: str) -> None:
     stretch = [points[0]]
     for point, step in zip(points[1:], steps, strict=True):
         if step > longest > 0:
-            panel.line(stretch, style)
+            yield stretch
             stretch = []
         stretch.append(point)
-    panel.line(stretch, style)
-    if len(points) <= DOTS_UP_TO:
-        for point in points:
-            panel.dot(point, style)
+    yield stretch
 
 
 def when(part: Bin) -> str:

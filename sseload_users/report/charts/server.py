@@ -16,7 +16,6 @@ from sseload_users.report.charts.panel import Panel
 from sseload_users.report.charts.run_time import (
     X_NAME,
     RunTime,
-    broken_line,
     span,
     when,
 )
@@ -40,7 +39,7 @@ def vitals(run: RunTime, series: Sequence[VitalsSeries]) -> Markup:
         known = [value for value in each.values if value is not None]
         least = 100.0 if each.name == "cpu" else 1.0
         panel = Panel(name, scale.linear(known, least=least), x, height=70)
-        broken_line(panel, run.points(each.values), SERIES[index % len(SERIES)])
+        run.draw(panel, each.values, SERIES[index % len(SERIES)])
         panels.append(panel)
     about = "; ".join(sentences(shown, [row.open for row in run.timeline]))
     return figure(

@@ -13,14 +13,14 @@ from sseload_users.report.charts.bins import Bin
 from sseload_users.report.charts.drawing import ChartTable, Key, figure
 from sseload_users.report.charts.panel import Panel
 from sseload_users.report.charts.run_time import (
-    DOTS_UP_TO,
     X_NAME,
     Column,
     RunTime,
-    broken_line,
     span,
     when,
 )
+
+_GAPS_UP_TO = 80  # bars; more of them touch
 
 
 def connections(run: RunTime) -> Markup:
@@ -33,9 +33,8 @@ def connections(run: RunTime) -> Markup:
     opens, connecting = [row.open for row in run.timeline], [row.connecting for row in run.timeline]
     dropped, errors = [row.dropped for row in run.timeline], [row.errors for row in run.timeline]
     opened = Panel("connections", scale.linear([*opens, *connecting], whole=True), x)
-    opened.line(run.points(connecting), "s2")
-    opened.line(run.points(opens), "s1")
-    opened.area(run.points(opens), "s1")
+    run.draw(opened, connecting, "s2", dots=False)
+    run.draw(opened, opens, "s1", filled=True)
     panels, keys = [opened], [Key("s1", "open"), Key("s2", "connecting")]
     drops, failures = sum(dropped), sum(errors)
     if drops:
@@ -99,7 +98,7 @@ def traffic(run: RunTime) -> Markup:
         "Codes and deliveries",
         f"{count(sum(sent), 'code')} sent, "
         f"{count(sum(received), 'delivery', 'deliveries')} received.",
-        run.marked(panels, "" if any(received) or any(sent) else "Nothing was sent yet."),
+        run.marked(panels, "" if any(received) or any(sent) else "Nothing was sent."),
         ChartTable(
             ("time", "codes sent", "deliveries"),
             [
@@ -133,18 +132,16 @@ def generator(run: RunTime) -> Markup:
     lag_panel = Panel("lag p99, ms", scale.latencies(lags), x, height=95)
     cpu_panel = Panel("CPU, %", scale.linear(loads, least=100.0), x, height=95)
     wait_panel = Panel("waited for a core, %", scale.linear(waits, least=100.0), x, height=95)
-    broken_line(lag_panel, run.points(lag), "s4")
+    run.draw(lag_panel, lag, "s4")
     for panel, column, style in ((cpu_panel, cpu, "s3"), (wait_panel, waited, "s2")):
-        points = run.points(column)
-        panel.line(points, style)
-        panel.area(points, style)
+        run.draw(panel, column, style, filled=True)
     return figure(
         "chart-generator",
         "Generator",
         _condition(lags, loads, waits),
         run.marked(
             [lag_panel, cpu_panel, wait_panel] if waits else [lag_panel, cpu_panel],
-            "" if lags or loads else "Nothing was measured yet.",
+            "" if lags or loads else "Nothing was measured.",
         ),
         ChartTable(
             ("time", "lag p99, ms", "CPU, %", "waited for a core, %"),
@@ -198,7 +195,7 @@ def _bars(
     """Return a panel of sums, one bar for each bin."""
     totals = [part.total(column) for part in parts]
     panel = Panel(unit, scale.linear(totals, whole=True), x, height)
-    gap = 0.15 if len(parts) <= DOTS_UP_TO else 0.0
+    gap = 0.15 if len(parts) <= _GAPS_UP_TO else 0.0
     for part, total in zip(parts, totals, strict=True):
         if total:
             panel.bar((part.start, part.end), (0, total), style, gap)

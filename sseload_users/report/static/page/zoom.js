@@ -3,6 +3,7 @@
 const LEAST_S = 2; // the shortest part, in seconds
 const DRAG = 6; // pixels from which on a pointer that moves selects
 const TICKS = 4.5;
+const NEAR = 0.34; // the share of the run up to which finer lines are shown, if there are any
 const STEPS = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 10800, 21600, 43200];
 const DAY = 86400;
 
@@ -70,6 +71,7 @@ function zoomable(plot, svg, at, say) {
   function update() {
     const length = shown.to - shown.from;
     svg.classList.toggle("zoomed", !isWhole());
+    svg.classList.toggle("near", NEAR >= length);
     for (const run of svg.querySelectorAll(".run")) {
       run.setAttribute("x", percent(-shown.from / length));
       run.setAttribute("width", percent(1 / length));
