@@ -55,21 +55,7 @@ def document(report: Report) -> str:
         figures=figures(report),
         charts=drawn,
         links=links(report.verdict.reasons, drawn, _sections(report)),
-        latencies=[
-            (name, latency)
-            for name, latency in (
-                ("Delivery", report.delivery_ms),
-                ("Spread of a code", report.spread_ms),
-                ("Connect", report.connections.connect_ms),
-                ("Recovery from a drop", report.connections.recovery_ms),
-                *([("Catching up", report.resume.recovery_ms)] if report.resume else []),
-                ("Ingest answer", report.codes.ingest_ms),
-                ("Schedule slip", report.codes.schedule_slip_ms),
-                ("Generator lag", report.generator.lag_ms),
-                ("Generator stalls", report.generator.stall_ms),
-            )
-            if latency.count
-        ],
+        latencies=[(name, each) for name, each in _latencies(report) if each.count],
         outcomes=_outcomes(report.deliveries),
         others=_others(report.deliveries),
         received=_received(report.received_per_connection),
@@ -95,6 +81,27 @@ def document(report: Report) -> str:
     )
 
 
+def _latencies(report: Report) -> Iterator[tuple[str, LatencySummary]]:
+    """Yield all latencies of a report, by their names."""
+    connections, parts = report.connections, report.connections.connect_parts
+    yield "Delivery", report.delivery_ms
+    yield "Spread of a code", report.spread_ms
+    yield "Connect", connections.connect_ms
+    yield "of it TCP", parts.tcp_ms
+    yield "of it TLS", parts.tls_ms
+    yield "of it the handshake", parts.handshake_ms
+    yield "of it the subscription", parts.subscription_ms
+    yield "Generator's delays while connecting", parts.own_ms
+    yield "Wait for a turn to connect", parts.queue_ms
+    yield "Recovery from a drop", connections.recovery_ms
+    if report.resume:
+        yield "Catching up", report.resume.recovery_ms
+    yield "Ingest answer", report.codes.ingest_ms
+    yield "Schedule slip", report.codes.schedule_slip_ms
+    yield "Generator lag", report.generator.lag_ms
+    yield "Generator stalls", report.generator.stall_ms
+
+
 def _sections(report: Report) -> list[str]:
     """Return the ids of the sections on the page that a reason may be about."""
     parts = {
@@ -113,15 +120,10 @@ def _has_latencies(timeline: Sequence[TimelinePoint]) -> bool:
     return any(each.latencies for each in timeline)
 
 
-def _over_rate(report: Report) -> bool:
-    """Whether the steps differ in how often codes were sent, and not in connections."""
-    return report.search is not None and report.search.over == "rate"
-
-
 def _charts(report: Report) -> list[Markup]:
     run = charts.RunTime(report.timeline, report.phases, moments(report), _MOST_BINS)
     return [
-        *([charts.sizes(report.steps)] if report.steps and not _over_rate(report) else []),
+        *_sizes(report),
         charts.latency(run),
         *([charts.heat(run)] if _has_latencies(report.timeline) else []),
         charts.reach(report.per_code, report.reach),
@@ -134,6 +136,19 @@ def _charts(report: Report) -> list[Markup]:
         charts.generator(run),
         *([charts.vitals(run, report.vitals)] if report.vitals else []),
     ]
+
+
+def _sizes(report: Report) -> Iterator[Markup]:
+    """Yield the chart of a ladder's or a search's steps, by what differs between them."""
+    search = report.search
+    if search is not None and search.over == "rate":
+        # A search that ended early may have a step that is no probe.
+        sizes = [probe.size for probe in search.probes]
+        if sizes:
+            yield charts.sizes(report.steps[: len(sizes)], sizes, "codes a second")
+    elif report.steps:
+        sizes = [step.connections.attempted for step in report.steps]
+        yield charts.sizes(report.steps, sizes, "connections")
 
 
 def _distributions(report: Report) -> dict[str, LatencySummary]:

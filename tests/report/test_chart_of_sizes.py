@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sseload_users.core.run_figures import Probe, SearchResult
 from sseload_users.report import charts, html
 from sseload_users.report.charts import scale
 from tests.report.test_charts import path, plot, say
@@ -14,7 +15,7 @@ from tests.support.reports import sample, step_of
 def test_latency_and_delivery_are_drawn_against_connections() -> None:
     reports = [sample(50, 4), sample(200, 4, missing=80), sample(100, 4)]
     steps = [step_of(each, f"{each.connections.attempted}") for each in reports]
-    figure = parse(charts.sizes(steps))
+    figure = parse(charts.sizes(steps, [50, 200, 100], "connections"))
     across = [x for x, _ in path(figure, "s1")]
     assert across == [250.0, 500.0, 1000.0]
     # Delivered: 100, 100 and 90 %, on an axis from 90 %.
@@ -47,7 +48,7 @@ def test_sizes_far_apart_are_on_a_logarithmic_axis() -> None:
 
 
 def test_a_step_without_deliveries_has_no_points() -> None:
-    figure = parse(charts.sizes([step_of(sample(0, 0), "0")]))
+    figure = parse(charts.sizes([step_of(sample(0, 0), "0")], [0], "connections"))
     assert not classes(plot(figure), "dot")
     assert "Nothing was delivered." in words(figure)
 
@@ -57,3 +58,23 @@ def test_the_page_of_a_ladder_has_it_and_others_do_not() -> None:
     assert "chart-sizes" not in html.document(report)
     report.steps = [step_of(sample(50, 2), "50"), step_of(report, "100")]
     assert 'id="chart-sizes"' in html.document(report)
+
+
+def test_a_search_for_a_rate_draws_against_codes_a_second() -> None:
+    report = sample(50, 4)
+    report.steps = [
+        step_of(sample(50, 4, missing=lost), str(rate)) for rate, lost in ((10, 0), (40, 20))
+    ]
+    report.search = SearchResult(
+        over="rate", objective=["delivery >= 99.9 %"], largest=10, held=10, broke_at=40,
+        limited_by="server", first_broken=[], cause="",
+        probes=[
+            Probe(size=size, held=size < 40, broken=[], cause="", saturated=False)
+            for size in (10, 40)
+        ],
+    )  # fmt: skip
+    root = parse(html.document(report))
+    (figure,) = (each for each in root.iter("figure") if each.get("id") == "chart-sizes")
+    assert [row[0] for row in cells(figure)] == ["codes a second", "10", "40"]
+    assert [x for x, _ in path(figure, "s4")] == [250.0, 1000.0]
+    assert "from 40 codes a second on, not everything that was owed arrived." in words(figure)
