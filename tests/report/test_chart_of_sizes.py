@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sseload_users.core.run_figures import Probe, SearchResult
@@ -62,9 +64,10 @@ def test_the_page_of_a_ladder_has_it_and_others_do_not() -> None:
 
 def test_a_search_for_a_rate_draws_against_codes_a_second() -> None:
     report = sample(50, 4)
-    report.steps = [
-        step_of(sample(50, 4, missing=lost), str(rate)) for rate, lost in ((10, 0), (40, 20))
-    ]
+    runs = ((10, sample(50, 4)), (40, sample(50, 4, missing=20)))
+    report.steps = [step_of(each, str(rate)) for rate, each in runs]
+    judged = replace(report.verdict.reasons[0], rule="search", sentence="10 codes a second.")
+    report.verdict.reasons.append(judged)
     report.search = SearchResult(
         over="rate", objective=["delivery >= 99.9 %"], largest=10, held=10, broke_at=40,
         limited_by="server", first_broken=[], cause="",

@@ -148,3 +148,13 @@ def test_the_page_is_complete_without_script(
         assert page.locator("button").count() == 0
         assert page.locator("figure svg[role=img]").count() == 9
         assert console == []
+
+
+def test_an_empty_chart_has_nothing_to_press(chromium: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(html.document(sample(0, 0)), encoding="utf-8")
+    with tab(chromium) as (page, console):
+        page.goto(path.as_uri())
+        expect(page.locator("#chart-latency")).to_contain_text("Nothing was delivered.")
+        assert page.locator("#chart-latency button").count() == 0
+        assert console == []

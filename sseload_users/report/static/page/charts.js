@@ -88,6 +88,7 @@ function switchable(item, items, plot) {
 }
 
 function enhanceChart(figure) {
+  if (!figure.querySelector("tbody tr")) return; // There is nothing to read.
   const plot = figure.querySelector(".plot");
   const svg = plot.querySelector("svg");
   const tools = made("p", { className: "tools" });
