@@ -146,6 +146,8 @@ PLANTS = (
     Plant("a herd of the server's", "thundering_herd",
           servers=(("--handshake-rate", "12", "--drop", "1", "--drop-after", "13"),),
           options=("--reconnect", "-r", "8"), codes=24, duration_s=4),
+    Plant("a restart behind a proxy", harm=Harm(away=(1.5, 2.8)), options=("--reconnect",),
+          codes=24, duration_s=4),
     Plant("everything again", "duplicates_on_reconnect", servers=(("--replay-all",),),
           options=("--target", "sse", "--storm-after", "1.2"), codes=24, duration_s=3),
     Plant("a stalled process", "generator", stall=(0.6, 2.5), codes=20),

@@ -28,6 +28,8 @@ class Harm:
         hold_s: pass data on only this often.
         hold_bytes: pass data on only when there is so much.
         lost: discard everything between these times after the first connection.
+        away: close all connections at the first of these times after the first connection, and
+            answer with HTTP 503 up to the second one, as a proxy does while its server restarts.
         request: harm only connections whose request contains this.
         source: harm only connections from this address.
     """
@@ -41,8 +43,12 @@ class Harm:
     hold_s: float = 0.0
     hold_bytes: int = 0
     lost: tuple[float, float] = (0.0, 0.0)
+    away: tuple[float, float] = (0.0, 0.0)
     request: bytes = b""
     source: str = ""
+
+
+_UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
 
 
 @contextlib.contextmanager
@@ -69,6 +75,9 @@ def bad_relay(server: str, harm: Harm, seed: int) -> Iterator[str]:
                 life_s = draw.expovariate(1 / harm.life_s) if harm.life_s else 0.0
                 if harmed and not first_at:
                     first_at.append(time.monotonic())
+            if harmed and harm.away[0] <= time.monotonic() - first_at[0] < harm.away[1]:
+                client.sendall(_UNAVAILABLE)
+                return
             if harmed:
                 way = _Way(behind, client, harm, harm.age_s or life_s, first_at[0])
                 back, arguments = way.carry, ()  # type: ignore[assignment]
@@ -115,12 +124,14 @@ class _Way:
         began = heard = flushed = time.monotonic()
         while True:
             now = time.monotonic()
-            ends = [
+            leaves = self._first + harm.away[0]
+            end = min(
                 began + self._end_s if self._end_s else now + 60,
                 heard + harm.idle_s if harm.idle_s else now + 60,
-                flushed + harm.hold_s if harm.hold_s else now + 60,
-            ]
-            ready, _, _ = select.select([self._server], [], [], max(0.0, min(ends) - now))
+                leaves if began < leaves else now + 60,
+            )
+            flush = flushed + harm.hold_s if harm.hold_s else now + 60
+            ready, _, _ = select.select([self._server], [], [], max(0.0, min(end, flush) - now))
             now = time.monotonic()
             if ready:
                 data = self._server.recv(65536)
@@ -129,7 +140,7 @@ class _Way:
                 heard = now
                 if not self._discards(now, now - began):
                     self._held += data
-            elif now >= min(ends[:2]):
+            elif now >= end:
                 return
             if len(self._held) < harm.hold_bytes:
                 continue
