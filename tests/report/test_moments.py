@@ -13,7 +13,7 @@ from sseload_users.report.model import Report
 from sseload_users.report.moments import Moment, moments
 from sseload_users.verdict.symptoms import Finding
 from tests.report.test_report_nodes import report_of
-from tests.support.pages import classes, parse, words
+from tests.support.pages import cells, classes, parse, words
 from tests.support.reports import sample
 
 
@@ -94,6 +94,8 @@ def test_each_moment_is_marked_in_each_panel_of_each_chart_over_time() -> None:
             assert [round(width * end / 100, 1) for _, width in stretches] == [
                 round(each.end_s - each.start_s, 1) for each in found if each.end_s > each.start_s
             ]
+        # The page's script takes the rows of the tooltips that are shown for the figures as CSV.
+        assert len(classes(svg, "hit")) == len(cells(figure)) - 1, name
         keys = [words(item) for item in figure.iter("li")]
         assert keys[-4:-1] == [
             "storm, 7.5 s", "one moment, 12 s - 13.5 s", "node 1 away, 20 s - 24.5 s",
