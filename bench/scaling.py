@@ -99,7 +99,7 @@ def _packed(workers: list[_Worker]) -> Iterator[tuple[str, bytes]]:
 
 def run(*, quick: bool, rounds: int) -> Table:
     """Measure at one code per second."""
-    sizes = [(1, 1000), (10, 1000), (10, 10_000), (50, 1000), (100, 1000)]
+    sizes = [(1, 1000), (4, 1000), (16, 1000), (64, 1000), (64, 1600), (10, 10_000), (100, 1000)]
     rows: list[Sequence[str]] = []
     raw: list[dict[str, Any]] = []
     for workers, connections in sizes[:2] if quick else sizes:
@@ -114,6 +114,7 @@ def run(*, quick: bool, rounds: int) -> Table:
                 f"{2 + _REPORTS:,}",
                 f"{size / workers / 1024:,.1f}",
                 f"{spread(shares, 1)} %",
+                f"{spread([each * 100_000 / workers / connections for each in shares], 1)} %",
             ]
         )
     return Table(
@@ -124,6 +125,7 @@ def run(*, quick: bool, rounds: int) -> Table:
             "messages a worker and second",
             "KiB a worker and second",
             "CPU of the master",
+            "for 100,000 connections",
         ],
         rows=rows,
         notes=["A code a second; the CPU is the share of one core."],

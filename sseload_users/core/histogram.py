@@ -11,7 +11,7 @@ import operator
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import accumulate, repeat
 from typing import ClassVar, Self
 
@@ -104,11 +104,11 @@ class Histogram:
     def unpack(cls, data: list[object]) -> Self:
         """Return the histogram that was packed."""
         counts, total_us, min_us, max_us = data
-        if not isinstance(counts, Mapping):
+        if not isinstance(counts, dict):
             raise TypeError("a packed histogram begins with its counts")
         new = cls()
-        new.counts = Counter(counts)
-        new.total = sum(new.counts.values())
+        dict.update(new.counts, counts)
+        new.total = sum(counts.values())
         new.total_us, new.min_us, new.max_us = int(total_us), int(min_us), int(max_us)  # type: ignore[call-overload]
         return new
 

@@ -60,7 +60,7 @@ class PackedTally(TypedDict):
     compression: dict[str, int]
     codes: dict[int, list[Any]]
     seconds: dict[int, list[Any]]
-    histograms: list[list[object]]
+    histograms: list[list[object] | None]
     ramp: list[int]
     leaks: list[tuple[int, str, int, str, Sequence[str], bool, str]]
     evidence: list[Any]
@@ -327,7 +327,10 @@ class Tally:
             ],
             "node_gaps": {node: gaps.pack() for node, gaps in self.node_gaps.items()},
             "ramp": self.ramp.pack(),
-            "histograms": [getattr(self, name).pack() for name in _HISTOGRAMS],
+            # Most of them have no values between two reports.
+            "histograms": [
+                each.pack() if (each := getattr(self, name)).total else None for name in _HISTOGRAMS
+            ],
             "evidence": self.evidence.pack(),
             "leaks": [field_values(leak) for leak in self.leaks],
         }
@@ -353,7 +356,8 @@ class Tally:
             new.node_seconds.setdefault(key, Counter())[node, event] = number
         new.node_gaps = {node: Histogram.unpack(gaps) for node, gaps in data["node_gaps"].items()}
         for name, histogram in zip(_HISTOGRAMS, data["histograms"], strict=True):
-            setattr(new, name, Histogram.unpack(histogram))
+            if histogram is not None:
+                setattr(new, name, Histogram.unpack(histogram))
         new.evidence = Evidence.unpack(data["evidence"])
         new.leaks = [
             Leak(sequence, channel, connection, username, tuple(own), had_left, worker)

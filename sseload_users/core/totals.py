@@ -121,7 +121,10 @@ class Totals:
 
     def worker(self, name: str) -> WorkerTotals:
         """Return a worker's account; create it if there is none."""
-        return self.workers.setdefault(name, WorkerTotals(name))
+        found = self.workers.get(name)
+        if found is None:
+            found = self.workers[name] = WorkerTotals(name)
+        return found
 
     def announce(
         self, sequence: int, sent_ns: int, slip_us: int | None = None, node: int | None = None
