@@ -60,6 +60,8 @@ class CodeFinder:
         self.known: dict[bytes, TrackedCode] = {}
         # Codes by the payloads that have several, in their order.
         self._known_several: dict[bytes, tuple[TrackedCode, ...]] = {}
+        # Codes by their texts, of messages that have no other.
+        self._by_text: dict[str, TrackedCode] = {}
         self._remembered_bytes = 0
         self._target = target
         self._parse = parse
@@ -80,11 +82,7 @@ class CodeFinder:
             return codes
         malformed: list[str] = []
         if self._observed is None:
-            texts = self.texts(payload, malformed.append)
-            readings = self._read(texts)
-            self._note_overlooked(payload, readings)
-            altered = self._note_altered(texts)
-            codes = tuple(self._ledger.code(each.sequence, each.sent_ns) for each in readings)
+            codes, altered = self._codes_of(self.texts(payload, malformed.append), payload)
         else:
             sightings, altered = self._sightings(payload, malformed.append), False
             codes = tuple(self._observed.code(*each) for each in sightings)
@@ -147,6 +145,25 @@ class CodeFinder:
                 _logger.exception("find_codes raised an exception (logged once for its type)")
             on_malformed(f"find_codes raised {type(error).__name__}")
             return []
+
+    def _codes_of(self, texts: list[str], payload: bytes) -> tuple[tuple[TrackedCode, ...], bool]:
+        """Return this run's codes among the texts in a message, and whether one was changed.
+
+        Where each connection gets a payload of its own, the code's text is still the same.
+        """
+        if len(texts) == 1:
+            known = self._by_text.get(texts[0])
+            if known is not None and self._shape.count_in(payload) <= 1:
+                return (known,), False
+        readings = self._read(texts)
+        self._note_overlooked(payload, readings)
+        altered = self._note_altered(texts)
+        codes = tuple(self._ledger.code(each.sequence, each.sent_ns) for each in readings)
+        if len(texts) == len(codes) == 1 and not altered:
+            if len(self._by_text) >= _MAX_REMEMBERED:
+                self._by_text.clear()
+            self._by_text[texts[0]] = codes[0]
+        return codes, altered
 
     def _read(self, texts: list[str]) -> list[ParsedCode]:
         return [reading for text in texts if (reading := self._shape.parse(text)) is not None]

@@ -21,7 +21,8 @@ Json: TypeAlias = Any
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ENDS_NAMESPACE = re.compile(r"[,?\x00-\x1f\x7f]")
 _NOT_IN_HEADERS = re.compile(r"[^\x20-\x7e]+")
-# json.dumps would make a new one for each text.
+# What json.loads and json.dumps do, without looking at their options each time.
+_parse = json.JSONDecoder().decode
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -225,6 +226,6 @@ def read_json(text: str | bytes) -> Json:
         ValueError: the text is not JSON, or is nested too deep.
     """
     try:
-        return json.loads(text)
+        return _parse(text) if isinstance(text, str) else json.loads(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
