@@ -161,7 +161,7 @@ NOES = [
         # once, and wait for one request.
         "an unknown user of the page", SSE, "before", "HTTP 403", "Unknown username",
         words=(*LINES[SSE], *MIXED), check=("--username", "mallory"), failed=4,
-        processes=("-r", "5000"),
+        processes=("-r", "100000"),
     ),
     No(
         "a wrong token of a stream", SSE, "handshake", "HTTP 401", "Invalid or expired token",
