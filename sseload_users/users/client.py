@@ -323,7 +323,6 @@ class SimulatedClient:
         )
         self._take_confirmation()
         run.receipts.connected(connect_us)
-        self._calls.on_connected()
         return None
 
     def _new_requests(self) -> SessionRequests:
@@ -403,6 +402,8 @@ class SimulatedClient:
                 run.emitters.add(emitter)
                 self._membership.begin(HeldSession(transport, session, self._target, captured))
                 try:
+                    # Its hook may change channels.
+                    self._calls.on_connected()
                     closed = transport.listen()
                 finally:
                     self._membership.end()
