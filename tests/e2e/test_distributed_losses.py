@@ -111,6 +111,11 @@ class Mishap:
 _LOST = r"{} was lost with 4 connections: what they received after its last report is not counted."
 _MOVED = r"{}, which broadcast, was lost, or its user was moved: the broadcast ended there."
 _LATE = r"{} joined while codes were being sent: Locust moved connections to it."
+# The broadcast ends when its user is moved, which may be before the worker says hello.
+_LATE_FOR_ITSELF = (
+    r"{} joined (while codes were being sent|after the last code had been sent|"
+    r"when the run was ending): Locust moved connections to it."
+)
 
 #: Options of a target that answers late, so that a code is unanswered at any time.
 SLOW = ("--ingest-delay", "0.6")
@@ -161,7 +166,7 @@ MISHAPS = [
     Mishap(
         "a late worker takes the broadcaster",
         let_in,
-        (_LATE.format("0"), _MOVED.format("a")),
+        (_LATE_FOR_ITSELF.format("0"), _MOVED.format("a")),
         30,
         late="0",
     ),
