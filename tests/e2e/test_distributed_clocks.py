@@ -103,7 +103,8 @@ def test_latencies_are_as_wrong_as_is_said_at_most(runs: dict[str, Future[Played
     assert error_ms == pytest.approx(sum(errors))
     for name in names.values():
         latency = workers[name]["delivery_ms"]
-        assert latency["count"] == CONNECTIONS // 3 * CODES
+        # Locust gives the broadcaster to any of them.
+        assert CONNECTIONS // 3 - 1 <= latency["count"] / CODES <= CONNECTIONS // 3 + 1
         assert latency["p50"] < SLACK_MS + error_ms
     assert "clocks within " in outcome.stdout
 

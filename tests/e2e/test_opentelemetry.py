@@ -102,6 +102,7 @@ def test_each_worker_exports_its_own_requests(tmp_path: Path) -> None:
         outcome = master.finish()
         for each in workers:
             each.finish()
+    assert outcome.status == 0, outcome.stderr
     durations = collected.durations()
     check(outcome, {key: each["count"] for key, each in durations.items()})
     assert durations["code", ""]["processes"] == 2

@@ -88,7 +88,8 @@ class TestSignalR(ProtocolContract):
         with relay(served.url, Harm(cut_after=2, cuts=connections)) as (url, truth):
             through = Served(url, served.options, served.sent)
             received = self.complete(through, connections, codes)
-        assert truth.cut == connections
+        # The session that publishes is not cut; another one may be cut again.
+        assert connections - 1 <= truth.cut <= connections
         assert len(received) == codes
         assert set(received.values()) == {connections}
 
