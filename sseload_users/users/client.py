@@ -237,15 +237,22 @@ class SimulatedClient:
                 self._back_off(attempt)
             attempt += 1
             asked_s = time.monotonic()
-            with run.connect_turns if queued else nullcontext(), run.users.connecting:
+            with run.connect_turns if queued else nullcontext():
                 waited_us = round((time.monotonic() - asked_s) * 1e6)
                 self._queue_us = waited_us if queued else None
-                failed = self._failed = run.stacks.call(self._try_to_connect)
+                failed = self._failed = run.stacks.call(self._attempt)
             if failed is None:
                 return True
             if attempt == attempts or (failed.final and again) or isinstance(failed, StayAway):
                 break
         return False
+
+    def _attempt(self) -> ConnectFailed | None:
+        """Make one attempt, as one of those that connect; see `_try_to_connect`."""
+        # Not for as long as this connection waits for the call to return: the account may be
+        # closed between, and would take back an attempt that has succeeded.
+        with self._worker_run.users.connecting:
+            return self._try_to_connect()
 
     def _recovered(self) -> None:
         self._worker_run.operations.count_reconnect(self._count_gap())
