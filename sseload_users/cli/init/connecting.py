@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 from sseload_users.cli.init.curl import SUBPROTOCOLS, CopiedRequest
 from sseload_users.cli.init.draft import Draft, mapped
 from sseload_users.cli.init.login import names_used
-from sseload_users.cli.init.packets import client_packets
+from sseload_users.cli.init.packets import client_packets, message_of
 
 #: Where servers often have clients connect.
 _USUAL = (
@@ -114,7 +113,7 @@ def _subscribing(draft: Draft, transport: str, subscribe: Sequence[str]) -> dict
     if not subscribe or transport == "sse":
         return {}
     if transport != "socketio":
-        return {"send": [mapped(_message(each), draft.hide) for each in subscribe]}
+        return {"send": [mapped(message_of(each), draft.hide) for each in subscribe]}
     packets = client_packets(subscribe)
     made: dict[str, Any] = {}
     if packets.namespace:
@@ -124,12 +123,3 @@ def _subscribing(draft: Draft, transport: str, subscribe: Sequence[str]) -> dict
     if packets.events:
         made["send"] = [mapped(each, draft.hide) for each in packets.events]
     return made
-
-
-def _message(text: str) -> Any:
-    """Return a message as a profile has it: as a table or list, if it is JSON."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return value if isinstance(value, dict | list) else text

@@ -37,18 +37,19 @@ def client_packets(texts: Iterable[str]) -> ClientPackets:
     for text in texts:
         packet = _PACKET.fullmatch(text)
         if packet is None:
-            made.events.append(_json(text))
+            made.events.append(message_of(text))
             continue
         kind, namespace, _, content = packet.groups()
         made.namespace = namespace or made.namespace
         if kind == "2":
-            made.events.append(_json(content))
+            made.events.append(message_of(content))
         elif content:
-            made.auth = _json(content)
+            made.auth = message_of(content)
     return made
 
 
-def _json(text: str) -> Any:
+def message_of(text: str) -> Any:
+    """Return a message as a profile has it: as a table or list, if it is JSON."""
     try:
         value = json.loads(text)
     except ValueError:
