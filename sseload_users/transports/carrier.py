@@ -50,8 +50,12 @@ class Carrier(Protocol):
     def backlog(self) -> bytes | bool:
         """What waits to be written, or whether anything does."""
 
-    def latest_arrival_ns(self) -> int:
-        """Return a time by which all that has been received had arrived (wall clock, ns)."""
+    def latest_arrival_ns(self, *, data: bool) -> int:
+        """Return a time by which all that has come had arrived (wall clock, ns).
+
+        Args:
+            data: whether only bytes count, and not the end of the stream.
+        """
 
     def recv(self, size: int) -> bytes:
         """Return what has arrived; nothing at the end."""

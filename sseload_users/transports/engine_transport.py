@@ -288,14 +288,14 @@ class EngineTransport(WebSocketTransport):
         elif packet == PONG and isinstance(heartbeat, PingingHeartbeat):
             heartbeat.on_pong()
         elif packet == CLOSE:
-            self.end(DISCONNECTED, arrived=True)
+            self.end(DISCONNECTED, by="data")
         elif packet not in (PONG, UPGRADE, NOOP):
             self._on_malformed("bad packet")
 
     def _on_bad_payload(self, closed: Closed) -> None:
         if closed is BAD_PAYLOAD:
             self._on_malformed("bad payload")
-        self.end(closed, arrived=True)
+        self.end(closed, by="data")
 
     def _on_silence(self) -> None:
         self.end(_MISSED)

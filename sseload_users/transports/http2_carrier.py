@@ -156,9 +156,13 @@ class Http2Carrier:
         """What waits to be written to the socket."""
         return self._connection.sock.backlog
 
-    def latest_arrival_ns(self) -> int:
-        """Return a time by which all that has been received had arrived (wall clock, ns)."""
-        return self._connection.sock.latest_arrival_ns()
+    def latest_arrival_ns(self, *, data: bool) -> int:
+        """Return a time by which all that has come had arrived (wall clock, ns).
+
+        Args:
+            data: whether only bytes count, and not the end of the stream.
+        """
+        return self._connection.sock.latest_arrival_ns(data=data)
 
     def settimeout(self, seconds: float) -> None:
         """Limit all further blocking calls together to this many seconds."""

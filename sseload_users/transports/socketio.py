@@ -303,13 +303,13 @@ class SocketIOTransport(EngineTransport):
             self._on_connected(payload, arrived_ns)
         elif kind == _DISCONNECT:
             self._hang_up()
-            self.end(DISCONNECTED, arrived=True)
+            self.end(DISCONNECTED, by="data")
         else:
             data = packet_data(payload)
             self._note_refusal(data)
             refused = dataclasses.replace(DISCONNECTED, reason=data_text(data)[:MAX_TEXT])
             self._hang_up()
-            self.end(refused, arrived=True)
+            self.end(refused, by="data")
 
     def _on_connected(self, payload: bytes, arrived_ns: int) -> None:
         data = packet_data(payload)
@@ -339,7 +339,7 @@ class SocketIOTransport(EngineTransport):
         binary.append(payload)
         self._binary_bytes += len(payload)
         if self._binary_bytes > self.endpoint.max_message:
-            self.end(_TOO_LARGE, arrived=True)
+            self.end(_TOO_LARGE, by="data")
         elif not self._attachments_due:
             self._binary = None
             self._on_event(join_attachments(binary), arrived_ns)

@@ -204,7 +204,7 @@ class SseTransport(Transport):
     def _on_close(self, closed: Closed) -> None:
         if closed is BAD_CHUNK:
             self._on_malformed("bad chunk")
-        self.end(closed, arrived=True)
+        self.end(closed, by="data")
 
     def _on_end(self, error: Exception | None) -> None:
         if error is None and self._decoder is not None and self._decoder.at_end is BAD_FRAME:

@@ -20,6 +20,7 @@ from sseload_users.transports.tcp_arrival import (
     earliest_send_ns,
     has_input_since,
     latest_arrival_ns,
+    latest_data_arrival_ns,
 )
 from sseload_users.transports.waiting import wait_readable, wait_writable
 
@@ -107,9 +108,13 @@ class StampedSocket:
         """When a blocking read last found nothing to read (wall clock, ns)."""
         return from_kernel(self.empty_ns)
 
-    def latest_arrival_ns(self) -> int:
-        """Return a time by which all that has come had arrived (wall clock, ns)."""
-        return latest_arrival_ns(self.sock)
+    def latest_arrival_ns(self, *, data: bool) -> int:
+        """Return a time by which all that has come had arrived (wall clock, ns).
+
+        Args:
+            data: whether only bytes count, and not the end of the stream.
+        """
+        return latest_data_arrival_ns(self.sock) if data else latest_arrival_ns(self.sock)
 
     # As a socket
 

@@ -35,6 +35,18 @@ def latest_arrival_ns(sock: Any) -> int:
     return arrival_bounds_ns(sock)[1]
 
 
+def latest_data_arrival_ns(sock: Any) -> int:
+    """Return a time by which all bytes that have been received had arrived (wall clock, ns).
+
+    Acknowledgements do not count, such as those of an answer to these bytes.
+
+    Args:
+        sock: a TCP socket. If nothing is known of it, this is the current time.
+    """
+    now_ns = wall_ns()
+    return min(earliest_arrival_ns(sock) + 2 * _TICK_MS * 1_000_000, now_ns)
+
+
 def earliest_arrival_ns(sock: Any) -> int:
     """Return a time before which the newest bytes cannot have arrived (wall clock, ns).
 

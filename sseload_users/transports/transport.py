@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import gevent
 
@@ -27,6 +27,9 @@ from sseload_users.transports.network import Network
 from sseload_users.transports.reading import READ_BYTES
 from sseload_users.transports.server_text import message_text
 from sseload_users.transports.stamped_socket import StampedSocket
+
+#: What ends a session.
+EndedBy: TypeAlias = Literal["client", "data", "end of stream"]
 
 _LEFT = Closed("client", "left")
 
@@ -366,7 +369,7 @@ class Transport(ABC):
                 elif self._closed.by != "client":
                     # The server closed right after this message, before `listen` began.
                     self._closed = closed
-                self.end(closed, arrived=True)
+                self.end(closed, by="data")
 
         return answer_and_hand_on
 
@@ -382,7 +385,7 @@ class Transport(ABC):
     def _on_end(self, error: Exception | None) -> None:
         if error is None:
             assert self._decoder is not None  # noqa: S101
-            self.end(self._decoder.at_end, arrived=True)
+            self.end(self._decoder.at_end, by="end of stream")
         elif isinstance(error, OSError):
             self.end(Closed("network", cause_of(error)))
         else:
@@ -415,20 +418,23 @@ class Transport(ABC):
                 self._connection = None
         self.end(_LEFT)
 
-    def end(self, closed: Closed, *, arrived: bool = False) -> None:
+    def end(self, closed: Closed, *, by: EndedBy = "client") -> None:
         """End the session; ``listen`` returns how.
 
         From the hub or any greenlet. A session that has ended already keeps its first end.
 
         Args:
             closed: how it ends.
-            arrived: whether bytes or the end of the stream end it, whose arrival the kernel
-                knows, and not this side, the passing of time, or a reset.
+            by: what ends it. The kernel knows when data or the end of the stream arrived.
+                "client" stands for this side, the passing of time, and a reset.
         """
         if self._closed is None:
             self._closed = closed
-            connection = self._connection if arrived else None
-            self.ended_ns = wall_ns() if connection is None else connection.latest_arrival_ns()
+            connection = self._connection
+            if connection is None or by == "client":
+                self.ended_ns = wall_ns()
+            else:
+                self.ended_ns = connection.latest_arrival_ns(data=by == "data")
         if self._decoder is not None:
             self._decoder.ended = True
         if self._connection is not None:

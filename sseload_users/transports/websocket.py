@@ -92,4 +92,4 @@ class WebSocketTransport(Transport):
             if error.is_malformed:
                 self._on_malformed(error.cause)
             self._connection.send_now(close_frame(error.status))
-        self.end(closed, arrived=True)
+        self.end(closed, by="data")

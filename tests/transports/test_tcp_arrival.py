@@ -15,6 +15,7 @@ from sseload_users.transports.tcp_arrival import (
     earliest_arrival_ns,
     has_input_since,
     latest_arrival_ns,
+    latest_data_arrival_ns,
 )
 from tests.support.listener import Listener
 from tests.support.socket_servers import serving
@@ -56,6 +57,23 @@ def test_bytes_did_not_arrive_before_they_were_sent() -> None:
         after_ns = wall_ns()
         time.sleep(0.2)
         assert after_ns - 100_000_000 <= earliest_arrival_ns(mine) <= after_ns
+
+
+def test_acknowledgements_of_an_answer_are_not_data() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        mine = socket.create_connection(server.getsockname())
+        peer, _ = server.accept()
+    with mine, peer:
+        peer.sendall(b"x")
+        sent_ns = wall_ns()
+        time.sleep(0.3)
+        mine.sendall(b"answer")
+        # Whoever reads an answer acknowledges it at once.
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        assert peer.recv(10) == b"answer"
+        time.sleep(0.05)
+        assert latest_arrival_ns(mine) > sent_ns + 200_000_000
+        assert sent_ns - 1_000_000 <= latest_data_arrival_ns(mine) <= sent_ns + 150_000_000
 
 
 def test_input_may_have_arrived_before_a_deadline() -> None:
