@@ -277,7 +277,8 @@ def _ip(*arguments: str) -> None:
 @cache
 def no_namespaces() -> str:
     """Return why network namespaces cannot be used; empty if they can."""
-    name = "sseload-probe"
+    # Several processes may try at the same time.
+    name = f"sseload-probe-{os.getpid()}"
     try:
         for arguments in (("add", name), ("exec", name, "true"), ("del", name)):
             _ip("netns", *arguments)

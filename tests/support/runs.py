@@ -267,13 +267,20 @@ def run_against_target(
 
 
 def clean_environment() -> dict[str, str]:
-    """Return this process's environment without the variables that would affect a run."""
+    """Return this process's environment without the variables that would affect a run.
+
+    Among these are the ones by which a make that runs the tests passes its own variables on.
+    """
     # Runs are kept only where a test wants that.
     return {"SSELOAD_HISTORY": ""} | {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(
-            ("LOCUST_", "SSELOAD_", "GITHUB_", "COLUMNS", "NO_COLOR", "FORCE_COLOR")
+            (
+                *("LOCUST_", "SSELOAD_", "GITHUB_", "MAKE", "MFLAGS"),
+                *("COLUMNS", "NO_COLOR", "FORCE_COLOR"),
+            )
         )
+        and name not in ("ARGS", "ALL")
         and not name.upper().endswith("_PROXY")
     }
