@@ -45,6 +45,7 @@ class TokenServer:
     def __init__(self, pages: int = 25, forget_after: int = 0) -> None:
         self.requests: Counter[tuple[str, int]] = Counter()
         self.tokens: set[str] = set()
+        self._given_out: set[str] = set()
         self._pages = pages
         self._forget_after = forget_after
         self._codes = 0
@@ -90,7 +91,8 @@ class TokenServer:
             case "/events":
                 return 401, b'{"error":"Invalid or expired token"}'
             case "/sse-pong":
-                return (200, b"{}") if query["token"] in self.tokens else (401, b"{}")
+                # A stream whose token is revoked may answer once more before it ends.
+                return (200, b"{}") if query["token"] in self._given_out else (401, b"{}")
             case "/api/ingest":
                 self._broadcast(json.loads(body)["code"])
                 return 200, b'{"status":"success"}'
@@ -102,6 +104,7 @@ class TokenServer:
         self._given[user] += 1
         token = f"{user}:{int(time.time()) + 900}:{secrets.token_hex(32)}"
         self.tokens.add(token)
+        self._given_out.add(token)
         page = (
             f"<script>const sseUrl = `/events?user={user}&token={token}`;\n"
             f"fetch(`/sse-pong?connection_id=${{data.connection_id}}&token={token}`, {{\n"

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 #: How long a page may take, in milliseconds.
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 
 LAPTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
