@@ -6,7 +6,7 @@ import os
 import subprocess
 import tarfile
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -65,6 +65,11 @@ def test_the_wheel_has_the_package_and_its_defaults(built: tuple[Path, Path]) ->
     packaged = {each for each in tracked() if each.startswith("sseload_users/")}
     for at, inside in PACKAGED.items():
         packaged |= {each.replace(at, inside, 1) for each in tracked() if each.startswith(at)}
+    packaged |= {
+        f"sseload_users/{each}"
+        for each in tracked()
+        if PurePosixPath(each).match("docs/*.md") and each.count("/") == 1
+    }
     about = f"{wheel.name.removesuffix('-py3-none-any.whl')}.dist-info/"
     assert {each for each in names if not each.startswith(about)} == packaged
     assert {each.removeprefix(about) for each in names if each.startswith(about)} == {

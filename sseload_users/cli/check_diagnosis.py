@@ -73,4 +73,4 @@ def _found(pattern: str, tally: Tally, totals: Totals) -> Finding | None:
 
 
 def _hint(found: Finding | None) -> str | None:
-    return None if found is None else f"{found.hint} (docs/diagnosis.md: {found.pattern})"
+    return None if found is None else f"{found.hint} (sseload docs diagnosis: {found.pattern})"

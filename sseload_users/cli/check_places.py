@@ -14,7 +14,7 @@ def place(transport: TransportName, payload: bytes, codes: Sequence[str]) -> tup
     """Return where codes are in a message, to end a sentence, and what to write in the profile."""
     found = _located(transport, payload, codes)
     if found is None:
-        return "", "Say in the profile's [code] where it is; docs/targets.md shows how."
+        return "", "Say in the profile's [code] where it is; sseload docs targets shows how."
     return f"; the code is {clean(found)}", f"{clean(found.hint)}."
 
 

@@ -48,7 +48,7 @@ def _parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:
         from locust.argument_parser import get_parser
 
         import sseload_users.plugin  # noqa: F401
-        from sseload_users.cli import compare, history
+        from sseload_users.cli import compare, docs, history
         from sseload_users.demo import command_line
         from sseload_users.run.kept_configs import descriptions
         from sseload_users.targets.profile import names
@@ -61,6 +61,7 @@ def _parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:
         "history": [_without_help(history.history_parser())],
         "trend": [_without_help(history.trend_parser())],
         "targets": [],
+        "docs": [],
         "demo": [_without_help(command_line.parser())],
         "help": [],
         "completion": [],
@@ -72,6 +73,8 @@ def _parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:
         elif name == "targets":
             made.add_argument("show", choices=["show"])
             made.add_argument("name", choices=names())
+        elif name == "docs":
+            made.add_argument("page", choices=[*docs.pages()])
         elif name == "completion":
             made.add_argument("shell", choices=_SHELLS)
         elif name == "help":

@@ -147,6 +147,12 @@ def _targets(words: Sequence[str]) -> int:
     return targets.main(words)
 
 
+def _docs(words: Sequence[str]) -> int:
+    from sseload_users.cli import docs
+
+    return docs.main(words)
+
+
 def _ui(words: Sequence[str]) -> int:
     from sseload_users.cli import run
 
@@ -189,6 +195,7 @@ COMMANDS = {
     "ui": Command("", "open Locust's web UI", _ui),
     "demo": Command("[--port N]", "run the embedded target on its own", _demo),
     "help": Command("WORD", "explain a command or an option", _help),
+    "docs": Command("PAGE", "print a page of the documentation; without PAGE, list them", _docs),
     "completion": Command(
         "SHELL", "print the completion script for bash, zsh or fish", _completion
     ),

@@ -93,7 +93,8 @@ def judge_several_per_frame(deliveries: DeliveryFigures) -> Reason:
         "where the profile does not look for them, for example several codes in one message.",
         measured=number(deliveries.overlooked),
         hint="The server is not to blame: say in the profile where all codes of a message are, "
-        "with [*] in the path, a regex, lines, separator, concatenated or array (docs/targets.md).",
+        "with [*] in the path, a regex, lines, separator, concatenated or array; sseload docs "
+        "targets shows how.",
     )
 
 

@@ -124,7 +124,7 @@ class Finding:
     """A pattern that explains most of what went wrong."""
 
     pattern: Name
-    """Its name; see docs/diagnosis.md."""
+    """Its name, as in the tables that `sseload docs diagnosis` prints."""
     sentence: Name
     """What was found, with its figures."""
     explains: Annotated[float, Field(ge=0, le=1)]

@@ -31,7 +31,7 @@ _SETS = {
     "capacity": ["-u", "3", "--search-most", "3", "--codes", "2"],
     "deploy": ["-u", "10", "--codes", "8", "--duration", "4"],
 }
-_OTHERS = ("compare", "completion", "demo", "help", "history", "init", "targets", "trend")
+_OTHERS = ("compare", "completion", "demo", "docs", "help", "history", "init", "targets", "trend")
 
 
 def shrunk(words: Sequence[str]) -> list[str]:

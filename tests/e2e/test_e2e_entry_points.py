@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.support.runs import (
     ROOT,
     SSELOAD,
     Outcome,
+    clean_environment,
     run,
     run_against_target,
     target,
@@ -355,6 +357,20 @@ def test_the_wheel_works_outside_the_repository(
     assert outcome.status == 0
     assert outcome.report["deliveries"]["delivered"] == 5 * 2
     assert outcome.report["run"]["versions"]["sseload"] == VERSION
+
+
+def test_the_wheel_has_every_page(installed: Path, tmp_path: Path) -> None:
+    pages = {path.stem: path for path in (ROOT / "docs").glob("*.md")}
+    printed = {
+        name: subprocess.run(
+            [sys.executable, str(installed / "bin" / "sseload"), "docs", *([name] if name else [])],
+            cwd=tmp_path, env={**clean_environment(), "PYTHONPATH": str(installed)},
+            check=True, capture_output=True, text=True, timeout=30,
+        ).stdout
+        for name in ("", "verdict")
+    }  # fmt: skip
+    assert [line.split()[0] for line in printed[""].splitlines()] == sorted(pages)
+    assert printed["verdict"] == pages["verdict"].read_text("utf-8")
 
 
 @pytest.mark.parametrize(

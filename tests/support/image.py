@@ -204,12 +204,13 @@ def _context(ignore: Path, context: Path, folder: Path) -> Path:
     assert lines[0] == "*"
     for line in lines[1:]:
         if line.startswith("!"):
-            source, target = context / line[1:], made / line[1:]
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(source, target)
+            for source in context.glob(line[1:]):
+                target = made / source.relative_to(context)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if source.is_dir():
+                    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+                else:
+                    shutil.copy(source, target)
         else:
             assert line == "**/__pycache__", line
     return made

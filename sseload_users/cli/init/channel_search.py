@@ -108,7 +108,8 @@ class ChannelSearch:
         else:
             said = (
                 f"{{channel}} stands for it, but in a trial with {' and '.join(_CHANNELS)}, "
-                f"{result.value}. A users file can name the server's own: docs/audiences.md"
+                f"{result.value}. A users file can name the server's own: sseload docs audiences "
+                "shows how"
             )
         self._output.step("channel", f"{name}: {said}")
 

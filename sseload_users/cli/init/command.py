@@ -34,7 +34,9 @@ from sseload_users.options import Options
 from sseload_users.run.program import typed
 
 #: The comment at the top of a profile.
-_HEAD = "The server at {}, as `sseload init` found it. docs/targets.md explains each key."
+_HEAD = """\
+The server at {}, as `sseload init` found it.
+`sseload docs profile-reference` explains each key."""
 
 #: What to do about a recording that lacks what a login gave.
 _SANITIZED = (
