@@ -88,7 +88,7 @@ PLANTS = (
           options=("--source-addresses", "127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.5")),
     Plant("a mute room", "by_channel", options=_ROOMS,
           harm=Harm(request=b"channel=c2", silent_after_s=1e-9)),
-    Plant("silent from an age on", "silent_cut", harm=Harm(share=0.3, silent_after_s=1.2)),
+    Plant("silent from an age on", "silent_cut", harm=Harm(share=0.3, silent_after_s=2)),
     Plant("silent target", "silent_cut",
           servers=(("--drop", "0.3", "--drop-how", "silent", "--drop-after", "6"),)),
     Plant("two nodes", "by_node", servers=((), ()), nodes=True),

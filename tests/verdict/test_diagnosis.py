@@ -144,6 +144,24 @@ def test_each_worker_may_be_at_an_instance_of_its_own(address: str, pattern: str
     assert "worker" in finding.hint or "source address" in finding.hint
 
 
+@pytest.mark.parametrize("instances", [3, 4])
+def test_an_instance_at_which_no_code_is_handed_in_is_found_beside_others(instances: int) -> None:
+    # A publisher that keeps its connection moves once, to another instance.
+    def lacks(place: int, code: int) -> bool:
+        return place % instances != (0 if code < 6 else 1)
+
+    finding = one(run_of(lacks))
+    assert finding.pattern == "isolated_instances"
+    assert finding.explains == 1.0
+    assert finding.evidence["starved"] == sum(place % instances > 1 for place in range(40))
+
+
+def test_a_few_connections_that_get_nothing_are_no_instance_beside_others() -> None:
+    mute = {3, 8, 21}
+    symptoms = run_of(lambda place, code: place in mute or (place + code) % 2 != 0)
+    assert found(symptoms) == []
+
+
 def test_connections_that_fell_silent_early_are_not_instances() -> None:
     finding = one(run_of(lambda place, code: place % 2 == 0 and code > 3))
     assert finding.pattern == "silent_cut"

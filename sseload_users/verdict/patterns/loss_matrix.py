@@ -23,6 +23,9 @@ _GROUP = 0.025
 #: Smallest share of connections that get nothing which is taken for instances: where codes are
 #: handed in at one instance, those at the others get nothing, at least about half.
 _STARVED = 0.35
+#: Smallest size of a group that gets nothing beside several that get codes, compared with their
+#: mean size, of which the same is thought.
+_ALIKE = 0.5
 #: Smallest share of the connections without further codes that received some before.
 _SEEN_CUT = 0.3
 #: How many channels a sentence names.
@@ -124,9 +127,12 @@ def isolated_instances(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None
     reached = Counter(sum(code not in lacking for lacking, _ in large) for code in matrix.codes)
     if reached[1] < (1 - SPARES) * len(matrix.codes):
         return None
+    # No code may have been handed in at an instance, as a publisher keeps its connection.
+    fed = [places for lacking, places in large if len(lacking) < len(matrix.codes)]
     starved = [
         place for lacking, places in large if len(lacking) == len(matrix.codes) for place in places
     ]
+    enough = _STARVED * len(whole) if len(fed) < 2 else _ALIKE * sum(map(len, fed)) / len(fed)
     everything = len(matrix.codes) >= (1 - SPARES) * len(matrix.all_codes)
     shared = in_common.shared(symptoms, starved)
     # As workers connect in turn, a balancer that takes its instances in turn may give one to each.
@@ -135,12 +141,7 @@ def isolated_instances(symptoms: Symptoms, matrix: LossMatrix) -> Finding | None
         and shared[0] == "worker"
         and in_common.look_like_others(symptoms, starved)
     )
-    if starved and (
-        len(starved) < _STARVED * len(whole)
-        or len(large) > 2
-        or not everything
-        or not (shared is None or by_turns)
-    ):
+    if starved and (len(starved) < enough or not everything or not (shared is None or by_turns)):
         return None  # connections that miss what they miss whatever instance they are at
     explained = sum(len(lacking) * len(places) for lacking, places in large)
     sizes = sorted((len(places) for _, places in large), reverse=True)
