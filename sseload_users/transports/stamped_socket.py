@@ -204,7 +204,10 @@ class StampedSocket:
             on_end: see `OnEnd`. It is called once, and not after ``unwatch``.
         """
         self.on_end = on_end
-        self.on_bytes = on_bytes if self._tls is None else self._decrypting(self._tls, on_bytes)
+        self.on_bytes = on_bytes
+        if self._tls is not None:
+            self._tls.release_buffer()
+            self.on_bytes = self._decrypting(self._tls, on_bytes)
         left, self._buffer, self._at = self._buffer[self._at :], b"", 0
         self._reader.add(self)
         if left:
@@ -419,10 +422,20 @@ class _TlsLayer:
         try:
             plain = self.ssl.read(_RECORD_BYTES)
         except ssl.SSLWantReadError:
+            self.release_buffer()  # it may have been another ticket
             return b"", False
         except ssl.SSLZeroReturnError:
             return b"", True
         return plain, not plain
+
+    def release_buffer(self) -> None:
+        """Release OpenSSL's buffer for writing, which takes 16 KiB.
+
+        A session ticket makes OpenSSL allocate it, and only a write releases it. An empty one
+        sends nothing (SSL_write_ex(3)).
+        """
+        with contextlib.suppress(ssl.SSLError):
+            self.ssl.write(b"")
 
     def encrypt(self, data: bytes) -> bytes:
         """Return the records that carry the data."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import socket
 import ssl
+import threading
 
 import gevent
 import gevent.event
@@ -57,6 +59,40 @@ def test_tls_reports_the_end_of_the_stream() -> None:
         watched = Watched(connection)
         assert watched.ended.get() is None
         assert watched.data == b"bye"
+        connection.close()
+
+
+class _MallocInfo(ctypes.Structure):
+    """glibc's ``struct mallinfo2`` (mallinfo(3))."""
+
+    _fields_ = (
+        *((f"other{number}", ctypes.c_size_t) for number in range(7)),
+        ("used", ctypes.c_size_t),
+        *((f"other{number}", ctypes.c_size_t) for number in range(7, 9)),
+    )
+
+
+def test_a_connection_that_only_receives_keeps_no_buffer_for_writing() -> None:
+    mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if mallinfo is None:
+        pytest.skip("this C library does not say how much memory is in use")
+    mallinfo.restype = _MallocInfo
+    release = threading.Event()
+
+    def server(connection: socket.socket) -> None:
+        connection.sendall(b"hello")  # after two session tickets
+        release.wait(5)
+
+    with serving(server, certificate="server.pem") as port:
+        connection = open_to(Network(ca_file=CA), port, "wss")
+        assert connection.recv(5) == b"hello"
+        watched = Watched(connection)
+        before = mallinfo().used
+        assert connection.send_now(b"x")
+        # A write would release the buffer, which has room for one record.
+        assert before - mallinfo().used < 8192
+        release.set()
+        watched.ended.get()
         connection.close()
 
 
