@@ -82,6 +82,8 @@ class WorkerRun:
         network: opens all connections.
         ledger: the account.
         operations: counts what the users do.
+        count_upkeep: that of the operations, bound once, as each connection keeps it.
+        count_malformed: the same.
         users: what the users are doing at the moment.
         receipts: enters deliveries and connects in Locust's statistics.
         emitters: listeners over whose connections codes can be emitted.
@@ -143,6 +145,8 @@ class WorkerRun:
             returns=spec.guarantee == "resume",
         )
         self.operations = OperationCounters(self.ledger, self._is_finished)
+        self.count_upkeep = self.operations.count_upkeep
+        self.count_malformed = self.operations.count_malformed
         self._resources = resources
         self._before: dict[int | None, BeforeRequests] = {}
         self._observation = self._make_observation(spec) if options.observe else None

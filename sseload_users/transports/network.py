@@ -53,6 +53,7 @@ class Network:
     Attributes:
         timestamps: "kernel" if the kernel stamps received bytes, else "userspace".
         lag: the generator's lag, one sample per stamped read.
+        share: `LagRecorder.share`, bound once: each decoder keeps it.
         inflation: memo and counts of what is inflated.
         dialer: as given.
         silent: connections that were lost without the server's knowledge; they stay open.
@@ -77,6 +78,7 @@ class Network:
         self.resume_tls = resume_tls
         self.compression = compression
         self.lag = LagRecorder()
+        self.share = self.lag.share
         self.inflation = Inflation()
         self._slow_rate = slow_rate
         self._ca_file = ca_file
@@ -88,7 +90,7 @@ class Network:
         self._logged: set[str] = set()
         self.dialer = dialer or Dialer()
         self.silent: list[Carrier] = []
-        self.http2 = Http2Pool(self.lag.share, compression=compression)
+        self.http2 = Http2Pool(self.share, compression=compression)
         self.kept: KeptConnections[HTTPConnection] = KeptConnections()
         self._frame_memos: dict[int, FrameMemo] = {}
 

@@ -29,6 +29,8 @@ class RequestClient:
         cookies: what the responses have set.
     """
 
+    __slots__ = ("_network", "_timeout_s", "_turn", "_user", "cookies")
+
     def __init__(
         self,
         network: Network,

@@ -151,7 +151,7 @@ class SseTransport(Transport):
         if connection.speaks_http2 or (self.endpoint.http == "2" and not secure):
             http2 = Http2Connection(
                 connection,
-                self.network.lag.share,
+                self.network.share,
                 compression=self.network.compression,
                 shared=False,
             )
@@ -184,7 +184,7 @@ class SseTransport(Transport):
     def _content(self, response: StreamResponse) -> EventStream | DecodedEvents:
         """Return what takes the bytes of the response's body."""
         events = self._events = EventStream(
-            self._hold, self._on_close, self.endpoint.max_message, self.network.lag.share
+            self._hold, self._on_close, self.endpoint.max_message, self.network.share
         )
         decoder = response.decoder()
         if decoder is None:

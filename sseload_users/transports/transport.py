@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -227,7 +228,7 @@ class Transport(ABC):
             http2=self._offers_http2,
             times=times,
         )
-        self.source = connection.sock.getsockname()[0]
+        self.source = sys.intern(connection.sock.getsockname()[0])  # the same for most
         return connection
 
     def _begin(self, connection: StampedSocket, times: ConnectTimes) -> Carrier:

@@ -75,7 +75,7 @@ class WebSocketTransport(Transport):
             on_close,
             connection.send_now,
             max_message,
-            network.lag.share,
+            network.share,
             inflate,
             network.frame_memo(max_message),
         )

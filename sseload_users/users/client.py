@@ -39,6 +39,7 @@ _logger = logging.getLogger(__name__)
 
 #: The cause with which a session ends that this side ended.
 LEFT = "left"
+_LEFT = Closed("client", LEFT)
 
 
 class SessionEnded(Exception):  # noqa: N818 - its name stands in Locust's table of failures
@@ -338,7 +339,7 @@ class SimulatedClient:
             self._target,
             self._membership.identity,
             self._before,
-            on_upkeep=run.operations.count_upkeep,
+            on_upkeep=run.count_upkeep,
             turn=self._turn,
             slow=self._slow,
             resumption=self._resumption,
@@ -381,7 +382,7 @@ class SimulatedClient:
             endpoint,
             self._before.network,
             self._resumption.taking(self._on_message),
-            self._worker_run.operations.count_malformed,
+            self._worker_run.count_malformed,
         )
         if isinstance(self._transport, EngineTransport):
             self._transport.on_passage = self._on_passage
@@ -400,7 +401,7 @@ class SimulatedClient:
         transport, session, run = self._transport, self._session, self._worker_run
         assert transport is not None  # noqa: S101
         assert session is not None  # noqa: S101
-        closed, cause = Closed("client", LEFT), LEFT
+        closed, cause = _LEFT, LEFT
         try:
             captured = {} if self._requests is None else self._requests.captured
             emitter = Emitter(transport, session, self._membership.identity, captured)

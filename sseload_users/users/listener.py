@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cache, partial
 from typing import Any, ClassVar
 
+from gevent.pool import Group
 from locust import User, task
 from locust.env import Environment
 
@@ -16,6 +17,7 @@ from sseload_users.users.client import SimulatedClient
 from sseload_users.users.client_calls import NO_CALLS, ClientCalls
 from sseload_users.users.delivery import Delivery
 from sseload_users.users.hooks import HookCalls
+from sseload_users.users.user_greenlet import UserGreenlet
 
 #: What a subclass may override; what it does not costs nothing.
 _HOOKS = ("before_connect", "on_connected", "on_code", "on_closed", "find_codes")
@@ -164,6 +166,13 @@ class CodeListener(User):
             taskset._task_queue = deque()  # noqa: SLF001
             if self._hooks is not None:
                 self._hooks.close()
+
+    def start(self, group: Group) -> UserGreenlet:
+        """Start the user, as Locust does, in less memory; return its greenlet."""
+        greenlet = UserGreenlet(self)
+        self._greenlet, self._group = greenlet, group
+        group.start(greenlet)
+        return greenlet
 
     def stop(self, force: bool = False) -> bool:
         """Stop at once: with --stop-timeout, Locust would wait for a task that only waits."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
-from functools import cached_property
 
 from gevent.lock import BoundedSemaphore
 
@@ -33,6 +32,23 @@ class Login:
         client: makes the requests; it has the user's cookies.
     """
 
+    __slots__ = (
+        "_accepted",
+        "_before",
+        "_captured",
+        "_identity",
+        "_lock",
+        "_on_response",
+        "_own",
+        "_replaced",
+        "_requested_s",
+        "_shared",
+        "_target",
+        "_uses_shared",
+        "client",
+        "version",
+    )
+
     def __init__(
         self,
         target: Target,
@@ -48,7 +64,7 @@ class Login:
         self._on_response = on_response
         self.client = before.client(identity, turn)
         steps = target.before(identity)
-        self._own = [each for each in steps if not each.per_user]
+        self._own = tuple(each for each in steps if not each.per_user)
         self._uses_shared = len(self._own) < len(steps)
         self._shared: SharedValues | None = None
         self._captured: dict[str, str] = {}
@@ -56,11 +72,14 @@ class Login:
         self._replaced: set[str] | None = None
         self._requested_s = 0.0
         self._accepted = False
+        self._lock: BoundedSemaphore | None = None
 
-    @cached_property
+    @property
     def _renewing(self) -> BoundedSemaphore:
         """Held while the values are renewed."""
-        return BoundedSemaphore()
+        if self._lock is None:
+            self._lock = BoundedSemaphore()
+        return self._lock
 
     @property
     def captured(self) -> Mapping[str, str]:

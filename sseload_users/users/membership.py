@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from random import Random
 from typing import TypeAlias
 
@@ -81,21 +80,36 @@ class Membership:
         identity: the user, with its channels at present.
     """
 
+    __slots__ = (
+        "_chance",
+        "_held",
+        "_lock",
+        "_moving",
+        "_number",
+        "_pending",
+        "_run",
+        "_watch",
+        "identity",
+    )
+
     def __init__(self, run: WorkerRun, number: int, watch: Callable[[Watch | None], None]) -> None:
         self.identity = Identity("")
         self._run = run
         self._watch = watch
         self._held: HeldSession | None = None
-        self._pending: list[_Pending] = []
+        self._pending: tuple[_Pending, ...] = ()
         self._moving: gevent.Greenlet[..., None] | None = None
         self._number = number
-        # It takes kilobytes, and most runs move no connection.
+        # These take kilobytes, and most runs move no connection.
         self._chance: Random | None = None
+        self._lock: RLock | None = None
 
-    @cached_property
+    @property
     def _one_at_a_time(self) -> RLock:
         """Held while it joins or leaves a channel."""
-        return RLock()
+        if self._lock is None:
+            self._lock = RLock()
+        return self._lock
 
     def begin(self, held: HeldSession) -> None:
         """Take a session that begins to listen."""
@@ -260,7 +274,7 @@ class Membership:
                 on_confirmed(wall_ns())
             return failure
         pending = _Pending(request, on_confirmed)
-        self._pending.append(pending)
+        self._pending = (*self._pending, pending)
         self._watch(self._take)
         try:
             failure = self._sent(held, request)
@@ -279,7 +293,7 @@ class Membership:
         return "" if held.transport.ended_ns else "could not be sent"
 
     def _done(self) -> None:
-        self._pending.clear()
+        self._pending = ()
         self._watch(None)
 
     def _take(self, payload: bytes, arrived_ns: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from sseload_users.targets import Target
 from sseload_users.targets.position import Position
+from sseload_users.targets.resume_spec import ResumeSpec
 from sseload_users.transports import OnMessage
 from sseload_users.transports.cookies import Cookies
 from sseload_users.transports.endpoint import Endpoint, Send
@@ -23,17 +24,19 @@ class Resumption:
         cookies: what the answers to the connection's handshakes have set.
     """
 
+    __slots__ = ("_confirming", "_login", "_position", "_target", "cookies")
+
     def __init__(self, target: Target) -> None:
         self.cookies = Cookies()
-        self._spec = target.profile.spec.resume
-        self._resumes = target.profile.spec.guarantee == "resume"
-        # It hands events that came before the confirmation over by itself, in their order.
-        self._hands_over = target.profile.spec.transport == "socketio"
-        self._reader = target.reader
+        self._target = target
         self._position = None if self._spec is None else Position(self._spec)
-        self._confirming: list[tuple[bytes, int]] = []
+        self._confirming: tuple[tuple[bytes, int], ...] = ()
         # That of the session that is resumed.
         self._login: Login | None = None
+
+    @property
+    def _spec(self) -> ResumeSpec | None:
+        return self._target.profile.spec.resume
 
     @property
     def values(self) -> Mapping[str, str]:
@@ -75,28 +78,30 @@ class Resumption:
 
     def confirming(self, endpoint: Endpoint) -> Endpoint:
         """Return an endpoint whose messages, up to the confirming one, are kept for `take`."""
-        confirm = endpoint.confirm
-        self._confirming.clear()
-        if confirm is None or not self._resumes:
+        spec, confirm = self._target.profile.spec, endpoint.confirm
+        self._confirming = ()
+        if confirm is None or spec.guarantee != "resume":
             return endpoint
+        # It hands events that came before the confirmation over by itself, in their order.
+        hands_over = spec.transport == "socketio"
 
         def note_and_confirm(payload: bytes, arrived_ns: int, send: Send) -> int | None:
             self._note(payload)
             confirmed_ns = confirm(payload, arrived_ns, send)
-            if confirmed_ns is not None or not self._hands_over:
-                self._confirming.append((payload, arrived_ns))
+            if confirmed_ns is not None or not hands_over:
+                self._confirming = (*self._confirming, (payload, arrived_ns))
             return confirmed_ns
 
         return replace(endpoint, confirm=note_and_confirm)
 
-    def take(self) -> list[tuple[bytes, int]]:
+    def take(self) -> tuple[tuple[bytes, int], ...]:
         """Return the messages, and their arrivals, that came while the connection subscribed.
 
         A server may send what the client missed before the message that confirms, or in it.
         """
-        taken, self._confirming = self._confirming, []
+        taken, self._confirming = self._confirming, ()
         return taken
 
     def _note(self, payload: bytes) -> None:
         if self._position is not None:
-            self._position.change(self._reader.steps_in(payload))
+            self._position.change(self._target.reader.steps_in(payload))

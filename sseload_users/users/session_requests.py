@@ -46,6 +46,23 @@ class SessionRequests:
         resumption: as given.
     """
 
+    __slots__ = (
+        "_before",
+        "_connect_by_s",
+        "_filled",
+        "_greenlets",
+        "_identity",
+        "_keeps_login",
+        "_login",
+        "_on_upkeep",
+        "_replying",
+        "_slow",
+        "_target",
+        "_turn",
+        "_upkeep",
+        "resumption",
+    )
+
     def __init__(
         self,
         target: Target,
@@ -69,8 +86,8 @@ class SessionRequests:
         self._keeps_login = kept is not None
         self._upkeep: tuple[UpkeepAction, ...] = ()
         # The values with which it is filled: the version of the login's, and the position's.
-        self._filled: tuple[int, Mapping[str, str]] = (-1, {})
-        self._greenlets: list[gevent.Greenlet[..., None]] = []
+        self._filled: tuple[int, Mapping[str, str]] | None = None
+        self._greenlets: tuple[gevent.Greenlet[..., None], ...] = ()
         self._replying: Group | None = None
         # Until when the connection has to be subscribed (monotonic clock, s); None afterwards.
         self._connect_by_s: float | None = None
@@ -119,7 +136,7 @@ class SessionRequests:
         """Stop the upkeep and the replies: the session has ended."""
         for each in self._greenlets:
             each.kill(block=False)
-        self._greenlets.clear()
+        self._greenlets = ()
         if self._replying is not None:
             self._replying.kill(block=False)
 
@@ -157,8 +174,9 @@ class SessionRequests:
         finally:
             self._connect_by_s = None
         login.accept()
-        for index in range(len(self._upkeep)):
-            self._greenlets.append(gevent.spawn(self._keep_up, index, transport))
+        self._greenlets = tuple(
+            gevent.spawn(self._keep_up, index, transport) for index in range(len(self._upkeep))
+        )
         return transport
 
     def _take_cookies(self) -> None:
@@ -192,7 +210,9 @@ class SessionRequests:
     # Upkeep
 
     def _fill_upkeep(self) -> None:
-        """Fill the upkeep's texts, if the values have changed."""
+        """Fill the upkeep's texts, if there are any and the values have changed."""
+        if not self._target.profile.spec.upkeep:
+            return
         position = {**self.resumption.values}
         values = (self._login.version, position)
         if self._filled != values:

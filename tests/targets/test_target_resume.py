@@ -88,8 +88,8 @@ def test_the_newest_message_with_a_value_counts(tmp_path: Path) -> None:
         take(message, index)
     assert resumption.values == {"offset": "4", "epoch": "x"}
     assert got == list(zip(messages, range(4), strict=True))
-    assert resumption.take() == [(b'{"type":"hello"}', 1), (confirming, 2)]
-    assert resumption.take() == []
+    assert resumption.take() == ((b'{"type":"hello"}', 1), (confirming, 2))
+    assert resumption.take() == ()
 
 
 COUNTING: tuple[tuple[str, str], ...] = (
