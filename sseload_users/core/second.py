@@ -21,7 +21,11 @@ class Second:
     Attributes:
         open: connections that were subscribed at its end.
         connecting: connections that were connecting at its end.
+        connected: connect attempts that succeeded.
+        failed: connect attempts that failed.
         dropped: sessions that the server or the network ended.
+        planned: sessions that the server ended as planned. One that turns out to be a drop is
+            taken back when that is counted, so this can be below 0.
         sent: codes sent.
         received: first copies that arrived.
         errors: operations that failed.
@@ -38,7 +42,10 @@ class Second:
 
     open: int = 0
     connecting: int = 0
+    connected: int = 0
+    failed: int = 0
     dropped: int = 0
+    planned: int = 0
     sent: int = 0
     received: int = 0
     errors: int = 0
@@ -54,7 +61,10 @@ class Second:
         """Add another worker's same second, or more of this one."""
         self.open += other.open
         self.connecting += other.connecting
+        self.connected += other.connected
+        self.failed += other.failed
         self.dropped += other.dropped
+        self.planned += other.planned
         self.sent += other.sent
         self.received += other.received
         self.errors += other.errors
@@ -69,9 +79,9 @@ class Second:
     def pack(self) -> list[Any]:
         """Return the second as plain data, for `unpack`."""
         return [
-            self.open, self.connecting, self.dropped, self.sent, self.received, self.errors,
-            self.cpu_percent, self.waited_percent, self.busy_percent, self.rss_mib,
-            self.stall_us,
+            self.open, self.connecting, self.connected, self.failed, self.dropped, self.planned,
+            self.sent, self.received, self.errors, self.cpu_percent, self.waited_percent,
+            self.busy_percent, self.rss_mib, self.stall_us,
             self.delivery.pack() if self.delivery.total else None,
             self.lag.pack() if self.lag.total else None,
         ]  # fmt: skip

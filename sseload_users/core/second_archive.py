@@ -15,7 +15,10 @@ from sseload_users.core.percentiles import (
 )
 from sseload_users.core.second import Second
 
-_COUNTS = ("open", "connecting", "dropped", "sent", "received", "errors", "stall_us")
+_COUNTS = (
+    "open", "connecting", "connected", "failed", "dropped", "planned", "sent", "received",
+    "errors", "stall_us",
+)  # fmt: skip
 _MEASURES = ("cpu_percent", "busy_percent", "rss_mib")
 _COLUMNS = {
     **dict.fromkeys(_COUNTS, "q"),

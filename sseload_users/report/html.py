@@ -120,6 +120,11 @@ def _has_latencies(timeline: Sequence[TimelinePoint]) -> bool:
     return any(each.latencies for each in timeline)
 
 
+def _has_connects(timeline: Sequence[TimelinePoint]) -> bool:
+    """Whether it is known when connects succeeded or failed; not in an older report."""
+    return any(each.connected or each.failed for each in timeline)
+
+
 def _charts(report: Report) -> list[Markup]:
     run = charts.RunTime(report.timeline, report.phases, moments(report), _MOST_BINS)
     return [
@@ -132,6 +137,7 @@ def _charts(report: Report) -> list[Markup]:
         *([charts.losses(report.losses)] if report.losses else []),
         *_groups(report),
         charts.connections(run),
+        *([charts.connects(run)] if _has_connects(report.timeline) else []),
         charts.traffic(run),
         charts.generator(run),
         *([charts.vitals(run, report.vitals)] if report.vitals else []),

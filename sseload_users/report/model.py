@@ -160,8 +160,15 @@ class TimelinePoint:
     """Connections that were subscribed at its end."""
     connecting: Count
     """Connections that were connecting at its end."""
+    connected: Count
+    """Connect attempts that succeeded in it."""
+    failed: Count
+    """Connect attempts that failed in it."""
     dropped: Count
     """Sessions that the server or the network ended in it."""
+    ended: Count | None
+    """The same with planned ends; a planned end that is found to be a drop later counts here in the
+    interval in which the session ended. Null in an older report."""
     sent: Count
     """Codes sent in it."""
     received: Count
@@ -188,6 +195,9 @@ class TimelinePoint:
     """Failed operations in it."""
     lag_p99_ms: float | None
     """99th percentile of the generator lag in it, in milliseconds; null if nothing was read."""
+    stall_ms: Amount
+    """The longest that a generator process stood still, of what ended in it or lasted through it,
+    in milliseconds; null in an older report."""
     cpu_percent: Amount
     """CPU use of the busiest generator process in it, 100 for one whole core; null if unknown."""
     waited_percent: Percent

@@ -1,6 +1,6 @@
 """Find the moments of a run to mark in its charts over time.
 
-They are storms, outages, and diagnoses that name a time.
+They are storms, outages, times in which the generator stalled, and diagnoses that name a time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,12 @@ from datetime import datetime
 
 from sseload_users.core.outages import Change, outages
 from sseload_users.report.model import Report, TimelinePoint
+from sseload_users.verdict.saturation import LATE_MS
 from sseload_users.verdict.symptoms import Finding
+
+#: Stalls of the generator that are this near to each other are one moment: seconds, and a share
+#: of the run, which bounds their number.
+_NEAR_S, _NEAR_SHARE = 2.0, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ def moments(report: Report, storms_s: Iterable[float] | None = None) -> list[Mom
     found = [Moment(at, at, "storm") for at in storms_s]
     found += _of_findings(report.diagnosis)
     found += _of_nodes(report) if report.nodes else _of_all(report.timeline)
+    found += _of_generator(report.timeline)
     return sorted(found, key=lambda moment: (moment.start_s, moment.end_s, moment.name))
 
 
@@ -64,11 +70,28 @@ def _of_all(timeline: Sequence[TimelinePoint]) -> Iterator[Moment]:
     """Yield when most sessions ended in a run without nodes, as if its server were one."""
     changes, before = [], 0.0
     for point in timeline:
-        changes.append(Change(before, point.t, point.dropped, point.open))
+        lost = point.dropped if point.ended is None else point.ended
+        changes.append(Change(before, point.t, lost, point.open))
         before = point.t
     for each in outages(changes):
         end = before if each.to_s is None else each.to_s
-        yield Moment(each.from_s, end, "most sessions dropped")
+        yield Moment(each.from_s, end, "most sessions away")
+
+
+def _of_generator(timeline: Sequence[TimelinePoint]) -> Iterator[Moment]:
+    """Yield when the generator stood still, or read so late that the verdict warns of it."""
+    near = max(_NEAR_S, _NEAR_SHARE * _end(timeline))
+    stretch, before = None, 0.0
+    for point in timeline:
+        if max(point.stall_ms or 0.0, point.lag_p99_ms or 0.0) > LATE_MS:
+            if stretch is not None and before - stretch.end_s > near:
+                yield stretch
+                stretch = None
+            start = before if stretch is None else stretch.start_s
+            stretch = Moment(start, point.t, "generator stalled")
+        before = point.t
+    if stretch is not None:
+        yield stretch
 
 
 def _end(timeline: Sequence[TimelinePoint]) -> float:

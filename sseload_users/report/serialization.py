@@ -98,7 +98,11 @@ _ADDED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     ("run",): {"ingest": "unknown", "reasons": 0},
     ("storm",): {"own_ms": _NOTHING, "limited_by": None},
     ("timeline", "*"): {
+        "connected": 0,
+        "failed": 0,
         "dropped": 0,
+        "ended": None,
+        "stall_ms": None,
         "waited_percent": None,
         "rss_mib": None,
         "p90_ms": None,

@@ -72,7 +72,10 @@ def _point(
         t=round(max(0.0, unix_s[-1] + 1 - started_ns / _S), 3),
         open=last.open,
         connecting=last.connecting,
+        connected=sum(each.connected for each in own),
+        failed=sum(each.failed for each in own),
         dropped=sum(each.dropped for each in own),
+        ended=max(0, sum(each.dropped + each.planned for each in own)),
         sent=sum(each.sent for each in own),
         received=sum(each.received for each in own),
         # Where several seconds share a point: the middle one's median, the worst one's others.
@@ -84,6 +87,7 @@ def _point(
         latencies=_ranges(each.ranges for each in percentiles),
         errors=sum(each.errors for each in own),
         lag_p99_ms=highest(each.lag.p99 for each in percentiles),
+        stall_ms=max(each.stall_us for each in own) / 1000,
         cpu_percent=max(each.cpu_percent for each in own),
         waited_percent=highest(each.waited_percent for each in own),
         rss_mib=round(max(each.rss_mib for each in own), 1),

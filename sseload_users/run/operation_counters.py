@@ -105,6 +105,7 @@ class OperationCounters:
             own_us,
             queue_us,
         )
+        tally.second(subscribed_ns).connected += 1
         if due_ns:
             tally.ramp.add(due_ns, subscribed_ns, own_us, connect_us)
         tally.compression[compression or "none"] += 1
@@ -121,6 +122,8 @@ class OperationCounters:
             The cause under which it is counted.
         """
         self.counters.failed += 1
+        if not self._is_closed():
+            self._ledger.tally.second(wall_ns()).failed += 1
         return self._count_failure(operation, cause, server_text)
 
     def count_never_connected(self) -> None:
@@ -223,12 +226,17 @@ class OperationCounters:
         """
         connection.away_ns = at_ns
         self.counters.planned_ends += 1
+        if not self._is_closed():
+            self._ledger.tally.second(at_ns).planned += 1
         self.count_at_node(connection.node, "planned")
 
     def withdraw_planned_end(self, connection: Connection) -> None:
         """Take back a planned end: the client could not return at once, so it was a drop."""
         connection.away_ns = None
         self.counters.planned_ends -= 1
+        if not self._is_closed():
+            # Not when it ended: what is counted as a drop now has ended then.
+            self._ledger.tally.second(wall_ns()).planned -= 1
         self._add_at_node(connection.node, "planned", -1)
 
     def drop_absent(self, before_ns: int) -> None:

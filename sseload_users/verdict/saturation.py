@@ -13,7 +13,7 @@ from sseload_users.verdict.reasons import Reason, make_reason
 #: stood still for so long, that the load was not as planned; or if it read so rarely that the
 #: lateness of a delivery is in doubt.
 _BUSY_PERCENT, _BUSY_SHARE, _BUSY_AT_LEAST_S = 90.0, 0.2, 3
-_LATE_MS = 1000.0
+LATE_MS = 1000.0
 
 #: The advice depends on whether it used up a core or waited for one this long.
 _STARVED_PERCENT = 20.0
@@ -50,8 +50,8 @@ def is_saturated(
     busy = sum(each >= _BUSY_PERCENT for each in busy_percent)
     return (
         (busy >= _BUSY_AT_LEAST_S and busy >= _BUSY_SHARE * len(busy_percent))
-        or (lag_p99_ms or 0) > _LATE_MS
-        or (slip_p99_ms or 0) > _LATE_MS
+        or (lag_p99_ms or 0) > LATE_MS
+        or (slip_p99_ms or 0) > LATE_MS
         or stood_still(stalled_ms)
         or in_doubt > 0
     )
@@ -59,7 +59,7 @@ def is_saturated(
 
 def stood_still(stalled_ms: float | None) -> bool:
     """Whether a process stood still for so long that the load was not as planned."""
-    return (stalled_ms or 0) > _LATE_MS
+    return (stalled_ms or 0) > LATE_MS
 
 
 def judge_generator(generator: GeneratorFigures) -> Reason:

@@ -158,7 +158,10 @@ def _drawn(report: Report, marks: Sequence[Moment], pause: Callable[[], None]) -
 def _charts(report: Report, marks: Sequence[Moment], pause: Callable[[], None]) -> list[Markup]:
     run = charts.RunTime(report.timeline, report.phases, marks)
     drawn = []
-    for chart in (charts.latency, charts.connections, charts.traffic, charts.generator):
+    over_time = (
+        charts.latency, charts.connections, charts.connects, charts.traffic, charts.generator,
+    )  # fmt: skip
+    for chart in over_time:
         drawn.append(chart(run))
         pause()
     drawn.insert(1, charts.reach(report.per_code, report.reach))

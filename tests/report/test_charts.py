@@ -41,7 +41,8 @@ CHARTS: dict[str, Callable[[Report], Markup]] = {
 
 def interval(t: float, **changes: Any) -> TimelinePoint:
     point = TimelinePoint(
-        t=t, open=50, connecting=0, dropped=0, sent=0, received=0, p50_ms=None, p90_ms=None,
+        t=t, open=50, connecting=0, connected=0, failed=0, dropped=0, ended=0, stall_ms=None,
+        sent=0, received=0, p50_ms=None, p90_ms=None,
         p95_ms=None, p99_ms=None, max_ms=None, latencies=[],
         errors=0, lag_p99_ms=None, cpu_percent=None, waited_percent=None, rss_mib=None,
     )  # fmt: skip

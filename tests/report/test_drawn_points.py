@@ -145,6 +145,7 @@ def timeline(intervals: int) -> Iterator[TimelinePoint]:
         base = draw.uniform(2, 9)
         yield replace(
             row, t=float(t), open=draw.randrange(300), connecting=draw.randrange(90),
+            connected=draw.randrange(1, 90), failed=draw.randrange(1, 9),
             dropped=draw.randrange(1, 9), errors=draw.randrange(1, 30), sent=draw.randrange(1, 7),
             received=draw.randrange(1, 2000), p50_ms=base, p90_ms=base * 2, p95_ms=base * 3,
             p99_ms=base * 4, max_ms=base * draw.uniform(5, 90), lag_p99_ms=draw.uniform(0.1, 4),
@@ -175,6 +176,7 @@ LINES: dict[Callable[[RunTime], Markup], list[dict[str, str]]] = {
 }
 BARS: dict[Callable[[RunTime], Markup], list[dict[str, str]]] = {
     charts.connections: [{}, {"interrupted": "dropped"}, {"missing": "errors"}],
+    charts.connects: [{"s1": "connected"}, {"missing": "failed"}],
     charts.traffic: [{"s1": "received"}, {"s2": "sent"}],
 }
 
@@ -230,6 +232,12 @@ def test_long_runs_keep_the_extremes_of_what_is_put_together() -> None:
     (received, _) = plots(charts.traffic(long))
     sums = [top for *_, top in received.bars("s1")]
     assert sum(sums) == pytest.approx(sum(row.received for row in long.timeline), rel=0.01)
+    # Rates of longer parts are still those of a second.
+    (connects, failed) = plots(charts.connects(long))
+    for panel, style, column in ((connects, "s1", "connected"), (failed, "missing", "failed")):
+        (length,) = {part.end - part.start for part in long.parts}
+        many = length * sum(top for *_, top in panel.bars(style))
+        assert many == pytest.approx(sum(getattr(row, column) for row in long.timeline), rel=0.01)
 
 
 # Groups of connections

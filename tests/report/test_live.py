@@ -327,7 +327,7 @@ def test_any_report_renders_to_a_valid_page(report: Report) -> None:
     (script,) = root.iter("script")
     assert script.get("src") == "delivery/page.js"
     assert not (script.text or "").strip()
-    assert len(list(root.iter("figure"))) == 6
+    assert len(list(root.iter("figure"))) == 7
 
 
 def test_foreign_texts_are_escaped() -> None:

@@ -56,10 +56,43 @@ def test_without_nodes_the_server_is_one() -> None:
     report = sample(20, 5)
     rows = report.timeline
     assert moments(report) == []
-    rows[9].dropped, rows[9].open = 18, 2
+    rows[9].ended, rows[9].open = 18, 2
     rows[10].open, rows[11].open = 4, 20
     (found,) = moments(report)
-    assert found == Moment(rows[8].t, rows[11].t, "most sessions dropped")
+    assert found == Moment(rows[8].t, rows[11].t, "most sessions away")
+
+
+def test_planned_ends_of_all_sessions_are_an_outage() -> None:
+    report = sample(20, 5)
+    rows = report.timeline
+    rows[9].ended, rows[9].open = 20, 0
+    rows[10].open = 0
+    # What did not return in time counts as dropped later, and is no second outage.
+    rows[11].dropped, rows[11].open = 20, 20
+    assert moments(report) == [Moment(rows[8].t, rows[11].t, "most sessions away")]
+    for row in rows:
+        row.ended = None  # as in an older report
+    assert moments(report) == [Moment(rows[10].t, rows[11].t, "most sessions away")]
+
+
+def test_stalls_of_the_generator_are_moments() -> None:
+    report = sample(20, 5)
+    rows = report.timeline
+    rows[5].stall_ms, rows[6].lag_p99_ms = 1000.0, 1000.0
+    assert moments(report) == []
+    rows[9].stall_ms, rows[10].lag_p99_ms, rows[12].stall_ms = 1000.1, 1500.0, 4000.0
+    rows[20].stall_ms = 2000.0
+    assert moments(report) == [
+        Moment(rows[8].t, rows[12].t, "generator stalled"),
+        Moment(rows[19].t, rows[20].t, "generator stalled"),
+    ]
+
+
+def test_of_a_generator_that_stalls_all_the_time_few_moments_are_marked() -> None:
+    row = sample(5, 1).timeline[0]
+    points = [replace(row, t=float(t), stall_ms=2000.0 * (t % 7 == 0)) for t in range(1, 1801)]
+    report = replace(sample(5, 1), timeline=points)
+    assert 1 <= len(moments(report)) <= 50
 
 
 def test_each_moment_is_marked_in_each_panel_of_each_chart_over_time() -> None:
@@ -73,7 +106,7 @@ def test_each_moment_is_marked_in_each_panel_of_each_chart_over_time() -> None:
     }
     assert set(over_time) == {
         f"chart-{name}"
-        for name in ("latency", "heat", "connections", "traffic", "generator", "server")
+        for name in ("latency", "heat", "connections", "connects", "traffic", "generator", "server")
     }
     for name, figure in over_time.items():
         (svg,) = (each for each in figure.iter("svg") if each.get("role") == "img")

@@ -146,7 +146,7 @@ def test_the_page_is_complete_without_script(
     with tab(chromium, java_script_enabled=False) as (page, console):
         page.goto(path.as_uri())
         assert page.locator("button").count() == 0
-        assert page.locator("figure svg[role=img]").count() == 9
+        assert page.locator("figure svg[role=img]").count() == 10
         assert console == []
 
 

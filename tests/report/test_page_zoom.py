@@ -19,7 +19,10 @@ from tests.support.browser import PHONE, tab
 from tests.support.reports import sample
 
 #: The charts over time of a report without vitals.
-OVER_TIME = ("chart-latency", "chart-heat", "chart-connections", "chart-traffic", "chart-generator")
+OVER_TIME = tuple(
+    f"chart-{name}"
+    for name in ("latency", "heat", "connections", "connects", "traffic", "generator")
+)
 
 
 @pytest.fixture(scope="module")

@@ -127,6 +127,7 @@ def test_any_report_renders_to_a_valid_page(report: Report) -> None:
     assert len(list(root.iter("figure"))) == (
         7
         + any(each.latencies for each in report.timeline)
+        + any(each.connected or each.failed for each in report.timeline)
         + sum(len(each) > 1 for each in compared)
     )
     for figure in root.iter("figure"):
@@ -226,7 +227,7 @@ def test_workers_regions_storms_and_vitals_are_shown_if_present() -> None:
     assert "100 connections ended at once; reconnected: 50 % after 1.00 s" in words(
         section(root, "storm")
     )
-    assert len(list(root.iter("figure"))) == 11
+    assert len(list(root.iter("figure"))) == 12
     alone = inert(html.document(sample(100, 10)))
     names = [each.get("aria-labelledby") for each in alone.iter("section")]
     assert not {"workers", "regions", "storm"} & set(names)
@@ -353,7 +354,7 @@ def test_a_browser_runs_no_foreign_script_and_reports_no_error(tmp_path: Path) -
     path.write_text(html.document(hostile_report()), encoding="utf-8", errors="replace")
     with browser() as chromium, tab(chromium) as (page, complaints):
         page.goto(path.as_uri())
-        assert page.locator("figure").count() == 8
+        assert page.locator("figure").count() == 9
         assert page.locator("script").count() == 1
         assert page.locator("img").count() == 0
         assert page.evaluate("window.stolen") is None

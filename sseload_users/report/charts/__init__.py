@@ -19,7 +19,7 @@ from sseload_users.report.charts.reach import reach
 from sseload_users.report.charts.run_time import RunTime
 from sseload_users.report.charts.server import vitals
 from sseload_users.report.charts.sizes import sizes
-from sseload_users.report.charts.timeline import connections, generator, traffic
+from sseload_users.report.charts.timeline import connections, connects, generator, traffic
 
 __all__ = [
     "STYLE",
@@ -28,6 +28,7 @@ __all__ = [
     "changes",
     "channel_spread",
     "connections",
+    "connects",
     "deliveries",
     "distribution",
     "generator",

@@ -38,10 +38,12 @@ def connections(run: RunTime) -> Markup:
     panels, keys = [opened], [Key("s1", "open"), Key("s2", "connecting")]
     drops, failures = sum(dropped), sum(errors)
     if drops:
-        panels.append(_bars(parts, dropped, "dropped sessions", "interrupted", x=x, height=60))
+        totals = [part.total(dropped) for part in parts]
+        panels.append(_bars(parts, totals, "dropped sessions", "interrupted", x=x, height=60))
         keys.append(Key("interrupted", "dropped", "bar"))
     if failures:
-        panels.append(_bars(parts, errors, "failed operations", "missing", x=x, height=60))
+        totals = [part.total(errors) for part in parts]
+        panels.append(_bars(parts, totals, "failed operations", "missing", x=x, height=60))
         keys.append(Key("missing", "failed, drops included" if drops else "failed", "bar"))
     about = (
         f"{count(max(opens, default=0), 'connection')} open at most, "
@@ -79,6 +81,51 @@ def connections(run: RunTime) -> Markup:
     )
 
 
+def connects(run: RunTime) -> Markup:
+    """Draw how many connects succeeded a second, and how many failed.
+
+    Args:
+        run: its time.
+    """
+    parts, x = run.parts, run.x
+    made, failed = [row.connected for row in run.timeline], [row.failed for row in run.timeline]
+    rates = [_rate(part, made) for part in parts]
+    panels = [_bars(parts, rates, "connects a second", "s1", x=x, height=95)]
+    keys = [Key("s1", "succeeded", "bar")]
+    if failures := sum(failed):
+        failing = [_rate(part, failed) for part in parts]
+        panels.append(_bars(parts, failing, "failed connects a second", "missing", x=x, height=60))
+        keys.append(Key("missing", "failed", "bar"))
+    return figure(
+        "chart-connects",
+        "Connects",
+        f"{count(sum(made), 'connect')} succeeded, "
+        f"up to {_short(max(rates, default=0.0))} a second; "
+        f"{number(failures) if failures else 'none'} failed.",
+        run.marked(panels, "" if any(made) or failures else "Nothing was connected."),
+        ChartTable(
+            ("time", "connects", "failed", "connects a second"),
+            [
+                (
+                    when(part),
+                    number(part.total(made)),
+                    number(part.total(failed)),
+                    _short(_rate(part, made)),
+                )
+                for part in parts
+            ],
+        ),
+        x_name=X_NAME,
+        keys=[*keys, *run.keys()],
+        hits=run.hits(
+            parts,
+            lambda part: (
+                f"{count(part.total(made), 'connect')}, {number(part.total(failed))} failed"
+            ),
+        ),
+    )
+
+
 def traffic(run: RunTime) -> Markup:
     """Draw how many codes were sent, and how many deliveries arrived.
 
@@ -89,9 +136,10 @@ def traffic(run: RunTime) -> Markup:
     x = run.x
     each = f" each {_length(parts)}" if parts else ""
     sent, received = [row.sent for row in run.timeline], [row.received for row in run.timeline]
+    arrived, went = ([part.total(column) for part in parts] for column in (received, sent))
     panels = [
-        _bars(parts, received, f"deliveries{each}", "s1", x=x, height=130),
-        _bars(parts, sent, f"codes sent{each}", "s2", x=x, height=60),
+        _bars(parts, arrived, f"deliveries{each}", "s1", x=x, height=130),
+        _bars(parts, went, f"codes sent{each}", "s2", x=x, height=60),
     ]
     return figure(
         "chart-traffic",
@@ -128,6 +176,7 @@ def generator(run: RunTime) -> Markup:
     x = run.x
     lag, cpu = [row.lag_p99_ms for row in run.timeline], [row.cpu_percent for row in run.timeline]
     waited = [row.waited_percent for row in run.timeline]
+    stalls = [row.stall_ms for row in run.timeline]
     lags, loads, waits = (_known(column) for column in (lag, cpu, waited))
     lag_panel = Panel("lag p99, ms", scale.latencies(lags), x, height=95)
     cpu_panel = Panel("CPU, %", scale.linear(loads, least=100.0), x, height=95)
@@ -144,11 +193,12 @@ def generator(run: RunTime) -> Markup:
             "" if lags or loads else "Nothing was measured.",
         ),
         ChartTable(
-            ("time", "lag p99, ms", "CPU, %", "waited for a core, %"),
+            ("time", "lag p99, ms", "longest stall, ms", "CPU, %", "waited for a core, %"),
             [
                 (
                     when(part),
                     span(part, lag, ms),
+                    span(part, stalls, ms),
                     span(part, cpu, _whole),
                     span(part, waited, _whole),
                 )
@@ -160,7 +210,7 @@ def generator(run: RunTime) -> Markup:
         hits=run.hits(
             parts,
             lambda part: (
-                f"lag p99 {span(part, lag, ms)} ms, "
+                f"lag p99 {span(part, lag, ms)} ms, longest stall {span(part, stalls, ms)} ms, "
                 f"CPU {span(part, cpu, _whole)} %, waited {span(part, waited, _whole)} %"
             ),
         ),
@@ -185,26 +235,34 @@ def _known(column: Column) -> list[float]:
 
 def _bars(
     parts: Sequence[Bin],
-    column: Sequence[int],
+    values: Sequence[float],
     unit: str,
     style: str,
     *,
     x: scale.Scale,
     height: int,
 ) -> Panel:
-    """Return a panel of sums, one bar for each bin."""
-    totals = [part.total(column) for part in parts]
-    panel = Panel(unit, scale.linear(totals, whole=True), x, height)
+    """Return a panel of one bar for each bin."""
+    panel = Panel(unit, scale.linear(values, whole=True), x, height)
     gap = 0.15 if len(parts) <= _GAPS_UP_TO else 0.0
-    for part, total in zip(parts, totals, strict=True):
-        if total:
-            panel.bar((part.start, part.end), (0, total), style, gap)
+    for part, value in zip(parts, values, strict=True):
+        if value:
+            panel.bar((part.start, part.end), (0, value), style, gap)
     return panel
+
+
+def _rate(part: Bin, column: Sequence[int]) -> float:
+    """Return a count per second; a bin that is shorter than a second counts as a whole one."""
+    return part.total(column) / max(1.0, part.end - part.start)
 
 
 def _length(parts: Sequence[Bin]) -> str:
     length = round(median(part.end - part.start for part in parts), 1)
     return f"{length:g} s" if length < 120 else f"{length / 60:.3g} min"
+
+
+def _short(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 or rate % 1 == 0 else f"{rate:.2g}"
 
 
 def _whole(value: float) -> str:
