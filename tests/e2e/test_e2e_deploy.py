@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from sseload_users.demo import record
-from sseload_users.demo.record import Record
+from sseload_users.demo.record import NodeRecord, Record
+from sseload_users.report.moments import moments
+from sseload_users.report.serialization import parse
 from tests.support.ports import free_port
 from tests.support.returning_clients import clients_of, pairs_of, users_file
 from tests.support.runs import QUICK, Outcome, run, target
@@ -60,12 +62,7 @@ def compare(report: Mapping[str, Any], truth: Record) -> None:
         assert node["returned"] == restarted[number]
         assert AWAY * 1000 <= node["gap_p50_ms"] <= node["gap_max_ms"]
         (outage,) = node["outages"]
-        began_ns = datetime.fromisoformat(report["run"]["started_at"]).timestamp() * 1e9
-        stopped_s = (truth.nodes[number].stopped_ns[0] - began_ns) / 1e9
-        again_s = (truth.nodes[number].started_ns[1] - began_ns) / 1e9
-        # It names whole seconds of the clock.
-        assert stopped_s - 1.5 <= outage["from_s"] <= stopped_s + 0.5
-        assert again_s <= outage["to_s"] <= again_s + 3
+        check_outage(outage["from_s"], outage["to_s"], report, truth.nodes[number])
     assert sum(node["diverted"] for node in report["nodes"]) == sum(
         (int(each.code.split("-")[2]) - 1) % NODES + 1 != each.node for each in truth.ingests
     )
@@ -75,6 +72,17 @@ def compare(report: Mapping[str, Any], truth: Record) -> None:
         source, to = numbers[pair["sent_to"]], numbers[pair["received_at"]]
         assert pair["owed"] == codes[source] * CLIENTS / NODES
         assert pair["missing"] == lacking[source, to]
+
+
+def check_outage(from_s: float, to_s: float, report: Mapping[str, Any], node: NodeRecord) -> None:
+    """Compare an outage with the restart of its node."""
+    began_ns = datetime.fromisoformat(report["run"]["started_at"]).timestamp() * 1e9
+    stopped_s, again_s = (
+        (at_ns - began_ns) / 1e9 for at_ns in (node.stopped_ns[0], node.started_ns[1])
+    )
+    # It names whole seconds of the clock.
+    assert stopped_s - 1.5 <= from_s <= stopped_s + 0.5
+    assert again_s <= to_s <= again_s + 3
 
 
 def _missing(truth: Record) -> Counter[tuple[int, int]]:
@@ -129,6 +137,19 @@ def test_nodes_that_reset_their_sessions_drop_them(tmp_path: Path) -> None:
     assert outcome.report["deliveries"]["missing"] == 0
     assert outcome.report["deliveries"]["recovered"] > 0
     assert outcome.reasons["connections_dropped"] == "issues"
+
+
+def test_the_restart_of_a_single_server_is_an_outage(tmp_path: Path) -> None:
+    path = tmp_path / "record.jsonl"
+    outcome = run(
+        tmp_path, "6", "12", "3", *QUICK, "--target", "restarting-sse",
+        f"--embedded=--restart-after {AFTER} --restart-away {AWAY} --record '{path}'",
+    )  # fmt: skip
+    connections = outcome.report["connections"]
+    assert (connections["planned_ends"], connections["dropped"]) == (6, 0)
+    (found,) = moments(parse(outcome.report, "report.json"))
+    assert found.name == "most sessions away"
+    check_outage(found.start_s, found.end_s, outcome.report, record.read(path).nodes[1])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,13 @@ def test_connects_are_spread_over_the_second_and_the_report_has_their_rates(tmp_
     # None came before it was due; only a busy machine makes one late.
     for number, at_ns in enumerate(opened):
         assert at_ns - opened[0] > (number / RATE - 0.2) * 1e9
+    # By its end, an interval has as many connects as the server had seen by then, or nearly.
+    began = datetime.fromisoformat(outcome.report["run"]["started_at"]).timestamp()
+    connects = 0
+    for point in outcome.report["timeline"]:
+        connects += point["connected"]
+        seen = sum(at_ns / 1e9 < began + point["t"] for at_ns in opened)
+        assert abs(connects - seen) <= RATE / 4, point
     ramp = connections["ramp"]
     assert ramp["offered_per_s"] == pytest.approx(RATE, rel=0.05)
     seen_per_s = (CONNECTIONS - 1) * 1e9 / (opened[-1] - opened[0])

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sseload_users.report.moments import moments
+from sseload_users.report.serialization import parse
 from tests.support.runs import Run, running
 from tests.support.scripted_server import ScriptedServer, accept, code_frame
 
@@ -50,5 +52,10 @@ def test_an_answer_that_is_read_late_counts_by_its_arrival(tmp_path: Path) -> No
     codes = outcome.report["codes"]
     assert (codes["accepted"], codes["unanswered"], codes["rejected"]) == (4, 1, 0)
     assert outcome.causes == {("ingest", "no answer in time"): 1}
+    # The page shows when that was, beside what the server did.
+    stalls = moments(parse(outcome.report, "report.json"))
+    assert {each.name for each in stalls} == {"generator stalled"}
+    marked_s = sum(each.end_s - each.start_s for each in stalls)
+    assert marked_s > 2 * STOPPED_S - 1
     # The one that was read late took as long as the server took, and not as the stop.
     assert codes["ingest_ms"]["max"] < 1000

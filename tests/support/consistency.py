@@ -85,6 +85,10 @@ def check_consistency(report: Mapping[str, Any]) -> None:
     cut_off = sum(cause["count"] for cause in errors["causes"] if cause["cause"] == "left")
     assert sum(point["errors"] for point in timeline) == report["errors"]["failed"] - cut_off
     assert sum(point["dropped"] for point in timeline) == connections["dropped"]
+    ended = connections["dropped"] + connections["planned_ends"]
+    assert sum(point["ended"] for point in timeline) == ended
+    for what, name in (("connected", "succeeded"), ("failed", "failed")):
+        assert sum(point[what] for point in timeline) == connections[name], name
     if report["run"]["options"].get("thresholds") is None:
         read = serialization.parse(copy.deepcopy(report), "report.json")
         assert read.verdict == without_explained_hints(judged(read), read.diagnosis)

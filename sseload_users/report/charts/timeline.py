@@ -177,7 +177,7 @@ def generator(run: RunTime) -> Markup:
     lag, cpu = [row.lag_p99_ms for row in run.timeline], [row.cpu_percent for row in run.timeline]
     waited = [row.waited_percent for row in run.timeline]
     stalls = [row.stall_ms for row in run.timeline]
-    lags, loads, waits = (_known(column) for column in (lag, cpu, waited))
+    lags, loads, waits, stood = (_known(column) for column in (lag, cpu, waited, stalls))
     lag_panel = Panel("lag p99, ms", scale.latencies(lags), x, height=95)
     cpu_panel = Panel("CPU, %", scale.linear(loads, least=100.0), x, height=95)
     wait_panel = Panel("waited for a core, %", scale.linear(waits, least=100.0), x, height=95)
@@ -187,7 +187,7 @@ def generator(run: RunTime) -> Markup:
     return figure(
         "chart-generator",
         "Generator",
-        _condition(lags, loads, waits),
+        _condition(lags, stood, loads, waits),
         run.marked(
             [lag_panel, cpu_panel, wait_panel] if waits else [lag_panel, cpu_panel],
             "" if lags or loads else "Nothing was measured.",
@@ -217,10 +217,13 @@ def generator(run: RunTime) -> Markup:
     )
 
 
-def _condition(lags: Sequence[float], loads: Sequence[float], waits: Sequence[float]) -> str:
+def _condition(
+    lags: Sequence[float], stalls: Sequence[float], loads: Sequence[float], waits: Sequence[float]
+) -> str:
     """Return the generator's condition in words: the highest of its figures."""
     known = (
         f"Lag p99 {ms(max(lags))} ms at most" if lags else "Lag unknown",
+        *([f"longest stall {ms(max(stalls))} ms"] if stalls else []),
         f"CPU {max(loads):.0f} % at most" if loads else "CPU unknown",
         f"waited for a core {max(waits):.0f} % of a second at most."
         if waits
