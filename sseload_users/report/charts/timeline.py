@@ -38,12 +38,10 @@ def connections(run: RunTime) -> Markup:
     panels, keys = [opened], [Key("s1", "open"), Key("s2", "connecting")]
     drops, failures = sum(dropped), sum(errors)
     if drops:
-        totals = [part.total(dropped) for part in parts]
-        panels.append(_bars(parts, totals, "dropped sessions", "interrupted", x=x, height=60))
+        panels.append(_sums(parts, dropped, "dropped sessions", "interrupted", x=x, height=60))
         keys.append(Key("interrupted", "dropped", "bar"))
     if failures:
-        totals = [part.total(errors) for part in parts]
-        panels.append(_bars(parts, totals, "failed operations", "missing", x=x, height=60))
+        panels.append(_sums(parts, errors, "failed operations", "missing", x=x, height=60))
         keys.append(Key("missing", "failed, drops included" if drops else "failed", "bar"))
     about = (
         f"{count(max(opens, default=0), 'connection')} open at most, "
@@ -136,10 +134,9 @@ def traffic(run: RunTime) -> Markup:
     x = run.x
     each = f" each {_length(parts)}" if parts else ""
     sent, received = [row.sent for row in run.timeline], [row.received for row in run.timeline]
-    arrived, went = ([part.total(column) for part in parts] for column in (received, sent))
     panels = [
-        _bars(parts, arrived, f"deliveries{each}", "s1", x=x, height=130),
-        _bars(parts, went, f"codes sent{each}", "s2", x=x, height=60),
+        _sums(parts, received, f"deliveries{each}", "s1", x=x, height=130),
+        _sums(parts, sent, f"codes sent{each}", "s2", x=x, height=60),
     ]
     return figure(
         "chart-traffic",
@@ -234,6 +231,20 @@ def _condition(
 
 def _known(column: Column) -> list[float]:
     return [value for value in column if value is not None]
+
+
+def _sums(
+    parts: Sequence[Bin],
+    column: Sequence[int],
+    unit: str,
+    style: str,
+    *,
+    x: scale.Scale,
+    height: int,
+) -> Panel:
+    """Return a panel of a count's sum in each bin."""
+    totals = [part.total(column) for part in parts]
+    return _bars(parts, totals, unit, style, x=x, height=height)
 
 
 def _bars(
