@@ -110,7 +110,7 @@ def check_layout(page: Page) -> None:
     )
     assert unnamed == []
     charts = page.locator("figure").count()
-    assert page.locator("figure details table").count() == charts == 6
+    assert page.locator("figure details table").count() == charts == 7
 
 
 def test_two_runs_from_start_to_stop(chromium: Browser, tmp_path: Path) -> None:
