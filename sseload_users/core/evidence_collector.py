@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 from sseload_users.core.evidence import (
@@ -46,6 +47,8 @@ class EvidenceCollector:
         self._sources: dict[int, str] = {}
         self._latest: dict[int, tuple[int, int]] = {}
         self._first_sent_ns: dict[int, int] = {}
+        # By sequence number of a settled code: which of these connections had received it, as bits.
+        self._had = array("Q")
 
     def opened(self, session: Session) -> None:
         """Note that a session was opened."""
@@ -86,9 +89,15 @@ class EvidenceCollector:
 
     def came_again(self, session: Session, code: TrackedCode) -> None:
         """Look at a further copy of a settled code: whether an earlier session had it."""
-        number = session.connection.number - 1
-        if code.owed and self._sessions.get(number) is session and self._had(number, code):
-            self._evidence.copies.further_again += 1
+        number, sequence = session.connection.number - 1, code.sequence
+        if (
+            code.owed
+            and number in self._earlier
+            and self._sessions.get(number) is session
+            and not session.is_owed(code.sent_ns or 0, code.channel)
+            and sequence < len(self._had)
+        ):
+            self._evidence.copies.further_again += self._had[sequence] >> number & 1
 
     def came_altered(self, how: str) -> None:
         """Note a message in which a code of this run is changed, and how."""
@@ -99,6 +108,8 @@ class EvidenceCollector:
         evidence, sent_ns = self._evidence, code.sent_ns or 0
         copies, latest_ns = code.copies or {}, sent_ns + self._timeout_ns
         owed = lacking = 0
+        again = self._received_before(copies)
+        had = again
         arrivals: list[tuple[int, int]] = []
         channel = code.channel
         for number, session in self._sessions.items():
@@ -106,8 +117,9 @@ class EvidenceCollector:
                 # Most sessions are not in the channel, and each code is looked up in all.
                 continue
             arrived_ns = copies.get(session)
+            had |= (arrived_ns is not None) << number
             if not session.is_owed(sent_ns, channel):
-                evidence.copies.further_again += arrived_ns is not None and self._had(number, code)
+                evidence.copies.further_again += arrived_ns is not None and again >> number & 1
                 continue
             if code.further is not None:
                 self._count_copies(number, session, code)
@@ -126,6 +138,7 @@ class EvidenceCollector:
                 # Recovered codes arrive together, and when the connection returns.
                 arrivals.append((number, arrived_ns))
                 self._compare(number, sent_ns, arrived_ns)
+        self._keep(code.sequence, had)
         self._count_owed(owed)
         if lacking:
             evidence.add(code.sequence, owed, lacking)
@@ -139,13 +152,22 @@ class EvidenceCollector:
         taken, self._evidence = self._evidence, Evidence()
         return taken
 
-    def _had(self, number: int, code: TrackedCode) -> bool:
-        """Whether an earlier session of a connection was owed a code, and so has had it."""
-        return any(
-            each.is_owed(sent_ns := code.sent_ns or 0, code.channel)
-            and (each.closed_ns is None or sent_ns < each.closed_ns)
-            for each in self._earlier.get(number, ())
+    def _received_before(self, copies: Mapping[Session, int]) -> int:
+        """Return which connections received a code in earlier sessions, as bits.
+
+        What was on its way to a session that ended has not come.
+        """
+        return sum(
+            any(each in copies for each in earlier) << number
+            for number, earlier in self._earlier.items()
         )
+
+    def _keep(self, sequence: int, had: int) -> None:
+        """Keep which connections have received a code."""
+        missing = sequence + 1 - len(self._had)
+        if missing > 0:
+            self._had.frombytes(bytes(missing * self._had.itemsize))
+        self._had[sequence] = had
 
     def _count_owed(self, owed: int) -> None:
         """Count pairs that were owed, in first and in later sessions of connections."""
