@@ -6,7 +6,6 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
-import gevent.pool
 from gevent.queue import Queue
 
 from sseload_users.core.channels import ChannelPlan
@@ -26,6 +25,7 @@ from sseload_users.run.messages import (
 )
 from sseload_users.run.operation_counters import OperationCounters, reported_text
 from sseload_users.run.run_clock import RunClock
+from sseload_users.run.sender_pool import SenderPool
 
 
 class Publication:
@@ -68,10 +68,10 @@ class Publication:
         self._send = send
         self._is_closed = is_closed
         self._in_flight: dict[int, OverlapDetector] = defaultdict(OverlapDetector)
-        self._requests = gevent.pool.Group()
+        self._requests: SenderPool | None = None
 
     @contextlib.contextmanager
-    def in_progress(self, requests: gevent.pool.Group) -> Iterator[None]:
+    def in_progress(self, requests: SenderPool) -> Iterator[None]:
         """Hold this while there is a broadcaster.
 
         Args:
@@ -175,4 +175,5 @@ class Publication:
     def stop(self) -> None:
         """Send no further codes; none is announced after this."""
         self.stopped = True
-        self._requests.kill(timeout=1)
+        if self._requests is not None:
+            self._requests.kill(timeout=1)

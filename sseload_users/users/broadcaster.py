@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import gevent
-import gevent.pool
 from gevent.event import Event
 from locust import FastHttpUser, task
 from locust.env import Environment
@@ -23,6 +23,7 @@ from sseload_users.core.sessions import Session
 from sseload_users.run.locust_stats import fire
 from sseload_users.run.operation_counters import reported_text
 from sseload_users.run.publication import Publication
+from sseload_users.run.sender_pool import SenderPool
 from sseload_users.run.worker_run import worker_run_of
 from sseload_users.targets import Emitting, Identity, Publishing, Target
 from sseload_users.targets.hosts import split_node
@@ -100,7 +101,7 @@ class CodeBroadcaster(FastHttpUser):
 
         In an observation there are no orders, so it sends nothing.
         """
-        run, requests = self._worker_run, gevent.pool.Pool(_IN_FLIGHT * self._streams.count)
+        run, requests = self._worker_run, SenderPool(_IN_FLIGHT * self._streams.count)
         with run.users.broadcasting, run.publication.in_progress(requests):
             try:
                 self._open()
@@ -111,7 +112,8 @@ class CodeBroadcaster(FastHttpUser):
                         gevent.sleep(max(start + offset - time.monotonic(), 0))
                         if run.publication.cancelled:
                             break
-                        requests.spawn(self._send, first - 1 + sequence, start + offset)
+                        number, due = first - 1 + sequence, start + offset
+                        requests.call(partial(self._send, number, due))
                     requests.join()
                     run.finish_broadcast(first)
             finally:

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
-import gevent.pool
+import gevent
 import pytest
+from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +35,7 @@ from sseload_users.run.operation_counters import OperationCounters
 from sseload_users.run.places import Places
 from sseload_users.run.publication import Publication
 from sseload_users.run.run_clock import RunClock
+from sseload_users.run.sender_pool import SenderPool
 from sseload_users.run.user_gauges import UserGauges
 from sseload_users.targets.identities import Identity
 from sseload_users.transports.connect_times import ConnectTimes
@@ -218,13 +220,20 @@ def test_a_published_code_is_announced_and_its_outcome_reported(run: Fixture) ->
 
 
 def test_stopping_kills_the_requests_in_flight(run: Fixture) -> None:
-    requests = gevent.pool.Pool(2)
+    requests, ended = SenderPool(2), Event()
+
+    def send() -> None:
+        try:
+            Event().wait()
+        finally:
+            ended.set()
+
     with run.publication.in_progress(requests):
-        request = requests.spawn(gevent.sleep, 60)
+        requests.call(send)
         gevent.sleep(0)
         run.publication.stop()
         assert run.publication.stopped
-        assert request.dead
+        assert ended.is_set()
 
 
 def test_announcements_wait_for_the_leaders_time() -> None:
