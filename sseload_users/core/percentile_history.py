@@ -53,11 +53,13 @@ class PercentileHistory:
         before = now_ns // _S - _FOLD_AFTER_S
         owed = (sequence for sequence, code in reversed(self._recent_codes.items()) if code.owed)
         latest = set(islice(owed, KEPT_CODES))
-        for sequence, code in list(self._recent_codes.items()):
+        old: list[int] = []
+        for sequence, code in self._recent_codes.items():
             if code.sent_ns // _S >= before:
                 break  # the later ones are younger
-            if sequence in latest:
-                continue
+            if sequence not in latest:
+                old.append(sequence)
+        for sequence in old:
             self._tally.codes.archive(sequence)
             del self._recent_codes[sequence]
         for key in list(self._recent_seconds):
