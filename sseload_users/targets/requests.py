@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote_plus, unquote, urlsplit
 
+from sseload_users.targets.json_text import prepared
 from sseload_users.targets.paths import MISSING, has_values, json_or_missing, scalar_text
 from sseload_users.targets.schema import (
     AnswerSpec,
@@ -138,6 +139,7 @@ class RequestTemplate:
         texts = (*own.values(), *(text for _, text in headers))
         fixed = not any(True for text in texts for _ in names_in(text))
         self._headers = merge_headers(own, headers, {}) if fixed else None
+        self._body = None if _is_form(call.body, own) else prepared(call.body)
 
     def fill(self, values: Mapping[str, str]) -> HttpRequest:
         """Return a request.
@@ -148,12 +150,14 @@ class RequestTemplate:
         Raises:
             UnknownNameError: a name has no value.
         """
-        call, url, headers = self._call, self._url, self._headers
+        call, url, headers, body = self._call, self._url, self._headers, self._body
         return HttpRequest(
             call.method,
             filled_url(self._host, call.path, call.query, values) if url is None else url,
             merge_headers(self._own, self._further, values) if headers is None else headers,
-            filled_body(call.body, self._own, values),
+            filled_body(call.body, self._own, values)
+            if body is None
+            else body.fill(values).encode(),
             self._unfollowed,
         )
 
@@ -185,11 +189,20 @@ def filled_body(body: Json, headers: Mapping[str, str], values: Mapping[str, str
     """
     if body is None:
         return b""
-    kind = _content_type(headers) or ""
-    form = kind.partition(";")[0].strip().lower() == _FORM
-    if form and isinstance(body, Mapping):
+    if _is_form(body, headers):
         return fill_form(body, values).encode()
-    return fill_text(body, values, quote_plus if form else str).encode("utf-8", "replace")
+    escape = quote_plus if _has_form_type(headers) else str
+    return fill_text(body, values, escape).encode("utf-8", "replace")
+
+
+def _is_form(body: Json, headers: Mapping[str, str]) -> bool:
+    """Whether a body is the fields of a form."""
+    return isinstance(body, Mapping) and _has_form_type(headers)
+
+
+def _has_form_type(headers: Mapping[str, str]) -> bool:
+    kind = _content_type(headers) or ""
+    return kind.partition(";")[0].strip().lower() == _FORM
 
 
 def _content_type(headers: Mapping[str, str]) -> str | None:

@@ -18,7 +18,8 @@ from urllib.parse import quote, urlencode
 #: A JSON value; a TOML file can give any but null.
 Json: TypeAlias = Any
 
-_FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+#: A name between braces; its group is the name.
+FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ENDS_NAMESPACE = re.compile(r"[,?\x00-\x1f\x7f]")
 _NOT_IN_HEADERS = re.compile(r"[^\x20-\x7e]+")
 # What json.loads and json.dumps do, without looking at their options each time.
@@ -48,7 +49,7 @@ class BinaryTemplate:
         """
         digits = ""
         # The groups of the pattern, which are the names, are every second part.
-        for index, part in enumerate(_FIELD.split(text)):
+        for index, part in enumerate(FIELD.split(text)):
             is_name = index % 2
             digits += f"{{{part}}}" if is_name else base64.b64decode(part, validate=True).hex()
         return cls(digits)
@@ -89,7 +90,7 @@ class UnknownNameError(Exception):
 def names_in(value: Json) -> Iterator[str]:
     """Yield the names in a text, or in all texts of a JSON value."""
     if isinstance(value, str):
-        yield from _FIELD.findall(value)
+        yield from FIELD.findall(value)
     elif isinstance(value, Mapping):
         for key, each in value.items():
             yield from names_in(key)
@@ -101,7 +102,7 @@ def names_in(value: Json) -> Iterator[str]:
 
 def begins_with_name(text: str) -> bool:
     """Whether a text begins with a name."""
-    return _FIELD.match(text) is not None
+    return FIELD.match(text) is not None
 
 
 def fill(text: str, values: Mapping[str, str], escape: Callable[[str], str] = str) -> str:
@@ -117,7 +118,7 @@ def fill(text: str, values: Mapping[str, str], escape: Callable[[str], str] = st
         except KeyError:
             raise UnknownNameError(field[1]) from None
 
-    return _FIELD.sub(value, text) if "{" in text else text
+    return FIELD.sub(value, text) if "{" in text else text
 
 
 def fill_url(text: str, values: Mapping[str, str]) -> str:
@@ -125,7 +126,7 @@ def fill_url(text: str, values: Mapping[str, str]) -> str:
 
     A name at its beginning stands for a whole URL, or for a path with a query, as it is.
     """
-    name = _FIELD.match(text)
+    name = FIELD.match(text)
     if name is None:
         return fill(text, values, encode)
     return fill(name[0], values) + fill(text[name.end() :], values, encode)
@@ -156,9 +157,9 @@ def fill_json(value: Json, values: Mapping[str, str]) -> Json:
     escaped once per level.
     """
     if isinstance(value, str):
-        if "{" not in value or _FIELD.search(value) is None:
+        if "{" not in value or FIELD.search(value) is None:
             return value
-        parsed = _json_in(value)
+        parsed = json_in(value)
         return fill(value, values) if parsed is None else dump(fill_json(parsed, values))
     if isinstance(value, Mapping):
         return {
@@ -201,11 +202,11 @@ def fill_form(fields: Mapping[str, Json], values: Mapping[str, str]) -> str:
 
 def is_json(text: str) -> bool:
     """Whether a text is a JSON object, array or string."""
-    return _json_in(text) is not None
+    return json_in(text) is not None
 
 
 @lru_cache(maxsize=256)
-def _json_in(text: str) -> Json:
+def json_in(text: str) -> Json:
     """Return the object, array or string that a text is as JSON; do not change it. Else None."""
     try:
         value = read_json(text)
