@@ -34,6 +34,7 @@ from sseload_users.transports.redirects import (
 )
 from sseload_users.transports.request_head import request_bytes, request_headers
 from sseload_users.transports.tcp_arrival import arrival_bounds_ns
+from sseload_users.users.known_answers import KnownAnswers
 
 #: Most bytes of an answer, its head and all interim ones included: it says whether a code was
 #: accepted, and no more.
@@ -51,6 +52,8 @@ _BODILESS = frozenset({"GET", "HEAD"})
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
 #: The lowest status of an answer that no other one follows.
 _FINAL = 200
+
+_known_answers = KnownAnswers()
 
 #: Builds a request as it is if it is sent at a time (wall clock, ns).
 Build = Callable[[int], HttpRequest]
@@ -142,7 +145,7 @@ class IngestClient:
             kept = self._kept.take(use)
             connection = kept or self._open(outgoing)
             try:
-                answer = connection.exchange(outgoing, self._bytes_of(outgoing.request))
+                value, keeps = connection.exchange(outgoing, self._bytes_of(outgoing.request))
             except BaseException as error:
                 connection.close()
                 if kept is None or not isinstance(error, _Unanswered):
@@ -150,13 +153,13 @@ class IngestClient:
                 if outgoing.written and outgoing.request.method not in _IDEMPOTENT:
                     raise
                 continue
-            bounds_ns, value = arrival_bounds_ns(connection.sock), answer.as_value()
+            bounds_ns = arrival_bounds_ns(connection.sock)
             self.cookies.take_from(url, value)
-            if answer.should_close():
-                connection.close()
-            else:
+            if keeps:
                 # The first connection finds out which addresses the host has.
                 self._kept.keep(use if kept else self._network.route(url, None), connection)
+            else:
+                connection.close()
             return value, bounds_ns
 
     def _open(self, outgoing: _Outgoing) -> _Connection:
@@ -223,8 +226,8 @@ class _Connection:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
 
-    def exchange(self, outgoing: _Outgoing, data: bytes) -> _Answer:
-        """Send a request, and receive the answer.
+    def exchange(self, outgoing: _Outgoing, data: bytes) -> tuple[HttpResponse, bool]:
+        """Send a request; return the answer, and whether the connection can take another one.
 
         Raises:
             _Unanswered: the connection ended before any byte of an answer.
@@ -243,11 +246,19 @@ class _Connection:
             raise _Unanswered("connection closed") from error
         if not first:
             raise _Unanswered("connection closed")
-        answer = _Answer(outgoing.request.method)
+        method = outgoing.request.method
+        known = _known_answers.find(method, first)
+        if known is not None:
+            return known, True
+        answer = _Answer(method)
         answer.take(first)
+        at_once = answer.is_whole
         while not answer.is_whole:
             answer.take(self.sock.recv(_READ_BYTES))
-        return answer
+        value, keeps = answer.as_value(), not answer.should_close()
+        if keeps and at_once:
+            _known_answers.add(method, first, value)
+        return value, keeps
 
     def close(self) -> None:
         """Close it."""
