@@ -48,6 +48,9 @@ class Cookies:
         if sum(len(each.name) + len(each.value or "") for each in self._jar) > _MAX_BYTES:
             self._jar.clear()
 
+    def __bool__(self) -> bool:
+        return self._jar is not None
+
     def add(self, cookies: Iterable[http.cookiejar.Cookie]) -> None:
         """Add cookies; they replace those of the same name, domain and path."""
         for each in cookies:

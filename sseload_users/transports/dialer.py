@@ -5,6 +5,7 @@ from __future__ import annotations
 import _socket
 import copy
 import errno
+import functools
 import ipaddress
 import itertools
 import socket
@@ -174,10 +175,9 @@ class Dialer:
         while left:
             address = left.pop(0)
             try:
-                source = self._next_source(address[0])
-                sock, syn_ns, connected_ns = connect_tcp(
-                    *address, source, _share(deadline, left), receive_buffer
-                )
+                source = self._next_source(address[0]) if self._sources else None
+                until = _share(deadline) if left else deadline
+                sock, syn_ns, connected_ns = connect_tcp(*address, source, until, receive_buffer)
             except OSError as error:
                 failed = error
                 if cause_of(error) not in _OWN_CAUSES:
@@ -189,7 +189,8 @@ class Dialer:
                 continue
             turns.note_accepted(name, address)
             if counted:
-                turns.count_known(name, addresses)
+                if len(addresses) > 1:
+                    turns.count_known(name, addresses)
                 turns.count(name, address[1][0], "connected")
             # A client waits for the addresses that fail, too.
             times.tcp_ns += connected_ns - (syn_ns if failed is None else resolved_ns)
@@ -200,9 +201,7 @@ class Dialer:
         self._resolver.forget(host, port)
         raise ConnectFailed("connect", cause_of(failed), str(failed)) from failed
 
-    def _next_source(self, family: int) -> str | None:
-        if not self._sources:
-            return None
+    def _next_source(self, family: int) -> str:
         if family not in self._sources:
             raise OSError(errno.EAFNOSUPPORT, "no source address of this family")
         return next(self._sources[family])
@@ -214,10 +213,10 @@ _OWN_CAUSES = frozenset(
 )
 
 
-def _share(deadline: float, others: Sequence[object]) -> float:
-    """Return when to give up on an address: half of the time is for the other ones, if any."""
+def _share(deadline: float) -> float:
+    """Return when to give up on an address: half of the time is for the other ones."""
     now = time.monotonic()
-    return now + (deadline - now) / 2 if others else deadline
+    return now + (deadline - now) / 2
 
 
 def _bracketed(host: str) -> str:
@@ -225,6 +224,7 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+@functools.lru_cache(maxsize=1024)
 def _name(host: str, port: int) -> str:
     return f"{_bracketed(host)}:{port}"
 

@@ -6,6 +6,8 @@ connection.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeGuard
 
 import h11
@@ -47,6 +49,19 @@ class Redirected(ConnectFailed):
         self.location = location
 
 
+@dataclass(frozen=True, slots=True)
+class KnownHead:
+    """The head of a response that came before, for all further responses with the same bytes.
+
+    Attributes:
+        head: the head.
+        fields: the values of its headers by name, in lower case.
+    """
+
+    head: h11.Response | h11.InformationalResponse
+    fields: Mapping[bytes, bytes]
+
+
 class HandshakeResponse:
     """The response to a handshake's request.
 
@@ -64,7 +79,7 @@ class HandshakeResponse:
         self._accepted = accepted
         self._body = b""
         # The values of its headers by name, in lower case; None before one was asked for.
-        self._fields: dict[bytes, bytes] | None = None
+        self._fields: Mapping[bytes, bytes] | None = None
         self.head: h11.Response | h11.InformationalResponse | None = None
 
     @property
@@ -115,6 +130,15 @@ class HandshakeResponse:
     def rest(self) -> bytes:
         """The bytes that came after the head of a response that accepts."""
         return b"" if self._client is None else self._client.trailing_data[0]
+
+    def take_known(self, known: KnownHead) -> None:
+        """Take a head that does not have to be parsed."""
+        self.head, self._fields = known.head, known.fields
+
+    def as_known(self) -> KnownHead:
+        """Return the head, which has arrived, for `take_known`."""
+        assert self.head is not None  # noqa: S101
+        return KnownHead(self.head, self._all_fields())
 
     def take_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Take a head that came by another way than HTTP/1.1."""
@@ -171,22 +195,27 @@ class HandshakeResponse:
 
     def keep_cookies(self, endpoint: Endpoint) -> None:
         """Have the endpoint's jar take the cookies that the response sets."""
-        if endpoint.jar is not None and self.head is not None:
-            # Several times cheaper than to iterate over the headers themselves.
+        if endpoint.jar is None or self.head is None:
+            return
+        if b"set-cookie" in self._all_fields():
             endpoint.jar.take(endpoint.url, self.head.headers.raw_items())
 
     def header(self, name: str) -> str:
         """Return a header's value; empty if there is none."""
+        return self._all_fields().get(name.encode(), b"").decode(errors="replace")
+
+    def _all_fields(self) -> Mapping[bytes, bytes]:
+        """Return the values of the head's headers by name; none before it has arrived."""
         if self._fields is None:
             if self.head is None:
-                return ""
+                return {}
             # In one pass, as each connect asks for several.
             fields: dict[bytes, bytes] = {}
             for raw, value in self.head.headers.raw_items():
                 key = raw.lower()
                 fields[key] = fields[key] + b", " + value if key in fields else value
             self._fields = fields
-        return self._fields.get(name.encode(), b"").decode(errors="replace")
+        return self._fields
 
     @property
     def text(self) -> str:

@@ -150,7 +150,10 @@ class Network:
 
     def frame_memo(self, max_message: int) -> FrameMemo:
         """Return what all decoders of frames share that have a limit of that many bytes."""
-        return self._frame_memos.setdefault(max_message, FrameMemo())
+        memo = self._frame_memos.get(max_message)
+        if memo is None:
+            memo = self._frame_memos[max_message] = FrameMemo()
+        return memo
 
     def close_silent(self) -> None:
         """Close the connections that were lost without the server's knowledge."""

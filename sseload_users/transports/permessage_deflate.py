@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sseload_users.transports.inflation import Inflation
@@ -54,14 +54,23 @@ class DeflateParameters:
         client_no_context_takeover: whether the client has to.
         server_max_window_bits: size of the server's window, as a power of two.
         client_max_window_bits: size of the client's window, as a power of two.
+        text: all of that, as the header has it.
     """
 
     server_no_context_takeover: bool = False
     client_no_context_takeover: bool = False
     server_max_window_bits: int = _LARGEST_WINDOW
     client_max_window_bits: int = _LARGEST_WINDOW
+    text: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Once for all connections with the same response.
+        object.__setattr__(self, "text", self._as_text())
 
     def __str__(self) -> str:
+        return self.text
+
+    def _as_text(self) -> str:
         flags = [name for name in (_SERVER_FRESH, _CLIENT_FRESH) if getattr(self, name)]
         sizes = [
             f"{name}={bits}"

@@ -17,7 +17,7 @@ from sseload_users.transports.content_coding import (
     is_identity,
 )
 from sseload_users.transports.endpoint import Endpoint
-from sseload_users.transports.handshake_response import HEAD_BYTES, HandshakeResponse
+from sseload_users.transports.handshake_response import HEAD_BYTES, HandshakeResponse, KnownHead
 from sseload_users.transports.known_heads import HEAD_END, MAX_KNOWN_BYTES, KnownHeads
 from sseload_users.transports.request_head import request_bytes, request_headers
 
@@ -79,7 +79,7 @@ class StreamResponse:
 
 
 #: By the request's method, on which a response's framing depends, and the head's bytes.
-_known_heads: KnownHeads[h11.Response | h11.InformationalResponse] = KnownHeads()
+_known_heads: KnownHeads[KnownHead] = KnownHeads()
 
 
 class StreamRequest(StreamResponse):
@@ -118,8 +118,9 @@ class StreamRequest(StreamResponse):
         end = data.find(HEAD_END) + len(HEAD_END)
         known_by = (self._method, data[:end])
         if is_first:
-            if (head := _known_heads.get(known_by)) is not None:
-                response.head, self.rest = head, data[end:]
+            if (known := _known_heads.get(known_by)) is not None:
+                response.take_known(known)
+                self.rest = data[end:]
                 return True
             client = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
             request_bytes(client, self._method, self._url, self._headers, self._body)
@@ -128,7 +129,7 @@ class StreamRequest(StreamResponse):
         if complete and response.head is not None and not response.refused:
             self.rest = response.rest
             if is_first and self.rest == data[end:] and end <= MAX_KNOWN_BYTES:
-                _known_heads.add(known_by, response.head)
+                _known_heads.add(known_by, response.as_known())
         return complete
 
     @property

@@ -344,17 +344,15 @@ class StampedSocket:
     def _receive_plain(self) -> bytes:
         if self.backlog:
             self._send_plain(b"")
+        if not self._awaits_write:
+            # An answer to what has just been written takes its time.
+            self._await_input()
         while True:
             try:
                 data, self.arrived_ns = receive(self.sock, self._reader.lag)
             except BlockingIOError:
-                self._reads = 0
                 self.empty_ns = time.time_ns()
-                try:
-                    wait_readable(self.sock.fileno(), self._deadline)
-                except TimeoutError:
-                    if self._deadline is None or not has_input_since(self.sock, self._deadline):
-                        raise
+                self._await_input()
             else:
                 self.network_ns = self.arrived_ns - self.late_ns
                 self._awaits_write = True
@@ -364,6 +362,14 @@ class StampedSocket:
                         raise TimeoutError("timed out")
                     gevent.sleep(0)
                 return data
+
+    def _await_input(self) -> None:
+        self._reads = 0
+        try:
+            wait_readable(self.sock.fileno(), self._deadline)
+        except TimeoutError:
+            if self._deadline is None or not has_input_since(self.sock, self._deadline):
+                raise
 
     def _count_delay(self) -> None:
         since_ns = self.arrived_ns if self._awaits_write else self._written_ns

@@ -22,8 +22,10 @@ from sseload_users.transports.waiting import wait_writable
 # Linux's numbers (asm-generic/socket.h, linux/in.h): the socket module lacks some of them.
 _SO_TIMESTAMPNS = 35
 _IP_BIND_ADDRESS_NO_PORT = 24
-# struct tcp_info's tcpi_rtt (µs) and tcpi_total_retrans (linux/tcp.h).
-_TCP_INFO = struct.Struct("68xI28xI")
+# struct tcp_info's tcpi_state, tcpi_rtt (µs) and tcpi_total_retrans (linux/tcp.h).
+_TCP_INFO = struct.Struct("B67xI28xI")
+#: The state of an open connection (``TCP_ESTABLISHED``, linux/tcp.h).
+_ESTABLISHED = 1
 
 # The options that websocket-client sets: no delay for small frames, and a peer that vanishes
 # silently is noticed within a minute.
@@ -106,20 +108,34 @@ def stamps_arrivals() -> bool:
 def _connect(sock: _socket.socket, address: Any, deadline: float) -> tuple[int, int]:
     started_ns = wall_ns()
     code = sock.connect_ex(address)
-    if code in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY):
-        wait_writable(sock.fileno(), deadline)
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if code:
-        raise OSError(code, os.strerror(code))
+    # A connection within this machine is open by now, and a wait costs more than this question.
+    state, round_trip_us, retransmitted = _tcp_info(sock)
+    if state != _ESTABLISHED:
+        if code in (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY):
+            wait_writable(sock.fileno(), deadline)
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        _, round_trip_us, retransmitted = _tcp_info(sock)
     now_ns = wall_ns()
-    if sys.platform == "linux":
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-        round_trip_us, retransmitted = _TCP_INFO.unpack(info)
-        # The only round trip so far is the handshake's. It shows when the server's SYN-ACK
-        # arrived, however late this process woke up; not if the SYN was sent twice.
-        if not retransmitted:
-            now_ns = min(started_ns + int(round_trip_us) * 1000, now_ns)
+    # The only round trip so far is the handshake's. It shows when the server's SYN-ACK
+    # arrived, however late this process woke up; not if the SYN was sent twice.
+    if round_trip_us is not None and not retransmitted:
+        now_ns = min(started_ns + round_trip_us * 1000, now_ns)
     return started_ns, now_ns
+
+
+def _tcp_info(sock: _socket.socket) -> tuple[int | None, int | None, int]:
+    """Return a socket's state, its round-trip time (µs) and how many segments it sent again.
+
+    Returns:
+        None for what the system does not tell.
+    """
+    if sys.platform != "linux":
+        return None, None, 0
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+    state, round_trip_us, retransmitted = _TCP_INFO.unpack(info)
+    return state, round_trip_us, retransmitted
 
 
 def _bind(sock: _socket.socket, source: str) -> None:
@@ -133,5 +149,7 @@ def _bind(sock: _socket.socket, source: str) -> None:
 
 def _stamp(sock: _socket.socket) -> None:
     if sys.platform == "linux":
-        with contextlib.suppress(OSError):
+        try:  # noqa: SIM105 - each connect does it
             sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        except OSError:
+            pass

@@ -57,7 +57,8 @@ class AddressTurns:
     def note_accepted(self, name: str, address: Address) -> None:
         """Note that an address accepted a connection; its family is preferred from now on."""
         self._families[name] = address[0]
-        self._avoided_until_s.pop((name, address), None)
+        if self._avoided_until_s:
+            self._avoided_until_s.pop((name, address), None)
 
     def note_failed(self, name: str, address: Address) -> None:
         """Note that an address did not accept a connection; it is tried last for some time."""

@@ -11,7 +11,7 @@ from wsproto.utilities import generate_accept_token, generate_nonce
 from sseload_users.transports import ConnectFailed
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.endpoint import Endpoint
-from sseload_users.transports.handshake_response import HEAD_BYTES, HandshakeResponse
+from sseload_users.transports.handshake_response import HEAD_BYTES, HandshakeResponse, KnownHead
 from sseload_users.transports.known_heads import HEAD_END, MAX_KNOWN_BYTES, KnownHeads
 from sseload_users.transports.permessage_deflate import (
     OFFER,
@@ -87,11 +87,11 @@ class _Accepted:
     """A response that was accepted.
 
     Attributes:
-        head: its head.
+        known: its head.
         agreed: see `open_websocket`.
     """
 
-    head: h11.Response | h11.InformationalResponse
+    known: KnownHead
     agreed: DeflateParameters | None
 
 
@@ -173,7 +173,7 @@ class UpgradeRequest:
             detail = f"{_EXTENSIONS}: {answer}: {error}"
             raise ConnectFailed("handshake", "invalid extensions", detail) from error
         if self._known_by is not None:
-            _known_heads.add(self._known_by, _Accepted(response.head, agreed))
+            _known_heads.add(self._known_by, _Accepted(response.as_known(), agreed))
         return agreed
 
     def _is_known(self, data: bytes) -> bool:
@@ -186,7 +186,8 @@ class UpgradeRequest:
         self._known = _known_heads.get(self._known_by)
         if self._known is None:
             return False
-        self.response.head, self.rest = self._known.head, data[end:]
+        self.response.take_known(self._known.known)
+        self.rest = data[end:]
         return True
 
     def _problem(self) -> str:

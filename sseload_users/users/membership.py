@@ -32,7 +32,8 @@ _CHECK_S = 0.1
 Watch: TypeAlias = Callable[[bytes, int], None]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+# Not frozen, like `Emitter`.
+@dataclass(slots=True, eq=False)
 class HeldSession:
     """A session that listens.
 
