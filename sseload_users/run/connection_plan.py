@@ -62,12 +62,13 @@ class ConnectionPlan:
             number: number of the connection in this process.
             username: user that its class connects as; None for one of the run's.
         """
+        if (alike := self._alike.get(username)) is not None:
+            return alike
         user = None if username is None else Identity(username)
         if self._assignment.is_same_for_all(user) and self._slow_share in (0, 1):
             # All such connections are alike.
-            if username not in self._alike:
-                self._alike[username] = self._part_at(0, user)
-            return self._alike[username]
+            alike = self._alike[username] = self._part_at(0, user)
+            return alike
         result: AsyncResult[int] = AsyncResult()
         self._requested[number] = result
         self._send(PlaceRequest(number))

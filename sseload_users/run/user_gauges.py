@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from types import TracebackType
 
+import gevent
+
 from sseload_users.core.garbage import Growth
 from sseload_users.core.worker_report import UserCounts
+
+#: Seconds without a new user or connection after which the process no longer grows.
+_GROWTH_S = 0.5
 
 
 class Gauge:
@@ -32,29 +37,6 @@ class Gauge:
         self.value -= 1
 
 
-class GrowthGauge(Gauge):
-    """A gauge of users that make the process grow; see `Growth`."""
-
-    __slots__ = ("_growth",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._growth = Growth()
-
-    def __enter__(self) -> None:
-        self._growth.__enter__()
-        self.value += 1
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.value -= 1
-        self._growth.__exit__()
-
-
 class UserGauges:
     """What the users of a process are doing at the moment.
 
@@ -69,7 +51,26 @@ class UserGauges:
         self.listening = Gauge()
         self.broadcasting = Gauge()
         self.pending = Gauge()
-        self.connecting = GrowthGauge()
+        self._growth = Growth()
+        self.connecting = Gauge()
+        self._has_grown = False
+        self._growing: gevent.Greenlet[..., None] | None = None
+
+    def grow(self) -> None:
+        """Note that a user is created or connects, as thousands may do; see `Growth`."""
+        self._has_grown = True
+        if self._growing is None:
+            self._growing = gevent.spawn(self._grow)
+            self._growth.__enter__()
+
+    def _grow(self) -> None:
+        try:
+            while self._has_grown:
+                self._has_grown = False
+                gevent.sleep(_GROWTH_S)
+        finally:
+            self._growth.__exit__()
+            self._growing = None
 
     def counts(self) -> UserCounts:
         """Return all numbers."""

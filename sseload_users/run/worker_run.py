@@ -55,7 +55,6 @@ from sseload_users.run.publication import Publication
 from sseload_users.run.resources import Resources
 from sseload_users.run.run_clock import RunClock
 from sseload_users.run.run_targets import RunTargets
-from sseload_users.run.stack_pool import StackPool
 from sseload_users.run.user_gauges import UserGauges
 from sseload_users.targets.spec import ProfileSpec
 from sseload_users.transports import ConnectFailed
@@ -96,7 +95,6 @@ class WorkerRun:
         channel_churn: decides about the connections' moves to other channels.
         may_connect: set once the server is known to be healthy.
         connect_turns: when each user may connect.
-        stacks: stacks on which users connect.
     """
 
     def __init__(
@@ -108,8 +106,7 @@ class WorkerRun:
         self.users = UserGauges()
         self.emitters = Emitters()
         self.may_connect = Event()
-        self.stacks: StackPool[ConnectFailed | None] = StackPool(options.connect_concurrency)
-        self.connect_turns = ConnectTurns(
+        self.connect_turns: ConnectTurns[ConnectFailed | None] = ConnectTurns(
             options.connect_concurrency, assigned.rate / max(assigned.workers, 1)
         )
         self.senders = resources.senders
@@ -249,7 +246,7 @@ class WorkerRun:
         # What they were to get meanwhile would have been late: that is no planned end.
         self.operations.drop_absent(wall_ns() - round(self.options.delivery_timeout * 1e9))
         self._accounting.close()
-        self.stacks.close()
+        self.connect_turns.close()
 
     def _make_channel_churn(self, channels: ChannelPlan | None, connections: int) -> ChannelChurn:
         seed = f"{self.run_id} {self._index}"
@@ -312,6 +309,8 @@ def worker_run_of(environment: Environment) -> WorkerRun:
         GreenletExit: the run cannot be carried out here. That has been reported, and Locust,
             which owns the greenlet, creates no users.
     """
+    if (known := _worker_runs.get(environment)) is not None:
+        return known
     deadline = time.monotonic() + _WAIT_S
     while environment not in _worker_runs:
         if time.monotonic() > deadline:

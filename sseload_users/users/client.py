@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from functools import cache
 
 import gevent
 from gevent.event import Event
@@ -40,6 +39,12 @@ _logger = logging.getLogger(__name__)
 #: The cause with which a session ends that this side ended.
 LEFT = "left"
 _LEFT = Closed("client", LEFT)
+
+
+@cache
+def _has_passages(transport_type: type[Transport]) -> bool:
+    """Whether sessions of a transport go over to another one, or are resumed."""
+    return issubclass(transport_type, EngineTransport)
 
 
 class SessionEnded(Exception):  # noqa: N818 - its name stands in Locust's table of failures
@@ -80,6 +85,8 @@ class SimulatedClient:
         self._aim_at(host)
         self._transport: Transport | None = None
         self._session: Session | None = None
+        # The session that is open, until it is held.
+        self._unheld: Session | None = None
         self._requests: SessionRequests | None = None
         self._slow = False
         self._turn = run.connections.turn(self._connection.number)
@@ -117,8 +124,8 @@ class SimulatedClient:
                 with run.users.pending:
                     self._play(run.connections.take_part(number, self._username))
                     run.may_connect.wait()
-                    self._due_ns = run.connect_turns.wait_until_due()
-                    connected = self._connect(run.options.connect_attempts)
+                    due_s, self._due_ns = run.connect_turns.next_due()
+                    connected = self._connect(run.options.connect_attempts, due_s=due_s)
                 if not connected and not run.finished:
                     run.operations.count_never_connected()
                 while connected:
@@ -223,7 +230,14 @@ class SimulatedClient:
                 operations.count_flap_reconnect(back_us)
         return connected
 
-    def _connect(self, attempts: int | None, *, queued: bool = True, again: bool = False) -> bool:
+    def _connect(
+        self,
+        attempts: int | None,
+        *,
+        queued: bool = True,
+        again: bool = False,
+        due_s: float = 0.0,
+    ) -> bool:
         """Start a session; return whether there is one.
 
         Args:
@@ -231,29 +245,55 @@ class SimulatedClient:
             queued: whether to wait for one of the slots that limit how many connect at a time.
             again: whether the client reconnects by itself; then an answer after which the
                 protocol's client does not reconnect ends the attempts.
+            due_s: when the first attempt is due, from `ConnectTurns.next_due`; 0 for now.
         """
         run, attempt = self._worker_run, 0
+        make = self._attempt if queued else self._attempt_at_once
         while not run.finished:
             if attempt:
                 self._back_off(attempt)
             attempt += 1
-            asked_s = time.monotonic()
-            with run.connect_turns if queued else nullcontext():
-                waited_us = round((time.monotonic() - asked_s) * 1e6)
-                self._queue_us = waited_us if queued else None
-                failed = self._failed = run.stacks.call(self._attempt)
+            try:
+                failed = self._failed = run.connect_turns.call(make, due_s, limited=queued)
+            except BaseException:
+                self._leave_unheld()
+                raise
+            due_s = 0.0
             if failed is None:
                 return True
             if attempt == attempts or (failed.final and again) or isinstance(failed, StayAway):
                 break
         return False
 
-    def _attempt(self) -> ConnectFailed | None:
-        """Make one attempt, as one of those that connect; see `_try_to_connect`."""
+    def _attempt_at_once(self, waited_us: int) -> ConnectFailed | None:
+        """Make one attempt for which there was no queue; see `_try_to_connect`."""
+        del waited_us
+        return self._attempt(None)
+
+    def _attempt(self, queue_us: int | None) -> ConnectFailed | None:
+        """Make one attempt, as one of those that connect; see `_try_to_connect`.
+
+        Args:
+            queue_us: how long it waited for its turn, in microseconds; None if it needed none.
+        """
+        self._queue_us = queue_us
+        self._worker_run.users.grow()
         # Not for as long as this connection waits for the call to return: the account may be
         # closed between, and would take back an attempt that has succeeded.
         with self._worker_run.users.connecting:
             return self._try_to_connect()
+
+    def _leave_unheld(self) -> None:
+        """End a session that was opened for a user that was stopped meanwhile."""
+        transport, session = self._transport, self._unheld
+        if transport is None or session is None:
+            return
+        self._unheld = None
+        transport.leave()
+        if self._requests is not None:
+            self._requests.end()
+        self._worker_run.ledger.close_session(session, wall_ns(), released=True)
+        self._worker_run.operations.count_at_node(self._connection.node, "left")
 
     def _recovered(self) -> None:
         self._worker_run.operations.count_reconnect(self._count_gap())
@@ -322,7 +362,7 @@ class SimulatedClient:
         # A client that returns is owed what it missed in any case.
         effect_s = 0.0 if self._resumes and connection.sessions else self._effect_s
         connection.source = transport.source
-        self._session = run.ledger.open_session(
+        self._session = self._unheld = run.ledger.open_session(
             connection,
             min(since_ns, began_ns),
             transport.subscribed_ns + round(effect_s * 1e9),
@@ -384,8 +424,8 @@ class SimulatedClient:
             self._resumption.taking(self._on_message),
             self._worker_run.count_malformed,
         )
-        if isinstance(self._transport, EngineTransport):
-            self._transport.on_passage = self._on_passage
+        if _has_passages(self._transport_type):
+            self._transport.on_passage = self._on_passage  # type: ignore[attr-defined]
         return self._transport
 
     def _on_passage(self, passage: Passage, cause: str, server_text: str) -> None:
@@ -402,6 +442,7 @@ class SimulatedClient:
         assert transport is not None  # noqa: S101
         assert session is not None  # noqa: S101
         closed, cause = _LEFT, LEFT
+        self._unheld = None
         try:
             captured = {} if self._requests is None else self._requests.captured
             emitter = Emitter(transport, session, self._membership.identity, captured)

@@ -62,6 +62,7 @@ class CodeListener(User):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self._worker_run = worker_run_of(environment)
+        self._worker_run.users.grow()
         self._hooks: HookCalls | None = None
         self._received: tuple[Session, set[int]] | None = None
         self._client = SimulatedClient(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,19 +17,18 @@ def test_an_attempt_that_has_succeeded_is_no_longer_being_made() -> None:
     class Client(SimulatedClient):
         def __init__(self) -> None:
             self._worker_run: Any = SimpleNamespace(
-                finished=False,
-                connect_turns=nullcontext(),
-                users=users,
-                stacks=SimpleNamespace(call=self._call),
+                finished=False, connect_turns=SimpleNamespace(call=self._call), users=users
             )
 
-        def _call(self, function: Callable[[], Any]) -> Any:
-            returned = function()
-            # The caller goes on in a later turn of the loop.
+        def _call(self, function: Callable[[int], Any], due_s: float, *, limited: bool) -> Any:
+            assert (due_s, limited) == (0.0, True)
+            returned = function(5)
+            # The user goes on in a later turn of the loop.
             seen.append(users.connecting.value)
             return returned
 
         def _try_to_connect(self) -> None:
+            assert self._queue_us == 5
             seen.append(users.connecting.value)
 
     assert Client()._connect(1)
