@@ -36,20 +36,21 @@ class ReceiptStats:
         self._connects_us: list[int] = []
 
     def connected(self, took_us: int) -> None:
-        """Enter a connect that succeeded; at the latest `enter_connects` does.
+        """Take a connect that succeeded; `enter_connects` enters it.
 
         Args:
             took_us: the connect time, in microseconds.
         """
-        if self._only_locust_listens():
-            self._connects_us.append(took_us)
-        else:
-            fire(self._environment, self.kind, CONNECT, took_us / 1000)
+        self._connects_us.append(took_us)
 
     def enter_connects(self) -> None:
-        """Enter the connects that were not entered yet."""
-        connects_us, self._connects_us = sorted(self._connects_us), []
-        self._enter(CONNECT, connects_us, 0)
+        """Enter the connects that succeeded since the last call."""
+        connects_us, self._connects_us = self._connects_us, []
+        if self._only_locust_listens():
+            self._enter(CONNECT, sorted(connects_us), 0)
+            return
+        for took_us in connects_us:
+            fire(self._environment, self.kind, CONNECT, took_us / 1000)
 
     def delivered(self, latencies_us: Sequence[int], size: int) -> None:
         """Enter codes that were delivered.

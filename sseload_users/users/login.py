@@ -15,6 +15,8 @@ from sseload_users.run.before_requests import (
 )
 from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
+from sseload_users.transports.cookies import Cookies
+from sseload_users.transports.request_client import RequestClient
 
 
 class Login:
@@ -29,13 +31,13 @@ class Login:
 
     Attributes:
         version: increases whenever the values change; 0 before the first request.
-        client: makes the requests; it has the user's cookies.
     """
 
     __slots__ = (
         "_accepted",
         "_before",
         "_captured",
+        "_client",
         "_identity",
         "_lock",
         "_on_response",
@@ -44,8 +46,8 @@ class Login:
         "_requested_s",
         "_shared",
         "_target",
+        "_turn",
         "_uses_shared",
-        "client",
         "version",
     )
 
@@ -62,9 +64,10 @@ class Login:
         self._identity = identity
         self._before = before
         self._on_response = on_response
-        self.client = before.client(identity, turn)
+        self._turn = turn
+        self._client: RequestClient | None = None
         steps = target.before(identity)
-        self._own = tuple(each for each in steps if not each.per_user)
+        self._own = tuple(each for each in steps if not each.per_user) if steps else ()
         self._uses_shared = len(self._own) < len(steps)
         self._shared: SharedValues | None = None
         self._captured: dict[str, str] = {}
@@ -73,6 +76,18 @@ class Login:
         self._requested_s = 0.0
         self._accepted = False
         self._lock: BoundedSemaphore | None = None
+
+    @property
+    def client(self) -> RequestClient:
+        """What makes the requests; it has the user's cookies."""
+        if self._client is None:
+            self._client = self._before.client(self._identity, self._turn)
+        return self._client
+
+    @property
+    def cookies(self) -> Cookies | None:
+        """The user's cookies; None if there were no requests."""
+        return None if self._client is None else self._client.cookies
 
     @property
     def _renewing(self) -> BoundedSemaphore:
@@ -90,7 +105,8 @@ class Login:
     def secrets(self) -> Collection[str]:
         """All values captured from the server so far, those that were replaced included."""
         replaced = self._replaced or ()
-        return {*replaced, *self._captured.values(), *self.client.cookies.values}
+        cookies = () if self.cookies is None else self.cookies.values
+        return {*replaced, *self._captured.values(), *cookies}
 
     def redact(self, text: str) -> str:
         """Return a text of the server's with the secrets removed."""

@@ -160,9 +160,11 @@ class SessionRequests:
             self._identity, login.captured, last_event_id, login.add, self, resumption.position
         )
         endpoint = resumption.confirming(endpoint)
-        headers = login.client.cookies.add_to(endpoint.url, endpoint.headers)
-        cookies = resumption.cookies
-        transport = make(endpoint.of_connection(headers, cookies, self._turn, slow=self._slow))
+        headers, cookies = endpoint.headers, login.cookies
+        if cookies:
+            headers = cookies.add_to(endpoint.url, headers)
+        jar = resumption.cookies
+        transport = make(endpoint.of_connection(headers, jar, self._turn, slow=self._slow))
         self._connect_by_s = time.monotonic() + self._before.timeout_s
         try:
             transport.connect()
@@ -181,7 +183,8 @@ class SessionRequests:
 
     def _take_cookies(self) -> None:
         """Have further requests send the cookies that answers to handshakes have set."""
-        self._login.client.cookies.add(self.resumption.cookies)
+        if self.resumption.cookies:
+            self._login.client.cookies.add(self.resumption.cookies)
 
     # What messages require
 
