@@ -17,7 +17,7 @@ from sseload_users.users.client import SimulatedClient
 from sseload_users.users.client_calls import NO_CALLS, ClientCalls
 from sseload_users.users.delivery import Delivery
 from sseload_users.users.hooks import HookCalls
-from sseload_users.users.user_greenlet import UserGreenlet
+from sseload_users.users.user_greenlet import OneTaskGreenlet, UserGreenlet
 
 #: What a subclass may override; what it does not costs nothing.
 _HOOKS = ("before_connect", "on_connected", "on_code", "on_closed", "find_codes")
@@ -29,6 +29,12 @@ def _overridden(users: type[CodeListener]) -> frozenset[str]:
     return frozenset(
         each for each in _HOOKS if getattr(users, each) is not getattr(CodeListener, each)
     )
+
+
+@cache
+def _only_listens(users: type[CodeListener]) -> bool:
+    """Whether a class of users overrides nothing that Locust or a hook would call."""
+    return users.on_start is CodeListener.on_start and not _overridden(users)
 
 
 class CodeListener(User):
@@ -160,17 +166,20 @@ class CodeListener(User):
         # Locust's queue of tasks takes as much memory as a session's account, and is needed only
         # if this one ends by an error.
         taskset: Any = self._taskset_instance
-        taskset._task_queue = ()  # noqa: SLF001
+        if taskset is not None:
+            taskset._task_queue = ()  # noqa: SLF001
         try:
             self._client.live()
         finally:
-            taskset._task_queue = deque()  # noqa: SLF001
+            if taskset is not None:
+                taskset._task_queue = deque()  # noqa: SLF001
             if self._hooks is not None:
                 self._hooks.close()
 
     def start(self, group: Group) -> UserGreenlet:
         """Start the user, as Locust does, in less memory; return its greenlet."""
-        greenlet = UserGreenlet(self)
+        kind = OneTaskGreenlet if _only_listens(type(self)) else UserGreenlet
+        greenlet = kind(self)
         self._greenlet, self._group = greenlet, group
         group.start(greenlet)
         return greenlet

@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 import gevent
 from locust import User
+from locust.exception import StopTest, StopUser
+from locust.user.task import LOCUST_STATE_RUNNING
+
+_logger = logging.getLogger(__name__)
 
 
 def _run(user: User) -> None:
     user.run()
+
+
+def _run_one_task(user: User) -> None:
+    """Do what `User.run` does, for a user whose one task, `listen`, never returns.
+
+    Locust's choice of the next task costs as much as a handshake.
+    """
+    user._state = LOCUST_STATE_RUNNING  # noqa: SLF001 - as its own method does
+    listener: Any = user
+    try:
+        listener.listen()
+    except (gevent.GreenletExit, StopUser, StopTest):
+        user.on_stop()
+    except Exception as error:
+        # A defect in sseload, which Locust hears of. It would begin the task anew, too.
+        events = user.environment.events
+        events.user_error.fire(user_instance=user, exception=error, tb=error.__traceback__)
+        if not user.environment.catch_exceptions:
+            raise
+        _logger.exception("A listener ended")
+        user.run()
 
 
 # At run time, gevent's class has no parameters.
@@ -29,3 +57,9 @@ class UserGreenlet(gevent.Greenlet):  # type: ignore[type-arg]
 
     def __init__(self, user: User) -> None:
         super().__init__(None, user)  # type: ignore[call-overload]
+
+
+class OneTaskGreenlet(UserGreenlet):
+    """The greenlet of a user with one task, `listen`, that overrides nothing else of Locust's."""
+
+    _run = staticmethod(_run_one_task)
