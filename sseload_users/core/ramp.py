@@ -9,6 +9,14 @@ from typing import Self
 _REACHED = 0.9
 
 
+def _including(span: tuple[int, int], at: int) -> tuple[int, int]:
+    """Return a span with a further time; most come in their order."""
+    first, last = span
+    if at > last:
+        return first, at
+    return (at, last) if at < first else span
+
+
 class Ramp:
     """The first connects of all connections, as far as they succeeded.
 
@@ -32,9 +40,8 @@ class Ramp:
     def add(self, due_ns: int, done_ns: int, own_us: int, connect_us: int) -> None:
         """Count a connect that succeeded; see the attributes."""
         if self.count:
-            (due, last_due), (done, last_done) = self.due_ns, self.done_ns
-            self.due_ns = min(due, due_ns), max(last_due, due_ns)
-            self.done_ns = min(done, done_ns), max(last_done, done_ns)
+            self.due_ns = _including(self.due_ns, due_ns)
+            self.done_ns = _including(self.done_ns, done_ns)
         else:
             self.due_ns, self.done_ns = (due_ns, due_ns), (done_ns, done_ns)
         self.count += 1

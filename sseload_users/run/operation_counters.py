@@ -53,7 +53,8 @@ class OperationCounters:
             node: index of the node; None in a run without nodes.
             event: what became of it.
         """
-        self._add_at_node(node, event, 1)
+        if node is not None:
+            self._add_at_node(node, event, 1)
 
     def count_node_gap(self, node: int | None, down_us: int) -> None:
         """Count the time that a connection to a node was without a session; see `count_at_node`.

@@ -189,9 +189,10 @@ class Transport(ABC):
                 # More may have arrived since.
                 since_ns = connection.arrived_ns - self.subscribed_ns
                 times.subscription_ns = max(connection.network_ns - since_ns - before_ns, 0)
-            self.started_ns = self.subscribed_ns - times.connect_ns
+            connect_ns = times.connect_ns
+            self.started_ns = self.subscribed_ns - connect_ns
             passed_ns = wall_ns() - asked_ns
-            times.own_ns = max(passed_ns - times.connect_ns - times.resolve_ns, 0)
+            times.own_ns = max(passed_ns - connect_ns - times.resolve_ns, 0)
         except BaseException as error:
             if self._connection is not None:
                 if self._decoder is not None and self._closed is None:
