@@ -6,9 +6,10 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import quote_plus, unquote, urlsplit
+from urllib.parse import quote_plus, unquote, urlencode, urlsplit
 
 from sseload_users.targets.json_text import prepared
+from sseload_users.targets.multipart import form_data, is_multipart, with_boundary
 from sseload_users.targets.paths import MISSING, has_values, json_or_missing, scalar_text
 from sseload_users.targets.schema import (
     AnswerSpec,
@@ -173,6 +174,13 @@ def body_headers(body: Json, headers: Mapping[str, str]) -> dict[str, str]:
     if body is not None and _content_type(own) is None:
         json_body = not isinstance(body, str) or is_json(body)
         own["Content-Type"] = "application/json" if json_body else "text/plain; charset=utf-8"
+    if isinstance(body, Mapping):
+        return {
+            name: with_boundary(value)
+            if name.lower() == "content-type" and is_multipart(value)
+            else value
+            for name, value in own.items()
+        }
     return own
 
 
@@ -189,19 +197,23 @@ def filled_body(body: Json, headers: Mapping[str, str], values: Mapping[str, str
     """
     if body is None:
         return b""
-    if _is_form(body, headers):
-        return fill_form(body, values).encode()
-    escape = quote_plus if _has_form_type(headers) else str
+    kind = _content_type(headers) or ""
+    if isinstance(body, Mapping) and _is_form(body, headers):
+        fields = fill_form(body, values)
+        if is_multipart(kind):
+            return form_data(fields, kind)
+        return urlencode(fields, errors="replace").encode()
+    escape = quote_plus if _is_urlencoded(kind) else str
     return fill_text(body, values, escape).encode("utf-8", "replace")
 
 
 def _is_form(body: Json, headers: Mapping[str, str]) -> bool:
     """Whether a body is the fields of a form."""
-    return isinstance(body, Mapping) and _has_form_type(headers)
-
-
-def _has_form_type(headers: Mapping[str, str]) -> bool:
     kind = _content_type(headers) or ""
+    return isinstance(body, Mapping) and (_is_urlencoded(kind) or is_multipart(kind))
+
+
+def _is_urlencoded(kind: str) -> bool:
     return kind.partition(";")[0].strip().lower() == _FORM
 
 

@@ -241,7 +241,8 @@ class RequestSpec(Table):
     """Headers to send. Those of the command line replace headers of the same name."""
     body: Frame | None = None
     """The body: a table or list is sent as JSON, a text as it is. A missing `Content-Type` is
-    added. With `application/x-www-form-urlencoded`, a table is sent as the fields of a form."""
+    added. With `application/x-www-form-urlencoded` or `multipart/form-data`, a table is sent as the
+    fields of a form; a list in it has a field for each item."""
     expect: ExpectedAnswer = ExpectedAnswer()
     """Which answers count as success; any 2xx without it."""
 

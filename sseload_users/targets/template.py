@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 #: A JSON value; a TOML file can give any but null.
 Json: TypeAlias = Any
@@ -185,8 +185,8 @@ def fill_text(value: Json, values: Mapping[str, str], escape: Callable[[str], st
     return filled if isinstance(filled, str) else dump(filled)
 
 
-def fill_form(fields: Mapping[str, Json], values: Mapping[str, str]) -> str:
-    """Fill the fields of a form, and encode them (WHATWG URL §5.2); a list has one for each item.
+def fill_form(fields: Mapping[str, Json], values: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Fill the fields of a form; a list has one for each item.
 
     Args:
         fields: the templates by name; a value that is no text is sent as JSON.
@@ -197,7 +197,7 @@ def fill_form(fields: Mapping[str, Json], values: Mapping[str, str]) -> str:
         for each in value if isinstance(value, list | tuple) else (value,):
             filled = fill_json(each, values)
             pairs.append((fill(name, values), filled if isinstance(filled, str) else dump(filled)))
-    return urlencode(pairs, errors="replace")
+    return pairs
 
 
 def is_json(text: str) -> bool:

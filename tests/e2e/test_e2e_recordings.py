@@ -50,6 +50,17 @@ def announcement(page: Page, host: str) -> None:
     page.wait_for_function("document.body.textContent.includes('number')")
 
 
+def guestbook(page: Page, host: str) -> None:
+    """Enter by the form, and write an entry, both as multipart forms."""
+    page.goto(host)
+    page.fill("[name=guest]", "ann")
+    page.fill("[name=password]", "correct & horse")
+    page.click("button")
+    page.wait_for_function("document.body.textContent.includes('connected')")
+    page.evaluate("(text) => write(text)", TEXT)
+    page.wait_for_function("(text) => document.body.textContent.includes(text)", arg=TEXT)
+
+
 def kitchen(page: Page, host: str) -> None:
     """Join a room with Socket.IO's own client, and say something there."""
     page.goto(f"{host}/socket.io/socket.io.js")
@@ -82,8 +93,13 @@ def init(recording: Path, profile: Path, *further: str) -> subprocess.CompletedP
 
 @pytest.mark.parametrize(
     ("program", "use"),
-    [("members.py", board), ("notices.py", announcement), ("lobby.js", kitchen)],
-    ids=["login and WebSocket", "page token and event stream", "Socket.IO"],
+    [
+        ("members.py", board),
+        ("notices.py", announcement),
+        ("lobby.js", kitchen),
+        ("guestbook.py", guestbook),
+    ],
+    ids=["login and WebSocket", "page token and event stream", "Socket.IO", "multipart forms"],
 )
 def test_a_recording_of_chromium_gives_a_profile_that_fits(
     tmp_path: Path, chromium: Browser, program: str, use: Callable[[Page, str], None]
@@ -102,7 +118,35 @@ def test_a_recording_of_chromium_gives_a_profile_that_fits(
         done.stdout + done.stderr + profile.read_text() if profile.exists() else done.stderr
     )
     assert "the profile fits the server" in done.stdout
-    assert "correct horse" not in done.stdout + profile.read_text("utf-8")
+    said = done.stdout + profile.read_text("utf-8")
+    assert "correct horse" not in said
+    assert "correct & horse" not in said
+
+
+def test_a_recording_whose_form_has_a_file_is_refused_in_one_sentence(
+    tmp_path: Path, chromium: Browser
+) -> None:
+    with serving("guestbook.py") as address, tab(chromium) as (page, _):
+        recorder = HarRecorder(page)
+        guestbook(page, f"http://{address}")
+        recorder.wait_for(TEXT)
+        page.evaluate("(text) => write(text, true)", "another text")
+        page.wait_for_function("document.body.textContent.includes('another text')")
+        recorder.wait_for("another text")
+        recorder.write(tmp_path / "page.har")
+    har = json.loads((tmp_path / "page.har").read_text("utf-8"))
+    entries = har["log"]["entries"]
+    entries[:] = [
+        each
+        for each in entries
+        if not (each["request"]["method"] == "POST" and TEXT in json.dumps(each["request"]))
+    ]
+    (tmp_path / "page.har").write_text(json.dumps(har), "utf-8")
+    done = init(tmp_path / "page.har", tmp_path / "mine.toml")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "The form of POST /entries has a file, which a profile cannot send" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "mine.toml").exists()
 
 
 def sanitized(recording: Path, *, without: str = "") -> None:

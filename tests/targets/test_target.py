@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from python_multipart import parse_form
 
 from sseload_users import targets as target
 from sseload_users.core.errors import ConfigError
 from sseload_users.targets import Target
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed, ParsedMessage
-from sseload_users.transports.http_request import HttpResponse
+from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from tests.support.ingest_answers import ingest_failure
 from tests.support.replies import confirms, replies
 
@@ -136,6 +139,14 @@ def test_headers_replace_the_profiles_in_every_request() -> None:
     )
 
 
+def parts(request: HttpRequest) -> list[tuple[str, str]]:
+    """Return the fields of a multipart form as a server's parser reads them."""
+    found: list[Any] = []
+    ((_, kind),) = request.headers
+    parse_form({"Content-Type": kind.encode()}, BytesIO(request.body), found.append, None)
+    return [(each.field_name.decode(), (each.value or b"").decode()) for each in found]
+
+
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_no_user_or_code_breaks_a_request(username: str, code: str) -> None:
     found = Target(target.load("code-server"), HOST)
@@ -181,6 +192,15 @@ body = "user={username}&code={code}"
     found = parse_qs(form.body.decode("ascii"), keep_blank_values=True)
     assert json.loads(found.pop("data")[0]) == {"is": value}
     assert found == {"user": [value], "code": ["a", value], "n": ["1"]}
+    multipart = made(
+        folder,
+        text.replace("application/x-www-form-urlencoded", "multipart/form-data").replace(
+            'body = "user={username}&code={code}"', fields
+        ),
+    )
+    read = parts(multipart.ingest(value, Identity(value)))
+    assert json.loads(read.pop()[1]) == {"is": value}
+    assert read == [("user", value), ("code", "a"), ("code", value), ("n", "1")]
     plain = made(folder, text.replace("application/x-www-form-urlencoded", "text/csv"))
     assert plain.ingest(value, Identity("u")).body.decode() == f"user=u&code={value}"
 

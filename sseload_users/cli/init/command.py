@@ -24,7 +24,7 @@ from sseload_users.cli.init.draft import Draft
 from sseload_users.cli.init.interruption import interruptible
 from sseload_users.cli.init.login import with_plain_names
 from sseload_users.cli.init.output import WatchFailed
-from sseload_users.cli.init.placements import Placement, placements
+from sseload_users.cli.init.placements import Placement, placements, recorded_placements
 from sseload_users.cli.init.recording import understand
 from sseload_users.cli.init.watch import Watch
 from sseload_users.core.config_path import config_path
@@ -220,7 +220,7 @@ def _write(asked: Asked, given: Options, of_run: Sequence[str]) -> int:
             if login:
                 print("It has neither cookies nor tokens: clients log in anew.", flush=True)
         if not places:
-            places = [each for request in recording.sends for each in placements(request)]
+            places = recorded_placements(recording.sends)
         if recording.emits is not None:
             draft.tables["ingest"] = {"over": "listener", "send": recording.emits, "echo": True}
             draft.comments["ingest"] = "Clients send the codes, as in a chat."

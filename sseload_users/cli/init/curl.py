@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote, urlsplit
 
+from sseload_users.cli.init import multipart
+from sseload_users.cli.init.multipart import Form
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean, shorten
+from sseload_users.targets.multipart import MULTIPART, is_multipart
 
 #: Options that take a value and change nothing that a profile could say.
 _IGNORED_WITH_VALUE = {
@@ -20,6 +23,8 @@ _IGNORED_WITH_VALUE = {
 _DATA = {
     "-d", "--data", "--data-ascii", "--data-binary", "--data-raw", "--data-urlencode", "--json",
 }  # fmt: skip
+#: Options of one letter whose value may follow without a space.
+_SHORT = ("-X", "-H", "-d", "-b", "-u", "-F")
 #: Headers that sseload or the transport sets itself, or that say something of the browser only.
 _OWN_HEADERS = {
     "accept", "accept-encoding", "accept-language", "cache-control", "connection",
@@ -40,13 +45,31 @@ class CopiedRequest:
         method: in upper case.
         url: complete, with its query.
         headers: names and values, without those that sseload sets itself.
-        body: empty for none.
+        body: empty for none. That of a multipart form is kept like that of a URL-encoded one.
+        has_file: whether the body is a form with a file, of which it lacks at least that.
     """
 
     method: str
     url: str
     headers: tuple[tuple[str, str], ...]
     body: str = ""
+    has_file: bool = False
+
+    @property
+    def content_type(self) -> str:
+        """The media type of the body, with its parameters; empty if it is not given."""
+        return next((text for name, text in self.headers if name.lower() == "content-type"), "")
+
+    @property
+    def is_form(self) -> bool:
+        """Whether the body has the fields of a form."""
+        return "urlencoded" in self.content_type or is_multipart(self.content_type)
+
+    def with_form(self, form: Form) -> CopiedRequest:
+        """Return the request with the fields of a multipart form as its body."""
+        headers = [pair for pair in self.headers if pair[0].lower() != "content-type"]
+        headers.append(("Content-Type", MULTIPART))
+        return replace(self, headers=tuple(headers), body=form.body, has_file=form.has_file)
 
 
 def own_header(name: str) -> bool:
@@ -84,6 +107,7 @@ class _Reader:
         self._method = self._url = ""
         self._headers: list[tuple[str, str]] = []
         self._data: list[str] = []
+        self._fields: list[tuple[str, str]] = []
         self._in_query = False
 
     def request(self) -> CopiedRequest:
@@ -94,11 +118,19 @@ class _Reader:
         body, url = "&".join(self._data), self._url
         if self._in_query and body:
             url, body = f"{url}{'&' if '?' in url else '?'}{body}", ""
-        method = self._method or ("POST" if body else "GET")
+        method = self._method or ("POST" if body or self._fields else "GET")
         names = {name.lower() for name, _ in self._headers}
         if body and "content-type" not in names:
             self._headers.append(("Content-Type", "application/x-www-form-urlencoded"))
-        return CopiedRequest(method.upper(), _with_scheme(url), tuple(self._headers), body)
+        made = CopiedRequest(method.upper(), _with_scheme(url), tuple(self._headers), body)
+        if self._fields:
+            return made.with_form(Form(multipart.encoded(self._fields)))
+        form = multipart.read(made.content_type, body)
+        if form is None and body and is_multipart(made.content_type):
+            raise _invalid(self._line, "its multipart form is not complete")
+        if form is not None and form.has_file:
+            raise self._sends_file()
+        return made if form is None else made.with_form(form)
 
     def _take(self, word: str) -> None:
         name, value = self._split(word)
@@ -118,7 +150,10 @@ class _Reader:
         elif name in ("-G", "--get"):
             self._in_query, self._method = True, self._method or "GET"
         elif name in ("-F", "--form"):
-            raise _invalid(self._line, "a profile cannot send multipart forms (-F)")
+            self._add_field(self._value(value))
+        elif name == "--form-string":
+            field, _, text = self._value(value).partition("=")
+            self._fields.append((field, text))
         elif name == "--url":
             self._url = self._value(value)
         elif not word.startswith("-"):
@@ -129,7 +164,7 @@ class _Reader:
         if word.startswith("--"):
             name, equals, value = word.partition("=")
             return name, value if equals else None
-        if word.startswith("-") and len(word) > 2 and word[:2] in ("-X", "-H", "-d", "-b", "-u"):
+        if word.startswith("-") and len(word) > 2 and word[:2] in _SHORT:
             return word[:2], word[2:]
         return word, None
 
@@ -144,6 +179,22 @@ class _Reader:
         name, _, value = (part.strip() for part in text.partition(":"))
         if name and value and not own_header(name):
             self._headers.append((name, value))
+
+    def _add_field(self, text: str) -> None:
+        name, _, value = text.partition("=")
+        if value.startswith(("@", "<")):
+            raise self._sends_file()
+        # The media type of a field says nothing that servers read.
+        value = re.sub(r";\s*type=[^;]*$", "", value)
+        quoted = re.fullmatch(r'"((?:[^"\\]|\\.)*)"', value, re.DOTALL)
+        self._fields.append((name, re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else value))
+
+    def _sends_file(self) -> ConfigError:
+        return _invalid(
+            self._line,
+            "its form has a file, which a profile cannot send; leave it out if the server accepts "
+            "that",
+        )
 
     def _add_data(self, option: str, value: str) -> None:
         if value.startswith("@") and option != "--data-raw":

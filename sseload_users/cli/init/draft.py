@@ -12,6 +12,7 @@ import tomlkit
 from tomlkit.items import Item
 
 from sseload_users.cli.init.curl import CopiedRequest
+from sseload_users.targets.multipart import is_multipart
 from sseload_users.targets.redaction import is_secret_name
 
 #: The order of a profile's keys and tables.
@@ -105,7 +106,7 @@ class Draft:
             name: "{origin}" if name.lower() == "origin" and value == host else value
             for name, value in headers.items()
         }
-        if isinstance(body, dict | list) and not _is_form(request):
+        if isinstance(body, dict | list) and not request.is_form:
             # sseload adds this one.
             headers = {
                 name: text for name, text in headers.items() if name.lower() != "content-type"
@@ -130,10 +131,15 @@ class Draft:
 
     def _form(self, request: CopiedRequest) -> str | dict[str, Any]:
         fields = parse_qsl(request.body, keep_blank_values=True)
-        if not _is_form(request) or not fields:
+        if not request.is_form or not fields:
             return request.body
         if len({name for name, _ in fields}) == len(fields):
             return {name: self.hide(name, value) for name, value in fields}
+        if is_multipart(request.content_type):
+            table: dict[str, Any] = {}
+            for name, value in fields:
+                table.setdefault(name, []).append(self.hide(name, value))
+            return table
         # A table has each name once. The values stay as they are encoded.
         pairs = (each.partition("=") for each in request.body.split("&"))
         return "&".join(f"{name}{equals}{self.hide(name, value)}" for name, equals, value in pairs)
@@ -182,12 +188,6 @@ def mapped(value: Any, change: Callable[[str, str], str], name: str = "") -> Any
     if isinstance(value, list):
         return [mapped(each, change, name) for each in value]
     return value
-
-
-def _is_form(request: CopiedRequest) -> bool:
-    return any(
-        name.lower() == "content-type" and "urlencoded" in text for name, text in request.headers
-    )
 
 
 def _has_name(text: str) -> bool:

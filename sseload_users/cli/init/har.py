@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from sseload_users.cli.init import multipart
 from sseload_users.cli.init.curl import CopiedRequest, own_header
 from sseload_users.core.errors import ConfigError
 from sseload_users.core.formatting import clean
+from sseload_users.targets.multipart import is_multipart
 
 #: Most bytes of a recording.
 _MOST_BYTES = 200_000_000
@@ -113,12 +115,7 @@ def _exchange(entry: Mapping[str, Any]) -> Exchange:
     if content.get("encoding") == "base64":
         text = base64.b64decode(text).decode("utf-8", "replace")
     return Exchange(
-        request=CopiedRequest(
-            str(request["method"]).upper(),
-            str(request["url"]),
-            tuple((name, value) for name, value in _pairs(request) if not own_header(name)),
-            str(request.get("postData", {}).get("text", "")),
-        ),
+        request=_request(request),
         at_s=datetime.fromisoformat(entry["startedDateTime"]).timestamp(),
         status=int(response.get("status", 0)),
         mime=str(content.get("mimeType", "")),
@@ -126,6 +123,20 @@ def _exchange(entry: Mapping[str, Any]) -> Exchange:
         headers=tuple(_pairs(response)),
         frames=[*map(_frame, entry.get("_webSocketMessages", ()))],
     )
+
+
+def _request(entry: Mapping[str, Any]) -> CopiedRequest:
+    posted = entry.get("postData", {})
+    made = CopiedRequest(
+        str(entry["method"]).upper(),
+        str(entry["url"]),
+        tuple((name, value) for name, value in _pairs(entry) if not own_header(name)),
+        str(posted.get("text", "")),
+    )
+    form = multipart.read(made.content_type, made.body)
+    if form is None and not made.body and is_multipart(made.content_type):
+        form = multipart.of_parameters(posted.get("params", ()))
+    return made if form is None else made.with_form(form)
 
 
 def _pairs(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

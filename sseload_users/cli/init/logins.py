@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from sseload_users.cli.init.curl import CopiedRequest
 from sseload_users.cli.init.draft import Draft
@@ -16,6 +16,7 @@ from sseload_users.cli.init.renewal import forgery_names, renewed
 from sseload_users.core.errors import ConfigError
 from sseload_users.options import Options
 from sseload_users.run.resources import Resources
+from sseload_users.targets.multipart import form_data, is_multipart, with_boundary
 from sseload_users.transports.causes import cause_of
 from sseload_users.transports.http_request import HttpRequest, HttpResponse
 from sseload_users.transports.request_client import RequestClient
@@ -96,14 +97,8 @@ class Logins:
         names = names_used(text, dict(self._given.value))
         self.capture(names)
         values = dict(self._given.value) | {name: self._value(name) for name in names}
-        filled = HttpRequest(
-            request.method,
-            _filled(request.url, values, quote),
-            tuple((name, _filled(value, values)) for name, value in request.headers),
-            _filled(request.body, values, quote if _is_urlencoded(request) else str).encode(),
-        )
         try:
-            responses = [response for _, response in client.follow(filled)]
+            responses = [response for _, response in client.follow(_request(request, values))]
         except OSError as error:
             raise WatchFailed(f"The login request failed: {cause_of(error)}.") from error
         response = responses[-1]
@@ -166,7 +161,15 @@ def _filled(text: str, values: Mapping[str, str], encoded: Callable[[str], str] 
     )
 
 
-def _is_urlencoded(request: CopiedRequest) -> bool:
-    return any(
-        name.lower() == "content-type" and "urlencoded" in value for name, value in request.headers
-    )
+def _request(request: CopiedRequest, values: Mapping[str, str]) -> HttpRequest:
+    """Return a request with values in place of the names in braces."""
+    headers = [(name, _filled(value, values)) for name, value in request.headers]
+    text = _filled(request.body, values, quote if request.is_form else str)
+    body = text.encode()
+    if is_multipart(request.content_type):
+        kind = with_boundary(request.content_type)
+        headers = [
+            (name, kind if name.lower() == "content-type" else value) for name, value in headers
+        ]
+        body = form_data(parse_qsl(text, keep_blank_values=True), kind)
+    return HttpRequest(request.method, _filled(request.url, values, quote), tuple(headers), body)

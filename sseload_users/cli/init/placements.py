@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from sseload_users.cli.init.curl import CopiedRequest
 from sseload_users.cli.init.draft import CODE
+from sseload_users.core.errors import ConfigError
+from sseload_users.core.formatting import clean
 from sseload_users.targets.redaction import is_secret_name
 
 #: Names of fields that hold a message, the likeliest first.
@@ -46,6 +48,28 @@ def placements(request: CopiedRequest) -> list[Placement]:
     return sorted(found, key=_rank)[:_MOST]
 
 
+def recorded_placements(requests: Sequence[CopiedRequest]) -> list[Placement]:
+    """Return the places in which a code may go in some recorded requests.
+
+    Raises:
+        ConfigError: there are requests, but no place.
+    """
+    found = [each for request in requests if not request.has_file for each in placements(request)]
+    if requests and not found:
+        first = requests[0]
+        what = f"{first.method} {clean(urlsplit(first.url).path)}"
+        if first.has_file:
+            raise ConfigError(
+                f"The form of {what} has a file, which a profile cannot send: record the page "
+                "without one if the server accepts that, or give another request with --send."
+            )
+        raise ConfigError(
+            f"{what} in the recording has neither a body nor a query in which a code could go: "
+            "give the request with --send, with {code} in it where the code goes."
+        )
+    return found
+
+
 def _in_body(request: CopiedRequest) -> Iterator[Placement]:
     try:
         content = json.loads(request.body)
@@ -57,9 +81,8 @@ def _in_body(request: CopiedRequest) -> Iterator[Placement]:
                 body = json.dumps(_replaced(content, steps), ensure_ascii=False)
                 yield Placement(_with_body(request, body), _name(steps), text)
         return
-    kind = next((value for name, value in request.headers if name.lower() == "content-type"), "")
     fields = parse_qsl(request.body, keep_blank_values=True)
-    if "urlencoded" in kind and fields and "=" in request.body:
+    if request.is_form and fields and "=" in request.body:
         for index, (name, text) in enumerate(fields):
             if not is_secret_name(name):
                 body = _form(fields, index)
@@ -74,7 +97,7 @@ def _in_query(request: CopiedRequest) -> Iterator[Placement]:
     for index, (name, text) in enumerate(fields):
         if not is_secret_name(name):
             url = split._replace(query=_form(fields, index)).geturl()
-            made = CopiedRequest(request.method, url, request.headers, request.body)
+            made = replace(request, url=url)
             yield Placement(made, name, text)
 
 
@@ -110,7 +133,7 @@ def _replaced(value: Any, steps: tuple[Any, ...]) -> Any:
 
 
 def _with_body(request: CopiedRequest, body: str) -> CopiedRequest:
-    return CopiedRequest(request.method, request.url, request.headers, body)
+    return replace(request, body=body)
 
 
 def _name(steps: tuple[Any, ...]) -> str:

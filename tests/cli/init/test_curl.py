@@ -8,6 +8,18 @@ from sseload_users.cli.init.curl import CopiedRequest, parse
 from sseload_users.core.errors import ConfigError
 
 JSON = ("Content-Type", "application/json")
+
+
+def copied_form(*parts: str) -> str:
+    """Return the command for a multipart form, as Chromium copies it; each value is "x y"."""
+    head = r"--XY\r\nContent-Disposition: form-data; "
+    body = "".join(rf"{head}{part}\r\n\r\nx y\r\n" for part in parts)
+    return (
+        "curl 'http://h/p' -H 'content-type: multipart/form-data; boundary=XY' "
+        f"--data-raw $'{body}--XY--\\r\\n'"
+    )
+
+
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
 
 FROM_CHROMIUM = r"""curl 'https://h/api' \
@@ -59,13 +71,32 @@ def test_a_command_becomes_a_request(line: str, expected: CopiedRequest) -> None
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        copied_form('name="a &b"', 'name="{c}"'),
+        copied_form('name="a &b"', 'name="{c}"').replace("\\r", ""),
+        """curl http://h/p -F 'a &b=x y' -F '{c}="x y";type=text/plain'""",
+        "curl http://h/p --form-string 'a &b=x y' --form '{c}=x y'",
+    ],
+    ids=["copied", "copied without carriage returns", "-F", "--form-string"],
+)
+def test_a_multipart_form_is_kept_as_its_fields(line: str) -> None:
+    assert parse(line) == CopiedRequest(
+        "POST", "http://h/p", (("Content-Type", "multipart/form-data"),), "a+%26b=x+y&{c}=x+y"
+    )
+
+
+@pytest.mark.parametrize(
     ("line", "why"),
     [
         ("wget http://h/", "it must begin with curl"),
         ("", "it must begin with curl"),
         ("curl 'http://h/", "its quotes do not match"),
         ("curl -H 'a: b'", "it has no URL"),
-        ("curl http://h/ -F a=@b", "a profile cannot send multipart forms"),
+        ("curl http://h/ -F a=@b", "its form has a file, which a profile cannot send"),
+        ("curl http://h/ -F 'a=<b'", "its form has a file"),
+        (copied_form('name="a"; filename="b.txt"'), "its form has a file"),
+        (copied_form('name="a"').replace("--XY--", ""), "its multipart form is not complete"),
         ("curl http://h/ -d @file", "paste the body itself"),
         ("curl http://h/ -H", "its last option has no value"),
     ],

@@ -56,6 +56,18 @@ def chrome(url: str, body: str, kind: str = "application/json", headers: str = "
     )
 
 
+def multipart(url: str, headers: str = "", **fields: str | tuple[str, ...]) -> str:
+    """Return a multipart form as Chromium copies it."""
+    boundary = "----WebKitFormBoundaryk3Yx9q2Lw8Zr5TbV"
+    parts = "".join(
+        rf'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, given in fields.items()
+        for value in ((given,) if isinstance(given, str) else given)
+    )
+    copied = chrome(url, "BODY", f"multipart/form-data; boundary={boundary}", headers)
+    return copied.replace("'BODY'", rf"$'{parts}--{boundary}--\r\n'")
+
+
 JWT = "  -H 'Authorization: Bearer eyJhbGciOi.eyJzdWIi.c2lnbmF0dXJl' \\\n"
 FORM = "application/x-www-form-urlencoded"
 
@@ -186,6 +198,15 @@ NEWCOMERS = (
          chrome("/api/posts", '{"title":"News","body":"hello there"}',
                 headers="  -b 'sid=0a1b2c3d4e5f' \\\n  -H 'X-CSRF-Token: 6f5e4d3c2b1a' \\\n")),
         "password=tr0ub4dor",
+    ),
+    Stranger(
+        "guestbook.py",
+        ("--login", multipart("/enter", csrf_token="0123abcd", guest="ann",
+                              password="correct & horse"),
+         "--ws", "/entries", "--send",
+         multipart("/entries", "  -b 'guest=0a1b2c3d' \\\n", tag=("new", "summer"),
+                   entry="hello there")),
+        "password=correct & horse",
     ),
 )  # fmt: skip
 
