@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _socket
 import contextlib
+import functools
 import socket
 import ssl
 import struct
@@ -207,6 +208,8 @@ class StampedSocket:
         self.on_bytes = on_bytes
         if self._tls is not None:
             self._tls.release_buffer()
+            if self._tls.outgoing.pending:
+                self._send_raw_now(self._tls.outgoing.read())
             self.on_bytes = self._decrypting(self._tls, on_bytes)
         left, self._buffer, self._at = self._buffer[self._at :], b"", 0
         self._reader.add(self)
@@ -296,10 +299,11 @@ class StampedSocket:
                 raise
             else:
                 break
-        self._send_plain(tls.outgoing.read())
+        # What ends the handshake goes with the first bytes that are sent.
         self._tls = tls
-        # The last read may contain more: TLS 1.3 session tickets, data.
-        self._buffer = tls.decrypt(b"")[0]
+        if tls.incoming.pending:
+            # The last read contains more: TLS 1.3 session tickets, data.
+            self._buffer = tls.decrypt(b"")[0]
 
     @property
     def speaks_http2(self) -> bool:
@@ -333,6 +337,8 @@ class StampedSocket:
         tls = self._tls
         if tls is None:
             return self._receive_plain()
+        if tls.outgoing.pending:
+            self._send_plain(tls.outgoing.read())
         while data := self._receive_plain():
             plain, ended = tls.decrypt(data)
             if tls.outgoing.pending:
@@ -395,6 +401,12 @@ class StampedSocket:
             self._written_ns = max(sent_ns, self._written_ns)
 
 
+@functools.lru_cache(maxsize=256)
+def _ascii_name(host: str) -> bytes:
+    """Return a host's name as `ssl` would encode it, which takes several microseconds."""
+    return host.encode("idna")
+
+
 class _TlsLayer:
     """A TLS client between two memory buffers."""
 
@@ -404,7 +416,7 @@ class _TlsLayer:
         self.incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
         self.ssl = context.wrap_bio(
-            self.incoming, self.outgoing, server_hostname=host, session=session
+            self.incoming, self.outgoing, server_hostname=_ascii_name(host), session=session
         )
 
     def decrypt(self, data: bytes) -> tuple[bytes, bool]:

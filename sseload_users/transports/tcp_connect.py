@@ -27,6 +27,9 @@ _TCP_INFO = struct.Struct("B67xI28xI")
 #: The state of an open connection (``TCP_ESTABLISHED``, linux/tcp.h).
 _ESTABLISHED = 1
 
+#: Makes a new socket non-blocking; 0 on systems that have no such flag.
+_NONBLOCK: int = getattr(socket, "SOCK_NONBLOCK", 0)
+
 # The options that websocket-client sets: no delay for small frames, and a peer that vanishes
 # silently is noticed within a minute.
 _OPTIONS = [
@@ -58,9 +61,10 @@ def connect_tcp(
         OSError: the connection was refused, or could not be made.
     """
     # The C class: smaller than its Python subclass, and not wrapped by gevent.
-    sock = _socket.socket(family, socket.SOCK_STREAM)
+    sock = _socket.socket(family, socket.SOCK_STREAM | _NONBLOCK)
     try:
-        sock.setblocking(False)
+        if not _NONBLOCK:
+            sock.setblocking(False)
         for option in _OPTIONS:
             sock.setsockopt(*option)
         _stamp(sock)

@@ -46,16 +46,6 @@ def wait_writable(fd: int, deadline: float | None) -> None:
     _wait(fd, _EPOLLOUT, deadline)
 
 
-class _Wait:
-    """One greenlet that waits."""
-
-    __slots__ = ("deadline", "greenlet")
-
-    def __init__(self, deadline: float) -> None:
-        self.greenlet: Any = gevent.getcurrent()
-        self.deadline = deadline
-
-
 class EpollWaits:
     """The greenlets of one hub that wait for sockets.
 
@@ -67,7 +57,8 @@ class EpollWaits:
         self._epoll = epoll()
         self._hub: Any = gevent.get_hub()
         self._watcher = self._hub.loop.io(self._epoll.fileno(), _READ)
-        self._waits: dict[int, _Wait] = {}
+        # The greenlet and the deadline of each wait, by the file descriptor.
+        self._waits: dict[int, tuple[Any, float]] = {}
         self._timer: Any = None
         # When the timer fires (monotonic clock, s): not after any deadline.
         self._checked_at = math.inf
@@ -78,12 +69,13 @@ class EpollWaits:
         Raises:
             TimeoutError: the deadline has passed.
         """
-        own = _Wait(math.inf if deadline is None else deadline)
-        self._check_at(own.deadline)
+        until = math.inf if deadline is None else deadline
+        if until < self._checked_at:
+            self._check_at(until)
         if not self._waits:
             # An active watcher would keep an idle hub from ending.
             self._watcher.start(self._on_ready)
-        self._waits[fd] = own
+        own = self._waits[fd] = (gevent.getcurrent(), until)
         self._epoll.register(fd, events)
         try:
             while self._waits.get(fd) is own:
@@ -92,7 +84,7 @@ class EpollWaits:
             # Not if the greenlet is killed: then its wait is still there.
             self._remove(fd, own)
 
-    def _remove(self, fd: int, own: _Wait) -> bool:
+    def _remove(self, fd: int, own: tuple[Any, float]) -> bool:
         """End a wait; return whether it was there."""
         if self._waits.get(fd) is not own:
             return False
@@ -107,16 +99,16 @@ class EpollWaits:
             # A greenlet that was resumed before may have ended this wait.
             own = self._waits.get(fd)
             if own is not None and self._remove(fd, own):
-                own.greenlet.switch()
+                own[0].switch()
 
     def _on_timer(self) -> None:
         self._checked_at = math.inf
         now = time.monotonic()
-        expired = [each for each in self._waits.items() if each[1].deadline <= now]
+        expired = [each for each in self._waits.items() if each[1][1] <= now]
         for fd, own in expired:
             if self._remove(fd, own):
-                own.greenlet.throw(TimeoutError("timed out"))
-        self._check_at(min((each.deadline for each in self._waits.values()), default=math.inf))
+                own[0].throw(TimeoutError("timed out"))
+        self._check_at(min((until for _, until in self._waits.values()), default=math.inf))
 
     def _check_at(self, deadline: float) -> None:
         """Have the deadlines checked at a time, if they are not checked before."""
