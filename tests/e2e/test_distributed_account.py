@@ -31,9 +31,9 @@ REGIONS = {"a": ("--region", "eu"), "b": ("--region", "us"), "c": ("--region", "
 #: This worker takes its time to connect.
 SLOW = """
 import gevent
-from sseload_users.users.client import SimulatedClient
-connect = SimulatedClient._try_to_connect
-SimulatedClient._try_to_connect = lambda self: gevent.sleep(1.5) or connect(self)
+from sseload_users.users.connector import Connector
+connect = Connector._try_to_connect
+Connector._try_to_connect = lambda self: gevent.sleep(1.5) or connect(self)
 """
 
 #: On this worker's machine there is no file of users.

@@ -7,14 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from sseload_users.run.user_gauges import UserGauges
-from sseload_users.users.client import SimulatedClient
+from sseload_users.users.connector import Connector
 
 
 def test_an_attempt_that_has_succeeded_is_no_longer_being_made() -> None:
     """Otherwise an account that is closed then has more successes than attempts."""
     users, seen = UserGauges(), []
 
-    class Client(SimulatedClient):
+    class Client(Connector):
         def __init__(self) -> None:
             self._worker_run: Any = SimpleNamespace(
                 finished=False, connect_turns=SimpleNamespace(call=self._call), users=users
@@ -31,5 +31,5 @@ def test_an_attempt_that_has_succeeded_is_no_longer_being_made() -> None:
             assert self._queue_us == 5
             seen.append(users.connecting.value)
 
-    assert Client()._connect(1)
+    assert Client().connect(1)
     assert seen == [1, 0]
