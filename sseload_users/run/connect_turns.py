@@ -98,6 +98,7 @@ class ConnectTurns(Generic[_T]):
         self._timer = self._hub.loop.timer(_TICK_S, _TICK_S)
         self._callers: set[gevent.Greenlet[..., None]] = set()
         self._idle: list[gevent.Greenlet[..., None]] = []
+        self._closed = False
 
     def next_due(self) -> tuple[float, int]:
         """Return when the next first connect is due (monotonic clock, s; wall clock, ns)."""
@@ -144,7 +145,8 @@ class ConnectTurns(Generic[_T]):
         return own.result  # type: ignore[return-value]
 
     def close(self) -> None:
-        """End the greenlets that are idle."""
+        """Keep no greenlets that are idle, from now on."""
+        self._closed = True
         for each in self._idle:
             self._callers.discard(each)
             each.kill(block=False)
@@ -217,6 +219,8 @@ class ConnectTurns(Generic[_T]):
             while True:
                 own = self._granted.popleft() if self._granted else None
                 if own is None:
+                    if self._closed:
+                        return
                     self._idle.append(current)
                     self._hub.switch()
                 elif own.state == "granted":
@@ -231,12 +235,10 @@ class ConnectTurns(Generic[_T]):
         own.state, own.caller = "running", caller
         try:
             own.result = own.function(own.waited_us)
-        except gevent.GreenletExit:
-            raise
         except BaseException as error:  # noqa: BLE001 - its greenlet raises it
             own.error = error
         if own.state == "stopped":
-            raise gevent.GreenletExit  # which the function has caught
+            raise gevent.GreenletExit
         own.state, own.caller = "done", None
         self._hub.loop.run_callback(own.wake)
         if (following := self._release(own)) is not None:

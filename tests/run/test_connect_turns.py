@@ -20,6 +20,11 @@ def current(_: int) -> Any:
     return gevent.getcurrent()
 
 
+def leave(_: int) -> None:
+    """A call that ends its greenlet."""
+    raise gevent.GreenletExit
+
+
 def first(turns: ConnectTurns[Any], function: Callable[[int], Any]) -> Any:
     """Make a first connect."""
     return turns.call(function, turns.next_due()[0])
@@ -151,6 +156,8 @@ def test_what_is_called_returns_and_raises_to_its_user() -> None:
     assert callers[0] is callers[1] is callers[2] is not own
     with pytest.raises(ZeroDivisionError):
         turns.call(lambda _: 1 // 0)
+    with pytest.raises(gevent.GreenletExit):
+        turns.call(leave)
 
     def slowly(_: int) -> int:
         gevent.sleep(0.001)
@@ -161,8 +168,10 @@ def test_what_is_called_returns_and_raises_to_its_user() -> None:
     turns.close()
     gevent.sleep(0)
     assert callers[0].dead
-    assert turns.call(current) is not own
-    turns.close()
+    later = turns.call(current)
+    assert later is not own
+    gevent.sleep(0)
+    assert later.dead
 
 
 def test_if_all_callers_are_busy_a_user_makes_its_own_call() -> None:
