@@ -40,6 +40,7 @@ from sseload_users.report.compression import compression_sentences
 from sseload_users.report.glue import GLUE, glued, listed
 from sseload_users.report.latency_table import LatencyTable
 from sseload_users.report.model import Report
+from sseload_users.report.moments import outage_sentence
 from sseload_users.report.nodes_table import NodesTable
 from sseload_users.report.progress import columns
 from sseload_users.report.received_table import ReceivedTable
@@ -166,6 +167,8 @@ def _summary(report: Report) -> RenderableType:
         parts.append(_section("Storm", [glued(storm_sentence(report.storm))]))
     if report.flap:
         parts.append(_section("Flapping", [glued(flap_sentence(report.flap))]))
+    if away := outage_sentence(report):
+        parts.append(_section("Outages", [glued(away)]))
     opens = [point.open for point in report.timeline]
     if server := list(vitals.sentences(report.vitals, opens)):
         parts.append(_section("Server", [listed(server)]))

@@ -15,7 +15,7 @@ from sseload_users.report.accuracy import accuracy
 from sseload_users.report.compression import compression_sentences
 from sseload_users.report.distribution import distribution
 from sseload_users.report.model import CodeRow, Report, TimelinePoint
-from sseload_users.report.moments import moments
+from sseload_users.report.moments import moments, outage_sentence
 from sseload_users.report.pages import page, setting
 from sseload_users.report.reason_links import links
 from sseload_users.report.summary_figures import figures
@@ -182,8 +182,10 @@ def _groups(report: Report) -> Iterator[Markup]:
 
 
 def _returns(report: Report) -> dict[str, str]:
-    """Return how soon connections were back that sseload ended, by how it did; empty for not."""
+    """Return how soon connections were back, by what had ended them; empty for what did not."""
+    away = outage_sentence(report)
     return {
+        "away": away[:1].upper() + away[1:],
         "storm": storm_sentence(report.storm) if report.storm else "",
         "flap": flap_sentence(report.flap) if report.flap else "",
     }

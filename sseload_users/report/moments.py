@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sseload_users.core.outages import Change, outages
+from sseload_users.core.formatting import seconds
+from sseload_users.core.outages import Change, Outage, outages
 from sseload_users.report.model import Report, TimelinePoint
 from sseload_users.verdict.saturation import LATE_MS
 from sseload_users.verdict.symptoms import Finding
@@ -52,6 +53,27 @@ def moments(report: Report, storms_s: Iterable[float] | None = None) -> list[Mom
     return sorted(found, key=lambda moment: (moment.start_s, moment.end_s, moment.name))
 
 
+def outage_sentence(report: Report) -> str:
+    """Return when most sessions were away, in a run without nodes; empty if they never were.
+
+    Tables have the gaps of nodes.
+    """
+    found = [] if report.nodes else _outages_of_all(report.timeline)
+    if not found:
+        return ""
+    first = found[0]
+    if len(found) == 1 and first.to_s is None:
+        return (
+            f"most sessions were away from {seconds(first.from_s)} after the run began to its end"
+        )
+    ends = [_end(report.timeline) if each.to_s is None else each.to_s for each in found]
+    when = f"from {seconds(first.from_s)} to {seconds(ends[0])} after the run began"
+    if len(found) == 1:
+        return f"most sessions were away {when}"
+    total = sum(end - each.from_s for end, each in zip(ends, found, strict=True))
+    return f"most sessions were away {len(found)} times, {seconds(total)} in all; first {when}"
+
+
 def _of_findings(findings: Sequence[Finding]) -> Iterator[Moment]:
     for each in findings:
         start, end = (each.evidence.get(name) for name in ("from_s", "to_s"))
@@ -67,15 +89,20 @@ def _of_nodes(report: Report) -> Iterator[Moment]:
 
 
 def _of_all(timeline: Sequence[TimelinePoint]) -> Iterator[Moment]:
-    """Yield when most sessions ended in a run without nodes, as if its server were one."""
+    """Yield when most sessions were away in a run without nodes."""
+    for each in _outages_of_all(timeline):
+        end = _end(timeline) if each.to_s is None else each.to_s
+        yield Moment(each.from_s, end, "most sessions away")
+
+
+def _outages_of_all(timeline: Sequence[TimelinePoint]) -> list[Outage]:
+    """Return the outages of the server of a run without nodes, as if it were one."""
     changes, before = [], 0.0
     for point in timeline:
         lost = point.dropped if point.ended is None else point.ended
         changes.append(Change(before, point.t, lost, point.open))
         before = point.t
-    for each in outages(changes):
-        end = before if each.to_s is None else each.to_s
-        yield Moment(each.from_s, end, "most sessions away")
+    return outages(changes)
 
 
 def _of_generator(timeline: Sequence[TimelinePoint]) -> Iterator[Moment]:

@@ -149,6 +149,7 @@ def test_the_restart_of_a_single_server_is_an_outage(tmp_path: Path) -> None:
     assert (connections["planned_ends"], connections["dropped"]) == (6, 0)
     (found,) = moments(parse(outcome.report, "report.json"))
     assert found.name == "most sessions away"
+    assert " Outages " in outcome.stdout
     check_outage(found.start_s, found.end_s, outcome.report, record.read(path).nodes[1])
 
 

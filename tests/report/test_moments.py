@@ -7,10 +7,10 @@ from dataclasses import replace
 from sseload_users.core.histogram import Histogram
 from sseload_users.core.node_figures import NodeOutage
 from sseload_users.core.run_figures import StormRecovery, VitalsSeries
-from sseload_users.report import charts, html
+from sseload_users.report import charts, console, html
 from sseload_users.report.charts import RunTime
 from sseload_users.report.model import Report
-from sseload_users.report.moments import Moment, moments
+from sseload_users.report.moments import Moment, moments, outage_sentence
 from sseload_users.verdict.symptoms import Finding
 from tests.report.test_report_nodes import report_of
 from tests.support.pages import cells, classes, parse, words
@@ -73,6 +73,37 @@ def test_planned_ends_of_all_sessions_are_an_outage() -> None:
     for row in rows:
         row.ended = None  # as in an older report
     assert moments(report) == [Moment(rows[10].t, rows[11].t, "most sessions away")]
+
+
+def test_the_outages_of_a_single_server_are_said() -> None:
+    report = sample(20, 5)
+    rows = report.timeline
+    assert outage_sentence(report) == ""
+    for row in rows[:10]:
+        row.open = 20
+    rows[9].ended = 20
+    for row in rows[9:]:
+        row.open = 0
+    never = f"most sessions were away from {rows[8].t:.1f} s after the run began to its end"
+    assert outage_sentence(report) == never
+    rows[12].open = rows[13].open = 20
+    when = f"from {rows[8].t:.1f} s to {rows[12].t:.0f} s after the run began"
+    assert outage_sentence(report) == f"most sessions were away {when}"
+    assert f"Outages       most sessions were away {when}" in words_of_console(report)
+    assert f"Most sessions were away {when}." in words(parse(html.document(report)))
+    for row in rows[12:24]:
+        row.open = 20
+    rows[24].ended = 18
+    again_s = rows[-1].t - rows[23].t
+    assert outage_sentence(report) == (
+        f"most sessions were away 2 times, {4 + again_s:.0f} s in all; first {when}"
+    )
+    report.nodes = report_of(2, {}).nodes
+    assert outage_sentence(report) == ""
+
+
+def words_of_console(report: Report) -> str:
+    return console.summary(report, 120).replace("\u00a0", " ")
 
 
 def test_stalls_of_the_generator_are_moments() -> None:
