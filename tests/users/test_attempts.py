@@ -6,6 +6,11 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import gevent
+import pytest
+
+from sseload_users.core.ledger import Ledger
+from sseload_users.run.operation_counters import OperationCounters
 from sseload_users.run.user_gauges import UserGauges
 from sseload_users.users.connector import Connector
 
@@ -33,3 +38,41 @@ def test_an_attempt_that_has_succeeded_is_no_longer_being_made() -> None:
 
     assert Client().connect(1)
     assert seen == [1, 0]
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_user_that_is_stopped_before_it_holds_its_session_leaves(opened: bool) -> None:
+    """Otherwise the server would be blamed for what the session did not get."""
+    ledger = Ledger(1.0, lambda *_: None)
+    connection = ledger.add_connection()
+    left: list[str] = []
+
+    class Client(Connector):
+        def __init__(self) -> None:
+            self._worker_run: Any = SimpleNamespace(
+                finished=False,
+                connect_turns=SimpleNamespace(call=self._call),
+                users=UserGauges(),
+                ledger=ledger,
+                operations=OperationCounters(ledger, lambda: False),
+            )
+            self._connection = connection
+            self._unheld = None
+            transport: Any = SimpleNamespace(leave=lambda: left.append("transport"))
+            requests: Any = SimpleNamespace(end=lambda: left.append("requests"))
+            self.transport, self.requests = transport, requests
+
+        def _call(self, function: Callable[[int], Any], due_s: float, *, limited: bool) -> Any:
+            del due_s, limited
+            function(0)
+            raise gevent.GreenletExit
+
+        def _try_to_connect(self) -> None:
+            if opened:
+                self._unheld = ledger.open_session(connection, 1, 2)
+
+    with pytest.raises(gevent.GreenletExit):
+        Client().connect(None)
+    assert left == ["transport", "requests"] * opened
+    assert ledger.open_sessions == 0
+    assert connection.sessions == opened
