@@ -15,6 +15,8 @@ _TOO_EARLY_NS = 10**18
 #: No code is longer; nothing else is worth a closer look.
 _LONGEST = 2000
 
+#: How a text was changed that has more than one code, or more than a code.
+FURTHER_TEXT = "with further text around"
 _CUT_END, _CUT_START = "cut off at the end", "cut off at the beginning"
 
 
@@ -74,7 +76,7 @@ class AlteredCodes:
         whole = self._before + found + after
         if self._before.endswith(before) and self._shape.parse(whole) is not None:
             return _CUT_START
-        return "with further text around" if self._shape.find_all(text.encode()) else ""
+        return FURTHER_TEXT if self._shape.find_all(text.encode()) else ""
 
     def _is_start(self, after: str) -> bool:
         """Whether a text is the beginning of what follows the run's identity in a code."""

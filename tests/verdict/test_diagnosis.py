@@ -617,11 +617,31 @@ def test_a_saturated_generator_is_the_only_finding() -> None:
     assert found(replace(symptoms, account=busy)) == ["generator"]
 
 
-def test_overlooked_codes_are_the_explanation_of_losses() -> None:
-    symptoms = run_of(lambda place, code: (place + code) % 2 == 0)
-    account = symptoms.account
-    seen = replace(account, deliveries=replace(account.deliveries, overlooked=7))
-    assert found(replace(symptoms, account=seen)) == ["several_per_frame"]
+@pytest.mark.parametrize(
+    ("overlooked", "altered", "pattern"),
+    [
+        (100, {}, ["several_per_frame"]),
+        (85, {}, ["several_per_frame"]),
+        (70, {}, []),
+        # One text with several codes in it.
+        (100, {"with further text around": 40}, ["several_per_frame"]),
+        # Codes that came changed are seen in their messages.
+        (100, {"with white space around": 100}, ["altered"]),
+        (100, {"with white space around": 60, "with further text around": 10}, []),
+    ],
+)
+def test_overlooked_codes_are_the_explanation_of_most_losses_or_of_none(
+    overlooked: int, altered: dict[str, int], pattern: list[str]
+) -> None:
+    symptoms = run_of(lambda place, code: (7 * place + 3 * code) % 8 == 0)
+    figures = symptoms.account.deliveries
+    seen = replace(figures, owed=800, delivered=700, missing=100, overlooked=overlooked)
+    account = replace(symptoms.account, deliveries=seen)
+    symptoms.workers["a"].altered.update(altered)
+    seen_so = replace(symptoms, account=account)
+    assert found(seen_so) == pattern
+    if pattern == ["several_per_frame"]:
+        assert one(seen_so).explains == overlooked / 100
 
 
 def test_evidence_is_merged_and_packed() -> None:

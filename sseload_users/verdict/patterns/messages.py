@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sseload_users.core.altered_codes import FURTHER_TEXT
 from sseload_users.core.formatting import count, number, share
 from sseload_users.verdict.symptoms import Finding, Symptoms
 
@@ -13,10 +14,13 @@ _MIN_COPIES, _MIN_PAIRS = 5, 20
 
 def several_per_frame(symptoms: Symptoms) -> Finding | None:
     """Find that messages contain further codes, where the profile does not look for them."""
-    deliveries = symptoms.account.deliveries
-    if not deliveries.overlooked:
+    deliveries, altered = symptoms.account.deliveries, symptoms.altered
+    lost = deliveries.missing + deliveries.late + deliveries.interrupted
+    # A code that came changed is seen in its message, too. With text around it, that text may be
+    # further codes.
+    changed = altered.total() - altered[FURTHER_TEXT]
+    if deliveries.overlooked - changed < max(_EXPLAINS * lost, 1):
         return None
-    lost = deliveries.overlooked + deliveries.missing + deliveries.late + deliveries.interrupted
     return Finding(
         "several_per_frame",
         f"{number(deliveries.overlooked)} codes arrived in places where the profile does not look "
