@@ -136,10 +136,7 @@ class WorkerRun:
         self.ledger = self._accounting.ledger
         self.announced_s = 0.0 if link.role == "local" else _ANNOUNCED_S
         self.churn = Churn(
-            self.ledger,
-            options.session_length,
-            self.announced_s,
-            returns=spec.guarantee == "resume",
+            self.ledger, options.session_length, self.announced_s, returns=spec.guarantee == "resume"
         )
         self.operations = OperationCounters(self.ledger, self._is_finished)
         self.count_upkeep = self.operations.count_upkeep
