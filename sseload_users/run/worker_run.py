@@ -135,9 +135,8 @@ class WorkerRun:
         )
         self.ledger = self._accounting.ledger
         self.announced_s = 0.0 if link.role == "local" else _ANNOUNCED_S
-        self.churn = Churn(
-            self.ledger, options.session_length, self.announced_s, returns=spec.guarantee == "resume"
-        )
+        resumes = spec.guarantee == "resume"
+        self.churn = Churn(self.ledger, options.session_length, self.announced_s, returns=resumes)
         self.operations = OperationCounters(self.ledger, self._is_finished)
         self.count_upkeep = self.operations.count_upkeep
         self.count_malformed = self.operations.count_malformed
