@@ -47,7 +47,9 @@ class EvidenceCollector:
         self._sources: dict[int, str] = {}
         self._latest: dict[int, tuple[int, int]] = {}
         self._first_sent_ns: dict[int, int] = {}
-        # By sequence number of a settled code: which of these connections had received it, as bits.
+        # By sequence number of a settled code, from the first on: which of these connections had
+        # received it, as bits.
+        self._first = 0
         self._had = array("Q")
 
     def opened(self, session: Session) -> None:
@@ -89,15 +91,15 @@ class EvidenceCollector:
 
     def came_again(self, session: Session, code: TrackedCode) -> None:
         """Look at a further copy of a settled code: whether an earlier session had it."""
-        number, sequence = session.connection.number - 1, code.sequence
+        number, index = session.connection.number - 1, code.sequence - self._first
         if (
             code.owed
             and number in self._earlier
             and self._sessions.get(number) is session
             and not session.is_owed(code.sent_ns or 0, code.channel)
-            and sequence < len(self._had)
+            and 0 <= index < len(self._had)
         ):
-            self._evidence.copies.further_again += self._had[sequence] >> number & 1
+            self._evidence.copies.further_again += self._had[index] >> number & 1
 
     def came_altered(self, how: str) -> None:
         """Note a message in which a code of this run is changed, and how."""
@@ -164,10 +166,16 @@ class EvidenceCollector:
 
     def _keep(self, sequence: int, had: int) -> None:
         """Keep which connections have received a code."""
-        missing = sequence + 1 - len(self._had)
-        if missing > 0:
-            self._had.frombytes(bytes(missing * self._had.itemsize))
-        self._had[sequence] = had
+        if not self._had:
+            # Observed messages have their own numbers, which may be large.
+            self._first = sequence
+        before, after = self._first - sequence, sequence + 1 - self._first - len(self._had)
+        if before > 0:
+            self._had[:0] = array("Q", [0]) * before
+            self._first = sequence
+        elif after > 0:
+            self._had.extend(array("Q", [0]) * after)
+        self._had[sequence - self._first] = had
 
     def _count_owed(self, owed: int) -> None:
         """Count pairs that were owed, in first and in later sessions of connections."""

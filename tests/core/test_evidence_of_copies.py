@@ -45,3 +45,20 @@ def test_a_second_copy_within_a_session_does_not_count_as_one_after_a_return() -
     ledger.settle(T0 + 5 * S)
     returned.receive(ledger.code(1), T0 + 5 * S)
     assert ledger.take().evidence.copies.further_again == 0
+
+
+def test_numbers_of_observed_messages_may_be_large_and_come_in_any_order() -> None:
+    ledger = Ledger(1.0)
+    connection = ledger.add_connection()
+    first = ledger.open_session(connection, T0, T0)
+    numbers = (10**15 + 2, 10**15, 10**15 + 1)
+    for place, sequence in enumerate(numbers):
+        ledger.announce(sequence, T0 + place * S)
+        ledger.set_status(sequence, "accepted")
+        first.receive(ledger.code(sequence), T0 + place * S + MS)
+        ledger.settle(T0 + place * S + 2 * S)
+    ledger.close_session(first, T0 + 6 * S, released=True)
+    returned = ledger.open_session(connection, T0 + 6 * S, T0 + 6 * S)
+    for sequence in numbers:
+        returned.receive(ledger.code(sequence), T0 + 7 * S)
+    assert ledger.take().evidence.copies.further_again == 3
