@@ -55,9 +55,9 @@ def connect_times_ms(capture: Child, expected: int, *, tls: bool) -> list[float]
     """
     if "dropped 0" not in capture.output():
         raise BenchError("the witness is incomplete")
-    # With TLS, hello and Finished come before the request; the server's hello with the rest of
-    # its handshake, and two tickets for later connections, before the response.
-    request, response = (2, 3) if tls else (0, 0)
+    # With TLS, a hello comes before the packet with Finished and the request; the server's hello
+    # with the rest of its handshake, and two tickets for later connections, before the response.
+    request, response = (1, 3) if tls else (0, 0)
     complete = [
         each
         for each in _connections((capture.folder / "packets").read_bytes())
