@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
+
+#: Below the ports that systems give to connections and to servers that ask for any: whoever wants
+#: to listen on one of them later still can.
+_PORTS = range(10_000, 30_000)
 
 
 def free_port(address: str = "127.0.0.1") -> int:
     """Return a TCP port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
+    while True:
+        port = random.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((address, port))
+            return port
 
 
 def free_pair(address: str = "127.0.0.1") -> int:

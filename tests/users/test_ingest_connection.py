@@ -121,6 +121,10 @@ def test_without_a_connection_codes_are_unsent_with_the_cause_of_its_end(
         assert len(publisher.written) == 1
         publisher.observer.calls.clear()
         publisher.wait_for("connected")
+        # The server counts a session once it has accepted it.
+        with gevent.Timeout(5):
+            while server.sessions < 2:
+                gevent.sleep(0.005)
         assert server.sessions == 2
 
 
