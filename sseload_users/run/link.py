@@ -29,6 +29,7 @@ from sseload_users.run.encoding import (
     decode_to_worker,
     encode,
 )
+from sseload_users.run.master_port import terminate_workers
 from sseload_users.run.messages import ToLeader, ToWorker
 
 _logger = logging.getLogger(__name__)
@@ -168,6 +169,9 @@ class Link:
             while len(runner.clients) < expected and time.monotonic() < deadline:
                 gevent.sleep(0.05)
             runner.quit()
+            if getattr(runner.environment.parsed_options, "processes", None):
+                # One that has not connected yet would try to for minutes.
+                terminate_workers()
 
     def _at_master(self, msg: Any, **_: Any) -> None:
         try:

@@ -29,6 +29,13 @@ def explain_failures(status: int) -> None:
     sys.excepthook = _make_hook(sys.excepthook, status)
 
 
+def terminate_workers() -> None:
+    """End the processes that this one has started: the workers of --processes."""
+    for worker in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            worker.terminate()
+
+
 def _make_hook(otherwise: _Hook, status: int) -> _Hook:
     def hook(
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
@@ -43,10 +50,8 @@ def _make_hook(otherwise: _Hook, status: int) -> _Hook:
             "(--master-bind-port, and --master-port for the workers).",
             file=sys.stderr,
         )
-        # The workers of --processes would wait for this master, or join the other one.
-        for worker in psutil.Process().children():
-            with contextlib.suppress(psutil.Error):
-                worker.terminate()
+        # They would wait for this master, or join the other one.
+        terminate_workers()
         sys.exit(status)
 
     return hook

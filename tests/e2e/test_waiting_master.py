@@ -55,3 +55,27 @@ def test_a_worker_that_waits_for_its_master_ends_on_sigterm(tmp_path: Path) -> N
         worker.wait_for("Failed to connect to master")
         worker.child.send_signal(signal.SIGTERM)
         assert worker.finish().status == 2
+
+
+def test_workers_that_have_not_connected_end_with_a_refused_run(tmp_path: Path) -> None:
+    locustfile = tmp_path / "slow_workers.py"
+    locustfile.write_text(
+        "import time\n"
+        "from locust.env import Environment\n"
+        "from sseload_users import CodeBroadcaster, CodeListener\n"
+        "connect = Environment.create_worker_runner\n"
+        "def late(*arguments, **named):\n"
+        "    time.sleep(30)\n"
+        "    return connect(*arguments, **named)\n"
+        "Environment.create_worker_runner = late\n",
+        "utf-8",
+    )
+    port = str(free_port())
+    with running(
+        tmp_path, "-f", str(locustfile), "--headless", "-u", "10", "--processes", "2",
+        "--master-bind-port", port, "--master-port", port,
+        "--host", "http://127.0.0.1:9", "--target", "unknown", command=LOCUST, report=False,
+    ) as master:  # fmt: skip
+        outcome = master.finish()
+    assert outcome.status == 2
+    assert outcome.error_messages[0].startswith("sseload: ")
