@@ -193,11 +193,11 @@ class Accounting:
         """Sample the seconds that have ended: one sample for each."""
         self._load.sample()
         lag = CoarseHistogram()
-        lag.add_all(self._network.lag.drain())
+        lag.add_counted(self._network.lag.drain())
         tally = self.ledger.tally
         connecting, stalls = self._users().connecting, self._load.take_stalls()
         tally.lag.merge(lag)
-        tally.stamp_error.add_all(self._network.lag.drain_errors())
+        tally.stamp_error.add_counted(self._network.lag.drain_errors())
         wire, inflated, flushes = self._network.inflation.drain()
         tally.counters.compressed_bytes += wire
         tally.counters.inflated_bytes += inflated

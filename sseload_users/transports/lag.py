@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from array import array
+from collections import Counter
 from collections.abc import Callable
+from itertools import repeat
 from typing import TypeAlias
 
 from sseload_users.core.timestamps import IMPRECISE_NS, SharedStamp
@@ -46,19 +49,23 @@ class LagRecorder:
         self.imprecise = self.imprecise or error_ns >= IMPRECISE_NS
         return SharedStamp.of(arrived_ns, empty_ns)
 
-    def drain(self) -> array[int]:
-        """Return the samples since the last drain, in whole microseconds.
+    def drain(self) -> Counter[int]:
+        """Return the number of samples since the last drain, by whole microseconds.
 
-        A negative sample, from a clock that was stepped back, counts as zero.
+        A sample from a clock that was stepped back is negative.
         """
         samples, self._samples = self._samples, array("q")
         self.add = self._samples.append
-        return array("q", [sample // 1000 if sample > 0 else 0 for sample in samples])
+        return _in_microseconds(samples)
 
-    def drain_errors(self) -> array[int]:
-        """Return the largest possible errors of shared stamps, in whole microseconds.
+    def drain_errors(self) -> Counter[int]:
+        """Return the largest possible errors of shared stamps, by whole microseconds.
 
         There is one value for each read since the last drain whose messages share a stamp.
         """
         errors, self._errors = self._errors, array("q")
-        return array("q", [error // 1000 for error in errors])
+        return _in_microseconds(errors)
+
+
+def _in_microseconds(values_ns: array[int]) -> Counter[int]:
+    return Counter(map(operator.floordiv, values_ns, repeat(1000)))

@@ -88,8 +88,10 @@ def test_add_all_equals_repeated_add(values: list[int]) -> None:
     for value, count in Counter(values).items():
         counted.add(value, count)
         counted.add(value - 1, 0)
-    assert at_once.pack() == single.pack() == counted.pack()
-    assert at_once.total == single.total == counted.total == len(values)
+    all_counted = Histogram()
+    all_counted.add_counted(Counter(values))
+    assert at_once.pack() == single.pack() == counted.pack() == all_counted.pack()
+    assert at_once.total == single.total == counted.total == all_counted.total == len(values)
 
 
 @settings(deadline=None)

@@ -112,7 +112,7 @@ def test_messages_read_together_arrived_within_their_bounds(seed: int) -> None:
     bounds = {line: between for each in found for line, between in each.found.items()}
     assert bounds.keys() == sent.keys()
     errors = shared.lag.drain_errors()
-    assert len(errors) > people
+    assert errors.total() > people
     for line, (earliest_ns, latest_ns) in bounds.items():
         before, after = sent[line]
         assert earliest_ns <= after
@@ -202,7 +202,7 @@ def test_without_kernel_stamps_the_stamp_is_the_time_of_reading(
         connection.close()
     assert watched.data == b"hello"
     assert before <= watched.reads[0][1] <= time.time_ns()
-    assert list(shared.lag.drain()) == []
+    assert shared.lag.drain() == {}
 
 
 def test_arrivals_and_sends_are_on_the_same_clock(shared: Network) -> None:
@@ -224,7 +224,7 @@ def test_lag_is_drained_in_whole_microseconds() -> None:
     lag = LagRecorder()
     for nanoseconds in (0, 999, 1_000, 2_500_000, -7):
         lag.add(nanoseconds)
-    assert list(lag.drain()) == [0, 0, 1, 2500, 0]
+    assert lag.drain() == {0: 2, 1: 1, 2500: 1, -1: 1}
     lag.add(5_000)
-    assert list(lag.drain()) == [5]
-    assert list(lag.drain()) == []
+    assert lag.drain() == {5: 1}
+    assert lag.drain() == {}
