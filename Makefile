@@ -97,11 +97,11 @@ dist: .venv/dev ## Build the sdist and the wheel of the last commit: the same by
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "sseload needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 
-.venv/run: requirements.txt | .venv/bin/sseload
+.venv/run: requirements.txt | .venv/bin/sseload .venv/compiled
 	$(BIN)/python -m pip install -q --require-hashes -r requirements.txt
 	@touch $@
 
-.venv/dev: requirements.txt requirements-dev.txt | .venv/bin/sseload
+.venv/dev: requirements.txt requirements-dev.txt | .venv/bin/sseload .venv/compiled
 	$(BIN)/python -m pip install -q --require-hashes -r requirements-dev.txt
 	@touch $@ .venv/run
 
@@ -114,6 +114,11 @@ dist: .venv/dev ## Build the sdist and the wheel of the last commit: the same by
 	@printf '%s\n' '#!/bin/sh' \
 		'PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" exec "$(CURDIR)/$(BIN)/python" -m sseload_users "$$@"' >$@
 	@chmod +x $@
+
+# Where that is not possible, it says so once: everything works without it.
+.venv/compiled: sseload_users/transports/_receiving.c | .venv/bin/sseload
+	@$(BIN)/sseload compile >/dev/null || true
+	@touch $@
 
 pictures: .venv/dev ## Make the pictures in docs/ anew, and those of all kinds of pages in build/pages (needs chromium)
 	$(BIN)/python -m docs.make_pictures

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from bench.children import ROOT, BenchError, Child, python
 from bench.traffic import CHANNEL, SETTLE, Load, frame_bytes
+from sseload_users.transports.receiving import PURE_PYTHON
 from tests.servers.nchan import Nchan
 
 #: Our own client programs.
@@ -212,6 +213,16 @@ class Sseload(Generator):
         except OSError as error:
             raise BenchError("sseload left no report") from error
         return report
+
+
+class SseloadInPython(Sseload):
+    """sseload as it is where nothing can be compiled."""
+
+    title = "sseload, not compiled"
+
+    def command(self, server: Nchan, load: Load, folder: Path) -> Sequence[str]:
+        """Return the same command, in an environment that rules out what is compiled."""
+        return ["env", f"{PURE_PYTHON}=1", *super().command(server, load, folder)]
 
 
 def _rate(load: Load) -> int:

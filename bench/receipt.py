@@ -12,6 +12,7 @@ from bench.generators import (
     PlainLocust,
     PlainLocustLoop,
     Sseload,
+    SseloadInPython,
     TransportAlone,
 )
 from bench.measure import Measured, measure
@@ -23,6 +24,7 @@ GENERATORS: tuple[Generator, ...] = (
     BareLoop(),
     TransportAlone(),
     Sseload(),
+    SseloadInPython(),
     Artillery(),
     PlainLocustLoop(),
     PlainLocust(),

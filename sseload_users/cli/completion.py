@@ -62,6 +62,7 @@ def _parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:
         "trend": [_without_help(history.trend_parser())],
         "targets": [],
         "docs": [],
+        "compile": [],
         "demo": [_without_help(command_line.parser())],
         "help": [],
         "completion": [],

@@ -153,6 +153,12 @@ def _docs(words: Sequence[str]) -> int:
     return docs.main(words)
 
 
+def _compile(words: Sequence[str]) -> int:
+    from sseload_users.cli import compile as compile_command
+
+    return compile_command.main(words)
+
+
 def _ui(words: Sequence[str]) -> int:
     from sseload_users.cli import run
 
@@ -194,6 +200,7 @@ COMMANDS = {
     "trend": Command("--name NAME", "say where the figures of runs of one name changed", _trend),
     "ui": Command("", "open Locust's web UI", _ui),
     "demo": Command("[--port N]", "run the embedded target on its own", _demo),
+    "compile": Command("", "compile the reading of messages, for less CPU", _compile),
     "help": Command("WORD", "explain a command or an option", _help),
     "docs": Command("PAGE", "print a page of the documentation; without PAGE, list them", _docs),
     "completion": Command(

@@ -103,8 +103,8 @@ class Histogram:
             counts[bucket] = counts.get(bucket, 0) + count
             self.total += count
             self.total_us += value_us * count
-        self.min_us = min(self.min_us, min(max(min(counted), 0), MAX_US))
-        self.max_us = max(self.max_us, min(max(max(counted), 0), MAX_US))
+        self.min_us = min(self.min_us, max(min(counted), 0), MAX_US)
+        self.max_us = max(self.max_us, min(max(*counted, 0), MAX_US))
 
     def merge(self, other: Histogram) -> None:
         """Add another histogram's values."""

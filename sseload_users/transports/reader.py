@@ -1,13 +1,14 @@
 """Reading all connections of a process in the hub.
 
 One epoll set holds all connections, and one libev watcher holds the epoll set. That costs
-less, for each receipt and for each idle connection, than a libev watcher per connection: the
-loop below reads, stamps and hands over without a Python call in between. On platforms without
-epoll, each connection has its own watcher.
+less, for each receipt and for each idle connection, than a libev watcher per connection: one
+loop reads all that are ready, as `receiving` has it, and hands over what there was. On platforms
+without epoll, each connection has its own watcher.
 """
 
 from __future__ import annotations
 
+import os
 import select
 import time
 from collections.abc import Callable
@@ -19,14 +20,13 @@ import gevent.monkey
 from sseload_users.core.clock import from_kernel
 from sseload_users.transports.lag import LagRecorder
 from sseload_users.transports.reading import (
-    ANCILLARY_BYTES,
     READ_BYTES,
     Readable,
     Reader,
     end_watch,
     read_once,
-    unpack_timespec,
 )
+from sseload_users.transports.receiving import ReceiveEach, receive_best
 
 #: Most connections that one turn of the hub reads, so that a broadcast to ten thousand does
 #: not hold up the greenlets that send the next one.
@@ -64,6 +64,7 @@ class EpollReader:
     Args:
         lag: records the generator's lag.
         epoll: makes an epoll set.
+        receive_each: reads the connections that are ready.
         patient: whether reading may be put off during a burst: only if the kernel stamps
             arrivals.
     """
@@ -77,6 +78,7 @@ class EpollReader:
         "_gate",
         "_left",
         "_patient",
+        "_receive_each",
         "_since",
         "_timer",
         "_watcher",
@@ -84,9 +86,15 @@ class EpollReader:
     )
 
     def __init__(
-        self, lag: LagRecorder, epoll: Callable[[], select.epoll], *, patient: bool
+        self,
+        lag: LagRecorder,
+        epoll: Callable[[], select.epoll],
+        receive_each: ReceiveEach,
+        *,
+        patient: bool,
     ) -> None:
         self.lag = lag
+        self._receive_each = receive_each
         self._connections: dict[int, Readable] = {}
         self._epoll = epoll()
         self._gate = epoll()
@@ -157,50 +165,40 @@ class EpollReader:
             self._timer.stop()
             self._gate.modify(self._epoll.fileno(), _GATE)
 
-    def _read(self) -> int:  # noqa: PLR0912 - the hot path
+    def _read(self) -> int:
         """Read each connection that has input, up to a batch; return how many had."""
         # The hot path: these lines run for each message that each connection receives.
         connections, left, lag = self._connections, self._left, self.lag
         add = lag.add
-        now = time.time_ns
-        begun = now()
+        begun = time.time_ns()
         offset = from_kernel(begun) - begun
         all_empty_ns = self._drained_ns + offset
-        batch = self._epoll.poll(0, _BATCH)
-        if len(batch) < _BATCH:
+        ready = self._epoll.poll(0, _BATCH)
+        if len(ready) < _BATCH:
             self._drained_ns = begun
-        for fd, events in batch:
+        for fd, events, data, kernel_ns, late in self._receive_each(ready, connections):
             try:
                 connection = connections[fd]
             except KeyError:
                 continue  # an earlier callback of this turn closed it
-            if events & _EPOLLOUT:
+            if events != _EPOLLIN and events & _EPOLLOUT:
                 connection.flush_backlog()
-                if events == _EPOLLOUT:
-                    continue
-            try:
-                data, ancillary, _, _ = connection.sock.recvmsg(READ_BYTES, ANCILLARY_BYTES)
-            except BlockingIOError:
+            if data is None:
+                if kernel_ns:  # the error's number
+                    end_watch(self, connection, OSError(kernel_ns, os.strerror(kernel_ns)))
                 continue
-            except OSError as error:
-                end_watch(self, connection, error)
-                continue
-            stamp = now()
-            if ancillary:
-                seconds, nanoseconds = unpack_timespec(ancillary[0][2])
-                arrived = seconds * 1_000_000_000 + nanoseconds
-                add(stamp - arrived)
-                stamp = arrived
+            if late is not None:
+                add(late)
             if data:
                 empty_ns = left.pop(fd, all_empty_ns) if left else all_empty_ns
                 # A local name: an attribute is found faster when it is not called at once.
                 on_bytes = connection.on_bytes
-                if stamp > begun or events != _EPOLLIN:
+                if kernel_ns > begun or events != _EPOLLIN:
                     # This may be the stamp of something that arrived after the poll, even
                     # if only of the end of the stream.
-                    stamp = lag.share(stamp + offset, empty_ns)
+                    stamp = lag.share(kernel_ns + offset, empty_ns)
                 else:
-                    stamp += offset
+                    stamp = kernel_ns + offset
                 try:
                     on_bytes(data, stamp, empty_ns)
                 except Exception as error:  # noqa: BLE001 - nothing may reach the hub
@@ -212,7 +210,7 @@ class EpollReader:
                     self.want_write(connection)
             else:
                 end_watch(self, connection, None)
-        return len(batch)
+        return len(ready)
 
 
 class LoopReader:
@@ -263,4 +261,4 @@ def make_reader(lag: LagRecorder, *, stamped: bool) -> Reader:
         epoll = gevent.monkey.get_original("select", "epoll")
     except AttributeError:
         return LoopReader(lag)
-    return EpollReader(lag, epoll, patient=stamped)
+    return EpollReader(lag, epoll, receive_best(), patient=stamped)
