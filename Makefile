@@ -11,6 +11,10 @@ ARGS ?=
 
 host = $(if $(HOST),--host $(HOST))
 
+# Where it cannot be compiled, it says so, and everything works without it.
+compiled := sseload_users/transports/_receiving.c
+compile = $(BIN)/sseload compile >/dev/null || true
+
 .PHONY: load stress ladder capacity shape ui test test-protocols test-matrix test-campaign test-diagnosis fuzz check format schema docs bench lock dist test-pythons pictures diagnosis-pictures clean help
 
 help: ## Show the targets
@@ -97,12 +101,14 @@ dist: .venv/dev ## Build the sdist and the wheel of the last commit: the same by
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "sseload needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 
-.venv/run: requirements.txt | .venv/bin/sseload .venv/compiled
+.venv/run: requirements.txt $(compiled) | .venv/bin/sseload
 	$(BIN)/python -m pip install -q --require-hashes -r requirements.txt
+	@$(compile)
 	@touch $@
 
-.venv/dev: requirements.txt requirements-dev.txt | .venv/bin/sseload .venv/compiled
+.venv/dev: requirements.txt requirements-dev.txt $(compiled) | .venv/bin/sseload
 	$(BIN)/python -m pip install -q --require-hashes -r requirements-dev.txt
+	@$(compile)
 	@touch $@ .venv/run
 
 .venv/docs: requirements-docs.txt | .venv/bin/sseload
@@ -114,11 +120,6 @@ dist: .venv/dev ## Build the sdist and the wheel of the last commit: the same by
 	@printf '%s\n' '#!/bin/sh' \
 		'PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" exec "$(CURDIR)/$(BIN)/python" -m sseload_users "$$@"' >$@
 	@chmod +x $@
-
-# Where that is not possible, it says so once: everything works without it.
-.venv/compiled: sseload_users/transports/_receiving.c | .venv/bin/sseload
-	@$(BIN)/sseload compile >/dev/null || true
-	@touch $@
 
 pictures: .venv/dev ## Make the pictures in docs/ anew, and those of all kinds of pages in build/pages (needs chromium)
 	$(BIN)/python -m docs.make_pictures
