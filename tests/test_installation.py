@@ -87,6 +87,11 @@ def test_the_wheel_runs_in_an_empty_environment(
         pytest.skip(f"Python {version} is not installed")
     words = [str(wheel), *(lowest() if versions == "lowest" else ())]
     programs = install(program, tmp_path / "environment", words)
+    compiled = subprocess.run(
+        [programs / "sseload", "compile"], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert not compiled.returncode or os.environ.get("CI") != "true", compiled.stderr
+    assert bool(compiled.returncode) == ("Not compiled" in compiled.stderr)
     outcome = run(
         tmp_path / "run", "20", "5", "2", *QUICK, command=(str(programs / "sseload"),),
         cwd=tmp_path, env={"PYTHONWARNINGS": "default"},
