@@ -23,7 +23,8 @@ FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ENDS_NAMESPACE = re.compile(r"[,?\x00-\x1f\x7f]")
 _NOT_IN_HEADERS = re.compile(r"[^\x20-\x7e]+")
 # What json.loads and json.dumps do, without looking at their options each time.
-_parse = json.JSONDecoder().decode
+_decoder = json.JSONDecoder()
+_scan: Callable[[str, int], tuple[Json, int]] = _decoder.scan_once  # type: ignore[attr-defined]
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -227,6 +228,16 @@ def read_json(text: str | bytes) -> Json:
         ValueError: the text is not JSON, or is nested too deep.
     """
     try:
-        return _parse(text) if isinstance(text, str) else json.loads(text)
+        if not isinstance(text, str):
+            return json.loads(text)
+        try:
+            # Hardly any text has white space around it, and looking for it costs as much as to
+            # parse a short one.
+            value, end = _scan(text, 0)
+            if end == len(text):
+                return value
+        except (StopIteration, ValueError):
+            pass  # as below, which says what is wrong, and where
+        return _decoder.decode(text)
     except RecursionError:
         raise ValueError("nested too deep") from None

@@ -18,6 +18,7 @@ from sseload_users.targets.template import (
     fill_text,
     fill_url,
     names_in,
+    read_json,
 )
 
 #: Anything that a user can be called, quotes, braces, line breaks and NULs included.
@@ -175,3 +176,32 @@ def test_true_is_not_one() -> None:
     assert not json_equal(MISSING, None)
     assert scalar_text(True) is None
     assert scalar_text(12) == "12"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda each: st.lists(each) | st.dictionaries(st.text(), each),
+)
+space = st.text(" \t\r\n\ufeff", max_size=2)
+
+
+@given(
+    st.text(max_size=8)
+    | st.tuples(space, json_values.map(json.dumps), space | st.text(max_size=3)).map("".join)
+)
+def test_json_is_read_as_by_the_standard_library(text: str) -> None:
+    for given_text in (text, text.encode("utf-8", "surrogatepass")):
+        try:
+            expected = json.loads(given_text)
+        except ValueError:
+            with pytest.raises(ValueError):
+                read_json(given_text)
+        else:
+            # NaN does not equal itself.
+            assert repr(read_json(given_text)) == repr(expected)
+
+
+def test_json_that_is_nested_too_deep_is_invalid() -> None:
+    for text in ("[" * 100_000, "[" * 100_000 + "]" * 100_000, b"[" * 100_000):
+        with pytest.raises(ValueError, match=r"^nested too deep$"):
+            read_json(text)
