@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog="sseload compile",
         description="Compile the part of sseload that reads the connections, for the Python that "
-        "runs it. A message then takes about a quarter less CPU; nothing else changes. It needs "
+        "runs it. A message then takes about a tenth less CPU; nothing else changes. It needs "
         "Linux, a C compiler and Python's headers (Debian: gcc, python3-dev).",
         epilog="Exit status: 0, or 2 if it cannot be compiled here.",
         allow_abbrev=False,
