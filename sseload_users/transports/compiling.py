@@ -78,5 +78,7 @@ def _run(command: list[str]) -> None:
     except subprocess.CalledProcessError as error:
         message = " ".join(error.stderr.split())[:_MESSAGE]
         raise ConfigError(f"{command[0]} failed: {message}") from error
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ConfigError(f"{command[0]} cannot be run: {error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise ConfigError(f"{command[0]} took longer than {_TIMEOUT_S:g} s.") from error
+    except OSError as error:
+        raise ConfigError(f"{command[0]} cannot be run: {error.strerror}.") from error

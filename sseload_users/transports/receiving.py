@@ -85,9 +85,10 @@ def load_compiled(path: Path) -> ReceiveEach | None:
         assert spec is not None  # noqa: S101
         compiled: Any = importlib.util.module_from_spec(spec)
         loader.exec_module(compiled)
-    except ImportError:
+        source = source_hash()
+    except (ImportError, OSError):
         return None
-    if source_hash() != compiled.SOURCE or compiled.READ_BYTES != READ_BYTES:
+    if source != compiled.SOURCE or compiled.READ_BYTES != READ_BYTES:
         return None
     read: Callable[[list[tuple[int, int]]], list[Row]] = compiled.receive_each
 

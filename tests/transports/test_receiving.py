@@ -136,6 +136,7 @@ def test_a_closed_connection_does_no_harm(way: ReceiveEach) -> None:
         assert found[fds[1]][0] == b"data"
 
 
+@kernel_stamps
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.sampled_from([b"", b"a", b"code", b"code2", b"x" * 3000]), max_size=12))
 def test_both_ways_have_the_same_rows(messages: list[bytes]) -> None:
