@@ -202,17 +202,17 @@ def _context(ignore: Path, context: Path, folder: Path) -> Path:
     made = folder / "context"
     lines = [each for each in ignore.read_text("utf-8").splitlines() if each[:1] not in ("#", "")]
     assert lines[0] == "*"
-    for line in lines[1:]:
-        if line.startswith("!"):
-            for source in context.glob(line[1:]):
-                target = made / source.relative_to(context)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if source.is_dir():
-                    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-                else:
-                    shutil.copy(source, target)
-        else:
-            assert line == "**/__pycache__", line
+    allowed = [each for each in lines[1:] if each.startswith("!")]
+    names = [each.removeprefix("**/") for each in lines[1:] if each not in allowed]
+    assert not any("/" in each for each in names), names
+    for line in allowed:
+        for source in context.glob(line[1:]):
+            target = made / source.relative_to(context)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns(*names))
+            else:
+                shutil.copy(source, target)
     return made
 
 
