@@ -413,9 +413,11 @@ def _ascii_name(host: str) -> bytes:
 class _TlsLayer:
     """A TLS client between two memory buffers."""
 
-    __slots__ = ("incoming", "outgoing", "ssl")
+    __slots__ = ("_lacks_more", "incoming", "outgoing", "ssl")
 
     def __init__(self, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None) -> None:
+        # Whether OpenSSL may hold a part of a record.
+        self._lacks_more = True
         self.incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
         self.ssl = context.wrap_bio(
@@ -427,26 +429,29 @@ class _TlsLayer:
         incoming = self.incoming
         incoming.write(data)
         # Nearly every read is one whole record; another read after the last record would
-        # cost an exception each time.
-        plain, ended = self._read()
+        # cost an exception each time. What is to be read is allocated, so it is no more than
+        # there can be.
+        plain, ended = self._read(_RECORD_BYTES if self._lacks_more else len(data))
         if ended or not incoming.pending:
             return plain, ended
         records = [plain]
         while incoming.pending and not ended:
-            plain, ended = self._read()
+            plain, ended = self._read(_RECORD_BYTES)
             if not plain:
                 break
             records.append(plain)
         return b"".join(records), ended
 
-    def _read(self) -> tuple[bytes, bool]:
+    def _read(self, size: int) -> tuple[bytes, bool]:
         try:
-            plain = self.ssl.read(_RECORD_BYTES)
+            plain = self.ssl.read(size)
         except ssl.SSLWantReadError:
+            self._lacks_more = True
             self.release_buffer()  # it may have been another ticket
             return b"", False
         except ssl.SSLZeroReturnError:
             return b"", True
+        self._lacks_more = False
         return plain, not plain
 
     def release_buffer(self) -> None:
