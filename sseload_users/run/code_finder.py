@@ -19,7 +19,10 @@ from sseload_users.transports import Malformed, ParsedMessage
 #: Limits of the memo, so that a server that pads its messages does not fill the memory:
 #: number of distinct payloads, and bytes of one of them and of all together.
 _MAX_REMEMBERED, _MAX_PAYLOAD_BYTES, _MAX_BYTES = 1024, 1 << 20, 1 << 24
-
+#: Different payloads of one code in a row, after which its further ones are not remembered: each
+#: connection gets its own, and to keep them would only displace what else the processor's caches
+#: have.
+_MOST_VARIANTS = 128
 
 _logger = logging.getLogger(__name__)
 
@@ -63,6 +66,9 @@ class CodeFinder:
         # Codes by their texts, of messages that have no other.
         self._by_text: dict[str, TrackedCode] = {}
         self._remembered_bytes = 0
+        # The code of the latest payload, and how many different ones it had in a row.
+        self._latest: TrackedCode | None = None
+        self._variants = 0
         self._target = target
         self._parse = parse
         self._shape = shape
@@ -185,6 +191,10 @@ class CodeFinder:
 
     def _remember(self, payload: bytes, codes: tuple[TrackedCode, ...]) -> None:
         if len(payload) > _MAX_PAYLOAD_BYTES:
+            return
+        self._variants = self._variants + 1 if codes[0] is self._latest else 0
+        self._latest = codes[0]
+        if self._variants >= _MOST_VARIANTS:
             return
         remembered = len(self.known) + len(self._known_several)
         self._remembered_bytes += len(payload)

@@ -91,3 +91,19 @@ def test_a_code_beside_a_known_one_is_noted() -> None:
     finder.codes_in(json.dumps({"code": one}).encode())
     assert len(finder.codes_in(json.dumps({"code": one, "before": two}).encode())) == 1
     assert [ledger.code(each).overlooked for each in (1, 2)] == [False, True]
+
+
+def test_payloads_of_a_code_are_not_kept_if_each_connection_gets_its_own() -> None:
+    ledger = Ledger(10)
+    finder, shape = finder_of(ledger)
+    texts = []
+    for sequence in (1, 2):
+        ledger.announce(sequence, T0, T0)
+        texts.append(shape.mint(sequence, T0))
+    for number in range(500):
+        payload = json.dumps({"to": number, "code": texts[0]}).encode()
+        assert [code.sequence for code in finder.codes_in(payload)] == [1]
+    assert len(finder.known) == 128
+    payload = json.dumps({"code": texts[1]}).encode()
+    finder.codes_in(payload)
+    assert finder.known[payload].sequence == 2
