@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sseload_users.targets.template import names_in
 from sseload_users.transports import Malformed, TransportName
 from sseload_users.transports.registry import transport_for
 
@@ -177,6 +178,8 @@ def _path(value: Any, codes: Sequence[str], *, fixed: bool = False) -> str | Non
     """Return the path to a text that is one of the codes; None if there is none."""
     leaves = _leaves(value, (), fixed=fixed)
     found: list[tuple[str, ...]] = [steps for steps, leaf in leaves if leaf in codes]
+    # A profile would take a key such as "{id}" for a name.
+    found = [steps for steps in found if not any(names_in(steps))]
     if not found:
         return None
     return _text(min(found, key=_rank))

@@ -51,6 +51,8 @@ def tables_of(content: Content, *codes: str) -> dict[str, Any]:
         (Content("", CODE), {"code": {"whole": True}}),
         (Content("", json.dumps({"code": CODE})), {"code": {"field": "code"}}),
         (Content("", json.dumps({"a": {"b.c": CODE}})), {"code": {"field": 'a["b.c"]'}}),
+        # A profile would take it for a name.
+        (Content("", json.dumps({"{a}": CODE})), {"code": {"regex": CODE_REGEX}}),
         (
             Content("", json.dumps({"type": "m", "html": f"<p>{CODE}</p>", "text": CODE})),
             {"code": {"field": "text", "fields": {"type": "m"}}},
