@@ -27,7 +27,7 @@ _CHECK_S = 0.1
 
 
 class Hold:
-    """An open session; a context manager to hold for as long as it is open.
+    """An open session, from `Churn.hold` to `release`.
 
     Attributes:
         why: why sseload ended it; empty if it did not.
@@ -46,11 +46,12 @@ class Hold:
         self.session = session
         self._transport = transport
 
-    def __enter__(self) -> Hold:
+    def begin(self) -> None:
+        """Let it be ended, from now on."""
         self._timer = self._churn.begin(self)
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def release(self) -> None:
+        """Note that the session has ended."""
         self._churn.forget(self)
         if self._timer is not None and self._timer is not gevent.getcurrent():
             self._timer.kill(block=False)
@@ -96,9 +97,11 @@ class Churn:
         self._leaving: dict[Hold, float] = {}
         self._checker: gevent.Greenlet[..., None] | None = None
 
-    def holding(self, transport: Transport, session: Session) -> Hold:
-        """Hold this while a session is open."""
-        return Hold(self, transport, session)
+    def hold(self, transport: Transport, session: Session) -> Hold:
+        """Take a session that is open; release it once it has ended."""
+        hold = Hold(self, transport, session)
+        hold.begin()
+        return hold
 
     def begin(self, hold: Hold) -> gevent.Greenlet[..., None] | None:
         """Take a session that is open; return the greenlet that will end it, if there is one."""

@@ -27,17 +27,19 @@ _MOST_CALLERS = 200
 _CALLS_IN_ROW = 16
 
 
-class _Call(Generic[_T]):
-    """A function that a greenlet wants to be called when it has its turn.
+class Turn(Generic[_T]):
+    """A function to be called when its turn has come.
 
     Attributes:
         function: gets how long it waited for its turn, in microseconds.
         limited: whether it is one of those that are limited in number.
-        greenlet: waits for the call to return.
+        notify: called when the call has returned, or has to be made by `ConnectTurns.wait`, if
+            nobody waits yet; None if somebody will.
+        greenlet: waits for the call to return; None if none does yet.
         due_s: when its turn may come (monotonic clock, s).
         asked_s: since when it waits for others (monotonic clock, s).
         waited_us: how long it has waited for others.
-        state: what has become of it; "direct" if its greenlet has to make the call.
+        state: what has become of it; "direct" if who waits for it has to make the call.
         caller: the greenlet that makes the call.
         result: what the function has returned.
         error: what it has raised.
@@ -51,15 +53,24 @@ class _Call(Generic[_T]):
         "function",
         "greenlet",
         "limited",
+        "notify",
         "result",
         "state",
         "waited_us",
     )
 
-    def __init__(self, function: Callable[[int], _T], due_s: float, *, limited: bool) -> None:
+    def __init__(
+        self,
+        function: Callable[[int], _T],
+        due_s: float,
+        notify: Callable[[Turn[_T]], None] | None,
+        *,
+        limited: bool,
+    ) -> None:
         self.function = function
         self.limited = limited
-        self.greenlet: Any = gevent.getcurrent()
+        self.notify = notify
+        self.greenlet: Any = None
         self.due_s = self.asked_s = due_s
         self.waited_us = 0
         self.state = "waiting"
@@ -67,8 +78,13 @@ class _Call(Generic[_T]):
         self.result: _T | None = None
         self.error: BaseException | None = None
 
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether the call has returned None, and raised nothing."""
+        return self.state == "done" and self.error is None and self.result is None
+
     def wake(self) -> None:
-        """Let its greenlet go on, unless that was stopped meanwhile."""
+        """Let the greenlet that waits go on, unless that was stopped meanwhile."""
         if self.state in ("done", "direct"):
             self.greenlet.switch()
 
@@ -92,9 +108,9 @@ class ConnectTurns(Generic[_T]):
         self._hub: Any = gevent.get_hub()
         # Those that are not due yet; those that wait for another one to finish; and those that
         # the callers are about to make.
-        self._due: deque[_Call[_T]] = deque()
-        self._waiting: dict[_Call[_T], None] = {}
-        self._granted: deque[_Call[_T]] = deque()
+        self._due: deque[Turn[_T]] = deque()
+        self._waiting: dict[Turn[_T], None] = {}
+        self._granted: deque[Turn[_T]] = deque()
         self._timer = self._hub.loop.timer(_TICK_S, _TICK_S)
         self._callers: set[gevent.Greenlet[..., None]] = set()
         self._idle: list[gevent.Greenlet[..., None]] = []
@@ -107,27 +123,42 @@ class ConnectTurns(Generic[_T]):
         self._next_s = due_s + self._spacing_s
         return due_s, wall_ns() + round((due_s - now_s) * 1e9)
 
-    def call(
-        self, function: Callable[[int], _T], due_s: float = 0.0, *, limited: bool = True
-    ) -> _T:
-        """Call a function when it has its turn; stop it if the current greenlet is stopped.
+    def ask(
+        self,
+        function: Callable[[int], _T],
+        due_s: float = 0.0,
+        *,
+        limited: bool = True,
+        notify: Callable[[Turn[_T]], None] | None = None,
+    ) -> Turn[_T]:
+        """Have a function called when its turn has come.
 
         Args:
             function: makes a connection. It is called with the time that it had to wait for
                 others, in microseconds, and in another greenlet as a rule.
             due_s: when its turn may come, from `next_due`; 0 for now.
             limited: whether it is one of those that are limited in number.
+            notify: see `Turn`. It is called in any greenlet, and must not block.
 
         Returns:
-            What the function returns.
+            What to `wait` for: at once if there is nobody to notify.
         """
-        own = _Call(function, due_s, limited=limited)
+        own = Turn(function, due_s, notify, limited=limited)
         if due_s - time.monotonic() >= _TICK_S:
             if not self._due:
                 self._timer.start(self._on_tick)
             self._due.append(own)
         else:
             self._admit(own)
+        return own
+
+    def wait(self, own: Turn[_T]) -> _T:
+        """Wait for a call, and return what it returns; stop it if the current greenlet is stopped.
+
+        Args:
+            own: the turn, from `ask`.
+        """
+        own.greenlet = gevent.getcurrent()
         try:
             while own.state not in ("done", "direct"):
                 self._hub.switch()
@@ -136,7 +167,7 @@ class ConnectTurns(Generic[_T]):
             raise
         if own.state == "direct":
             try:
-                return function(own.waited_us)
+                return own.function(own.waited_us)
             finally:
                 if (following := self._release(own)) is not None:
                     self._grant(following)
@@ -161,7 +192,7 @@ class ConnectTurns(Generic[_T]):
         if not self._due:
             self._timer.stop()
 
-    def _admit(self, own: _Call[_T]) -> None:
+    def _admit(self, own: Turn[_T]) -> None:
         """Have a call made that is due, as soon as one more may connect."""
         if not own.limited:
             self._grant(own)
@@ -172,7 +203,7 @@ class ConnectTurns(Generic[_T]):
             own.asked_s = time.monotonic()
             self._waiting[own] = None
 
-    def _grant(self, own: _Call[_T]) -> None:
+    def _grant(self, own: Turn[_T]) -> None:
         """Have a caller make a call; if all are busy, its own greenlet."""
         if self._idle:
             self._hub.loop.run_callback(self._idle.pop().switch)
@@ -180,13 +211,12 @@ class ConnectTurns(Generic[_T]):
             self._callers.add(gevent.spawn(self._make_calls))
         else:
             own.state = "direct"
-            if gevent.getcurrent() is not own.greenlet:
-                self._hub.loop.run_callback(own.wake)
+            self._notify(own)
             return
         own.state = "granted"
         self._granted.append(own)
 
-    def _release(self, own: _Call[_T]) -> _Call[_T] | None:
+    def _release(self, own: Turn[_T]) -> Turn[_T] | None:
         """Give up a call's place; return the call whose turn it is then, if there is one."""
         if not own.limited:
             return None
@@ -198,7 +228,7 @@ class ConnectTurns(Generic[_T]):
         following.waited_us = round((time.monotonic() - following.asked_s) * 1e6)
         return following
 
-    def _stop(self, own: _Call[_T]) -> None:
+    def _stop(self, own: Turn[_T]) -> None:
         """End a call whose greenlet is stopped."""
         state, own.state = own.state, "stopped"
         if state == "waiting":
@@ -231,7 +261,7 @@ class ConnectTurns(Generic[_T]):
         finally:
             self._callers.discard(current)
 
-    def _make(self, own: _Call[_T], caller: gevent.Greenlet[..., None]) -> None:
+    def _make(self, own: Turn[_T], caller: gevent.Greenlet[..., None]) -> None:
         own.state, own.caller = "running", caller
         try:
             own.result = own.function(own.waited_us)
@@ -240,7 +270,14 @@ class ConnectTurns(Generic[_T]):
         if own.state == "stopped":
             raise gevent.GreenletExit
         own.state, own.caller = "done", None
-        self._hub.loop.run_callback(own.wake)
         if (following := self._release(own)) is not None:
             following.state = "granted"
             self._granted.append(following)
+        self._notify(own)
+
+    def _notify(self, own: Turn[_T]) -> None:
+        """Have who waits for a call go on, or who asked for it."""
+        if own.greenlet is not None:
+            self._hub.loop.run_callback(own.wake)
+        elif own.notify is not None:
+            own.notify(own)

@@ -52,29 +52,37 @@ class ConnectionPlan:
         self._slow_share = slow_share
         self._send = send
         self._worker_index = worker_index
-        self._requested: dict[int, AsyncResult[int]] = {}
+        # The user of each connection that has or awaits a place, and what gets its part.
+        self._requested: dict[int, tuple[Identity | None, Callable[[Part], object]]] = {}
         self._alike: dict[str | None, Part] = {}
 
-    def take_part(self, number: int, username: str | None = None) -> Part:
-        """Return the part of a connection, once it has a place; see `give_back`.
+    def ask(self, number: int, username: str | None, action: Callable[[Part], object]) -> None:
+        """Have a function called with the part of a connection, once it has a place.
 
         Args:
-            number: number of the connection in this process.
+            number: number of the connection in this process; see `give_back`.
             username: user that its class connects as; None for one of the run's.
+            action: must not block.
         """
         if (alike := self._alike.get(username)) is not None:
-            return alike
+            action(alike)
+            return
         user = None if username is None else Identity(username)
         if self._assignment.is_same_for_all(user) and self._slow_share in (0, 1):
             # All such connections are alike.
             alike = self._alike[username] = self._part_at(0, user)
-            return alike
-        result: AsyncResult[int] = AsyncResult()
-        self._requested[number] = result
+            action(alike)
+            return
+        self._requested[number] = user, action
         self._send(PlaceRequest(number))
-        place = result.get()
-        assert place is not None  # noqa: S101
-        return self._part_at(place, user)
+
+    def take_part(self, number: int, username: str | None = None) -> Part:
+        """Wait for the part of a connection, and return it; see `ask`."""
+        result: AsyncResult[Part] = AsyncResult()
+        self.ask(number, username, result.set)
+        part = result.get()
+        assert part is not None  # noqa: S101
+        return part
 
     def give_back(self, number: int) -> None:
         """Give back the place of a connection that has ended, if it has or awaits one.
@@ -88,7 +96,8 @@ class ConnectionPlan:
     def assign(self, number: int, place: int) -> None:
         """Take the place that the leader has assigned to a connection."""
         if number in self._requested:
-            self._requested[number].set(place)
+            user, action = self._requested[number]
+            action(self._part_at(place, user))
 
     def turn(self, number: int) -> int:
         """Return which of a host's addresses a connection of this process uses first.

@@ -1,31 +1,33 @@
-"""The listeners of a process over whose connections codes can be emitted, in turn."""
+"""The sessions of a process that are open, over which codes can be emitted in turn."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sseload_users.core.sessions import Session
-from sseload_users.targets.identities import Identity
+from sseload_users.targets import Identity, Target
 from sseload_users.transports.transport import Transport
 
 
 # Nobody changes one. But each connect makes one, and a frozen one takes three times as long.
 @dataclass(slots=True, eq=False)
-class Emitter:
-    """A listener that is subscribed.
+class HeldSession:
+    """A session that listens.
 
     Attributes:
         transport: its connection.
-        session: its session.
+        session: its account.
         identity: the user that is connected.
+        target: its target.
         captured: values captured from the server, by name.
     """
 
     transport: Transport
     session: Session
     identity: Identity
-    captured: Mapping[str, str]
+    target: Target
+    captured: Mapping[str, str] = field(repr=False)
 
     @property
     def is_leaving(self) -> bool:
@@ -38,17 +40,17 @@ class Emitters:
 
     def __init__(self) -> None:
         # In the order of turns.
-        self._waiting: dict[Emitter, None] = {}
+        self._waiting: dict[HeldSession, None] = {}
 
-    def add(self, emitter: Emitter) -> None:
-        """Let a listener that is subscribed have its turns."""
-        self._waiting[emitter] = None
+    def add(self, held: HeldSession) -> None:
+        """Let a session have its turns."""
+        self._waiting[held] = None
 
-    def remove(self, emitter: Emitter) -> None:
-        """Give a listener no further turns."""
-        self._waiting.pop(emitter, None)
+    def remove(self, held: HeldSession) -> None:
+        """Give a session no further turns."""
+        self._waiting.pop(held, None)
 
-    def next(self, channel: str | None = None, node: int | None = None) -> Emitter | None:
+    def next(self, channel: str | None = None, node: int | None = None) -> HeldSession | None:
         """Return the next emitter that can send at once; None if there is none.
 
         Args:

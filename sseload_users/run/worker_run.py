@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
+from collections.abc import Callable
 from functools import partial
 
 import gevent
@@ -106,6 +107,7 @@ class WorkerRun:
         self.users = UserGauges()
         self.emitters = Emitters()
         self.may_connect = Event()
+        self._once_connectable: list[Callable[[], None]] = []
         self.connect_turns: ConnectTurns[ConnectFailed | None] = ConnectTurns(
             options.connect_concurrency, assigned.rate / max(assigned.workers, 1)
         )
@@ -174,6 +176,17 @@ class WorkerRun:
     def finished(self) -> bool:
         """Whether the account is closed; what ends now is not the server's doing."""
         return self._accounting.closed
+
+    def once_connectable(self, action: Callable[[], None]) -> None:
+        """Call a function as soon as users may connect.
+
+        Args:
+            action: must not block.
+        """
+        if self.may_connect.is_set():
+            action()
+        else:
+            self._once_connectable.append(action)
 
     def begin(self, region: str) -> None:
         """Tell the leader that this process takes part.
@@ -265,6 +278,9 @@ class WorkerRun:
         self._phase = number
         if phase not in _NOT_CONNECTING:
             self.may_connect.set()
+            actions, self._once_connectable = self._once_connectable, []
+            for each in actions:
+                each()
 
     def _send(self, message: ToLeader) -> None:
         self._link.to_leader(self.run_id, message)

@@ -153,21 +153,21 @@ class EngineTransport(WebSocketTransport):
 
     # Listen
 
-    def listen(self) -> Closed:
-        """Hand every message to ``on_message`` until the session ends; return how it ended."""
-        if self._connection is None or self._closed is not None or self._heartbeat is None:
-            return super().listen()
-        self._heartbeat.start()
-        if self._polling is not None:
-            self._report("polling")
-            if self._upgrades:
-                self._passing = gevent.spawn(self._go_over, self._polling)
-        try:
-            return super().listen()
-        finally:
+    def _begin_to_listen(self, wake: Callable[[], object]) -> None:
+        if self._connection is not None and self._closed is None and self._heartbeat is not None:
+            self._heartbeat.start()
+            if self._polling is not None:
+                self._report("polling")
+                if self._upgrades:
+                    self._passing = gevent.spawn(self._go_over, self._polling)
+        super()._begin_to_listen(wake)
+
+    def _stop_listening(self) -> None:
+        super()._stop_listening()
+        if self._heartbeat is not None:
             self._heartbeat.stop()
-            if self._passing is not None:
-                self._passing.kill(block=False)
+        if self._passing is not None:
+            self._passing.kill(block=False)
 
     def send(self, message: str | bytes) -> bool:
         """Send a packet without waiting, from the hub or any greenlet.

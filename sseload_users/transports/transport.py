@@ -6,6 +6,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import gevent
@@ -38,7 +39,8 @@ _LEFT = Closed("client", "left")
 class Transport(ABC):
     """One connection of one listener, used from the listener's own greenlet.
 
-    Call ``connect``, then ``listen``. ``leave`` may be called from any greenlet at any time.
+    Call ``connect``, then ``listen``. ``leave`` may be called from any greenlet at any time. A
+    session needs no greenlet while it is open: ``begin_to_listen`` before ``listen`` spares it.
 
     Args:
         endpoint: where and how to connect.
@@ -68,7 +70,7 @@ class Transport(ABC):
         "_held",
         "_on_malformed",
         "_on_message",
-        "_waiter",
+        "_wake",
         "compression",
         "ended_ns",
         "endpoint",
@@ -105,8 +107,8 @@ class Transport(ABC):
         self._decoder: StreamDecoder | None = None
         # Messages that arrived before they could be handed over.
         self._held: deque[tuple[bytes, int]] | None = None
-        # The greenlet that listens.
-        self._waiter: Any = None
+        # Has who listens go on, once the session has ended; None if nobody does.
+        self._wake: Callable[[], object] | None = None
         self._closed: Closed | None = None
 
     # What the protocols differ in
@@ -311,35 +313,56 @@ class Transport(ABC):
 
     # Listen
 
+    def begin_to_listen(self, wake: Callable[[], object]) -> None:
+        """Hand every message to ``on_message`` from now on; return at once.
+
+        Args:
+            wake: called once the session has ended, in the hub or right here, and possibly more
+                than once; then, or before, ``listen`` has to be called.
+        """
+        self._begin_to_listen(wake)
+        if self._closed is not None:
+            wake()
+
     def listen(self) -> Closed:
         """Hand every message to ``on_message`` until the session ends; return how it ended."""
-        connection, decoder, held = self._connection, self._decoder, self._held
-        if connection is None or decoder is None or held is None:
-            return self._closed or _LEFT
-        self._waiter = gevent.getcurrent()
-        self.times = None
+        own: Any = gevent.getcurrent()
+        if self._wake is None:
+            self._begin_to_listen(own.switch)
+        else:
+            self._wake = own.switch
         try:
-            decoder.on_message = self._on_message
-            self._held = None
-            try:
-                self._hand_over(held)
-            except Exception as error:  # noqa: BLE001 - it ends this session, as in the hub
-                self._on_end(error)
-            del held
-            if self._closed is None:
-                connection.watch(decoder.feed, self._on_end)
-                # As many wait here as there are connections: an event would double what each
-                # keeps of its stack.
-                hub: Any = gevent.get_hub()
-                while self._closed is None:
-                    hub.switch()
+            # As many may wait here as there are connections: an event would double what each
+            # keeps of its stack.
+            hub: Any = gevent.get_hub()
+            while self._closed is None:
+                hub.switch()
         finally:
             # A greenlet that is killed while it waits still says goodbye.
-            self.leave()
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = self._decoder = self._waiter = None
+            self._stop_listening()
         return self._closed or _LEFT
+
+    def _begin_to_listen(self, wake: Callable[[], object]) -> None:
+        connection, decoder, held = self._connection, self._decoder, self._held
+        self.times = None
+        if connection is None or decoder is None or held is None:
+            self._closed = self._closed or _LEFT
+            return
+        self._wake = wake
+        decoder.on_message = self._on_message
+        self._held = None
+        try:
+            self._hand_over(held)
+        except Exception as error:  # noqa: BLE001 - it ends this session, as in the hub
+            self._on_end(error)
+        if self._closed is None:
+            connection.watch(decoder.feed, self._on_end)
+
+    def _stop_listening(self) -> None:
+        self.leave()
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = self._decoder = self._wake = None
 
     def _answer(self, payload: bytes) -> None:
         """Answer a message, if the endpoint has an answer to it."""
@@ -442,12 +465,12 @@ class Transport(ABC):
         if self._connection is not None:
             self._connection.unwatch()
             self._connection.shutdown()
-            if self._waiter is None and not self._connecting:
+            if self._wake is None and not self._connecting:
                 self._connection.close()
-        if self._waiter is not None:
+        if self._wake is not None:
             loop: Any = gevent.get_hub().loop
-            loop.run_callback(self._wake)
+            loop.run_callback(self._on_ended)
 
-    def _wake(self) -> None:
-        if self._waiter is not None:
-            self._waiter.switch()
+    def _on_ended(self) -> None:
+        if self._wake is not None:
+            self._wake()

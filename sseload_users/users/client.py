@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import gevent
 from gevent.event import Event
@@ -13,15 +14,15 @@ from sseload_users.core.sessions import Session
 from sseload_users.run.churn import Hold
 from sseload_users.run.code_finder import CodeFinder
 from sseload_users.run.connection_plan import Part
-from sseload_users.run.emitters import Emitter
+from sseload_users.run.emitters import HeldSession
 from sseload_users.run.locust_stats import fire
 from sseload_users.run.worker_run import WorkerRun
 from sseload_users.targets import Identity, Target
 from sseload_users.targets.hosts import split_node
 from sseload_users.transports import Closed, StayAway
 from sseload_users.users.client_calls import ClientCalls
-from sseload_users.users.connector import Connector
-from sseload_users.users.membership import HeldSession, Membership, Watch
+from sseload_users.users.connector import Attempt, Connector
+from sseload_users.users.membership import Membership, Watch
 
 #: The cause with which a session ends that this side ended.
 LEFT = "left"
@@ -75,6 +76,11 @@ class SimulatedClient:
         )
         self._aim_at(target)
         self._session: Session | None = None
+        # The first attempt to connect; and the session that is open, if it began without a
+        # greenlet, with what starts that.
+        self._attempt: Attempt | None = None
+        self._held: tuple[HeldSession, Hold] | None = None
+        self._start: Callable[[], object] | None = None
         self._resumes = target.profile.spec.guarantee == "resume"
         # When its latest session was dropped (wall clock, ns).
         self._dropped_ns = 0
@@ -89,26 +95,92 @@ class SimulatedClient:
         """What finds the codes in its messages."""
         return self._finder
 
+    @property
+    def sleeps(self) -> bool:
+        """Whether it has begun without a greenlet, and `live` has not been called since."""
+        return self._start is not None
+
+    def begin(self, start: Callable[[], object]) -> None:
+        """Connect and hold the first session without a greenlet of its own.
+
+        A greenlet takes memory, and time to start: most clients need none until their session
+        ends.
+
+        Args:
+            start: starts the greenlet that calls `live`. It is called as soon as there is
+                something to do for it, and possibly more than once.
+        """
+        self._start = start
+        self._count_in()
+        self._worker_run.connections.ask(self._connection.number, self._username, self._begin_as)
+
     def live(self) -> None:
         """Connect and listen for as long as there is a session to follow."""
         run = self._worker_run
-        number = self._connection.number
-        with run.users.listening:
-            try:
-                with run.users.pending:
-                    self._play(run.connections.take_part(number, self._username))
-                    run.may_connect.wait()
-                    connected = self._connector.connect_first()
-                if not connected and not run.finished:
-                    run.operations.count_never_connected()
-                while connected:
-                    connected = self._follow(*self._hold_session())
-                # Locust keeps the number of users: it would start another one instead.
-                Event().wait()
-            finally:
-                run.connections.give_back(number)
-                # If the user is stopped, nobody waits for its connection.
-                self._connection.away_ns = None
+        slept, self._start = self._start is not None, None
+        if not slept:
+            self._count_in()
+        try:
+            if slept and self._attempt is None:
+                # It has a session; or else it is stopped before it was its turn.
+                connected = self._held is not None
+                run.users.pending.value -= not connected
+            else:
+                connected = self._connect_first()
+            while connected:
+                connected = self._follow(*self._hold_session())
+            # Locust keeps the number of users: it would start another one instead.
+            Event().wait()
+        finally:
+            run.users.listening.value -= 1
+            run.connections.give_back(self._connection.number)
+            # If the user is stopped, nobody waits for its connection.
+            self._connection.away_ns = None
+
+    def _count_in(self) -> None:
+        users = self._worker_run.users
+        users.listening.value += 1
+        users.pending.value += 1
+
+    def _connect_first(self) -> bool:
+        """Start the first session; return whether there is one."""
+        run, number = self._worker_run, self._connection.number
+        try:
+            if self._attempt is None:
+                self._play(run.connections.take_part(number, self._username))
+                run.may_connect.wait()
+            connected = self._connector.connect_first(self._attempt)
+        finally:
+            run.users.pending.value -= 1
+            self._attempt = None
+        if not connected and not run.finished:
+            run.operations.count_never_connected()
+        return connected
+
+    def _begin_as(self, part: Part) -> None:
+        """Ask for the first attempt, unless the client is stopped meanwhile."""
+        if self._start is not None:
+            self._play(part)
+            self._worker_run.once_connectable(self._ask)
+
+    def _ask(self) -> None:
+        if self._start is None:
+            return
+        if self._worker_run.finished:
+            self._start()
+        else:
+            self._attempt = self._connector.ask_first(self._on_attempt)
+
+    def _on_attempt(self, attempt: Attempt) -> None:
+        """Hold the session that the first attempt has started; `live` does all else."""
+        assert self._start is not None  # noqa: S101
+        if not attempt.has_succeeded:
+            self._start()
+            return
+        self._worker_run.users.pending.value -= 1
+        self._attempt = None
+        held, _ = self._held = self._hold()
+        held.transport.begin_to_listen(self._start)
 
     def _play(self, part: Part) -> None:
         """Take on what this connection is in the run."""
@@ -223,26 +295,31 @@ class SimulatedClient:
             if self._finder.find(payload):
                 self._on_message(payload, arrived_ns)
 
+    def _hold(self) -> tuple[HeldSession, Hold]:
+        """Take the session that has begun; `_hold_session` has to be called."""
+        run, connector = self._worker_run, self._connector
+        transport, session = connector.take()
+        identity, target = self._membership.identity, connector.target
+        held = HeldSession(transport, session, identity, target, connector.captured)
+        hold = run.churn.hold(transport, session)
+        run.emitters.add(held)
+        self._membership.begin(held)
+        # Its hook may change channels.
+        self._calls.on_connected()
+        return held, hold
+
     def _hold_session(self) -> tuple[Closed, Hold]:
         """Listen until the session ends; return how it ended."""
         run, connector = self._worker_run, self._connector
-        transport, session = connector.take()
+        (held, hold), self._held = self._held or self._hold(), None
+        transport, session = held.transport, held.session
         closed, cause = _LEFT, LEFT
         try:
-            captured = connector.captured
-            emitter = Emitter(transport, session, self._membership.identity, captured)
-            # As many of these wait as there are connections: generators would take a kilobyte.
-            with run.churn.holding(transport, session) as hold:
-                run.emitters.add(emitter)
-                self._membership.begin(HeldSession(transport, session, connector.target, captured))
-                try:
-                    # Its hook may change channels.
-                    self._calls.on_connected()
-                    closed = transport.listen()
-                finally:
-                    self._membership.end()
-                    run.emitters.remove(emitter)
+            closed = transport.listen()
         finally:
+            self._membership.end()
+            run.emitters.remove(held)
+            hold.release()
             server_text = connector.redacted(closed.reason)
             if connector.requests is not None:
                 connector.requests.end()

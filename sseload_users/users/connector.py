@@ -15,6 +15,7 @@ from sseload_users.core.clock import wall_ns
 from sseload_users.core.formatting import clean
 from sseload_users.core.sessions import Connection, Session
 from sseload_users.run.before_requests import BeforeRequests
+from sseload_users.run.connect_turns import Turn
 from sseload_users.run.locust_stats import fire
 from sseload_users.run.worker_run import WorkerRun
 from sseload_users.targets import Target
@@ -34,6 +35,10 @@ _logger = logging.getLogger(__name__)
 #: Takes a session that was opened, and the messages, with their arrivals, that came while it
 #: subscribed.
 OnOpen: TypeAlias = Callable[[Session, tuple[tuple[bytes, int], ...]], None]
+
+
+#: An attempt to connect, which returns why it failed; None if it did not.
+Attempt: TypeAlias = Turn[ConnectFailed | None]
 
 
 @cache
@@ -142,11 +147,26 @@ class Connector:
         self.target, self._before = target, before
         self.transport_type = transport_for(target.profile.transport)
 
-    def connect_first(self) -> bool:
-        """Start the first session when it is due; return whether there is one."""
+    def ask_first(self, notify: Callable[[Attempt], None] | None = None) -> Attempt:
+        """Have the first attempt made when it is due; `connect_first` has to be called.
+
+        Args:
+            notify: called once there is something to do; see `ConnectTurns.ask`.
+        """
+        turns = self._worker_run.connect_turns
+        due_s, self._due_ns = turns.next_due()
+        return turns.ask(self._attempt, due_s, notify=notify)
+
+    def connect_first(self, asked: Attempt | None) -> bool:
+        """Start the first session; return whether there is one.
+
+        Args:
+            asked: its first attempt, from `ask_first`; None if it has not been asked for.
+        """
         run = self._worker_run
-        due_s, self._due_ns = run.connect_turns.next_due()
-        return self.connect(run.options.connect_attempts, due_s=due_s)
+        if asked is None and not run.finished:
+            asked = self.ask_first()
+        return self.connect(run.options.connect_attempts, asked=asked)
 
     def take(self) -> tuple[Transport, Session]:
         """Return the transport and the session that was started, to hold it until it ends."""
@@ -166,7 +186,7 @@ class Connector:
         *,
         queued: bool = True,
         again: bool = False,
-        due_s: float = 0.0,
+        asked: Attempt | None = None,
     ) -> bool:
         """Start a session; return whether there is one.
 
@@ -175,20 +195,22 @@ class Connector:
             queued: whether to wait for one of the slots that limit how many connect at a time.
             again: whether the client reconnects by itself; then an answer after which the
                 protocol's client does not reconnect ends the attempts.
-            due_s: when the first attempt is due, from `ConnectTurns.next_due`; 0 for now.
+            asked: the first attempt, if it has been asked for.
         """
         run, attempt = self._worker_run, 0
+        turns = run.connect_turns
         make = self._attempt if queued else self._attempt_at_once
-        while not run.finished:
+        while asked is not None or not run.finished:
             if attempt:
                 self.back_off(attempt)
             attempt += 1
             try:
-                failed = self.failed = run.connect_turns.call(make, due_s, limited=queued)
+                turn = asked or turns.ask(make, limited=queued)
+                asked = None
+                failed = self.failed = turns.wait(turn)
             except BaseException:
                 self._leave_unheld()
                 raise
-            due_s = 0.0
             if failed is None:
                 return True
             if attempt == attempts or (failed.final and again) or isinstance(failed, StayAway):

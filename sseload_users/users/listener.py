@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from sseload_users.users.client import SimulatedClient
 from sseload_users.users.client_calls import NO_CALLS, ClientCalls
 from sseload_users.users.delivery import Delivery
 from sseload_users.users.hooks import HookCalls
-from sseload_users.users.user_greenlet import OneTaskGreenlet, UserGreenlet
+from sseload_users.users.user_greenlet import SleepingGreenlet, UserGreenlet
 
 #: What a subclass may override; what it does not costs nothing.
 _HOOKS = ("before_connect", "on_connected", "on_code", "on_closed", "find_codes")
@@ -165,24 +165,40 @@ class CodeListener(User):
             self._hooks = HookCalls(self._worker_run.operations.count_hook_error)
         # Locust's queue of tasks takes as much memory as a session's account, and is needed only
         # if this one ends by an error.
-        taskset: Any = self._taskset_instance
-        if taskset is not None:
-            taskset._task_queue = ()  # noqa: SLF001
+        self._set_task_queue(())
         try:
             self._client.live()
         finally:
-            if taskset is not None:
-                taskset._task_queue = deque()  # noqa: SLF001
+            self._set_task_queue(deque())
             if self._hooks is not None:
                 self._hooks.close()
 
     def start(self, group: Group) -> UserGreenlet:
-        """Start the user, as Locust does, in less memory; return its greenlet."""
-        kind = OneTaskGreenlet if _only_listens(type(self)) else UserGreenlet
-        greenlet = kind(self)
+        """Start the user, as Locust does, in less memory; return its greenlet.
+
+        If the class overrides nothing, the greenlet begins to run when there is something to do
+        for it.
+        """
+        sleeps = _only_listens(type(self))
+        greenlet = (SleepingGreenlet if sleeps else UserGreenlet)(self)
         self._greenlet, self._group = greenlet, group
-        group.start(greenlet)
+        group.add(greenlet)
+        if sleeps:
+            self._set_task_queue(())
+            self._client.begin(greenlet.start)
+        else:
+            greenlet.start()
         return greenlet
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether its greenlet must begin to run before it can be stopped."""
+        return self._client.sleeps
+
+    def _set_task_queue(self, queue: Sequence[object]) -> None:
+        taskset: Any = self._taskset_instance
+        if taskset is not None:
+            taskset._task_queue = queue  # noqa: SLF001
 
     def stop(self, force: bool = False) -> bool:
         """Stop at once: with --stop-timeout, Locust would wait for a task that only waits."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TypeAlias
@@ -14,13 +14,11 @@ from gevent.lock import RLock
 
 from sseload_users.core.clock import wall_ns
 from sseload_users.core.errors import ConfigError
-from sseload_users.core.sessions import Session
+from sseload_users.run.emitters import HeldSession
 from sseload_users.run.worker_run import WorkerRun
-from sseload_users.targets import Target
 from sseload_users.targets.channel_changes import ChannelChanges, ChannelRequest
 from sseload_users.targets.identities import Identity
 from sseload_users.transports import ConnectFailed
-from sseload_users.transports.transport import Transport
 
 #: Time for which the server may still send codes of a channel after it has confirmed that a
 #: connection left, and that it is given to carry out what it does not confirm.
@@ -30,24 +28,6 @@ _CHECK_S = 0.1
 
 #: Takes a message and its arrival (wall clock, ns), in the hub.
 Watch: TypeAlias = Callable[[bytes, int], None]
-
-
-# Not frozen, like `Emitter`.
-@dataclass(slots=True, eq=False)
-class HeldSession:
-    """A session that listens.
-
-    Attributes:
-        transport: its connection.
-        session: its account.
-        target: its target.
-        captured: values captured from the server, by name.
-    """
-
-    transport: Transport
-    session: Session
-    target: Target
-    captured: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

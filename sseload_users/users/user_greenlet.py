@@ -59,7 +59,30 @@ class UserGreenlet(gevent.Greenlet):  # type: ignore[type-arg]
         super().__init__(None, user)  # type: ignore[call-overload]
 
 
-class OneTaskGreenlet(UserGreenlet):
-    """The greenlet of a user with one task, `listen`, that overrides nothing else of Locust's."""
+class SleepingGreenlet(UserGreenlet):
+    """The greenlet of a user with one task, `listen`, that overrides nothing else of Locust's.
+
+    It need not be started as long as the user sleeps.
+    """
 
     _run = staticmethod(_run_one_task)
+
+    def kill(
+        self,
+        exception: Any = gevent.GreenletExit,
+        block: bool = True,
+        timeout: float | None = None,
+    ) -> None:
+        """Raise an exception in the greenlet; see `gevent.Greenlet.kill`.
+
+        gevent never runs a greenlet that is killed before it has begun, but this one may have a
+        session to end: so it begins, and is killed where it waits.
+        """
+        if not (self.args and self.args[0].sleeps):
+            super().kill(exception, block, timeout)
+            return
+        self.start()
+        loop: Any = gevent.get_hub().loop
+        loop.run_callback(super().kill, exception, False)
+        if block:
+            self.join(timeout)

@@ -12,7 +12,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from sseload_users.run.connect_turns import ConnectTurns
+from sseload_users.run.connect_turns import ConnectTurns, Turn
 
 
 def current(_: int) -> Any:
@@ -25,9 +25,20 @@ def leave(_: int) -> None:
     raise gevent.GreenletExit
 
 
+def call(
+    turns: ConnectTurns[Any],
+    function: Callable[[int], Any],
+    due_s: float = 0.0,
+    *,
+    limited: bool = True,
+) -> Any:
+    """Have a function called when its turn has come, and wait for it."""
+    return turns.wait(turns.ask(function, due_s, limited=limited))
+
+
 def first(turns: ConnectTurns[Any], function: Callable[[int], Any]) -> Any:
     """Make a first connect."""
-    return turns.call(function, turns.next_due()[0])
+    return call(turns, function, turns.next_due()[0])
 
 
 def test_first_connects_are_spread_over_the_second() -> None:
@@ -83,7 +94,7 @@ def test_only_so_many_connect_at_a_time_in_their_order() -> None:
         now -= 1
 
     def user(number: int) -> None:
-        turns.call(lambda waited_us: connect(number, waited_us))
+        call(turns, lambda waited_us: connect(number, waited_us))
 
     gevent.joinall([gevent.spawn(user, each) for each in range(50)], timeout=10, raise_error=True)
     assert (most, now, began) == (3, 0, list(range(50)))
@@ -96,9 +107,9 @@ def test_only_so_many_connect_at_a_time_in_their_order() -> None:
 def test_calls_without_a_limit_do_not_wait_for_the_others() -> None:
     turns: ConnectTurns[Any] = ConnectTurns(1, 0)
     go = Event()
-    held = gevent.spawn(turns.call, lambda _: go.wait())
+    held = gevent.spawn(call, turns, lambda _: go.wait())
     gevent.sleep(0)
-    assert turns.call(lambda waited_us: waited_us, limited=False) == 0
+    assert call(turns, lambda waited_us: waited_us, limited=False) == 0
     assert not held.ready()
     go.set()
     assert held.get(timeout=5)
@@ -140,7 +151,7 @@ def test_users_that_are_stopped_give_their_turns_back(most: int) -> None:
         held.append(time.monotonic())
         gevent.sleep(0.05)
 
-    users = [gevent.spawn(turns.call, hold) for _ in range(2)]
+    users = [gevent.spawn(call, turns, hold) for _ in range(2)]
     gevent.joinall(users, timeout=5, raise_error=True)
     assert abs(held[0] - held[1]) < 0.05
     turns.close()
@@ -152,23 +163,23 @@ def test_users_that_are_stopped_give_their_turns_back(most: int) -> None:
 def test_what_is_called_returns_and_raises_to_its_user() -> None:
     turns: ConnectTurns[Any] = ConnectTurns(2, 0)
     own = gevent.getcurrent()
-    callers = [turns.call(current) for _ in range(3)]
+    callers = [call(turns, current) for _ in range(3)]
     assert callers[0] is callers[1] is callers[2] is not own
     with pytest.raises(ZeroDivisionError):
-        turns.call(lambda _: 1 // 0)
+        call(turns, lambda _: 1 // 0)
     with pytest.raises(gevent.GreenletExit):
-        turns.call(leave)
+        call(turns, leave)
 
     def slowly(_: int) -> int:
         gevent.sleep(0.001)
         return 7
 
-    assert turns.call(slowly) == 7
-    assert turns.call(current) is callers[0]
+    assert call(turns, slowly) == 7
+    assert call(turns, current) is callers[0]
     turns.close()
     gevent.sleep(0)
     assert callers[0].dead
-    later = turns.call(current)
+    later = call(turns, current)
     assert later is not own
     gevent.sleep(0)
     assert later.dead
@@ -182,7 +193,7 @@ def test_if_all_callers_are_busy_a_user_makes_its_own_call() -> None:
         go.wait()
         return gevent.getcurrent()
 
-    users = [gevent.spawn(turns.call, wait, limited=False) for _ in range(5)]
+    users = [gevent.spawn(call, turns, wait, limited=False) for _ in range(5)]
     gevent.sleep(0)
     gevent.sleep(0)
     go.set()
@@ -198,7 +209,7 @@ def test_if_all_callers_are_busy_a_user_makes_its_own_call() -> None:
 def test_a_user_that_is_stopped_stops_its_call(busy: int, limited: bool) -> None:
     turns: ConnectTurns[Any] = ConnectTurns(2, 0)
     go = Event()
-    others = [gevent.spawn(turns.call, lambda _: go.wait(), limited=False) for _ in range(busy)]
+    others = [gevent.spawn(call, turns, lambda _: go.wait(), limited=False) for _ in range(busy)]
     gevent.sleep(0)
     said: list[str] = []
 
@@ -210,14 +221,14 @@ def test_a_user_that_is_stopped_stops_its_call(busy: int, limited: bool) -> None
             raise
 
     for _ in range(5):
-        user = gevent.spawn(turns.call, connect, limited=limited)
+        user = gevent.spawn(call, turns, connect, limited=limited)
         gevent.sleep(0.001)
         user.kill(timeout=5)
         assert user.dead
     assert said == ["withdrawn"] * 5
     go.set()
     gevent.joinall(others, timeout=5, raise_error=True)
-    assert turns.call(lambda _: 3) == 3
+    assert call(turns, lambda _: 3) == 3
     turns.close()
 
 
@@ -228,11 +239,11 @@ def test_a_call_that_catches_its_end_ends_all_the_same() -> None:
         with contextlib.suppress(BaseException):
             gevent.sleep(60)
 
-    user = gevent.spawn(turns.call, connect)
+    user = gevent.spawn(call, turns, connect)
     gevent.sleep(0.001)
     user.kill(timeout=5)
     assert user.dead
-    assert turns.call(lambda _: 3) == 3
+    assert call(turns, lambda _: 3) == 3
     turns.close()
 
 
@@ -241,13 +252,13 @@ def test_a_user_may_be_stopped_before_its_call_is_made(made: int) -> None:
     turns: ConnectTurns[Any] = ConnectTurns(1, 0)
     called: list[int] = []
     for _ in range(made):
-        turns.call(current)
+        call(turns, current)
     for _ in range(3):
-        user = gevent.spawn(turns.call, lambda _: called.append(1))
+        user = gevent.spawn(call, turns, lambda _: called.append(1))
         user.start()
         gevent.idle()
         user.kill(timeout=5)
-    turns.call(lambda _: called.append(2))
+    call(turns, lambda _: called.append(2))
     assert called.count(2) == 1
     turns.close()
 
@@ -263,8 +274,80 @@ def test_calls_that_fail_at_once_let_others_run() -> None:
 
     seen: list[int] = []
     ticking = gevent.spawn(tick)
-    users = [gevent.spawn(turns.call, lambda _: seen.append(turn[0])) for _ in range(200)]
+    users = [gevent.spawn(call, turns, lambda _: seen.append(turn[0])) for _ in range(200)]
     gevent.joinall(users, timeout=5, raise_error=True)
     ticking.kill()
     assert len(set(seen)) >= 200 // 16
+    turns.close()
+
+
+# Without a greenlet that waits
+
+
+def test_who_asks_is_notified_of_a_call_for_which_nobody_waits() -> None:
+    turns: ConnectTurns[Any] = ConnectTurns(2, 0)
+    notified: list[Turn[Any]] = []
+    asked = [
+        turns.ask(function, turns.next_due()[0], notify=notified.append)
+        for function in (lambda _: None, lambda _: "refused", leave, lambda _: 1 // 0)
+    ]
+    assert not notified
+    gevent.sleep(0.01)
+    assert notified == asked
+    assert [each.has_succeeded for each in notified] == [True, False, False, False]
+    assert turns.wait(asked[0]) is None
+    assert turns.wait(asked[1]) == "refused"
+    with pytest.raises(gevent.GreenletExit):
+        turns.wait(asked[2])
+    with pytest.raises(ZeroDivisionError):
+        turns.wait(asked[3])
+    turns.close()
+
+
+def test_who_waits_meanwhile_is_resumed_instead() -> None:
+    turns: ConnectTurns[Any] = ConnectTurns(1, 0)
+    notified: list[Turn[Any]] = []
+    go = Event()
+    asked = turns.ask(lambda _: go.wait() and 5, notify=notified.append)
+    waiting = gevent.spawn(turns.wait, asked)
+    gevent.sleep(0)
+    go.set()
+    assert waiting.get(timeout=5) == 5
+    assert not notified
+    turns.close()
+
+
+def test_who_asks_has_to_make_the_call_if_all_callers_are_busy() -> None:
+    turns: ConnectTurns[Any] = ConnectTurns(1, 0)
+    go = Event()
+    busy = gevent.spawn(call, turns, lambda _: go.wait(), limited=False)
+    gevent.sleep(0)
+    notified: list[Turn[Any]] = []
+    asked = turns.ask(current, notify=notified.append)
+    assert notified == [asked]
+    assert not asked.has_succeeded
+    assert turns.wait(asked) is gevent.getcurrent()
+    go.set()
+    busy.join(timeout=5)
+    turns.close()
+
+
+def test_a_call_for_which_nobody_waited_can_be_stopped() -> None:
+    turns: ConnectTurns[Any] = ConnectTurns(1, 0)
+    said: list[str] = []
+
+    def connect(_: int) -> None:
+        try:
+            gevent.sleep(60)
+        except gevent.GreenletExit:
+            said.append("withdrawn")
+            raise
+
+    asked = turns.ask(connect, notify=lambda _: said.append("notified"))
+    gevent.sleep(0.001)
+    waiting = gevent.spawn(turns.wait, asked)
+    gevent.sleep(0)
+    waiting.kill(timeout=5)
+    assert said == ["withdrawn"]
+    assert call(turns, lambda _: 3) == 3
     turns.close()

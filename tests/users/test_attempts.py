@@ -22,11 +22,16 @@ def test_an_attempt_that_has_succeeded_is_no_longer_being_made() -> None:
     class Client(Connector):
         def __init__(self) -> None:
             self._worker_run: Any = SimpleNamespace(
-                finished=False, connect_turns=SimpleNamespace(call=self._call), users=users
+                finished=False,
+                connect_turns=SimpleNamespace(ask=self._ask, wait=self._wait),
+                users=users,
             )
 
-        def _call(self, function: Callable[[int], Any], due_s: float, *, limited: bool) -> Any:
-            assert (due_s, limited) == (0.0, True)
+        def _ask(self, function: Callable[[int], Any], *, limited: bool) -> Any:
+            assert limited
+            return function
+
+        def _wait(self, function: Callable[[int], Any]) -> Any:
             returned = function(5)
             # The user goes on in a later turn of the loop.
             seen.append(users.connecting.value)
@@ -51,7 +56,7 @@ def test_a_user_that_is_stopped_before_it_holds_its_session_leaves(opened: bool)
         def __init__(self) -> None:
             self._worker_run: Any = SimpleNamespace(
                 finished=False,
-                connect_turns=SimpleNamespace(call=self._call),
+                connect_turns=SimpleNamespace(ask=self._ask, wait=self._wait),
                 users=UserGauges(),
                 ledger=ledger,
                 operations=OperationCounters(ledger, lambda: False),
@@ -62,8 +67,11 @@ def test_a_user_that_is_stopped_before_it_holds_its_session_leaves(opened: bool)
             requests: Any = SimpleNamespace(end=lambda: left.append("requests"))
             self.transport, self.requests = transport, requests
 
-        def _call(self, function: Callable[[int], Any], due_s: float, *, limited: bool) -> Any:
-            del due_s, limited
+        def _ask(self, function: Callable[[int], Any], *, limited: bool) -> Any:
+            del limited
+            return function
+
+        def _wait(self, function: Callable[[int], Any]) -> Any:
             function(0)
             raise gevent.GreenletExit
 
