@@ -124,7 +124,7 @@ class SimulatedClient:
             if slept and self._attempt is None:
                 # It has a session; or else it is stopped before it was its turn.
                 connected = self._held is not None
-                run.users.pending.value -= not connected
+                run.users.pending.value -= int(not connected)
             else:
                 connected = self._connect_first()
             while connected:

@@ -32,6 +32,8 @@ def _run_one_task(user: User) -> None:
         # A defect in sseload, which Locust hears of. It would begin the task anew, too.
         events = user.environment.events
         events.user_error.fire(user_instance=user, exception=error, tb=error.__traceback__)
+        if isinstance(error, MemoryError):
+            return  # the run ends, and says why
         if not user.environment.catch_exceptions:
             raise
         _logger.exception("A listener ended")

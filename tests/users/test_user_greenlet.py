@@ -108,3 +108,15 @@ def test_a_user_that_is_stopped_as_it_is_started_ends_its_session() -> None:
     greenlet.start()
     greenlet.kill(timeout=5)
     assert user.said == ["ends its session", "stops"]
+
+
+def test_a_lack_of_memory_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    environment, heard = Environment(user_classes=[]), list[BaseException]()
+    environment.events.user_error.add_listener(lambda exception, **_: heard.append(exception))
+    user = Listener(environment, MemoryError())
+    greenlet = SleepingGreenlet(user)
+    greenlet.start()
+    greenlet.join(timeout=5)
+    assert [type(each) for each in heard] == [MemoryError]
+    assert user.said == ["listens"]
+    assert not caplog.records
