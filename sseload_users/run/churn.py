@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from typing import Literal
 
 import gevent
@@ -40,15 +41,16 @@ class Hold:
 
     def __init__(self, churn: Churn, transport: Transport, session: Session) -> None:
         self._churn = churn
+        # Will end it; None if nothing will.
         self._timer: gevent.Greenlet[..., None] | None = None
         self.why: EndReason = ""
         self.ended_ns = 0
         self.session = session
         self._transport = transport
 
-    def begin(self) -> None:
-        """Let it be ended, from now on."""
-        self._timer = self._churn.begin(self)
+    def end_after(self, seconds: float, action: Callable[[Hold], None]) -> None:
+        """Have a function called that ends the session, unless it is released before."""
+        self._timer = gevent.spawn_later(seconds, action, self)
 
     def release(self) -> None:
         """Note that the session has ended."""
@@ -100,18 +102,12 @@ class Churn:
     def hold(self, transport: Transport, session: Session) -> Hold:
         """Take a session that is open; release it once it has ended."""
         hold = Hold(self, transport, session)
-        hold.begin()
-        return hold
-
-    def begin(self, hold: Hold) -> gevent.Greenlet[..., None] | None:
-        """Take a session that is open; return the greenlet that will end it, if there is one."""
         self._holds[hold] = None
-        if not self._length_s:
-            return None
-        # Independent visitors: the remaining time does not depend on the age, so that sessions
-        # that began together do not end together.
-        lifetime_s = random.expovariate(1 / self._length_s)
-        return gevent.spawn_later(lifetime_s, self._leave, hold)
+        if self._length_s:
+            # Independent visitors: the remaining time does not depend on the age, so that
+            # sessions that began together do not end together.
+            hold.end_after(random.expovariate(1 / self._length_s), self._leave)
+        return hold
 
     def forget(self, hold: Hold) -> None:
         """Forget a session that has ended."""

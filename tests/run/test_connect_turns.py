@@ -6,6 +6,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gevent
@@ -23,6 +24,15 @@ def current(_: int) -> Any:
 def leave(_: int) -> None:
     """A call that ends its greenlet."""
     raise gevent.GreenletExit
+
+
+def wait_to_be_withdrawn(said: list[str], _: int) -> None:
+    """A call that ends when it is stopped, and says so."""
+    try:
+        gevent.sleep(60)
+    except gevent.GreenletExit:
+        said.append("withdrawn")
+        raise
 
 
 def call(
@@ -212,14 +222,7 @@ def test_a_user_that_is_stopped_stops_its_call(busy: int, limited: bool) -> None
     others = [gevent.spawn(call, turns, lambda _: go.wait(), limited=False) for _ in range(busy)]
     gevent.sleep(0)
     said: list[str] = []
-
-    def connect(_: int) -> None:
-        try:
-            gevent.sleep(60)
-        except gevent.GreenletExit:
-            said.append("withdrawn")
-            raise
-
+    connect = partial(wait_to_be_withdrawn, said)
     for _ in range(5):
         user = gevent.spawn(call, turns, connect, limited=limited)
         gevent.sleep(0.001)
@@ -335,14 +338,7 @@ def test_who_asks_has_to_make_the_call_if_all_callers_are_busy() -> None:
 def test_a_call_for_which_nobody_waited_can_be_stopped() -> None:
     turns: ConnectTurns[Any] = ConnectTurns(1, 0)
     said: list[str] = []
-
-    def connect(_: int) -> None:
-        try:
-            gevent.sleep(60)
-        except gevent.GreenletExit:
-            said.append("withdrawn")
-            raise
-
+    connect = partial(wait_to_be_withdrawn, said)
     asked = turns.ask(connect, notify=lambda _: said.append("notified"))
     gevent.sleep(0.001)
     waiting = gevent.spawn(turns.wait, asked)
